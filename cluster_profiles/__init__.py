@@ -1,0 +1,1 @@
+"""Facts about machines: GPUs, clusters, units.  Reads files, and does nothing else."""

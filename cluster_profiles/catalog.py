@@ -1,0 +1,55 @@
+"""Cluster profiles by name or path: bundled ones, the user's own, or any file."""
+
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+import platformdirs
+
+from ..errors import ProfileError
+from .profile import ClusterProfile
+from .toml_file import parse_toml, place_in, read_toml, validated
+
+_NOT_PROFILES = {"gpus.toml"}
+
+
+def user_folder() -> Path:
+    """Where the user's own profiles are looked for."""
+    return platformdirs.user_config_path("clusterplan") / "profiles"
+
+
+def profile_paths() -> dict[str, Path]:
+    """Every profile that has a name, with its file; the user's own win over bundled ones.
+
+    >>> sorted(profile_paths())[:1]
+    ['one-machine']
+    """
+    bundled = Path(str(resources.files(__package__)))
+    return {
+        path.stem: path
+        for folder in (bundled, user_folder())
+        for path in sorted(folder.glob("*.toml"))
+        if path.name not in _NOT_PROFILES
+    }
+
+
+def load_profile(name_or_path: str) -> ClusterProfile:
+    """The profile of that name, or in that file.
+
+    A word is a name; anything with a slash or ending in .toml is a path.  Raises ProfileError.
+
+    >>> load_profile("slurm-a100").partition().gpus_per_node
+    8
+    """
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    else:
+        known = profile_paths()
+        if name_or_path not in known:
+            raise ProfileError(
+                f"profile {name_or_path!r} is not known: there are {', '.join(sorted(known))}; "
+                f"or give a path ending in .toml"
+            )
+        path = known[name_or_path]
+    text = read_toml(path)
+    return validated(ClusterProfile, parse_toml(text, path), partial(place_in, text, path), ProfileError)

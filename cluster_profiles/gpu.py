@@ -1,0 +1,109 @@
+"""The GPU catalogue: what each GPU can do at most, with the source of every number.
+
+Only the standard library is used here: the hardware checks read the catalogue on bare machines.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import InputError
+from .precision import Precision
+
+_TERA, _GIGA = 10**12, 10**9
+_CATALOGUE = "gpus.toml"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU model.
+
+    `peak_flops` holds dense rates with fp32 accumulation, in FLOP/s; a precision that is absent is not
+    native.  `sources` maps each numeric field of gpus.toml to a public address, or to "unverified".
+    """
+
+    key: str
+    name: str
+    nvml_names: tuple[str, ...]
+    slurm_names: tuple[str, ...]
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    bandwidth_bytes_per_s: float
+    tdp_w: float
+    peak_flops: Mapping[Precision, float]
+    sources: Mapping[str, str]
+
+    def best_precision(self) -> Precision:
+        """What `precision = "auto"` means here: bf16 where it is native, else fp16, else fp32."""
+        return next((p for p in (Precision.BF16, Precision.FP16) if self._trains_in(p)), Precision.FP32)
+
+    def _trains_in(self, precision: Precision) -> bool:
+        # Pascal computes fp16 fast but accumulates in it: only fp32 trains safely there.
+        return precision in self.peak_flops and self.compute_capability >= (7, 0)
+
+    def answers_to(self, name: str) -> bool:
+        """Whether people, NVML or Slurm call this GPU so; case and punctuation do not matter."""
+        return _plain(name) in {_plain(n) for n in (self.key, self.name, *self.nvml_names, *self.slurm_names)}
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum()).removeprefix("nvidia")
+
+
+def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:
+    numbers = {field: value for field, value in entry.items() if field not in {"name", "nvml", "slurm"}}
+    value = {field: pair[0] for field, pair in numbers.items()}
+    major, minor = value["compute_capability"].split(".")
+    return Gpu(
+        key=key,
+        name=entry["name"],
+        nvml_names=tuple(entry["nvml"]),
+        slurm_names=tuple(entry["slurm"]),
+        compute_capability=(int(major), int(minor)),
+        memory_bytes=int(value["memory_gb"] * _GIGA),
+        bandwidth_bytes_per_s=value["bandwidth_gb_s"] * _GIGA,
+        tdp_w=value["tdp_w"],
+        peak_flops=MappingProxyType(
+            {p: value[f"{p}_tflops"] * _TERA for p in Precision if f"{p}_tflops" in value}
+        ),
+        sources=MappingProxyType({field: sources.get(pair[1], pair[1]) for field, pair in numbers.items()}),
+    )
+
+
+@cache
+def gpus() -> Mapping[str, Gpu]:
+    """Every GPU of the catalogue, by key.
+
+    >>> gpus()["a100-sxm4-80gb"].peak_flops[Precision.BF16] / 1e12
+    312.0
+    """
+    text = resources.files(__package__).joinpath(_CATALOGUE).read_text(encoding="utf-8")
+    catalogue = tomllib.loads(text)
+    return MappingProxyType(
+        {key: _gpu(key, entry, catalogue["sources"]) for key, entry in catalogue["gpus"].items()}
+    )
+
+
+def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
+    """The GPU that people, NVML or Slurm call `name`; `among` narrows the choice to these keys.
+
+    Raises InputError where no GPU, or more than one, answers to it.
+
+    >>> find_gpu("NVIDIA H100 80GB HBM3").key
+    'h100-sxm'
+    """
+    offered = {key: gpu for key, gpu in gpus().items() if not among or key in among}
+    exact = [gpu for gpu in offered.values() if _plain(gpu.key) == _plain(name)]
+    found = exact or [gpu for gpu in offered.values() if gpu.answers_to(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in found)}")
+    nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)
+    choice = " or ".join(nearest) if nearest and not among else ", ".join(offered)
+    raise InputError(f"GPU {name!r} is not {'there' if among else 'in the catalogue'}: say {choice}")

@@ -1,0 +1,148 @@
+"""TOML files checked against pydantic models, with one clear line for whatever is wrong in them."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+_LARGEST_FILE_BYTES = 1_000_000
+_LONGEST_VALUE_SHOWN = 40  # characters
+
+
+class Section(BaseModel):
+    """A frozen table of a TOML file in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path) -> str:
+    """The text of a TOML file.  Raises InputError if it cannot be read."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            raise InputError(f"{path}: is larger than 1 MB, which no job file or profile is")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a TOML file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text, so it is no TOML file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """The tables of a TOML text.  Raises InputError with line and column if it is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not valid TOML: {error}") from None
+    except (RecursionError, ValueError) as error:  # tomllib nests as deep as the text, and int() has a limit
+        raise InputError(f"{path}: is not valid TOML: {error}") from None
+
+
+def line_of(text: str, key: Iterable[str | int]) -> int | None:
+    """The line that sets `key` (its table names, then its own), counted from 1; None if it is not found.
+
+    >>> line_of("name = 'a'\\n[training]\\ngpus = 8\\n", ("training", "gpus"))
+    3
+    """
+    *tables, last = [str(part) for part in key if isinstance(part, str)] or [""]
+    table: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[{1,2}\s*([^\]]+?)\s*\]", line):
+            table = [part.strip().strip("\"'") for part in header[1].split(".")]
+            if table == [*tables, last]:
+                return number
+        elif table == tables and re.match(rf"\s*[\"']?{re.escape(last)}[\"']?\s*(=|\.)", line):
+            return number
+    return None
+
+
+def place_in(text: str, path: Path, location: tuple[int | str, ...]) -> str:
+    """How a fault's line begins: the file, the line if it is known, and the key; list items count from 1."""
+    line = line_of(text, location)
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
+    return f"{path}:{f'{line}:' if line else ''} {f'{key}: ' if key else ''}"
+
+
+def validated(
+    model: type[M],
+    values: Mapping[str, Any],
+    place: Callable[[tuple[int | str, ...]], str],
+    error: type[InputError] = InputError,
+) -> M:
+    """`values` as a `model`; raises `error` with one line: `place` of the first fault, then what is wrong."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as invalid:
+        fault = invalid.errors()[0]
+        raise error(place(fault["loc"]) + _what_is_wrong(fault, model)) from None
+
+
+def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1]))
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        message = str(context["error"])
+        # A rule over several keys names them itself; a rule on one value needs that value in front.
+        return message if isinstance(fault["input"], Mapping) else f"{_shown(fault['input'])} {message}"
+    wanted = {
+        "greater_than": "must be greater than {gt:,}",
+        "greater_than_equal": "must be at least {ge:,}",
+        "less_than": "must be less than {lt:,}",
+        "less_than_equal": "must be at most {le:,}",
+        "enum": "must be one of {expected}",
+        "literal_error": "must be one of {expected}",
+        "finite_number": "must be a finite number",
+    }.get(kind)
+    text = wanted.format(**context) if wanted else _lower_first(fault["msg"]).removeprefix("input ")
+    return f"{_shown(fault['input'])} {text}"
+
+
+def _unknown_key(key: str, table: type[BaseModel] | None) -> str:
+    known = list(table.model_fields) if table else []
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return (
+        f"unknown key; did you mean {nearest[0]!r}?"
+        if nearest
+        else f"unknown key; known are {', '.join(known)}"
+    )
+
+
+def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    table: type[BaseModel] = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = table.model_fields[part].annotation if part in table.model_fields else None
+        inner = [annotation, *getattr(annotation, "__args__", ())]
+        found = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not found:
+            return None
+        table = found[0]
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Fraction):
+        value = float(value)
+    text = repr(value) if not isinstance(value, int) or value.bit_length() < 1000 else "a huge integer"  # noqa: PLR2004
+    return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

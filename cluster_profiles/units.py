@@ -1,0 +1,182 @@
+"""Numbers with units, as people and Slurm write them; parsed and printed only at the edge."""
+
+import math
+import re
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
+DAY_S = 24 * HOUR_S
+
+_COUNT_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+_DURATION_S = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+_SLURM_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?")
+_LONGEST_INPUT = 60  # characters; longer text is no number
+_LARGEST_EXPONENT = 30  # 1e30 is beyond every bound; 1e999999999 must not be expanded
+
+
+def exact(value: object) -> Fraction:
+    """A finite number, exactly as it was written: 2.5 is 5/2, "1_000" is 1000, 300e9 is 300000000000.
+
+    Raises ValueError for anything else, NaN, infinities and booleans included.
+
+    >>> exact("0.1") * 3
+    Fraction(3, 10)
+    """
+    if isinstance(value, Fraction):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("is not a number")  # noqa: TRY004  pydantic turns ValueError into a message
+    if isinstance(value, int):
+        return Fraction(value)
+    text = str(value).strip().replace("_", "")
+    try:
+        number = Decimal(text) if len(text) <= _LONGEST_INPUT else Decimal("nan")
+    except InvalidOperation:
+        raise ValueError("is not a number") from None
+    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError("is not a finite number of a usable size")
+    return Fraction(number)
+
+
+def parse_count(value: object) -> int:
+    """A whole number; text may use underscores, an exponent, or k, M, B, T for powers of a thousand.
+
+    >>> parse_count("1_000_000"), parse_count("30M"), parse_count(300e9)
+    (1000000, 30000000, 300000000000)
+    """
+    text, factor = value, 1
+    if isinstance(value, str) and (suffix := value.strip()[-1:].lower()) in "kmbt":
+        factor = _COUNT_SUFFIX[suffix]
+        text = value.strip()[: -len(suffix) or None]
+    try:
+        number = exact(text) * factor
+    except ValueError:
+        raise ValueError("is not a whole number such as 558_128, 300e9 or 30M") from None
+    if number.denominator != 1:
+        raise ValueError("is not a whole number such as 558_128, 300e9 or 30M")
+    return int(number)
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds of a duration: "90m", "3d 4h", "36h", Slurm's own "2-12:00:00", or a number of seconds.
+
+    Slurm's rule for colons holds: "30:00" is minutes and seconds, "1-12" is days and hours.
+
+    >>> parse_duration_s("3d 4h"), parse_duration_s("2-12:00:00"), parse_duration_s("30:00")
+    (273600.0, 216000.0, 1800.0)
+    """
+    wrong = ValueError('is not a duration such as "90m", "3d 4h" or "2-12:00:00"')
+    if not isinstance(value, str):
+        try:
+            return float(exact(value))
+        except ValueError:
+            raise wrong from None
+    text = value.strip().lower()
+    if not 0 < len(text) <= _LONGEST_INPUT:
+        raise wrong
+    if (slurm := _SLURM_TIME.fullmatch(text)) and (slurm["d"] or slurm["b"]):
+        a, b, c = (int(slurm[k] or 0) for k in "abc")
+        if slurm["d"]:
+            return float(int(slurm["d"]) * DAY_S + a * HOUR_S + b * MINUTE_S + c)
+        return float(a * HOUR_S + b * MINUTE_S + c if slurm["c"] else a * MINUTE_S + b)
+    pieces = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text)
+    if not pieces or re.sub(r"(\d+(?:\.\d+)?)\s*([a-z]+)", "", text).strip(" ,"):
+        raise wrong
+    if any(unit not in _DURATION_S for _, unit in pieces):
+        raise wrong
+    return float(sum(exact(number) * _DURATION_S[unit] for number, unit in pieces))
+
+
+def parse_deadline_s(text: str, now: datetime) -> float:
+    """Seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
+
+    A date alone means its first moment, as Slurm reads it.
+
+    >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / HOUR_S
+    12.0
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        try:
+            seconds = parse_duration_s(text)
+        except ValueError:
+            raise ValueError(
+                'is neither a duration such as "2d" nor a date such as 2026-11-27 or 2026-11-27T18:00'
+            ) from None
+    else:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=now.tzinfo)
+        elif now.tzinfo is None:
+            now = now.astimezone()
+        seconds = (moment - now).total_seconds()
+    if seconds <= 0:
+        raise ValueError(f"is over: it is now {now:%Y-%m-%d %H:%M}")
+    return seconds
+
+
+def format_count(number: float) -> str:
+    """A number with thousands separated.
+
+    >>> format_count(117188)
+    '117,188'
+    """
+    return f"{number:,.0f}"
+
+
+def format_significant(number: float, digits: int = 3) -> str:
+    """A number rounded to so many significant digits, never in exponent form, without idle zeros.
+
+    >>> format_significant(55.3481), format_significant(13056.2), format_significant(60.0)
+    ('55.3', '13,056', '60')
+    """
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
+    text = f"{number:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in its two largest units, rounded to the nearest of the smaller one.
+
+    >>> format_duration(24912), format_duration(75), format_duration(0.7222), format_duration(2929687)
+    ('6h 55m', '1m 15s', '0.722s', '33d 22h')
+    """
+    if seconds < MINUTE_S:
+        return f"{format_significant(seconds)}s"
+    for big, big_name, small, small_name in (
+        (DAY_S, "d", HOUR_S, "h"),
+        (HOUR_S, "h", MINUTE_S, "m"),
+        (MINUTE_S, "m", 1, "s"),
+    ):
+        whole = round(seconds / small) * small
+        if whole >= big:
+            large, rest = divmod(whole, big)
+            return f"{format_count(large)}{big_name}" + (f" {rest // small}{small_name}" if rest else "")
+    return "1m"
+
+
+def slurm_time(seconds: float) -> str:
+    """Slurm's spelling of a time limit, rounded up to the second.
+
+    >>> slurm_time(29700), slurm_time(216000)
+    ('08:15:00', '2-12:00:00')
+    """
+    whole = math.ceil(seconds)
+    days, rest = divmod(whole, DAY_S)
+    clock = f"{rest // HOUR_S:02d}:{rest % HOUR_S // MINUTE_S:02d}:{rest % MINUTE_S:02d}"
+    return f"{days}-{clock}" if days else clock
+
+
+def round_up_walltime_s(seconds: float) -> int:
+    """A walltime worth asking for: up to the next 5 minutes below 2 h, 15 below 12 h, else the hour.
+
+    >>> [slurm_time(round_up_walltime_s(s)) for s in (61, 29000, 90001)]
+    ['00:05:00', '08:15:00', '1-02:00:00']
+    """
+    grain = 5 * MINUTE_S if seconds <= 2 * HOUR_S else 15 * MINUTE_S if seconds <= 12 * HOUR_S else HOUR_S
+    return max(math.ceil(seconds / grain), 1) * grain

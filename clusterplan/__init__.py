@@ -1,0 +1,55 @@
+"""Plan, run and measure training jobs on shared GPUs.
+
+    from clusterplan import Workload, estimate, load_profile
+
+    job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
+    print(estimate(job, load_profile("slurm-a100")).clock.total)
+
+Names are imported when they are first used, so that `import clusterplan` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cluster_profiles.catalog import load_profile as load_profile
+    from .cluster_profiles.precision import Precision as Precision
+    from .cluster_profiles.profile import ClusterProfile as ClusterProfile
+    from .errors import ClusterplanError as ClusterplanError
+    from .estimator.estimate import Estimate as Estimate
+    from .estimator.estimate import estimate as estimate
+    from .estimator.runs import Measurement as Measurement
+    from .estimator.workload import Workload as Workload
+
+_HOME = {
+    "ClusterProfile": ".cluster_profiles.profile",
+    "ClusterplanError": ".errors",
+    "Estimate": ".estimator.estimate",
+    "Measurement": ".estimator.runs",
+    "Precision": ".cluster_profiles.precision",
+    "Workload": ".estimator.workload",
+    "estimate": ".estimator.estimate",
+    "load_profile": ".cluster_profiles.catalog",
+}
+
+__version__ = "0.1"
+__all__ = [
+    "ClusterProfile",
+    "ClusterplanError",
+    "Estimate",
+    "Measurement",
+    "Precision",
+    "Workload",
+    "estimate",
+    "load_profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,71 @@
+"""The command line: parse, call, render, echo.  The only place that prints and exits."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from ..errors import ClusterplanError
+
+# Name: where the command is, and its line in the help.  Modules are imported when their command is used.
+_COMMANDS = {
+    "estimate": ("estimate", "Steps, wall-clock and GPU-hours of a training job, before you book it."),
+    "profiles": ("profiles", "Clusters clusterplan knows: partitions, limits, GPUs, links."),
+}
+
+
+class _Group(click.Group):
+    """Commands that are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(f".{module}", __package__), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  for the type checker
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="clusterplan", message="%(prog)s %(version)s")
+def clusterplan() -> None:
+    """Estimate, submit and measure training jobs on shared GPUs.
+
+    Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command; whatever is wrong becomes one line on stderr and an exit code."""
+    try:
+        code = clusterplan.main(args, prog_name="clusterplan", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as help_text:
+        click.echo(help_text.format_message())
+        sys.exit(0)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except ClusterplanError as error:
+        _fail(str(error), error.exit_code)
+    except click.Abort:
+        _fail("stopped", 130)
+    except BrokenPipeError:  # the reader of our output is gone; nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    one_line = " ".join(message.split())
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {one_line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,100 @@
+"""`clusterplan estimate`."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..cluster_profiles.catalog import load_profile
+from ..cluster_profiles.units import format_duration, parse_deadline_s
+from ..errors import WorkloadError
+from ..estimator.estimate import estimate as estimate_one
+from ..estimator.job_file import load_workload
+from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
+from ..report import estimate_json, estimate_text
+from ..report.explain import explained
+from .options import WorkloadCommand, json_option, page, workload_values
+
+T = TypeVar("T")
+
+
+@click.command(cls=WorkloadCommand)
+@click.argument("job", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--keep",
+    type=click.Choice([str(k) for k in Keep]),
+    default=str(Keep.PER_GPU_BATCH),
+    show_default=True,
+    help="What stays the same over several --gpus.",
+)
+@click.option(
+    "--deadline",
+    metavar="WHEN",
+    help='Mark shapes that end in time: "2d", or a date. Queue time is not counted.',
+)
+@click.option(
+    "--budget", metavar="AMOUNT", help='Mark shapes that cost less: "500 GPU-hours", or "1200 EUR".'
+)
+@click.option("--explain", is_flag=True, help="Print the arithmetic with the numbers put in.")
+@json_option
+def estimate(
+    job: Path | None,
+    keep: str,
+    deadline: str | None,
+    budget: str | None,
+    explain: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **flagged: Any,
+) -> None:
+    """Steps, wall-clock and GPU-hours of a training job, before you book it.
+
+    JOB is a job file; flags add to it or replace what it says.  Without a file the flags are enough:
+
+        clusterplan estimate --samples 1_000_000 --batch-size 32 --gpus 8
+    """
+    given, gpus, precisions = workload_values(flagged)
+    first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
+    base = load_workload(job, given, assumed=first)
+    deadline_s = _parsed(
+        "--deadline", deadline, lambda text: parse_deadline_s(text, datetime.now().astimezone())
+    )
+    bound = _parsed("--budget", budget, parse_budget)
+
+    profile = load_profile(base.cluster.profile) if base.cluster.profile else None
+    if gpus and "nodes" not in given:  # the nodes in the file were meant for the GPUs in the file
+        base = base.model_copy(update={"cluster": base.cluster.model_copy(update={"nodes": None})})
+    asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
+    estimates = [estimate_one(workload, profile) for workload in asked]
+    judged = [verdicts(e, deadline_s, bound) for e in estimates]
+    chosen = best(estimates, judged)
+
+    if as_json:
+        many = estimate_json.several(estimates, Keep(keep), judged, chosen)
+        click.echo(
+            json.dumps(many if len(estimates) > 1 else estimate_json.one(estimates[0], judged[0]), indent=2)
+        )
+        return
+    sheet = page()
+    bounds = [f"deadline in {format_duration(deadline_s)}"] if deadline_s is not None else []
+    bounds += [f"budget {budget}"] if budget else []
+    if len(estimates) > 1:
+        estimate_text.several(sheet, estimates, Keep(keep), judged, bounds, chosen)
+    else:
+        estimate_text.one(sheet, estimates[0], judged[0], bounds)
+    if explain:
+        for e in estimates:
+            sheet.line()
+            sheet.line(f"the arithmetic for {e.placement.gpus} GPUs, {e.placement.precision}", "bold")
+            for line in explained(e):
+                sheet.line(line)
+    click.echo(str(sheet), nl=False)
+
+
+def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise WorkloadError(f"{flag}: {text!r} {error}") from None

@@ -1,0 +1,81 @@
+"""Options that commands share: the flags of a workload, made from its models, and the output's form."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ..estimator.workload import flags
+from ..report.layout import Page
+
+_LISTS = ("gpus", "precision")  # several values make a table
+
+
+class WorkloadCommand(click.Command):
+    """A command that takes every flag of a workload, made when the command is used."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not getattr(self, "_complete", False):
+            shared = [_option(flag, place[-1], field) for flag, place, field in flags()]
+            arguments = [p for p in self.params if isinstance(p, click.Argument)]
+            own = [p for p in self.params if not isinstance(p, click.Argument)]
+            self.params = [*arguments, *shared, *own]
+            self._complete = True
+        return super().get_params(ctx)
+
+
+def _option(flag: str, key: str, field: Any) -> click.Option:
+    name, description = flag.removeprefix("--").replace("-", "_"), field.description
+    if field.annotation is bool:
+        return click.Option([flag, name], is_flag=True, default=None, help=description)
+    choices = [str(value) for value in field.annotation] if hasattr(field.annotation, "__members__") else None
+    shown = f"{description} [{', '.join(choices)}]" if choices else description
+    return click.Option(
+        [flag, name],
+        metavar=str(field.json_schema_extra["metavar"]),
+        help=shown,
+        shell_complete=_completer(key, choices),
+    )
+
+
+def _completer(key: str, choices: list[str] | None) -> Callable[..., list[str]] | None:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+        offered = choices
+        if key == "profile":
+            from ..cluster_profiles.catalog import profile_paths
+
+            offered = sorted(profile_paths())
+        elif key == "gpu":
+            from ..cluster_profiles.gpu import gpus
+
+            offered = list(gpus())
+        return [value for value in offered or [] if value.startswith(incomplete)]
+
+    return complete if choices or key in {"profile", "gpu"} else None
+
+
+def workload_values(values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The flags given, without the two that may list several values; then those two lists."""
+    given = {name: value for name, value in values.items() if value is not None}
+    gpus, precisions = (_listed(name, given.pop(name, None)) for name in _LISTS)
+    return given, gpus, precisions
+
+
+def _listed(name: str, text: str | None) -> list[str]:
+    if text is None:
+        return []
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise click.BadParameter(f"{text!r} has an empty place; write --{name} A,B,C", param_hint=f"--{name}")
+    return list(dict.fromkeys(items))
+
+
+def page() -> Page:
+    """An empty page as wide as the terminal, coloured if there is one."""
+    terminal = sys.stdout.isatty()
+    return Page(shutil.get_terminal_size().columns if terminal else None, colour=terminal)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

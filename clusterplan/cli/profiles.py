@@ -1,0 +1,75 @@
+"""`clusterplan profiles`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ..cluster_profiles.catalog import load_profile, profile_paths
+from ..cluster_profiles.profile import ClusterProfile
+from ..errors import ProfileError
+from ..report import profiles_text
+from .options import json_option, page
+
+
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    return [name for name in sorted(profile_paths()) if name.startswith(incomplete)]
+
+
+_profile = click.argument("profile", metavar="NAME|PATH", shell_complete=_names)
+
+
+@click.group()
+def profiles() -> None:
+    """Clusters clusterplan knows: partitions, limits, GPUs, links."""
+
+
+@profiles.command("list")
+@json_option
+def list_(as_json: bool) -> None:  # noqa: FBT001
+    """Every profile that has a name, the bundled ones and your own."""
+    known = {name: _loaded(path) for name, path in profile_paths().items()}
+    if as_json:
+        rows = [
+            {
+                "profile": name,
+                "path": str(path),
+                "error": found if isinstance(found := known[name], str) else None,
+            }
+            for name, path in sorted(profile_paths().items())
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    sheet = page()
+    profiles_text.listing(sheet, known)
+    click.echo(str(sheet), nl=False)
+
+
+@profiles.command()
+@_profile
+@json_option
+def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
+    """What one profile says."""
+    found = load_profile(profile)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
+    sheet = page()
+    profiles_text.one(sheet, found)
+    click.echo(str(sheet), nl=False)
+
+
+@profiles.command()
+@_profile
+def check(profile: str) -> None:
+    """Whether a profile can be used; the first fault with its line if not."""
+    found = load_profile(profile)
+    gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
+    click.echo(f"{profile}: fine, {len(found.partitions)} partitions, {gpus:,} GPUs")
+
+
+def _loaded(path: Path) -> ClusterProfile | str:
+    try:
+        return load_profile(str(path))
+    except ProfileError as error:
+        return str(error)

@@ -1,0 +1,1 @@
+"""Values in, text or JSON out: what people and programs read.  Prints nothing."""

@@ -1,0 +1,1 @@
+"""Pure functions over frozen values: steps, throughput, wall-clock, advice."""

@@ -1,0 +1,237 @@
+"""What a colleague would point out: each piece of advice has a stable code and one line of text.
+
+The codes are public (docs/reference/advice.md lists them, made from `CODES`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.units import format_count, format_duration, format_significant
+from .placement import USUAL_GPUS_PER_NODE, Placement
+from .steps import StepCount
+from .throughput import SourceKind, Throughput, fastest_step_s
+from .walltime import WallClock
+from .workload import Framework, Workload
+
+SLOW_LINK_GB_PER_S = (
+    10.0  # a node's link below this (100 Gb/s is 12.5) makes gradient exchange the bottleneck
+)
+FP8_FROM = (8, 9)  # compute capability
+BF16_FROM = (8, 0)
+
+CODES = {
+    "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
+    "no-profile": "No cluster profile is given, so no limits are assumed.",
+    "above-peak": "The throughput given is beyond the GPU's dense peak.",
+    "trainer-steps": "The trainer reports other steps than the numbers imply.",
+    "batch-identity": "The global batch stated is not micro-batch x data parallel x accumulation.",
+    "below-one-batch": "There are fewer samples than one global batch.",
+    "partial-batch": "The last step of an epoch is smaller than the others.",
+    "ends-early": "Training ends before the epochs asked for are over.",
+    "precision-emulated": "The GPU emulates the precision asked for.",
+    "precision-missing": "The GPU has no hardware for the precision asked for.",
+    "fp32-slow": "fp32 is asked of a GPU with native 16-bit matrix units.",
+    "checkpoint-beyond-end": "The first checkpoint would be after the end of training.",
+    "checkpoint-beyond-limit": "A checkpoint interval is longer than the partition's time limit.",
+    "no-checkpoint": "No checkpoint is written at all.",
+    "checkpoint-interval": "The interval with the least expected loss, by Young and Daly.",
+    "no-evaluation": "Nothing evaluates the model, so nothing can confirm a plateau.",
+    "evaluation-beyond-end": "The first evaluation would be after the end of training.",
+    "beyond-limit": "The run does not fit in one job under the partition's limit.",
+    "limit-too-short": "The limit leaves no time for progress.",
+    "slow-network": "Nodes are joined by a link too slow for data-parallel training.",
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One line for the user; `code` is stable."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything the advice may look at."""
+
+    workload: Workload
+    placement: Placement
+    steps: StepCount
+    throughput: Throughput
+    clock: WallClock
+    has_profile: bool
+
+
+def advise(case: Case) -> tuple[Advice, ...]:
+    """Every piece of advice that applies, the ones that change the answer first."""
+    return tuple(advice for rule in _RULES for advice in rule(case))
+
+
+def _speed(case: Case) -> Iterator[Advice]:
+    source = case.throughput.source
+    if source.kind is SourceKind.UNKNOWN:
+        yield Advice("throughput-unknown", f"time is unknown: {source.text}. {how_to_measure(case.workload)}")
+    step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
+    if step and fastest and step.p50 < fastest and case.placement.gpu:
+        yield Advice(
+            "above-peak",
+            f"a step of {format_duration(step.p50)} is {fastest / step.p50:.1f} times the dense {case.placement.precision} "
+            f"peak of {case.placement.gpus} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
+        )
+
+
+def how_to_measure(workload: Workload) -> str:
+    """The command that would measure the throughput."""
+    if workload.training.framework in (Framework.HF, Framework.HF_4_51):
+        return (
+            "To measure: run your training command with --max_steps 50, then give its "
+            "train_samples_per_second as --samples-per-s"
+        )
+    return "To measure: time 50 steps of your job after the first 10, then give --step-time SECONDS"
+
+
+def _identity(case: Case) -> Iterator[Advice]:
+    training, samples = case.workload.training, case.workload.data.sequences
+    told = training.trainer_steps
+    if told is not None and told != case.steps.total:
+        effective = format_significant(float(samples * training.epochs / told))
+        yield Advice(
+            "trainer-steps",
+            f"your trainer says {format_count(told)} steps, your numbers give {format_count(case.steps.total)}; it runs "
+            f"an effective batch of {effective}, not {format_count(training.step_samples)}: are all "
+            f"{training.gpus} GPUs in one process group?",
+        )
+    stated = training.global_batch
+    if stated is not None and stated != training.step_samples:
+        product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
+        stops = "; DeepSpeed stops at this" if training.framework is Framework.DEEPSPEED else ""
+        yield Advice(
+            "batch-identity",
+            f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
+            f"{training.step_samples:,}{stops}",
+        )
+
+
+def _data(case: Case) -> Iterator[Advice]:
+    steps, training = case.steps, case.workload.training
+    samples, batch = case.workload.data.sequences, training.step_samples
+    if samples < batch:
+        yield Advice("below-one-batch", f"{samples:,} samples are fewer than one global batch of {batch:,}")
+    elif steps.last_partial_samples:
+        each = "the last step of each epoch" if training.epochs > 1 else "the last step"
+        yield Advice(
+            "partial-batch",
+            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: its gradient is noisier at the same "
+            "learning rate; dropping it is usual",
+        )
+    early = training.framework is Framework.HF_4_51 and training.max_steps is None
+    if early and steps.dropped_samples:
+        done = float(training.epochs) * (1 - steps.dropped_samples / float(samples * training.epochs))
+        yield Advice(
+            "ends-early",
+            f"Trainer <= 4.51 rounds down and ends after {done:.3f} of {float(training.epochs):g} epochs; 4.52 and later "
+            "do not",
+        )
+
+
+def _precision(case: Case) -> Iterator[Advice]:
+    gpu, precision = case.placement.gpu, case.placement.precision
+    if gpu is None:
+        return
+    best = gpu.best_precision()
+    if precision is Precision.FP32 and best is not Precision.FP32:
+        yield Advice(
+            "fp32-slow", f"fp32 on {gpu.name}: {best} is native there, and x1.4 to x4.1 faster a step"
+        )
+    elif precision is Precision.BF16 and gpu.compute_capability < BF16_FROM:
+        yield Advice(
+            "precision-emulated", f"{gpu.name} emulates bf16 (native from compute capability 8.0): use {best}"
+        )
+    elif precision not in gpu.peak_flops:
+        needs = ", native from compute capability 8.9" if precision is Precision.FP8 else ""
+        yield Advice("precision-missing", f"{gpu.name} has no {precision} hardware{needs}: use {best}")
+
+
+def _checkpoints(case: Case) -> Iterator[Advice]:
+    every, total = case.workload.checkpoint.every_steps, case.steps.total
+    step, limit = case.throughput.step_time_s, case.placement.limit_s
+    if every == 0:
+        yield Advice("no-checkpoint", "no checkpoint is written: whatever stops the job loses all of it")
+    elif every is not None and every > total:
+        yield Advice(
+            "checkpoint-beyond-end",
+            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: nothing is saved before the end, and a "
+            "time limit loses everything",
+        )
+    elif every is not None and step and limit and every * step.p50 > limit:
+        yield Advice(
+            "checkpoint-beyond-limit",
+            f"a checkpoint every {every:,} steps is every {format_duration(every * step.p50)}, longer than the limit of "
+            f"{format_duration(limit)}: no job would reach one",
+        )
+    if (best := case.clock.checkpoint_interval) and step and total:
+        why = (
+            f"a save of {format_duration(best.write_s)}, one interruption in "
+            f"{format_duration(best.between_interruptions_s)}, {format_duration(best.restart_s)} to restart"
+            if best.between_interruptions_s < float("inf")
+            else "no failures are expected"
+        )
+        if best.steps >= total:
+            yield Advice("checkpoint-interval", f"one checkpoint at the end is enough (Young/Daly: {why})")
+        else:
+            yield Advice(
+                "checkpoint-interval",
+                f"a checkpoint every {best.steps:,} steps ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
+            )
+
+
+def _evaluation(case: Case) -> Iterator[Advice]:
+    every = case.workload.evaluation.every_steps
+    if not every:
+        stated = "no evaluation is stated: without one" if every is None else "the job never evaluates:"
+        yield Advice("no-evaluation", f"{stated} nothing can confirm a plateau; set evaluation.every_steps")
+    elif every > case.steps.total:
+        yield Advice(
+            "evaluation-beyond-end",
+            f"an evaluation every {every:,} steps is beyond the end at {case.steps.total:,}",
+        )
+
+
+def _cluster(case: Case) -> Iterator[Advice]:
+    limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
+    if limit is not None and partition and clock.total:
+        shown = f"the {format_duration(limit)} limit of partition {partition.name}"
+        if clock.segments is None:
+            yield Advice("limit-too-short", f"{shown} leaves no time for progress: use a longer partition")
+        elif clock.segments > 1:
+            yield Advice(
+                "beyond-limit",
+                f"beyond {shown}: {clock.segments:,} jobs in a row, each resuming the one before",
+            )
+    link = partition.inter_node if partition else None
+    if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:
+        yield Advice(
+            "slow-network",
+            f"{case.placement.nodes} nodes over {link.kind} at {link.gb_per_s:g} GB/s: such jobs have run up to 5 times "
+            "slower; fewer nodes may finish sooner",
+        )
+    if not case.has_profile:
+        nodes = (
+            f", and {USUAL_GPUS_PER_NODE} GPUs a node" if case.placement.gpus > USUAL_GPUS_PER_NODE else ""
+        )
+        yield Advice(
+            "no-profile", f"no cluster profile: no time limit is assumed{nodes}; `clusterplan profiles list`"
+        )
+
+
+_RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
+    _speed,
+    _identity,
+    _data,
+    _precision,
+    _checkpoints,
+    _evaluation,
+    _cluster,
+)

@@ -1,0 +1,206 @@
+"""The time of one step, and where it was learnt: given, measured, transferred, a prior, or unknown."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..cluster_profiles.gpu import Gpu
+from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.units import format_significant
+from .placement import Placement
+from .priors import MFU, MFU_MOE
+from .ranges import Range
+from .runs import Measurement
+from .scaling import Shape, rate_ratio
+from .workload import RATES, Workload
+
+# Repeats of one configuration differ by 4 to 6 % on shared clusters; used where no spread is given.
+GIVEN_SPREAD = 0.05
+# The same configuration, measured carefully, repeats to 1 to 2 %.
+LEAST_MEASURED_SPREAD = 0.02
+
+_TERA = 1e12
+
+
+class SourceKind(StrEnum):
+    GIVEN = "given"
+    MEASURED = "measured"
+    TRANSFERRED = "transferred"
+    PRIOR = "prior"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a number comes from: its kind, what was given or measured, over how many runs, what was assumed."""
+
+    kind: SourceKind
+    origin: str
+    runs: int = 0
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "; ".join((self.origin, *self.assumed))
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """The time of one optimizer step in seconds, None if unknown, and its source."""
+
+    step_time_s: Range | None
+    source: Source
+
+
+def flops_per_sample(workload: Workload) -> float | None:
+    """6 FLOPs a parameter and token (8 if activations are recomputed), active parameters for MoE.
+
+    FLOPs = 6 N S, after Narayanan et al. 2021 (arXiv:2104.04473) without the attention term.
+
+    >>> flops_per_sample(Workload.of(samples=1, seq_len=2048, parameters=1e9, batch_size=1, gpus=1)) / 1e12
+    12.288
+    """
+    parameters, seq_len = workload.architecture.flops_parameters, workload.data.seq_len
+    if parameters is None or seq_len is None:
+        return None
+    return (8 if workload.training.recompute else 6) * float(parameters) * seq_len
+
+
+def fastest_step_s(workload: Workload, placement: Placement) -> float | None:
+    """The step's FLOPs at the GPUs' dense peak; no step is faster.  None if either is unknown."""
+    flops, gpu = flops_per_sample(workload), placement.gpu
+    if flops is None or gpu is None or placement.precision not in gpu.peak_flops:
+        return None
+    return flops * workload.training.step_samples / (placement.gpus * gpu.peak_flops[placement.precision])
+
+
+def step_throughput(
+    workload: Workload, placement: Placement, measurements: Sequence[Measurement] = ()
+) -> Throughput:
+    """The step time of `workload` as placed: what was given wins, then measurements, then the prior."""
+    if any(getattr(workload.throughput, name) is not None for name in RATES):
+        return _given(workload, placement)
+    if same := [m for m in measurements if _is_this(m, workload, placement)]:
+        return _measured(same)
+    return _prior(workload, placement)
+
+
+def _given(workload: Workload, placement: Placement) -> Throughput:
+    """The rate in the job file or the flags, scaled if it was measured on another shape."""
+    rate, training = workload.throughput, workload.training
+    gpus = rate.gpus or training.gpus
+    batch_size = rate.batch_size or training.batch_size
+    precision = rate.precision or placement.precision
+    if precision is Precision.AUTO and placement.gpu:
+        precision = placement.gpu.best_precision()
+    accumulation = rate.accumulation or training.accumulation
+    step_samples = batch_size * accumulation * gpus / training.model_parallel
+
+    if rate.step_time is not None:
+        samples_per_s, text = step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
+    elif rate.tokens_per_s is not None:
+        samples_per_s = rate.tokens_per_s / (workload.data.seq_len or 1)
+        text = f"{format_significant(rate.tokens_per_s)} tokens/s"
+    elif rate.tflops_per_gpu is not None:
+        samples_per_s = rate.tflops_per_gpu * _TERA * gpus / (flops_per_sample(workload) or math.inf)
+        text = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
+    elif rate.samples_per_s_per_gpu is not None:
+        samples_per_s = rate.samples_per_s_per_gpu * gpus
+        text = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
+    else:
+        samples_per_s = rate.samples_per_s or 0.0
+        text = f"{format_significant(samples_per_s)} samples/s"
+
+    spread = rate.spread or GIVEN_SPREAD
+    text += f" on {gpus} GPU{'s' if gpus > 1 else ''}, ±{spread:.0%}" + ("" if rate.spread else " assumed")
+    per_gpu = Range.around(samples_per_s / gpus, spread)
+    scaled = rate_ratio(
+        Shape(gpus, batch_size, precision), Shape(training.gpus, training.batch_size, placement.precision)
+    )
+    if (
+        scaled is None
+        or not _native(placement.gpu, precision)
+        or not _native(placement.gpu, placement.precision)
+    ):
+        if precision != placement.precision:
+            return _unknown(
+                f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
+            )
+        scaled = Range.exactly(1), ()
+    ratio, assumed = scaled
+    step = (
+        per_gpu.times(ratio).inverted(training.step_samples / training.gpus)
+        if assumed
+        else (per_gpu.inverted(training.step_samples / training.gpus))
+    )
+    if not assumed:
+        return Throughput(step, Source(SourceKind.GIVEN, text))
+    floor = fastest_step_s(workload, placement) or 0.0
+    return Throughput(step.at_least(floor), Source(SourceKind.TRANSFERRED, text, assumed=assumed))
+
+
+def _native(gpu: Gpu | None, precision: Precision) -> bool:
+    return gpu is None or precision in gpu.peak_flops
+
+
+def _is_this(m: Measurement, workload: Workload, placement: Placement) -> bool:
+    training = workload.training
+    return (
+        m.model == workload.model
+        and (placement.gpu is None or (m.gpu is not None and placement.gpu.answers_to(m.gpu)))
+        and (m.nodes, m.gpus) == (placement.nodes, placement.gpus)
+        and (m.batch_size, m.accumulation) == (training.batch_size, training.accumulation)
+        and m.precision == placement.precision
+        and m.seq_len == workload.data.seq_len
+    )
+
+
+def _measured(same: Sequence[Measurement]) -> Throughput:
+    """Runs of exactly this configuration: their median, as wide as they differ and as each of them did."""
+    times = [m.step_time_s for m in same]
+    between = max(max(times) / min(times) - 1, 0.0) / 2
+    within = statistics.median([m.spread or 0.0 for m in same])
+    spread = max(between, within, LEAST_MEASURED_SPREAD)
+    text = f"{len(same)} run{'s' if len(same) > 1 else ''} of {same[0].model} in this configuration"
+    sources = ", ".join(dict.fromkeys(m.source for m in same if m.source))
+    return Throughput(
+        Range.around(statistics.median(times), spread),
+        Source(SourceKind.MEASURED, f"{text} ({sources})" if sources else text, len(same)),
+    )
+
+
+def _prior(workload: Workload, placement: Placement) -> Throughput:
+    """FLOPs of the step over the GPUs' peak times a published range of MFU."""
+    fastest = fastest_step_s(workload, placement)
+    if fastest is None:
+        missing = [
+            name
+            for name, known in (
+                ("parameters", workload.architecture.flops_parameters),
+                ("seq_len", workload.data.seq_len),
+                ("the GPU type", placement.gpu),
+            )
+            if not known
+        ]
+        if not missing:
+            return _unknown(
+                f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
+            )
+        return _unknown(f"nothing given or measured; a prior would need {', '.join(missing)}")
+    table = MFU_MOE if workload.architecture.active_parameters else MFU
+    mfu = table[placement.precision]
+    gpu = placement.gpu.name if placement.gpu else ""
+    text = f"{flops_text(workload)} at {mfu.p10:.0%} to {mfu.p90:.0%} of {gpu}'s {placement.precision} peak"
+    return Throughput(mfu.inverted(fastest), Source(SourceKind.PRIOR, text))
+
+
+def flops_text(workload: Workload) -> str:
+    factor = 8 if workload.training.recompute else 6
+    active = "active " if workload.architecture.active_parameters else ""
+    return f"{factor} FLOPs per {active}parameter and token"
+
+
+def _unknown(text: str) -> Throughput:
+    return Throughput(None, Source(SourceKind.UNKNOWN, text))
