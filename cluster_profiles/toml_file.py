@@ -86,12 +86,15 @@ def validated(
     try:
         return model.model_validate(values)
     except ValidationError as invalid:
-        fault = invalid.errors()[0]
+        faults = invalid.errors()
+        # A misspelt key is also a missing one: say the misspelling.
+        fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
         raise error(place(fault["loc"]) + _what_is_wrong(fault, model)) from None
 
 
 def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, context = fault["type"], fault.get("ctx", {})
+    kind = fault["type"]
+    context = {name: _bound(value) for name, value in fault.get("ctx", {}).items()}
     if kind == "extra_forbidden":
         return _unknown_key(str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1]))
     if kind == "missing":
@@ -101,10 +104,10 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
         # A rule over several keys names them itself; a rule on one value needs that value in front.
         return message if isinstance(fault["input"], Mapping) else f"{_shown(fault['input'])} {message}"
     wanted = {
-        "greater_than": "must be greater than {gt:,}",
-        "greater_than_equal": "must be at least {ge:,}",
-        "less_than": "must be less than {lt:,}",
-        "less_than_equal": "must be at most {le:,}",
+        "greater_than": "must be greater than {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be less than {lt}",
+        "less_than_equal": "must be at most {le}",
         "enum": "must be one of {expected}",
         "literal_error": "must be one of {expected}",
         "finite_number": "must be a finite number",
@@ -142,6 +145,16 @@ def _shown(value: object) -> str:
         value = float(value)
     text = repr(value) if not isinstance(value, int) or value.bit_length() < 1000 else "a huge integer"  # noqa: PLR2004
     return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."
+
+
+def _bound(value: object) -> object:
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{float(value):g}"
+        if isinstance(value, float | Fraction)
+        else value
+    )
 
 
 def _lower_first(text: str) -> str:

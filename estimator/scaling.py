@@ -27,10 +27,18 @@ class Shape:
     precision: Precision
 
 
-def rate_ratio(before: Shape, after: Shape) -> tuple[Range, tuple[str, ...]] | None:
-    """Samples/s per GPU in `after` over `before`, and what was assumed; None where nothing tells.
+@dataclass(frozen=True)
+class Ratio:
+    """A factor on the rate, and the published ratios it rests on."""
 
-    >>> ratio, assumed = rate_ratio(Shape(1, 32, Precision.BF16), Shape(8, 32, Precision.BF16))
+    range: Range
+    assumed: tuple[str, ...]
+
+
+def rate_ratio(before: Shape, after: Shape) -> Ratio | None:
+    """Samples/s per GPU in `after` over `before`; None where nothing published tells it.
+
+    >>> ratio = rate_ratio(Shape(1, 32, Precision.BF16), Shape(8, 32, Precision.BF16)).range
     >>> round(ratio.p10, 3), round(ratio.p50, 3), round(ratio.p90, 3)
     (0.713, 0.914, 0.989)
     """
@@ -51,7 +59,7 @@ def rate_ratio(before: Shape, after: Shape) -> tuple[Range, tuple[str, ...]] | N
             return None
         ratio = ratio.times(faster.range)
         assumed.append(faster.text)
-    return ratio, tuple(assumed)
+    return Ratio(ratio, tuple(assumed))
 
 
 def _values(r: Range) -> tuple[float, float, float]:

@@ -88,61 +88,52 @@ def step_throughput(
 
 
 def _given(workload: Workload, placement: Placement) -> Throughput:
-    """The rate in the job file or the flags, scaled if it was measured on another shape."""
+    """The rate in the job file or the flags, carried over if it belongs to another shape."""
     rate, training = workload.throughput, workload.training
-    gpus = rate.gpus or training.gpus
-    batch_size = rate.batch_size or training.batch_size
     precision = rate.precision or placement.precision
     if precision is Precision.AUTO and placement.gpu:
         precision = placement.gpu.best_precision()
-    accumulation = rate.accumulation or training.accumulation
-    step_samples = batch_size * accumulation * gpus / training.model_parallel
-
-    if rate.step_time is not None:
-        samples_per_s, text = step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
-    elif rate.tokens_per_s is not None:
-        samples_per_s = rate.tokens_per_s / (workload.data.seq_len or 1)
-        text = f"{format_significant(rate.tokens_per_s)} tokens/s"
-    elif rate.tflops_per_gpu is not None:
-        samples_per_s = rate.tflops_per_gpu * _TERA * gpus / (flops_per_sample(workload) or math.inf)
-        text = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
-    elif rate.samples_per_s_per_gpu is not None:
-        samples_per_s = rate.samples_per_s_per_gpu * gpus
-        text = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
-    else:
-        samples_per_s = rate.samples_per_s or 0.0
-        text = f"{format_significant(samples_per_s)} samples/s"
-
-    spread = rate.spread or GIVEN_SPREAD
-    text += f" on {gpus} GPU{'s' if gpus > 1 else ''}, ±{spread:.0%}" + ("" if rate.spread else " assumed")
-    per_gpu = Range.around(samples_per_s / gpus, spread)
-    scaled = rate_ratio(
-        Shape(gpus, batch_size, precision), Shape(training.gpus, training.batch_size, placement.precision)
+    before = Shape(rate.gpus or training.gpus, rate.batch_size or training.batch_size, precision)
+    after = Shape(training.gpus, training.batch_size, placement.precision)
+    native = all(
+        placement.gpu is None or p in placement.gpu.peak_flops for p in (precision, placement.precision)
     )
-    if (
-        scaled is None
-        or not _native(placement.gpu, precision)
-        or not _native(placement.gpu, placement.precision)
-    ):
-        if precision != placement.precision:
-            return _unknown(
-                f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
-            )
-        scaled = Range.exactly(1), ()
-    ratio, assumed = scaled
-    step = (
-        per_gpu.times(ratio).inverted(training.step_samples / training.gpus)
-        if assumed
-        else (per_gpu.inverted(training.step_samples / training.gpus))
-    )
-    if not assumed:
-        return Throughput(step, Source(SourceKind.GIVEN, text))
+    ratio = rate_ratio(before, after) if native or precision == placement.precision else None
+    if ratio is None:
+        return _unknown(
+            f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
+        )
+
+    samples_per_s, said = _given_rate(workload, before)
+    spread = f"±{rate.spread or GIVEN_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
+    origin = f"{said} on {before.gpus:,} GPU{'s' if before.gpus > 1 else ''}, {spread}"
+    per_gpu = Range.around(samples_per_s / before.gpus, rate.spread or GIVEN_SPREAD)
+    step = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
+    if not ratio.assumed:
+        return Throughput(step, Source(SourceKind.GIVEN, origin))
     floor = fastest_step_s(workload, placement) or 0.0
-    return Throughput(step.at_least(floor), Source(SourceKind.TRANSFERRED, text, assumed=assumed))
+    return Throughput(step.at_least(floor), Source(SourceKind.TRANSFERRED, origin, assumed=ratio.assumed))
 
 
-def _native(gpu: Gpu | None, precision: Precision) -> bool:
-    return gpu is None or precision in gpu.peak_flops
+def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
+    """Samples/s of all GPUs of `shape`, and the rate as it was given."""
+    rate, training = workload.throughput, workload.training
+    if rate.step_time is not None:
+        accumulation = rate.accumulation or training.accumulation
+        step_samples = shape.batch_size * accumulation * shape.gpus / training.model_parallel
+        return step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
+    if rate.tokens_per_s is not None:
+        return rate.tokens_per_s / (
+            workload.data.seq_len or 1
+        ), f"{format_significant(rate.tokens_per_s)} tokens/s"
+    if rate.tflops_per_gpu is not None:
+        flops = flops_per_sample(workload) or math.inf
+        said = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
+        return rate.tflops_per_gpu * _TERA * shape.gpus / flops, said
+    if rate.samples_per_s_per_gpu is not None:
+        said = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
+        return rate.samples_per_s_per_gpu * shape.gpus, said
+    return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
 def _is_this(m: Measurement, workload: Workload, placement: Placement) -> bool:

@@ -256,7 +256,7 @@ def _interval(
     limit: float | None,
 ) -> CheckpointInterval:
     per_second = failures.p50 * placement.gpus / FAILURE_NODE_GPUS / 1000 / DAY_S
-    if limit is not None and training.p50 > limit:
+    if limit is not None and training.p90 > limit:
         per_second += 1 / limit  # every time limit interrupts too
     between = 1 / per_second if per_second else math.inf
     best = (

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.profile import Count, Name, Number, Seconds
 from ..cluster_profiles.toml_file import Section
-from ..cluster_profiles.units import exact
+from ..cluster_profiles.units import exact, parse_duration_s
 
 _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
 _MOST_STEPS = 10**12
@@ -42,6 +42,14 @@ def _exact(value: object) -> Fraction:
     return number
 
 
+def _step_seconds(value: object) -> float:
+    try:
+        return float(exact(value))
+    except ValueError:
+        return parse_duration_s(value)
+
+
+StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(float)]
 
 
@@ -211,8 +219,8 @@ class ThroughputGiven(Section):
     tokens_per_s: Number | None = _flag(
         None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
     )
-    step_time: Seconds | None = _flag(
-        None, "--step-time", "TIME", "Seconds of one step (optimizer step).", gt=0, le=10**7
+    step_time: StepSeconds | None = _flag(
+        None, "--step-time", "SECONDS", "Time of one optimizer step, in seconds.", gt=0, le=10**7
     )
     tflops_per_gpu: Number | None = _flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6

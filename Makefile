@@ -1,0 +1,71 @@
+# Each target sets itself up: a fresh machine needs git, make, and Python >= 3.11 with venv.
+# Nothing is installed outside .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
+
+.PHONY: demo test test-slow lint format docs docs-pages wheel bench gpu clean
+
+## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
+demo: .venv/installed
+	@$(BIN)/python examples/demo.py
+
+test: .venv/installed-dev
+	$(BIN)/pytest
+
+## Exhaustive fuzzing and wide random comparisons with the slow reference.
+test-slow: .venv/installed-dev
+	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/cog --check --diff -I docs docs/reference/*.md
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+## Write the generated reference pages, then build the site into site/.
+docs: docs-pages
+	$(PIP) -e .[docs]
+	$(BIN)/mkdocs build --strict -q
+	@echo "the site is in site/index.html"
+
+docs-pages: .venv/installed-dev
+	$(BIN)/cog -r -I docs docs/reference/*.md
+
+## Build the wheel, install it into a bare environment, and run the tests against it.
+wheel: .venv/installed-dev
+	rm -rf build dist .venv-wheel
+	$(BIN)/python -m build -q
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt dist/*.whl
+	cd / && $(CURDIR)/.venv-wheel/bin/clusterplan --help > /dev/null
+	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest hypothesis cogapp
+	.venv-wheel/bin/pytest tests
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/cold_start.py
+
+## Hardware checks; they need pytest and pynvml, and torch for the measured rate:
+## make gpu PYTHON=python3 runs them from a plain checkout, without .venv or network.
+gpu:
+	$(PYTHON) -m pytest -m gpu tests/gpu -p no:cacheprovider -rs -s
+
+clean:
+	rm -rf .venv .venv-wheel build dist site *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) -e .[dev]
+	@touch $@

@@ -1,0 +1,114 @@
+"""Advice: each code is given where it should be, and not where it should not."""
+
+import pytest
+
+from clusterplan.cluster_profiles.profile import ClusterProfile
+from clusterplan.estimator.advice import CODES
+from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.workload import Workload
+
+GOOD = {
+    "data": {"samples": 1_024_000, "seq_len": 2048},
+    "training": {"batch_size": 32, "gpus": 16, "precision": "bf16"},
+    "architecture": {"parameters": 1e9},
+    "throughput": {"samples_per_s": 88},
+    "evaluation": {"every_steps": 500, "time_s": 60},
+    "checkpoint": {"every_steps": 500, "time_s": 30},
+}
+
+
+def profile(**changes):
+    partition = {
+        "name": "gpu",
+        "nodes": 100,
+        "gpus_per_node": 8,
+        "gpu": "a100-sxm4-80gb",
+        "time_limit": "2d",
+        "inter_node": {"kind": "infiniband", "gb_per_s": 25},
+    }
+    return ClusterProfile.model_validate({"name": "test", "partitions": [{**partition, **changes}]})
+
+
+def advice(cluster=None, **changes):
+    values = {table: {**GOOD.get(table, {}), **changes.get(table, {})} for table in {**GOOD, **changes}}
+    answer = estimate(Workload.model_validate(values), cluster)
+    return {a.code: a.text for a in answer.warnings}
+
+
+def test_a_good_job_only_hears_the_best_checkpoint_interval():
+    assert set(advice(profile())) == {"checkpoint-interval"}
+
+
+V100 = profile(gpu="v100-sxm2-32gb")
+CASES = {
+    "throughput-unknown": (
+        {"throughput": {"samples_per_s": None}, "architecture": {"parameters": None}},
+        profile(),
+    ),
+    "no-profile": ({}, None),
+    "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
+    "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),
+    "batch-identity": ({"training": {"global_batch": 1000, "framework": "deepspeed"}}, profile()),
+    "below-one-batch": ({"data": {"samples": 100}}, profile()),
+    "partial-batch": ({"data": {"samples": 1_024_001}}, profile()),
+    "ends-early": (
+        {"data": {"samples": 1_024_001}, "training": {"framework": "hf-4.51", "accumulation": 4}},
+        profile(),
+    ),
+    "precision-emulated": ({}, V100),
+    "precision-missing": ({"training": {"precision": "fp8"}}, profile()),
+    "fp32-slow": ({"training": {"precision": "fp32"}}, profile()),
+    "checkpoint-beyond-end": ({"checkpoint": {"every_steps": 24_000}}, profile()),
+    "checkpoint-beyond-limit": ({"checkpoint": {"every_steps": 1500}}, profile(time_limit="2h")),
+    "no-checkpoint": ({"checkpoint": {"every_steps": 0}}, profile()),
+    "checkpoint-interval": ({}, profile()),
+    "no-evaluation": ({"evaluation": {"every_steps": 0}}, profile()),
+    "evaluation-beyond-end": ({"evaluation": {"every_steps": 10_000}}, profile()),
+    "beyond-limit": ({}, profile(time_limit="2h")),
+    "limit-too-short": ({}, profile(time_limit="5m")),
+    "slow-network": ({}, profile(inter_node={"kind": "ethernet", "gb_per_s": 1.25})),
+}
+
+
+def test_every_code_has_a_case():
+    assert set(CASES) == set(CODES)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_the_code_is_given_where_it_applies(code):
+    changes, cluster = CASES[code]
+    assert code in advice(cluster, **changes)
+
+
+def test_half_a_million_steps_for_30_million_samples_mean_a_batch_of_60():
+    text = advice(profile(), data={"samples": 30_000_000}, training={"gpus": 8, "trainer_steps": 500_000})
+    assert text["trainer-steps"].startswith("your trainer says 500,000 steps, your numbers give 117,188")
+    assert "effective batch of 60, not 256" in text["trainer-steps"]
+
+
+def test_deepspeeds_batch_identity_shows_the_product():
+    text = advice(
+        profile(), training={"gpus": 8, "accumulation": 3, "global_batch": 1000, "framework": "deepspeed"}
+    )
+    assert (
+        "1,000 is not micro-batch x data parallel x accumulation = 32 x 8 x 3 = 768" in text["batch-identity"]
+    )
+
+
+def test_the_checkpoint_interval_shows_the_numbers_used():
+    text = advice(profile())["checkpoint-interval"]
+    assert "a save of 30s" in text
+    assert "one interruption in 76d 22h" in text  # 1 / (2 nodes x 6.5 per 1,000 days)
+
+
+def test_unknown_time_says_how_to_measure_it():
+    text = advice(profile(), **CASES["throughput-unknown"][0])["throughput-unknown"]
+    assert "--max_steps 50" in text
+    assert "--samples-per-s" in text
+
+
+def test_auto_precision_takes_the_gpus_own_best():
+    job = Workload.of(samples=1000, batch_size=1, gpus=1)
+    assert estimate(job, profile()).placement.precision == "bf16"
+    assert estimate(job, V100).placement.precision == "fp16"
+    assert estimate(job, profile(gpu="p100-pcie-16gb")).placement.precision == "fp32"

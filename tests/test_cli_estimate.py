@@ -1,0 +1,270 @@
+"""`clusterplan estimate`, run as a user runs it."""
+
+import json
+
+import pytest
+from conftest import ROOT
+
+SEED = ("--samples", "1_000_000", "--batch-size", "32", "--gpus", "8")
+MOE = ROOT / "examples" / "moe-llava"
+
+
+def answer(done):
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_the_seed_case_without_any_file(clusterplan):
+    steps = answer(clusterplan("estimate", *SEED, "--json"))["steps"]
+    assert steps == {
+        "total": 3907,
+        "full": 3906,
+        "last_partial_samples": 64,
+        "dropped_samples": 0,
+        "batches_per_epoch": 3907,
+        "convention": "hf",
+    }
+
+
+def test_the_floor_convention_gives_the_maintainers_number(clusterplan):
+    assert answer(clusterplan("estimate", *SEED, "--framework", "floor", "--json"))["steps"]["total"] == 3906
+
+
+@pytest.mark.parametrize(
+    ("stages", "steps"),
+    [
+        ("*-stage1-*", {2181}),
+        ("*-stage2-*", {7531}),
+        ("[!o]*-stage3-*", {5198}),
+        ("openchat-stage3-*", {5197}),
+    ],
+)
+def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(clusterplan, stages, steps):
+    files = sorted(MOE.glob(f"{stages}.toml"))
+    answers = [answer(clusterplan("estimate", path, "--json")) for path in files]
+    assert {a["steps"]["total"] for a in answers} == steps
+    for a in answers:
+        assert {"checkpoint-beyond-end", "no-evaluation"} <= {w["code"] for w in a["warnings"]}
+
+
+def test_the_thirty_million_case_doubts_the_trainer(clusterplan):
+    found = answer(clusterplan("estimate", MOE / "thirty-million.toml", "--json"))
+    assert found["steps"]["total"] == 117_188
+    assert "trainer-steps" in {w["code"] for w in found["warnings"]}
+    assert found["request"]["segments"] > 1
+
+
+def test_json_has_the_contracts_keys(clusterplan):
+    found = answer(
+        clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--profile", "slurm-a100", "--json")
+    )
+    three = {"p10", "p50", "p90"}
+    for key in ("step_time_s", "samples_per_s", "gpu_hours"):
+        assert set(found[key]) == three
+    assert set(found["wall_clock_s"]) == three | {"p95"}
+    assert list(found["wall_clock_parts_s"]) == [
+        "startup",
+        "training",
+        "evaluation",
+        "checkpoints",
+        "restarts",
+    ]
+    assert all(set(part) == three | {"source"} for part in found["wall_clock_parts_s"].values())
+    assert set(found["source"]) == {"kind", "runs", "text"}
+    assert found["source"]["kind"] == "given"
+    assert found["request"]["time"] == "07:45:00"
+    assert found["request"]["segments"] == 1
+    assert all(set(w) == {"code", "text"} for w in found["warnings"])
+
+
+def test_unknown_is_null_and_fine(clusterplan):
+    found = answer(clusterplan("estimate", *SEED, "--json"))
+    assert [found[k] for k in ("step_time_s", "samples_per_s", "gpu_hours", "wall_clock_s", "cost")] == [
+        None
+    ] * 5
+    assert found["source"]["kind"] == "unknown"
+    assert found["request"]["time"] is None
+    assert found["wall_clock_parts_s"]["training"] == {
+        "p10": None,
+        "p50": None,
+        "p90": None,
+        "source": "unknown",
+    }
+
+
+def test_several_gpu_counts_make_shapes(clusterplan):
+    found = answer(
+        clusterplan(
+            "estimate",
+            *SEED[:4],
+            "--gpus",
+            "1,8",
+            "--samples-per-s-per-gpu",
+            "5",
+            "--deadline",
+            "2d",
+            "--json",
+        )
+    )
+    assert [shape["shape"]["gpus"] for shape in found["shapes"]] == [1, 8]
+    assert [shape["meets"]["deadline"] for shape in found["shapes"]] == ["no", "yes"]
+    assert (found["keep"], found["best"]) == ("per-gpu-batch", 1)
+    assert found["shapes"][1]["speed_up"] == pytest.approx(7.31, abs=0.01)
+
+
+def test_the_answer_comes_first(clusterplan):
+    lines = clusterplan("estimate", *SEED, "--samples-per-s", "44.3").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["steps", "time", "GPU-hours", "speed", "ask"]
+    assert "3,906 full + 1 partial of 64 samples" in lines[0]
+
+
+def test_no_colours_without_a_terminal(clusterplan):
+    assert "\x1b" not in clusterplan("estimate", *SEED, "--samples-per-s", "44.3").stdout
+
+
+def test_explain_puts_the_numbers_in(clusterplan):
+    text = clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
+    assert "steps = ceil(1 epochs x ceil(3,907 / 1)) = 3,907" in text
+    assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
+    assert "best checkpoint interval = sqrt(2 x 40s x" in text
+
+
+def test_a_flag_wins_over_the_file(clusterplan):
+    found = answer(
+        clusterplan("estimate", MOE / "seed.toml", "--samples", "256000", "--framework", "floor", "--json")
+    )
+    assert found["steps"]["total"] == 1000
+
+
+def test_the_files_throughput_belongs_to_the_files_shape(clusterplan):
+    found = answer(clusterplan("estimate", MOE / "seed.toml", "--gpus", "16", "--json"))
+    assert found["source"]["kind"] == "transferred"
+    assert 44.3 < found["samples_per_s"]["p50"] < 2 * 44.3
+
+
+def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(clusterplan):
+    found = answer(
+        clusterplan("estimate", MOE / "seed.toml", "--batch-size", "16", "--samples-per-s", "30", "--json")
+    )
+    assert found["source"]["kind"] == "given"
+    assert found["samples_per_s"]["p50"] == pytest.approx(30)
+
+
+BAD = {
+    "negative": (["--samples", "-5"], "--samples: '-5' must be greater than 0"),
+    "zero": (["--samples", "0"], "--samples: '0' must be greater than 0"),
+    "huge": (["--samples", "1e18"], "--samples: '1e18' must be at most 1,000,000,000,000,000"),
+    "nan": (["--samples", "nan"], "--samples: 'nan' is not a whole number"),
+    "text": (["--gpus", "many"], "--gpus: 'many' is not a whole number"),
+    "empty place": (["--gpus", "1,,2"], "has an empty place"),
+    "fraction": (["--batch-size", "1.5"], "--batch-size: '1.5' is not a whole number"),
+    "no epochs": (["--epochs", "0"], "--epochs: 0.0 must be greater than 0"),
+    "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration"),
+    "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
+    "contradiction": (
+        ["--samples-per-s", "5", "--step-time", "1"],
+        "samples_per_s and step_time are both given",
+    ),
+    "two sizes": (["--tokens", "5", "--seq-len", "5"], "samples and tokens are both given"),
+    "tokens/s alone": (["--tokens-per-s", "5"], "tokens_per_s needs seq_len"),
+    "drop_last floor": (["--drop-last", "--framework", "floor"], "drop_last contradicts framework floor"),
+    "zero batches": (["--samples", "100", "--drop-last"], "drop_last leaves no batch: 100 samples"),
+    "split": (["--tensor-parallel", "3"], "8 GPUs cannot be split"),
+    "gpu not there": (
+        ["--profile", "slurm-h100", "--gpu", "a100"],
+        "profile 'slurm-h100': GPU 'a100' is not there: say h100-sxm",
+    ),
+    "no such gpu": (["--gpu", "tpu"], "GPU 'tpu' is not in the catalogue"),
+    "too many gpus": (
+        ["--profile", "one-machine", "--gpus", "9"],
+        "9 GPUs on 2 nodes are more than partition 'local' has",
+    ),
+    "partition alone": (["--partition", "gpu"], "partition 'gpu' needs a profile"),
+    "no such profile": (["--profile", "mars"], "profile 'mars' is not known: there are one-machine"),
+    "no such option": (["--sample", "5"], "No such option '--sample'"),
+    "deadline": (["--samples-per-s", "5", "--deadline", "soon"], "--deadline: 'soon' is neither a duration"),
+    "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is over: it is now"),
+    "budget": (["--samples-per-s", "5", "--budget", "lots"], "--budget: 'lots' is not a budget"),
+    "too many": (["one.toml", "two.toml"], "unexpected extra argument"),
+    "no file": (["none.toml"], "none.toml: no such file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_flags_get_one_line(clusterplan, tmp_path, case):
+    arguments, message = BAD[case]
+    done = clusterplan("estimate", *SEED, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deadline_of_unknown_throughput_exits_3(clusterplan):
+    done = clusterplan("estimate", *SEED, "--deadline", "2d")
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "a deadline cannot be judged" in done.stderr
+
+
+GOOD_FILE = "[data]\nsamples = 100\n\n[training]\nbatch_size = 1\ngpus = 1\n"
+BAD_FILES = {
+    "toml": (
+        GOOD_FILE + "epochs = = 2\n",
+        "job.toml: is not valid TOML: Invalid value (at line 7, column 10)",
+    ),
+    "unknown key": (
+        GOOD_FILE + "batchsize = 2\n",
+        "job.toml:7: training.batchsize: unknown key; did you mean 'batch_size'?",
+    ),
+    "unknown table": (
+        GOOD_FILE + "[trainig]\nx = 1\n",
+        "job.toml:7: trainig: unknown key; did you mean 'training'?",
+    ),
+    "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1.0 must be greater than 0"),
+    "type": (GOOD_FILE + "drop_last = 7\n", "job.toml:7: training.drop_last: 7 should be a valid boolean"),
+    "boolean": (GOOD_FILE.replace("100", "true"), "job.toml:2: data.samples: True is not a whole number"),
+    "nan": (GOOD_FILE.replace("100", "nan"), "job.toml:2: data.samples: nan is not a whole number"),
+    "missing": ("[data]\nsamples = 100\n[training]\ngpus = 1\n", "job.toml: training.batch_size: is missing"),
+    "no table": ("data = 3\n", "job.toml:1: data: 3 should be a valid dictionary"),
+    "empty": ("", "the size of the data is missing"),
+    "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_get_one_line_with_the_place(clusterplan, tmp_path, case):
+    content, message = BAD_FILES[case]
+    (tmp_path / "job.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = clusterplan("estimate", "job.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_a_closed_pipe_is_no_traceback(clusterplan):
+    done = clusterplan("estimate", *SEED, "--json")
+    assert done.returncode == 0
+    import subprocess
+
+    shell = f"{done.args[0]} estimate {' '.join(SEED)} --json | head -c 1"
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("clusterplan est", "estimate"),
+        ("clusterplan estimate --framework light", "lightning"),
+        ("clusterplan estimate --profile slurm-a", "slurm-a100"),
+        ("clusterplan estimate --gpu h200", "h200"),
+        ("clusterplan estimate --samples-per-s-per", "--samples-per-s-per-gpu"),
+        ("clusterplan profiles show one", "one-machine"),
+    ],
+)
+def test_the_shell_completes(clusterplan, monkeypatch, words, offered):
+    monkeypatch.setenv("_CLUSTERPLAN_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert f"plain,{offered}" in clusterplan().stdout.splitlines()

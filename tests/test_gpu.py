@@ -1,0 +1,83 @@
+"""The GPU catalogue: every number has a source, and the numbers agree with each other."""
+
+import tomllib
+from importlib import resources
+
+import pytest
+
+from clusterplan.cluster_profiles.gpu import find_gpu, gpus
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.errors import InputError
+
+RAW = tomllib.loads(
+    resources.files("clusterplan.cluster_profiles").joinpath("gpus.toml").read_text(encoding="utf-8")
+)
+WANTED = """p100-pcie-16gb v100-sxm2-16gb v100-sxm2-32gb t4 a10 a10g a30 a40 a100-sxm4-40gb a100-sxm4-80gb l4 l40s
+rtx-2080-ti rtx-3090 rtx-4090 quadro-rtx-6000 h100-pcie h100-sxm h100-nvl h200 b200""".split()
+
+
+@pytest.mark.parametrize("key", RAW["gpus"])
+def test_every_number_has_a_source_or_says_unverified(key):
+    for field, value in RAW["gpus"][key].items():
+        if field not in {"name", "nvml", "slurm"}:
+            assert value[1] == "unverified" or RAW["sources"][value[1]].startswith("https://"), field
+
+
+def test_no_source_is_idle():
+    used = {
+        pair[1]
+        for gpu in RAW["gpus"].values()
+        for pair in gpu.values()
+        if isinstance(pair, list) and len(pair) == 2
+    }
+    assert set(RAW["sources"]) <= used
+
+
+def test_the_gpus_people_have_are_there():
+    assert set(WANTED) <= set(gpus())
+
+
+@pytest.mark.parametrize("gpu", gpus().values(), ids=lambda gpu: gpu.key)
+def test_precisions_follow_the_architecture(gpu):
+    native = set(gpu.peak_flops)
+    assert (Precision.BF16 in native) == (gpu.compute_capability >= (8, 0))
+    assert (Precision.TF32 in native) == (gpu.compute_capability >= (8, 0))
+    assert (Precision.FP8 in native) == (gpu.compute_capability >= (8, 9))
+    assert Precision.FP32 in native
+
+
+@pytest.mark.parametrize("gpu", gpus().values(), ids=lambda gpu: gpu.key)
+def test_peaks_are_dense(gpu):
+    # Sparse rates are 4 times tf32's dense one in 16 bit, and 4 times the dense 16-bit one in fp8.
+    peak = gpu.peak_flops
+    if Precision.TF32 in peak:
+        assert peak[Precision.BF16] / peak[Precision.TF32] == pytest.approx(2, rel=0.05)
+    if Precision.FP8 in peak:
+        assert peak[Precision.FP8] / peak[Precision.BF16] == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm4-80gb"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("h200", "h200"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("Tesla T4", "t4"),
+        ("L4", "l4"),
+        ("NVIDIA L40S", "l40s"),
+        ("Quadro RTX 6000", "quadro-rtx-6000"),
+    ],
+)
+def test_a_gpu_is_found_by_the_names_people_nvml_and_slurm_use(name, key):
+    assert find_gpu(name).key == key
+
+
+def test_a_name_of_several_gpus_lists_them():
+    with pytest.raises(InputError, match="ambiguous: say one of a100-sxm4-40gb, a100-sxm4-80gb"):
+        find_gpu("a100")
+
+
+def test_a_wrong_name_gets_the_nearest():
+    with pytest.raises(InputError, match="'h20' is not in the catalogue: say h200"):
+        find_gpu("h20")

@@ -1,0 +1,105 @@
+"""Profiles: found by name or path, checked, shown."""
+
+import json
+
+import pytest
+
+from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
+
+MINE = """\
+name = "mine"
+
+[[partitions]]
+name = "gpu"
+nodes = 4
+gpus_per_node = 4
+gpu = "NVIDIA A100-SXM4-40GB"
+time_limit = "1-12:00:00"
+
+[rates]
+currency = "EUR"
+date = 2026-11-01
+per_gpu_hour = 1.5
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    folder = tmp_path / "config" / "clusterplan" / "profiles"
+    folder.mkdir(parents=True)
+    path = folder / "mine.toml"
+    path.write_text(MINE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["one-machine", "slurm-a100", "slurm-h100"])
+def test_bundled_profiles_are_fine(clusterplan, name):
+    assert name in profile_paths()
+    assert clusterplan("profiles", "check", name).returncode == 0
+
+
+def test_a_users_profile_is_found_by_name_and_by_path(clusterplan, mine):
+    for wanted in ("mine", mine):
+        shown = json.loads(clusterplan("profiles", "show", wanted, "--json").stdout)
+        assert shown["partitions"][0]["gpu"] == "a100-sxm4-40gb"
+        assert shown["partitions"][0]["time_limit"] == 36 * 3600
+
+
+@pytest.mark.usefixtures("mine")
+def test_rates_make_a_cost_with_their_date(clusterplan):
+    done = clusterplan(
+        *"estimate --samples 1000000 --batch-size 32 --gpus 8 --samples-per-s 44.3 --profile mine".split()
+    )
+    assert "EUR" in done.stdout
+    assert "rates of 2026-11-01" in done.stdout
+
+
+def test_without_rates_nothing_is_said_of_money(clusterplan):
+    done = clusterplan(
+        *"estimate --samples 1000000 --batch-size 32 --gpus 8 --samples-per-s 44.3 --profile slurm-a100".split()
+    )
+    assert "cost" not in done.stdout
+
+
+def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
+    mine.with_name("broken.toml").write_text("name = 3", encoding="utf-8")
+    listed = clusterplan("profiles", "list").stdout
+    for name in ("one-machine", "slurm-a100", "slurm-h100", "mine"):
+        assert name in listed
+    assert "broken:" in listed
+    rows = json.loads(clusterplan("profiles", "list", "--json").stdout)
+    assert {row["profile"]: bool(row["error"]) for row in rows}["broken"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("nodes = 4", "nodes = 0", "mine.toml:5: partitions.1.nodes: 0 must be greater than 0"),
+        ("nodes = 4", "node = 4", "mine.toml:5: partitions.1.node: unknown key; did you mean 'nodes'?"),
+        ("NVIDIA A100-SXM4-40GB", "a1000", "partitions.1.gpu: 'a1000' is no GPU we know"),
+        ('"1-12:00:00"', '"often"', "partitions.1.time_limit: 'often' is not a duration"),
+        ('"EUR"', '"euros"', "rates.currency: 'euros' "),
+        ("2026-11-01", '"yesterday"', "rates.date: 'yesterday' "),
+        (
+            'name = "mine"',
+            'name = "mine"\nshared_folders = ["home"]',
+            "must be absolute paths, and 'home' is not",
+        ),
+        (
+            'name = "mine"',
+            'name = "mine"\ndefault_partition = "cpu"',
+            "default_partition 'cpu' is not a partition",
+        ),
+    ],
+)
+def test_a_wrong_profile_gets_one_line(clusterplan, mine, old, new, message):
+    mine.write_text(MINE.replace(old, new), encoding="utf-8")
+    done = clusterplan("profiles", "check", mine)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_links_are_facts_of_a_partition():
+    partition = load_profile("slurm-h100").partition()
+    assert (partition.intra_node.gb_per_s, partition.inter_node.gb_per_s) == (450, 50)

@@ -1,0 +1,197 @@
+"""Step times: what was given, measured, carried over, assumed, or not known."""
+
+import pytest
+
+from clusterplan.cluster_profiles.catalog import load_profile
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.runs import Measurement
+from clusterplan.estimator.throughput import SourceKind
+from clusterplan.estimator.what_if import Keep, shapes
+from clusterplan.estimator.workload import Workload
+
+SEED = {"samples": 1_000_000, "batch_size": 32, "gpus": 8}
+DAY_S = 86400
+
+
+def training(job, *rest):
+    return estimate(job, *rest).clock.parts["training"]
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        {"samples_per_s": 44.3},
+        {"samples_per_s_per_gpu": 44.3 / 8},
+        {"tokens_per_s": 44.3 * 512, "seq_len": 512},
+        {"step_time": 256 / 44.3},
+    ],
+    ids=lambda rate: next(iter(rate)),
+)
+def test_every_rate_says_the_same_throughput(rate):
+    answer = estimate(Workload.of(**SEED, **rate))
+    assert answer.samples_per_s.p50 == pytest.approx(44.3)
+    assert answer.throughput.source.kind is SourceKind.GIVEN
+
+
+def test_a_given_spread_is_the_range():
+    values = {"data": {"samples": 100}, "training": {"batch_size": 1, "gpus": 1}}
+    job = Workload.model_validate({**values, "throughput": {"step_time": 2, "spread": 0.2}})
+    step = estimate(job).throughput.step_time_s
+    assert (step.p10, step.p50, step.p90) == pytest.approx((2 / 1.2, 2, 2.4))
+
+
+# Narayanan et al. 2021, arXiv:2104.04473: 8 T P / (n X) seconds.
+@pytest.mark.parametrize(
+    ("parameters", "tokens", "gpus", "tflops", "days"),
+    [(175e9, 300e9, 1024, 140, 33.9), (1e12, 450e9, 3072, 163, 83.2)],
+)
+def test_megatrons_published_days(parameters, tokens, gpus, tflops, days):
+    job = Workload.of(
+        tokens=tokens,
+        seq_len=2048,
+        parameters=parameters,
+        gpus=gpus,
+        batch_size=1,
+        framework="megatron",
+        tflops_per_gpu=tflops,
+        recompute=True,
+    )
+    assert training(job).seconds.p50 / DAY_S == pytest.approx(days, abs=0.05)
+
+
+# NVIDIA NeMo 24.07 performance summary: tokens/s per GPU on 1,024 GPUs, days for 10T tokens.
+@pytest.mark.parametrize(
+    ("tokens_per_s_per_gpu", "days"),
+    [(16934, 6.7), (716, 157.9), (825, 137.0), (8715, 13.0), (1728, 65.4), (12273, 9.2), (1524, 74.2)],
+)
+def test_nemos_published_days(tokens_per_s_per_gpu, days):
+    rate = tokens_per_s_per_gpu * 1024
+    job = Workload.of(
+        tokens=10e12, seq_len=4096, gpus=1024, batch_size=1, framework="megatron", tokens_per_s=rate
+    )
+    assert training(job).seconds.p50 / DAY_S == pytest.approx(days, abs=0.06)
+
+
+def measured(**changes):
+    values = {
+        "model": "phi2",
+        "gpu": "a100-sxm4-80gb",
+        "nodes": 1,
+        "gpus": 8,
+        "gpus_per_node": 8,
+        "batch_size": 32,
+        "accumulation": 1,
+        "precision": Precision.BF16,
+        "seq_len": None,
+        "step_time_s": 5.0,
+    }
+    return Measurement(**{**values, **changes})
+
+
+def test_a_measurement_of_this_configuration_is_used():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    runs = [measured(), measured(step_time_s=5.2), measured(step_time_s=4.9)]
+    answer = estimate(job, load_profile("slurm-a100"), runs)
+    assert answer.throughput.source.kind is SourceKind.MEASURED
+    assert answer.throughput.source.runs == 3
+    assert answer.throughput.step_time_s.p50 == 5.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "qwen"},
+        {"gpu": "v100-sxm2-32gb"},
+        {"gpus": 4},
+        {"nodes": 2},
+        {"batch_size": 16},
+        {"accumulation": 2},
+        {"precision": Precision.FP16},
+        {"seq_len": 2048},
+    ],
+    ids=str,
+)
+def test_a_measurement_of_another_configuration_is_not(change):
+    job = Workload.of(**SEED, model="phi2")
+    answer = estimate(job, load_profile("slurm-a100"), [measured(**change)])
+    assert answer.throughput.source.kind is SourceKind.UNKNOWN
+
+
+def test_what_was_given_wins_over_measurements():
+    job = Workload.of(**SEED, model="phi2", samples_per_s=44.3)
+    assert estimate(job, load_profile("slurm-a100"), [measured()]).throughput.source.kind is SourceKind.GIVEN
+
+
+def test_parameters_and_a_gpu_make_a_wide_prior():
+    job = Workload.of(**SEED, seq_len=2048, parameters=7e9, gpu="a100-sxm4-80gb")
+    answer = estimate(job)
+    assert answer.throughput.source.kind is SourceKind.PRIOR
+    fastest = 6 * 7e9 * 2048 * 256 / (8 * 312e12)
+    assert answer.throughput.step_time_s.p10 == pytest.approx(fastest / 0.52)
+    assert answer.throughput.step_time_s.p90 == pytest.approx(fastest / 0.15)
+
+
+def test_experts_count_by_their_active_parameters():
+    whole = Workload.of(**SEED, seq_len=2048, parameters=5e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
+    assert "active parameter" in estimate(whole).throughput.source.text
+    assert whole.architecture.flops_parameters == 3_000_000_000
+
+
+def test_nothing_known_is_unknown_and_steps_are_exact():
+    answer = estimate(Workload.of(**SEED))
+    assert answer.steps.total == 3907
+    assert (answer.throughput.step_time_s, answer.clock.total, answer.gpu_hours) == (None, None, None)
+    assert answer.throughput.source.kind is SourceKind.UNKNOWN
+
+
+def test_more_gpus_keep_71_to_99_percent_from_1_to_8():
+    job = Workload.of(samples=1_000_000, batch_size=32, gpus=1, samples_per_s=10)
+    one, eight = (estimate(w).samples_per_s for w in shapes(job, [1, 8], ["auto"]))
+    assert one.p50 == pytest.approx(10)
+    assert eight.p50 == pytest.approx(80 * 0.914)
+    assert 80 * 0.69 < eight.p10 < 80 * 0.72
+
+
+def test_a_shape_keeps_the_speed_it_was_given_in_whatever_the_order():
+    job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=80)
+    assert [round(estimate(w).samples_per_s.p50, 1) for w in shapes(job, [1, 8], ["auto"])] == [10.9, 80.0]
+
+
+def test_half_the_micro_batch_is_slower_per_sample():
+    job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=80)
+    (wide,) = shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
+    assert wide.training.batch_size == 16
+    assert estimate(wide).samples_per_s.p50 < 160 * 0.914
+
+
+def test_bf16_is_1_4_to_4_1_times_fp32():
+    job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu="v100-sxm2-32gb")
+    _, half = (estimate(w).samples_per_s for w in shapes(job, [8], ["fp32", "fp16"]))
+    assert half.p50 == pytest.approx(28.4)
+    assert half.p10 == pytest.approx(14.2, rel=0.03)
+    assert half.p90 == pytest.approx(40.6, rel=0.03)
+
+
+@pytest.mark.parametrize(("gpu", "precision"), [("v100-sxm2-32gb", "bf16"), ("a100-sxm4-80gb", "fp8")])
+def test_a_precision_the_gpu_lacks_is_not_guessed(gpu, precision):
+    job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu=gpu)
+    (other,) = shapes(job, [8], [precision])
+    assert estimate(other).throughput.source.kind is SourceKind.UNKNOWN
+
+
+def test_nothing_carried_over_is_faster_than_the_gpus_peak():
+    # 7B on 8 A100 at 60 % of the fp32 peak: 2.8 times that would be beyond what tf32 can do on paper.
+    job = Workload.of(
+        samples=1000,
+        batch_size=1,
+        gpus=8,
+        seq_len=2048,
+        parameters=7e9,
+        gpu="a10g",
+        precision="fp32",
+        tflops_per_gpu=30,
+    )
+    (other,) = shapes(job, [8], ["bf16"])
+    flops, peak = 6 * 7e9 * 2048 * 8, 8 * 70e12
+    assert estimate(other).throughput.step_time_s.p10 >= flops / peak

@@ -1,0 +1,142 @@
+"""Wall-clock: its parts, its percentiles, and how it fits under a time limit."""
+
+import math
+import random
+
+import pytest
+from conftest import SCALE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterplan.cluster_profiles.profile import ClusterProfile
+from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
+from clusterplan.estimator.ranges import Range
+from clusterplan.estimator.throughput import SourceKind
+from clusterplan.estimator.walltime import GRACE_S, poisson_quantile, young_daly_s
+from clusterplan.estimator.workload import Workload
+
+PARTS = ("startup", "training", "evaluation", "checkpoints", "restarts")
+
+
+def job(**tables):
+    values = {"data": {"samples": 1_000_000}, "training": {"batch_size": 32, "gpus": 8}}
+    return Workload.model_validate({**values, "throughput": {"samples_per_s": 44.3}, **tables})
+
+
+def cluster(limit, **extra):
+    partition = {"name": "gpu", "nodes": 100, "gpus_per_node": 8}
+    if limit:
+        partition["time_limit"] = limit
+    return ClusterProfile.model_validate({"name": "test", "partitions": [partition], **extra})
+
+
+def test_every_part_is_a_range_with_a_source():
+    parts = estimate(job()).clock.parts
+    assert tuple(parts) == PARTS
+    kinds = [parts[name].source.kind for name in PARTS]
+    assert kinds == [SourceKind.PRIOR, SourceKind.GIVEN, SourceKind.PRIOR, SourceKind.PRIOR, SourceKind.PRIOR]
+
+
+def test_what_is_given_is_exact():
+    stated = job(
+        evaluation={"every_steps": 1000, "time_s": 60},
+        checkpoint={"every_steps": 500, "time_s": 30},
+        startup={"time_s": "2m"},
+    )
+    parts = estimate(stated, cluster(None, node_failures_per_1000_days=0)).clock.parts
+    assert parts["startup"].seconds == Range.exactly(120)
+    assert parts["evaluation"].seconds == Range.exactly(3 * 60)
+    assert parts["checkpoints"].seconds == Range.exactly(8 * 30)  # 7 on the way and the last
+    assert parts["restarts"].seconds == Range.exactly(0)
+    assert {parts[name].source.kind for name in PARTS} == {SourceKind.GIVEN}
+
+
+def test_evaluation_of_unknown_length_takes_a_share_and_never_nothing():
+    parts = estimate(job(evaluation={"every_steps": 100})).clock.parts
+    training = parts["training"].seconds.p50
+    assert 0.06 * training < parts["evaluation"].seconds.p10
+    assert parts["evaluation"].source.kind is SourceKind.PRIOR
+
+
+def test_a_job_that_never_evaluates_takes_no_time_for_it():
+    assert estimate(job(evaluation={"every_steps": 0})).clock.parts["evaluation"].seconds == Range.exactly(0)
+
+
+def test_the_whole_is_calibrated():
+    # The same parts, drawn independently and at random, fall below our percentiles as often as these say.
+    answer, rng = estimate(job()), random.Random(7)
+    pools = {
+        "startup": STARTUP_S.range.draws(0),
+        "training": answer.clock.parts["training"].seconds.draws(0),
+        "share": EVALUATION_SHARE_UNSTATED.range.draws(0),
+        "checkpoint": CHECKPOINT_S.range.draws(0),
+    }
+    draws = []
+    for _ in range(40_000):
+        s, t, e, c = (rng.choice(pool) for pool in pools.values())
+        draws.append(s + t + t * e + c)
+    whole = answer.clock.total
+    for bound, share in ((whole.p10, 0.1), (whole.p50, 0.5), (whole.p90, 0.9), (answer.clock.p95, 0.95)):
+        assert sum(d < bound for d in draws) / len(draws) == pytest.approx(share, abs=0.015)
+
+
+def test_the_same_question_gets_the_same_answer():
+    assert estimate(job()) == estimate(job())
+
+
+def test_no_limit_means_one_job_of_p95_and_grace():
+    clock = estimate(job()).clock
+    assert clock.segments == 1
+    assert clock.p95 + GRACE_S <= clock.request_s <= clock.p95 + GRACE_S + 900
+
+
+@pytest.mark.parametrize(("limit", "hours"), [("4h", 4), ("1h", 1)])
+def test_beyond_the_limit_it_is_cut_into_jobs_that_hold_its_p95(limit, hours):
+    clock = estimate(job(), cluster(limit)).clock
+    assert clock.segments > 1
+    assert clock.request_s == hours * 3600
+    assert clock.p95 <= clock.segments * (clock.request_s - GRACE_S)
+
+
+def test_within_the_limit_it_is_one_job():
+    assert estimate(job(), cluster("2d")).clock.segments == 1
+
+
+def test_a_limit_shorter_than_a_restart_leaves_no_progress():
+    clock = estimate(job(startup={"time_s": "20m"}), cluster("10m")).clock
+    assert (clock.segments, clock.request_s) == (None, None)
+
+
+@settings(max_examples=60 * SCALE, deadline=None)
+@given(st.floats(1e-3, 1e6), st.integers(1, 10**12), st.sampled_from([None, "10m", "4h", "30d"]))
+def test_percentiles_ascend_and_jobs_fit(rate, samples, limit):
+    values = {"data": {"samples": samples}, "throughput": {"samples_per_s": rate}}
+    clock = estimate(job(**values), cluster(limit)).clock
+    assert clock.total.p10 <= clock.total.p50 <= clock.total.p90 <= clock.p95
+    if clock.segments:
+        assert clock.segments * clock.request_s >= clock.p95
+
+
+def test_young_and_daly():
+    assert young_daly_s(60, 21 * 86400) == pytest.approx(math.sqrt(2 * 60 * 21 * 86400) - 60)
+    assert young_daly_s(100, 50) == 100  # interrupted more often than it can save
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.5, 4, 25, 200])
+def test_poisson_counts_have_their_mean(mean):
+    counts = [poisson_quantile(mean, (i + 0.5) / 5000) for i in range(5000)]
+    assert sum(counts) / 5000 == pytest.approx(mean, rel=0.02)
+
+
+def test_failures_grow_with_gpus_and_time():
+    few = estimate(job(training={"batch_size": 32, "gpus": 8}))
+    many = estimate(
+        job(
+            training={"batch_size": 32, "gpus": 4096},
+            data={"samples": 10**9},
+            throughput={"samples_per_s": 400},
+        )
+    )
+    assert few.clock.parts["restarts"].seconds.p90 == 0
+    assert many.clock.parts["restarts"].seconds.p50 > 0

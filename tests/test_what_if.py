@@ -1,0 +1,88 @@
+"""Other shapes: what is kept, which bounds are met, which shape is best."""
+
+import pytest
+
+from clusterplan.cluster_profiles.profile import ClusterProfile
+from clusterplan.errors import NotEnoughHistory, WorkloadError
+from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.what_if import Budget, Keep, Verdict, best, parse_budget, shapes, verdicts
+from clusterplan.estimator.workload import Workload
+
+SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
+
+
+def estimates(gpus, keep=Keep.PER_GPU_BATCH, base=SEED, profile=None):
+    return [estimate(w, profile) for w in shapes(base, gpus, ["auto"], keep)]
+
+
+def test_the_per_gpu_batch_is_kept():
+    assert [e.steps.total for e in estimates([1, 8, 16])] == [31_250, 3907, 1954]
+
+
+def test_the_global_batch_is_kept():
+    found = estimates([1, 2, 8, 16, 64], Keep.GLOBAL_BATCH)
+    batches = [(e.workload.training.batch_size, e.workload.training.accumulation) for e in found]
+    assert batches == [(32, 8), (32, 4), (32, 1), (16, 1), (4, 1)]
+    assert {e.steps.total for e in found} == {3907}
+
+
+def test_a_global_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(WorkloadError, match="256 cannot be shared by 24 data-parallel GPUs"):
+        shapes(SEED, [24], ["auto"], Keep.GLOBAL_BATCH)
+
+
+@pytest.mark.parametrize(("deadline_h", "expected"), [(9, "yes"), (7, "maybe"), (5, "no")])
+def test_a_deadline_is_met_at_p90_at_p50_or_not(deadline_h, expected):
+    (answer,) = estimates([8])
+    assert verdicts(answer, deadline_h * 3600, None).deadline == expected
+
+
+def test_under_a_deadline_the_cheapest_is_best_and_under_a_budget_the_fastest():
+    found = estimates([1, 2, 4, 8, 16, 32])
+    by_deadline = best(found, [verdicts(e, 12 * 3600, None) for e in found])
+    by_budget = best(found, [verdicts(e, None, Budget(60)) for e in found])
+    assert found[by_deadline].placement.gpus == 8
+    assert found[by_budget].placement.gpus == max(e.placement.gpus for e in found if e.gpu_hours.p90 <= 60)
+
+
+def test_without_bounds_nothing_is_best():
+    found = estimates([1, 2])
+    assert best(found, [verdicts(e, None, None) for e in found]) is None
+
+
+def test_a_deadline_of_an_unknown_throughput_is_something_missing():
+    unknown = estimate(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
+    with pytest.raises(NotEnoughHistory, match="a deadline cannot be judged"):
+        verdicts(unknown, 3600, None)
+
+
+def priced(currency="EUR"):
+    return ClusterProfile.model_validate(
+        {
+            "name": "test",
+            "partitions": [{"name": "gpu", "nodes": 9, "gpus_per_node": 8}],
+            "rates": {"currency": currency, "date": "2026-11-01", "per_gpu_hour": 2.0},
+        }
+    )
+
+
+def test_cost_is_gpu_hours_at_the_profiles_rate():
+    (answer,) = estimates([8], profile=priced())
+    assert answer.cost.amount.p50 == pytest.approx(2 * answer.gpu_hours.p50)
+    assert (answer.cost.currency, answer.cost.rates_of) == ("EUR", "2026-11-01")
+
+
+def test_a_budget_in_money_needs_rates_in_that_money():
+    (answer,) = estimates([8], profile=priced())
+    assert verdicts(answer, None, Budget(200, "EUR")).budget is Verdict.YES
+    assert verdicts(answer, None, Budget(20, "EUR")).budget is Verdict.NO
+    with pytest.raises(WorkloadError, match="its rates are in EUR"):
+        verdicts(answer, None, Budget(200, "USD"))
+
+
+@pytest.mark.parametrize(
+    "text", ["500", "GPU-hours", "-5 GPU-hours", "0 GPU-hours", "5 hours", "1e99 EUR x", "nan EUR"]
+)
+def test_what_is_no_budget_is_refused(text):
+    with pytest.raises(ValueError, match="is not a budget"):
+        parse_budget(text)
