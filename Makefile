@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
+PAGES = README.md $(shell find docs -name "*.md" | sort)
 
 .PHONY: demo test test-slow lint format docs docs-pages wheel bench gpu clean
 
@@ -23,7 +24,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog --check --diff -I docs docs/reference/*.md
+	$(BIN)/cog --check --diff -I docs $(PAGES)
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
@@ -36,7 +37,7 @@ docs: docs-pages
 	@echo "the site is in site/index.html"
 
 docs-pages: .venv/installed-dev
-	$(BIN)/cog -r -I docs docs/reference/*.md
+	$(BIN)/cog -r -I docs $(PAGES)
 
 ## Build the wheel, install it into a bare environment, and run the tests against it.
 wheel: .venv/installed-dev

@@ -3,7 +3,6 @@
 Only the standard library is used here: the hardware checks read the catalogue on bare machines.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,6 +103,8 @@ def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
         return found[0]
     if found:
         raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in found)}")
+    import difflib
+
     nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)
     choice = " or ".join(nearest) if nearest and not among else ", ".join(offered)
     raise InputError(f"GPU {name!r} is not {'there' if among else 'in the catalogue'}: say {choice}")

@@ -1,6 +1,5 @@
 """TOML files checked against pydantic models, with one clear line for whatever is wrong in them."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,8 @@ _LONGEST_VALUE_SHOWN = 40  # characters
 class Section(BaseModel):
     """A frozen table of a TOML file in which an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Only the outermost model's validator is ever used, so only that one is built, when it is.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def read_toml(path: Path) -> str:
@@ -117,6 +117,8 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _unknown_key(key: str, table: type[BaseModel] | None) -> str:
+    import difflib
+
     known = list(table.model_fields) if table else []
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return (

@@ -124,7 +124,7 @@ def _data(case: Case) -> Iterator[Advice]:
         yield Advice(
             "partial-batch",
             f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: its gradient is noisier at the same "
-            "learning rate; dropping it is usual",
+            "learning rate; drop_last leaves it out",
         )
     early = training.framework is Framework.HF_4_51 and training.max_steps is None
     if early and steps.dropped_samples:

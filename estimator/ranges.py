@@ -1,20 +1,21 @@
-"""A quantity that is not known exactly: its P10, P50 and P90, and 2,000 draws of it.
+"""A quantity that is not known exactly: its P10, P50 and P90, and 2,003 draws of it.
 
 Between the three the logarithm is taken as normal on each side of the median; where P10 is 0 the lower
-side is linear.  Draws are stratified (a Latin hypercube with fixed shuffles), so that the same question
-gets the same answer, sums of a few terms are exact to about 1 %, and no array library has to be loaded.
+side is linear.  Draw i of term k is the ((i g^k mod n) + 1/2) / n quantile: a rank-1 lattice (Korobov 1959)
+of n points, so that the same question gets the same answer, the percentiles of sums are right to about
+1 %, and neither a random generator nor an array library has to be loaded.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from random import Random
 from statistics import NormalDist
 
-DRAWS = 2_000
+DRAWS = 2_003  # a prime
+_GENERATOR = 830  # of 60 tried, the one with the least correlation, squares included, among 7 terms
 _Z90 = NormalDist().inv_cdf(0.9)
-_Z_ZERO = NormalDist().inv_cdf(0.9 - 1 / DRAWS)  # a P10 of 0 falls to 0 just before it
+_Z_ZERO = NormalDist().inv_cdf(0.9 - 2 / DRAWS)  # a P10 of 0 falls to 0 just above it
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,22 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 @cache
 def uniforms(term: int) -> tuple[float, ...]:
     """`DRAWS` evenly spread values in (0, 1), in an order of this term's own."""
-    values = [(i + 0.5) / DRAWS for i in range(DRAWS)]
-    Random(term).shuffle(values)  # noqa: S311  a fixed order, not a secret
-    return tuple(values)
+    return tuple((place + 0.5) / DRAWS for place in _order(term))
 
 
 @cache
 def normals(term: int) -> tuple[float, ...]:
     """The same, standard normal."""
+    ascending = _ascending_normals()
+    return tuple(ascending[place] for place in _order(term))
+
+
+def _order(term: int) -> Iterator[int]:
+    step = pow(_GENERATOR, term, DRAWS)
+    return (i * step % DRAWS for i in range(DRAWS))
+
+
+@cache
+def _ascending_normals() -> tuple[float, ...]:
     inverse = NormalDist().inv_cdf
-    return tuple(inverse(u) for u in uniforms(term))
+    return tuple(inverse((i + 0.5) / DRAWS) for i in range(DRAWS))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..cluster_profiles.gpu import Gpu
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import format_significant
 from .placement import Placement

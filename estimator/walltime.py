@@ -1,6 +1,6 @@
 """Wall-clock of a run: startup + training + evaluation + checkpoints + restarts, each a range.
 
-The parts are drawn together 2,000 times, so the whole's P10 to P95 are those of the sum, and not the sum
+The parts are drawn together 2,003 times, so the whole's P10 to P95 are those of the sum, and not the sum
 of the parts' percentiles.  Time in the queue is not part of it.
 """
 
@@ -135,7 +135,7 @@ def wall_clock(
         "training": Part(training, throughput.source),
         "evaluation": Part(Range.of_draws(evaluation_s), evaluation.source),
         "checkpoints": Part(
-            Range.of_draws(checkpoint_s),
+            write.seconds.scaled(saves),
             Source(
                 write.source.kind if saves else SourceKind.GIVEN,
                 f"{save_text}{write.source.text}" if saves else save_text,

@@ -102,7 +102,9 @@ def shapes(
 
 
 def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Workload:
-    values = {**base.training.model_dump(), "gpus": gpus, "precision": precision}
+    if (str(gpus), str(precision)) == (str(base.training.gpus), str(base.training.precision)):
+        return base
+    values = {**dict(base.training), "gpus": gpus, "precision": precision}
     training = validated(Training, values, lambda key: f"--{key[0]}: " if key else "", WorkloadError)
     if keep is Keep.GLOBAL_BATCH:
         training = training.model_copy(update=_same_global_batch(base, training.data_parallel))

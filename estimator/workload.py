@@ -10,7 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from ..cluster_profiles.precision import Precision
@@ -50,13 +50,18 @@ def _step_seconds(value: object) -> float:
 
 
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
-Exact = Annotated[Fraction, BeforeValidator(_exact), PlainSerializer(float)]
+Exact = Annotated[Fraction, BeforeValidator(_exact)]
 
 
 def _flag(default: Any, name: str, metavar: str, description: str, **bounds: Any) -> Any:
     return Field(
         default, description=description, json_schema_extra={"flag": name, "metavar": metavar}, **bounds
     )
+
+
+def _section(name: str) -> Any:
+    # An empty table, validated as part of the whole: a default of its own would need a validator of its own.
+    return Field(default_factory=dict, validate_default=True, description=f"`{name}`")
 
 
 class Data(Section):
@@ -310,12 +315,12 @@ class Workload(Section):
     model: Name | None = _flag(None, "--model", "TEXT", "Runs of one model inform each other.")
     data: Data = Field(description="`[data]`")
     training: Training = Field(description="`[training]`")
-    architecture: Architecture = Field(Architecture(), description="`[architecture]`")
-    throughput: ThroughputGiven = Field(ThroughputGiven(), description="`[throughput]`")
-    evaluation: Evaluation = Field(Evaluation(), description="`[evaluation]`")
-    checkpoint: Checkpoint = Field(Checkpoint(), description="`[checkpoint]`")
-    startup: Startup = Field(Startup(), description="`[startup]`")
-    cluster: Cluster = Field(Cluster(), description="`[cluster]`")
+    architecture: Architecture = _section("[architecture]")
+    throughput: ThroughputGiven = _section("[throughput]")
+    evaluation: Evaluation = _section("[evaluation]")
+    checkpoint: Checkpoint = _section("[checkpoint]")
+    startup: Startup = _section("[startup]")
+    cluster: Cluster = _section("[cluster]")
     run: Run | None = Field(None, description="`[run]`")
 
     @model_validator(mode="after")

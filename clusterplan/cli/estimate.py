@@ -16,6 +16,7 @@ from ..estimator.job_file import load_workload
 from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
 from ..report import estimate_json, estimate_text
 from ..report.explain import explained
+from ..report.layout import Style
 from .options import WorkloadCommand, json_option, page, workload_values
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ def estimate(
     if explain:
         for e in estimates:
             sheet.line()
-            sheet.line(f"the arithmetic for {e.placement.gpus} GPUs, {e.placement.precision}", "bold")
+            sheet.line(f"the arithmetic for {e.placement.gpus} GPUs, {e.placement.precision}", Style.BOLD)
             for line in explained(e):
                 sheet.line(line)
     click.echo(str(sheet), nl=False)

@@ -8,7 +8,7 @@ from ..estimator.ranges import Range
 from ..estimator.steps import CONVENTION
 from ..estimator.what_if import Keep, Verdict, Verdicts, efficiency, speed_up
 from ..launcher.request import slurm_request
-from .layout import Page
+from .layout import Page, Style
 
 UNKNOWN = "unknown"
 _QUESTION = {
@@ -76,9 +76,9 @@ def several(
     names = [_shape(e, precisions="precision" in shown) for e in estimates]
     page.line()
     if best is not None:
-        page.line(f"best: {names[best]}: {' '.join(slurm_request(estimates[best]).options)}", "bold cyan")
+        page.line(f"best: {names[best]}: {' '.join(slurm_request(estimates[best]).options)}", Style.ANSWER)
     elif bounds:
-        page.line("best: none, no shape meets it at P90", "bold cyan")
+        page.line("best: none, no shape meets it at P90", Style.ANSWER)
     page.line(f"{', '.join(bounds)}{': ' if bounds else ''}{_QUESTION[keep]}")
     if base.samples_per_s:
         page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
@@ -153,7 +153,7 @@ def _advice(page: Page, named: Sequence[tuple[str | None, Estimate]]) -> None:
     if not first:
         return
     page.line()
-    page.line("advice", "bold")
+    page.line("advice", Style.BOLD)
     alone = len(named) == 1
 
     def said(text: str, times: int, shape: str | None) -> str:
@@ -177,13 +177,7 @@ def _time(seconds: Range | None) -> str:
 
 
 def _between(seconds: Range | None) -> str:
-    if seconds is None:
-        return ""
-    return (
-        f"{format_duration(seconds.p10)} to {format_duration(seconds.p90)}"
-        if seconds.p10 < seconds.p90
-        else "exact"
-    )
+    return f"{format_duration(seconds.p10)} to {format_duration(seconds.p90)}" if seconds else ""
 
 
 def _number(amount: Range) -> str:

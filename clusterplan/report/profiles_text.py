@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import format_count, format_duration
-from .layout import Page
+from .layout import Page, Style
 
 
 def listing(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> None:
@@ -29,7 +29,7 @@ def _row(name: str, profile: ClusterProfile | str) -> tuple[str, ...]:
 def one(page: Page, profile: ClusterProfile) -> None:
     """Everything the profile says."""
     default = profile.partition().name
-    page.line(f"{profile.name}: {profile.description}" if profile.description else profile.name, "bold")
+    page.line(f"{profile.name}: {profile.description}" if profile.description else profile.name, Style.BOLD)
     page.line()
     page.table(
         ("partition", "nodes", "GPUs/node", "GPU", "GRES", "time limit", "inside a node", "between nodes"),

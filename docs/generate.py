@@ -1,0 +1,136 @@
+"""The parts of the reference that are made from the code; `make docs-pages` writes them, lint checks them."""
+
+import contextlib
+import io
+import shlex
+from collections.abc import Iterator
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from clusterplan.cli import clusterplan, main
+from clusterplan.cluster_profiles.gpu import gpus
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
+from clusterplan.cluster_profiles.units import format_significant
+from clusterplan.estimator.advice import CODES
+from clusterplan.estimator.steps import CONVENTION
+from clusterplan.estimator.workload import Workload
+
+_HELP_WIDTH = 100
+
+
+def commands() -> str:
+    """The help of every command."""
+    context = click.Context(
+        clusterplan, info_name="clusterplan", max_content_width=_HELP_WIDTH, terminal_width=_HELP_WIDTH
+    )
+    return "\n".join(_help(clusterplan, context))
+
+
+def _help(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"\n## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner:
+                yield from _help(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def job_file() -> str:
+    """Every key of a job file, table by table."""
+    top = {key: field for key, field in Workload.model_fields.items() if _section(field) is None}
+    tables = {key: _section(field) for key, field in Workload.model_fields.items()}
+    return _table("At the top", top) + "".join(
+        _table(f"[{key}]", section.model_fields, section.__doc__ or "")
+        for key, section in tables.items()
+        if section
+    )
+
+
+def profile() -> str:
+    """Every key of a profile."""
+    parts = [("At the top", ClusterProfile), ("[[partitions]]", Partition)]
+    parts += [("intra_node and inter_node", Link), ("[rates]", Rates)]
+    return "".join(_table(title, model.model_fields, model.__doc__ or "") for title, model in parts)
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _table(title: str, fields: dict[str, FieldInfo], about: str = "") -> str:
+    rows = [
+        f"| `{key}` | {_flag(field)} | {_default(field)} | {field.description} |"
+        for key, field in fields.items()
+        if _section(field) is None or title != "At the top"
+    ]
+    flagged = any(_flag(field) for field in fields.values())
+    if not flagged:
+        rows = [row.replace(" |  | ", " | ", 1) for row in rows]
+    head = (
+        "| key | flag | default | meaning |\n|---|---|---|---|"
+        if flagged
+        else "| key | default | meaning |\n|---|---|---|"
+    )
+    intro = f"{about.strip()}\n\n" if about else ""
+    return f"\n## {title}\n\n{intro}{head}\n" + "\n".join(rows) + "\n"
+
+
+def _flag(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return f"`{extra['flag']}`" if isinstance(extra, dict) else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is None or value in ((), ""):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def advice() -> str:
+    """Every code, and what it means."""
+    rows = "\n".join(f"| `{code}` | {text} |" for code, text in CODES.items())
+    return f"\n| code | what it says |\n|---|---|\n{rows}\n"
+
+
+def frameworks() -> str:
+    """Every value of --framework."""
+    rows = "\n".join(f"| `{f}` | {whose} | {rule} |" for f, (whose, rule) in CONVENTION.items())
+    return f"\n| `--framework` | whose steps | rule |\n|---|---|---|\n{rows}\n"
+
+
+def catalogue() -> str:
+    """The GPUs, with dense peaks."""
+    kinds = [p for p in Precision if p is not Precision.AUTO]
+    lines = [
+        f"\n| GPU | cc | memory, GB | GB/s | TDP, W | {' | '.join(kinds)} |",
+        "|---|---|" + "---:|" * (3 + len(kinds)),
+    ]
+    for key, gpu in gpus().items():
+        peaks = [_peak(gpu.peak_flops.get(p), gpu.sources.get(f"{p}_tflops", "")) for p in kinds]
+        major, minor = gpu.compute_capability
+        memory, rate = gpu.memory_bytes / 1e9, gpu.bandwidth_bytes_per_s / 1e9
+        lines.append(
+            f"| `{key}` | {major}.{minor} | {memory:g} | {rate:g} | {gpu.tdp_w:g} | {' | '.join(peaks)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _peak(flops: float | None, source: str) -> str:
+    if flops is None:
+        return ""
+    return format_significant(flops / 1e12, 4) + ("?" if source == "unverified" else "")
+
+
+def shown(arguments: str) -> str:
+    """A command as typed from the root of the repository, and what it prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main(shlex.split(arguments))
+    return f"\n```console\n$ clusterplan {arguments}\n{out.getvalue()}```\n"

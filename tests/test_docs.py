@@ -1,0 +1,55 @@
+"""The documentation: every command and key is there, every link leads somewhere, every example runs."""
+
+import doctest
+import re
+
+import click
+import pytest
+from conftest import ROOT
+
+from clusterplan.cli import clusterplan
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def commands(command, context):
+    yield context.command_path, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            yield from commands(inner, click.Context(inner, info_name=name, parent=context))
+
+
+ALL = dict(commands(clusterplan, click.Context(clusterplan, info_name="clusterplan")))
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_has_help_and_a_place_in_the_reference(path):
+    assert ALL[path].help
+    assert f"## {path}\n" in (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_option_has_help(path):
+    command = ALL[path]
+    options = [p for p in command.get_params(click.Context(command)) if isinstance(p, click.Option)]
+    assert all(option.help for option in options)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_in_python_run(page):
+    failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert not failed
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
