@@ -9,6 +9,7 @@ import platformdirs
 from ..errors import ProfileError
 from .profile import ClusterProfile
 from .toml_file import parse_toml, place_in, read_toml, validated
+from .units import listed
 
 _NOT_PROFILES = {"gpus.toml"}
 
@@ -42,12 +43,12 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     8
     """
     if "/" in name_or_path or name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
+        path = Path(name_or_path).expanduser()
     else:
         known = profile_paths()
         if name_or_path not in known:
             raise ProfileError(
-                f"profile {name_or_path!r} is not known: there are {', '.join(sorted(known))}; "
+                f"profile {name_or_path!r} is not known: there are {listed(sorted(known))}; "
                 f"or give a path ending in .toml"
             )
         path = known[name_or_path]

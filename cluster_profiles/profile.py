@@ -1,15 +1,18 @@
 """What a cluster is: partitions, limits, node shapes, links, shared folders, rates."""
 
 import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
 from .gpu import Gpu, find_gpu
 from .toml_file import Section
-from .units import exact, parse_count, parse_duration_s
+from .units import exact, listed, parse_count, parse_duration_s
 
 
 def _gpu_key(value: object) -> str:
@@ -28,7 +31,33 @@ def _number(value: object) -> float:
 Count = Annotated[int, BeforeValidator(parse_count)]
 Seconds = Annotated[float, BeforeValidator(parse_duration_s), Field(allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _text(pattern: str, wanted: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(wanted)
+        return value
+
+    return check
+
+
+Name = Annotated[
+    str, BeforeValidator(_text(r"[^\x00-\x1f\x7f]{1,200}", "must be one line of text, up to 200 characters"))
+]
+SlurmName = Annotated[
+    str,
+    BeforeValidator(
+        _text(r"[\w.:+-]{1,200}", "must be a name as Slurm spells it: letters, digits, _ . : + -")
+    ),
+]
+Currency = Annotated[str, BeforeValidator(_text(r"[A-Z]{3}", "must be three capital letters, such as EUR"))]
+
+
+def _limit(value: object) -> float | None:
+    if isinstance(value, str) and value.strip().lower() in ("infinite", "unlimited"):
+        return None
+    return parse_duration_s(value)
 
 
 class Link(Section):
@@ -41,18 +70,20 @@ class Link(Section):
 class Partition(Section):
     """One Slurm partition: nodes of one shape, with one time limit."""
 
-    name: Name = Field(description="As `sinfo` spells it.")
+    name: SlurmName = Field(description="As `sinfo` spells it.")
     nodes: Count = Field(gt=0, le=100_000, description="How many nodes it has.")
     gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs on each node.")
     gpu: Annotated[str, BeforeValidator(_gpu_key)] | None = Field(
         None, description="GPU type, as the catalogue, NVML or Slurm names it."
     )
-    gres: Name | None = Field(None, description="The GRES type Slurm knows that GPU by; left out if untyped.")
-    time_limit: Seconds | None = Field(
+    gres: SlurmName | None = Field(
+        None, description="The GRES type Slurm knows that GPU by; left out if untyped."
+    )
+    time_limit: Annotated[float | None, BeforeValidator(_limit)] = Field(
         None,
         gt=0,
         le=10**9,
-        description='Longest walltime of a job, such as "2d"; left out if there is none.',
+        description='Longest walltime of a job, such as "2d"; left out or "infinite" if none.',
     )
     intra_node: Link | None = Field(None, description="The link between GPUs of one node.")
     inter_node: Link | None = Field(None, description="The link between nodes.")
@@ -68,21 +99,25 @@ class Partition(Section):
 class Rates(Section):
     """What GPU-hours and energy cost; nothing about money is printed without it."""
 
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
-        description="Three capital letters, such as EUR."
-    )
+    currency: Currency = Field(description="Three capital letters, such as EUR.")
     date: dt.date = Field(description="The day these rates were true; printed beside every cost.")
     per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="What one GPU-hour costs.")
-    per_kwh: Number | None = Field(None, ge=0, le=10**4, description="What one kWh costs.")
-    gco2_per_kwh: Number | None = Field(None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh.")
-    pue: Number | None = Field(None, ge=1, le=10, description="Power usage effectiveness of the site.")
+    per_kwh: Number | None = Field(None, ge=0, le=10**4, description="What one kWh costs; not used yet.")
+    gco2_per_kwh: Number | None = Field(
+        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh; not used yet."
+    )
+    pue: Number | None = Field(
+        None, ge=1, le=10, description="Power usage effectiveness of the site; not used yet."
+    )
 
 
-def _absolute(folders: tuple[str, ...]) -> tuple[str, ...]:
+def _absolute(folders: object) -> tuple[str, ...]:
+    if not isinstance(folders, list | tuple):
+        raise ValueError('must be a list, such as ["/home"]')  # noqa: TRY004  as above
     for folder in folders:
-        if not PurePosixPath(folder).is_absolute():
+        if not isinstance(folder, str) or not PurePosixPath(folder).is_absolute():
             raise ValueError(f"must be absolute paths, and {folder!r} is not")
-    return folders
+    return tuple(folders)
 
 
 class ClusterProfile(Section):
@@ -93,7 +128,7 @@ class ClusterProfile(Section):
     default_partition: Name | None = Field(
         None, description="The partition used unless another is asked for; else the first listed."
     )
-    shared_folders: Annotated[tuple[str, ...], BeforeValidator(lambda v: _absolute(tuple(v)))] = Field(
+    shared_folders: Annotated[tuple[str, ...], BeforeValidator(_absolute)] = Field(
         (), description="Absolute paths of folders that every node sees."
     )
     node_failures_per_1000_days: Number | None = Field(
@@ -104,12 +139,13 @@ class ClusterProfile(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "ClusterProfile":
-        names = [partition.name for partition in self.partitions]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"partition {min(twice)!r} is defined twice; each needs a name of its own")
+        names = Counter(partition.name for partition in self.partitions)
+        twice = [name for name, times in names.items() if times > 1]
+        if twice:
+            raise ValueError(f"partition {twice[0]!r} is defined twice; each needs a name of its own")
         if self.default_partition and self.default_partition not in names:
             raise ValueError(
-                f"default_partition {self.default_partition!r} is not a partition: there are {', '.join(names)}"
+                f"default_partition {self.default_partition!r} is not a partition: there are {listed(names)}"
             )
         return self
 
@@ -119,5 +155,5 @@ class ClusterProfile(Section):
         for partition in self.partitions:
             if partition.name == wanted:
                 return partition
-        names = ", ".join(partition.name for partition in self.partitions)
-        raise InputError(f"partition {wanted!r} is not in profile {self.name!r}: there are {names}")
+        there = listed(partition.name for partition in self.partitions)
+        raise InputError(f"partition {wanted!r} is not in profile {self.name!r}: there are {there}")

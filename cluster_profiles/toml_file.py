@@ -1,5 +1,6 @@
 """TOML files checked against pydantic models, with one clear line for whatever is wrong in them."""
 
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ from ..errors import InputError
 M = TypeVar("M", bound=BaseModel)
 
 _LARGEST_FILE_BYTES = 1_000_000
+_DEEPEST = 20  # tables within tables
 _LONGEST_VALUE_SHOWN = 40  # characters
 
 
@@ -28,9 +30,11 @@ class Section(BaseModel):
 def read_toml(path: Path) -> str:
     """The text of a TOML file.  Raises InputError if it cannot be read."""
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)  # of a device too
+        if len(content) > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: is larger than 1 MB, which no job file or profile is")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -44,11 +48,16 @@ def read_toml(path: Path) -> str:
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
     """The tables of a TOML text.  Raises InputError with line and column if it is no TOML."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:  # int() and nesting have limits
         raise InputError(f"{path}: is not valid TOML: {error}") from None
-    except (RecursionError, ValueError) as error:  # tomllib nests as deep as the text, and int() has a limit
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
+    level: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        level = [inner for table in level for inner in (table.values() if isinstance(table, dict) else table)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+        if not level:
+            return tables
+    raise InputError(f"{path}: is nested more than {_DEEPEST} levels deep, which no job file or profile is")
 
 
 def line_of(text: str, key: Iterable[str | int]) -> int | None:
@@ -111,6 +120,13 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
         "enum": "must be one of {expected}",
         "literal_error": "must be one of {expected}",
         "finite_number": "must be a finite number",
+        "bool_type": "must be true or false",
+        "string_type": "must be text in quotes",
+        "tuple_type": 'must be a list, such as ["a", "b"]',
+        "model_type": "must be a table",
+        "date_type": "must be a date such as 2026-11-01",
+        "date_from_datetime_parsing": "must be a date such as 2026-11-01",
+        "date_from_datetime_inexact": "must be a date such as 2026-11-01",
     }.get(kind)
     text = wanted.format(**context) if wanted else _lower_first(fault["msg"]).removeprefix("input ")
     return f"{_shown(fault['input'])} {text}"
@@ -145,6 +161,8 @@ def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 def _shown(value: object) -> str:
     if isinstance(value, Fraction):
         value = float(value)
+    if isinstance(value, dt.date):
+        value = value.isoformat()
     text = repr(value) if not isinstance(value, int) or value.bit_length() < 1000 else "a huge integer"  # noqa: PLR2004
     return text if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]}..."
 

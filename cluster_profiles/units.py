@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -13,6 +14,8 @@ DAY_S = 24 * HOUR_S
 _COUNT_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _DURATION_S = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 _SLURM_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?")
+LONGEST_S = 10**11  # 3,000 years; longer is a slip
+LONGEST_DEADLINE_S = 100 * 366 * DAY_S
 _LONGEST_INPUT = 60  # characters; longer text is no number
 _LARGEST_EXPONENT = 30  # 1e30 is beyond every bound; 1e999999999 must not be expanded
 
@@ -68,6 +71,13 @@ def parse_duration_s(value: object) -> float:
     >>> parse_duration_s("3d 4h"), parse_duration_s("2-12:00:00"), parse_duration_s("30:00")
     (273600.0, 216000.0, 1800.0)
     """
+    seconds = _duration_s(value)
+    if seconds > LONGEST_S:
+        raise ValueError("is longer than 3,000 years")
+    return seconds
+
+
+def _duration_s(value: object) -> float:
     wrong = ValueError('is not a duration such as "90m", "3d 4h" or "2-12:00:00"')
     if not isinstance(value, str):
         try:
@@ -93,7 +103,7 @@ def parse_duration_s(value: object) -> float:
 def parse_deadline_s(text: str, now: datetime) -> float:
     """Seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
 
-    A date alone means its first moment, as Slurm reads it.
+    A date alone means its first moment, as Slurm reads it; a clock time alone could be either, and is neither.
 
     >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / HOUR_S
     12.0
@@ -101,21 +111,45 @@ def parse_deadline_s(text: str, now: datetime) -> float:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
+        wrong = ValueError(
+            'is neither a duration such as "2d" nor a date such as 2026-11-27 or 2026-11-27T18:00'
+        )
+        if re.fullmatch(r"[\d:]+", text.strip()):
+            raise wrong from None
         try:
             seconds = parse_duration_s(text)
         except ValueError:
-            raise ValueError(
-                'is neither a duration such as "2d" nor a date such as 2026-11-27 or 2026-11-27T18:00'
-            ) from None
+            raise wrong from None
     else:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=now.tzinfo)
         elif now.tzinfo is None:
             now = now.astimezone()
         seconds = (moment - now).total_seconds()
+    if seconds > LONGEST_DEADLINE_S:
+        raise ValueError("is more than 100 years away")
     if seconds <= 0:
         raise ValueError(f"is over: it is now {now:%Y-%m-%d %H:%M}")
     return seconds
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "GPU"), counted(1024, "GPU")
+    ('1 GPU', '1,024 GPUs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names with commas, the rest of a long list only counted.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most:,} more" if len(shown) > most else "")
 
 
 def format_count(number: float) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import format_count, format_duration, format_significant
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ..errors import WorkloadError
 from .placement import USUAL_GPUS_PER_NODE, Placement
-from .steps import StepCount
+from .steps import StepCount, count_steps
 from .throughput import SourceKind, Throughput, fastest_step_s
 from .walltime import WallClock
 from .workload import Framework, Workload
@@ -39,7 +40,8 @@ CODES = {
     "no-evaluation": "Nothing evaluates the model, so nothing can confirm a plateau.",
     "evaluation-beyond-end": "The first evaluation would be after the end of training.",
     "beyond-limit": "The run does not fit in one job under the partition's limit.",
-    "limit-too-short": "The limit leaves no time for progress.",
+    "limit-tight": "P95 does not fit under the limit, and more jobs would not help.",
+    "limit-too-short": "No job under the limit gets anywhere, so the run never ends.",
     "slow-network": "Nodes are joined by a link too slow for data-parallel training.",
 }
 
@@ -77,8 +79,8 @@ def _speed(case: Case) -> Iterator[Advice]:
     if step and fastest and step.p50 < fastest and case.placement.gpu:
         yield Advice(
             "above-peak",
-            f"a step of {format_duration(step.p50)} is {fastest / step.p50:.1f} times the dense {case.placement.precision} "
-            f"peak of {case.placement.gpus} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
+            f"the rate needs {fastest / step.p50:.1f} times the dense {case.placement.precision} peak of "
+            f"{case.placement.gpus:,} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
         )
 
 
@@ -93,15 +95,11 @@ def how_to_measure(workload: Workload) -> str:
 
 
 def _identity(case: Case) -> Iterator[Advice]:
-    training, samples = case.workload.training, case.workload.data.sequences
+    training = case.workload.training
     told = training.trainer_steps
     if told is not None and told != case.steps.total:
-        effective = format_significant(float(samples * training.epochs / told))
         yield Advice(
-            "trainer-steps",
-            f"your trainer says {format_count(told)} steps, your numbers give {format_count(case.steps.total)}; it runs "
-            f"an effective batch of {effective}, not {format_count(training.step_samples)}: are all "
-            f"{training.gpus} GPUs in one process group?",
+            "trainer-steps", f"your trainer says {format_count(told)} steps, {_why_other_steps(case, told)}"
         )
     stated = training.global_batch
     if stated is not None and stated != training.step_samples:
@@ -114,26 +112,59 @@ def _identity(case: Case) -> Iterator[Advice]:
         )
 
 
+def _why_other_steps(case: Case, told: int) -> str:
+    training, total = case.workload.training, format_count(case.steps.total)
+    if training.max_steps is not None:
+        return (
+            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer get that setting?"
+        )
+    for framework in Framework:
+        for drop_last in (False, True):
+            changed = training.model_copy(update={"framework": framework, "drop_last": drop_last})
+            try:
+                other = count_steps(case.workload.model_copy(update={"training": changed})).total
+            except WorkloadError:
+                continue
+            if other == told:
+                rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
+                return f"your numbers give {total}: it rounds otherwise, as {rule} does"
+    effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
+    return (
+        f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: "
+        f"{'is the GPU' if training.gpus == 1 else f'are all {training.gpus:,} GPUs'} in one process group?"
+    )
+
+
 def _data(case: Case) -> Iterator[Advice]:
     steps, training = case.steps, case.workload.training
     samples, batch = case.workload.data.sequences, training.step_samples
     if samples < batch:
-        yield Advice("below-one-batch", f"{samples:,} samples are fewer than one global batch of {batch:,}")
+        none = "no step is made: " if not steps.total else ""
+        yield Advice(
+            "below-one-batch", f"{none}{samples:,} samples are fewer than one global batch of {batch:,}"
+        )
     elif steps.last_partial_samples:
         each = "the last step of each epoch" if training.epochs > 1 else "the last step"
         yield Advice(
             "partial-batch",
             f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: its gradient is noisier at the same "
-            "learning rate; drop_last leaves it out",
+            f"learning rate{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
     early = training.framework is Framework.HF_4_51 and training.max_steps is None
     if early and steps.dropped_samples:
-        done = float(training.epochs) * (1 - steps.dropped_samples / float(samples * training.epochs))
         yield Advice(
             "ends-early",
-            f"Trainer <= 4.51 rounds down and ends after {done:.3f} of {float(training.epochs):g} epochs; 4.52 and later "
-            "do not",
+            f"{steps.dropped_samples:,} of {int(samples * training.epochs):,} samples are never seen: Trainer <= 4.51 "
+            "rounds down and ends early; 4.52 and later do not",
         )
+
+
+def _drop_last_helps(case: Case) -> bool:
+    training = case.workload.training
+    if training.drop_last:
+        return False
+    dropping = training.model_copy(update={"drop_last": True})
+    return not count_steps(case.workload.model_copy(update={"training": dropping})).last_partial_samples
 
 
 def _precision(case: Case) -> Iterator[Advice]:
@@ -143,7 +174,8 @@ def _precision(case: Case) -> Iterator[Advice]:
     best = gpu.best_precision()
     if precision is Precision.FP32 and best is not Precision.FP32:
         yield Advice(
-            "fp32-slow", f"fp32 on {gpu.name}: {best} is native there, and x1.4 to x4.1 faster a step"
+            "fp32-slow",
+            f"fp32 on {gpu.name}: {best} is native there; published steps were x1.4 to x4.1 faster (T4 to A100)",
         )
     elif precision is Precision.BF16 and gpu.compute_capability < BF16_FROM:
         yield Advice(
@@ -183,15 +215,25 @@ def _checkpoints(case: Case) -> Iterator[Advice]:
         else:
             yield Advice(
                 "checkpoint-interval",
-                f"a checkpoint every {best.steps:,} steps ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
+                f"a checkpoint every {counted(best.steps, 'step')} ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
             )
+
+
+def _why_no_progress(case: Case) -> str:
+    every, best = case.workload.checkpoint.every_steps, case.clock.checkpoint_interval
+    if every is not None and best is not None and (every == 0 or every > best.steps):
+        return f"no job gets to a checkpoint; set checkpoint.every_steps to {best.steps:,}"
+    return "each job only repeats what the one before lost; use a longer partition"
 
 
 def _evaluation(case: Case) -> Iterator[Advice]:
     every = case.workload.evaluation.every_steps
     if not every:
-        stated = "no evaluation is stated: without one" if every is None else "the job never evaluates:"
-        yield Advice("no-evaluation", f"{stated} nothing can confirm a plateau; set evaluation.every_steps")
+        stated = "no evaluation is stated" if every is None else "the job never evaluates"
+        yield Advice(
+            "no-evaluation",
+            f"{stated}: no loss plateau can be confirmed without one; set evaluation.every_steps",
+        )
     elif every > case.steps.total:
         yield Advice(
             "evaluation-beyond-end",
@@ -201,14 +243,16 @@ def _evaluation(case: Case) -> Iterator[Advice]:
 
 def _cluster(case: Case) -> Iterator[Advice]:
     limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
-    if limit is not None and partition and clock.total:
+    if limit is not None and partition and case.throughput.step_time_s:
         shown = f"the {format_duration(limit)} limit of partition {partition.name}"
         if clock.segments is None:
-            yield Advice("limit-too-short", f"{shown} leaves no time for progress: use a longer partition")
+            yield Advice("limit-too-short", f"the run never ends under {shown}: {_why_no_progress(case)}")
         elif clock.segments > 1:
+            jobs = f"{clock.segments:,} jobs in a row, each resuming the one before"
+            yield Advice("beyond-limit", f"beyond {shown}: {jobs}")
+        if clock.segments and clock.p95 and clock.p95 > clock.segments * limit:
             yield Advice(
-                "beyond-limit",
-                f"beyond {shown}: {clock.segments:,} jobs in a row, each resuming the one before",
+                "limit-tight", f"P95 is {format_duration(clock.p95)}: {shown} may end the run too early"
             )
     link = partition.inter_node if partition else None
     if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:

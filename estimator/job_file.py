@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.toml_file import parse_toml, place_in, read_toml, validated
 from ..errors import WorkloadError
 from .workload import RATES, Workload, flags, nested
@@ -49,10 +50,11 @@ def _merged(filed: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` on top of `filed`; neither is changed."""
     values = copy.deepcopy(filed)
     rate, training = values.get("throughput"), values.get("training")
-    if isinstance(rate, dict) and isinstance(training, dict):
-        for key in _SHAPE:
-            if key in training and any(name in rate for name in RATES):
-                rate.setdefault(key, training[key])
+    if isinstance(rate, dict) and isinstance(training, dict) and any(name in rate for name in RATES):
+        shape = {"precision": Precision.AUTO.value} | {
+            key: training[key] for key in _SHAPE if key in training
+        }
+        values["throughput"] = shape | rate
     for table, content in over.items():
         if not isinstance(content, Mapping):
             values[table] = content

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ..cluster_profiles.gpu import Gpu, find_gpu
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.profile import ClusterProfile, Partition
+from ..cluster_profiles.units import counted
 from ..errors import InputError, WorkloadError
 from .steps import cdiv
 from .workload import Workload
@@ -44,7 +45,9 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
         gpu = find_gpu(wanted.gpu)
     nodes = _nodes(workload, partition)
     if nodes > gpus:
-        raise WorkloadError(f"{nodes} nodes are more than {gpus} GPUs; give at most one node a GPU")
+        raise WorkloadError(
+            f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')}: give at most one node a GPU"
+        )
     precision = workload.training.precision
     if precision is Precision.AUTO and gpu:
         precision = gpu.best_precision()
@@ -79,11 +82,11 @@ def _nodes(workload: Workload, partition: Partition | None) -> int:
         return nodes
     if gpus > nodes * each:
         raise WorkloadError(
-            f"{gpus} GPUs do not fit on {nodes} nodes of {each} ({partition.name}); ask for more nodes"
+            f"{counted(gpus, 'GPU')} do not fit on {counted(nodes, 'node')} of {each} ({partition.name}): ask for more nodes"
         )
     if nodes > partition.nodes:
         raise WorkloadError(
-            f"{gpus} GPUs on {nodes} nodes are more than partition {partition.name!r} has: "
-            f"{partition.nodes} nodes of {each} GPUs, {partition.nodes * each:,} in all"
+            f"{counted(gpus, 'GPU')} on {counted(nodes, 'node')} are more than partition {partition.name!r} has: "
+            f"{counted(partition.nodes, 'node')} of {counted(each, 'GPU')}, {partition.nodes * each:,} in all"
         )
     return nodes

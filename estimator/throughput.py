@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import format_significant
+from ..cluster_profiles.units import counted, format_significant
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
@@ -105,7 +105,8 @@ def _given(workload: Workload, placement: Placement) -> Throughput:
 
     samples_per_s, said = _given_rate(workload, before)
     spread = f"±{rate.spread or GIVEN_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
-    origin = f"{said} on {before.gpus:,} GPU{'s' if before.gpus > 1 else ''}, {spread}"
+    kind = "" if precision is Precision.AUTO else f" in {precision}"
+    origin = f"{said} on {counted(before.gpus, 'GPU')}{kind}, {spread}"
     per_gpu = Range.around(samples_per_s / before.gpus, rate.spread or GIVEN_SPREAD)
     step = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
     if not ratio.assumed:
@@ -153,7 +154,7 @@ def _measured(same: Sequence[Measurement]) -> Throughput:
     between = max(max(times) / min(times) - 1, 0.0) / 2
     within = statistics.median([m.spread or 0.0 for m in same])
     spread = max(between, within, LEAST_MEASURED_SPREAD)
-    text = f"{len(same)} run{'s' if len(same) > 1 else ''} of {same[0].model} in this configuration"
+    text = f"{counted(len(same), 'run')} of {same[0].model} in this configuration"
     sources = ", ".join(dict.fromkeys(m.source for m in same if m.source))
     return Throughput(
         Range.around(statistics.median(times), spread),

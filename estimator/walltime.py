@@ -5,16 +5,16 @@ of the parts' percentiles.  Time in the queue is not part of it.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from ..cluster_profiles.units import DAY_S, format_duration, format_significant, round_up_walltime_s
+from ..cluster_profiles.units import counted, format_duration, format_significant, round_up_walltime_s
+from .interruptions import CheckpointInterval, best_interval, failures_per_second, poisson_quantile
 from .placement import Placement
 from .priors import (
     CHECKPOINT_S,
     EVALUATION_SHARE,
     EVALUATION_SHARE_UNSTATED,
-    FAILURE_NODE_GPUS,
     NODE_FAILURES_PER_1000_DAYS,
     STARTUP_S,
     Prior,
@@ -27,7 +27,6 @@ from .workload import Workload
 # Added to P95 in the walltime asked for: the last checkpoint, and the job's own end.
 GRACE_S = 300.0
 _MOST_SEGMENTS = 100_000
-_MOST_EXACT_POISSON_MEAN = 30.0
 
 # One stream of draws for each independent unknown.
 _STARTUP, _TRAINING, _EVALUATION, _CHECKPOINT, _FAILURE_RATE, _FAILURES, _REWORK = range(7)
@@ -43,9 +42,10 @@ class Part:
 
 @dataclass(frozen=True)
 class WallClock:
-    """The parts by name, the whole, and what to ask Slurm for.
+    """The parts by name, the whole, and what to ask Slurm for: `segments` jobs of `request_s` each.
 
-    `segments` jobs of `request_s` each; None where time is unknown, or the limit too short for any progress.
+    `total`, `p95`, `segments` and `request_s` are None where time is unknown, and where the run never ends
+    because no job under the partition's limit gets as far as its next checkpoint.
     """
 
     parts: Mapping[str, Part]
@@ -53,32 +53,7 @@ class WallClock:
     p95: float | None
     segments: int | None
     request_s: int | None
-    checkpoint_interval: "CheckpointInterval | None"
-
-
-@dataclass(frozen=True)
-class CheckpointInterval:
-    """The interval with the least expected loss, and the numbers it follows from.
-
-    tau = sqrt(2 C (M + R)) - C, at least C: Daly 2006 (FGCS 22), Young 1974 without R and the last C.
-    C seconds a checkpoint stops training, M mean seconds between interruptions, R seconds of a restart.
-    """
-
-    seconds: float
-    steps: int
-    write_s: float
-    between_interruptions_s: float
-    restart_s: float
-
-
-def young_daly_s(write_s: float, between_interruptions_s: float, restart_s: float = 0.0) -> float:
-    """The best interval between checkpoints in seconds; see `CheckpointInterval`.
-
-    >>> round(young_daly_s(60, 21 * 86400) / 3600, 1)  # the planner's worked example: 4.1 h
-    4.1
-    """
-    best = math.sqrt(2 * write_s * (between_interruptions_s + restart_s)) - write_s
-    return max(best, write_s)
+    checkpoint_interval: CheckpointInterval | None
 
 
 def wall_clock(
@@ -89,212 +64,197 @@ def wall_clock(
     node_failures_per_1000_days: float | None = None,
 ) -> WallClock:
     """The wall-clock of `steps` steps, and how it fits the partition's limit."""
-    startup = _once(workload.startup.time_s, STARTUP_S)
-    write = _once(workload.checkpoint.time_s, CHECKPOINT_S)
-    failures = _failure_rate(node_failures_per_1000_days)
-    step = throughput.step_time_s
-    if step is None:
-        return _unknown(startup, throughput.source)
+    known = _Known(
+        startup=_once(workload.startup.time_s, STARTUP_S),
+        save=_once(workload.checkpoint.time_s, CHECKPOINT_S),
+        failures=_failures(node_failures_per_1000_days),
+    )
+    if throughput.step_time_s is None:
+        return _unknown(known, throughput.source)
+    course = _course(workload, placement, steps, throughput.step_time_s, known)
+    if course.segments != 1:  # then every time limit interrupts too, and it pays to save more often
+        course = _course(workload, placement, steps, throughput.step_time_s, known, limited=True)
 
-    training = step.scaled(steps.total)
-    evaluation = _evaluation(workload, steps)
-    limit = placement.limit_s
-    interval = _interval(write.seconds, startup.seconds, failures.seconds, placement, step, training, limit)
-    saves, save_text = _saves(workload, steps, interval)
-
-    # Draws of everything but the restarts.
-    training_s = training.draws(_TRAINING)
-    startup_s = startup.seconds.draws(_STARTUP)
-    evaluation_s = evaluation.drawn(training_s)
-    checkpoint_s = [saves * x for x in write.seconds.draws(_CHECKPOINT)]
-    undisturbed = [
-        sum(parts) for parts in zip(startup_s, training_s, evaluation_s, checkpoint_s, strict=True)
+    restarts = [
+        ((course.segments or 1) - 1 + n) * r for n, r in zip(course.failed, course.restart_s, strict=True)
     ]
-
-    # One restart: startup again, and on average half of what was done since the last checkpoint.
-    every_s = (training.p50 / saves) if saves else training.p50
-    restart_s = [s + u * every_s for s, u in zip(startup_s, uniforms(_REWORK), strict=True)]
-    per_second = placement.gpus / FAILURE_NODE_GPUS / 1000 / DAY_S
-    failed = [
-        poisson_quantile(rate * per_second * t, u)
-        for rate, t, u in zip(
-            failures.seconds.draws(_FAILURE_RATE), training_s, uniforms(_FAILURES), strict=True
-        )
-    ]
-
-    def totals(segments: int) -> list[float]:
-        extra = segments - 1
-        return sorted(b + (n + extra) * r for b, n, r in zip(undisturbed, failed, restart_s, strict=True))
-
-    segments = _segments(totals, limit)
-    ordered = totals(segments or 1)
-    restarts = Range.of_draws(((segments or 1) - 1 + n) * r for n, r in zip(failed, restart_s, strict=True))
-    expected = sum(failed) / DRAWS
     parts = {
-        "startup": Part(startup.seconds, startup.source),
-        "training": Part(training, throughput.source),
-        "evaluation": Part(Range.of_draws(evaluation_s), evaluation.source),
-        "checkpoints": Part(
-            write.seconds.scaled(saves),
-            Source(
-                write.source.kind if saves else SourceKind.GIVEN,
-                f"{save_text}{write.source.text}" if saves else save_text,
-            ),
-        ),
-        "restarts": Part(
-            restarts,
-            Source(
-                failures.source.kind, f"{_restart_text(segments or 1, expected)} ({failures.source.text})"
-            ),
-        ),
+        "startup": Part(known.startup.range, known.startup.source),
+        "training": Part(course.training, throughput.source),
+        "evaluation": Part(Range.of_draws(course.evaluation_s), course.evaluation),
+        "checkpoints": Part(known.save.range.scaled(course.saves), course.saving),
+        "restarts": Part(Range.of_draws(restarts), _restart_source(course, known.failures.source)),
     }
+    if course.segments is None:
+        return WallClock(parts, None, None, None, None, course.interval)
+    ordered = course.totals(course.segments)
     p95 = quantile(ordered, 0.95)
-    needed = p95 + GRACE_S
     return WallClock(
         parts=parts,
         total=Range(*(quantile(ordered, q) for q in (0.1, 0.5, 0.9))),
         p95=p95,
-        segments=segments,
-        request_s=_request_s(needed, limit, segments),
-        checkpoint_interval=interval,
+        segments=course.segments,
+        request_s=_request_s(p95 + GRACE_S, placement.limit_s, course.segments),
+        checkpoint_interval=course.interval,
     )
 
 
-def poisson_quantile(mean: float, u: float) -> int:
-    """The smallest n that a Poisson count of this mean exceeds with probability at most 1 - u.
-
-    >>> [poisson_quantile(0.5, u) for u in (0.5, 0.7, 0.95)]
-    [0, 1, 2]
-    """
-    if mean > _MOST_EXACT_POISSON_MEAN:  # normal, with the mean as its variance
-        from statistics import NormalDist
-
-        return max(round(NormalDist(mean, math.sqrt(mean)).inv_cdf(u)), 0)
-    n, term = 0, math.exp(-mean)
-    below = term
-    while below < u and term > 0:
-        n += 1
-        term *= mean / n
-        below += term
-    return n
+@dataclass(frozen=True)
+class _Quantity:
+    range: Range
+    source: Source
 
 
 @dataclass(frozen=True)
 class _Known:
-    seconds: Range
-    source: Source
+    """What does not depend on the step time."""
+
+    startup: _Quantity
+    save: _Quantity
+    failures: _Quantity  # node failures in 1,000 days
 
 
 @dataclass(frozen=True)
-class _Evaluation:
-    source: Source
-    seconds: float | None = None
-    share: Range | None = None
+class _Course:
+    """How a run goes: draws of its parts, and how many jobs it takes."""
 
-    def drawn(self, training_s: list[float]) -> list[float]:
-        if self.share is None:
-            return [self.seconds or 0.0] * DRAWS
-        return [t * x for t, x in zip(training_s, self.share.draws(_EVALUATION), strict=True)]
+    interval: CheckpointInterval
+    training: Range
+    evaluation: Source
+    saves: int
+    saving: Source
+    evaluation_s: list[float]
+    undisturbed_s: list[float]  # all parts but the restarts
+    restart_s: list[float]  # of one restart
+    failed: list[int]
+    segments: int | None = None
 
-
-def _once(given_s: float | None, prior: Prior) -> _Known:
-    if given_s is None:
-        return _Known(prior.range, Source(SourceKind.PRIOR, prior.text))
-    return _Known(Range.exactly(given_s), Source(SourceKind.GIVEN, f"{format_duration(given_s)} each"))
-
-
-def _failure_rate(given: float | None) -> _Known:
-    if given is None:
-        return _Known(
-            NODE_FAILURES_PER_1000_DAYS.range, Source(SourceKind.PRIOR, NODE_FAILURES_PER_1000_DAYS.text)
-        )
-    return _Known(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
+    def totals(self, segments: int) -> list[float]:
+        """The wall-clock in ascending order, if it takes so many jobs."""
+        draws = zip(self.undisturbed_s, self.failed, self.restart_s, strict=True)
+        return sorted(whole + (n + segments - 1) * restart for whole, n, restart in draws)
 
 
-def _evaluation(workload: Workload, steps: StepCount) -> _Evaluation:
-    every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
-    if every == 0:
-        return _Evaluation(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=0.0)
-    if every is None:
-        prior = EVALUATION_SHARE_UNSTATED
-        return _Evaluation(Source(SourceKind.PRIOR, prior.text), share=prior.range)
-    times = steps.total // every
-    if not times:
-        return _Evaluation(
-            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"), seconds=0.0
-        )
-    if time_s is None:
-        prior = EVALUATION_SHARE
-        return _Evaluation(
-            Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"), share=prior.range
-        )
-    return _Evaluation(
-        Source(SourceKind.GIVEN, f"{times:,} of {format_duration(time_s)}"), seconds=times * time_s
-    )
-
-
-def _saves(workload: Workload, steps: StepCount, interval: CheckpointInterval) -> tuple[int, str]:
-    """How many checkpoints, the final one included, and why."""
-    every = workload.checkpoint.every_steps
-    if every == 0:
-        return 0, "none: every_steps is 0"
-    if every is None:
-        saves = cdiv(steps.total, interval.steps)
-        when = f"every {interval.steps:,} steps, the best interval" if saves > 1 else "at the end"
-        return saves, f"not stated; {saves:,} {when}; "
-    saves = cdiv(steps.total, every)
-    return saves, f"{saves:,} with the last; "
-
-
-def _interval(
-    write: Range,
-    startup: Range,
-    failures: Range,
+def _course(
+    workload: Workload,
     placement: Placement,
+    steps: StepCount,
     step: Range,
-    training: Range,
-    limit: float | None,
-) -> CheckpointInterval:
-    per_second = failures.p50 * placement.gpus / FAILURE_NODE_GPUS / 1000 / DAY_S
-    if limit is not None and training.p90 > limit:
-        per_second += 1 / limit  # every time limit interrupts too
-    between = 1 / per_second if per_second else math.inf
-    best = (
-        young_daly_s(write.p50, between, startup.p50) if between < math.inf else max(training.p50, write.p50)
+    known: _Known,
+    *,
+    limited: bool = False,
+) -> _Course:
+    training, limit = step.scaled(steps.total), placement.limit_s
+    rate = failures_per_second(known.failures.range.p50, placement.gpus)
+    if limited and limit:
+        rate += 1 / limit
+    interval = best_interval(known.save.range.p50, known.startup.range.p50, rate, step.p50, training.p50)
+    saves, saving = _saves(workload, steps, interval, known.save.source)
+
+    training_s, startup_s = training.draws(_TRAINING), known.startup.range.draws(_STARTUP)
+    evaluation_s, evaluation = _evaluation(workload, steps, training_s)
+    saving_s = [saves * x for x in known.save.range.draws(_CHECKPOINT)]
+    undisturbed_s = [sum(parts) for parts in zip(startup_s, training_s, evaluation_s, saving_s, strict=True)]
+
+    # A restart starts up again, and repeats what was done since the last checkpoint: anything up to an interval.
+    every_s = training.p50 / saves if saves else training.p50
+    restart_s = [s + u * every_s for s, u in zip(startup_s, uniforms(_REWORK), strict=True)]
+    rates = [failures_per_second(x, placement.gpus) for x in known.failures.range.draws(_FAILURE_RATE)]
+    failed = [
+        poisson_quantile(r * t, u) for r, t, u in zip(rates, training_s, uniforms(_FAILURES), strict=True)
+    ]
+
+    course = _Course(
+        interval, training, evaluation, saves, saving, evaluation_s, undisturbed_s, restart_s, failed
     )
-    steps = max(int(min(best / step.p50, 10**12)), 1) if step.p50 else 1
-    return CheckpointInterval(best, steps, write.p50, between, startup.p50)
+    return replace(course, segments=_segments(course, limit, every_s))
 
 
-def _segments(totals: Callable[[int], list[float]], limit: float | None) -> int | None:
-    """The fewest jobs under the limit whose walltimes hold P95 of the whole; None if none do."""
+def _segments(course: _Course, limit: float | None, every_s: float) -> int | None:
+    """The fewest jobs under the limit whose walltimes hold the whole: its P95, else its P50; None if none do."""
     if limit is None:
         return 1
-    segments, usable = 1, limit - GRACE_S
-    if usable <= 0:
-        return None
-    while segments <= _MOST_SEGMENTS:
-        needed = math.ceil(quantile(totals(segments), 0.95) / usable)
-        if needed <= segments:
-            return segments
-        segments = needed
+    usable = limit - min(GRACE_S, limit / 10)
+    for q in (0.95, 0.5):
+        segments = 1
+        while segments <= _MOST_SEGMENTS:
+            needed = math.ceil(quantile(course.totals(segments), q) / usable)
+            if needed <= segments:
+                return segments
+            if every_s > usable:
+                return None
+            segments = needed
     return None
 
 
-def _request_s(needed: float, limit: float | None, segments: int | None) -> int | None:
-    if segments is None:
-        return None
+def _request_s(needed: float, limit: float | None, segments: int) -> int:
+    if segments > 1 and limit:
+        return int(limit)
     asked = round_up_walltime_s(needed)
-    return asked if limit is None else min(asked, int(limit)) if segments == 1 else int(limit)
+    return asked if limit is None else min(asked, int(limit))
 
 
-def _restart_text(segments: int, expected: float) -> str:
-    planned = f"{segments - 1:,} at the time limit, " if segments > 1 else ""
-    return f"{planned}{format_significant(expected, 2)} failures expected"
+def _once(given_s: float | None, prior: Prior) -> _Quantity:
+    if given_s is None:
+        return _Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
+    return _Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
 
 
-def _unknown(startup: _Known, source: Source) -> WallClock:
+def _failures(given: float | None) -> _Quantity:
+    if given is None:
+        return _Quantity(
+            NODE_FAILURES_PER_1000_DAYS.range, Source(SourceKind.PRIOR, NODE_FAILURES_PER_1000_DAYS.text)
+        )
+    return _Quantity(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
+
+
+def _evaluation(workload: Workload, steps: StepCount, training_s: list[float]) -> tuple[list[float], Source]:
+    every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
+    if every is None:
+        prior = EVALUATION_SHARE_UNSTATED
+        return _shares(prior, training_s), Source(SourceKind.PRIOR, prior.text)
+    if every == 0:
+        return [0.0] * DRAWS, Source(SourceKind.GIVEN, "none: every_steps is 0")
+    times = steps.total // every
+    if not times:
+        return [0.0] * DRAWS, Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}")
+    if time_s is None:
+        prior = EVALUATION_SHARE
+        return _shares(prior, training_s), Source(
+            SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"
+        )
+    return [times * time_s] * DRAWS, Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}")
+
+
+def _shares(prior: Prior, training_s: list[float]) -> list[float]:
+    return [t * share for t, share in zip(training_s, prior.range.draws(_EVALUATION), strict=True)]
+
+
+def _saves(
+    workload: Workload, steps: StepCount, interval: CheckpointInterval, each: Source
+) -> tuple[int, Source]:
+    """How many checkpoints, the final one included, and why."""
+    every = workload.checkpoint.every_steps
+    if every == 0:
+        return 0, Source(SourceKind.GIVEN, "none: every_steps is 0")
+    if every is None:
+        saves = cdiv(steps.total, interval.steps)
+        when = f"every {counted(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
+        return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
+    saves = cdiv(steps.total, every)
+    return saves, Source(each.kind, f"{saves:,} x {each.text}, the last included")
+
+
+def _restart_source(course: _Course, failures: Source) -> Source:
+    planned = (
+        f"{course.segments - 1:,} at the time limit, " if course.segments and course.segments > 1 else ""
+    )
+    expected = format_significant(sum(course.failed) / DRAWS, 2)
+    return Source(failures.kind, f"{planned}{expected} failures expected ({failures.text})")
+
+
+def _unknown(known: _Known, source: Source) -> WallClock:
     nothing = Part(None, Source(SourceKind.UNKNOWN, "follows from the step time, which is unknown"))
-    parts = {"startup": Part(startup.seconds, startup.source), "training": Part(None, source)}
+    parts = {"startup": Part(known.startup.range, known.startup.source), "training": Part(None, source)}
     parts |= dict.fromkeys(("evaluation", "checkpoints", "restarts"), nothing)
     return WallClock(parts, None, None, None, None, None)

@@ -11,9 +11,10 @@ from ..errors import NotEnoughHistory, WorkloadError
 from .advice import how_to_measure
 from .estimate import Estimate
 from .ranges import Range
+from .throughput import SourceKind
 from .workload import Training, Workload
 
-_GPU_HOURS = {"gpu-hours", "gpu-hour", "gpu-h", "gpuh", "gpuhours"}
+_GPU_HOURS = {"gpuhours", "gpuhour", "gpuh"}
 
 
 class Keep(StrEnum):
@@ -50,7 +51,7 @@ def parse_budget(text: str) -> Budget:
     (Budget(amount=500.0, currency=None), Budget(amount=1200.0, currency='EUR'))
     """
     wrong = ValueError('is not a budget such as "500 GPU-hours" or "1200 EUR"')
-    match = re.fullmatch(r"\s*([\d_.]+(?:e\d+)?)\s*([A-Za-z][A-Za-z-]*)\s*", text)
+    match = re.fullmatch(r"\s*([\d_.]+(?:e\d+)?)\s*([A-Za-z][A-Za-z -]*?)\s*", text)
     if not match:
         raise wrong
     try:
@@ -58,10 +59,10 @@ def parse_budget(text: str) -> Budget:
     except ValueError:
         raise wrong from None
     unit = match[2]
-    if amount > 0 and unit.lower() in _GPU_HOURS:
+    if amount > 0 and re.sub("[ -]", "", unit.lower()) in _GPU_HOURS:
         return Budget(amount)
-    if amount > 0 and re.fullmatch("[A-Z]{3}", unit):
-        return Budget(amount, unit)
+    if amount > 0 and re.fullmatch("[A-Za-z]{3}", unit):
+        return Budget(amount, unit.upper())
     raise wrong
 
 
@@ -125,13 +126,13 @@ def _same_global_batch(base: Workload, world: int) -> dict[str, int]:
 
 def verdicts(estimate: Estimate, deadline_s: float | None, budget: Budget | None) -> Verdicts:
     """Whether `estimate` meets the bounds.  Raises NotEnoughHistory while its throughput is unknown."""
-    if (deadline_s is not None or budget is not None) and estimate.clock.total is None:
+    if (deadline_s is not None or budget is not None) and estimate.throughput.step_time_s is None:
         asked = "a deadline" if deadline_s is not None else "a budget"
         raise NotEnoughHistory(
             f"{asked} cannot be judged: {estimate.throughput.source.text}. {how_to_measure(estimate.workload)}"
         )
     spent = estimate.gpu_hours
-    if budget and budget.currency:
+    if budget and budget.currency and estimate.clock.total:
         if estimate.cost is None or estimate.cost.currency != budget.currency:
             known = f"its rates are in {estimate.cost.currency}" if estimate.cost else "no rates are known"
             raise WorkloadError(
@@ -145,9 +146,9 @@ def verdicts(estimate: Estimate, deadline_s: float | None, budget: Budget | None
     )
 
 
-def _verdict(taken: Range | None, bound: float) -> Verdict | None:
-    if taken is None:
-        return None
+def _verdict(taken: Range | None, bound: float) -> Verdict:
+    if taken is None:  # it never ends
+        return Verdict.NO
     return Verdict.YES if taken.p90 <= bound else Verdict.MAYBE if taken.p50 <= bound else Verdict.NO
 
 
@@ -167,8 +168,10 @@ def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | Non
 
 
 def speed_up(base: Estimate, other: Estimate) -> float | None:
-    """Samples/s of `other` over those of `base`, medians."""
+    """Samples/s of `other` over those of `base`, medians; None of a prior, which does not model scaling."""
     if base.samples_per_s is None or other.samples_per_s is None:
+        return None
+    if SourceKind.PRIOR in (base.throughput.source.kind, other.throughput.source.kind):
         return None
     return other.samples_per_s.p50 / base.samples_per_s.p50
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 from pydantic.fields import FieldInfo
 
 from ..cluster_profiles.precision import Precision
@@ -51,6 +51,10 @@ def _step_seconds(value: object) -> float:
 
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 Exact = Annotated[Fraction, BeforeValidator(_exact)]
+
+
+def _switch(name: str, description: str) -> Any:
+    return _flag(default=False, name=name, metavar="", description=description)
 
 
 def _flag(default: Any, name: str, metavar: str, description: str, **bounds: Any) -> Any:
@@ -128,12 +132,9 @@ class Training(Section):
     precision: Precision = _flag(
         Precision.AUTO, "--precision", "P[,P...]", "Number format of training; several make a table."
     )
-    drop_last: bool = _flag(False, "--drop-last", "", "The loader drops its last partial batch.")  # noqa: FBT003
-    sampler_drop_last: bool = _flag(
-        False,  # noqa: FBT003
-        "--sampler-drop-last",
-        "",
-        "The distributed sampler drops samples that do not divide.",
+    drop_last: StrictBool = _switch("--drop-last", "The loader drops its last partial batch.")
+    sampler_drop_last: StrictBool = _switch(
+        "--sampler-drop-last", "The distributed sampler drops samples that do not divide."
     )
     tensor_parallel: Count = _flag(1, "--tensor-parallel", "N", "GPUs sharing each layer.", gt=0, le=10**5)
     pipeline_parallel: Count = _flag(
@@ -145,7 +146,7 @@ class Training(Section):
     sequence_parallel: Count = _flag(
         1, "--sequence-parallel", "N", "GPUs sharing each sequence, the Ulysses way.", gt=0, le=10**5
     )
-    recompute: bool = _flag(False, "--recompute", "", "Activations are recomputed: 8 instead of 6 FLOPs.")  # noqa: FBT003
+    recompute: StrictBool = _switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
     global_batch: Count | None = Field(
         None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."
     )
@@ -275,7 +276,7 @@ class Evaluation(Pause):
 class Checkpoint(Pause):
     """When checkpoints are written, and how long training waits for one."""
 
-    folder: Name | None = Field(None, description="Where they are written.")
+    folder: Name | None = Field(None, description="Where they are written; not used yet.")
 
 
 class Startup(Section):
@@ -296,7 +297,7 @@ class Cluster(Section):
 
 
 class Run(Section):
-    """The command that trains."""
+    """The command that trains; not used yet."""
 
     command: tuple[str, ...] = Field(min_length=1, description="Program and arguments; there is no shell.")
     resume: tuple[str, ...] = Field(
@@ -312,7 +313,9 @@ class Workload(Section):
     """
 
     name: Name | None = _flag(None, "--name", "TEXT", "Labels the run.")
-    model: Name | None = _flag(None, "--model", "TEXT", "Runs of one model inform each other.")
+    model: Name | None = _flag(
+        None, "--model", "TEXT", "The model trained; measurements of it inform the estimate."
+    )
     data: Data = Field(description="`[data]`")
     training: Training = Field(description="`[training]`")
     architecture: Architecture = _section("[architecture]")

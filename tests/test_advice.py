@@ -65,7 +65,8 @@ CASES = {
     "no-evaluation": ({"evaluation": {"every_steps": 0}}, profile()),
     "evaluation-beyond-end": ({"evaluation": {"every_steps": 10_000}}, profile()),
     "beyond-limit": ({}, profile(time_limit="2h")),
-    "limit-too-short": ({}, profile(time_limit="5m")),
+    "limit-tight": ({"data": {"samples": 10_240}}, profile(time_limit="8m")),
+    "limit-too-short": ({"checkpoint": {"every_steps": 0}}, profile(time_limit="1h")),
     "slow-network": ({}, profile(inter_node={"kind": "ethernet", "gb_per_s": 1.25})),
 }
 
@@ -112,3 +113,26 @@ def test_auto_precision_takes_the_gpus_own_best():
     assert estimate(job, profile()).placement.precision == "bf16"
     assert estimate(job, V100).placement.precision == "fp16"
     assert estimate(job, profile(gpu="p100-pcie-16gb")).placement.precision == "fp32"
+
+
+def test_a_run_that_reaches_no_checkpoint_is_told_an_interval_that_helps():
+    never = advice(profile(time_limit="1h"), checkpoint={"every_steps": 0})["limit-too-short"]
+    every = int(never.split()[-1].replace(",", ""))
+    assert "limit-too-short" not in advice(profile(time_limit="1h"), checkpoint={"every_steps": every})
+
+
+@pytest.mark.parametrize(("told", "rule"), [(3906, "--framework hf --drop-last"), (3907, None)])
+def test_a_trainer_that_rounds_otherwise_is_not_accused(told, rule):
+    text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": told})
+    assert ("trainer-steps" in text) == bool(rule)
+    if rule:
+        assert f"it rounds otherwise, as {rule} does" in text["trainer-steps"]
+
+
+def test_drop_last_is_only_advised_where_it_helps():
+    one = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8})["partial-batch"]
+    four = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4})[
+        "partial-batch"
+    ]
+    assert "drop_last leaves it out" in one
+    assert "drop_last" not in four

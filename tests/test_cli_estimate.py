@@ -1,6 +1,7 @@
 """`clusterplan estimate`, run as a user runs it."""
 
 import json
+import subprocess
 
 import pytest
 from conftest import ROOT
@@ -183,6 +184,11 @@ BAD = {
     "no such profile": (["--profile", "mars"], "profile 'mars' is not known: there are one-machine"),
     "no such option": (["--sample", "5"], "No such option '--sample'"),
     "deadline": (["--samples-per-s", "5", "--deadline", "soon"], "--deadline: 'soon' is neither a duration"),
+    "clock time": (
+        ["--samples-per-s", "5", "--deadline", "18:00"],
+        "--deadline: '18:00' is neither a duration",
+    ),
+    "json and explain": (["--json", "--explain"], "--json and --explain are both given"),
     "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is over: it is now"),
     "budget": (["--samples-per-s", "5", "--budget", "lots"], "--budget: 'lots' is not a budget"),
     "too many": (["one.toml", "two.toml"], "unexpected extra argument"),
@@ -222,11 +228,11 @@ BAD_FILES = {
         "job.toml:7: trainig: unknown key; did you mean 'training'?",
     ),
     "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1.0 must be greater than 0"),
-    "type": (GOOD_FILE + "drop_last = 7\n", "job.toml:7: training.drop_last: 7 should be a valid boolean"),
+    "type": (GOOD_FILE + "drop_last = 7\n", "job.toml:7: training.drop_last: 7 must be true or false"),
     "boolean": (GOOD_FILE.replace("100", "true"), "job.toml:2: data.samples: True is not a whole number"),
     "nan": (GOOD_FILE.replace("100", "nan"), "job.toml:2: data.samples: nan is not a whole number"),
     "missing": ("[data]\nsamples = 100\n[training]\ngpus = 1\n", "job.toml: training.batch_size: is missing"),
-    "no table": ("data = 3\n", "job.toml:1: data: 3 should be a valid dictionary"),
+    "no table": ("data = 3\n", "job.toml:1: data: 3 must be a table"),
     "empty": ("", "the size of the data is missing"),
     "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),
 }
@@ -244,12 +250,60 @@ def test_bad_files_get_one_line_with_the_place(clusterplan, tmp_path, case):
 
 def test_a_closed_pipe_is_no_traceback(clusterplan):
     done = clusterplan("estimate", *SEED, "--json")
-    assert done.returncode == 0
-    import subprocess
-
     shell = f"{done.args[0]} estimate {' '.join(SEED)} --json | head -c 1"
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert ended.stderr == ""
+
+
+def test_a_full_disk_is_one_line(clusterplan):
+    program = clusterplan("--version").args[0]
+    done = subprocess.run(
+        ["bash", "-c", f"{program} estimate {' '.join(SEED)} > /dev/full"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: the output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("content", ["a." * 3000 + "a = 1\n", "a = " + "[" * 500 + "]" * 500])
+def test_absurd_nesting_is_one_line(clusterplan, tmp_path, content):
+    (tmp_path / "job.toml").write_text(content, encoding="utf-8")
+    done = clusterplan("estimate", "job.toml")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_device_is_no_job_file(clusterplan):
+    done = clusterplan("estimate", "/dev/zero", timeout=20)
+    assert done.returncode == 2
+    assert "is larger than 1 MB" in done.stderr
+
+
+def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(clusterplan):
+    orders = ("fp32,bf16", "bf16,fp32")
+    found = [
+        answer(clusterplan("estimate", MOE / "seed.toml", "--precision", order, "--json"))["shapes"]
+        for order in orders
+    ]
+    for shapes in found:
+        rates = {s["shape"]["precision"]: s["samples_per_s"]["p50"] for s in shapes}
+        assert rates["bf16"] == pytest.approx(44.3)
+        assert rates["fp32"] == pytest.approx(44.3 / 2.84)
+
+
+def test_a_run_that_never_ends_meets_nothing(clusterplan, tmp_path):
+    text = (MOE / "seed.toml").read_text(encoding="utf-8") + "\n[checkpoint]\nevery_steps = 0\n"
+    (tmp_path / "job.toml").write_text(text, encoding="utf-8")
+    arguments = ("estimate", "job.toml", "--samples", "30M", "--gpus", "8,16", "--deadline", "20d")
+    found = answer(clusterplan(*arguments, "--json"))
+    assert found["best"] is None
+    assert [s["meets"]["deadline"] for s in found["shapes"]] == ["no", "no"]
+    assert [s["wall_clock_s"] for s in found["shapes"]] == [None, None]
+    assert "never" in clusterplan(*arguments).stdout
 
 
 @pytest.mark.parametrize(

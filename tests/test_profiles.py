@@ -63,12 +63,14 @@ def test_without_rates_nothing_is_said_of_money(clusterplan):
 
 def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
     mine.with_name("broken.toml").write_text("name = 3", encoding="utf-8")
+    mine.with_name("worse.toml").write_text("name =", encoding="utf-8")
+    mine.with_name("folder.toml").mkdir()
     listed = clusterplan("profiles", "list").stdout
     for name in ("one-machine", "slurm-a100", "slurm-h100", "mine"):
         assert name in listed
-    assert "broken:" in listed
+    assert listed.count("broken:") == 3
     rows = json.loads(clusterplan("profiles", "list", "--json").stdout)
-    assert {row["profile"]: bool(row["error"]) for row in rows}["broken"]
+    assert {row["profile"] for row in rows if row["error"]} == {"broken", "worse", "folder"}
 
 
 @pytest.mark.parametrize(
@@ -78,8 +80,14 @@ def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
         ("nodes = 4", "node = 4", "mine.toml:5: partitions.1.node: unknown key; did you mean 'nodes'?"),
         ("NVIDIA A100-SXM4-40GB", "a1000", "partitions.1.gpu: 'a1000' is no GPU we know"),
         ('"1-12:00:00"', '"often"', "partitions.1.time_limit: 'often' is not a duration"),
-        ('"EUR"', '"euros"', "rates.currency: 'euros' "),
-        ("2026-11-01", '"yesterday"', "rates.date: 'yesterday' "),
+        ('"EUR"', '"euros"', "rates.currency: 'euros' must be three capital letters"),
+        ("2026-11-01", '"yesterday"', "rates.date: 'yesterday' must be a date such as 2026-11-01"),
+        (
+            'name = "gpu"',
+            'name = "gpu; rm -rf /"',
+            "partitions.1.name: 'gpu; rm -rf /' must be a name as Slurm spells it",
+        ),
+        ('name = "mine"', 'name = "mine"\nshared_folders = "/home"', 'must be a list, such as ["/home"]'),
         (
             'name = "mine"',
             'name = "mine"\nshared_folders = ["home"]',
@@ -103,3 +111,8 @@ def test_a_wrong_profile_gets_one_line(clusterplan, mine, old, new, message):
 def test_links_are_facts_of_a_partition():
     partition = load_profile("slurm-h100").partition()
     assert (partition.intra_node.gb_per_s, partition.inter_node.gb_per_s) == (450, 50)
+
+
+def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine):
+    mine.write_text(MINE.replace('"1-12:00:00"', '"infinite"'), encoding="utf-8")
+    assert load_profile(str(mine)).partition().time_limit is None

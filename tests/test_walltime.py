@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.interruptions import poisson_quantile, young_daly_s
 from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
 from clusterplan.estimator.ranges import Range
 from clusterplan.estimator.throughput import SourceKind
-from clusterplan.estimator.walltime import GRACE_S, poisson_quantile, young_daly_s
+from clusterplan.estimator.walltime import GRACE_S
 from clusterplan.estimator.workload import Workload
 
 PARTS = ("startup", "training", "evaluation", "checkpoints", "restarts")
@@ -103,9 +104,20 @@ def test_within_the_limit_it_is_one_job():
     assert estimate(job(), cluster("2d")).clock.segments == 1
 
 
-def test_a_limit_shorter_than_a_restart_leaves_no_progress():
-    clock = estimate(job(startup={"time_s": "20m"}), cluster("10m")).clock
-    assert (clock.segments, clock.request_s) == (None, None)
+@pytest.mark.parametrize(
+    "tables", [{"startup": {"time_s": "20m"}}, {"checkpoint": {"every_steps": 0}}], ids=str
+)
+def test_a_run_that_gets_nowhere_under_the_limit_never_ends(tables):
+    clock = estimate(job(**tables), cluster("15m")).clock
+    assert (clock.total, clock.p95, clock.segments, clock.request_s) == (None, None, None, None)
+
+
+def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training():
+    # Training fits under the limit, the whole does not: without saves on the way the second job would start anew.
+    long = job(data={"samples": 7_200_000})
+    clock = estimate(long, cluster("2d", node_failures_per_1000_days=0)).clock
+    assert clock.parts["training"].seconds.p90 < 2 * 86400 < clock.p95
+    assert clock.checkpoint_interval.seconds < 2 * 3600
 
 
 @settings(max_examples=60 * SCALE, deadline=None)
@@ -113,9 +125,12 @@ def test_a_limit_shorter_than_a_restart_leaves_no_progress():
 def test_percentiles_ascend_and_jobs_fit(rate, samples, limit):
     values = {"data": {"samples": samples}, "throughput": {"samples_per_s": rate}}
     clock = estimate(job(**values), cluster(limit)).clock
-    assert clock.total.p10 <= clock.total.p50 <= clock.total.p90 <= clock.p95
     if clock.segments:
-        assert clock.segments * clock.request_s >= clock.p95
+        assert clock.total.p10 <= clock.total.p50 <= clock.total.p90 <= clock.p95
+        assert clock.segments * clock.request_s >= clock.total.p50
+    else:
+        assert limit
+        assert clock.total is None
 
 
 def test_young_and_daly():

@@ -5,7 +5,16 @@ import pytest
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.errors import NotEnoughHistory, WorkloadError
 from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.what_if import Budget, Keep, Verdict, best, parse_budget, shapes, verdicts
+from clusterplan.estimator.what_if import (
+    Budget,
+    Keep,
+    Verdict,
+    best,
+    parse_budget,
+    shapes,
+    speed_up,
+    verdicts,
+)
 from clusterplan.estimator.workload import Workload
 
 SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
@@ -81,8 +90,25 @@ def test_a_budget_in_money_needs_rates_in_that_money():
 
 
 @pytest.mark.parametrize(
-    "text", ["500", "GPU-hours", "-5 GPU-hours", "0 GPU-hours", "5 hours", "1e99 EUR x", "nan EUR"]
+    "text",
+    ["500", "GPU-hours", "-5 GPU-hours", "0 GPU-hours", "5 hours", "1e99 EUR x", "nan EUR", "1e99 EUR"],
 )
 def test_what_is_no_budget_is_refused(text):
     with pytest.raises(ValueError, match="is not a budget"):
         parse_budget(text)
+
+
+@pytest.mark.parametrize("text", ["500 GPU-hours", "500 gpu hours", "500 gpuh"])
+def test_gpu_hours_have_several_spellings(text):
+    assert parse_budget(text) == Budget(500)
+
+
+def test_a_prior_says_nothing_of_scaling():
+    base = Workload.of(samples=1000, batch_size=1, gpus=8, seq_len=2048, parameters=7e9, gpu="h100-sxm")
+    one, other = estimates([8, 16], base=base)
+    assert speed_up(one, other) is None
+
+
+def test_the_same_shape_twice_is_one_row(clusterplan):
+    done = clusterplan(*"estimate --samples 1000 --batch-size 1 --gpus 8,08 --step-time 1".split())
+    assert done.stdout.startswith("steps")

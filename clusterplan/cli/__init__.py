@@ -1,5 +1,6 @@
 """The command line: parse, call, render, echo.  The only place that prints and exits."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="clusterplan", message="%(prog)s %(version)s")
 def clusterplan() -> None:
-    """Estimate, submit and measure training jobs on shared GPUs.
+    """Plan training jobs on shared GPUs: steps, wall-clock and GPU-hours before anything is booked.
 
     Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.
     """
@@ -49,7 +50,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command; whatever is wrong becomes one line on stderr and an exit code."""
     try:
         code = clusterplan.main(args, prog_name="clusterplan", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as help_text:
         click.echo(help_text.format_message())
         sys.exit(0)
@@ -59,9 +61,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error), error.exit_code)
     except click.Abort:
         _fail("stopped", 130)
-    except BrokenPipeError:  # the reader of our output is gone; nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as error:
+        if sys.stdout:  # what it still holds would fail again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
+            sys.exit(1)
+        _fail(f"the output cannot be written: {error.strerror}", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ..cluster_profiles.catalog import load_profile
-from ..cluster_profiles.units import format_duration, parse_deadline_s
+from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
 from ..errors import WorkloadError
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
@@ -56,6 +56,8 @@ def estimate(
 
         clusterplan estimate --samples 1_000_000 --batch-size 32 --gpus 8
     """
+    if as_json and explain:
+        raise WorkloadError("--json and --explain are both given; give one of them")
     given, gpus, precisions = workload_values(flagged)
     first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     base = load_workload(job, given, assumed=first)
@@ -68,7 +70,7 @@ def estimate(
     if gpus and "nodes" not in given:  # the nodes in the file were meant for the GPUs in the file
         base = base.model_copy(update={"cluster": base.cluster.model_copy(update={"nodes": None})})
     asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
-    estimates = [estimate_one(workload, profile) for workload in asked]
+    estimates = [estimate_one(workload, profile) for workload in dict.fromkeys(asked)]
     judged = [verdicts(e, deadline_s, bound) for e in estimates]
     chosen = best(estimates, judged)
 
@@ -79,7 +81,7 @@ def estimate(
         )
         return
     sheet = page()
-    bounds = [f"deadline in {format_duration(deadline_s)}"] if deadline_s is not None else []
+    bounds = [f"deadline {deadline} (in {format_duration(deadline_s)})"] if deadline_s is not None else []
     bounds += [f"budget {budget}"] if budget else []
     if len(estimates) > 1:
         estimate_text.several(sheet, estimates, Keep(keep), judged, bounds, chosen)
@@ -88,7 +90,9 @@ def estimate(
     if explain:
         for e in estimates:
             sheet.line()
-            sheet.line(f"the arithmetic for {e.placement.gpus} GPUs, {e.placement.precision}", Style.BOLD)
+            sheet.line(
+                f"the arithmetic for {counted(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
+            )
             for line in explained(e):
                 sheet.line(line)
     click.echo(str(sheet), nl=False)

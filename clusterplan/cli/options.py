@@ -1,5 +1,6 @@
 """Options that commands share: the flags of a workload, made from its models, and the output's form."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -74,8 +75,9 @@ def _listed(name: str, text: str | None) -> list[str]:
 
 def page() -> Page:
     """An empty page as wide as the terminal, coloured if there is one."""
-    terminal = sys.stdout.isatty()
-    return Page(shutil.get_terminal_size().columns if terminal else None, colour=terminal)
+    terminal = bool(sys.stdout and sys.stdout.isatty())
+    width = shutil.get_terminal_size().columns if terminal else None
+    return Page(width, colour=terminal and not os.environ.get("NO_COLOR"))
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

@@ -7,7 +7,8 @@ import click
 
 from ..cluster_profiles.catalog import load_profile, profile_paths
 from ..cluster_profiles.profile import ClusterProfile
-from ..errors import ProfileError
+from ..cluster_profiles.units import counted
+from ..errors import InputError
 from ..report import profiles_text
 from .options import json_option, page
 
@@ -62,14 +63,14 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
 @profiles.command()
 @_profile
 def check(profile: str) -> None:
-    """Whether a profile can be used; the first fault with its line if not."""
+    """Whether a profile can be used; if not, its first fault with the line, and exit code 2."""
     found = load_profile(profile)
     gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
-    click.echo(f"{profile}: fine, {len(found.partitions)} partitions, {gpus:,} GPUs")
+    click.echo(f"{profile}: fine, {counted(len(found.partitions), 'partition')}, {counted(gpus, 'GPU')}")
 
 
 def _loaded(path: Path) -> ClusterProfile | str:
     try:
         return load_profile(str(path))
-    except ProfileError as error:
+    except InputError as error:
         return str(error)

@@ -1,8 +1,9 @@
 """An estimate, or several side by side, as a person reads them: the answer first."""
 
+import shlex
 from collections.abc import Sequence
 
-from ..cluster_profiles.units import format_count, format_duration, format_significant
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
 from ..estimator.estimate import Estimate
 from ..estimator.ranges import Range
 from ..estimator.steps import CONVENTION
@@ -10,18 +11,18 @@ from ..estimator.what_if import Keep, Verdict, Verdicts, efficiency, speed_up
 from ..launcher.request import slurm_request
 from .layout import Page, Style
 
-UNKNOWN = "unknown"
+UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays, and each GPU does less of every step (--keep global-batch)",
 }
-_MARK = {Verdict.YES: "yes", Verdict.MAYBE: "at P50", Verdict.NO: "no", None: ""}
+_MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
 def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> None:
     """The answer, the parts it is made of, and the advice."""
     page.facts(_answer(estimate, verdicts, bounds))
-    if estimate.clock.total:
+    if estimate.throughput.step_time_s:
         page.line()
         page.table(
             ("part", "P50", "P10 to P90", "source"),
@@ -31,7 +32,7 @@ def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str
             ],
             right=(1, 2),
         )
-    _advice(page, [(None, estimate)])
+    _advice(page, [estimate], [""], 0)
 
 
 def several(
@@ -52,17 +53,18 @@ def several(
         "accumulation": [format_count(e.workload.training.accumulation) for e in estimates],
         "global batch": [format_count(e.workload.training.step_samples) for e in estimates],
         "steps": [format_count(e.steps.total) for e in estimates],
-        "time": [_time(e.clock.total) for e in estimates],
+        "time": [_whole(e) for e in estimates],
         "P10": [format_duration(e.clock.total.p10) if e.clock.total else "" for e in estimates],
         "P90": [format_duration(e.clock.total.p90) if e.clock.total else "" for e in estimates],
         "speed-up": [f"{x:.2f}" if (x := speed_up(base, e)) else "" for e in estimates],
         "efficiency": [f"{x:.0%}" if (x := efficiency(base, e)) else "" for e in estimates],
         "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
+        "jobs": [_jobs(e) for e in estimates],
         "deadline": [_MARK[v.deadline] for v in judged],
         "budget": [_MARK[v.budget] for v in judged],
     }
-    for name in ("precision", "micro-batch", "accumulation"):
+    for name in ("precision", "micro-batch", "accumulation", "jobs"):
         if len(set(columns[name])) == 1:
             del columns[name]
     shown = {name: cells for name, cells in columns.items() if any(cells)}
@@ -76,18 +78,20 @@ def several(
     names = [_shape(e, precisions="precision" in shown) for e in estimates]
     page.line()
     if best is not None:
-        page.line(f"best: {names[best]}: {' '.join(slurm_request(estimates[best]).options)}", Style.ANSWER)
+        page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
     elif bounds:
         page.line("best: none, no shape meets it at P90", Style.ANSWER)
-    page.line(f"{', '.join(bounds)}{': ' if bounds else ''}{_QUESTION[keep]}")
-    if base.samples_per_s:
+    if bounds:
+        page.line(f"{', '.join(bounds)}: yes is met at P90, even at P50 only")
+    page.line(_QUESTION[keep])
+    if speed_up(base, base):
         page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
     origins: dict[str, dict[str, None]] = {}
     for source in (e.throughput.source for e in estimates):
         origins.setdefault(source.origin, {}).update(dict.fromkeys(source.assumed))
     for origin, assumed in origins.items():
         page.line(f"throughput: {'; '.join((origin, *assumed))}")
-    _advice(page, list(zip(names, estimates, strict=True)))
+    _advice(page, estimates, names, best or 0)
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -95,7 +99,10 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> li
     request = slurm_request(estimate)
     rows = [("steps", format_count(steps.total), step_text(estimate))]
     if clock.total is None or clock.p95 is None:
-        rows.append(("time", UNKNOWN, "no throughput is known; see the advice"))
+        why = (
+            "no job under the limit gets anywhere" if _whole(estimate) == NEVER else "no throughput is known"
+        )
+        rows.append(("time", _whole(estimate), f"{why}; see the advice"))
     else:
         rows.append(
             (
@@ -109,7 +116,7 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> li
             (
                 "GPU-hours",
                 _number(estimate.gpu_hours),
-                f"{_between_numbers(estimate.gpu_hours)} on {gpus} GPUs",
+                f"{_between_numbers(estimate.gpu_hours)} on {counted(gpus, 'GPU')}",
             )
         )
     if cost := estimate.cost:
@@ -124,8 +131,8 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> li
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.throughput.step_time_s
         rows.append(("speed", speed, f"{_time(step)} a step; {estimate.throughput.source.kind}"))
-    jobs = f"{request.segments:,} x " if request.segments and request.segments > 1 else ""
-    rows.append(("ask Slurm", f"{jobs}{request.time or UNKNOWN}", " ".join(request.options)))
+    jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
+    rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
     for bound, verdict in zip(bounds, [v for v in (verdicts.deadline, verdicts.budget) if v], strict=True):
         rows.append((bound.split()[0], _MARK[verdict], bound.partition(" ")[2]))
     return rows
@@ -143,33 +150,44 @@ def step_text(estimate: Estimate) -> str:
     return f"{made} ({CONVENTION[steps.convention][0]})"
 
 
-def _advice(page: Page, named: Sequence[tuple[str | None, Estimate]]) -> None:
-    """Each code once; where shapes differ, for the first shape that has it, which is named."""
-    first: dict[str, tuple[str, int, str | None]] = {}
-    for name, estimate in named:
-        for advice in estimate.warnings:
-            text, times, shape = first.get(advice.code, (advice.text, 0, name))
-            first[advice.code] = (text, times + 1, shape)
-    if not first:
+def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], chosen: int) -> None:
+    """Each code once: the chosen shape's words if it has it, else the first's; the shape is named if others differ."""
+    said: dict[str, tuple[str, str]] = {}
+    for i in (chosen, *range(len(estimates))):
+        for advice in estimates[i].warnings:
+            said.setdefault(advice.code, (names[i], advice.text))
+    if not said:
         return
     page.line()
     page.line("advice", Style.BOLD)
-    alone = len(named) == 1
-
-    def said(text: str, times: int, shape: str | None) -> str:
-        others = f" and {times - 1} more" if times > 1 else ""
-        return text if alone or (times == len(named) and _same(named, text)) else f"({shape}{others}) {text}"
-
-    page.notes((code, said(*entry)) for code, entry in first.items())
-
-
-def _same(named: Sequence[tuple[str | None, Estimate]], text: str) -> bool:
-    return all(any(a.text == text for a in estimate.warnings) for _, estimate in named)
+    rows = []
+    for code, (name, text) in said.items():
+        texts = [a.text for e in estimates for a in e.warnings if a.code == code]
+        alike = texts.count(text) == len(estimates)
+        rows.append(
+            (code, text if alike else f"({name}{'; others differ' if len(set(texts)) > 1 else ''}) {text}")
+        )
+    page.notes(rows)
 
 
 def _shape(estimate: Estimate, *, precisions: bool) -> str:
     gpus = estimate.placement.gpus
-    return f"{gpus} GPU{'s' if gpus > 1 else ''}" + (f" {estimate.placement.precision}" if precisions else "")
+    return counted(gpus, "GPU") + (f" {estimate.placement.precision}" if precisions else "")
+
+
+def _whole(estimate: Estimate) -> str:
+    if estimate.clock.total is None and estimate.throughput.step_time_s:
+        return NEVER
+    return _time(estimate.clock.total)
+
+
+def _jobs(estimate: Estimate) -> str:
+    return f"{estimate.clock.segments:,}" if estimate.clock.segments else ""
+
+
+def _asked(estimate: Estimate) -> str:
+    jobs = f"{_jobs(estimate)} jobs of " if estimate.clock.segments and estimate.clock.segments > 1 else ""
+    return jobs + shlex.join(slurm_request(estimate).options)
 
 
 def _time(seconds: Range | None) -> str:

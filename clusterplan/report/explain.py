@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..cluster_profiles.units import format_duration, format_significant
+from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate import Estimate
 from ..estimator.ranges import DRAWS
 from ..estimator.steps import CONVENTION
@@ -96,7 +96,7 @@ def _speed(estimate: Estimate) -> Iterator[str]:
 
 def _wall_clock(estimate: Estimate) -> Iterator[str]:
     clock, step = estimate.clock, estimate.throughput.step_time_s
-    if clock.total is None or clock.p95 is None or step is None:
+    if step is None:
         yield "unknown, as the step time is"
         return
     for name, part in clock.parts.items():
@@ -107,6 +107,9 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
             else ""
         )
         yield f"{name}{equation} = {seconds} at P50 ({part.source.kind}: {part.source.text})"
+    if clock.total is None or clock.p95 is None:
+        yield "whole: never, no job under the limit gets anywhere"
+        return
     yield (
         f"whole, from {DRAWS:,} draws of all parts together = {format_duration(clock.total.p50)} "
         f"(P10 {format_duration(clock.total.p10)}, P90 {format_duration(clock.total.p90)}, P95 {format_duration(clock.p95)})"
@@ -128,4 +131,5 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
         if clock.segments > 1:
             yield f"--time={request.time}, the partition's limit: P95 and {grace} of grace a job need {clock.segments:,} jobs"
         else:
-            yield f"--time={request.time}: P95 {format_duration(clock.p95)} + {grace} of grace, rounded up"
+            p95, grace = slurm_time(clock.p95), slurm_time(GRACE_S)
+            yield f"--time={request.time}: P95 {p95} + {grace} of grace, rounded up"
