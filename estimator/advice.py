@@ -120,12 +120,8 @@ def _why_other_steps(case: Case, told: int) -> str:
         )
     for framework in Framework:
         for drop_last in (False, True):
-            changed = training.model_copy(update={"framework": framework, "drop_last": drop_last})
-            try:
-                other = count_steps(case.workload.model_copy(update={"training": changed})).total
-            except WorkloadError:
-                continue
-            if other == told:
+            other = _counted(case, framework=framework, drop_last=drop_last)
+            if other and other.total == told:
                 rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
                 return f"your numbers give {total}: it rounds otherwise, as {rule} does"
     effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
@@ -147,8 +143,8 @@ def _data(case: Case) -> Iterator[Advice]:
         each = "the last step of each epoch" if training.epochs > 1 else "the last step"
         yield Advice(
             "partial-batch",
-            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: its gradient is noisier at the same "
-            f"learning rate{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
+            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: {_partial(case)}"
+            f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
     early = training.framework is Framework.HF_4_51 and training.max_steps is None
     if early and steps.dropped_samples:
@@ -159,12 +155,28 @@ def _data(case: Case) -> Iterator[Advice]:
         )
 
 
-def _drop_last_helps(case: Case) -> bool:
+def _partial(case: Case) -> str:
     training = case.workload.training
-    if training.drop_last:
+    filled_up = training.framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE)
+    if filled_up and training.data_parallel > 1 and training.accumulation == 1:
+        return "Accelerate fills it up with samples the epoch has already seen"
+    return "its gradient is noisier at the same learning rate"
+
+
+def _drop_last_helps(case: Case) -> bool:
+    if case.workload.training.drop_last:
         return False
-    dropping = training.model_copy(update={"drop_last": True})
-    return not count_steps(case.workload.model_copy(update={"training": dropping})).last_partial_samples
+    dropping = _counted(case, drop_last=True)
+    return dropping is not None and not dropping.last_partial_samples
+
+
+def _counted(case: Case, **changes: object) -> StepCount | None:
+    """The steps with other settings; None where those leave no batch."""
+    training = case.workload.training.model_copy(update=changes)
+    try:
+        return count_steps(case.workload.model_copy(update={"training": training}))
+    except WorkloadError:
+        return None
 
 
 def _precision(case: Case) -> Iterator[Advice]:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from ..cluster_profiles.units import DAY_S
-from .priors import FAILURE_NODE_GPUS
 
 _MOST_EXACT_POISSON_MEAN = 30.0
 _MOST_STEPS = 10**12
@@ -14,7 +13,7 @@ _MOST_STEPS = 10**12
 class CheckpointInterval:
     """The interval with the least expected loss, and the numbers it follows from.
 
-    tau = sqrt(2 C (M + R)) - C, at least C: Daly 2006 (FGCS 22), Young 1974 without R and the last C.
+    tau = sqrt(2 C (M + R)) - C where C < 2 M, else M: Daly 2006 (FGCS 22); Young 1974 without R and the last C.
     C seconds a checkpoint stops training, M mean seconds between interruptions, R seconds of a restart.
     """
 
@@ -31,16 +30,31 @@ def young_daly_s(write_s: float, between_interruptions_s: float, restart_s: floa
     >>> round(young_daly_s(60, 21 * 86400) / 3600, 1)  # 16 GPUs that fail every 21 days
     4.1
     """
-    return max(math.sqrt(2 * write_s * (between_interruptions_s + restart_s)) - write_s, write_s)
+    if write_s >= 2 * between_interruptions_s:
+        return between_interruptions_s
+    return math.sqrt(2 * write_s * (between_interruptions_s + restart_s)) - write_s
 
 
-def failures_per_second(node_failures_per_1000_days: float, gpus: int) -> float:
-    """Failures of a job on so many GPUs, each an eighth of a node.
+def failures_per_second(node_failures_per_1000_days: float, nodes: float) -> float:
+    """Failures of a job on so many nodes.
 
-    >>> round(1 / failures_per_second(6.5, 16) / 86400, 1)  # days between two
+    >>> round(1 / failures_per_second(6.5, 2) / 86400, 1)  # days between two
     76.9
     """
-    return node_failures_per_1000_days / 1000 / DAY_S * gpus / FAILURE_NODE_GPUS
+    return node_failures_per_1000_days / 1000 / DAY_S * nodes
+
+
+def repeated(restarts: int, u: float, z: float) -> float:
+    """Intervals of work repeated after so many restarts, each of which loses a uniform part of one.
+
+    `u` is a uniform and `z` a normal draw; the sum of several uniforms is nearly normal.
+
+    >>> repeated(1, 0.3, 0.0), repeated(12, 0.3, 1.0)
+    (0.3, 7.0)
+    """
+    if restarts <= 1:
+        return restarts * u
+    return min(max(restarts / 2 + z * math.sqrt(restarts / 12), 0.0), float(restarts))
 
 
 def best_interval(
@@ -48,7 +62,7 @@ def best_interval(
 ) -> CheckpointInterval:
     """`young_daly_s` in steps; without interruptions the whole training is one interval."""
     between = 1 / interruptions_per_second if interruptions_per_second else math.inf
-    best = young_daly_s(write_s, between, restart_s) if between < math.inf else max(training_s, write_s)
+    best = young_daly_s(write_s, between, restart_s) if between < math.inf else training_s
     steps = max(int(min(best / step_s, _MOST_STEPS)), 1)
     return CheckpointInterval(best, steps, write_s, between, restart_s)
 

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.toml_file import parse_toml, place_in, read_toml, validated
 from ..errors import WorkloadError
-from .workload import RATES, Workload, flags, nested
+from .placement import place
+from .workload import RATES, Training, Workload, flags, nested
 
 # Of each of these only one may be set, so a flag that sets one takes the file's others away.
 _ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": RATES}
-_SHAPE = ("gpus", "batch_size", "accumulation", "precision")
+_BELONGS = {"tokens": ("packing",)}
+_FLAG_AT = {place: flag for flag, place, _ in flags()}
 
 
 def load_workload(
@@ -20,55 +22,74 @@ def load_workload(
 ) -> Workload:
     """The workload in the file at `path`, with `flagged` values (by their flags' names) on top.
 
-    `assumed` values, named alike, stand where neither says anything.
-    A throughput in the file stays tied to the shape in the file.  Raises WorkloadError with one line that
-    names the flag, or the file, line and key, that is wrong.
+    `assumed` values, named alike, stand where neither says anything.  A rate in the file is tied to the shape
+    in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError
+    with one line that names the flag, or the file, line and key, that is wrong.
     """
     over, under = nested(flagged or {}), nested(assumed or {})
     text = read_toml(path) if path else ""
     filed = parse_toml(text, path) if path else {}
-    values = _merged(filed, over)
-    for table, content in under.items():
-        if isinstance(values[table], dict):
-            values[table] = {**content, **values[table]}
+    asked = _merged(under, over)
+    values = _merged(_merged(under, filed), over)
 
-    def place(location: tuple[int | str, ...]) -> str:
+    def place_of(location: tuple[int | str, ...]) -> str:
         flag = _FLAG_AT.get(tuple(str(part) for part in location[:2]))
-        if flag and (
-            path is None or (not _has(filed, location) and _has(values, location)) or _has(over, location)
+        if (
+            flag
+            and (path is None or _has(asked, location))
+            and not (_has(filed, location) and not _has(over, location))
         ):
             return f"{flag}: "
         return place_in(text, path, location) if path else ""
 
-    return validated(Workload, values, place, WorkloadError)
+    whole = validated(Workload, values, place_of, WorkloadError)
+    if not filed or not any(getattr(whole.throughput, rate) is not None for rate in RATES):
+        return whole
+    in_flags = any(rate in over.get("throughput", {}) for rate in RATES)
+    own = _merged(filed, asked) if in_flags else _merged(_needed(asked), filed)
+    measured = _placed(validated(Workload, own, place_of, WorkloadError), whole)
+    return whole.model_copy(update={"throughput": measured.with_rate_tied().throughput})
 
 
-_FLAG_AT = {place: flag for flag, place, _ in flags()}
+def _needed(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What flags may add to the shape of a file's rate: only what has no default."""
+    training = {
+        key: value for key, value in asked["training"].items() if Training.model_fields[key].is_required()
+    }
+    return {
+        **{table: asked[table] for table in ("data", "architecture") if table in asked},
+        "training": training,
+    }
 
 
-def _merged(filed: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `filed`; neither is changed."""
-    values = copy.deepcopy(filed)
-    rate, training = values.get("throughput"), values.get("training")
-    if isinstance(rate, dict) and isinstance(training, dict) and any(name in rate for name in RATES):
-        shape = {"precision": Precision.AUTO.value} | {
-            key: training[key] for key in _SHAPE if key in training
-        }
-        values["throughput"] = shape | rate
-    for table, content in over.items():
-        if not isinstance(content, Mapping):
-            values[table] = content
+def _placed(measured: Workload, whole: Workload) -> Workload:
+    """`measured` with its GPU type and nodes written out, where `whole` may run on others."""
+    cluster = measured.cluster
+    if cluster == whole.cluster or cluster.profile is None:
+        return measured
+    there = place(measured, load_profile(cluster.profile))
+    known = {"gpu": there.gpu.key if there.gpu else None, "nodes": there.nodes}
+    return measured.model_copy(update={"cluster": cluster.model_copy(update=known)})
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` on top of `below`, table by table; neither is changed."""
+    values = copy.deepcopy(dict(below))
+    for table, content in above.items():
+        if table in values and isinstance(content, Mapping) and not content:
             continue
-        filed_table = values.setdefault(table, {})
-        if not isinstance(filed_table, dict):
-            continue  # the file has a value where a table belongs: validation says so
+        inner = values.get(table)
+        if not isinstance(content, Mapping) or not isinstance(inner, dict):
+            values[table] = copy.deepcopy(content)  # a value where a table belongs: validation says so
+            continue
         either = _ALTERNATIVES.get(table, ())
         if any(name in content for name in either):
             if table == "throughput":
-                filed_table.clear()  # its shape and spread belonged to the file's own rate
+                inner.clear()  # its shape and spread belonged to the rate that is replaced
             for name in either:
-                filed_table.pop(name, None)
-        filed_table.update(content)
+                for gone in (name, *_BELONGS.get(name, ())):
+                    inner.pop(gone, None)
+        inner.update(copy.deepcopy(content))
     return values
 
 

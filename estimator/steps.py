@@ -37,7 +37,8 @@ class StepCount:
 
     `full` steps hold batch x data parallel x accumulation samples, each counted once an epoch;
     `last_partial_samples` is how many the last other step holds (0 if there is none);
-    `dropped_samples` of all samples x epochs are never seen; `batches` is what each replica loads an epoch.
+    `dropped_samples` of all samples x epochs are never seen; `batches` is what each replica loads an epoch,
+    and `micro_batches` what it passes through the model in the whole run.
     """
 
     total: int
@@ -45,6 +46,7 @@ class StepCount:
     last_partial_samples: int
     dropped_samples: int
     batches: int
+    micro_batches: int
     convention: Framework
 
 
@@ -99,9 +101,8 @@ def count(
     asked = int(samples * epochs)
     if framework in (Framework.FLOOR, Framework.MEGATRON):
         total = _limited(framework, asked // (batch * accumulation), max_steps)
-        return StepCount(
-            total, total, 0, max(asked - total * batch * accumulation, 0), samples // batch, framework
-        )
+        dropped = max(asked - total * batch * accumulation, 0)
+        return StepCount(total, total, 0, dropped, samples // batch, total * accumulation, framework)
 
     if framework is Framework.HF:
         # Trainer deals the data to every GPU, then each sequence-parallel group takes its batches in turn.
@@ -111,16 +112,17 @@ def count(
     else:
         batches = _batches(framework, samples, batch_size, world, drop_last, sampler_drop_last)
     if not batches:
+        dealt = world * (sequence_parallel if framework is Framework.HF else 1)
         raise WorkloadError(
             f"drop_last leaves no batch: {samples:,} samples are fewer than batch size {batch_size:,} x "
-            f"{world:,} data-parallel GPUs = {batch:,}; keep the last batch, or make it smaller"
+            f"{dealt:,} GPUs that load data = {batch_size * dealt:,}; keep the last batch, or make it smaller"
         )
     total = _limited(framework, _TOTAL[framework](batches, accumulation, epochs), max_steps)
     kept = samples // world * world if sampler_drop_last else samples
     used = min(kept, batches * batch)  # beyond `kept` the sampler only repeats samples
     compose = _across_epochs if framework is Framework.DEEPSPEED else _by_epoch
-    full, last_partial, seen = compose(total, batches, used, batch, accumulation)
-    return StepCount(total, full, last_partial, max(asked - seen, 0), batches, framework)
+    full, last_partial, seen, micro_batches = compose(total, batches, used, batch, accumulation)
+    return StepCount(total, full, last_partial, max(asked - seen, 0), batches, micro_batches, framework)
 
 
 def _batches(
@@ -161,25 +163,28 @@ def _limited(framework: Framework, total: int, max_steps: int | None) -> int:
     return max_steps if framework in (Framework.HF, Framework.HF_4_51) else min(total, max_steps)
 
 
-def _by_epoch(total: int, batches: int, used: int, batch: int, accumulation: int) -> tuple[int, int, int]:
-    """(full steps, samples of the last partial one, samples seen) where every epoch ends with a step."""
+def _by_epoch(
+    total: int, batches: int, used: int, batch: int, accumulation: int
+) -> tuple[int, int, int, int]:
+    """(full steps, samples of the last partial one, samples seen, micro-batches) where epochs end with a step."""
     step = batch * accumulation
     full_per_epoch, closing = divmod(used, step)
     epochs, rest = divmod(total, cdiv(batches, accumulation))
     full = epochs * full_per_epoch + min(rest, full_per_epoch)
-    return full, closing if full < total else 0, epochs * used + min(rest * step, used)
+    seen = epochs * used + min(rest * step, used)
+    return full, closing if full < total else 0, seen, epochs * batches + min(rest * accumulation, batches)
 
 
 def _across_epochs(
     total: int, batches: int, used: int, batch: int, accumulation: int
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """The same where a step takes the next `accumulation` batches, whatever epoch they are from."""
     short = batches * batch - used  # what the closing batch of an epoch lacks
     ends = total * accumulation // batches  # epoch ends that the steps reach
-    seen = total * accumulation * batch - ends * short
+    seen, micro_batches = total * accumulation * batch - ends * short, total * accumulation
     if not short or not ends:
-        return total, 0, seen
+        return total, 0, seen, micro_batches
     last = cdiv(ends * batches, accumulation)  # the step that holds the last of them
     ends_in_last = last * accumulation // batches - (last - 1) * accumulation // batches
     partial = ends if batches >= accumulation else total
-    return total - partial, accumulation * batch - ends_in_last * short, seen
+    return total - partial, accumulation * batch - ends_in_last * short, seen, micro_batches

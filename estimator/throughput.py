@@ -15,9 +15,10 @@ from .runs import Measurement
 from .scaling import Shape, rate_ratio
 from .workload import RATES, Workload
 
-# Repeats of one configuration differ by 4 to 6 % on shared clusters; used where no spread is given.
+# Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
+# (SOSP 2023); used where no spread is given.
 GIVEN_SPREAD = 0.05
-# The same configuration, measured carefully, repeats to 1 to 2 %.
+# The same configuration on one cluster repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs; clusters are shared.
 LEAST_MEASURED_SPREAD = 0.02
 
 _TERA = 1e12
@@ -81,23 +82,37 @@ def step_throughput(
     """The step time of `workload` as placed: what was given wins, then measurements, then the prior."""
     if any(getattr(workload.throughput, name) is not None for name in RATES):
         return _given(workload, placement)
-    if same := [m for m in measurements if _is_this(m, workload, placement)]:
+    same = [m for m in measurements if _is_this(m, workload, placement)]
+    if len({m.gpu for m in same}) == 1 or (same and placement.gpu):  # another GPU's time is another question
         return _measured(same)
     return _prior(workload, placement)
 
 
 def _given(workload: Workload, placement: Placement) -> Throughput:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
-    rate, training = workload.throughput, workload.training
+    rate, training, gpu = workload.throughput, workload.training, placement.gpu
+    if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
+        return _unknown(f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it yet")
+    if rate.model_parallel and rate.model_parallel != training.model_parallel:
+        given, asked = (counted(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
+        return _unknown(f"given with {given} a replica; nothing tells the speed with {asked} from it")
     precision = rate.precision or placement.precision
-    if precision is Precision.AUTO and placement.gpu:
-        precision = placement.gpu.best_precision()
-    before = Shape(rate.gpus or training.gpus, rate.batch_size or training.batch_size, precision)
-    after = Shape(training.gpus, training.batch_size, placement.precision)
-    native = all(
-        placement.gpu is None or p in placement.gpu.peak_flops for p in (precision, placement.precision)
+    if precision is Precision.AUTO and gpu:
+        precision = gpu.best_precision()
+    seq_len = workload.data.seq_len
+    before = Shape(
+        gpus=rate.gpus or training.gpus,
+        batch_size=rate.batch_size or training.batch_size,
+        precision=precision,
+        nodes=rate.nodes,
+        seq_len=rate.seq_len or seq_len,
     )
-    ratio = rate_ratio(before, after) if native or precision == placement.precision else None
+    after = Shape(training.gpus, training.batch_size, placement.precision, placement.nodes, seq_len)
+    ratio = rate_ratio(before, after, gpu)
+    if ratio is None and precision is Precision.AUTO:
+        return _unknown(
+            "the precision of the rate given is not stated, nor the GPU type; set throughput.precision"
+        )
     if ratio is None:
         return _unknown(
             f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
@@ -119,15 +134,15 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
     """Samples/s of all GPUs of `shape`, and the rate as it was given."""
     rate, training = workload.throughput, workload.training
     if rate.step_time is not None:
-        accumulation = rate.accumulation or training.accumulation
-        step_samples = shape.batch_size * accumulation * shape.gpus / training.model_parallel
+        replicas = shape.gpus / (rate.model_parallel or training.model_parallel)
+        step_samples = shape.batch_size * (rate.accumulation or training.accumulation) * replicas
         return step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
     if rate.tokens_per_s is not None:
         return rate.tokens_per_s / (
             workload.data.seq_len or 1
         ), f"{format_significant(rate.tokens_per_s)} tokens/s"
     if rate.tflops_per_gpu is not None:
-        flops = flops_per_sample(workload) or math.inf
+        flops = (flops_per_sample(workload) or math.inf) / (workload.data.seq_len or 1) * (shape.seq_len or 1)
         said = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
         return rate.tflops_per_gpu * _TERA * shape.gpus / flops, said
     if rate.samples_per_s_per_gpu is not None:

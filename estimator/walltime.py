@@ -4,22 +4,24 @@ The parts are drawn together 2,003 times, so the whole's P10 to P95 are those of
 of the parts' percentiles.  Time in the queue is not part of it.
 """
 
-import math
+import bisect
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..cluster_profiles.units import counted, format_duration, format_significant, round_up_walltime_s
-from .interruptions import CheckpointInterval, best_interval, failures_per_second, poisson_quantile
+from .interruptions import CheckpointInterval, best_interval, failures_per_second, poisson_quantile, repeated
 from .placement import Placement
 from .priors import (
     CHECKPOINT_S,
     EVALUATION_SHARE,
     EVALUATION_SHARE_UNSTATED,
+    FAILURE_NODE_GPUS,
     NODE_FAILURES_PER_1000_DAYS,
     STARTUP_S,
     Prior,
 )
-from .ranges import DRAWS, Range, quantile, uniforms
+from .ranges import DRAWS, Range, normals, quantile, uniforms
 from .steps import StepCount, cdiv
 from .throughput import Source, SourceKind, Throughput
 from .workload import Workload
@@ -68,22 +70,25 @@ def wall_clock(
         startup=_once(workload.startup.time_s, STARTUP_S),
         save=_once(workload.checkpoint.time_s, CHECKPOINT_S),
         failures=_failures(node_failures_per_1000_days),
+        failing_nodes=(
+            placement.gpus / FAILURE_NODE_GPUS if node_failures_per_1000_days is None else placement.nodes
+        ),
     )
+    evaluation = _evaluation(workload, steps)
     if throughput.step_time_s is None:
-        return _unknown(known, throughput.source)
-    course = _course(workload, placement, steps, throughput.step_time_s, known)
+        return _unknown(workload, steps, known, evaluation, throughput.source)
+    training = throughput.step_time_s.scaled(steps.micro_batches / workload.training.accumulation)
+    course = _course(workload, placement, steps, training, known, evaluation)
     if course.segments != 1:  # then every time limit interrupts too, and it pays to save more often
-        course = _course(workload, placement, steps, throughput.step_time_s, known, limited=True)
+        course = _course(workload, placement, steps, training, known, evaluation, limited=True)
 
-    restarts = [
-        ((course.segments or 1) - 1 + n) * r for n, r in zip(course.failed, course.restart_s, strict=True)
-    ]
+    restarts = Range.of_draws(course.restarts(course.segments or 1))
     parts = {
         "startup": Part(known.startup.range, known.startup.source),
-        "training": Part(course.training, throughput.source),
-        "evaluation": Part(Range.of_draws(course.evaluation_s), course.evaluation),
+        "training": Part(training, throughput.source),
+        "evaluation": Part(Range.of_draws(course.evaluation_s), evaluation.source),
         "checkpoints": Part(known.save.range.scaled(course.saves), course.saving),
-        "restarts": Part(Range.of_draws(restarts), _restart_source(course, known.failures.source)),
+        "restarts": Part(restarts, _restart_source(course, known)),
     }
     if course.segments is None:
         return WallClock(parts, None, None, None, None, course.interval)
@@ -111,7 +116,17 @@ class _Known:
 
     startup: _Quantity
     save: _Quantity
-    failures: _Quantity  # node failures in 1,000 days
+    failures: _Quantity  # of a node in 1,000 days
+    failing_nodes: float  # how many of those nodes the job has
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """Seconds in all if that is known, else a share of training."""
+
+    source: Source
+    seconds: float | None = None
+    share: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -119,71 +134,76 @@ class _Course:
     """How a run goes: draws of its parts, and how many jobs it takes."""
 
     interval: CheckpointInterval
-    training: Range
-    evaluation: Source
     saves: int
     saving: Source
     evaluation_s: list[float]
     undisturbed_s: list[float]  # all parts but the restarts
-    restart_s: list[float]  # of one restart
+    startup_s: list[float]
+    every_s: float  # of work between two checkpoints
     failed: list[int]
     segments: int | None = None
 
+    def restarts(self, segments: int) -> list[float]:
+        """Seconds of all restarts: each starts up again, and repeats what was done since the last checkpoint."""
+        draws = zip(self.failed, self.startup_s, uniforms(_REWORK), normals(_REWORK), strict=True)
+        times = segments - 1
+        return [(n + times) * start + self.every_s * repeated(n + times, u, z) for n, start, u, z in draws]
+
     def totals(self, segments: int) -> list[float]:
         """The wall-clock in ascending order, if it takes so many jobs."""
-        draws = zip(self.undisturbed_s, self.failed, self.restart_s, strict=True)
-        return sorted(whole + (n + segments - 1) * restart for whole, n, restart in draws)
+        return sorted(map(operator.add, self.undisturbed_s, self.restarts(segments)))
 
 
 def _course(
     workload: Workload,
     placement: Placement,
     steps: StepCount,
-    step: Range,
+    training: Range,
     known: _Known,
+    evaluation: _Evaluation,
     *,
     limited: bool = False,
 ) -> _Course:
-    training, limit = step.scaled(steps.total), placement.limit_s
-    rate = failures_per_second(known.failures.range.p50, placement.gpus)
+    limit, step_s = placement.limit_s, training.p50 / max(steps.total, 1)
+    rate = failures_per_second(known.failures.range.p50, known.failing_nodes)
     if limited and limit:
         rate += 1 / limit
-    interval = best_interval(known.save.range.p50, known.startup.range.p50, rate, step.p50, training.p50)
+    interval = best_interval(known.save.range.p50, known.startup.range.p50, rate, step_s, training.p50)
     saves, saving = _saves(workload, steps, interval, known.save.source)
 
     training_s, startup_s = training.draws(_TRAINING), known.startup.range.draws(_STARTUP)
-    evaluation_s, evaluation = _evaluation(workload, steps, training_s)
+    evaluation_s = [evaluation.seconds or 0.0] * DRAWS
+    if evaluation.share:
+        evaluation_s = [
+            t * share for t, share in zip(training_s, evaluation.share.draws(_EVALUATION), strict=True)
+        ]
     saving_s = [saves * x for x in known.save.range.draws(_CHECKPOINT)]
     undisturbed_s = [sum(parts) for parts in zip(startup_s, training_s, evaluation_s, saving_s, strict=True)]
-
-    # A restart starts up again, and repeats what was done since the last checkpoint: anything up to an interval.
-    every_s = training.p50 / saves if saves else training.p50
-    restart_s = [s + u * every_s for s, u in zip(startup_s, uniforms(_REWORK), strict=True)]
-    rates = [failures_per_second(x, placement.gpus) for x in known.failures.range.draws(_FAILURE_RATE)]
+    rates = [failures_per_second(x, known.failing_nodes) for x in known.failures.range.draws(_FAILURE_RATE)]
     failed = [
         poisson_quantile(r * t, u) for r, t, u in zip(rates, training_s, uniforms(_FAILURES), strict=True)
     ]
-
-    course = _Course(
-        interval, training, evaluation, saves, saving, evaluation_s, undisturbed_s, restart_s, failed
-    )
-    return replace(course, segments=_segments(course, limit, every_s))
+    every_s = training.p50 / saves if saves else training.p50
+    course = _Course(interval, saves, saving, evaluation_s, undisturbed_s, startup_s, every_s, failed)
+    return replace(course, segments=_segments(course, limit))
 
 
-def _segments(course: _Course, limit: float | None, every_s: float) -> int | None:
+def _segments(course: _Course, limit: float | None) -> int | None:
     """The fewest jobs under the limit whose walltimes hold the whole: its P95, else its P50; None if none do."""
     if limit is None:
         return 1
     usable = limit - min(GRACE_S, limit / 10)
     for q in (0.95, 0.5):
-        segments = 1
-        while segments <= _MOST_SEGMENTS:
-            needed = math.ceil(quantile(course.totals(segments), q) / usable)
-            if needed <= segments:
-                return segments
-            if every_s > usable:
-                return None
-            segments = needed
+
+        def holds(segments: int, q: float = q) -> bool:
+            return quantile(course.totals(segments), q) <= segments * usable
+
+        if holds(1):
+            return 1
+        if course.every_s > usable:  # no job reaches its next checkpoint
+            return None
+        if holds(_MOST_SEGMENTS):
+            return bisect.bisect_left(range(_MOST_SEGMENTS), True, lo=1, key=holds)  # noqa: FBT003
     return None
 
 
@@ -208,53 +228,69 @@ def _failures(given: float | None) -> _Quantity:
     return _Quantity(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
 
 
-def _evaluation(workload: Workload, steps: StepCount, training_s: list[float]) -> tuple[list[float], Source]:
+def _evaluation(workload: Workload, steps: StepCount) -> _Evaluation:
     every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
     if every is None:
         prior = EVALUATION_SHARE_UNSTATED
-        return _shares(prior, training_s), Source(SourceKind.PRIOR, prior.text)
+        return _Evaluation(Source(SourceKind.PRIOR, prior.text), share=prior.range)
     if every == 0:
-        return [0.0] * DRAWS, Source(SourceKind.GIVEN, "none: every_steps is 0")
+        return _Evaluation(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=0.0)
     times = steps.total // every
     if not times:
-        return [0.0] * DRAWS, Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}")
+        return _Evaluation(
+            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"), seconds=0.0
+        )
     if time_s is None:
         prior = EVALUATION_SHARE
-        return _shares(prior, training_s), Source(
-            SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"
+        return _Evaluation(
+            Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"), share=prior.range
         )
-    return [times * time_s] * DRAWS, Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}")
-
-
-def _shares(prior: Prior, training_s: list[float]) -> list[float]:
-    return [t * share for t, share in zip(training_s, prior.range.draws(_EVALUATION), strict=True)]
+    return _Evaluation(
+        Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}"), seconds=times * time_s
+    )
 
 
 def _saves(
-    workload: Workload, steps: StepCount, interval: CheckpointInterval, each: Source
+    workload: Workload, steps: StepCount, interval: CheckpointInterval | None, each: Source
 ) -> tuple[int, Source]:
     """How many checkpoints, the final one included, and why."""
     every = workload.checkpoint.every_steps
     if every == 0:
         return 0, Source(SourceKind.GIVEN, "none: every_steps is 0")
-    if every is None:
+    if not steps.total:
+        return 0, Source(SourceKind.GIVEN, "none: no step is made")
+    if every is None and interval:
         saves = cdiv(steps.total, interval.steps)
         when = f"every {counted(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
         return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
-    saves = cdiv(steps.total, every)
+    saves = cdiv(steps.total, every or steps.total)
     return saves, Source(each.kind, f"{saves:,} x {each.text}, the last included")
 
 
-def _restart_source(course: _Course, failures: Source) -> Source:
+def _restart_source(course: _Course, known: _Known) -> Source:
     planned = (
         f"{course.segments - 1:,} at the time limit, " if course.segments and course.segments > 1 else ""
     )
     expected = format_significant(sum(course.failed) / DRAWS, 2)
+    failures = known.failures.source
     return Source(failures.kind, f"{planned}{expected} failures expected ({failures.text})")
 
 
-def _unknown(known: _Known, source: Source) -> WallClock:
+def _unknown(
+    workload: Workload, steps: StepCount, known: _Known, evaluation: _Evaluation, source: Source
+) -> WallClock:
+    """What can be said without a step time."""
     nothing = Part(None, Source(SourceKind.UNKNOWN, "follows from the step time, which is unknown"))
-    parts = {"startup": Part(known.startup.range, known.startup.source), "training": Part(None, source)}
-    parts |= dict.fromkeys(("evaluation", "checkpoints", "restarts"), nothing)
+    parts = {
+        "startup": Part(known.startup.range, known.startup.source),
+        "training": Part(None, source),
+        "evaluation": nothing,
+        "checkpoints": nothing,
+        "restarts": nothing,
+    }
+    if evaluation.seconds is not None:
+        parts["evaluation"] = Part(Range.exactly(evaluation.seconds), evaluation.source)
+    if workload.checkpoint.every_steps is not None:
+        saves, saving = _saves(workload, steps, None, known.save.source)
+        parts["checkpoints"] = Part(known.save.range.scaled(saves), saving)
     return WallClock(parts, None, None, None, None, None)

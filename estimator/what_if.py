@@ -14,6 +14,7 @@ from .ranges import Range
 from .throughput import SourceKind
 from .workload import Training, Workload
 
+WORTHWHILE = 0.75
 _GPU_HOURS = {"gpuhours", "gpuhour", "gpuh"}
 
 
@@ -91,15 +92,8 @@ def shapes(
     >>> [w.training.accumulation for w in shapes(job, [4, 8], ["auto"], Keep.GLOBAL_BATCH)]
     [2, 1]
     """
-    training, rate = base.training, base.throughput
-    tied = {
-        "gpus": rate.gpus or training.gpus,
-        "batch_size": rate.batch_size or training.batch_size,
-        "accumulation": rate.accumulation or training.accumulation,
-        "precision": rate.precision or training.precision,
-    }
-    pinned = base.model_copy(update={"throughput": rate.model_copy(update=tied)})
-    return [_reshaped(pinned, n, precision, keep) for n in gpus for precision in precisions]
+    tied = base.with_rate_tied()
+    return [_reshaped(tied, n, precision, keep) for n in gpus for precision in precisions]
 
 
 def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Workload:
@@ -109,7 +103,10 @@ def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Wo
     training = validated(Training, values, lambda key: f"--{key[0]}: " if key else "", WorkloadError)
     if keep is Keep.GLOBAL_BATCH:
         training = training.model_copy(update=_same_global_batch(base, training.data_parallel))
-    return base.model_copy(update={"training": training})
+    cluster = base.cluster
+    if training.gpus != base.training.gpus:
+        cluster = cluster.model_copy(update={"nodes": None})  # they were meant for the other count
+    return base.model_copy(update={"training": training, "cluster": cluster})
 
 
 def _same_global_batch(base: Workload, world: int) -> dict[str, int]:
@@ -165,6 +162,18 @@ def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | Non
         return taken.p50 if taken else float("inf")
 
     return min(meeting, key=merit, default=None)
+
+
+def knee(estimates: Sequence[Estimate]) -> int | None:
+    """The index of the largest shape that keeps `WORTHWHILE` of the first's efficiency; None if all do.
+
+    75 % is what NCI Australia asks of jobs on its machines.
+    """
+    kept = [efficiency(estimates[0], e) or 0.0 for e in estimates]
+    if all(share >= WORTHWHILE for share in kept):
+        return None
+    worth = [i for i, share in enumerate(kept) if share >= WORTHWHILE]
+    return max(worth, key=lambda i: estimates[i].placement.gpus, default=None)
 
 
 def speed_up(base: Estimate, other: Estimate) -> float | None:

@@ -214,7 +214,10 @@ class Architecture(Section):
 
 
 class ThroughputGiven(Section):
-    """What you already know about speed: one rate, and what it was measured on."""
+    """What you already know about speed: one rate, and the shape it was measured on.
+
+    What is left out of the shape is taken from the rest of the file.
+    """
 
     samples_per_s: Number | None = _flag(
         None, "--samples-per-s", "RATE", "Throughput of all GPUs, samples/s.", gt=0, le=10**12
@@ -234,17 +237,17 @@ class ThroughputGiven(Section):
     spread: Number | None = Field(
         None, gt=0, lt=1, description="Half of the P10-P90 width, relative: 0.05 is -5 % to +5 %."
     )
-    gpus: Count | None = Field(
-        None, gt=0, le=10**6, description="GPUs it was measured on; else training.gpus."
+    gpus: Count | None = _flag(
+        None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6
     )
-    batch_size: Count | None = Field(
-        None, gt=0, le=10**7, description="Micro-batch it was measured with; else training.batch_size."
-    )
-    accumulation: Count | None = Field(
-        None, gt=0, le=10**6, description="Accumulation it was measured with; else training.accumulation."
-    )
-    precision: Precision | None = Field(
-        None, description="Precision it was measured in; else training.precision."
+    nodes: Count | None = Field(None, gt=0, le=10**5, description="Nodes those GPUs were on.")
+    gpu: Name | None = Field(None, description="Type of those GPUs.")
+    batch_size: Count | None = Field(None, gt=0, le=10**7, description="Micro-batch it was measured with.")
+    accumulation: Count | None = Field(None, gt=0, le=10**6, description="Accumulation it was measured with.")
+    model_parallel: Count | None = Field(None, gt=0, le=10**6, description="GPUs that held one replica.")
+    precision: Precision | None = Field(None, description="Precision it was measured in.")
+    seq_len: Count | None = Field(
+        None, gt=0, le=10**8, description="Tokens in a sample when it was measured."
     )
 
     @model_validator(mode="after")
@@ -271,6 +274,12 @@ class Pause(Section):
 
 class Evaluation(Pause):
     """When the model is evaluated, and how long that takes."""
+
+    @model_validator(mode="after")
+    def _time_of_something(self) -> Self:
+        if self.time_s is not None and self.every_steps is None:
+            raise ValueError("evaluation.time_s needs every_steps, to know how often")
+        return self
 
 
 class Checkpoint(Pause):
@@ -334,6 +343,21 @@ class Workload(Section):
         if rate.tflops_per_gpu and not (self.architecture.flops_parameters and self.data.seq_len):
             raise ValueError("tflops_per_gpu needs parameters and seq_len, to know the FLOPs of a sample")
         return self
+
+    def with_rate_tied(self) -> Self:
+        """The same job, its rate tied to this shape however the shape is changed afterwards."""
+        here = {
+            "gpus": self.training.gpus,
+            "nodes": self.cluster.nodes,
+            "gpu": self.cluster.gpu,
+            "batch_size": self.training.batch_size,
+            "accumulation": self.training.accumulation,
+            "model_parallel": self.training.model_parallel,
+            "precision": self.training.precision,
+            "seq_len": self.data.seq_len,
+        }
+        left_out = {key: value for key, value in here.items() if getattr(self.throughput, key) is None}
+        return self.model_copy(update={"throughput": self.throughput.model_copy(update=left_out)})
 
     @classmethod
     def of(cls, **values: Any) -> Self:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
+from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.workload import Workload
 
 MINE = """\
 name = "mine"
@@ -42,7 +44,7 @@ def test_a_users_profile_is_found_by_name_and_by_path(clusterplan, mine):
     for wanted in ("mine", mine):
         shown = json.loads(clusterplan("profiles", "show", wanted, "--json").stdout)
         assert shown["partitions"][0]["gpu"] == "a100-sxm4-40gb"
-        assert shown["partitions"][0]["time_limit"] == 36 * 3600
+        assert shown["partitions"][0]["time_limit_s"] == 36 * 3600
 
 
 @pytest.mark.usefixtures("mine")
@@ -116,3 +118,17 @@ def test_links_are_facts_of_a_partition():
 def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine):
     mine.write_text(MINE.replace('"1-12:00:00"', '"infinite"'), encoding="utf-8")
     assert load_profile(str(mine)).partition().time_limit is None
+
+
+def test_a_check_can_be_read_by_a_program(clusterplan):
+    found = json.loads(clusterplan("profiles", "check", "slurm-a100", "--json").stdout)
+    assert found == {"profile": "slurm-a100", "gpus": 144, "partitions": 2, "error": None}
+
+
+def test_the_partition_that_has_the_gpu_is_taken(mine):
+    more = '\n[[partitions]]\nname = "old"\nnodes = 1\ngpus_per_node = 2\ngpu = "t4"\n'
+    mine.write_text(MINE.replace("\n[rates]", more + "\n[rates]"), encoding="utf-8")
+    job = Workload.of(samples=100, batch_size=1, gpus=2, gpu="t4")
+    assert estimate(job, load_profile(str(mine))).placement.partition.name == "old"
+    default = Workload.of(samples=100, batch_size=1, gpus=2, gpu="a100-sxm4-40gb")
+    assert estimate(default, load_profile(str(mine))).placement.partition.name == "gpu"

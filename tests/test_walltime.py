@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.interruptions import poisson_quantile, young_daly_s
+from clusterplan.estimator.interruptions import poisson_quantile, repeated, young_daly_s
 from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
-from clusterplan.estimator.ranges import Range
+from clusterplan.estimator.ranges import Range, normals, quantile, uniforms
 from clusterplan.estimator.throughput import SourceKind
 from clusterplan.estimator.walltime import GRACE_S
 from clusterplan.estimator.workload import Workload
@@ -89,6 +89,7 @@ def test_the_same_question_gets_the_same_answer():
 def test_no_limit_means_one_job_of_p95_and_grace():
     clock = estimate(job()).clock
     assert clock.segments == 1
+    assert GRACE_S == 300
     assert clock.p95 + GRACE_S <= clock.request_s <= clock.p95 + GRACE_S + 900
 
 
@@ -135,13 +136,61 @@ def test_percentiles_ascend_and_jobs_fit(rate, samples, limit):
 
 def test_young_and_daly():
     assert young_daly_s(60, 21 * 86400) == pytest.approx(math.sqrt(2 * 60 * 21 * 86400) - 60)
-    assert young_daly_s(100, 50) == 100  # interrupted more often than it can save
+    assert young_daly_s(100, 50) == 50  # interrupted before a save is done: Daly takes the mean time between
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.5, 4, 25, 200])
 def test_poisson_counts_have_their_mean(mean):
     counts = [poisson_quantile(mean, (i + 0.5) / 5000) for i in range(5000)]
     assert sum(counts) / 5000 == pytest.approx(mean, rel=0.02)
+
+
+def test_a_profiles_failures_are_counted_by_its_nodes():
+    partition = {"name": "gpu", "nodes": 100, "gpus_per_node": 4}
+    profile = ClusterProfile.model_validate(
+        {"name": "test", "partitions": [partition], "node_failures_per_1000_days": 100}
+    )
+    long = job(training={"batch_size": 32, "gpus": 32}, data={"samples": 30_000_000})
+    text = estimate(long, profile).clock.parts["restarts"].source.text
+    assert text.startswith("6.3 failures expected")  # 8 nodes x 0.1 a day x 7.84 days
+
+
+def test_many_restarts_lose_half_an_interval_each_and_not_all_the_same():
+    # 10 failures, each losing a uniform part of an interval: 5 intervals, give or take sqrt(10 / 12).
+    lost = sorted(repeated(10, u, z) for u, z in zip(uniforms(3), normals(3), strict=True))
+    assert quantile(lost, 0.5) == pytest.approx(5, rel=0.01)
+    assert quantile(lost, 0.9) == pytest.approx(5 + 1.2816 * math.sqrt(10 / 12), rel=0.01)
+
+
+def test_a_restart_costs_startup_and_lost_work():
+    stated = {
+        "startup": {"time_s": 100},
+        "evaluation": {"every_steps": 0},
+        "checkpoint": {"every_steps": 1000, "time_s": 0},
+        "throughput": {"step_time": 1, "spread": 1e-6},
+        "data": {"samples": 256 * 10_000},
+    }
+    whole = estimate(job(**stated), cluster("2h", node_failures_per_1000_days=0)).clock
+    assert whole.segments == 2
+    assert whole.total.p50 == pytest.approx(10_000 + 100 + 100 + 500, rel=0.001)
+
+
+def test_a_limit_hardly_longer_than_a_restart_is_answered_at_once():
+    stated = {
+        "startup": {"time_s": 299.04},
+        "checkpoint": {"every_steps": 1, "time_s": 0},
+        "throughput": {"step_time": 1},
+        "data": {"samples": 256_000},
+    }
+    assert estimate(job(**stated), cluster("10m")).clock.segments != 1
+
+
+def test_evaluation_and_checkpoints_that_are_stated_are_known_without_a_step_time():
+    stated = job(throughput={}, evaluation={"every_steps": 0}, checkpoint={"every_steps": 1000, "time_s": 30})
+    parts = estimate(stated).clock.parts
+    assert parts["training"].seconds is None
+    assert parts["evaluation"].seconds == Range.exactly(0)
+    assert parts["checkpoints"].seconds == Range.exactly(4 * 30)
 
 
 def test_failures_grow_with_gpus_and_time():

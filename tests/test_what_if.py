@@ -6,10 +6,13 @@ from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.errors import NotEnoughHistory, WorkloadError
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.what_if import (
+    WORTHWHILE,
     Budget,
     Keep,
     Verdict,
     best,
+    efficiency,
+    knee,
     parse_budget,
     shapes,
     speed_up,
@@ -112,3 +115,21 @@ def test_a_prior_says_nothing_of_scaling():
 def test_the_same_shape_twice_is_one_row(clusterplan):
     done = clusterplan(*"estimate --samples 1000 --batch-size 1 --gpus 8,08 --step-time 1".split())
     assert done.stdout.startswith("steps")
+
+
+def test_the_knee_is_the_largest_shape_worth_its_gpus():
+    found = estimates([8, 16, 32, 64], Keep.GLOBAL_BATCH)
+    kept = [efficiency(found[0], e) for e in found]
+    assert kept[1] > WORTHWHILE > kept[2]
+    assert knee(found) == 1
+
+
+def test_there_is_no_knee_where_every_shape_is_worth_it():
+    assert knee(estimates([8, 16])) is None
+
+
+def test_a_partition_may_have_a_price_of_its_own():
+    profile = priced()
+    dear = profile.partitions[0].model_copy(update={"per_gpu_hour": 5.0})
+    (answer,) = estimates([8], profile=profile.model_copy(update={"partitions": (dear,)}))
+    assert answer.cost.amount.p50 == pytest.approx(5 * answer.gpu_hours.p50)

@@ -67,9 +67,9 @@ def estimate(
     bound = _parsed("--budget", budget, parse_budget)
 
     profile = load_profile(base.cluster.profile) if base.cluster.profile else None
-    if gpus and "nodes" not in given:  # the nodes in the file were meant for the GPUs in the file
-        base = base.model_copy(update={"cluster": base.cluster.model_copy(update={"nodes": None})})
     asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
+    if "nodes" in given:
+        asked = [w.model_copy(update={"cluster": base.cluster}) for w in asked]
     estimates = [estimate_one(workload, profile) for workload in dict.fromkeys(asked)]
     judged = [verdicts(e, deadline_s, bound) for e in estimates]
     chosen = best(estimates, judged)
@@ -81,8 +81,11 @@ def estimate(
         )
         return
     sheet = page()
-    bounds = [f"deadline {deadline} (in {format_duration(deadline_s)})"] if deadline_s is not None else []
-    bounds += [f"budget {budget}"] if budget else []
+    bounds = []
+    if deadline is not None and deadline_s is not None:
+        bounds.append(estimate_text.Bound("deadline", f"{deadline} (in {format_duration(deadline_s)})"))
+    if budget is not None:
+        bounds.append(estimate_text.Bound("budget", budget))
     if len(estimates) > 1:
         estimate_text.several(sheet, estimates, Keep(keep), judged, bounds, chosen)
     else:

@@ -30,7 +30,7 @@ class WorkloadCommand(click.Command):
 def _option(flag: str, key: str, field: Any) -> click.Option:
     name, description = flag.removeprefix("--").replace("-", "_"), field.description
     if field.annotation is bool:
-        return click.Option([flag, name], is_flag=True, default=None, help=description)
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=description)
     choices = [str(value) for value in field.annotation] if hasattr(field.annotation, "__members__") else None
     shown = f"{description} [{', '.join(choices)}]" if choices else description
     return click.Option(

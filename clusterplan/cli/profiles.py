@@ -9,7 +9,7 @@ from ..cluster_profiles.catalog import load_profile, profile_paths
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
 from ..errors import InputError
-from ..report import profiles_text
+from ..report import profiles_json, profiles_text
 from .options import json_option, page
 
 
@@ -31,15 +31,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     """Every profile that has a name, the bundled ones and your own."""
     known = {name: _loaded(path) for name, path in profile_paths().items()}
     if as_json:
-        rows = [
-            {
-                "profile": name,
-                "path": str(path),
-                "error": found if isinstance(found := known[name], str) else None,
-            }
-            for name, path in sorted(profile_paths().items())
-        ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(profiles_json.listing(profile_paths(), known), indent=2))
         return
     sheet = page()
     profiles_text.listing(sheet, known)
@@ -53,7 +45,7 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
     """What one profile says."""
     found = load_profile(profile)
     if as_json:
-        click.echo(found.model_dump_json(indent=2))
+        click.echo(json.dumps(profiles_json.one(found), indent=2))
         return
     sheet = page()
     profiles_text.one(sheet, found)
@@ -62,9 +54,13 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
 
 @profiles.command()
 @_profile
-def check(profile: str) -> None:
+@json_option
+def check(profile: str, as_json: bool) -> None:  # noqa: FBT001
     """Whether a profile can be used; if not, its first fault with the line, and exit code 2."""
     found = load_profile(profile)
+    if as_json:
+        click.echo(json.dumps(profiles_json.checked(profile, found), indent=2))
+        return
     gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
     click.echo(f"{profile}: fine, {counted(len(found.partitions), 'partition')}, {counted(gpus, 'GPU')}")
 

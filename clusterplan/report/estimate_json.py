@@ -5,7 +5,7 @@ from typing import Any
 
 from ..estimator.estimate import Estimate
 from ..estimator.ranges import Range
-from ..estimator.what_if import Keep, Verdicts, efficiency, speed_up
+from ..estimator.what_if import Keep, Verdicts, efficiency, knee, speed_up
 from ..launcher.request import slurm_request
 
 
@@ -66,6 +66,7 @@ def several(
     return {
         "keep": keep,
         "best": best,
+        "knee": knee(estimates),
         "shapes": [
             {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(base, e)}
             for e, v in zip(estimates, judged, strict=True)

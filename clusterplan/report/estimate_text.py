@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
 from ..estimator.estimate import Estimate
 from ..estimator.ranges import Range
 from ..estimator.steps import CONVENTION
-from ..estimator.what_if import Keep, Verdict, Verdicts, efficiency, speed_up
+from ..estimator.what_if import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
 from ..launcher.request import slurm_request
 from .layout import Page, Style
 
@@ -19,7 +20,14 @@ _QUESTION = {
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
-def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> None:
+class Bound(NamedTuple):
+    """A deadline or a budget, as the user gave it."""
+
+    name: str
+    shown: str
+
+
+def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
     """The answer, the parts it is made of, and the advice."""
     page.facts(_answer(estimate, verdicts, bounds))
     if estimate.throughput.step_time_s:
@@ -40,7 +48,7 @@ def several(
     estimates: Sequence[Estimate],
     keep: Keep,
     judged: Sequence[Verdicts],
-    bounds: Sequence[str],
+    bounds: Sequence[Bound],
     best: int | None,
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
@@ -82,7 +90,9 @@ def several(
     elif bounds:
         page.line("best: none, no shape meets it at P90", Style.ANSWER)
     if bounds:
-        page.line(f"{', '.join(bounds)}: yes is met at P90, even at P50 only")
+        page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
+    if (most := knee(estimates)) is not None:
+        page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
     page.line(_QUESTION[keep])
     if speed_up(base, base):
         page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
@@ -94,7 +104,7 @@ def several(
     _advice(page, estimates, names, best or 0)
 
 
-def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> list[tuple[str, str, str]]:
+def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
     steps, clock, gpus = estimate.steps, estimate.clock, estimate.placement.gpus
     request = slurm_request(estimate)
     rows = [("steps", format_count(steps.total), step_text(estimate))]
@@ -133,8 +143,8 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[str]) -> li
         rows.append(("speed", speed, f"{_time(step)} a step; {estimate.throughput.source.kind}"))
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
     rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
-    for bound, verdict in zip(bounds, [v for v in (verdicts.deadline, verdicts.budget) if v], strict=True):
-        rows.append((bound.split()[0], _MARK[verdict], bound.partition(" ")[2]))
+    for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
+        rows.append((bound.name, _MARK[verdict], bound.shown))
     return rows
 
 

@@ -94,6 +94,13 @@ def _speed(estimate: Estimate) -> Iterator[str]:
         yield line
 
 
+def _training(estimate: Estimate) -> str:
+    steps, g = estimate.steps, estimate.workload.training.accumulation
+    if steps.micro_batches == steps.total * g:
+        return f"{steps.total:,} steps"
+    return f"{steps.micro_batches:,} micro-batches / {g:,} a step"
+
+
 def _wall_clock(estimate: Estimate) -> Iterator[str]:
     clock, step = estimate.clock, estimate.throughput.step_time_s
     if step is None:
@@ -102,9 +109,7 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
     for name, part in clock.parts.items():
         seconds = format_duration(part.seconds.p50) if part.seconds else "unknown"
         equation = (
-            f" = {estimate.steps.total:,} steps x {format_significant(step.p50, 4)} s"
-            if name == "training"
-            else ""
+            f" = {_training(estimate)} x {format_significant(step.p50, 4)} s" if name == "training" else ""
         )
         yield f"{name}{equation} = {seconds} at P50 ({part.source.kind}: {part.source.text})"
     if clock.total is None or clock.p95 is None:

@@ -32,7 +32,17 @@ def one(page: Page, profile: ClusterProfile) -> None:
     page.line(f"{profile.name}: {profile.description}" if profile.description else profile.name, Style.BOLD)
     page.line()
     page.table(
-        ("partition", "nodes", "GPUs/node", "GPU", "GRES", "time limit", "inside a node", "between nodes"),
+        (
+            "partition",
+            "nodes",
+            "GPUs/node",
+            "GPU",
+            "GRES",
+            "time limit",
+            "inside a node",
+            "between nodes",
+            "GPU-hour",
+        ),
         [
             (
                 f"{p.name} (default)" if p.name == default else p.name,
@@ -43,6 +53,7 @@ def one(page: Page, profile: ClusterProfile) -> None:
                 format_duration(p.time_limit) if p.time_limit else "none",
                 f"{p.intra_node.kind} {p.intra_node.gb_per_s:g} GB/s" if p.intra_node else "",
                 f"{p.inter_node.kind} {p.inter_node.gb_per_s:g} GB/s" if p.inter_node else "",
+                "" if p.per_gpu_hour is None else f"{p.per_gpu_hour:g}",
             )
             for p in profile.partitions
         ],
