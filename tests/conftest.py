@@ -1,10 +1,16 @@
-"""Commands are run as a user runs them: the installed program, in a folder of its own."""
+"""Commands are run as a user runs them: the installed program, in a folder of its own.
 
+GPUs are faked at the driver's library: real clients of NVML load tests/fakenvml.
+"""
+
+import ctypes
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import fake_nvml as fake
+import pynvml
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -25,3 +31,52 @@ def clusterplan(tmp_path, monkeypatch):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def fake_nvml(tmp_path_factory):
+    """The folder of a libnvidia-ml.so.1 whose GPUs do what a scenario says."""
+    folder = fake.build(tmp_path_factory.mktemp("fakenvml"))
+    if folder is None:
+        pytest.skip("no C compiler to build the fake NVML library with")
+    return folder
+
+
+@pytest.fixture
+def run_on_gpus(fake_nvml, tmp_path):
+    """Run a Python snippet in a process that sees the GPUs of a scenario; gives the finished process."""
+
+    def run(snippet, scenario="", now=None, **variables):
+        path = tmp_path / "scenario"
+        path.write_text(scenario, encoding="utf-8")
+        variables = fake.environment(fake_nvml, path, now, **variables)
+        return subprocess.run(
+            [sys.executable, "-c", snippet], env=variables, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def gpus(fake_nvml, tmp_path, monkeypatch):
+    """Start a scenario in this process, its clock pinned; gives the function that moves the clock.
+
+    Python's os.environ sets the C environment too, which is where the library reads it.
+    """
+
+    def start(scenario="", now=0, **variables):
+        path = tmp_path / "scenario"
+        path.write_text(scenario, encoding="utf-8")
+        variables = {"FAKE_NVML": path, "FAKE_NVML_T0": fake.T0, "FAKE_NVML_NOW": now, **variables}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(value))
+        pynvml.nvmlInit()
+        started.append(scenario)
+        return lambda t: monkeypatch.setenv("FAKE_NVML_NOW", str(t))
+
+    started = []
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(fake_nvml / "libnvidia-ml.so.1")))
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    yield start
+    for _ in started:
+        pynvml.nvmlShutdown()
