@@ -4,8 +4,12 @@ ClusterplanError                  exit 1
 ├── InputError                    exit 2  a value, a file or a combination of them is wrong
 │   ├── WorkloadError                     in the job file or the flags
 │   └── ProfileError                      in a cluster profile
-└── EstimateError                 exit 1
-    └── NotEnoughHistory          exit 3  the question needs a throughput that nobody knows
+├── EstimateError                 exit 1
+│   └── NotEnoughHistory          exit 3  the question needs a throughput that nobody knows
+├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
+├── RunFolderError                exit 1  a run's folder cannot be made or written
+├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
+└── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
 Every message says what value, what is wrong with it, and what would be right, in one line.
 """
@@ -39,3 +43,21 @@ class NotEnoughHistory(EstimateError):  # noqa: N818  the public name says what 
     """The question needs a throughput that nobody knows."""
 
     exit_code = 3
+
+
+class SpoolError(ClusterplanError):
+    """Samples cannot be written, or cannot be read back."""
+
+
+class RunFolderError(ClusterplanError):
+    """A run's folder cannot be made or written."""
+
+
+class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
+    """No NVIDIA driver answers here."""
+
+    exit_code = 3
+
+
+class GpuLost(ClusterplanError):  # noqa: N818  NVML's own word
+    """One GPU has fallen off the bus; the text is its UUID."""

@@ -17,6 +17,7 @@ from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.advice import CODES
 from clusterplan.estimator.steps import CONVENTION
 from clusterplan.estimator.workload import Workload
+from clusterplan.launcher.tick import FIELDS
 
 _HELP_WIDTH = 100
 
@@ -126,6 +127,17 @@ def _peak(flops: float | None, source: str) -> str:
     if flops is None:
         return ""
     return format_significant(flops / 1e12, 4) + ("?" if source == "unverified" else "")
+
+
+def spool_fields() -> str:
+    """The fields of a reading, in their order."""
+    kinds = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64"}
+    shares = {"sm_active", "occupancy", "tensor_active", "dram_active"}
+    rows = [
+        f"| {bit} | `{name}` | {kinds[code]}{', thousandths' if name in shares else ''} |"
+        for bit, (name, code) in enumerate(FIELDS)
+    ]
+    return "\n| bit | field | type |\n|---:|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def shown(arguments: str) -> str:

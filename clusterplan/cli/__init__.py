@@ -14,6 +14,7 @@ from ..errors import ClusterplanError
 # Name: where the command is, and its line in the help.  Modules are imported when their command is used.
 _COMMANDS = {
     "estimate": ("estimate", "Steps, wall-clock and GPU-hours of a training job, before you book it."),
+    "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "profiles": ("profiles", "Clusters clusterplan knows: partitions, limits, GPUs, links."),
 }
 

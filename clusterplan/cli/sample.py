@@ -1,0 +1,88 @@
+"""`clusterplan sample`."""
+
+import os
+import shutil
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ..cluster_profiles.units import counted, format_duration, parse_duration_s
+from ..errors import InputError
+from ..launcher.node_record import node_records
+from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
+from ..launcher.sampled_command import run_sampled
+
+_SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration_s(value)
+    except ValueError as error:
+        raise InputError(f"{param.opts[0]}: {value!r} {error}") from None
+    if seconds <= 0:
+        raise InputError(f"{param.opts[0]}: {value!r} must be greater than 0")
+    return seconds
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--for",
+    "for_",
+    metavar="TIME",
+    callback=_duration,
+    help="Sample for so long; else until the command ends.",
+)
+@click.option(
+    "--period",
+    metavar="TIME",
+    default="1s",
+    show_default=True,
+    callback=_duration,
+    help="Time between samples.",
+)
+@click.option("--name", metavar="TEXT", help="Labels the run; else the command's own name.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def sample(for_: float | None, period: float, name: str | None, command: tuple[str, ...]) -> None:
+    """Record what the GPUs of this machine do while a command runs.
+
+    The samples go into a run folder under runs/; the command is not disturbed whatever happens to them.
+    Exit code 1 if the command failed; it is said with which code.
+
+        clusterplan sample -- python train.py
+        clusterplan sample --for 60s
+    """
+    if not _SHORTEST_PERIOD_S <= period <= _LONGEST_PERIOD_S:
+        raise InputError(
+            f"--period: {format_duration(period)} must be between {_SHORTEST_PERIOD_S} s and 1 h"
+        )
+    if not command and for_ is None:
+        raise InputError("nothing to sample: give a command after --, or --for TIME")
+    if command and not shutil.which(command[0]):
+        raise InputError(f"command {command[0]!r} is not found: give a program on PATH, or its path")
+    label = name or (Path(command[0]).name if command else "sample")
+    began = datetime.now(UTC)
+    facts = {
+        "kind": "sample",
+        "command": list(command),
+        "host": socket.gethostname(),
+        "began_s": began.timestamp(),
+    }
+    folder = create(label, runs_root(os.environ), began, facts)
+    register(folder, history_path(os.environ))
+    code = run_sampled(command, folder, period, for_, os.environ)
+    state = "completed" if not code else "failed"
+    write_json(
+        folder / STATUS_FILE, {"state": state, "exit_code": code, "ended_s": datetime.now(UTC).timestamp()}
+    )
+    for record in node_records(folder):
+        gpus = counted(len(record.header["gpus"]), "GPU")
+        click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
+        for event in record.events:
+            click.echo(f"  {event.kind}: {event.text}", err=True)
+    if code:
+        raise click.ClickException(f"the command failed with exit code {code}")

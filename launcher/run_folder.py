@@ -1,0 +1,90 @@
+"""One run's folder on shared storage: its name, its place in the list of runs, and its small files.
+
+A run id is `<name>-<UTC yyyymmddThhmmss>-<4 hex>`, claimed by making the folder, which only one can.  A link
+of that name in `history.runs/` beside the history file lets every command find every run, from any folder.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ..errors import RunFolderError
+
+FORMAT = 1
+RUN_FILE, STATUS_FILE = "run.json", "status.json"
+_LONGEST_NAME = 60
+_TRIES = 100
+
+
+def runs_root(environment: Mapping[str, str]) -> Path:
+    """Where run folders are made: `$CLUSTERPLAN_RUNS`, else `runs/` here."""
+    return Path(environment.get("CLUSTERPLAN_RUNS") or "runs").absolute()
+
+
+def history_path(environment: Mapping[str, str]) -> Path:
+    """The history file: `$CLUSTERPLAN_HISTORY`, else in the user's data folder."""
+    given = environment.get("CLUSTERPLAN_HISTORY")
+    return Path(given).absolute() if given else platformdirs.user_data_path("clusterplan") / "history.db"
+
+
+def slug(name: str) -> str:
+    """A name as it stands in a run id: letters, digits, dots and dashes.
+
+    >>> slug("phi2 / pretrain")
+    'phi2-pretrain'
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_LONGEST_NAME] or "run"
+
+
+def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Path:
+    """A new run's folder (mode 0700) with `facts` in its run.json.  Raises RunFolderError."""
+    stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for _ in range(_TRIES):
+            folder = root / f"{slug(name)}-{stamp}-{secrets.token_hex(2)}"
+            try:
+                folder.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            write_json(folder / RUN_FILE, {"format": FORMAT, "run": folder.name, "name": name, **facts})
+            return folder
+    except OSError as error:
+        raise RunFolderError(f"{root}: no run folder can be made: {error.strerror}") from None
+    raise RunFolderError(f"{root}: no free run id was found for {name!r} at {stamp}")
+
+
+def register(folder: Path, history: Path) -> None:
+    """Let every command find the run: a link in `history.runs/` beside the history.  Raises RunFolderError."""
+    links = history.with_suffix(".runs")
+    try:
+        links.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (links / folder.name).symlink_to(folder)
+    except OSError as error:
+        raise RunFolderError(f"{links}: the run cannot be registered: {error.strerror}") from None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a file (mode 0600) in one step: a reader sees the old content or the new, never a part.
+
+    Raises OSError.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            json.dump(values, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,189 @@
+"""The sampling loop: every GPU of the job, once a second, into a sink.
+
+On a node it is a process of its own beside the training job:
+
+    python -P -m clusterplan.launcher.sampler RUN_FOLDER
+
+It imports pynvml and the standard library only, never disturbs the job, and ends with 0 whatever it met:
+what went wrong is an event in its spool, or a line on stderr where there is no spool.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ..errors import ClusterplanError, GpuLost, NvmlUnavailable
+from ..estimator.runs import Event, GpuReading, Tick
+from . import nvml
+from .spool import SUFFIX, SpoolWriter
+from .tick import encode
+from .visible_gpus import Attribution, ours
+
+PERIOD_S = 1.0
+PROCESSES_EVERY = 10  # ticks; two driver calls that change slowly
+CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
+GAP_PERIODS = 2.0  # a tick later than this is a gap
+
+
+def sample(
+    devices: Sequence[nvml.Device],
+    sink: Callable[[Tick | Event], None],
+    stop: threading.Event,
+    period_s: float = PERIOD_S,
+) -> None:
+    """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
+
+    A lost GPU is said once and left out; late ticks and steps of the wall clock are said too.
+    """
+    present = dict(enumerate(devices))
+    started = time.monotonic()
+    offset, ticks, last = time.time() - started, 0, started
+    while present:
+        ended = stop.wait(max(started + ticks * period_s - time.monotonic(), 0))
+        steady, now = time.monotonic(), time.time()
+        if abs(now - steady - offset) > CLOCK_STEP_S:
+            sink(Event(now, "clock_step", f"the clock jumped by {now - steady - offset:+.1f} s"))
+            offset = now - steady
+        if ticks and steady - last > GAP_PERIODS * period_s:
+            sink(Event(now, "gap", f"no sample for {steady - last:.1f} s"))
+            ticks = int((steady - started) / period_s)
+        readings, lost = _round(present, with_processes=ticks % PROCESSES_EVERY == 0)
+        for place in lost:
+            sink(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
+        sink(Tick(now, tuple(readings)))
+        last, ticks = steady, ticks + 1
+        if ended:
+            return
+
+
+def _round(present: Mapping[int, nvml.Device], *, with_processes: bool) -> tuple[list[GpuReading], list[int]]:
+    readings, lost = [], []
+    for place, device in present.items():
+        try:
+            readings.append(device.read(place, with_processes=with_processes))
+        except GpuLost:
+            lost.append(place)
+    return readings, lost
+
+
+@contextlib.contextmanager
+def sampling(
+    sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S
+) -> Iterator[list[nvml.GpuIdentity]]:
+    """Sample this process's GPUs into `sink` while the block runs.  Raises NvmlUnavailable.
+
+    with sampling(ticks.append) as gpus:
+        train()
+    """
+    with nvml.opened() as library:
+        devices, _ = ours(library.devices()[0], os.environ)
+        stop = threading.Event()
+        loop = threading.Thread(target=sample, args=(devices, sink, stop, period_s), daemon=True)
+        loop.start()
+        try:
+            yield [device.identity for device in devices]
+        finally:
+            stop.set()
+            loop.join()
+
+
+def run(folder: Path, period_s: float, stop: threading.Event, environment: Mapping[str, str]) -> None:
+    """Sample this node's GPUs of the job into a new spool in `folder` until `stop` is set."""
+    node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+    path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
+    header: dict[str, Any] = {"run": folder.name, "node": node, "period_s": period_s, "time_s": time.time()}
+    try:
+        with nvml.opened() as library:
+            _run(library, path, header, period_s, stop, environment)
+    except NvmlUnavailable as error:
+        with SpoolWriter(path, {**header, "gpus": []}) as spool:
+            spool.append(encode(Event(time.time(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
+
+
+def _run(
+    library: nvml.Library,
+    path: Path,
+    header: Mapping[str, Any],
+    period_s: float,
+    stop: threading.Event,
+    environment: Mapping[str, str],
+) -> None:
+    found, wrong = library.devices()
+    devices, attribution = ours(found, environment)
+    known = {
+        **header,
+        "driver": library.driver_version(),
+        "attribution": attribution,
+        "gpus": [{**vars(d.identity), "ring_depth": d.ring_depth()} for d in devices],
+    }
+    with SpoolWriter(path, known) as spool:
+        lock = threading.Lock()  # the event thread and the loop share the spool
+
+        def sink(item: Tick | Event) -> None:
+            with lock:
+                spool.append(encode(item))
+
+        for text in wrong:
+            sink(Event(time.time(), "gpu_lost", text))
+        if attribution is Attribution.GUESS:
+            sink(Event(time.time(), "attribution", "GPUs were chosen by position; they may be another job's"))
+        if not devices:
+            sink(Event(time.time(), "no_gpu", "NVML shows no GPU of this job"))
+        listener = threading.Thread(target=_listen, args=(library, devices, sink, stop), daemon=True)
+        listener.start()
+        sample(devices, sink, stop, period_s)
+        listener.join(timeout=1)
+        for place, device in enumerate(devices):
+            if device.missing:
+                said = ", ".join(f"{name}: {why}" for name, why in sorted(device.missing.items()))
+                sink(Event(time.time(), "not_read", said, place))
+
+
+def _listen(
+    library: nvml.Library,
+    devices: Sequence[nvml.Device],
+    sink: Callable[[Tick | Event], None],
+    stop: threading.Event,
+) -> None:
+    places = {d.identity.uuid: place for place, d in enumerate(devices)}
+    with contextlib.suppress(ClusterplanError):  # a full disk is said by the loop
+        for uuid, text in library.critical_events(devices, stop.is_set):
+            sink(Event(time.time(), "xid", text, places.get(uuid)))
+
+
+def main() -> None:
+    """Sample until asked to end by SIGTERM or SIGINT, or until the parent is gone."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
+    given = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    parent = os.getppid()
+    threading.Thread(target=_watch_parent, args=(parent, stop), daemon=True).start()
+    try:
+        run(given.folder, given.period, stop, os.environ)
+    except ClusterplanError as error:
+        print(f"clusterplan sampler: {error}; the job goes on without samples", file=sys.stderr)  # noqa: T201
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    while not stop.wait(1.0):
+        if os.getppid() != parent:
+            stop.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""The sampler on scripted GPUs: what it reads, what it says, and that it disturbs nobody."""
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import fake_nvml as fake
+import pytest
+
+from clusterplan.estimator.runs import Event, Tick
+from clusterplan.launcher import nvml
+from clusterplan.launcher.node_record import node_records
+from clusterplan.launcher.sampler import sample, sampling
+from clusterplan.launcher.visible_gpus import Attribution, ours
+
+H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
+
+
+@pytest.fixture
+def first(gpus):
+    """Start a scenario; gives its first GPU and the function that moves its clock."""
+    stack = []
+
+    def start(scenario=H100, now=10, **variables):
+        move = gpus(scenario, now, **variables)
+        opened = nvml.opened()
+        library = opened.__enter__()
+        stack.append(opened)
+        return library.devices()[0][0], move
+
+    yield start
+    for opened in stack:
+        opened.__exit__(None, None, None)
+
+
+def reading(device, *, with_processes=True):
+    return device.read(0, with_processes=with_processes)
+
+
+def test_a_gpu_says_everything_it_can(first):
+    device, move = first()
+    reading(device)
+    move(11)
+    found = reading(device)
+    assert (found.utilisation_percent, found.temperature_c is not None, found.processes) == (90, True, 0)
+    assert found.power_mw > 70_000
+    assert found.energy_mj > 0
+    assert 0 < found.tensor_active < found.sm_active < 1
+    assert [percent for _, percent in found.ring] == [90] * 6
+    assert found.ring[-1][0] == 0.0
+
+
+def test_energy_is_a_counter_that_agrees_with_power(first):
+    device, move = first()
+    before = reading(device)
+    move(70)
+    after = reading(device)
+    assert (after.energy_mj - before.energy_mj) / 60 == pytest.approx(after.power_mw, rel=0.02)
+
+
+def test_the_ring_sees_what_polling_does_not(first):
+    device, move = first("gpu count=1\nwave gpu=0 kind=square period=1 duty=0.5 hi=96 lo=0\n", 0)
+    polled, ring = [], []
+    for tick in range(1, 41):
+        move(tick)
+        found = reading(device)
+        polled.append(found.utilisation_percent)
+        ring += [percent for _, percent in found.ring]
+    assert abs(sum(polled) / len(polled) - 48) > 20
+    assert sum(ring) / len(ring) == pytest.approx(48, abs=2)
+
+
+def test_a_ring_in_fine_units_is_per_cent_all_the_same(first):
+    device, move = first("gpu count=1 ring=120 ring_ms=20 ring_scale=10000\nwave gpu=0 kind=const hi=40\n")
+    assert device.ring_depth() == 120
+    move(11)
+    assert {percent for _, percent in reading(device).ring} == {40}
+
+
+def test_what_is_not_supported_is_none_and_asked_for_once(first):
+    device, move = first(H100 + "fault fn=field:186 code=3\nfault fn=nvmlDeviceGetTemperature code=3\n")
+    found = reading(device)
+    assert found.temperature_c is None
+    assert found.power_mw > 0  # the batch has no power, the call has
+    assert device.missing["power_mw"] == "not supported"
+    move(11)
+    assert reading(device).energy_mj is not None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected"), [("gpu count=1 cc=8.0\n", None), ("gpu count=1 cc=9.0\n", float)]
+)
+def test_tensor_activity_needs_hopper(first, scenario, expected):
+    device, move = first(scenario)
+    reading(device)
+    move(11)
+    found = reading(device).tensor_active
+    assert found is None if expected is None else isinstance(found, expected)
+
+
+def test_an_old_driver_is_read_by_its_old_calls(first):
+    device, _ = first(
+        H100 + "fault fn=nvmlDeviceGetTemperatureV code=13\nfault fn=nvmlDeviceGetMemoryInfo_v2 code=13\n"
+    )
+    found = reading(device)
+    assert found.temperature_c is not None
+    assert found.memory_used_bytes is not None
+
+
+def test_a_lost_gpu_does_not_hide_the_others(gpus):
+    gpus("gpu count=3\nfault gpu=1 at=0 code=15\n")
+    with nvml.opened() as library:
+        devices, wrong = library.devices()
+    assert [d.identity.index for d in devices] == [0, 2]
+    assert wrong[0].startswith("GPU 1: ")
+
+
+def test_mig_slices_stand_in_for_their_gpu(gpus):
+    gpus("gpu count=2\nmig gpu=0 count=2\n")
+    with nvml.opened() as library:
+        devices, _ = library.devices()
+        found = [reading(d) for d in devices]
+    assert [d.identity.uuid[:4] for d in devices] == ["MIG-", "MIG-", "GPU-"]
+    assert devices[0].identity.mig_parent.startswith("GPU-")
+    assert found[0].utilisation_percent is None
+
+
+CASES = {
+    "alone": ({}, [0, 1, 2, 3], Attribution.ENUMERATED),
+    "cgroup": (
+        {"SLURM_GPUS_ON_NODE": "4", "SLURM_JOB_GPUS": "4,5,6,7"},
+        [0, 1, 2, 3],
+        Attribution.ENUMERATED,
+    ),
+    "slurm without cgroup": ({"SLURM_GPUS_ON_NODE": "2", "SLURM_JOB_GPUS": "2,3"}, [2, 3], Attribution.GUESS),
+    "cuda by index": ({"CUDA_VISIBLE_DEVICES": "1"}, [1], Attribution.GUESS),
+    "none visible": ({"CUDA_VISIBLE_DEVICES": "-1"}, [], Attribution.ENUMERATED),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_jobs_gpus_are_found_by_its_environment(gpus, case):
+    environment, expected, attribution = CASES[case]
+    gpus("gpu count=4\n")
+    with nvml.opened() as library:
+        chosen, how = ours(library.devices()[0], environment)
+    assert [d.identity.index for d in chosen] == expected
+    assert how is attribution
+
+
+def test_uuids_name_the_jobs_gpus_exactly(gpus):
+    gpus("gpu count=4\n")
+    with nvml.opened() as library:
+        devices, _ = library.devices()
+        wanted = devices[2].identity.uuid
+        chosen, how = ours(devices, {"CUDA_VISIBLE_DEVICES": wanted[:20], "SLURM_JOB_GPUS": "0"})
+    assert [d.identity.uuid for d in chosen] == [wanted]
+    assert how is Attribution.UUID
+
+
+def test_a_driver_that_does_not_answer_is_said(run_on_gpus):
+    snippet = "from clusterplan.launcher import nvml\nwith nvml.opened(): pass"
+    done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
+    assert "NvmlUnavailable" in done.stderr
+
+
+def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
+    gpus(H100)
+    items, stop = [], threading.Event()
+    with nvml.opened() as library:
+        loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.05))
+        loop.start()
+        while len(items) < 6:
+            time.sleep(0.01)
+        stop.set()
+        loop.join()
+    ticks = [item for item in items if isinstance(item, Tick)]
+    gaps = [b.time_s - a.time_s for a, b in itertools.pairwise(ticks[:-1])]
+    assert sum(gaps) / len(gaps) == pytest.approx(0.05, abs=0.02)
+    assert {len(tick.readings) for tick in ticks} == {2}
+
+
+def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
+    move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
+    items, stop = [], threading.Event()
+    with nvml.opened() as library:
+        loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.02))
+        loop.start()
+        while len(items) < 3:
+            time.sleep(0.01)
+        move(6)
+        seen = len(items)
+        while len(items) < seen + 6:
+            time.sleep(0.01)
+        stop.set()
+        loop.join()
+    lost = [item for item in items if isinstance(item, Event)]
+    assert [(event.kind, event.gpu) for event in lost] == [("gpu_lost", 1)]
+    assert len(items[0].readings) == 2
+    assert len(items[-1].readings) == 1
+
+
+def test_a_block_of_code_can_be_sampled(gpus):
+    gpus(H100)
+    items = []
+    with sampling(items.append, period_s=0.02) as known:
+        time.sleep(0.1)
+    assert [gpu.name for gpu in known] == ["NVIDIA H100 80GB HBM3"] * 2
+    assert len(items) >= 3
+
+
+def test_the_process_loads_pynvml_and_the_standard_library_only():
+    script = (
+        "import sys, clusterplan.launcher.sampler; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    foreign = set(done.stdout.split()) & {
+        "click",
+        "pydantic",
+        "sqlite_utils",
+        "submitit",
+        "platformdirs",
+        "numpy",
+    }
+    assert not foreign
+
+
+# The command.
+
+
+@pytest.fixture
+def sampled(clusterplan, fake_nvml, tmp_path):
+    """Run `clusterplan sample ARGS` on a scenario; gives the process, and its run's folder and records."""
+
+    def run(*arguments, scenario=H100, **variables):
+        path = tmp_path / "scenario"
+        path.write_text(scenario, encoding="utf-8")
+        environment = fake.environment(fake_nvml, path, FAKE_NVML_T0=time.time(), **variables)
+        environment |= {"CLUSTERPLAN_HISTORY": str(tmp_path / "h" / "history.db")}
+        done = clusterplan("sample", *arguments, env=environment)
+        folders = list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else []
+        return done, folders, [list(node_records(folder)) for folder in folders]
+
+    return run
+
+
+def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
+    done, (folder,), ((record,),) = sampled("--period", "0.1s", "--", "sh", "-c", "echo out; sleep 0.5")
+    assert (done.returncode, done.stdout) == (0, "out\n")
+    assert f"{len(record.ticks)} samples of 2 GPUs" in done.stderr
+    assert 4 <= len(record.ticks) <= 9
+    assert record.header["attribution"] == "enumerated"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["state"] == "completed"
+    (link,) = (tmp_path / "h" / "history.runs").iterdir()
+    assert link.resolve() == folder
+
+
+def test_the_command_knows_its_run_folder(sampled):
+    done, (folder,), _ = sampled("--", "sh", "-c", 'echo "$CLUSTERPLAN_RUN_FOLDER"')
+    assert done.stdout == f"{folder}\n"
+
+
+def test_a_failed_command_is_said_with_its_code(sampled):
+    done, (folder,), _ = sampled("--", "sh", "-c", "exit 3")
+    assert done.returncode == 1
+    assert "the command failed with exit code 3" in done.stderr
+    assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["exit_code"] == 3
+
+
+def test_a_gpu_and_its_xid_are_in_the_record(sampled):
+    scenario = "gpu count=2\nfault gpu=1 at=0.6 code=15\nxid gpu=1 at=0.4 code=79\n"
+    _, _, ((record,),) = sampled("--period", "0.1s", "--", "sleep", "1.2", scenario=scenario)
+    assert {(event.kind, event.gpu) for event in record.events} == {("xid", 1), ("gpu_lost", 1)}
+    assert "XID 79" in [event.text for event in record.events]
+
+
+def test_without_a_gpu_the_command_runs_and_that_is_said(clusterplan, tmp_path):
+    done = clusterplan("sample", "--", "echo", "fine", env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+    assert "no_gpu: no NVIDIA GPU can be read here" in done.stderr
+
+
+def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
+    hostile = "a 'b' \"c\"\n$(touch x) ; é"
+    done, _, _ = sampled("--", "printf", "%s", hostile)
+    assert done.stdout == hostile
+
+
+def test_sampling_alone_ends_after_its_time(sampled):
+    started = time.monotonic()
+    done, _, ((record,),) = sampled("--for", "0.5s", "--period", "0.1s")
+    assert done.returncode == 0
+    assert 0.5 <= time.monotonic() - started < 5
+    assert len(record.ticks) >= 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to sample: give a command after --, or --for TIME"),
+        (["--", "no-such-program"], "command 'no-such-program' is not found"),
+        (["--for", "soon"], "--for: 'soon' is not a duration"),
+        (["--period", "0s", "--for", "1s"], "--period: '0s' must be greater than 0"),
+        (["--period", "1d", "--for", "1s"], "--period: 1d must be between"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_makes_no_run(clusterplan, tmp_path, arguments, message):
+    done = clusterplan("sample", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []

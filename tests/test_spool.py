@@ -1,0 +1,196 @@
+"""Spools: what was written is read back, whatever a crash leaves behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SCALE
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from clusterplan.errors import SpoolError
+from clusterplan.estimator.runs import Event, GpuReading, Tick
+from clusterplan.launcher.node_record import node_records, read_spool
+from clusterplan.launcher.spool import Damage, Frame, SpoolWriter, frame, read_frames
+from clusterplan.launcher.tick import FIELDS, decode, encode
+
+
+def spool(path, payloads):
+    with SpoolWriter(path, {"run": "r", "node": "n", "gpus": []}) as writer:
+        for payload in payloads:
+            writer.append(payload)
+    return path
+
+
+def payloads_of(data):
+    return [piece.payload for piece in read_frames(data) if isinstance(piece, Frame)]
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    payloads = [bytes([i]) * i for i in range(1, 100)]
+    path = spool(tmp_path / "a.spool", payloads)
+    assert payloads_of(path.read_bytes())[1:] == payloads
+
+
+def test_a_spool_is_private_and_has_one_writer(tmp_path):
+    path = spool(tmp_path / "a.spool", [])
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SpoolError, match="cannot be made: File exists"):
+        spool(path, [])
+
+
+def test_a_reader_goes_on_where_it_stopped(tmp_path):
+    path = spool(tmp_path / "a.spool", [b"one", b"two"])
+    data = path.read_bytes()
+    _, second, third = read_frames(data)
+    assert [f.payload for f in read_frames(data, second.end)] == [third.payload]
+    assert list(read_frames(data, third.end)) == []
+
+
+def test_a_torn_tail_is_left_for_later(tmp_path):
+    data = spool(tmp_path / "a.spool", [b"one", b"two"]).read_bytes()
+    for cut in range(1, len(frame(2, b"two"))):
+        assert payloads_of(data[:-cut])[1:] == [b"one"]
+        assert not [piece for piece in read_frames(data[:-cut]) if isinstance(piece, Damage)]
+
+
+@hypothesis_settings(max_examples=200 * SCALE, deadline=None)
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=30), st.data())
+def test_damage_costs_only_the_frames_it_hits(payloads, data):
+    frames = [frame(i, payload) for i, payload in enumerate(payloads)]
+    whole = bytearray(b"".join(frames))
+    position = data.draw(st.integers(0, len(whole) - 1))
+    whole[position] ^= data.draw(st.integers(1, 255))
+    start, hit = 0, None
+    for i, piece in enumerate(frames):
+        if start <= position < start + len(piece):
+            hit = i
+        start += len(piece)
+    # A changed length may swallow what follows only if the CRC agrees, which it does not.
+    assert payloads_of(bytes(whole)) == [p for i, p in enumerate(payloads) if i != hit]
+
+
+def test_damage_in_the_middle_is_counted():
+    data = frame(0, b"a") + b"?" * 7 + frame(1, b"b")
+    assert [p.end - p.start for p in read_frames(data) if isinstance(p, Damage)] == [7]
+
+
+def test_a_spool_of_a_newer_version_says_so(tmp_path):
+    path = tmp_path / "a.spool"
+    path.write_bytes(frame(0, b'{"format": 2}'))
+    with pytest.raises(SpoolError, match="is of format 2, and this clusterplan reads up to 1: upgrade it"):
+        read_spool(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", frame(1, b"x"), frame(0, b"[]")])
+def test_what_is_no_spool_says_so(tmp_path, content):
+    path = tmp_path / "a.spool"
+    path.write_bytes(content)
+    with pytest.raises(SpoolError, match="header"):
+        read_spool(path)
+
+
+def limits(code):
+    return st.integers(0, {"B": 2**8, "H": 2**16, "I": 2**32, "Q": 2**64}[code] - 1)
+
+
+SHARES = ("sm_active", "occupancy", "tensor_active", "dram_active")
+READINGS = st.builds(
+    GpuReading,
+    gpu=st.integers(0, 255),
+    ring=st.lists(
+        st.tuples(st.integers(0, 65535).map(lambda ms: ms / 1000), st.integers(0, 100)), max_size=20
+    ).map(tuple),
+    **{
+        name: st.none() | (st.integers(0, 1000).map(lambda n: n / 1000) if name in SHARES else limits(code))
+        for name, code in FIELDS
+    },
+)
+TICKS = st.builds(Tick, time_s=st.floats(0, 1e10), readings=st.lists(READINGS, max_size=9).map(tuple))
+
+
+@hypothesis_settings(max_examples=200 * SCALE, deadline=None)
+@given(
+    TICKS
+    | st.builds(
+        Event, time_s=st.floats(0, 1e10), kind=st.text(), text=st.text(), gpu=st.none() | st.integers(0, 9)
+    )
+)
+def test_ticks_and_events_survive_the_round_trip(item):
+    assert decode(encode(item)) == item
+
+
+def test_every_field_of_a_reading_has_its_place():
+    names = {name for name in GpuReading.__slots__ if name not in {"gpu", "ring"}}
+    assert {name for name, _ in FIELDS} == names
+
+
+def test_what_could_not_be_read_takes_no_byte():
+    full = len(encode(Tick(0, (GpuReading(0, utilisation_percent=1, energy_mj=2),))))
+    assert full - len(encode(Tick(0, (GpuReading(0),)))) == 1 + 8
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x01", b"\x02{", b"\x09abc", encode(Tick(0, (GpuReading(0),)))[:-1]]
+)
+def test_content_that_cannot_be_read_is_a_spool_error(payload):
+    with pytest.raises(SpoolError):
+        decode(payload)
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from clusterplan.estimator.runs import GpuReading, Tick
+from clusterplan.launcher.spool import SpoolWriter
+from clusterplan.launcher.tick import encode
+with SpoolWriter(Path(sys.argv[1]), {"run": "r", "node": "n", "gpus": []}) as spool:
+    for i in range(10**9):
+        spool.append(encode(Tick(float(i), tuple(GpuReading(g, energy_mj=i) for g in range(8)))))
+        sys.stdout.write(f"{i}\\n")  # acknowledged
+        sys.stdout.flush()
+"""
+
+
+def test_a_killed_writer_loses_nothing_it_has_acknowledged(tmp_path):
+    rng = random.Random(3)
+    for i in range(6 * SCALE):
+        path = tmp_path / f"{i}.spool"
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout.readline() == "0\n"
+            time.sleep(rng.uniform(0, 0.1))
+            os.kill(writer.pid, signal.SIGKILL)
+            acknowledged = int(([0] + [int(line) for line in writer.stdout.read().split("\n")[:-1]])[-1])
+        record = read_spool(path)
+        assert [tick.time_s for tick in record.ticks[: acknowledged + 1]] == [
+            float(n) for n in range(acknowledged + 1)
+        ]
+        assert record.damaged_bytes == 0
+
+
+def test_a_full_disk_is_said_and_leaves_a_readable_spool(tmp_path):
+    script = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+from pathlib import Path
+from clusterplan.errors import SpoolError
+from clusterplan.launcher.spool import SpoolWriter
+with SpoolWriter(Path({str(tmp_path / "a.spool")!r}), {{"run": "r", "node": "n", "gpus": []}}) as spool:
+    try:
+        for i in range(1000):
+            spool.append(b"\\x02{{\\"time_s\\": 1, \\"kind\\": \\"k\\", \\"text\\": \\"t\\"}}")
+    except SpoolError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "is the disk full?" in done.stdout or "File too large" in done.stdout
+    (record,) = node_records(tmp_path)
+    assert len(record.events) > 10
