@@ -44,6 +44,21 @@ _FINE_RING_SCALE = 10_000  # some drivers keep utilisation in 1/10,000 %
 _VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 
+def _getter(structure: Any, member: str) -> Callable[[Any], Any]:
+    # pynvml's structures look every attribute up in Python; the ctypes member itself is three times faster.
+    got: Callable[[Any], Any] = getattr(structure, member).__get__
+    return got
+
+
+_field_return = _getter(pynvml.c_nvmlFieldValue_t, "nvmlReturn")
+_field_type = _getter(pynvml.c_nvmlFieldValue_t, "valueType")
+_field_value = _getter(pynvml.c_nvmlFieldValue_t, "value")
+_sample_time = _getter(pynvml.c_nvmlSample_t, "timeStamp")
+_sample_value = _getter(pynvml.c_nvmlSample_t, "sampleValue")
+_metric_return = _getter(pynvml.c_nvmlGpmMetric_t, "nvmlReturn")
+_metric_value = _getter(pynvml.c_nvmlGpmMetric_t, "value")
+
+
 @dataclass(frozen=True)
 class GpuIdentity:
     """What stays the same of one GPU, or of one MIG slice of it."""
@@ -68,6 +83,7 @@ class Device:
     _ring_seen_us: int = 0
     _ring_scale: int = 1
     _gpm: tuple[Any, Any] | None = None
+    _gpm_asked: Any = None
 
     def read(self, place: int, *, with_processes: bool) -> GpuReading:
         """What it says now, as reading number `place` of a tick.  Raises GpuLost once it has fallen off the bus."""
@@ -108,12 +124,13 @@ class Device:
             "field values", pynvml.nvmlDeviceGetFieldValues, self.handle, list(wanted.values())
         )
         for name, answer in zip(wanted, answers or (), strict=False):
-            if answer.nvmlReturn == pynvml.NVML_SUCCESS:
-                yield name, int(getattr(answer.value, _VALUE_MEMBERS[answer.valueType]))
-            elif answer.nvmlReturn == pynvml.NVML_ERROR_GPU_IS_LOST:
+            code = _field_return(answer)
+            if code == pynvml.NVML_SUCCESS:
+                yield name, int(getattr(_field_value(answer), _VALUE_MEMBERS[_field_type(answer)]))
+            elif code == pynvml.NVML_ERROR_GPU_IS_LOST:
                 raise GpuLost(self.identity.uuid)
-            elif answer.nvmlReturn in _FOR_EVER:
-                self.missing[name] = _FOR_EVER[answer.nvmlReturn]
+            elif code in _FOR_EVER:
+                self.missing[name] = _FOR_EVER[code]
 
     def _ring(self, since: int | None = None) -> tuple[list[tuple[int, int]], int]:
         """The driver's samples since the last call, and the time of the newest in microseconds."""
@@ -140,15 +157,16 @@ class Device:
         if self._ask("gpm", self._gpm_sample, now) is None:
             return {}
         self._gpm = now, before
-        asked = pynvml.c_nvmlGpmMetricsGet_t()
-        asked.version, asked.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(_GPM_METRICS)
+        if self._gpm_asked is None:  # 19 KB, so made once
+            self._gpm_asked = _gpm_question()
+        asked = self._gpm_asked
         asked.sample1, asked.sample2 = before, now
-        for i, metric in enumerate(_GPM_METRICS.values()):
-            asked.metrics[i].metricId = metric
         if self._ask("gpm", pynvml.nvmlGpmMetricsGet, asked) is None:
             return {}
         answers = zip(_GPM_METRICS, asked.metrics, strict=False)
-        return {name: a.value / 100 for name, a in answers if a.nvmlReturn == pynvml.NVML_SUCCESS}
+        return {
+            name: _metric_value(a) / 100 for name, a in answers if _metric_return(a) == pynvml.NVML_SUCCESS
+        }
 
     def _gpm_start(self) -> tuple[Any, Any]:
         supported = pynvml.nvmlGpmQueryDeviceSupport(self.parent or self.handle)
@@ -176,6 +194,14 @@ class Device:
             if error.value in _FOR_EVER:
                 self.missing[name] = _FOR_EVER[error.value]
             return None
+
+
+def _gpm_question() -> Any:
+    asked = pynvml.c_nvmlGpmMetricsGet_t()
+    asked.version, asked.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(_GPM_METRICS)
+    for i, metric in enumerate(_GPM_METRICS.values()):
+        asked.metrics[i].metricId = metric
+    return asked
 
 
 def _memory(handle: Any) -> Any:
@@ -240,7 +266,7 @@ class Library:
         return found, wrong
 
     def critical_events(
-        self, devices: Sequence[Device], stop: Callable[[], bool], wait_ms: int = 500
+        self, devices: Sequence[Device], stop: Callable[[], bool], wait_ms: int = 1000
     ) -> Iterator[tuple[str, str]]:
         """UUID and text of each XID or double-bit ECC error, as they come, until `stop()`."""
         handles = {d.identity.mig_parent or d.identity.uuid: d.parent or d.handle for d in devices}

@@ -30,6 +30,7 @@ from .visible_gpus import Attribution, ours
 
 PERIOD_S = 1.0
 PROCESSES_EVERY = 10  # ticks; two driver calls that change slowly
+PARENT_EVERY_S = 5.0  # a sampler outlives a killed parent by no more
 CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
 
@@ -141,7 +142,7 @@ def _run(
         listener = threading.Thread(target=_listen, args=(library, devices, sink, stop), daemon=True)
         listener.start()
         sample(devices, sink, stop, period_s)
-        listener.join(timeout=1)
+        listener.join(timeout=2)
         for place, device in enumerate(devices):
             if device.missing:
                 said = ", ".join(f"{name}: {why}" for name, why in sorted(device.missing.items()))
@@ -180,7 +181,7 @@ def main() -> None:
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:
-    while not stop.wait(1.0):
+    while not stop.wait(PARENT_EVERY_S):
         if os.getppid() != parent:
             stop.set()
 

@@ -10,6 +10,7 @@ The milliseconds of a ring sample are those before the newest of its reading.  A
 import json
 import struct
 from functools import cache
+from operator import attrgetter
 
 from ..errors import SpoolError
 from ..estimator.runs import Event, GpuReading, Tick
@@ -40,6 +41,10 @@ FIELDS = (
 )
 _SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))
 _LARGEST = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
+_PACKING = tuple(
+    (1 << i, _LARGEST[code], _SHARE if name in _SHARES else 1) for i, (name, code) in enumerate(FIELDS)
+)
+_values = attrgetter(*(name for name, _ in FIELDS))
 _HEAD = struct.Struct("<BdB")
 _READING = struct.Struct("<BI")
 _RING = struct.Struct("<HB")
@@ -53,13 +58,11 @@ def encode(item: Tick | Event) -> bytes:
     parts = [_HEAD.pack(_TICK, item.time_s, len(item.readings))]
     for reading in item.readings:
         mask, values = 0, []
-        for bit, (name, code) in enumerate(FIELDS):
-            value = getattr(reading, name)
+        for (bit, largest, scale), value in zip(_PACKING, _values(reading), strict=True):
             if value is not None:
-                mask |= 1 << bit
-                values.append(
-                    min(max(round(value * _SHARE) if name in _SHARES else value, 0), _LARGEST[code])
-                )
+                mask |= bit
+                whole = round(value * scale) if scale > 1 else value
+                values.append(whole if 0 <= whole <= largest else min(max(whole, 0), largest))
         ring = reading.ring[-_LARGEST["B"] :]
         parts.append(_READING.pack(reading.gpu, mask))
         parts.append(_fields(mask).pack(*values))

@@ -16,8 +16,8 @@ from ..estimator.job_file import load_workload
 from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
 from ..report import estimate_json, estimate_text
 from ..report.explain import explained
-from ..report.layout import Style
-from .options import WorkloadCommand, json_option, page, workload_values
+from ..report.layout import Page, Style
+from .options import WorkloadCommand, echo_page, json_option, workload_values
 
 T = TypeVar("T")
 
@@ -80,25 +80,26 @@ def estimate(
             json.dumps(many if len(estimates) > 1 else estimate_json.one(estimates[0], judged[0]), indent=2)
         )
         return
-    sheet = page()
     bounds = []
     if deadline is not None and deadline_s is not None:
         bounds.append(estimate_text.Bound("deadline", f"{deadline} (in {format_duration(deadline_s)})"))
     if budget is not None:
         bounds.append(estimate_text.Bound("budget", budget))
-    if len(estimates) > 1:
-        estimate_text.several(sheet, estimates, Keep(keep), judged, bounds, chosen)
-    else:
-        estimate_text.one(sheet, estimates[0], judged[0], bounds)
-    if explain:
-        for e in estimates:
-            sheet.line()
-            sheet.line(
+
+    def fill(page: Page) -> None:
+        if len(estimates) > 1:
+            estimate_text.several(page, estimates, Keep(keep), judged, bounds, chosen)
+        else:
+            estimate_text.one(page, estimates[0], judged[0], bounds)
+        for e in estimates if explain else ():
+            page.line()
+            page.line(
                 f"the arithmetic for {counted(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
             )
             for line in explained(e):
-                sheet.line(line)
-    click.echo(str(sheet), nl=False)
+                page.line(line)
+
+    echo_page(fill)
 
 
 def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:

@@ -73,11 +73,13 @@ def _listed(name: str, text: str | None) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def page() -> Page:
-    """An empty page as wide as the terminal, coloured if there is one."""
+def echo_page(fill: Callable[[Page], None]) -> None:
+    """Print what `fill` writes on a page as wide as the terminal, coloured if there is one."""
     terminal = bool(sys.stdout and sys.stdout.isatty())
     width = shutil.get_terminal_size().columns if terminal else None
-    return Page(width, colour=terminal and not os.environ.get("NO_COLOR"))
+    page = Page(width, colour=terminal and not os.environ.get("NO_COLOR"))
+    fill(page)
+    click.echo(str(page), nl=False)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

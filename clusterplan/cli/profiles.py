@@ -10,7 +10,7 @@ from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
 from ..errors import InputError
 from ..report import profiles_json, profiles_text
-from .options import json_option, page
+from .options import echo_page, json_option
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -33,9 +33,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         click.echo(json.dumps(profiles_json.listing(profile_paths(), known), indent=2))
         return
-    sheet = page()
-    profiles_text.listing(sheet, known)
-    click.echo(str(sheet), nl=False)
+    echo_page(lambda page: profiles_text.listing(page, known))
 
 
 @profiles.command()
@@ -47,9 +45,7 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         click.echo(json.dumps(profiles_json.one(found), indent=2))
         return
-    sheet = page()
-    profiles_text.one(sheet, found)
-    click.echo(str(sheet), nl=False)
+    echo_page(lambda page: profiles_text.one(page, found))
 
 
 @profiles.command()

@@ -1,0 +1,129 @@
+"""What sampling costs: CPU seconds in a sampled hour, and peak memory, beside peers on the same fake GPUs.
+
+    python benchmarks/sampler_cost.py [--seconds 60] [--gpus 8]
+
+Every program samples at its true cadence of 1 Hz, all at the same time; start-up is not counted.  The driver is tests/fakenvml, so the time a real driver takes is not in it: it comes
+on top for every row, in proportion to the calls.  gpustat and nvitop join in where they are installed.
+"""
+
+import argparse
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import fake_nvml
+
+from clusterplan.launcher.node_record import read_spool
+
+WARM_UP_S = 3.0
+
+LOOP = """
+import sys, time
+{setup}
+end = time.monotonic() + float(sys.argv[1])
+due = time.monotonic()
+while time.monotonic() < end:
+    {tick}
+    due += 1
+    time.sleep(max(due - time.monotonic(), 0))
+"""
+MINIMAL = """
+import pynvml
+pynvml.nvmlInit()
+handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+def tick():
+    for h in handles:
+        pynvml.nvmlDeviceGetUtilizationRates(h), pynvml.nvmlDeviceGetMemoryInfo(h), pynvml.nvmlDeviceGetPowerUsage(h)
+"""
+PEERS = {
+    "minimal pynvml loop (3 calls)": ("pynvml", MINIMAL, "tick()"),
+    "gpustat new_query": ("gpustat", "import gpustat", "gpustat.new_query()"),
+    "nvitop ResourceMetricCollector": (
+        "nvitop",
+        "from nvitop import Device, ResourceMetricCollector as Collector\n"  # noqa: ISC004
+        "collector = Collector(Device.all(), interval=1.0); collector.start('run')",
+        "collector.collect()",
+    ),
+}
+# Waiting for events blocks in a driver; the fake polls, which would be charged to the sampler: so no events.
+SCENARIO = """
+gpu count={gpus}
+wave gpu=* kind=square period=10 duty=0.7 hi=97 lo=4
+fault fn=nvmlEventSetCreate code=3
+"""
+OURS = "clusterplan sampler (all metrics)"
+
+
+def started(
+    name: str, seconds: float, folder: Path, environment: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    if name == OURS:
+        place = folder / "run"
+        place.mkdir()
+        command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(place)]
+    else:
+        _, setup, tick = PEERS[name]
+        command = [sys.executable, "-c", LOOP.format(setup=setup, tick=tick), str(seconds)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def cpu_s(process: "subprocess.Popen[bytes]") -> float:
+    """CPU seconds of all threads of a process that runs, to the nanosecond."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def measured(
+    names: list[str], seconds: float, folder: Path, environment: dict[str, str]
+) -> dict[str, tuple[float, float]]:
+    """CPU seconds in an hour and peak MiB of each program, run side by side; start-up is not counted."""
+    running = {name: started(name, seconds + 2 * WARM_UP_S, folder, environment) for name in names}
+    time.sleep(WARM_UP_S)
+    before = {name: cpu_s(process) for name, process in running.items()}
+    time.sleep(seconds)
+    after = {name: cpu_s(process) for name, process in running.items()}
+    found = {}
+    for name, process in running.items():
+        if name == OURS:
+            process.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+        found[name] = ((after[name] - before[name]) / seconds * 3600, usage.ru_maxrss / 1024)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--gpus", type=int, default=8)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        library = fake_nvml.build(folder)
+        if library is None:
+            sys.exit("no C compiler to build the fake NVML library with")
+        scenario = folder / "scenario"
+        scenario.write_text(SCENARIO.format(gpus=given.gpus))
+        environment = fake_nvml.environment(library, scenario, FAKE_NVML_T0=time.time())
+        names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), OURS]
+        found = measured(names, given.seconds, folder, environment)
+        spool = next((folder / "run").glob("*.spool"))
+        per_reading = spool.stat().st_size / given.gpus / len(read_spool(spool).ticks)
+    base = found["minimal pynvml loop (3 calls)"][0]
+    print(f"{given.gpus} fake GPUs, 1 Hz, {given.seconds:g} s\n")
+    print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'peak MiB':>9}")
+    for name, (hourly, memory) in found.items():
+        print(f"{name:<34} {hourly:>10.1f} {hourly / base:>10.1f} {memory:>9.1f}")
+    print(f"\nspool: {per_reading:.0f} bytes a GPU and second, ring samples included")
+
+
+if __name__ == "__main__":
+    main()
