@@ -51,7 +51,8 @@ FAILURE_NODE_GPUS = 8
 
 # Model FLOPs utilisation.  16-bit, published: PaLM 46 % (arXiv:2204.02311), Llama 3 38-43 % (arXiv:2407.21783),
 # llm-foundry on H100 26-46 %, image-text fine-tunes 30-40 % (lmms-engine.readthedocs.io), untuned jobs down to
-# 6 % (NVIDIA/Megatron-LM#1000); fp8: 14-30 % of its peak (llm-foundry), about 21 % DeepSeek-V3 (arXiv:2412.19437).  fp32 has no published series: CUDA cores come closer to their peak, so wide and higher.
+# 6 % (NVIDIA/Megatron-LM#1000); fp8: 14-30 % of its peak (llm-foundry), about 21 % DeepSeek-V3
+# (arXiv:2412.19437).  fp32 has no published series: CUDA cores come closer to their peak, so wide and higher.
 MFU = {
     Precision.BF16: Range(0.15, 0.35, 0.52),
     Precision.FP16: Range(0.15, 0.35, 0.52),
@@ -75,7 +76,7 @@ EFFICIENCY_PER_DOUBLING = Prior(
 )
 
 # The same GPUs on more nodes: from 8 GPUs to twice as many or more, a linear guess misses by 4.5 % in the median
-# and 15.5 % at P90 (368 pairs), nearly always to the slow side.
+# and 15.5 % at P90 (368 pairs); taken as that much slower, since more nodes never help.
 MORE_NODES = Prior(Range(0.845, 0.955, 1.0), f"0 to 16 % slower on more nodes ({_DLE})")
 
 # Part of a step that does not shrink with the micro-batch, at the measured one (38 series of step times

@@ -138,9 +138,8 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
         step_samples = shape.batch_size * (rate.accumulation or training.accumulation) * replicas
         return step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
     if rate.tokens_per_s is not None:
-        return rate.tokens_per_s / (
-            workload.data.seq_len or 1
-        ), f"{format_significant(rate.tokens_per_s)} tokens/s"
+        said = f"{format_significant(rate.tokens_per_s)} tokens/s"
+        return rate.tokens_per_s / (shape.seq_len or 1), said
     if rate.tflops_per_gpu is not None:
         flops = (flops_per_sample(workload) or math.inf) / (workload.data.seq_len or 1) * (shape.seq_len or 1)
         said = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"

@@ -264,7 +264,7 @@ def _saves(
         when = f"every {counted(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
         return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
     saves = cdiv(steps.total, every or steps.total)
-    return saves, Source(each.kind, f"{saves:,} x {each.text}, the last included")
+    return saves, Source(each.kind, f"{saves:,} with the last; {each.text} each")
 
 
 def _restart_source(course: _Course, known: _Known) -> Source:

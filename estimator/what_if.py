@@ -167,8 +167,10 @@ def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | Non
 def knee(estimates: Sequence[Estimate]) -> int | None:
     """The index of the largest shape that keeps `WORTHWHILE` of the first's efficiency; None if all do.
 
-    75 % is what NCI Australia asks of jobs on its machines.
+    75 % is what NCI Australia asks of jobs on its machines.  Shapes of several precisions have no knee.
     """
+    if len({e.placement.precision for e in estimates}) > 1:
+        return None
     kept = [efficiency(estimates[0], e) or 0.0 for e in estimates]
     if all(share >= WORTHWHILE for share in kept):
         return None

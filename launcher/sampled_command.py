@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .spool import SUFFIX
@@ -54,17 +55,24 @@ def sampler_beside(
             process.wait()
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """How it ended: the command's exit code (None: there was none), and whether all samples were kept."""
+
+    exit_code: int | None
+    complete: bool
+
+
 def run_sampled(
     command: Sequence[str],
     folder: Path,
     period_s: float,
     limit_s: float | None,
     environment: Mapping[str, str],
-) -> int | None:
-    """Run `command` with a sampler beside it; its exit code, or None if there is no command.
+) -> Sampled:
+    """Run `command` with a sampler beside it, which ends with the command, or after `limit_s`.
 
-    The sampler ends with the command, after `limit_s`, or at SIGINT or SIGTERM, which the command gets too.
-    Without a command it samples for `limit_s`, or until a signal.
+    Without a command it samples for `limit_s`, or until SIGINT or SIGTERM; with one, those are the command's.
     """
     with sampler_beside(folder, period_s, environment) as sampler:
         timer = threading.Timer(limit_s, sampler.terminate) if limit_s is not None and command else None
@@ -72,13 +80,11 @@ def run_sampled(
             timer.daemon = True
             timer.start()
         try:
-            if command:
-                return _waited(command, folder, environment)
-            _slept(limit_s)
-            return None
+            code = _waited(command, folder, environment) if command else _slept(limit_s)
         finally:
             if timer:
                 timer.cancel()
+    return Sampled(code, complete=sampler.returncode == 0)
 
 
 def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
@@ -99,7 +105,7 @@ def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]
     return code if code >= 0 else 128 - code
 
 
-def _slept(limit_s: float | None) -> None:
+def _slept(limit_s: float | None) -> int | None:
     ended = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGTERM, signal.SIGINT)
@@ -109,3 +115,4 @@ def _slept(limit_s: float | None) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return None

@@ -4,8 +4,8 @@ On a node it is a process of its own beside the training job:
 
     python -P -m clusterplan.launcher.sampler RUN_FOLDER
 
-It imports pynvml and the standard library only, never disturbs the job, and ends with 0 whatever it met:
-what went wrong is an event in its spool, or a line on stderr where there is no spool.
+It imports pynvml and the standard library only, and never disturbs the job.  What goes wrong is an event in its
+spool; only where the spool itself cannot be written it is a line on stderr, and exit code 1.
 """
 
 import argparse
@@ -177,7 +177,8 @@ def main() -> None:
     try:
         run(given.folder, given.period, stop, os.environ)
     except ClusterplanError as error:
-        print(f"clusterplan sampler: {error}; the job goes on without samples", file=sys.stderr)  # noqa: T201
+        print(f"sampling stopped: {error}", file=sys.stderr)  # noqa: T201  sampler.log
+        sys.exit(1)
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:

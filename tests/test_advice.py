@@ -136,3 +136,9 @@ def test_drop_last_is_only_advised_where_it_helps():
     ]
     assert "drop_last leaves it out" in one
     assert "drop_last" not in four
+
+
+@pytest.mark.parametrize(("gb_per_s", "warned"), [(3.1, False), (0.4, True)])
+def test_a_link_is_slow_by_what_each_gpu_gets_of_it(gb_per_s, warned):
+    link = {"kind": "infiniband", "gb_per_s": gb_per_s}  # 200 Gb/s shared by 8 GPUs; 25 Gb/s so
+    assert ("slow-network" in advice(profile(inter_node=link))) == warned

@@ -285,6 +285,29 @@ def test_without_a_gpu_the_command_runs_and_that_is_said(clusterplan, tmp_path):
     assert "no_gpu: no NVIDIA GPU can be read here" in done.stderr
 
 
+def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    try:
+        arguments = ("--period", "0.05s", "--", "sh", "-c", "sleep 2; echo done")
+        done, _, _ = sampled(*arguments, CLUSTERPLAN_RUNS=small, scenario="gpu count=8\n")
+        (folder,) = small.iterdir()
+        (record,) = node_records(folder)
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "sampling stopped" in done.stderr
+    assert len(record.ticks) > 3
+
+
 def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
     hostile = "a 'b' \"c\"\n$(touch x) ; é"
     done, _, _ = sampled("--", "printf", "%s", hostile)

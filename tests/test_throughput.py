@@ -224,6 +224,12 @@ def test_a_rate_keeps_its_tokens_at_another_sequence_length():
     assert estimate(job).samples_per_s.p50 == pytest.approx(1)
 
 
+def test_tokens_per_second_are_the_same_at_any_sequence_length():
+    values = {"data": {"samples": 100, "seq_len": 4096}, "training": {"batch_size": 1, "gpus": 1}}
+    job = Workload.model_validate({**values, "throughput": {"tokens_per_s": 8192, "seq_len": 512}})
+    assert estimate(job).samples_per_s.p50 == pytest.approx(2)
+
+
 def test_a_step_time_counts_the_samples_of_its_own_shape():
     values = {"data": {"samples": 10_000}, "training": {"batch_size": 4, "gpus": 8, "accumulation": 4}}
     rate = {"step_time": 2, "batch_size": 4, "gpus": 8, "accumulation": 1}

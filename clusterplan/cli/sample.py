@@ -12,7 +12,7 @@ from ..cluster_profiles.units import counted, format_duration, parse_duration_s
 from ..errors import InputError
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
-from ..launcher.sampled_command import run_sampled
+from ..launcher.sampled_command import Sampled, run_sampled
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
@@ -74,15 +74,25 @@ def sample(for_: float | None, period: float, name: str | None, command: tuple[s
     }
     folder = create(label, runs_root(os.environ), began, facts)
     register(folder, history_path(os.environ))
-    code = run_sampled(command, folder, period, for_, os.environ)
-    state = "completed" if not code else "failed"
-    write_json(
-        folder / STATUS_FILE, {"state": state, "exit_code": code, "ended_s": datetime.now(UTC).timestamp()}
-    )
+    ended = run_sampled(command, folder, period, for_, os.environ)
+    _say(folder, ended)
+    if ended.exit_code:
+        raise click.ClickException(f"the command failed with exit code {ended.exit_code}")
+
+
+def _say(folder: Path, ended: Sampled) -> None:
+    """What was recorded, on stderr; a full disk must not hide how the command ended."""
+    state = "failed" if ended.exit_code else "completed"
+    status = {"state": state, "exit_code": ended.exit_code, "ended_s": datetime.now(UTC).timestamp()}
+    try:
+        write_json(folder / STATUS_FILE, status)
+    except OSError as error:
+        click.echo(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}", err=True)
+    if not ended.complete:
+        why = (folder / "sampler.log").read_text(encoding="utf-8", errors="replace").strip()
+        click.echo(why or f"sampling stopped early; {folder} may be full", err=True)
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
         click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
         for event in record.events:
             click.echo(f"  {event.kind}: {event.text}", err=True)
-    if code:
-        raise click.ClickException(f"the command failed with exit code {code}")
