@@ -7,6 +7,7 @@ ClusterplanError                  exit 1
 ├── EstimateError                 exit 1
 │   └── NotEnoughHistory          exit 3  the question needs a throughput that nobody knows
 ├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
+├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
@@ -47,6 +48,10 @@ class NotEnoughHistory(EstimateError):  # noqa: N818  the public name says what 
 
 class SpoolError(ClusterplanError):
     """Samples cannot be written, or cannot be read back."""
+
+
+class HistoryError(ClusterplanError):
+    """The history cannot be opened, read or written."""
 
 
 class RunFolderError(ClusterplanError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from sqlite_utils import Database
 
 from clusterplan.cli import clusterplan, main
 from clusterplan.cluster_profiles.gpu import gpus
@@ -15,6 +16,7 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.advice import CODES
+from clusterplan.estimator.schema import migrations
 from clusterplan.estimator.steps import CONVENTION
 from clusterplan.estimator.workload import Workload
 from clusterplan.launcher.tick import FIELDS
@@ -138,6 +140,23 @@ def spool_fields() -> str:
         for bit, (name, code) in enumerate(FIELDS)
     ]
     return "\n| bit | field | type |\n|---:|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def history_schema() -> str:
+    """Every table and view of a new history, as SQLite has it."""
+    db = Database(memory=True)
+    migrations.apply(db)
+    parts = []
+    for table in sorted(db.table_names()):
+        if not table.startswith(("sqlite_", "_")):
+            rows = "\n".join(
+                f"| `{c.name}` | {c.type} |{' key' if c.is_pk else ''} |" for c in db[table].columns
+            )
+            parts.append(f"\n## {table}\n\n| column | type | |\n|---|---|---|\n{rows}\n")
+    for view in db.views:
+        names = ", ".join(f"`{c.name}`" for c in view.columns)
+        parts.append(f"\n## {view.name}\n\nA view: {names}.\n")
+    return "".join(parts)
 
 
 def shown(arguments: str) -> str:

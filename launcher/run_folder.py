@@ -61,9 +61,14 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
     raise RunFolderError(f"{root}: no free run id was found for {name!r} at {stamp}")
 
 
+def links_folder(history: Path) -> Path:
+    """Where the runs of a history are linked: `history.runs/` beside history.db."""
+    return history.with_suffix(".runs")
+
+
 def register(folder: Path, history: Path) -> None:
-    """Let every command find the run: a link in `history.runs/` beside the history.  Raises RunFolderError."""
-    links = history.with_suffix(".runs")
+    """Let every command find the run by a link of its id.  Raises RunFolderError."""
+    links = links_folder(history)
     try:
         links.mkdir(mode=0o700, parents=True, exist_ok=True)
         (links / folder.name).symlink_to(folder)

@@ -13,10 +13,10 @@ from functools import cache
 from operator import attrgetter
 
 from ..errors import SpoolError
+from ..estimator.packed_block import SHARE_SCALE, SHARES
 from ..estimator.runs import Event, GpuReading, Tick
 
 _TICK, _EVENT = 1, 2
-_SHARE = 1000  # shares are kept in thousandths
 
 # Name in GpuReading, and its struct code.  New fields go to the end, and old spools stay readable.
 FIELDS = (
@@ -39,10 +39,9 @@ FIELDS = (
     ("dram_active", "H"),
     ("processes", "H"),
 )
-_SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))
 _LARGEST = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
 _PACKING = tuple(
-    (1 << i, _LARGEST[code], _SHARE if name in _SHARES else 1) for i, (name, code) in enumerate(FIELDS)
+    (1 << i, _LARGEST[code], SHARE_SCALE if name in SHARES else 1) for i, (name, code) in enumerate(FIELDS)
 )
 _values = attrgetter(*(name for name, _ in FIELDS))
 _HEAD = struct.Struct("<BdB")
@@ -99,7 +98,7 @@ def _decoded_tick(payload: bytes) -> Tick:
         names = [name for bit, (name, _) in enumerate(FIELDS) if mask >> bit & 1]
         values = dict(zip(names, fields.unpack_from(payload, position), strict=True))
         position += fields.size
-        values |= {name: values[name] / _SHARE for name in _SHARES if name in values}
+        values |= {name: values[name] / SHARE_SCALE for name in SHARES if name in values}
         end = position + 1 + payload[position] * _RING.size
         ring = tuple(
             (before / 1000, percent) for before, percent in _RING.iter_unpack(payload[position + 1 : end])

@@ -1,0 +1,87 @@
+"""Runs of the history as a person reads them."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..cluster_profiles.units import format_count, format_duration, format_significant
+from .layout import Page, Style
+
+
+def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
+    """One row a run, the latest first."""
+    if not runs:
+        page.line("no runs yet: `clusterplan sample -- COMMAND` makes one")
+        return
+    page.table(
+        ("run", "state", "began (UTC)", "took", "GPUs", "utilisation", "energy"),
+        [
+            (
+                run["run"],
+                run["state"],
+                run["began_utc"] or "",
+                _duration(run["seconds"]),
+                format_count(run["gpus"]),
+                _with_unit(run["utilisation_mean"], "%"),
+                _with_unit(run["energy_kwh"], "kWh"),
+            )
+            for run in runs
+        ],
+        right=(3, 4, 5, 6),
+    )
+
+
+def one(
+    page: Page, run: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
+) -> None:
+    """A run, its GPUs, and what happened to them."""
+    page.facts(
+        [
+            ("run", run["run"], run["state"]),
+            ("took", _duration(run["seconds"]), f"from {run['began_utc']} UTC" if run["began_utc"] else ""),
+            (
+                "utilisation",
+                _with_unit(run["utilisation_mean"], "%") or "not known",
+                f"mean of {run['gpus']} GPUs",
+            ),
+            ("energy", _with_unit(run["energy_kwh"], "kWh") or "not known", "by the GPUs' counters"),
+        ]
+    )
+    if gpus:
+        page.line()
+        page.table(
+            ("node", "GPU", "type", "utilisation", "memory peak", "power", "energy", "samples"),
+            [
+                (
+                    gpu["node"],
+                    str(gpu["place"]),
+                    gpu["name"] or "",
+                    _with_unit(gpu["utilisation_mean"], "%"),
+                    _with_unit(gpu["memory_peak_gib"], "GiB"),
+                    _with_unit(gpu["power_mean_w"], "W"),
+                    _with_unit(gpu["energy_j"], "J"),
+                    format_count(gpu["ticks"]),
+                )
+                for gpu in gpus
+            ],
+            right=(1, 3, 4, 5, 6, 7),
+        )
+    if events:
+        page.line()
+        page.line("events", Style.BOLD)
+        page.notes(
+            (event["kind"], f"{_clock(event['time_s'])} on {event['node']}: {event['text']}")
+            for event in events
+        )
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{format_significant(value)} {unit}"
+
+
+def _clock(time_s: float) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,234 @@
+"""The history: one SQLite file of everything measured.  The only module that speaks SQL, with `schema`.
+
+Rollback journal, full synchronisation and a long busy timeout, so that the file may lie on a network file
+system and several processes may use it at once.  Compute nodes never open it.
+"""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import HistoryError
+from .packed_block import pack, unpack
+from .rollup import Rollup, energy_j, rollups
+from .runs import Event, GpuReading
+
+BLOCK_S = 600
+WIDTHS_S = (60, 600)
+BUSY_S = 30.0
+
+Rows = Sequence[tuple[float, GpuReading]]
+
+
+class History:
+    """The history file at `path`, made if it is not there.  Raises HistoryError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                _make(path)
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = DELETE")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+        except OSError as error:
+            raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise HistoryError(f"{path}: is no history that can be used: {error}") from None
+
+    def _migrate(self) -> None:
+        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
+        if tables and "_sqlite_migrations" not in tables:
+            raise HistoryError(f"{self.path}: is an SQLite file of something else; give another path")
+        _apply_migrations(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """All that is written in the block, or nothing.  Others wait for it.  Raises HistoryError."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.path}: cannot be written: {error}") from None
+
+    def put_run(self, facts: Mapping[str, Any]) -> None:
+        """A run as its folder describes it now."""
+        self._put("run", ("run",), facts)
+
+    def put_node(
+        self, run: str, node: str, facts: Mapping[str, Any], gpus: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """A node of a run, and its GPUs in the order of their places."""
+        self._put("node", ("run", "node"), {"run": run, "node": node, **facts})
+        for place, gpu in enumerate(gpus):
+            self._put("gpu", ("uuid",), gpu)
+            own = {"run": run, "uuid": gpu["uuid"], "node": node, "place": place, "ticks": 0}
+            self._db.execute(
+                "INSERT INTO run_gpu (run, uuid, node, place, ticks) VALUES (:run, :uuid, :node, :place, :ticks)"
+                " ON CONFLICT DO NOTHING",
+                own,
+            )
+
+    def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
+        """(offset, frames, damaged bytes) up to which a spool is in the history."""
+        found = self._db.execute(
+            "SELECT offset, frames, damaged_bytes FROM spool WHERE run = ? AND spool = ?", (run, spool)
+        ).fetchone()
+        return tuple(found) if found else (0, 0, 0)
+
+    def put_spool(
+        self, run: str, spool: str, node: str, offset: int, frames: int, damaged_bytes: int
+    ) -> None:
+        """The position that a spool is read up to."""
+        values = {"run": run, "spool": spool, "node": node, "offset": offset, "frames": frames}
+        self._put("spool", ("run", "spool"), {**values, "damaged_bytes": damaged_bytes})
+
+    def put_events(self, run: str, node: str, events: Iterable[tuple[Event, str | None]]) -> None:
+        """Events, each with the UUID of its GPU; one that is there already stays as it is."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO event (run, node, time_s, kind, uuid, text) VALUES (?, ?, ?, ?, ?, ?)",
+            [(run, node, event.time_s, event.kind, uuid, event.text) for event, uuid in events],
+        )
+
+    def put_readings(self, run: str, uuid: str, rows: Rows) -> None:
+        """Readings of one GPU, merged into what is there; one of the same millisecond replaces the other."""
+        blocks: dict[int, list[tuple[float, GpuReading]]] = {}
+        for row in rows:
+            blocks.setdefault(int(row[0] // BLOCK_S) * BLOCK_S, []).append(row)
+        for time_s, fresh in blocks.items():
+            found = self._db.execute(
+                "SELECT packed FROM raw_block WHERE run = ? AND uuid = ? AND time_s = ?", (run, uuid, time_s)
+            ).fetchone()
+            merged = {round(t * 1000): (t, r) for t, r in [*(unpack(found[0]) if found else []), *fresh]}
+            whole = [merged[key] for key in sorted(merged)]
+            block = {"run": run, "uuid": uuid, "time_s": time_s, "ticks": len(whole), "packed": pack(whole)}
+            self._put("raw_block", ("run", "uuid", "time_s"), block)
+            for width_s in WIDTHS_S:
+                self._put_rollups(run, uuid, rollups(whole, width_s))
+        self._sum_up(run, uuid, rows)
+
+    def _put_rollups(self, run: str, uuid: str, found: Sequence[Rollup]) -> None:
+        names = ["run", "uuid", *(f.name for f in fields(Rollup))]
+        marks = ", ".join("?" * len(names))
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO rollup ({', '.join(names)}) VALUES ({marks})",  # noqa: S608  our own names
+            [(run, uuid, *astuple(rollup)) for rollup in found],
+        )
+
+    def _sum_up(self, run: str, uuid: str, rows: Rows) -> None:
+        """A GPU's line of the run, from its ten-minute rollups."""
+        found = self._db.execute(
+            "SELECT ticks, utilisation_samples, utilisation_mean, memory_peak_bytes, power_mean_w, energy_first_mj,"
+            " energy_last_mj FROM rollup WHERE run = ? AND uuid = ? AND width_s = ? ORDER BY time_s",
+            (run, uuid, WIDTHS_S[-1]),
+        ).fetchall()
+        times = [time_s for time_s, _ in rows]
+        self._db.execute(
+            "UPDATE run_gpu SET first_s = min(coalesce(first_s, :first), :first),"
+            " last_s = max(coalesce(last_s, :last), :last), ticks = :ticks, utilisation_mean = :utilisation,"
+            " memory_peak_bytes = :memory, power_mean_w = :power, energy_j = :energy"
+            " WHERE run = :run AND uuid = :uuid",
+            {
+                "run": run,
+                "uuid": uuid,
+                "first": min(times),
+                "last": max(times),
+                "ticks": sum(row["ticks"] for row in found),
+                "utilisation": _mean((row["utilisation_mean"], row["utilisation_samples"]) for row in found),
+                "memory": max((row["memory_peak_bytes"] or 0 for row in found), default=0) or None,
+                "power": _mean((row["power_mean_w"], row["ticks"]) for row in found),
+                "energy": energy_j((row["energy_first_mj"], row["energy_last_mj"]) for row in found),
+            },
+        )
+
+    def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Every run, the latest first."""
+        rows = self._db.execute("SELECT * FROM v_runs LIMIT ?", (-1 if limit is None else limit,))
+        return [dict(row) for row in rows]
+
+    def gpus(self, run: str) -> list[dict[str, Any]]:
+        """The GPUs of a run."""
+        return [dict(r) for r in self._db.execute("SELECT * FROM v_gpu_utilisation WHERE run = ?", (run,))]
+
+    def events(self, run: str) -> list[dict[str, Any]]:
+        """The events of a run, in order."""
+        rows = self._db.execute("SELECT * FROM event WHERE run = ? ORDER BY time_s", (run,))
+        return [dict(row) for row in rows]
+
+    def readings(self, run: str, uuid: str) -> list[tuple[float, GpuReading]]:
+        """The raw readings of one GPU of a run that are still kept."""
+        blocks = self._db.execute(
+            "SELECT packed FROM raw_block WHERE run = ? AND uuid = ? ORDER BY time_s", (run, uuid)
+        )
+        return [row for (packed,) in blocks for row in unpack(packed)]
+
+    def damage(self) -> list[str]:
+        """What is wrong with the file, by SQLite's own check; empty if nothing is."""
+        try:
+            found = [row[0] for row in self._db.execute("PRAGMA integrity_check")]
+        except sqlite3.Error as error:
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
+    def _put(self, table: str, key: Sequence[str], values: Mapping[str, Any]) -> None:
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        rest = ", ".join(f"{name} = excluded.{name}" for name in values if name not in key)
+        self._db.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  tables and columns are ours
+            f" ON CONFLICT ({', '.join(key)}) DO {'UPDATE SET ' + rest if rest else 'NOTHING'}",
+            dict(values),
+        )
+
+
+def _make(path: Path) -> None:
+    """A new history, which appears whole: of several who make it at once, the first wins."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        db = sqlite3.connect(draft, isolation_level=None)
+        try:
+            _apply_migrations(db)
+        finally:
+            db.close()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _apply_migrations(db: sqlite3.Connection) -> None:
+    import sqlite_utils
+
+    from .schema import migrations
+
+    wrapped = sqlite_utils.Database(db)
+    if migrations.pending(wrapped):
+        migrations.apply(wrapped)
+
+
+def _mean(weighed: Iterable[tuple[float | None, int]]) -> float | None:
+    known = [(value, weight) for value, weight in weighed if value is not None and weight]
+    return sum(v * w for v, w in known) / sum(w for _, w in known) if known else None

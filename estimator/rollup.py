@@ -1,0 +1,106 @@
+"""What a stretch of one GPU's readings comes to: means, extremes, the counter's ends.  Pure."""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .runs import GpuReading
+
+# NVML's clock event reasons that cost speed: power cap, hardware slowdown, software thermal, hardware thermal,
+# power brake.
+THROTTLING = 0x0004 | 0x0008 | 0x0020 | 0x0040 | 0x0080
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """Readings of `width_s` seconds from `time_s` on; a mean of values that were never read is None.
+
+    Utilisation is that of the driver's own samples where there are any, else of the readings.
+    """
+
+    time_s: int
+    width_s: int
+    ticks: int
+    utilisation_samples: int
+    utilisation_mean: float | None
+    utilisation_min: float | None
+    utilisation_max: float | None
+    utilisation_p50: float | None
+    memory_utilisation_mean: float | None
+    memory_peak_bytes: int | None
+    power_mean_w: float | None
+    power_max_w: float | None
+    temperature_max_c: int | None
+    sm_clock_mean_mhz: float | None
+    sm_active_mean: float | None
+    occupancy_mean: float | None
+    tensor_active_mean: float | None
+    dram_active_mean: float | None
+    throttled_share: float | None
+    energy_first_mj: int | None
+    energy_last_mj: int | None
+
+
+def rollups(rows: Iterable[tuple[float, GpuReading]], width_s: int) -> list[Rollup]:
+    """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order."""
+    stretches: dict[int, list[GpuReading]] = {}
+    for time_s, reading in rows:
+        stretches.setdefault(int(time_s // width_s) * width_s, []).append(reading)
+    return [_rollup(time_s, width_s, readings) for time_s, readings in sorted(stretches.items())]
+
+
+def _rollup(time_s: int, width_s: int, readings: Sequence[GpuReading]) -> Rollup:
+    def known(name: str) -> list[float]:
+        return [value for reading in readings if (value := getattr(reading, name)) is not None]
+
+    ring = [float(percent) for reading in readings for _, percent in reading.ring]
+    utilisation = ring or known("utilisation_percent")
+    power = [mw / 1000 for mw in known("power_mw")]
+    energy, reasons = known("energy_mj"), known("clock_reasons")
+    memory, heat = known("memory_used_bytes"), known("temperature_c")
+    return Rollup(
+        time_s=time_s,
+        width_s=width_s,
+        ticks=len(readings),
+        utilisation_samples=len(utilisation),
+        utilisation_mean=_of(statistics.fmean, utilisation),
+        utilisation_min=_of(min, utilisation),
+        utilisation_max=_of(max, utilisation),
+        utilisation_p50=_of(statistics.median, utilisation),
+        memory_utilisation_mean=_of(statistics.fmean, known("memory_utilisation_percent")),
+        memory_peak_bytes=int(max(memory)) if memory else None,
+        power_mean_w=_of(statistics.fmean, power),
+        power_max_w=_of(max, power),
+        temperature_max_c=int(max(heat)) if heat else None,
+        sm_clock_mean_mhz=_of(statistics.fmean, known("sm_clock_mhz")),
+        sm_active_mean=_of(statistics.fmean, known("sm_active")),
+        occupancy_mean=_of(statistics.fmean, known("occupancy")),
+        tensor_active_mean=_of(statistics.fmean, known("tensor_active")),
+        dram_active_mean=_of(statistics.fmean, known("dram_active")),
+        throttled_share=_of(statistics.fmean, [float(bool(int(mask) & THROTTLING)) for mask in reasons]),
+        energy_first_mj=int(energy[0]) if energy else None,
+        energy_last_mj=int(energy[-1]) if energy else None,
+    )
+
+
+def _of(measure: Callable[[list[float]], float], values: list[float]) -> float | None:
+    return measure(values) if values else None
+
+
+def energy_j(ends: Iterable[tuple[int | None, int | None]]) -> float | None:
+    """Joules between the first and the last reading of a counter in mJ, given its ends in each stretch.
+
+    A counter that falls has been reset; what it showed after the reset counts from there.
+
+    >>> energy_j([(1000, 5000), (6000, 9000), (0, 2000)])
+    10.0
+    """
+    total, last = 0, None
+    for first, end in ends:
+        if first is None or end is None:
+            continue
+        total += end - first if end >= first else end
+        if last is not None and first >= last:
+            total += first - last
+        last = end
+    return None if last is None else total / 1000

@@ -1,0 +1,88 @@
+"""The history's tables, as migrations that are only ever appended.
+
+Times are Unix seconds, everything else carries its unit.  docs/reference/history-schema.md is made from the
+database that these functions build.
+"""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("clusterplan")
+
+
+@migrations()
+def m001_runs_and_samples(db: Database) -> None:
+    """Runs, their GPUs and what those did; the tables that measurements, estimates and notes will fill."""
+    for statement in _TABLES:
+        db.execute(statement)
+
+
+# What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
+_ROLLED_UP = """
+    ticks INTEGER NOT NULL,
+    utilisation_samples INTEGER NOT NULL,
+    utilisation_mean REAL, utilisation_min REAL, utilisation_max REAL, utilisation_p50 REAL,
+    memory_utilisation_mean REAL,
+    memory_peak_bytes INTEGER,
+    power_mean_w REAL, power_max_w REAL,
+    temperature_max_c INTEGER,
+    sm_clock_mean_mhz REAL,
+    sm_active_mean REAL, occupancy_mean REAL, tensor_active_mean REAL, dram_active_mean REAL,
+    throttled_share REAL,
+    energy_first_mj INTEGER, energy_last_mj INTEGER"""
+
+_TABLES = (
+    """CREATE TABLE run (
+    run TEXT PRIMARY KEY, kind TEXT, name TEXT, model TEXT, command TEXT, host TEXT, folder TEXT NOT NULL,
+    began_s REAL, ended_s REAL, state TEXT NOT NULL, exit_code INTEGER)""",
+    """CREATE TABLE node (
+    run TEXT NOT NULL REFERENCES run, node TEXT NOT NULL, driver TEXT, attribution TEXT, period_s REAL,
+    PRIMARY KEY (run, node)) WITHOUT ROWID""",
+    """CREATE TABLE gpu (
+    uuid TEXT PRIMARY KEY, name TEXT, memory_bytes INTEGER, power_limit_w REAL, compute_capability TEXT,
+    mig_parent TEXT) WITHOUT ROWID""",
+    """CREATE TABLE run_gpu (
+    run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu, node TEXT NOT NULL, place INTEGER NOT NULL,
+    first_s REAL, last_s REAL, ticks INTEGER NOT NULL, utilisation_mean REAL, memory_peak_bytes INTEGER,
+    power_mean_w REAL, energy_j REAL,
+    PRIMARY KEY (run, uuid)) WITHOUT ROWID""",
+    f"""CREATE TABLE rollup (
+    run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu, width_s INTEGER NOT NULL,
+    time_s INTEGER NOT NULL, {_ROLLED_UP},
+    PRIMARY KEY (run, uuid, width_s, time_s)) WITHOUT ROWID""",
+    """CREATE TABLE raw_block (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu,
+    time_s INTEGER NOT NULL, ticks INTEGER NOT NULL, packed BLOB NOT NULL,
+    UNIQUE (run, uuid, time_s))""",
+    """CREATE TABLE event (
+    run TEXT NOT NULL REFERENCES run, node TEXT NOT NULL, time_s REAL NOT NULL, kind TEXT NOT NULL, uuid TEXT,
+    text TEXT NOT NULL,
+    UNIQUE (run, node, time_s, kind, text))""",
+    """CREATE TABLE spool (
+    run TEXT NOT NULL REFERENCES run, spool TEXT NOT NULL, node TEXT NOT NULL, offset INTEGER NOT NULL,
+    frames INTEGER NOT NULL, damaged_bytes INTEGER NOT NULL,
+    PRIMARY KEY (run, spool)) WITHOUT ROWID""",
+    """CREATE TABLE note (
+    run TEXT NOT NULL REFERENCES run, code TEXT NOT NULL, text TEXT NOT NULL, uuids TEXT NOT NULL,
+    UNIQUE (run, code, uuids))""",
+    """CREATE TABLE measurement (
+    id INTEGER PRIMARY KEY, run TEXT REFERENCES run, model TEXT NOT NULL, gpu TEXT, nodes INTEGER NOT NULL,
+    gpus INTEGER NOT NULL, gpus_per_node INTEGER NOT NULL, batch_size INTEGER NOT NULL, accumulation INTEGER NOT NULL,
+    precision TEXT NOT NULL, seq_len INTEGER, step_time_s REAL NOT NULL, spread REAL, n_steps INTEGER,
+    busy_share REAL, data_wait_share REAL, memory_peak_bytes INTEGER, source TEXT NOT NULL, time_s REAL)""",
+    """CREATE TABLE estimate (
+    run TEXT PRIMARY KEY REFERENCES run, made_s REAL NOT NULL, step_time_p10_s REAL, step_time_p50_s REAL,
+    step_time_p90_s REAL, wall_clock_p10_s REAL, wall_clock_p50_s REAL, wall_clock_p90_s REAL, wall_clock_p95_s REAL,
+    source TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE VIEW v_runs AS
+    SELECT run, name, state, datetime(began_s, 'unixepoch') AS began_utc, round(ended_s - began_s, 1) AS seconds,
+        (SELECT count(*) FROM run_gpu g WHERE g.run = run.run) AS gpus,
+        (SELECT round(sum(utilisation_mean * ticks) / sum(ticks), 1) FROM run_gpu g WHERE g.run = run.run)
+            AS utilisation_mean,
+        (SELECT round(sum(energy_j) / 3.6e6, 3) FROM run_gpu g WHERE g.run = run.run) AS energy_kwh
+    FROM run ORDER BY began_s DESC""",
+    """CREATE VIEW v_gpu_utilisation AS
+    SELECT run, node, place, g.uuid, gpu.name, ticks, round(utilisation_mean, 1) AS utilisation_mean,
+        round(memory_peak_bytes / 1073741824.0, 1) AS memory_peak_gib, round(power_mean_w) AS power_mean_w,
+        round(energy_j) AS energy_j
+    FROM run_gpu g LEFT JOIN gpu USING (uuid) ORDER BY run, node, place""",
+)

@@ -1,0 +1,100 @@
+"""Fold run folders into the history: as often as one likes, while they are written, after any crash.
+
+Rows and the position they were read up to are committed together, so nothing is read twice or lost.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpoolError
+from ..estimator.history import History
+from ..estimator.runs import Event, GpuReading, Tick
+from .run_folder import RUN_FILE, STATUS_FILE, links_folder
+from .spool import SUFFIX, Damage, read_frames, read_header
+from .tick import decode
+
+_RUN_FACTS = ("kind", "name", "model", "host", "began_s")
+_GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
+
+
+def registered(history: Path) -> Iterator[Path]:
+    """The folder of every run that is registered beside `history` and still there."""
+    for link in sorted(links_folder(history).glob("*")):
+        folder = link.resolve()
+        if (folder / RUN_FILE).exists():
+            yield folder
+
+
+def collect(folder: Path, history: History) -> None:
+    """Everything new in one run's folder.  Raises SpoolError, or HistoryError; what is done stays done."""
+    run = _read_json(folder / RUN_FILE)
+    status = _read_json(folder / STATUS_FILE)
+    with history.writing():
+        history.put_run(
+            {
+                "run": folder.name,
+                **{key: run.get(key) for key in _RUN_FACTS},
+                "command": json.dumps(run.get("command", [])),
+                "folder": str(folder),
+                "ended_s": status.get("ended_s"),
+                "state": status.get("state", "running"),
+                "exit_code": status.get("exit_code"),
+            }
+        )
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        _collect_spool(folder.name, path, history)
+
+
+def _collect_spool(run: str, path: Path, history: History) -> None:
+    """The frames of a spool that came since the last time, in one transaction."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
+    first = next((f for f in read_frames(data) if not isinstance(f, Damage)), None)
+    if first is None or first.sequence:
+        raise SpoolError(f"{path}: has no header that can be read")
+    header = read_header(path, first.payload)
+    node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
+    with history.writing():
+        offset, frames, damaged = history.spool_position(run, path.name)
+        readings: dict[str, list[tuple[float, GpuReading]]] = {}
+        events: list[tuple[Event, str | None]] = []
+        for piece in read_frames(data, offset):
+            if isinstance(piece, Damage):
+                damaged += piece.end - piece.start
+                continue
+            offset, frames = piece.end, frames + 1
+            if piece.sequence:
+                _sort(decode(piece.payload), uuids, readings, events)
+        facts = {key: header.get(key) for key in ("driver", "attribution", "period_s")}
+        history.put_node(
+            run, node, facts, ({key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"])
+        )
+        for uuid, rows in readings.items():
+            history.put_readings(run, uuid, rows)
+        history.put_events(run, node, events)
+        history.put_spool(run, path.name, node, offset, frames, damaged)
+
+
+def _sort(
+    item: Tick | Event,
+    uuids: list[str],
+    readings: dict[str, list[tuple[float, GpuReading]]],
+    events: list[tuple[Event, str | None]],
+) -> None:
+    if isinstance(item, Event):
+        events.append((item, None if item.gpu is None else uuids[item.gpu]))
+        return
+    for reading in item.readings:
+        readings.setdefault(uuids[reading.gpu], []).append((item.time_s, reading))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not written yet, or not whole: the next collection sees it
+        return {}
+    return values if isinstance(values, dict) else {}

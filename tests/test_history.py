@@ -1,0 +1,346 @@
+"""The history: folders are folded in once, whatever happens on the way, and any tool can read it."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from conftest import SCALE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterplan.errors import HistoryError, SpoolError
+from clusterplan.estimator.history import History
+from clusterplan.estimator.packed_block import pack, unpack
+from clusterplan.estimator.rollup import energy_j, rollups
+from clusterplan.estimator.runs import Event, GpuReading, Tick
+from clusterplan.launcher.collect import collect, registered
+from clusterplan.launcher.run_folder import create, register, write_json
+from clusterplan.launcher.spool import SpoolWriter, frame
+from clusterplan.launcher.tick import encode
+
+T0 = 1_763_900_000.0  # 2025-11-23, a multiple of neither 60 nor 600
+GPUS = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in range(2)]
+
+
+def tick(second):
+    """Two GPUs: one busy at 90 %, one in a square wave of 100 and 0; both draw 100 W."""
+    wave = 100 if second % 2 else 0
+    return Tick(
+        T0 + second,
+        tuple(
+            GpuReading(
+                gpu,
+                utilisation_percent=use,
+                memory_used_bytes=10**9 * (second + 1),
+                power_mw=100_000,
+                energy_mj=5_000_000 + second * 100_000,
+                clock_reasons=0x40 if second < 30 else 0,
+                ring=((0.5, use), (0.0, use)),
+            )
+            for gpu, use in ((0, 90), (1, wave))
+        ),
+    )
+
+
+def spool_header(node="n1"):
+    return {"run": "r", "node": node, "period_s": 1.0, "driver": "570", "attribution": "uuid", "gpus": GPUS}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run's folder with one spool of 100 s, and a lost GPU."""
+    facts = {"kind": "sample", "command": ["train"], "host": "h", "began_s": T0}
+    made = create("train", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
+    with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
+        for second in range(100):
+            spool.append(encode(tick(second)))
+        spool.append(encode(Event(T0 + 99, "gpu_lost", "GPU-1 is lost", 1)))
+    write_json(made / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 100})
+    return made
+
+
+@pytest.fixture
+def history(tmp_path):
+    with History(tmp_path / "h" / "history.db") as opened:
+        yield opened
+
+
+def dump(path):
+    """Everything the file says."""
+    with sqlite3.connect(path) as db:
+        names = [
+            r[0]
+            for r in db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%migr%'"
+            )
+        ]
+        found = {name: sorted(db.execute(f"SELECT * FROM {name}"), key=str) for name in names}  # noqa: S608
+    db.close()
+    return found
+
+
+def test_a_run_is_summed_up_by_gpu(folder, history):
+    collect(folder, history)
+    busy, wave = history.gpus(folder.name)
+    assert (busy["ticks"], busy["utilisation_mean"], wave["utilisation_mean"]) == (100, 90, 50)
+    assert (busy["power_mean_w"], busy["energy_j"]) == (100, 9900)
+    assert busy["memory_peak_gib"] == pytest.approx(100 * 10**9 / 2**30, abs=0.1)
+    assert [(e["kind"], e["uuid"]) for e in history.events(folder.name)] == [("gpu_lost", "GPU-1")]
+    (run,) = history.runs()
+    assert (run["state"], run["seconds"], run["gpus"], run["utilisation_mean"]) == ("completed", 100, 2, 70)
+
+
+def test_importing_twice_changes_nothing(folder, history):
+    collect(folder, history)
+    once = dump(history.path)
+    collect(folder, history)
+    assert dump(history.path) == once
+
+
+def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
+    spool = folder / "n1.00000000.spool"
+    whole = spool.read_bytes()
+    for cut in range(400, len(whole), 997):
+        spool.write_bytes(whole[:cut])  # as it was while the run still wrote
+        collect(folder, history)
+    spool.write_bytes(whole)
+    collect(folder, history)
+    with History(tmp_path / "other.db") as other:
+        collect(folder, other)
+    assert dump(history.path) == dump(other.path)
+
+
+def test_damage_is_counted_and_the_rest_is_kept(folder, history):
+    spool = folder / "n1.00000000.spool"
+    data = bytearray(spool.read_bytes())
+    data[len(data) // 2] ^= 255
+    spool.write_bytes(data)
+    collect(folder, history)
+    assert history.gpus(folder.name)[0]["ticks"] == 99
+    assert dump(history.path)["spool"][0][-1] > 0
+
+
+def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder, history):
+    (folder / "n2.00000000.spool").write_bytes(frame(0, b'{"format": 9}'))
+    with pytest.raises(SpoolError, match="is of format 9"):
+        collect(folder, history)
+    assert history.gpus(folder.name)[0]["ticks"] == 100
+
+
+def test_raw_readings_come_back_as_they_were(folder, history):
+    collect(folder, history)
+    found = history.readings(folder.name, "GPU-0")
+    assert [(t, r.energy_mj, r.ring) for t, r in found] == [
+        (tick(s).time_s, tick(s).readings[0].energy_mj, tick(s).readings[0].ring) for s in range(100)
+    ]
+
+
+def test_rollups_tell_flat_half_from_dead_half_the_time(folder, history):
+    collect(folder, history)
+    rows = [
+        dict(zip(("min", "max", "p50"), r, strict=True))
+        for r in sqlite3.connect(history.path).execute(
+            "SELECT utilisation_min, utilisation_max, utilisation_p50 FROM rollup WHERE uuid = 'GPU-1' AND width_s = 60"
+        )
+    ]
+    assert all((row["min"], row["max"]) == (0, 100) for row in rows)
+    assert len(rows) == 2
+
+
+def test_throttling_is_a_share_of_the_time(folder, history):
+    collect(folder, history)
+    first, second = (
+        sqlite3.connect(history.path)
+        .execute("SELECT throttled_share FROM rollup WHERE uuid = 'GPU-0' AND width_s = 60 ORDER BY time_s")
+        .fetchall()
+    )
+    whole = [60 - int(T0 % 60), 100 - (60 - int(T0 % 60))]
+    assert first[0] * whole[0] + second[0] * whole[1] == pytest.approx(30)
+
+
+def test_a_counter_that_is_reset_does_not_lose_energy():
+    assert energy_j([(1000, 4000), (4500, 5000), (0, 1000)]) == 5.0
+    assert energy_j([(None, None)]) is None
+
+
+def test_what_was_never_read_stays_unknown():
+    (found,) = rollups([(0.0, GpuReading(0))], 60)
+    assert (found.ticks, found.utilisation_mean, found.power_mean_w, found.energy_first_mj) == (
+        1,
+        None,
+        None,
+        None,
+    )
+
+
+READINGS = st.builds(
+    GpuReading,
+    gpu=st.just(0),
+    energy_mj=st.none() | st.integers(0, 2**62),
+    power_mw=st.none() | st.integers(0, 2**31),
+    sm_active=st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
+    ring=st.lists(
+        st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
+    ).map(tuple),
+)
+
+
+@settings(max_examples=100 * SCALE, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**40).map(lambda n: n / 1000), READINGS), max_size=30))
+def test_a_block_is_what_was_packed(rows):
+    assert unpack(pack(rows)) == rows
+
+
+def test_the_file_is_private_and_readable_by_any_tool(folder, history):
+    collect(folder, history)
+    assert history.path.stat().st_mode & 0o777 == 0o600
+    shown = sqlite3.connect(history.path).execute("SELECT utilisation_mean FROM v_gpu_utilisation").fetchall()
+    assert shown == [(90.0,), (50.0,)]
+
+
+@pytest.mark.parametrize("content", [b"not a database, just text" * 50, b"SQLite format 3\0" + b"\0" * 100])
+def test_a_file_that_is_no_history_is_said_and_left_alone(tmp_path, content):
+    path = tmp_path / "history.db"
+    path.write_bytes(content)
+    with pytest.raises(HistoryError, match="is no history that can be used"):
+        History(path)
+    assert path.read_bytes() == content
+
+
+def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path):
+    path = tmp_path / "history.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE cats (name TEXT)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(HistoryError, match="is an SQLite file of something else"):
+        History(path)
+    assert path.read_bytes() == before
+
+
+def test_importers_that_race_store_everything_once(folder, history, tmp_path):
+    def once(_):
+        with History(history.path) as own:
+            collect(folder, own)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(once, range(8)))
+    with History(tmp_path / "other.db") as other:
+        collect(folder, other)
+    assert dump(history.path) == dump(other.path)
+
+
+def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
+    path = tmp_path / "history.db"
+    script = f"from pathlib import Path; from clusterplan.estimator.history import History; History(Path({str(path)!r}))"
+    running = [
+        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(6)
+    ]
+    assert [process.communicate()[1] for process in running] == [""] * 6
+
+
+IMPORTER = """
+import sys
+from pathlib import Path
+from clusterplan.estimator.history import History
+from clusterplan.launcher.collect import collect
+with History(Path(sys.argv[2])) as history:
+    print("open", flush=True)
+    collect(Path(sys.argv[1]), history)
+"""
+
+
+def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_path):
+    rng = random.Random(5)
+    for _ in range(6 * SCALE):
+        with subprocess.Popen(
+            [sys.executable, "-c", IMPORTER, folder, history.path], stdout=subprocess.PIPE
+        ) as importer:
+            importer.stdout.readline()
+            time.sleep(rng.uniform(0, 0.04))
+            os.kill(importer.pid, signal.SIGKILL)
+    collect(folder, history)
+    with History(tmp_path / "other.db") as other:
+        collect(folder, other)
+    assert dump(history.path) == dump(other.path)
+    assert history.damage() == []
+
+
+# The commands.
+
+
+@pytest.fixture
+def ran(clusterplan, folder, history):
+    """Run `clusterplan history ARGS` on a history in which one run is registered."""
+    register(folder, history.path)
+    return lambda *arguments: clusterplan(
+        "history", *arguments, env=os.environ | {"CLUSTERPLAN_HISTORY": str(history.path)}
+    )
+
+
+def test_a_registered_run_is_found_from_anywhere(history, folder):
+    register(folder, history.path)
+    assert list(registered(history.path)) == [folder]
+
+
+def test_the_list_collects_first(ran, folder):
+    (run,) = json.loads(ran("list", "--json").stdout)
+    assert (run["run"], run["gpus"], run["utilisation_mean"]) == (folder.name, 2, 70.0)
+    assert folder.name in ran("list").stdout
+
+
+@pytest.mark.parametrize("wanted", [[], ["train"]])
+def test_a_run_is_shown_by_the_beginning_of_its_id(ran, folder, wanted):
+    shown = json.loads(ran("show", *wanted, "--json").stdout)
+    assert shown["run"] == folder.name
+    assert [gpu["utilisation_mean"] for gpu in shown["gpus"]] == [90, 50]
+    text = ran("show", *wanted).stdout
+    assert "gpu_lost" in text
+    assert "GPU-1 is lost" in text
+
+
+def test_an_unknown_run_gets_the_nearest_ids(ran, folder):
+    done = ran("show", "trian-2025")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert folder.name in done.stderr
+
+
+def test_import_path_and_check(ran, history, folder):
+    assert ran("path").stdout == f"{history.path}\n"
+    assert ran("import").stdout == f"1 run in {history.path}\n"
+    assert ran("import", folder).returncode == 0
+    assert ran("check").stdout == f"{history.path}: fine\n"
+
+
+def test_a_damaged_file_fails_the_check(ran, history):
+    ran("import")
+    history.close()
+    data = bytearray(history.path.read_bytes())
+    data[8192:12288] = b"\xff" * 4096
+    history.path.write_bytes(data)
+    done = ran("check")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_run_that_cannot_be_collected_does_not_hide_the_others(ran, folder):
+    (folder / "n2.00000000.spool").write_bytes(b"nothing")
+    done = ran("list", "--json")
+    assert done.returncode == 0
+    assert "not collected:" in done.stderr
+    assert len(json.loads(done.stdout)) == 1
+
+
+def test_without_runs_the_list_says_how_to_make_one(clusterplan, tmp_path):
+    environment = os.environ | {"CLUSTERPLAN_HISTORY": str(tmp_path / "new" / "history.db")}
+    assert "no runs yet" in clusterplan("history", "list", env=environment).stdout
+    assert clusterplan("history", "show", env=environment).returncode == 2
