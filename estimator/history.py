@@ -163,9 +163,18 @@ class History:
             },
         )
 
-    def runs(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Every run, the latest first."""
-        rows = self._db.execute("SELECT * FROM v_runs LIMIT ?", (-1 if limit is None else limit,))
+    def runs(
+        self, name: str | None = None, gpu: str | None = None, since_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Runs, the latest first: those whose name and GPU type contain these texts, begun since that time."""
+        rows = self._db.execute(
+            "SELECT v.* FROM v_runs v JOIN run USING (run)"
+            " WHERE (:name IS NULL OR instr(lower(run.name), lower(:name)))"
+            " AND (:since IS NULL OR run.began_s >= :since)"
+            " AND (:gpu IS NULL OR EXISTS (SELECT 1 FROM run_gpu g JOIN gpu USING (uuid)"
+            "   WHERE g.run = run.run AND instr(lower(gpu.name), lower(:gpu))))",
+            {"name": name, "gpu": gpu, "since": since_s},
+        )
         return [dict(row) for row in rows]
 
     def gpus(self, run: str) -> list[dict[str, Any]]:
@@ -183,6 +192,25 @@ class History:
             "SELECT packed FROM raw_block WHERE run = ? AND uuid = ? ORDER BY time_s", (run, uuid)
         )
         return [row for (packed,) in blocks for row in unpack(packed)]
+
+    def prune(self, before_s: float) -> int:
+        """Forget the raw readings of ended runs from before that time; summaries stay.  How many blocks went."""
+        with self.writing():
+            gone = self._db.execute(
+                "DELETE FROM raw_block WHERE time_s + ? <= ?"
+                " AND run IN (SELECT run FROM run WHERE ended_s IS NOT NULL)",
+                (BLOCK_S, before_s),
+            )
+            return gone.rowcount
+
+    def vacuum(self) -> tuple[int, int]:
+        """Give free pages back; the file's bytes before and after.  Raises HistoryError."""
+        before = self.path.stat().st_size
+        try:
+            self._db.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.path}: cannot be vacuumed: {error}") from None
+        return before, self.path.stat().st_size
 
     def damage(self) -> list[str]:
         """What is wrong with the file, by SQLite's own check; empty if nothing is."""

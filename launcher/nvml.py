@@ -207,7 +207,8 @@ def _gpm_question() -> Any:
 def _memory(handle: Any) -> Any:
     try:
         return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
-    except pynvml.NVMLError_FunctionNotFound:
+    except (pynvml.NVMLError_FunctionNotFound, TypeError):  # an old driver; or nvitop in this process, which
+        # puts a function of its own in place of pynvml's
         return pynvml.nvmlDeviceGetMemoryInfo(handle)
 
 

@@ -1,6 +1,7 @@
 """The fake NVML library behaves as the driver's does, to the real pynvml and to other people's monitors."""
 
 import ctypes
+import importlib.util
 import itertools
 import re
 import statistics
@@ -558,7 +559,13 @@ def test_layouts_are_those_of_pynvml():
     assert len(claims) == text.count("_Static_assert")
 
 
-# Other people's monitors, unmodified
+# Other people's monitors, unmodified; never imported here, since nvitop puts functions of its own into pynvml.
+
+
+def needs(monitor):
+    missing = importlib.util.find_spec(monitor) is None
+    return pytest.mark.skipif(missing, reason=f"{monitor} is not installed")
+
 
 BUSY_NODE = """
 gpu count=4
@@ -568,8 +575,8 @@ proc gpu=0 pid=self mem_gib=40
 """
 
 
+@needs("gpustat")
 def test_gpustat_runs_on_it(run_on_gpus):
-    pytest.importorskip("gpustat", reason="gpustat is not installed")
     done = run_on_gpus(
         "import gpustat; gpustat.new_query().print_formatted(show_cmd=True, show_power=True, no_color=True)",
         BUSY_NODE,
@@ -582,8 +589,8 @@ def test_gpustat_runs_on_it(run_on_gpus):
         assert all(part in rows[index] for part in parts), done.stdout + done.stderr
 
 
+@needs("nvitop")
 def test_nvitop_runs_on_it(run_on_gpus):
-    pytest.importorskip("nvitop", reason="nvitop is not installed")
     done = run_on_gpus(
         "import nvitop; print([(d.index, d.gpu_utilization(), d.power_usage()) for d in nvitop.Device.all()[:3]])",
         BUSY_NODE,
@@ -592,8 +599,8 @@ def test_nvitop_runs_on_it(run_on_gpus):
     assert done.stdout == "[(0, 90, 580300), (1, 90, 580300), (2, 0, 70000)]\n", done.stderr
 
 
+@needs("nvitop")
 def test_nvitop_prints_its_table(run_on_gpus):
-    pytest.importorskip("nvitop", reason="nvitop is not installed")
     done = run_on_gpus(
         "import sys; sys.argv = ['nvitop', '-1']; import nvitop.cli; nvitop.cli.main()", BUSY_NODE, now=60
     )

@@ -344,3 +344,68 @@ def test_without_runs_the_list_says_how_to_make_one(clusterplan, tmp_path):
     environment = os.environ | {"CLUSTERPLAN_HISTORY": str(tmp_path / "new" / "history.db")}
     assert "no runs yet" in clusterplan("history", "list", env=environment).stdout
     assert clusterplan("history", "show", env=environment).returncode == 2
+
+
+def test_raw_readings_are_exported(ran, folder):
+    lines = ran("export").stdout.splitlines()
+    assert lines[0].startswith("run,node,uuid,time_s,utilisation_percent,")
+    assert len(lines) == 1 + 200
+    first = json.loads(ran("export", "--jsonl").stdout.splitlines()[0])
+    assert (first["run"], first["uuid"], first["power_mw"], first["ring"]) == (
+        folder.name,
+        "GPU-0",
+        100_000,
+        [[0.5, 90], [0.0, 90]],
+    )
+
+
+def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran):
+    before = json.loads(ran("show", "--json").stdout)
+    assert "2 blocks of raw readings forgotten" in ran("prune", "--keep", "1d").stdout
+    assert len(ran("export").stdout.splitlines()) == 1
+    assert json.loads(ran("show", "--json").stdout) == before
+    assert "MB now" in ran("vacuum").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--name", "TRA"], 1),
+        (["--name", "other"], 0),
+        (["--gpu", "h100"], 1),
+        (["--gpu", "a100"], 0),
+        (["--since", "2025-11-01"], 1),
+        (["--since", "1h"], 0),
+    ],
+    ids=str,
+)
+def test_the_list_can_be_narrowed(ran, arguments, found):
+    assert len(json.loads(ran("list", *arguments, "--json").stdout)) == found
+
+
+def test_a_history_is_rebuilt_from_the_folders_beside_the_old_one(ran, history, folder):
+    ran("import")
+    with history.writing():
+        history.put_run({"run": "gone-1", "folder": "/gone", "state": "completed", "began_s": 1.0})
+    old = history.path.read_bytes()
+    done = ran("import", "--rebuild")
+    assert "only in the old one: gone-1" in done.stdout
+    assert history.path.read_bytes() == old
+    with History(history.path.with_name("history.rebuilt.db")) as new:
+        assert [run["run"] for run in new.runs()] == [folder.name]
+    assert ran("import", "--rebuild").returncode == 2
+
+
+def test_a_corrupt_history_can_still_be_rebuilt(ran, history):
+    history.close()
+    history.path.write_bytes(b"garbage" * 1000)
+    done = ran("import", "--rebuild")
+    assert done.returncode == 0
+    assert "the old one cannot be read" in done.stderr
+    assert history.path.read_bytes() == b"garbage" * 1000
+
+
+def test_a_wrong_time_is_one_line(ran):
+    done = ran("list", "--since", "soon")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nor a date such as 2026-11-01" in done.stderr

@@ -1,5 +1,6 @@
 """The sampler on scripted GPUs: what it reads, what it says, and that it disturbs nobody."""
 
+import importlib.util
 import itertools
 import json
 import subprocess
@@ -210,6 +211,17 @@ def test_a_block_of_code_can_be_sampled(gpus):
         time.sleep(0.1)
     assert [gpu.name for gpu in known] == ["NVIDIA H100 80GB HBM3"] * 2
     assert len(items) >= 3
+
+
+def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus):
+    if importlib.util.find_spec("nvitop") is None:
+        pytest.skip("nvitop is not installed")
+    snippet = (
+        "import time, nvitop\nfrom clusterplan.launcher.sampler import sampling\nticks = []\n"
+        "with sampling(ticks.append, period_s=0.02): time.sleep(0.1)\n"
+        "print(ticks[0].readings[0].memory_used_bytes > 0)"
+    )
+    assert run_on_gpus(snippet, H100).stdout == "True\n"
 
 
 def test_the_process_loads_pynvml_and_the_standard_library_only():
