@@ -84,7 +84,8 @@ def run_sampled(
         finally:
             if timer:
                 timer.cancel()
-    return Sampled(code, complete=sampler.returncode == 0)
+    # One that was already on its way out may take our SIGTERM the default way.
+    return Sampled(code, complete=sampler.returncode in (0, -signal.SIGTERM))
 
 
 def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:

@@ -295,6 +295,7 @@ def test_without_a_gpu_the_command_runs_and_that_is_said(clusterplan, tmp_path):
     done = clusterplan("sample", "--", "echo", "fine", env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     assert (done.returncode, done.stdout) == (0, "fine\n")
     assert "no_gpu: no NVIDIA GPU can be read here" in done.stderr
+    assert "stopped" not in done.stderr
 
 
 def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
