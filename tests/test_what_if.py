@@ -19,6 +19,8 @@ from clusterplan.estimator.what_if import (
     verdicts,
 )
 from clusterplan.estimator.workload import Workload
+from clusterplan.report import estimate_text
+from clusterplan.report.layout import Page
 
 SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
 
@@ -133,3 +135,17 @@ def test_a_partition_may_have_a_price_of_its_own():
     dear = profile.partitions[0].model_copy(update={"per_gpu_hour": 5.0})
     (answer,) = estimates([8], profile=profile.model_copy(update={"partitions": (dear,)}))
     assert answer.cost.amount.p50 == pytest.approx(5 * answer.gpu_hours.p50)
+
+
+@pytest.mark.parametrize(("width", "there", "gone"), [(80, "efficiency", "nodes"), (120, "nodes", "nothing")])
+def test_a_narrow_page_loses_columns_and_not_its_shape(width, there, gone):
+    page = Page(width, colour=False)
+    found = estimates([1, 8, 16])
+    judged = [verdicts(e, 12 * 3600, None) for e in found]
+    estimate_text.several(
+        page, found, Keep.PER_GPU_BATCH, judged, [estimate_text.Bound("deadline", "12h")], 1
+    )
+    header, *rows = str(page).splitlines()[:4]
+    assert there in header
+    assert gone not in header
+    assert max(map(len, [header, *rows])) <= width

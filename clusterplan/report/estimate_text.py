@@ -17,6 +17,7 @@ _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays, and each GPU does less of every step (--keep global-batch)",
 }
+_FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps")  # where the terminal is narrow
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
@@ -52,6 +53,34 @@ def several(
     best: int | None,
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
+    shown = _columns(page, estimates, judged)
+    left = {"precision", "deadline", "budget"}
+    page.table(
+        list(shown),
+        list(zip(*shown.values(), strict=True)),
+        [i for i, name in enumerate(shown) if name not in left],
+    )
+
+    names = [_shape(e, precisions="precision" in shown) for e in estimates]
+    page.line()
+    if best is not None:
+        page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
+    elif bounds:
+        page.line("best: none, no shape meets it at P90", Style.ANSWER)
+    if bounds:
+        page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
+    if (most := knee(estimates)) is not None:
+        page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
+    page.line(_QUESTION[keep])
+    if speed_up(estimates[0], estimates[0]):
+        page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
+    for origin in _origins(estimates):
+        page.line(f"throughput: {origin}")
+    _advice(page, estimates, names, best or 0)
+
+
+def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
+    """The cells of the table by title: those that say something, and that the page is wide enough for."""
     base = estimates[0]
     columns = {
         "GPUs": [format_count(e.placement.gpus) for e in estimates],
@@ -76,32 +105,18 @@ def several(
         if len(set(columns[name])) == 1:
             del columns[name]
     shown = {name: cells for name, cells in columns.items() if any(cells)}
-    left = {"precision", "deadline", "budget"}
-    page.table(
-        list(shown),
-        list(zip(*shown.values(), strict=True)),
-        [i for i, name in enumerate(shown) if name not in left],
-    )
+    for name in _FIRST_TO_GO:
+        if not page.holds(shown):
+            shown.pop(name, None)
+    return shown
 
-    names = [_shape(e, precisions="precision" in shown) for e in estimates]
-    page.line()
-    if best is not None:
-        page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
-    elif bounds:
-        page.line("best: none, no shape meets it at P90", Style.ANSWER)
-    if bounds:
-        page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
-    if (most := knee(estimates)) is not None:
-        page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
-    page.line(_QUESTION[keep])
-    if speed_up(base, base):
-        page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
-    origins: dict[str, dict[str, None]] = {}
+
+def _origins(estimates: Sequence[Estimate]) -> list[str]:
+    """Where the throughputs come from, each origin once with all that was assumed on it."""
+    assumed: dict[str, dict[str, None]] = {}
     for source in (e.throughput.source for e in estimates):
-        origins.setdefault(source.origin, {}).update(dict.fromkeys(source.assumed))
-    for origin, assumed in origins.items():
-        page.line(f"throughput: {'; '.join((origin, *assumed))}")
-    _advice(page, estimates, names, best or 0)
+        assumed.setdefault(source.origin, {}).update(dict.fromkeys(source.assumed))
+    return ["; ".join((origin, *texts)) for origin, texts in assumed.items()]
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ Written out rather than taken from a library, because loading one cost a quarter
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
@@ -33,6 +33,11 @@ class Page:
 
     def __str__(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
+
+    def holds(self, columns: Mapping[str, Sequence[str]]) -> bool:
+        """Whether a table of these columns, by their titles, is no wider than the page."""
+        widths = [max(map(len, (title, *cells))) for title, cells in columns.items()]
+        return sum(widths) + len(_GAP) * (len(widths) - 1) <= self._width
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
         """One line, left to the terminal to wrap."""
