@@ -91,6 +91,12 @@ class History:
                 own,
             )
 
+    def has_whole(self, run: str, spool_bytes: Mapping[str, int]) -> bool:
+        """Whether the history has an ended run, and all of spools of these sizes."""
+        ended = self._db.execute("SELECT 1 FROM run WHERE run = ? AND ended_s IS NOT NULL", (run,)).fetchone()
+        read = self._db.execute("SELECT spool, offset FROM spool WHERE run = ?", (run,))
+        return bool(ended) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
+
     def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
         """(offset, frames, damaged bytes) up to which a spool is in the history."""
         found = self._db.execute(

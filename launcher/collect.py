@@ -29,6 +29,9 @@ def registered(history: Path) -> Iterator[Path]:
 
 def collect(folder: Path, history: History) -> None:
     """Everything new in one run's folder.  Raises SpoolError, or HistoryError; what is done stays done."""
+    spools = sorted(folder.glob(f"*{SUFFIX}"))
+    if history.has_whole(folder.name, {path.name: path.stat().st_size for path in spools}):
+        return
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
     with history.writing():
@@ -43,7 +46,7 @@ def collect(folder: Path, history: History) -> None:
                 "exit_code": status.get("exit_code"),
             }
         )
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in spools:
         _collect_spool(folder.name, path, history)
 
 

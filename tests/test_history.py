@@ -105,6 +105,23 @@ def test_importing_twice_changes_nothing(folder, history):
     assert dump(history.path) == once
 
 
+def test_an_ended_run_that_is_all_there_is_not_read_again(folder, history):
+    collect(folder, history)
+    spool = folder / "n1.00000000.spool"
+    spool.write_bytes(b"?" * spool.stat().st_size)  # reading it would be an error
+    collect(folder, history)
+    assert history.gpus(folder.name)[0]["ticks"] == 100
+
+
+def test_a_running_run_is_read_again(folder, history):
+    (folder / "status.json").unlink()
+    collect(folder, history)
+    assert history.runs()[0]["state"] == "running"
+    write_json(folder / "status.json", {"state": "failed", "exit_code": 3, "ended_s": T0 + 100})
+    collect(folder, history)
+    assert history.runs()[0]["state"] == "failed"
+
+
 def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
     spool = folder / "n1.00000000.spool"
     whole = spool.read_bytes()
@@ -338,6 +355,26 @@ def test_a_run_that_cannot_be_collected_does_not_hide_the_others(ran, folder):
     assert done.returncode == 0
     assert "not collected:" in done.stderr
     assert len(json.loads(done.stdout)) == 1
+
+
+def test_a_history_that_cannot_be_written_is_listed_all_the_same(ran, history):
+    ran("import")
+    history.close()
+    mounted = subprocess.run(
+        ["mount", "--bind", "-o", "ro", history.path.parent, history.path.parent], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", history.path.parent], check=True)
+        (link,) = history.path.with_suffix(".runs").iterdir()
+        (link / "status.json").unlink()
+        (link / "n2.00000000.spool").write_bytes(b"something new")
+        done = ran("list", "--json")
+    finally:
+        subprocess.run(["umount", history.path.parent], check=True)
+    assert len(json.loads(done.stdout)) == 1
+    assert done.stderr.count("not collected:") == 1
 
 
 def test_without_runs_the_list_says_how_to_make_one(clusterplan, tmp_path):

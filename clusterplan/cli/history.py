@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ..cluster_profiles.units import counted, listed, parse_duration_s
-from ..errors import ClusterplanError, InputError
+from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history import History
 from ..estimator.runs import GpuReading
 from ..launcher.collect import collect, registered
@@ -188,6 +188,9 @@ def _collected() -> Iterator[History]:
         for folder in registered(db.path):
             try:
                 collect(folder, db)
+            except HistoryError as error:  # of the file itself: the other runs would say the same
+                click.echo(f"not collected: {error}", err=True)
+                break
             except ClusterplanError as error:
                 click.echo(f"not collected: {error}", err=True)
         yield db
