@@ -192,6 +192,24 @@ class History:
         rows = self._db.execute("SELECT * FROM event WHERE run = ? ORDER BY time_s", (run,))
         return [dict(row) for row in rows]
 
+    def run_gpus(self, run: str) -> list[dict[str, Any]]:
+        """The GPUs of a run with everything known of them, in the order of their places."""
+        rows = self._db.execute(
+            "SELECT g.*, gpu.name, gpu.memory_bytes, gpu.power_limit_w, node.period_s, node.attribution"
+            " FROM run_gpu g JOIN gpu USING (uuid) JOIN node USING (run, node) WHERE run = ? ORDER BY node, place",
+            (run,),
+        )
+        return [dict(row) for row in rows]
+
+    def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
+        """(Unix time, mean utilisation) of each minute of a GPU; they stay when raw readings are forgotten."""
+        rows = self._db.execute(
+            "SELECT time_s, utilisation_mean FROM rollup WHERE run = ? AND uuid = ? AND width_s = ?"
+            " AND utilisation_mean IS NOT NULL ORDER BY time_s",
+            (run, uuid, WIDTHS_S[0]),
+        )
+        return [(row["time_s"], row["utilisation_mean"]) for row in rows]
+
     def readings(self, run: str, uuid: str) -> list[tuple[float, GpuReading]]:
         """The raw readings of one GPU of a run that are still kept."""
         blocks = self._db.execute(

@@ -15,6 +15,7 @@ from ..errors import ClusterplanError
 _COMMANDS = {
     "estimate": ("estimate", "Steps, wall-clock and GPU-hours of a training job, before you book it."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
+    "report": ("report", "Were a run's GPUs used, and what is to be done about it."),
     "history": ("history", "What runs did: kept in one SQLite file that any tool can read."),
     "profiles": ("profiles", "Clusters clusterplan knows: partitions, limits, GPUs, links."),
 }

@@ -1,12 +1,9 @@
 """`clusterplan history`."""
 
 import csv
-import difflib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,14 @@ from typing import Any
 import click
 
 from ..cluster_profiles.units import counted, listed, parse_duration_s
-from ..errors import ClusterplanError, HistoryError, InputError
+from ..errors import ClusterplanError, InputError
 from ..estimator.history import History
 from ..estimator.runs import GpuReading
 from ..launcher.collect import collect, registered
 from ..launcher.run_folder import history_path
 from ..report import history_text
 from .options import echo_page, json_option
+from .recorded import collected, find_run
 
 
 @click.group()
@@ -44,7 +42,7 @@ def path() -> None:
 def list_(name: str | None, gpu: str | None, since: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Every run, the latest first."""
     since_s = None if since is None else _moment_s("--since", since)
-    with _collected() as db:
+    with collected() as db:
         runs = db.runs(name, gpu, since_s)
     if as_json:
         click.echo(json.dumps(runs, indent=2))
@@ -57,8 +55,8 @@ def list_(name: str | None, gpu: str | None, since: str | None, as_json: bool) -
 @json_option
 def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     """What one run's GPUs did; RUN is an id or its beginning, else the latest."""
-    with _collected() as db:
-        found = _run(db.runs(), run)
+    with collected() as db:
+        found = find_run(db.runs(), run)
         gpus, events = db.gpus(found["run"]), db.events(found["run"])
     if as_json:
         click.echo(json.dumps({**found, "gpus": gpus, "events": events}, indent=2))
@@ -72,8 +70,8 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 @click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line.")
 def export(run: str | None, form: str) -> None:
     """Print the raw readings of a run that are still kept, one a GPU and second."""
-    with _collected() as db:
-        found = _run(db.runs(), run)["run"]
+    with collected() as db:
+        found = find_run(db.runs(), run)["run"]
         rows = [
             {"run": found, "node": gpu["node"], "uuid": gpu["uuid"], "time_s": time_s, **_readings(reading)}
             for gpu in db.gpus(found)
@@ -96,7 +94,7 @@ def export(run: str | None, form: str) -> None:
 def prune(keep: str) -> None:
     """Forget raw readings of ended runs; lines, rollups and events stay for ever."""
     before_s = _moment_s("--keep", keep)
-    with _collected() as db:
+    with collected() as db:
         gone = db.prune(before_s)
     click.echo(
         f"{counted(gone, 'block')} of raw readings forgotten; `clusterplan history vacuum` gives the space back"
@@ -179,35 +177,3 @@ def _moment_s(flag: str, text: str) -> float:
 
 def _readings(reading: GpuReading) -> dict[str, Any]:
     return {name: getattr(reading, name) for name in GpuReading.__slots__ if name != "gpu"}
-
-
-@contextmanager
-def _collected() -> Iterator[History]:
-    """The history with everything that lies in registered run folders; what cannot be read is said and left."""
-    with History(history_path(os.environ)) as db:
-        for folder in registered(db.path):
-            try:
-                collect(folder, db)
-            except HistoryError as error:  # of the file itself: the other runs would say the same
-                click.echo(f"not collected: {error}", err=True)
-                break
-            except ClusterplanError as error:
-                click.echo(f"not collected: {error}", err=True)
-        yield db
-
-
-def _run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
-    ids = [run["run"] for run in runs]
-    if not runs:
-        raise InputError("there are no runs yet: `clusterplan sample -- COMMAND` makes one")
-    if wanted is None:
-        return runs[0]
-    found = [run for run in runs if run["run"] == wanted] or [
-        run for run in runs if run["run"].startswith(wanted)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"run {wanted!r} is ambiguous: say one of {listed(run['run'] for run in found)}")
-    nearest = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.3) or ids[:3]
-    raise InputError(f"run {wanted!r} is not in the history; the nearest are {listed(nearest)}")

@@ -1,0 +1,95 @@
+"""A run's report as a person reads it: the gauges first, then each GPU over time, then what to do."""
+
+from ..cluster_profiles.units import counted, format_duration, format_significant
+from ..estimator.run_report import GpuReport, RunReport
+from .layout import Page, Style
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_GAUGE_WIDTH = 40
+_NOT_KNOWN = "not known"
+
+
+def one(page: Page, report: RunReport) -> None:
+    """The whole report."""
+    page.facts(
+        [
+            (
+                "run",
+                report.run,
+                report.state if report.state != "running" else "still running; this is what it did so far",
+            ),
+            ("took", _duration(report.seconds), f"from {report.began_utc} UTC" if report.began_utc else ""),
+            ("GPU-hours", _number(report.gpu_hours), f"{counted(len(report.gpus), 'GPU')}"),
+            ("energy", _number(report.energy_kwh, "kWh"), "of the GPUs alone, by their counters"),
+        ]
+    )
+    memory = [
+        g.memory_peak_bytes / g.memory_bytes for g in report.gpus if g.memory_peak_bytes and g.memory_bytes
+    ]
+    page.line()
+    page.facts(
+        [
+            ("utilisation", gauge(report.utilisation_mean), "mean"),
+            ("memory", gauge(100 * max(memory) if memory else None), "peak of the fullest GPU"),
+        ]
+    )
+    if report.gpus:
+        page.line()
+        page.table(
+            ("node", "GPU", "busy", "memory peak", "power", "energy", "over time"),
+            [_row(gpu) for gpu in report.gpus],
+            right=(1, 2, 3, 4, 5),
+        )
+    page.line()
+    page.line("notes", Style.BOLD)
+    rows = [(note.code, note.text) for note in report.notes]
+    if report.guessed:
+        rows.append(("attribution", "which GPUs were the job's is a guess by position"))
+    if report.coverage is not None:
+        rows.append(("samples", f"{report.coverage:.1%} of those the period calls for are there"))
+    if not report.notes and report.gpus:
+        rows.insert(0, ("fine", "nothing stands out"))
+    page.notes(rows or [("samples", "no GPU was sampled")])
+
+
+def gauge(percent: float | None) -> str:
+    """A bar of a share.
+
+    >>> gauge(50)
+    '[||||||||||||||||||||                      50%]'
+    """
+    if percent is None:
+        return _NOT_KNOWN
+    return f"[{'|' * round(percent / 100 * _GAUGE_WIDTH):<{_GAUGE_WIDTH}} {percent:3.0f}%]"
+
+
+def sparkline(percents: tuple[float | None, ...]) -> str:
+    """One block a value from 0 to 100 %; a dot where nothing was sampled.
+
+    >>> sparkline((0.0, 50.0, 100.0, None))
+    ' ▄█.'
+    """
+    return "".join(
+        "." if p is None else _BLOCKS[round(min(max(p, 0), 100) / 100 * (len(_BLOCKS) - 1))] for p in percents
+    )
+
+
+def _row(gpu: GpuReport) -> tuple[str, ...]:
+    memory = None if gpu.memory_peak_bytes is None else gpu.memory_peak_bytes / 2**30
+    return (
+        gpu.node,
+        str(gpu.place),
+        "" if gpu.utilisation_mean is None else f"{gpu.utilisation_mean:.0f}%",
+        _number(memory, "GiB", ""),
+        _number(gpu.power_mean_w, "W", ""),
+        _number(None if gpu.energy_j is None else gpu.energy_j / 1000, "kJ", ""),
+        sparkline(gpu.course),
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    return _NOT_KNOWN if seconds is None else format_duration(seconds)
+
+
+def _number(value: float | None, unit: str = "", unknown: str = _NOT_KNOWN) -> str:
+    return unknown if value is None else f"{format_significant(value)} {unit}".strip()

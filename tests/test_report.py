@@ -1,0 +1,127 @@
+"""`clusterplan report`, on GPUs that do what a scenario says."""
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+
+import fake_nvml as fake
+import pytest
+
+from clusterplan.estimator.history import History
+from clusterplan.estimator.run_report import COURSE_POINTS, run_report
+from clusterplan.estimator.runs import Event, Tick
+from clusterplan.launcher import nvml
+from clusterplan.launcher.collect import collect
+from clusterplan.launcher.run_folder import create, register, write_json
+from clusterplan.launcher.sampler import _round
+from clusterplan.launcher.spool import SpoolWriter
+from clusterplan.launcher.tick import encode
+
+NODE = """
+gpu count=8
+wave gpu=* kind=const hi=92
+wave gpu=5 kind=const hi=92 until=60
+wave gpu=5 kind=const hi=0 at=60
+wave gpu=6 kind=square period=1 duty=0.5 hi=96 lo=0
+fault gpu=3 at=5 code=15
+reasons gpu=7 mask=0x40
+proc gpu=* pid=77 mem_gib=40
+"""
+SECONDS = 150
+
+
+@pytest.fixture
+def recorded(gpus, tmp_path):
+    """The node sampled second by second through the real pynvml, its clock moved by hand; gives the run's folder."""
+    move = gpus(NODE)
+    folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": float(fake.T0)})
+    with nvml.opened() as library:
+        present = dict(enumerate(library.devices()[0]))
+        header = {"run": "r", "node": "n1", "period_s": 1.0, "attribution": "enumerated"}
+        with SpoolWriter(
+            folder / "n1.0.spool", {**header, "gpus": [vars(d.identity) for d in present.values()]}
+        ) as spool:
+            for second in range(1, SECONDS + 1):
+                move(second)
+                now = float(fake.T0 + second)
+                readings, lost = _round(present, with_processes=second % 10 == 0)
+                for place in lost:
+                    spool.append(
+                        encode(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
+                    )
+                spool.append(encode(Tick(now, tuple(readings))))
+    write_json(
+        folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": float(fake.T0 + SECONDS)}
+    )
+    return folder
+
+
+@pytest.fixture
+def reported(recorded, clusterplan, tmp_path):
+    """Run `clusterplan report ARGS` on that run."""
+    path = tmp_path / "h" / "history.db"
+    register(recorded, path)
+    return lambda *arguments: clusterplan(
+        "report", *arguments, env=os.environ | {"CLUSTERPLAN_HISTORY": str(path)}
+    )
+
+
+def test_the_report_names_the_four_troubles_and_nothing_else(reported):
+    found = json.loads(reported("--json").stdout)
+    place = {gpu["uuid"]: gpu["place"] for gpu in found["gpus"]}
+    said = sorted((note["code"], *(place[uuid] for uuid in note["gpus"])) for note in found["notes"])
+    assert said == [("gpu_lost", 3), ("idle", 5), ("stall", 6), ("throttled", 7)]
+
+
+def test_json_has_the_contracts_keys(reported, recorded):
+    found = json.loads(reported(recorded.name[:5], "--json").stdout)
+    assert {"gpus", "notes", "coverage"} <= set(found)
+    assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(found["gpus"][0])
+    assert all(set(note) == {"code", "text", "gpus"} for note in found["notes"])
+    assert found["coverage"] == 1.0
+    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600)
+
+
+def test_the_text_shows_each_gpu_over_time(reported):
+    lines = reported().stdout.splitlines()
+    (idle,) = [line for line in lines if line.startswith("n1      5")]
+    (busy,) = [line for line in lines if line.startswith("n1      0")]
+    assert "▇" * COURSE_POINTS in busy
+    assert idle.count("▇") in range(15, 18)
+    assert any(line.startswith("utilisation") and "|" in line for line in lines)
+
+
+def test_a_run_that_goes_on_is_reported_so_far_and_said_to(reported, recorded):
+    (recorded / "status.json").unlink()
+    assert "still running; this is what it did so far" in reported().stdout
+
+
+def test_energy_is_what_the_counters_say(reported):
+    found = json.loads(reported("--json").stdout)["gpus"][0]
+    assert found["energy_j"] == pytest.approx(found["power_mean_w"] * (SECONDS - 1), rel=0.01)
+
+
+def test_without_raw_readings_the_course_comes_from_the_minutes(recorded, tmp_path):
+    with History(tmp_path / "history.db") as history:
+        collect(recorded, history)
+        history.prune(time.time())
+        found = run_report(history, recorded.name)
+    assert [note.text for note in found.notes] == [
+        "n1 GPU 3: lost after 4s; report it, and keep off that node"
+    ]
+    assert found.coverage is None
+    assert any(found.gpus[0].course)
+
+
+def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    assert clusterplan("sample", "--", "true", env=environment).returncode == 0
+    done = clusterplan("report", env=environment)
+    assert done.returncode == 0
+    assert "no GPU was sampled" in done.stdout
+
+
+def test_an_unknown_run_is_one_line(reported):
+    done = reported("nothing")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

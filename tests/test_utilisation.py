@@ -1,0 +1,159 @@
+"""The notes: each is given for what it is about, and for nothing else."""
+
+import random
+
+import pytest
+
+from clusterplan.estimator.runs import Event, GpuReading
+from clusterplan.estimator.utilisation import GpuSeries, notes, sawtooth_lag
+
+RING = 6  # samples a second
+
+
+def series(
+    place=0,
+    seconds=300,
+    wave=lambda _: 95.0,
+    *,
+    power=None,
+    memory=0.7,
+    reasons=0,
+    processes=1,
+    events=(),
+    rows=None,
+):
+    """One GPU of 80 GB and 700 W whose utilisation follows `wave` over the seconds."""
+    made = []
+    for s in range(seconds) if rows is None else rows:
+        ring = tuple((1 - (i + 1) / RING, round(wave(s + i / RING))) for i in range(RING))
+        mean = sum(percent for _, percent in ring) / RING
+        watts = power if power is not None else 70 + 5.7 * mean
+        reading = GpuReading(
+            place,
+            ring[-1][1],
+            40,
+            int(memory * 80e9),
+            int(watts * 1000),
+            60,
+            1980,
+            2619,
+            reasons,
+            ring=ring,
+            processes=processes,
+        )
+        made.append((1000.0 + s, reading))
+    return GpuSeries(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, made, events)
+
+
+def codes(run):
+    return [(note.code, *note.uuids) for note in notes(run)]
+
+
+def noisy(level):
+    rng = random.Random(1)
+    return lambda _: min(max(rng.gauss(level, 2), 0), 100)
+
+
+@pytest.mark.parametrize("level", [30, 50, 95, 100])
+def test_flat_work_at_any_level_has_no_note(level):
+    assert codes([series(i, wave=noisy(level)) for i in range(4)]) == []
+
+
+def test_half_the_power_of_a_gpu_is_not_dead_half_the_time():
+    flat, dead = series(0, wave=noisy(50)), series(1, wave=lambda t: 100.0 if t < 150 else 0.0)
+    assert codes([flat, dead]) == [("idle", "GPU-1")]
+
+
+def test_an_idle_gpu_is_said_with_when_and_what_it_cost():
+    (note,) = notes([series(5, 600, lambda t: 95.0 if t < 60 else 0.0)])
+    assert note.code == "idle"
+    assert "n1 GPU 5: idle for 9m of 10m (once, first after 1m; 0.15 GPU-hours)" in note.text
+
+
+def test_short_pauses_are_not_idleness():
+    # 20 s of evaluation at irregular times: neither idle nor a saw-tooth.
+    pauses = [40, 130, 260]
+    wave = lambda t: 0.0 if any(p <= t < p + 8 for p in pauses) else 95.0  # noqa: E731
+    assert codes([series(wave=wave)]) == []
+
+
+def test_a_gpu_that_no_process_used_is_one_too_many():
+    assert codes([series(0), series(1, wave=lambda _: 0.0, processes=0)]) == [("no-process", "GPU-1")]
+
+
+@pytest.mark.parametrize(("period", "duty"), [(1.0, 0.5), (4.0, 0.6), (10.0, 0.7), (30.0, 0.5)])
+def test_an_input_stall_is_found_with_its_period(period, duty):
+    (note,) = notes([series(6, wave=lambda t: 97.0 if t % period < duty * period else 2.0)])
+    assert note.code == "stall"
+    said = float(note.text.split("every ")[1].split(" s")[0])
+    assert said == pytest.approx(period, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_is_no_sawtooth(seed):
+    rng = random.Random(seed)
+    assert sawtooth_lag([min(max(rng.gauss(80, 10), 0), 100) for _ in range(1800)]) is None
+
+
+def test_a_straggler_is_slow_in_work_and_in_power():
+    run = [series(i, wave=noisy(95)) for i in range(7)] + [series(7, wave=noisy(60))]
+    assert codes(run) == [("straggler", "GPU-7")]
+    witness = [series(i, wave=noisy(95)) for i in range(7)] + [series(7, wave=noisy(60), power=650)]
+    assert codes(witness) == []
+
+
+def test_a_hung_collective_is_busy_at_idle_power():
+    assert codes([series(wave=lambda _: 100.0, power=90)]) == [("hang", "GPU-0")]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "word"), [(0x40, "thermal (hardware)"), (0x4, "power cap"), (0x80, "power brake")]
+)
+def test_throttling_is_said_by_its_reason(reasons, word):
+    (note,) = notes([series(7, reasons=reasons)])
+    assert note.code == "throttled"
+    assert f"{word} 100% of the time" in note.text
+
+
+@pytest.mark.parametrize("reasons", [0x1, 0x2, 0x10])
+def test_an_idle_clock_or_a_clock_that_was_set_is_no_throttling(reasons):
+    assert codes([series(reasons=reasons)]) == []
+
+
+def test_a_lost_gpu_and_its_xid_are_said_and_nothing_else_of_it():
+    events = (Event(1004.9, "xid", "XID 79", 3), Event(1005.0, "gpu_lost", "GPU-3 is lost", 3))
+    run = [series(i) for i in range(3)] + [series(3, seconds=5, events=events)]
+    assert codes(run) == [("xid", "GPU-3"), ("gpu_lost", "GPU-3")]
+
+
+def test_missing_samples_are_counted():
+    (note,) = notes([series(rows=[s for s in range(300) if not 100 <= s < 120])])
+    assert (note.code, "20 of 300 samples are missing" in note.text) == ("coverage", True)
+
+
+def test_unused_memory_is_said_once_for_the_run():
+    (note,) = notes([series(i, memory=0.3) for i in range(4)])
+    assert (note.code, len(note.uuids)) == ("head-room", 4)
+
+
+def test_a_gpu_that_said_nothing_has_nothing_said_of_it():
+    silent = GpuSeries("GPU-0", "n1 GPU 0", 1.0, None, None, [(float(t), GpuReading(0)) for t in range(100)])
+    assert notes([silent]) == []
+    assert notes([]) == []
+
+
+def test_the_scripted_node_has_four_notes_and_no_more():
+    events = (Event(1005.0, "gpu_lost", "GPU-3 is lost", 3),)
+    run = [series(i, wave=noisy(90)) for i in (0, 1, 2, 4)]
+    run += [
+        series(3, seconds=5, wave=noisy(90), events=events),
+        series(5, wave=lambda t: 90.0 if t < 60 else 0.0),
+        series(6, wave=lambda t: 96.0 if t % 1 < 0.5 else 0.0),
+        series(7, wave=noisy(90), reasons=0x40),
+    ]
+    assert sorted(codes(run)) == [
+        ("gpu_lost", "GPU-3"),
+        ("idle", "GPU-5"),
+        ("stall", "GPU-6"),
+        ("throttled", "GPU-7"),
+    ]
