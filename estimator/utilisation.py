@@ -18,6 +18,7 @@ STRAGGLER_SHARE = 0.8  # of the median of the run's GPUs, in utilisation and in 
 STALL_LEAST_DEVIATION = 3.0  # per cent; a flatter series has no saw-tooth
 STALL_CORRELATION = 0.4
 STALL_LEAST_PERIODS = 5
+STALL_SAMPLES, STALL_LONGEST_LAG = 3600, 400  # ten minutes of the driver's samples, periods up to a minute
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
 HEAD_ROOM_SHARE = 0.5  # of memory used at the peak
 THROTTLED_SHARE = 0.05  # of the readings
@@ -145,17 +146,20 @@ def sawtooth_lag(series: Sequence[float]) -> int | None:
     >>> sawtooth_lag([90, 90, 90, 0, 0, 0] * 20)
     6
     """
-    if len(series) < 2 * STALL_LEAST_PERIODS or statistics.pstdev(series) < STALL_LEAST_DEVIATION:
+    seen = series[:STALL_SAMPLES]
+    if len(seen) < 2 * STALL_LEAST_PERIODS:
         return None
-    mean = statistics.fmean(series)
-    centred = [value - mean for value in series[:3600]]
+    mean = statistics.fmean(seen)
+    centred = [value - mean for value in seen]
     power = sum(x * x for x in centred)
+    if power < len(centred) * STALL_LEAST_DEVIATION**2:
+        return None
     correlation = [
         sum(a * b for a, b in zip(centred, centred[lag:], strict=False))
         / power
         * len(centred)
         / (len(centred) - lag)
-        for lag in range(min(len(centred) // STALL_LEAST_PERIODS, 400) + 1)
+        for lag in range(min(len(centred) // STALL_LEAST_PERIODS, STALL_LONGEST_LAG) + 1)
     ]
     negative = next((lag for lag, value in enumerate(correlation) if value < 0), None)
     if negative is None or negative >= len(correlation) - 1:
