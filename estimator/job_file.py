@@ -43,8 +43,12 @@ def load_workload(
         return place_in(text, path, location) if path else ""
 
     whole = validated(Workload, values, place_of, WorkloadError)
-    if not filed or not any(getattr(whole.throughput, rate) is not None for rate in RATES):
-        return whole
+    if (
+        not filed
+        or not (flagged or assumed)
+        or all(getattr(whole.throughput, rate) is None for rate in RATES)
+    ):
+        return whole  # the rate belongs to this shape
     in_flags = any(rate in over.get("throughput", {}) for rate in RATES)
     own = _merged(filed, asked) if in_flags else _merged(_needed(asked), filed)
     measured = _placed(validated(Workload, own, place_of, WorkloadError), whole)

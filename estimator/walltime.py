@@ -202,8 +202,11 @@ def _segments(course: _Course, limit: float | None) -> int | None:
             return 1
         if course.every_s > usable:  # no job reaches its next checkpoint
             return None
-        if holds(_MOST_SEGMENTS):
-            return bisect.bisect_left(range(_MOST_SEGMENTS), True, lo=1, key=holds)  # noqa: FBT003
+        most = 2
+        while most < _MOST_SEGMENTS and not holds(most):
+            most *= 2
+        if holds(most):
+            return bisect.bisect_left(range(most), True, lo=most // 2, key=holds)  # noqa: FBT003
     return None
 
 
