@@ -1,0 +1,210 @@
+"""Bootstrap: what each task of a job runs, with which ranks."""
+
+import pytest
+
+from clusterplan.errors import InputError
+from clusterplan.estimator.workload import Framework
+from clusterplan.launcher.bootstrap import (
+    Bootstrap,
+    Task,
+    choose,
+    master_port,
+    reaches_other_nodes,
+    task_command,
+    task_environment,
+    tasks_per_node,
+)
+
+HOSTILE = (
+    "a b",
+    "it's",
+    'say "x"',
+    "$(touch x)",
+    "; rm -rf /",
+    "two\nlines",
+    "Schrödinger-猫",
+    "",
+    "--nnodes=9",
+    "*",
+)
+
+
+def task(rank=0, nodes=2, gpus=4, per_node=1, job="17", cpus=32):
+    return Task(
+        rank=rank,
+        ranks=nodes * per_node,
+        local_rank=rank % per_node,
+        local_ranks=per_node,
+        node_rank=rank // per_node,
+        nodes=nodes,
+        gpus_per_node=gpus,
+        first_host="gpu1",
+        job_id=job,
+        cpus=cpus,
+    )
+
+
+def torchrun(*command, **shape):
+    """The command of a task under torchrun, its rendezvous written R."""
+    made = task_command(Bootstrap.TORCHRUN, command, task(**shape))
+    start = next(i for i, word in enumerate(made) if word.startswith("--nnodes="))
+    return " ".join((*made[:start], "R", *made[start + 5 :]))
+
+
+@pytest.mark.parametrize(
+    ("command", "framework", "gpus", "expected"),
+    [
+        ("python train.py", None, 1, "single"),
+        ("python train.py", None, 2, "torchrun"),
+        ("/opt/env/bin/python3.12 -m pkg.train", Framework.HF, 16, "torchrun"),
+        ("env A=1 python train.py", Framework.DEEPSPEED, 8, "torchrun"),
+        ("uv run --no-sync python train.py", None, 8, "torchrun"),
+        ("uv run --with accelerate python train.py", None, 8, "torchrun"),
+        ("./train.py --lr 1", None, 8, "torchrun"),
+        ("python train.py", Framework.LIGHTNING, 8, "per-gpu"),
+        ("my-lightning-cli fit", Framework.LIGHTNING, 8, "per-gpu"),
+        ("python train.py", Framework.LIGHTNING, 1, "single"),
+        ("torchrun train.py", Framework.LIGHTNING, 8, "single"),
+        ("python -m torch.distributed.run train.py", None, 8, "single"),
+        ("python -u -m accelerate.commands.launch train.py", None, 8, "single"),
+        ("env A=1 accelerate launch train.py", None, 8, "single"),
+        ("mpirun -np 8 python train.py", None, 8, "single"),
+        ("bash train.sh", None, 8, "single"),
+        ("python train.py -m torch.distributed.run", None, 8, "torchrun"),
+    ],
+)
+def test_the_default_follows_the_command(command, framework, gpus, expected):
+    assert choose(tuple(command.split()), framework, gpus) == expected
+
+
+@pytest.mark.parametrize("asked", Bootstrap)
+def test_what_is_asked_for_is_done(asked):
+    assert choose(("python", "train.py"), Framework.LIGHTNING, 8, asked) is asked
+
+
+@pytest.mark.parametrize("asked", [Bootstrap.TORCHRUN, Bootstrap.PER_GPU])
+def test_a_launcher_is_not_started_by_another(asked):
+    with pytest.raises(
+        InputError, match="would start accelerate, which starts the processes itself: say single"
+    ):
+        choose(("accelerate", "launch", "train.py"), None, 8, asked)
+
+
+def test_only_one_task_per_gpu_takes_more_than_a_task_a_node():
+    assert [tasks_per_node(bootstrap, 8) for bootstrap in Bootstrap] == [1, 8, 1]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("mpirun -np 16 ./train", True),
+        ("/opt/slurm/bin/srun ./train", True),
+        ("env A=1 deepspeed train.py", True),
+        ("python -m deepspeed.launcher.runner train.py", True),
+        ("torchrun --nnodes 2 train.py", False),
+        ("accelerate launch train.py", False),
+        ("python train.py", False),
+    ],
+)
+def test_launchers_that_reach_the_other_nodes_are_known(command, expected):
+    assert reaches_other_nodes(tuple(command.split())) is expected
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("python train.py a b", "python -m torch.distributed.run R train.py a b"),
+        ("/env/bin/python3 -u train.py", "/env/bin/python3 -m torch.distributed.run R train.py"),
+        ("python -m pkg.train -u", "python -m torch.distributed.run R --module pkg.train -u"),
+        ("python -u -m pkg.train", "python -m torch.distributed.run R --module pkg.train"),
+        ("python -O -W error x.py", "python -m torch.distributed.run R --no_python python -O -W error x.py"),
+        ("python -c pass", "python -m torch.distributed.run R --no_python python -c pass"),
+        ("env A=1 python x.py", "env A=1 python -m torch.distributed.run R x.py"),
+        ("my-train fit", "torchrun R --no_python my-train fit"),
+        ("/env/bin/my-train fit", "/env/bin/torchrun R --no_python /env/bin/my-train fit"),
+        ("./tools/train.py", "torchrun R --no_python ./tools/train.py"),
+    ],
+)
+def test_torchrun_starts_any_program(command, expected):
+    assert torchrun(*command.split()) == expected
+
+
+def test_every_node_meets_at_the_first():
+    made = task_command(Bootstrap.TORCHRUN, ("python", "t.py"), task(rank=1, nodes=2, gpus=4))
+    expected = ["--nnodes=2", "--nproc_per_node=4", "--node_rank=1", "--master_addr=gpu1"]
+    assert list(made[3:7]) == expected
+
+
+@pytest.mark.parametrize("bootstrap", [Bootstrap.PER_GPU, Bootstrap.SINGLE])
+def test_without_torchrun_the_command_is_as_it_was(bootstrap):
+    command = ("python", "-u", "train.py", *HOSTILE)
+    assert task_command(bootstrap, command, task()) == command
+
+
+@pytest.mark.parametrize(
+    "before", [("python", "t.py"), ("python", "-m", "t"), ("my-train",), ("python", "-X", "dev", "t.py")]
+)
+def test_hostile_arguments_stay_one_element_each(before):
+    made = task_command(Bootstrap.TORCHRUN, (*before, *HOSTILE), task())
+    assert made[-len(HOSTILE) :] == HOSTILE
+
+
+def test_python_without_a_program_is_refused():
+    with pytest.raises(
+        InputError, match="'python -u' names no program for Python to run: add a script, or -m MODULE"
+    ):
+        task_command(Bootstrap.TORCHRUN, ("python", "-u"), task())
+
+
+def test_one_task_per_gpu_gets_its_ranks():
+    added = task_environment(Bootstrap.PER_GPU, task(rank=6, nodes=2, gpus=4, per_node=4), {})
+    ranks = {
+        name: added[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
+    }
+    expected = {"RANK": "6", "WORLD_SIZE": "8", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "4", "NODE_RANK": "1"}
+    assert ranks == expected
+
+
+@pytest.mark.parametrize("bootstrap", [Bootstrap.TORCHRUN, Bootstrap.SINGLE])
+def test_where_others_give_the_ranks_none_is_given(bootstrap):
+    assert set(task_environment(bootstrap, task(), {})) == {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS"}
+
+
+@pytest.mark.parametrize("bootstrap", Bootstrap)
+def test_gpus_are_never_remapped(bootstrap):
+    assert "CUDA_VISIBLE_DEVICES" not in task_environment(bootstrap, task(), {"CUDA_VISIBLE_DEVICES": "3,4"})
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "cpus", "gpus", "threads"),
+    [
+        ("torchrun", 32, 4, "8"),
+        ("per-gpu", 8, 4, "8"),
+        ("single", 6, 1, "6"),
+        ("torchrun", 3, 8, "1"),
+        ("single", 4, 0, "4"),
+    ],
+)
+def test_threads_share_the_cpus_of_the_task(bootstrap, cpus, gpus, threads):
+    assert (
+        task_environment(Bootstrap(bootstrap), task(cpus=cpus, gpus=gpus), {})["OMP_NUM_THREADS"] == threads
+    )
+
+
+def test_threads_that_are_given_stay():
+    assert "OMP_NUM_THREADS" not in task_environment(Bootstrap.TORCHRUN, task(), {"OMP_NUM_THREADS": "2"})
+
+
+def test_every_rank_of_a_job_meets_at_one_port():
+    ports = {task_environment(b, task(rank=r), {})["MASTER_PORT"] for b in Bootstrap for r in (0, 1)}
+    assert ports == {str(master_port("17"))}
+
+
+def test_jobs_near_each_other_meet_at_different_ports():
+    """Those that may share a node: the elements of an array, and jobs submitted one after the other."""
+    jobs = [str(n) for n in range(4700, 4716)] + [f"4711_{i}" for i in range(16)]
+    assert len({master_port(job) for job in jobs}) == len(jobs)
+
+
+def test_ports_stay_below_those_of_outgoing_connections():
+    assert all(20_000 <= master_port(str(job)) < 32_768 for job in range(2_000))
