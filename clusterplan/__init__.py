@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .estimator.estimate import estimate as estimate
     from .estimator.runs import Measurement as Measurement
     from .estimator.workload import Workload as Workload
+    from .launcher.tracker import track as track
 
 _HOME = {
     "ClusterProfile": ".cluster_profiles.profile",
@@ -30,6 +31,7 @@ _HOME = {
     "Workload": ".estimator.workload",
     "estimate": ".estimator.estimate",
     "load_profile": ".cluster_profiles.catalog",
+    "track": ".launcher.tracker",
 }
 
 __version__ = "0.1"
@@ -42,6 +44,7 @@ __all__ = [
     "Workload",
     "estimate",
     "load_profile",
+    "track",
 ]
 
 

@@ -84,6 +84,12 @@ def test_importing_the_package_loads_the_standard_library_only():
     assert not modules_loaded_by("import clusterplan") & HEAVY
 
 
+def test_the_tracker_loads_the_standard_library_only():
+    # It runs in the user's training environment, which may have none of ours.
+    code = "from clusterplan import track; list(track('abc'))"
+    assert modules_loaded_by(code) <= {"clusterplan", "__future__"} | sys.stdlib_module_names
+
+
 def test_the_help_loads_click_only():
     code = "from click.testing import CliRunner; from clusterplan.cli import clusterplan as c; CliRunner().invoke(c, ['-h'])"
     assert modules_loaded_by(code) & HEAVY == {"click"}
