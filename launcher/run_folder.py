@@ -18,7 +18,8 @@ import platformdirs
 from ..errors import RunFolderError
 
 FORMAT = 1
-RUN_FILE, STATUS_FILE = "run.json", "status.json"
+RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
+LOGS, SUBMITIT = "logs", "submitit"
 _LONGEST_NAME = 60
 _TRIES = 100
 
