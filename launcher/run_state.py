@@ -129,7 +129,9 @@ def run_state(evidence: Evidence, now: float) -> RunState:
     return _on_slurm(evidence, last, now)
 
 
-def _here(evidence: Evidence, job: QueuedRun, last: Sequence[Attempt], now: float) -> RunState:
+def _here(  # noqa: PLR0911  one line a case
+    evidence: Evidence, job: QueuedRun, last: Sequence[Attempt], now: float
+) -> RunState:
     if not last:
         if now - job.submitted_s < STALE_S:
             return RunState(State.PENDING, "starting", now)
@@ -144,9 +146,7 @@ def _here(evidence: Evidence, job: QueuedRun, last: Sequence[Attempt], now: floa
         return RunState(State.RUNNING, "stopping" if attempt.state == "stopping" else "", now)
     if evidence.cancelled_s:
         return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s)
-    return RunState(
-        State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, True, _SIGKILL
-    )
+    return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
 
 
 def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunState:
@@ -159,9 +159,7 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
         return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
     if known:
         reason = "stopping" if known.state in ("COMPLETING", "SIGNALING", "STAGE_OUT") else ""
-        return RunState(
-            State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now, False
-        )
+        return RunState(State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now)
     if not evidence.slurm_answers:
         beat = first.beat_s if first else evidence.jobs[-1].submitted_s
         guess = State.RUNNING if first and first.ended_s is None else State.PENDING
@@ -181,9 +179,7 @@ def _ended(
         memory = is_out_of_memory(failed.error, failed.exit_code)
         wrong = failed.error or f"exit code {failed.exit_code}"
         rank = f"rank {failed.rank}: " if len(last) > 1 else ""
-        return RunState(
-            State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, True, failed.exit_code
-        )
+        return RunState(State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, failed.exit_code)
     if state is State.FAILED and is_out_of_memory(evidence.killed_words, code):
         return RunState(State.OUT_OF_MEMORY, evidence.killed_words or "", at, code)
     if state is State.FAILED and code is not None:
@@ -203,7 +199,7 @@ def _ended(
     return RunState(state, words.get(state, ""), at, code)
 
 
-def _forgotten(evidence: Evidence, last: Sequence[Attempt], first: Attempt | None, now: float) -> RunState:
+def _forgotten(  # noqa: PLR0911  one line a case
     """Slurm knows the job no more: what is left is what was written down."""
     code = _exit_code(evidence, last)
     at = max((a.ended_s or a.beat_s for a in last), default=evidence.jobs[-1].submitted_s)
