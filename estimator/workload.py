@@ -334,9 +334,7 @@ class Run(Section):
     stop_signal: Literal["SIGTERM", "SIGUSR1", "SIGINT"] | None = Field(
         None, description="What tells it to save and stop; else SIGTERM, and SIGUSR1 for Lightning on Slurm."
     )
-    srun: tuple[str, ...] = Field(
-        (), description="Arguments added to srun, such as `--container-image=...`."
-    )
+    srun: tuple[str, ...] = Field((), description="Arguments added to srun, such as `--container-image=...`.")
     max_restarts: Count = Field(100, ge=0, le=10_000, description="Restarts of the whole run at most.")
 
 
@@ -345,7 +343,9 @@ def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
         raise ValueError('must be a table of sbatch options, such as account = "lab"')  # noqa: TRY004  pydantic's way
     for name, content in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
-            raise ValueError(f"{name!r} is no option of sbatch: write its long name without the dashes before it")
+            raise ValueError(
+                f"{name!r} is no option of sbatch: write its long name without the dashes before it"
+            )
         if name in _OURS:
             raise ValueError(f"{name} is set by clusterplan: {_OURS[name]}")
         if not isinstance(content, str | int | bool) or re.search(r"[\x00-\x1f]", str(content)):
@@ -363,7 +363,19 @@ _OURS = {
     "job-name": "use name or --name",
     "ntasks-per-node": "use run.bootstrap",
     **dict.fromkeys(
-        ("array", "chdir", "error", "export", "input", "open-mode", "output", "signal", "requeue", "wrap", "parsable"),
+        (
+            "array",
+            "chdir",
+            "error",
+            "export",
+            "input",
+            "open-mode",
+            "output",
+            "signal",
+            "requeue",
+            "wrap",
+            "parsable",
+        ),
         "leave it out",
     ),
 }

@@ -200,6 +200,8 @@ def _ended(
 
 
 def _forgotten(  # noqa: PLR0911  one line a case
+    evidence: Evidence, last: Sequence[Attempt], first: Attempt | None, now: float
+) -> RunState:
     """Slurm knows the job no more: what is left is what was written down."""
     code = _exit_code(evidence, last)
     at = max((a.ended_s or a.beat_s for a in last), default=evidence.jobs[-1].submitted_s)
