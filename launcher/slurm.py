@@ -4,19 +4,35 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from ..errors import SlurmUnavailable
 from .slurm_text import JobFacts, QueuedJob, parse_job, parse_queue
 
 TIMEOUT_S = 20.0
 _QUEUE_FORMAT = "%i|%T|%r|%N|%S|%e|%V|%l"
+_OF_A_JOB = re.compile(r"SLURM_|SLURMD_|SRUN_|SUBMITIT_|PMI_|PMIX_")
 _GONE = re.compile(r"Invalid job id", re.IGNORECASE)
 
 
 def available() -> bool:
     """Whether jobs can be submitted from here."""
     return shutil.which("sbatch") is not None
+
+
+@contextmanager
+def outside_job() -> Iterator[None]:
+    """This process's environment without what a job of Slurm's or submitit's left in it, which srun would obey."""
+    left = {
+        name: value for name, value in os.environ.items() if _OF_A_JOB.match(name) and name != "SLURM_CONF"
+    }
+    for name in left:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(left)
 
 
 def queue() -> dict[str, QueuedJob]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SubmissionError
+from . import slurm
 from .attempts import ATTEMPTS
 from .jobs import put_job
 from .request import JobRequest
@@ -34,10 +35,9 @@ def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
         for name in (ATTEMPTS, LOGS):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
     from submitit.core.utils import FailedJobError, FailedSubmissionError
-    from submitit.helpers import clean_env
 
     try:
-        with clean_env():  # a job's own SLURM_* would make srun refuse
+        with slurm.outside_job():
             queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         raise SubmissionError(f"sbatch refused: {_said(error)}") from None
