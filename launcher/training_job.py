@@ -15,8 +15,8 @@ class TrainingJob:
         self.folder = folder
 
     def __call__(self) -> int:
-        from .guard import run_task
         from .final_status import put_final
+        from .guard import run_task
         from .successor import queue_successor
 
         for left in (Path(self.folder) / "submitit").glob("*.save_tmp"):
