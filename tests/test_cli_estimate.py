@@ -214,7 +214,7 @@ BAD = {
     "text": (["--gpus", "many"], "--gpus: 'many' is not a whole number"),
     "empty place": (["--gpus", "1,,2"], "has an empty place"),
     "fraction": (["--batch-size", "1.5"], "--batch-size: '1.5' is not a whole number"),
-    "no epochs": (["--epochs", "0"], "--epochs: 0.0 must be greater than 0"),
+    "no epochs": (["--epochs", "0"], "--epochs: 0 must be greater than 0"),
     "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration"),
     "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
     "contradiction": (
@@ -274,6 +274,14 @@ BAD_FILES = {
         GOOD_FILE + "epochs = = 2\n",
         "job.toml: is not valid TOML: Invalid value (at line 7, column 10)",
     ),
+    "toml that stops": (
+        'name = "job',
+        "job.toml: is not valid TOML: Unterminated string (at line 1, column 12: the end)",
+    ),
+    "key of another table": (
+        "samples = 100\n" + GOOD_FILE,
+        "job.toml:1: samples: unknown key here; it belongs in [data]",
+    ),
     "unknown key": (
         GOOD_FILE + "batchsize = 2\n",
         "job.toml:7: training.batchsize: unknown key; did you mean 'batch_size'?",
@@ -282,7 +290,7 @@ BAD_FILES = {
         GOOD_FILE + "[trainig]\nx = 1\n",
         "job.toml:7: trainig: unknown key; did you mean 'training'?",
     ),
-    "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1.0 must be greater than 0"),
+    "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1 must be greater than 0"),
     "type": (GOOD_FILE + "drop_last = 7\n", "job.toml:7: training.drop_last: 7 must be true or false"),
     "boolean": (GOOD_FILE.replace("100", "true"), "job.toml:2: data.samples: True is not a whole number"),
     "nan": (GOOD_FILE.replace("100", "nan"), "job.toml:2: data.samples: nan is not a whole number"),
