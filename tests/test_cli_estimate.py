@@ -125,7 +125,7 @@ def test_no_colours_without_a_terminal(clusterplan):
 
 def test_explain_puts_the_numbers_in(clusterplan):
     text = clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
-    assert "steps = ceil(1 epochs x ceil(3,907 / 1)) = 3,907" in text
+    assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
     assert "best checkpoint interval = sqrt(2 x 40s x" in text
 
@@ -156,6 +156,13 @@ def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(clusterplan):
         clusterplan("estimate", MOE / "seed.toml", "--gpus", "16", "--samples-per-s", "80", "--json")
     )
     assert (found["source"]["kind"], found["samples_per_s"]["p50"]) == ("given", pytest.approx(80))
+
+
+def test_a_throughput_flag_may_have_its_spread(clusterplan):
+    rate = "--samples-per-s 44.3 --throughput-spread 0.01 --json"
+    found = json.loads(clusterplan("estimate", *SEED, *rate.split()).stdout)
+    assert found["samples_per_s"]["p90"] == pytest.approx(44.3 * 1.01)
+    assert found["source"]["text"] == "44.3 samples/s on 8 GPUs, ±1%"
 
 
 def test_the_count_a_throughput_was_measured_on_can_be_said(clusterplan):
@@ -383,6 +390,7 @@ def test_a_run_that_never_ends_meets_nothing(clusterplan, tmp_path):
         ("clusterplan estimate --framework light", "lightning"),
         ("clusterplan estimate --profile slurm-a", "slurm-a100"),
         ("clusterplan estimate --gpu h200", "h200"),
+        ("clusterplan estimate --precision fp32,b", "fp32,bf16"),
         ("clusterplan estimate --samples-per-s-per", "--samples-per-s-per-gpu"),
         ("clusterplan profiles show one", "one-machine"),
     ],
