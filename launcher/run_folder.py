@@ -18,7 +18,7 @@ import platformdirs
 from ..errors import RunFolderError
 
 FORMAT = 1
-RUN_FILE, STATUS_FILE = "run.json", "status.json"
+RUN_FILE, STATUS_FILE, ESTIMATE_FILE = "run.json", "status.json", "estimate.json"
 _LONGEST_NAME = 60
 _TRIES = 100
 
