@@ -26,6 +26,7 @@ BUSY_S = 30.0
 
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
 _ALL_S = 2**40  # one stretch for all times
+_MEASURED = [f.name for f in fields(Measurement) if f.name != "when"]
 
 Rows = Sequence[tuple[float, GpuReading]]
 
@@ -181,14 +182,14 @@ class History:
             },
         )
 
-    def put_measurement(self, run: str, found: Measurement | None) -> None:
-        """The measurement of a run in place of the one before; None: it is none."""
-        if found is None:
-            self._db.execute("DELETE FROM measurement WHERE run = ?", (run,))
-            return
-        values = {f.name: getattr(found, f.name) for f in fields(Measurement) if f.name != "when"}
-        time_s = found.when.timestamp() if found.when else None
-        self._put("measurement", ("run",), {"run": run, **values, "time_s": time_s})
+    def put_measurements(self, run: str, found: Iterable[Measurement]) -> None:
+        """The measurements that a run comes to, in place of those before."""
+        self._db.execute("DELETE FROM measurement WHERE run = ?", (run,))
+        for one in found:
+            values = {name: getattr(one, name) for name in _MEASURED}
+            values |= {"run": run, "time_s": one.when.timestamp() if one.when else None}
+            marks = ", ".join(f":{name}" for name in values)
+            self._db.execute(f"INSERT INTO measurement ({', '.join(values)}) VALUES ({marks})", values)  # noqa: S608
 
     def measurements(self, model: str | None = None) -> list[Measurement]:
         """What runs of `model` were measured to take (None: of any), the latest first.
@@ -343,7 +344,7 @@ def _apply_migrations(db: sqlite3.Connection) -> None:
 
 
 def _measurement(row: sqlite3.Row) -> Measurement:
-    values = {f.name: row[f.name] for f in fields(Measurement) if f.name != "when"}
+    values = {name: row[name] for name in _MEASURED}
     when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
     return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)
 

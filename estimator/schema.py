@@ -18,8 +18,8 @@ def m001_runs_and_samples(db: Database) -> None:
 
 @migrations()
 def m010_measurements_of_runs(db: Database) -> None:
-    """One measurement a run, with what else was learnt of it; estimates keep the kind of their source."""
-    db.execute("CREATE UNIQUE INDEX measurement_run ON measurement (run)")
+    """The measurements of each run, with what else was learnt of it; estimates keep the kind of their source."""
+    db.execute("CREATE INDEX measurement_run ON measurement (run)")
     for column in (
         "model_parallel INTEGER NOT NULL DEFAULT 1",
         "startup_s REAL",

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import SpoolError
 from ..estimator.history import History
 from ..estimator.runs import Event, GpuReading, Tick
-from .measurement import measured
+from .measurement import measurements
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
 from .spool import SUFFIX, Damage, read_frames, read_header
@@ -63,10 +63,10 @@ def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> No
         lines, end = read_progress(folder)
     except OSError as error:
         raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
-    found = measured(folder, run, lines, history)
+    found = measurements(folder, run, lines, history)
     predicted = _predicted(folder / ESTIMATE_FILE, run)
     with history.writing():
-        history.put_measurement(folder.name, found)
+        history.put_measurements(folder.name, found)
         if predicted:
             history.put_estimate(folder.name, predicted)
         if (folder / PROGRESS_FILE).exists():

@@ -6,7 +6,7 @@ Nothing here is ever refused: a folder may be half written, and what it does not
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,26 @@ _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "mode
 _SPOKEN = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 
 
-def measured(
+def measurements(
+    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
+) -> list[Measurement]:
+    """What a run folder comes to: the one measurement of a run, or those that were entered."""
+    entered = run.get("measurements") if run.get("kind") == ADDED else None
+    if isinstance(entered, list):
+        return [found for values in entered if (found := _from_json(values))]
+    found = _measured(folder, run, lines, history)
+    return [found] if found else []
+
+
+def as_json(found: Measurement) -> dict[str, Any]:
+    """A measurement as run.json holds it."""
+    return asdict(found) | {"when": found.when.isoformat() if found.when else None}
+
+
+def _measured(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
-    if run.get("kind") == ADDED:
-        return as_measurement(run.get("measurement"))
     began_s = _attempts_began_s(folder) or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
     shape = _shape(run.get("shape"), lines)
@@ -66,8 +80,7 @@ def _with_activity(found: Measurement, steady: SteadyState, history: History, ru
     return replace(found, busy_share=statistics.fmean(busy) if busy else None, energy_per_sample_j=energy_j)
 
 
-def as_measurement(values: object) -> Measurement | None:
-    """A measurement from the JSON of run.json; None if it is none."""
+def _from_json(values: object) -> Measurement | None:
     if not isinstance(values, dict):
         return None
     known = {f.name: values[f.name] for f in fields(Measurement) if f.name in values}
