@@ -11,8 +11,8 @@ from ..cluster_profiles.units import counted, format_significant
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
+from .rate_ratio import Shape, rate_ratio
 from .runs import Measurement
-from .scaling import Shape, rate_ratio
 from .workload import RATES, Workload
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
