@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 PAGES = README.md $(shell find docs -name "*.md" | sort)
 
-.PHONY: demo test test-slow lint format docs docs-pages wheel bench gpu clean
+.PHONY: demo test test-slow lint format docs docs-pages wheel bench gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
 demo: .venv/installed
@@ -58,6 +58,14 @@ bench: .venv/installed-dev
 ## make gpu PYTHON=python3 runs them from a plain checkout, without .venv or network.
 gpu:
 	$(PYTHON) -m pytest -m gpu tests/gpu -p no:cacheprovider -rs -s
+
+## A Slurm of four nodes with 8 fake GPUs each on this machine, to try things by hand; it needs root,
+## and Debian's slurm-wlm and munge.
+slurm-up:
+	@$(PYTHON) tests/slurm_cluster.py up
+
+slurm-down:
+	@$(PYTHON) tests/slurm_cluster.py down
 
 clean:
 	rm -rf .venv .venv-wheel build dist site *.egg-info

@@ -9,6 +9,8 @@ ClusterplanError                  exit 1
 ├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
+├── SubmissionError               exit 1  a job is not accepted, or cannot be started
+├── SlurmUnavailable              exit 3  Slurm's commands are missing, or do not answer
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
@@ -56,6 +58,16 @@ class HistoryError(ClusterplanError):
 
 class RunFolderError(ClusterplanError):
     """A run's folder cannot be made or written."""
+
+
+class SubmissionError(ClusterplanError):
+    """A job is not accepted, or cannot be started."""
+
+
+class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
+    """Slurm's commands are missing, or do not answer."""
+
+    exit_code = 3
 
 
 class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so

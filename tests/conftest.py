@@ -1,6 +1,7 @@
 """Commands are run as a user runs them: the installed program, in a folder of its own.
 
 GPUs are faked at the driver's library: real clients of NVML load tests/fakenvml.
+Slurm is real: four nodes of it on this machine, by tests/slurm_cluster.py.
 """
 
 import ctypes
@@ -12,11 +13,18 @@ from pathlib import Path
 import fake_nvml as fake
 import pynvml
 import pytest
+import slurm_cluster
 
 ROOT = Path(__file__).parent.parent
 SCALE = int(
     os.environ.get("CLUSTERPLAN_TEST_SCALE", "1")
 )  # how many times more random cases; `make test-slow`
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "real_slurm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slurm)
 
 
 @pytest.fixture
@@ -80,3 +88,20 @@ def gpus(fake_nvml, tmp_path, monkeypatch):
     yield start
     for _ in started:
         pynvml.nvmlShutdown()
+
+
+@pytest.fixture(scope="session")
+def real_slurm(tmp_path_factory):
+    """A Slurm of four nodes with 8 GPUs each, started once; `slurm` is for one test."""
+    if reason := slurm_cluster.missing():
+        pytest.skip(reason)
+    with slurm_cluster.running(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(real_slurm, monkeypatch):
+    """The test Slurm as this test's own: its commands answer here, and its jobs end with the test."""
+    monkeypatch.setenv("SLURM_CONF", str(real_slurm.conf))
+    yield real_slurm
+    real_slurm.ask("scancel", "--user=root")
