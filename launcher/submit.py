@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        with slurm.outside_job():
+        with slurm.outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
             queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         raise SubmissionError(f"sbatch refused: {_said(error)}") from None
@@ -99,8 +101,7 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
 
 def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     more: dict[str, Any] = {name: value for name, value in request.options if value is not False}
-    if request.requeue:
-        more["requeue"] = True
+    more["requeue" if request.requeue else "no-requeue"] = True
     if request.time_min:
         more["time-min"] = request.time_min
     asked = {
