@@ -128,10 +128,10 @@ def _why_other_steps(case: Case, told: int) -> str:
                 rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
                 return f"your numbers give {total}: it rounds otherwise, as {rule} does"
     effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
-    return (
-        f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: "
-        f"{'is the GPU' if training.gpus == 1 else f'are all {training.gpus:,} GPUs'} in one process group?"
-    )
+    ask = "does it get this batch size and accumulation"
+    if training.gpus > 1:
+        ask = f"are all {training.gpus:,} GPUs in one process group"
+    return f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: {ask}?"
 
 
 def _data(case: Case) -> Iterator[Advice]:
@@ -283,7 +283,7 @@ def _evaluation(case: Case) -> Iterator[Advice]:
         )
 
 
-def _cluster(case: Case) -> Iterator[Advice]:
+def _limit(case: Case) -> Iterator[Advice]:
     limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
     if limit is not None and partition and case.throughput.step_time_s:
         shown = f"the {format_duration(limit)} limit of partition {partition.name}"
@@ -296,6 +296,10 @@ def _cluster(case: Case) -> Iterator[Advice]:
             yield Advice(
                 "limit-tight", f"P95 is {format_duration(clock.p95)}: {shown} may end the run too early"
             )
+
+
+def _cluster(case: Case) -> Iterator[Advice]:
+    partition = case.placement.partition
     link = partition.inter_node if partition else None
     if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:
         yield Advice(
@@ -315,6 +319,7 @@ def _cluster(case: Case) -> Iterator[Advice]:
 _RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
     _speed,
     _identity,
+    _limit,
     _data,
     _precision,
     _memory,

@@ -259,8 +259,13 @@ class ThroughputGiven(Section):
     tflops_per_gpu: Number | None = _flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
     )
-    spread: Number | None = Field(
-        None, gt=0, lt=1, description="Half of the P10-P90 width, relative: 0.05 is -5 % to +5 %."
+    spread: Number | None = _flag(
+        None,
+        "--throughput-spread",
+        "SHARE",
+        "Half of the rate's P10-P90 width, relative: 0.05 is -5 % to +5 %.",
+        gt=0,
+        lt=1,
     )
     gpus: Count | None = _flag(
         None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6

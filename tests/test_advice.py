@@ -88,6 +88,11 @@ def test_half_a_million_steps_for_30_million_samples_mean_a_batch_of_60():
     assert "effective batch of 60, not 256" in text["trainer-steps"]
 
 
+def test_a_single_gpu_is_not_asked_for_its_process_group():
+    text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 1, "trainer_steps": 500_000})
+    assert text["trainer-steps"].endswith("does it get this batch size and accumulation?")
+
+
 def test_deepspeeds_batch_identity_shows_the_product():
     text = advice(
         profile(), training={"gpus": 8, "accumulation": 3, "global_batch": 1000, "framework": "deepspeed"}

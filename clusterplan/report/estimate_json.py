@@ -69,14 +69,14 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
 def several(
     estimates: Sequence[Estimate], keep: Keep, judged: Sequence[Verdicts], best: int | None
 ) -> dict[str, Any]:
-    """`shapes` of single estimates, compared with the first of them."""
+    """`shapes` of single estimates, compared with the first of them, and with the first of their precision."""
     base = estimates[0]
     return {
         "keep": keep,
         "best": best,
         "knee": knee(estimates),
         "shapes": [
-            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(base, e)}
+            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
             for e, v in zip(estimates, judged, strict=True)
         ],
     }

@@ -16,7 +16,7 @@ from .layout import Page, Style
 UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
-    Keep.GLOBAL_BATCH: "the global batch stays, and each GPU does less of every step (--keep global-batch)",
+    Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
 _FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps")  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
@@ -68,14 +68,18 @@ def several(
     if best is not None:
         page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
     elif bounds:
-        page.line("best: none, no shape meets it at P90", Style.ANSWER)
+        page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
     if bounds:
         page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
     if (most := knee(estimates)) is not None:
         page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
-    page.line(_QUESTION[keep])
-    if speed_up(estimates[0], estimates[0]):
-        page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
+    if len({e.placement.gpus for e in estimates}) > 1:
+        page.line(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
+    if "speed-up" in shown:
+        page.line(f"speed-up: samples/s against {names[0]}")
+    if "efficiency" in shown:
+        first = "the first row of its precision" if "precision" in shown else names[0]
+        page.line(f"efficiency: samples/s per GPU against {first}")
     for origin in _origins(estimates):
         page.line(f"throughput: {origin}")
     _advice(page, estimates, names, best or 0)
@@ -96,7 +100,7 @@ def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdict
         "P10": [format_duration(e.clock.total.p10) if e.clock.total else "" for e in estimates],
         "P90": [format_duration(e.clock.total.p90) if e.clock.total else "" for e in estimates],
         "speed-up": [f"{x:.2f}" if (x := speed_up(base, e)) else "" for e in estimates],
-        "efficiency": [f"{x:.0%}" if (x := efficiency(base, e)) else "" for e in estimates],
+        "efficiency": [f"{x:.0%}" if (x := efficiency(estimates, e)) else "" for e in estimates],
         "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
@@ -104,7 +108,7 @@ def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdict
         "deadline": [_MARK[v.deadline] for v in judged],
         "budget": [_MARK[v.budget] for v in judged],
     }
-    for name in ("precision", "micro-batch", "accumulation", "jobs"):
+    for name in ("precision", "micro-batch", "accumulation", "global batch", "jobs"):
         if len(set(columns[name])) == 1:
             del columns[name]
     shown = {name: cells for name, cells in columns.items() if any(cells)}

@@ -27,7 +27,8 @@ def explained(estimate: Estimate) -> Iterator[str]:
 
 def _steps(estimate: Estimate) -> Iterator[str]:
     t, data, steps = estimate.workload.training, estimate.workload.data, estimate.steps
-    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, f"{float(t.epochs):g}"
+    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, t.epochs
+    epochs = "1 epoch" if e == 1 else f"{float(e):g} epochs"
     if data.tokens:
         packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
         yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {n:,}"
@@ -49,13 +50,13 @@ def _steps(estimate: Estimate) -> Iterator[str]:
     if t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
     if f in (Framework.FLOOR, Framework.MEGATRON):
-        yield f"steps = floor({n:,} samples x {e} epochs / {t.step_samples:,}) = {total}"
+        yield f"steps = floor({n:,} samples x {epochs} / {t.step_samples:,}) = {total}"
     else:
         yield f"batches a replica loads an epoch = {_batches(estimate)} = {steps.batches:,}"
         formula = {
-            Framework.HF_4_51: f"ceil({e} epochs x max(floor({steps.batches:,} / {g:,}), 1))",
-            Framework.DEEPSPEED: f"floor({e} epochs x {steps.batches:,} / {g:,})",
-        }.get(f, f"ceil({e} epochs x ceil({steps.batches:,} / {g:,}))")
+            Framework.HF_4_51: f"ceil({epochs} x max(floor({steps.batches:,} / {g:,}), 1))",
+            Framework.DEEPSPEED: f"floor({epochs} x {steps.batches:,} / {g:,})",
+        }.get(f, f"ceil({epochs} x ceil({steps.batches:,} / {g:,}))")
         yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {total}"
     rest = (
         f" + {steps.total - steps.full:,} partial of {steps.last_partial_samples:,} samples"
