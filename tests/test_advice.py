@@ -57,6 +57,7 @@ CASES = {
     ),
     "precision-emulated": ({}, V100),
     "precision-missing": ({"training": {"precision": "fp8"}}, profile()),
+    "memory": ({"architecture": {"parameters": 70e9}}, profile()),
     "fp32-slow": ({"training": {"precision": "fp32"}}, profile()),
     "checkpoint-beyond-end": ({"checkpoint": {"every_steps": 24_000}}, profile()),
     "checkpoint-beyond-limit": ({"checkpoint": {"every_steps": 1500}}, profile(time_limit="2h")),

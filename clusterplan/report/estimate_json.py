@@ -18,6 +18,7 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         estimate.throughput.source,
     )
     training, request, cost = estimate.workload.training, slurm_request(estimate), estimate.cost
+    memory = estimate.memory
     return {
         "steps": {
             "total": steps.total,
@@ -50,6 +51,13 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
                 "source": part.source.kind,
             }
             for name, part in clock.parts.items()
+        },
+        "memory": {
+            "peak_bytes": _range(memory.peak_bytes),
+            "source": memory.source.kind,
+            "text": memory.source.text,
+            "fits": memory.fits,
+            "largest_batch_size": memory.largest_batch_size,
         },
         "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
         "request": {"time": request.time, "segments": request.segments, "options": list(request.options)},

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate import Estimate
+from ..estimator.memory import gigabytes
 from ..estimator.ranges import DRAWS
 from ..estimator.steps import CONVENTION
 from ..estimator.throughput import fastest_step_s, flops_per_sample, flops_text
@@ -18,6 +19,8 @@ def explained(estimate: Estimate) -> Iterator[str]:
     yield from (f"  {line}" for line in _steps(estimate))
     yield "speed"
     yield from (f"  {line}" for line in _speed(estimate))
+    yield "memory"
+    yield from (f"  {line}" for line in _memory(estimate))
     yield "wall-clock"
     yield from (f"  {line}" for line in _wall_clock(estimate))
 
@@ -93,6 +96,14 @@ def _speed(estimate: Estimate) -> Iterator[str]:
             peak = placement.gpu.peak_flops[placement.precision] / 1e12
             line += f", {fastest / step.p50:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
         yield line
+
+
+def _memory(estimate: Estimate) -> Iterator[str]:
+    memory, gpu = estimate.memory, estimate.placement.gpu
+    yield f"{memory.source.kind}: {memory.source.text}"
+    if memory.peak_bytes:
+        held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+        yield f"peak at micro-batch {estimate.workload.training.batch_size:,} = {gigabytes(memory.peak_bytes)} GB a GPU{held}"
 
 
 def _training(estimate: Estimate) -> str:
