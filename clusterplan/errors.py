@@ -9,6 +9,8 @@ ClusterplanError                  exit 1
 ├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
+├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
+├── SlurmRefused                  exit 1  Slurm says no; its words
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
@@ -56,6 +58,16 @@ class HistoryError(ClusterplanError):
 
 class RunFolderError(ClusterplanError):
     """A run's folder cannot be made or written."""
+
+
+class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
+    """Slurm's commands are missing, or nobody answers them."""
+
+    exit_code = 3
+
+
+class SlurmRefused(ClusterplanError):  # noqa: N818  the name says what is so
+    """Slurm says no; the text has its words."""
 
 
 class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
