@@ -151,10 +151,10 @@ def steps_done(launched, run):
 def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
     run = on_slurm.submit(job_file(on_slurm, steps=80))
     seen = 0
-    for _ in range(2):
+    for attempt in range(2):
         until(lambda before=seen: steps_done(on_slurm, run["run"]) > before + 5, "steps", ENDED_S)
         on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
-        on_slurm.wait(run["run"], "pending")
+        until(lambda after=attempt + 1: _running(run, after), "the next attempt", ENDED_S)
         seen = steps_done(on_slurm, run["run"])
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 3, 80)
