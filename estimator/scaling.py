@@ -109,9 +109,9 @@ class StepTimeModel:
     ) -> list[Prediction]:
         """The step time of each; none below its `fastest_step_s`, nor faster than the links allow."""
         floors = fastest_step_s or [0.0] * len(queries)
-        kinds = {_kind(q): self.learned(q) for q in queries}
         answers: dict[int, Prediction] = {}
-        for kind, learned in kinds.items():
+        for kind, first in {_kind(q): q for q in queries}.items():
+            learned = self.learned(first)
             places = [i for i, q in enumerate(queries) if _kind(q) == kind]
             asked = [queries[i] for i in places]
             limits = [max(floors[i], self.links.least_s(queries[i])) for i in places]
