@@ -7,6 +7,7 @@ from datetime import datetime
 from ..cluster_profiles.profile import ClusterProfile
 from .advice import Advice, Case, advise
 from .learned import informing
+from .memory import Memory, gpu_memory
 from .placement import Placement, place
 from .ranges import Range
 from .runs import Measurement
@@ -37,6 +38,7 @@ class Estimate:
     steps: StepCount
     throughput: Throughput
     clock: WallClock
+    memory: Memory
     samples_per_s: Range | None
     gpu_hours: Range | None
     cost: Cost | None
@@ -65,6 +67,7 @@ def estimate(
     failures = profile.node_failures_per_1000_days if profile else None
     runs = [m for m in measurements if m.model == workload.model]
     clock = wall_clock(workload, placement, steps, throughput, failures, runs)
+    memory = gpu_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
     step = throughput.step_time_s
     return Estimate(
@@ -73,6 +76,7 @@ def estimate(
         steps=steps,
         throughput=throughput,
         clock=clock,
+        memory=memory,
         samples_per_s=step.inverted(workload.training.step_samples) if step else None,
         gpu_hours=gpu_hours,
         cost=_cost(gpu_hours, placement, profile),
@@ -83,6 +87,7 @@ def estimate(
                 steps,
                 throughput,
                 clock,
+                memory,
                 profile is not None,
                 informing(workload, measurements),
             )

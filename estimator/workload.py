@@ -35,6 +35,15 @@ class Framework(StrEnum):
     MEGATRON = "megatron"
 
 
+class Optimizer(StrEnum):
+    """What is kept of each parameter beside it; `sgd` has momentum."""
+
+    ADAM = "adam"
+    ADAM_8BIT = "adam-8bit"
+    SGD = "sgd"
+    ADAFACTOR = "adafactor"
+
+
 def _exact(value: object) -> Fraction:
     number = exact(value)
     if number.denominator > 10**6:
@@ -146,6 +155,14 @@ class Training(Section):
     sequence_parallel: Count = _flag(
         1, "--sequence-parallel", "N", "GPUs sharing each sequence, the Ulysses way.", gt=0, le=10**5
     )
+    zero_stage: Count | None = Field(
+        None,
+        ge=0,
+        le=3,
+        description="What data parallelism shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too, as FSDP; for "
+        "memory alone.",
+    )
+    optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer; for memory alone.")
     recompute: StrictBool = _switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
     global_batch: Count | None = Field(
         None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."
@@ -198,13 +215,21 @@ class Architecture(Section):
     active_parameters: Count | None = _flag(
         None, "--active-parameters", "N", "Parameters a token passes through, if MoE.", gt=0, le=10**15
     )
+    trainable_parameters: Count | None = Field(
+        None,
+        gt=0,
+        le=10**15,
+        description="Parameters that are trained, if not all are (LoRA); for memory alone.",
+    )
 
     @model_validator(mode="after")
-    def _active_is_a_part(self) -> Self:
-        if self.active_parameters and self.parameters and self.active_parameters > self.parameters:
-            raise ValueError(
-                f"active_parameters {self.active_parameters} is more than parameters {self.parameters}; it is a part of them"
-            )
+    def _parts_are_parts(self) -> Self:
+        for name in ("active_parameters", "trainable_parameters"):
+            part = getattr(self, name)
+            if part and self.parameters and part > self.parameters:
+                raise ValueError(
+                    f"{name} {part} is more than parameters {self.parameters}; it is a part of them"
+                )
         return self
 
     @property
@@ -234,8 +259,13 @@ class ThroughputGiven(Section):
     tflops_per_gpu: Number | None = _flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
     )
-    spread: Number | None = Field(
-        None, gt=0, lt=1, description="Half of the P10-P90 width, relative: 0.05 is -5 % to +5 %."
+    spread: Number | None = _flag(
+        None,
+        "--throughput-spread",
+        "SHARE",
+        "Half of the rate's P10-P90 width, relative: 0.05 is -5 % to +5 %.",
+        gt=0,
+        lt=1,
     )
     gpus: Count | None = _flag(
         None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6

@@ -34,6 +34,7 @@ from .task_place import TaskPlace, task_place
 POLL_S = 0.1
 BEAT_S = 20.0
 _OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
+_ANSWERED_S = 2.0
 _REQUEUED_S = 120.0  # Slurm ends a job that it requeues
 
 
@@ -85,7 +86,8 @@ def run_task(
     if decided and decided.restart and place.on_slurm:
         _start_again(folder, file, signals, successor)
         return 0
-    return code
+    # A task that was only stopped with the others must not fail the job before the first has requeued it.
+    return 0 if signals.why is Stop.TIME_LIMIT and place.rank else code or (1 if signals.why else 0)
 
 
 def _first(place: TaskPlace) -> Attempt:
@@ -257,12 +259,17 @@ def _start_again(
     job = file.now.job
     try:
         facts = slurm.job(job)
-        if facts is None or facts.requeue:
+        if facts is None or facts.requeue is not False:
             slurm.requeue(job)
             _wait_for(lambda: signals.terminated, _REQUEUED_S)
             return
     except ClusterplanError as error:
         refused = str(error)
+        _wait_for(lambda: signals.terminated, _ANSWERED_S)
+        if (
+            signals.terminated
+        ):  # it was requeued, and scontrol ended with all the job's processes before it could say so
+            return
     else:
         refused = "Slurm may not requeue this job"
     try:

@@ -26,7 +26,7 @@ def filled(
         name = match[1]
         if name in kept:
             return match[0]
-        if name == LATEST:
+        if name == LATEST and name not in values:
             raise WorkloadError("{latest} is known only when there is a checkpoint: put it into run.resume")
         if name not in values:
             raise WorkloadError(f"placeholder {match[0]} is not known: there are {listed(sorted(values))}")

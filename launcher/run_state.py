@@ -116,8 +116,8 @@ def run_state(evidence: Evidence, now: float) -> RunState:
     """The state that follows from all that is known at `now`."""
     if evidence.final:
         told = evidence.final
-        why = told.get("error") or told.get("reason") or ""
-        code = told.get("exit_code")
+        code, words = told.get("exit_code"), told.get("error")
+        why = f"exit code {code}: {words}" if words else told.get("reason") or ""
         return RunState(State(told["state"]), str(why), told.get("ended_s") or now, code)
     if not evidence.jobs:
         return RunState(State.LOST, "it was never submitted", now)
@@ -177,7 +177,7 @@ def _ended(
     failed = next((a for a in last if a.outcome == "failed"), None)
     if state is State.FAILED and failed:
         memory = is_out_of_memory(failed.error, failed.exit_code)
-        wrong = failed.error or f"exit code {failed.exit_code}"
+        wrong = f"exit code {failed.exit_code}" + (f": {failed.error}" if failed.error else "")
         rank = f"rank {failed.rank}: " if len(last) > 1 else ""
         return RunState(State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, failed.exit_code)
     if state is State.FAILED and is_out_of_memory(evidence.killed_words, code):

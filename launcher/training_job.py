@@ -15,12 +15,17 @@ class TrainingJob:
         self.folder = folder
 
     def __call__(self) -> int:
+        from .final_status import put_final
         from .guard import run_task
         from .successor import queue_successor
 
         for left in (Path(self.folder) / "submitit").glob("*.save_tmp"):
             left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
-        code = run_task(Path(self.folder), os.environ, queue_successor)
+        try:
+            code = run_task(Path(self.folder), os.environ, queue_successor)
+        except Exception as error:
+            put_final(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
+            raise
         if code:
             # The exit code itself, which an exception would turn into 1.
             raise SystemExit(code)

@@ -1,6 +1,7 @@
 """The command line: parse, call, render, echo.  The only place that prints and exits."""
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -35,7 +36,13 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _ = _COMMANDS[cmd_name]
-        command = getattr(import_module(f".{module}", __package__), cmd_name)
+        # What a command loads it keeps, so the collector need not search it: a fifth of the time of `estimate`.
+        gc.disable()
+        try:
+            command = getattr(import_module(f".{module}", __package__), cmd_name)
+        finally:
+            gc.freeze()
+            gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101  for the type checker
         return command
 
@@ -74,6 +81,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
             sys.exit(1)
         _fail(f"the output cannot be written: {error.strerror}", 1)
+    gc.freeze()  # the process ends here: nothing left is worth searching
     sys.exit(code if isinstance(code, int) else 0)
 
 
