@@ -1,7 +1,6 @@
 """Cluster profiles by name or path: bundled ones, the user's own, or any file."""
 
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 import platformdirs
@@ -25,10 +24,9 @@ def profile_paths() -> dict[str, Path]:
     >>> sorted(profile_paths())[:1]
     ['one-machine']
     """
-    bundled = Path(str(resources.files(__package__)))
     return {
         path.stem: path
-        for folder in (bundled, user_folder())
+        for folder in (Path(__file__).parent, user_folder())
         for path in sorted(folder.glob("*.toml"))
         if path.name not in _NOT_PROFILES
     }

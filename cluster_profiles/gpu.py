@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -81,7 +81,7 @@ def gpus() -> Mapping[str, Gpu]:
     >>> gpus()["a100-sxm4-80gb"].peak_flops[Precision.BF16] / 1e12
     312.0
     """
-    text = resources.files(__package__).joinpath(_CATALOGUE).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(_CATALOGUE).read_text(encoding="utf-8")
     catalogue = tomllib.loads(text)
     return MappingProxyType(
         {key: _gpu(key, entry, catalogue["sources"]) for key, entry in catalogue["gpus"].items()}

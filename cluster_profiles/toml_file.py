@@ -50,7 +50,10 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:  # int() and nesting have limits
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
+        *before, last = text.split("\n")
+        end = f"(at line {len(before) + 1}, column {len(last) + 1}: the end)"
+        fault = str(error).replace("(at end of document)", end)
+        raise InputError(f"{path}: is not valid TOML: {fault}") from None
     level: list[Any] = [tables]
     for _ in range(_DEEPEST):
         level = [inner for table in level for inner in (table.values() if isinstance(table, dict) else table)]
@@ -105,7 +108,7 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
     kind = fault["type"]
     context = {name: _bound(value) for name, value in fault.get("ctx", {}).items()}
     if kind == "extra_forbidden":
-        return _unknown_key(str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1]))
+        return _unknown_key(str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1]), model)
     if kind == "missing":
         return "is missing"
     if kind == "value_error":
@@ -132,10 +135,15 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{_shown(fault['input'])} {text}"
 
 
-def _unknown_key(key: str, table: type[BaseModel] | None) -> str:
+def _unknown_key(key: str, table: type[BaseModel] | None, model: type[BaseModel]) -> str:
     import difflib
 
     known = list(table.model_fields) if table else []
+    elsewhere = [
+        name for name in model.model_fields if (t := _table_at(model, (name,))) and key in t.model_fields
+    ]
+    if elsewhere:
+        return f"unknown key here; it belongs in {' or '.join(f'[{name}]' for name in elsewhere)}"
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return (
         f"unknown key; did you mean {nearest[0]!r}?"
@@ -160,7 +168,7 @@ def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 
 def _shown(value: object) -> str:
     if isinstance(value, Fraction):
-        value = float(value)
+        value = int(value) if value.denominator == 1 else float(value)
     if isinstance(value, dt.date):
         value = value.isoformat()
     text = repr(value) if not isinstance(value, int) or value.bit_length() < 1000 else "a huge integer"  # noqa: PLR2004

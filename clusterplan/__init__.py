@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .estimator.estimate import estimate as estimate
     from .estimator.runs import Measurement as Measurement
     from .estimator.workload import Workload as Workload
+    from .launcher.mixed_precision import mixed_precision as mixed_precision
     from .launcher.tracker import track as track
 
 _HOME = {
@@ -31,6 +32,7 @@ _HOME = {
     "Workload": ".estimator.workload",
     "estimate": ".estimator.estimate",
     "load_profile": ".cluster_profiles.catalog",
+    "mixed_precision": ".launcher.mixed_precision",
     "track": ".launcher.tracker",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "Workload",
     "estimate",
     "load_profile",
+    "mixed_precision",
     "track",
 ]
 

@@ -9,6 +9,7 @@ ClusterplanError                  exit 1
 ├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
+├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
 ├── SlurmRefused                  exit 1  Slurm says no; its words
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
@@ -58,6 +59,10 @@ class HistoryError(ClusterplanError):
 
 class RunFolderError(ClusterplanError):
     """A run's folder cannot be made or written."""
+
+
+class SubmissionError(ClusterplanError):
+    """A job is not accepted, or cannot be started."""
 
 
 class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so

@@ -16,6 +16,7 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.advice import CODES
+from clusterplan.estimator.entered import Entered
 from clusterplan.estimator.schema import migrations
 from clusterplan.estimator.steps import CONVENTION
 from clusterplan.estimator.workload import Workload
@@ -50,6 +51,11 @@ def job_file() -> str:
         for key, section in tables.items()
         if section
     )
+
+
+def entered() -> str:
+    """Every column of a CSV of measurements."""
+    return _table("Columns", Entered.model_fields).replace("\n## Columns\n", "")
 
 
 def profile() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
 from ..errors import WorkloadError
+from .memory import Fit, Memory, gigabytes
 from .placement import USUAL_GPUS_PER_NODE, Placement
 from .steps import StepCount, count_steps
 from .throughput import SourceKind, Throughput, fastest_step_s
@@ -19,6 +20,7 @@ from .workload import Framework, Workload
 # 5 times the expected time on two nodes without a fast link is haotian-liu/LLaVA#594.
 SLOW_LINK_GB_PER_S = 2.0
 BF16_FROM = (8, 0)  # compute capability
+ALL_SHARDED = 3  # the ZeRO stage
 
 CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
@@ -31,6 +33,7 @@ CODES = {
     "ends-early": "Training ends before the epochs asked for are over.",
     "precision-emulated": "The GPU emulates the precision asked for.",
     "precision-missing": "The GPU has no hardware for the precision asked for.",
+    "memory": "The job does not fit into the memory of its GPUs, or hardly.",
     "fp32-slow": "fp32 is asked of a GPU with native 16-bit matrix units.",
     "checkpoint-beyond-end": "The first checkpoint would be after the end of training.",
     "checkpoint-beyond-limit": "A checkpoint interval is longer than the partition's time limit.",
@@ -62,6 +65,7 @@ class Case:
     steps: StepCount
     throughput: Throughput
     clock: WallClock
+    memory: Memory
     has_profile: bool
 
 
@@ -124,10 +128,10 @@ def _why_other_steps(case: Case, told: int) -> str:
                 rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
                 return f"your numbers give {total}: it rounds otherwise, as {rule} does"
     effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
-    return (
-        f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: "
-        f"{'is the GPU' if training.gpus == 1 else f'are all {training.gpus:,} GPUs'} in one process group?"
-    )
+    ask = "does it get this batch size and accumulation"
+    if training.gpus > 1:
+        ask = f"are all {training.gpus:,} GPUs in one process group"
+    return f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: {ask}?"
 
 
 def _data(case: Case) -> Iterator[Advice]:
@@ -197,6 +201,33 @@ def _precision(case: Case) -> Iterator[Advice]:
         yield Advice("precision-missing", f"{gpu.name} has no {precision} hardware{needs}: use {best}")
 
 
+def _memory(case: Case) -> Iterator[Advice]:
+    memory, gpu = case.memory, case.placement.gpu
+    if memory.fits in (None, Fit.YES) or gpu is None:
+        return
+    has = f"{gpu.name} has {gpu.memory_bytes / 1e9:g} GB"
+    needs = f"a GPU needs {gigabytes(memory.peak_bytes)} GB, " if memory.peak_bytes else ""
+    verdict = "tight" if memory.fits is Fit.TIGHT else "does not fit"
+    yield Advice(
+        "memory", f"{verdict}: {needs}{has} ({memory.source.kind}: {memory.source.text}); {_what_fits(case)}"
+    )
+
+
+def _what_fits(case: Case) -> str:
+    if largest := case.memory.largest_batch_size:
+        return f"a micro-batch of {largest:,} should fit"
+    training, architecture = case.workload.training, case.workload.architecture
+    shardable = training.data_parallel > 1 and training.zero_stage != ALL_SHARDED
+    adapted = case.memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
+    ways = [
+        *(["say trainable_parameters if not all are"] if adapted else []),
+        *(["shard more (zero_stage 3)"] if shardable else []),
+        *([] if training.recompute else ["recompute activations"]),
+        "use more GPUs (zero_stage, tensor_parallel)",
+    ]
+    return f"no micro-batch surely fits: {', '.join(ways)}"
+
+
 def _checkpoints(case: Case) -> Iterator[Advice]:
     every, total = case.workload.checkpoint.every_steps, case.steps.total
     step, limit = case.throughput.step_time_s, case.placement.limit_s
@@ -252,7 +283,7 @@ def _evaluation(case: Case) -> Iterator[Advice]:
         )
 
 
-def _cluster(case: Case) -> Iterator[Advice]:
+def _limit(case: Case) -> Iterator[Advice]:
     limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
     if limit is not None and partition and case.throughput.step_time_s:
         shown = f"the {format_duration(limit)} limit of partition {partition.name}"
@@ -265,6 +296,10 @@ def _cluster(case: Case) -> Iterator[Advice]:
             yield Advice(
                 "limit-tight", f"P95 is {format_duration(clock.p95)}: {shown} may end the run too early"
             )
+
+
+def _cluster(case: Case) -> Iterator[Advice]:
+    partition = case.placement.partition
     link = partition.inter_node if partition else None
     if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:
         yield Advice(
@@ -284,8 +319,10 @@ def _cluster(case: Case) -> Iterator[Advice]:
 _RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
     _speed,
     _identity,
+    _limit,
     _data,
     _precision,
+    _memory,
     _checkpoints,
     _evaluation,
     _cluster,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..cluster_profiles.profile import ClusterProfile
 from .advice import Advice, Case, advise
+from .memory import Memory, gpu_memory
 from .placement import Placement, place
 from .ranges import Range
 from .runs import Measurement
@@ -35,6 +36,7 @@ class Estimate:
     steps: StepCount
     throughput: Throughput
     clock: WallClock
+    memory: Memory
     samples_per_s: Range | None
     gpu_hours: Range | None
     cost: Cost | None
@@ -58,6 +60,7 @@ def estimate(
     throughput = step_throughput(workload, placement, measurements)
     failures = profile.node_failures_per_1000_days if profile else None
     clock = wall_clock(workload, placement, steps, throughput, failures)
+    memory = gpu_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
     step = throughput.step_time_s
     return Estimate(
@@ -66,10 +69,11 @@ def estimate(
         steps=steps,
         throughput=throughput,
         clock=clock,
+        memory=memory,
         samples_per_s=step.inverted(workload.training.step_samples) if step else None,
         gpu_hours=gpu_hours,
         cost=_cost(gpu_hours, placement, profile),
-        warnings=advise(Case(workload, placement, steps, throughput, clock, profile is not None)),
+        warnings=advise(Case(workload, placement, steps, throughput, clock, memory, profile is not None)),
     )
 
 

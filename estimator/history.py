@@ -10,19 +10,32 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from ..cluster_profiles.precision import Precision
 from ..errors import HistoryError
 from .packed_block import pack, unpack
 from .rollup import Rollup, energy_j, rollups
-from .runs import Event, GpuReading
+from .runs import Event, GpuReading, Measurement
 
 BLOCK_S = 600
 WIDTHS_S = (60, 600)
 BUSY_S = 30.0
 
+_RAW_S = 1200.0  # longer than this, whole minutes are exact enough
+_ALL_S = 2**40  # one stretch for all times
+_MEASURED = [f.name for f in fields(Measurement) if f.name != "when"]
+
 Rows = Sequence[tuple[float, GpuReading]]
+
+
+class Activity(NamedTuple):
+    """One GPU over some time: mean utilisation in per cent, mean power in watts; None was not read."""
+
+    utilisation: float | None
+    power_w: float | None
 
 
 class History:
@@ -169,6 +182,55 @@ class History:
             },
         )
 
+    def put_measurements(self, run: str, found: Iterable[Measurement]) -> None:
+        """The measurements that a run comes to, in place of those before."""
+        self._db.execute("DELETE FROM measurement WHERE run = ?", (run,))
+        for one in found:
+            values = {name: getattr(one, name) for name in _MEASURED}
+            values |= {"run": run, "time_s": one.when.timestamp() if one.when else None}
+            marks = ", ".join(f":{name}" for name in values)
+            self._db.execute(f"INSERT INTO measurement ({', '.join(values)}) VALUES ({marks})", values)  # noqa: S608
+
+    def measurements(self, model: str | None = None) -> list[Measurement]:
+        """What runs of `model` were measured to take (None: of any), the latest first.
+
+        A run that was killed before its steps were steady is not among them.
+        """
+        rows = self._db.execute(
+            "SELECT * FROM measurement WHERE :model IS NULL OR model = :model ORDER BY time_s DESC, run",
+            {"model": model},
+        )
+        return [_measurement(row) for row in rows]
+
+    def put_estimate(self, run: str, values: Mapping[str, Any]) -> None:
+        """What was estimated before a run, in place of what was there."""
+        self._put("estimate", ("run",), {"run": run, **values})
+
+    def estimates(self) -> list[dict[str, Any]]:
+        """What was estimated before each run that was."""
+        return [dict(row) for row in self._db.execute("SELECT * FROM estimate ORDER BY made_s DESC, run")]
+
+    def activity(self, run: str, begin_s: float, end_s: float) -> list[Activity]:
+        """What the GPUs of a run did between two times: from raw readings if that is short, else minute by minute."""
+        if end_s - begin_s > _RAW_S:
+            rows = self._db.execute(
+                "SELECT sum(utilisation_mean * utilisation_samples) / sum(utilisation_samples) AS utilisation,"
+                " sum(power_mean_w * ticks) / sum(ticks) AS power FROM rollup"
+                " WHERE run = ? AND width_s = ? AND time_s >= ? AND time_s + width_s <= ? GROUP BY uuid",
+                (run, WIDTHS_S[0], begin_s, end_s),
+            )
+            return [Activity(row["utilisation"], row["power"]) for row in rows]
+        blocks = self._db.execute(
+            "SELECT uuid, packed FROM raw_block WHERE run = ? AND time_s > ? AND time_s <= ? ORDER BY uuid, time_s",
+            (run, begin_s - BLOCK_S, end_s),
+        )
+        readings: dict[str, list[tuple[float, GpuReading]]] = {}
+        for row in blocks:
+            within = [(t, reading) for t, reading in unpack(row["packed"]) if begin_s <= t <= end_s]
+            readings.setdefault(row["uuid"], []).extend(within)
+        summed = [rollup for rows_ in readings.values() for rollup in rollups(rows_, _ALL_S)]
+        return [Activity(rollup.utilisation_mean, rollup.power_mean_w) for rollup in summed]
+
     def runs(
         self, name: str | None = None, gpu: str | None = None, since_s: float | None = None
     ) -> list[dict[str, Any]]:
@@ -279,6 +341,12 @@ def _apply_migrations(db: sqlite3.Connection) -> None:
     wrapped = sqlite_utils.Database(db)
     if migrations.pending(wrapped):
         migrations.apply(wrapped)
+
+
+def _measurement(row: sqlite3.Row) -> Measurement:
+    values = {name: row[name] for name in _MEASURED}
+    when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
+    return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)
 
 
 def _mean(weighed: Iterable[tuple[float | None, int]]) -> float | None:

@@ -15,7 +15,8 @@ class Measurement:
     """The steady step time of one run, and the configuration it was measured in.
 
     `spread` is half the P10-P90 width of its step times, relative; `busy_share` the share of time the
-    GPUs computed, `data_wait_share` the share of the step spent waiting for input; None is not known.
+    GPUs computed, `data_wait_share` the share of the step spent waiting for input; `startup_s` is from the start of
+    an attempt to its first step, `evaluation_s` and `checkpoint_s` what one of them takes.  None is not known.
     """
 
     model: str
@@ -35,6 +36,18 @@ class Measurement:
     memory_peak_bytes: int | None = None
     source: str = ""
     when: datetime | None = None
+    model_parallel: int = 1  # GPUs that hold one replica
+    startup_s: float | None = None
+    evaluation_s: float | None = None
+    checkpoint_s: float | None = None
+    queue_wait_s: float | None = None
+    restarts: int | None = None
+    energy_per_sample_j: float | None = None
+
+    @property
+    def step_samples(self) -> float:
+        """The global batch: micro-batch x replicas x accumulation."""
+        return self.batch_size * self.gpus / self.model_parallel * self.accumulation
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,89 +1,270 @@
-"""One throughput carried to another shape or precision, with published ratios and their spread.
+"""The step time of shapes that were not measured, learned from those that were.
 
-A synchronous step of micro-batch b on n GPUs runs at  n b a / t  samples/s, a micro-batches a step.
-From one shape (index 0) to another the rate of one GPU is multiplied by
-
-    e^log2(n / n0)                      what each doubling keeps, e about 0.97
-    c                                   the same GPUs on more nodes, c about 0.96
-    (b / b0) / (f + (1 - f) b / b0)     a share f of the step does not shrink with b
-    s0 / s                              sequence length: tokens/s stay
-    r(p0 -> p)                          speed of one precision over the other, at most the ratio of the peaks
-
-each a range; see `priors`.
+`fit` takes the runs of one model, `StepTimeModel.predict` tells any shape, each as a range with what it rests on:
+`step_model` has the physics, `laplace` the fit.  Only calling them loads numpy.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-from ..cluster_profiles.gpu import Gpu
 from ..cluster_profiles.precision import Precision
-from .priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, Prior, speed_ratio
+from ..errors import NotEnoughHistory
 from .ranges import Range
+from .runs import Measurement
+from .suspects import Suspect, suspects
+
+if TYPE_CHECKING:
+    from .laplace import Observed, Posterior
+    from .step_model import Belief, Points
+
+# The most configurations that one fit looks at: it stays within milliseconds, whatever the history holds.
+MOST_CONFIGURATIONS = 48
+
+# Half-widths that made 80 % of 80 % intervals right, within and beyond what was measured.
+_WIDER_WITHIN, _WIDER_BEYOND = 1.0, 1.0
+
+# Variance that hardware of one model has in common, by parameter of the step model: other GPUs are on another
+# network; another precision or sequence length is not.
+_OTHER_GPU = (0.75, 0.6, 0.15, 0, 0, 0, 0, 0.05, 0, 0)
+_SAME_GPU = (0.75, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8, 0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the step time depends on, as far as it is scaled here; None is not known."""
+class Query:
+    """The shape of a job, as far as the step time depends on it; None is not known."""
 
+    gpu: str | None
+    nodes: int
     gpus: int
+    gpus_per_node: int
     batch_size: int
-    precision: Precision
-    nodes: int | None = None
+    accumulation: int = 1
+    precision: Precision = Precision.AUTO
     seq_len: int | None = None
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A factor on the rate, and the published ratios it rests on."""
+class Links:
+    """What is known of the exchange of gradients; bandwidths are of one GPU, one direction."""
 
-    range: Range
-    assumed: tuple[str, ...]
+    gradient_bytes: float | None = None
+    bandwidth_intra_bytes_s: float | None = None
+    bandwidth_inter_bytes_s: float | None = None
+
+    def ring_s(self, bandwidth: float | None) -> float | None:
+        """A ring over two: 2 (2 - 1) / 2 of the gradient over the link."""
+        return self.gradient_bytes / bandwidth if self.gradient_bytes and bandwidth else None
+
+    def least_s(self, query: Query) -> float:
+        """No exchange is faster: 2 (n - 1) / n of the gradient; the GPUs of a node share it between nodes."""
+        n, each = query.gpus_per_node, self.ring_s(self.bandwidth_intra_bytes_s)
+        if query.nodes > 1:
+            n, each = query.nodes, self.ring_s(self.bandwidth_inter_bytes_s)
+            each = each and each / query.gpus_per_node
+        return 2 * (n - 1) / n * (each or 0.0)
 
 
-def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | None:
-    """Samples/s per GPU in `after` over `before`, on one GPU type; None where nothing published tells it.
+@dataclass(frozen=True)
+class Prediction:
+    """The step time of one shape; `beyond` names the dimension past what was measured, or is empty."""
 
-    >>> ratio = rate_ratio(Shape(1, 32, Precision.BF16), Shape(8, 32, Precision.BF16)).range
-    >>> round(ratio.p10, 3), round(ratio.p50, 3), round(ratio.p90, 3)
-    (0.713, 0.914, 0.989)
+    step_time_s: Range
+    compute_s: float
+    network_s: float
+    input_s: float
+    beyond: str
+    used: tuple[Measurement, ...]
+    suspects: tuple[Suspect, ...]
+
+
+def fit(measurements: Sequence[Measurement], links: Links | None = None) -> "StepTimeModel":
+    """What the runs of one model say; raises NotEnoughHistory where none of them is usable.
+
+    >>> runs = [Measurement("m", "a100", 1, n, n, 32, 1, Precision.BF16, None, t) for n, t in ((1, 0.3), (2, 0.32))]
+    >>> asked = Query("a100", 1, 4, 4, 32, 1, Precision.BF16)
+    >>> fit(runs).predict([asked])[0].beyond
+    'gpus'
     """
-    ratio, assumed = Range.exactly(1), list[str]()
-    if before.gpus != after.gpus:
-        doublings = math.log2(after.gpus / before.gpus)
-        kept = (x**doublings for x in _values(EFFICIENCY_PER_DOUBLING.range))
-        ratio = ratio.times(Range(*sorted(kept)))
-        assumed.append(EFFICIENCY_PER_DOUBLING.text)
-    elif before.nodes and after.nodes and before.nodes != after.nodes:
-        more = after.nodes > before.nodes
-        ratio = ratio.times(MORE_NODES.range if more else MORE_NODES.range.inverted(1))
-        assumed.append(MORE_NODES.text)
-    if before.batch_size != after.batch_size:
-        relative = after.batch_size / before.batch_size
-        gained = (relative / (f + (1 - f) * relative) for f in _values(FIXED_SHARE.range))
-        ratio = ratio.times(Range(*sorted(gained)))
-        assumed.append(FIXED_SHARE.text)
-    if before.seq_len and after.seq_len and before.seq_len != after.seq_len:
-        ratio = ratio.scaled(before.seq_len / after.seq_len)
-        assumed.append(f"as many tokens/s at {after.seq_len:,} tokens a sample as at {before.seq_len:,}")
-    if before.precision != after.precision:
-        faster = _precision_ratio(before.precision, after.precision, gpu)
-        if faster is None:
-            return None
-        ratio = ratio.times(faster.range)
-        assumed.append(faster.text)
-    return Ratio(ratio, tuple(assumed))
+    found = suspects(measurements)
+    unusable = {id(s.measurement) for s in found if not s.doubt}
+    usable = [m for m in measurements if id(m) not in unusable]
+    if not usable:
+        raise NotEnoughHistory("no usable run of this model is known: measure one, on 1 GPU if it fits")
+    return StepTimeModel(tuple(usable), tuple(found), links or Links())
 
 
-def _precision_ratio(before: Precision, after: Precision, gpu: Gpu | None) -> Prior | None:
-    faster = speed_ratio(before, after)
-    if faster is None or gpu is None:
-        return faster
-    if before not in gpu.peak_flops or after not in gpu.peak_flops:
-        return None
-    peaks = gpu.peak_flops[after] / gpu.peak_flops[before]
-    within = (min(max(x, min(peaks, 1.0)), max(peaks, 1.0)) for x in _values(faster.range))
-    return Prior(Range(*within), faster.text)
+@dataclass(frozen=True)
+class StepTimeModel:
+    """The runs that inform, those of them under suspicion, and the links; made by `fit`."""
+
+    measurements: tuple[Measurement, ...]
+    suspects: tuple[Suspect, ...]
+    links: Links
+
+    def predict(
+        self, queries: Sequence[Query], fastest_step_s: Sequence[float] | None = None
+    ) -> list[Prediction]:
+        """The step time of each; none below its `fastest_step_s`, nor faster than the links allow."""
+        floors = fastest_step_s or [0.0] * len(queries)
+        kinds = {_kind(q): self._learned(q) for q in queries}
+        answers: dict[int, Prediction] = {}
+        for kind, learned in kinds.items():
+            places = [i for i, q in enumerate(queries) if _kind(q) == kind]
+            asked = [queries[i] for i in places]
+            limits = [max(floors[i], self.links.least_s(queries[i])) for i in places]
+            answers |= zip(places, learned.predictions(asked, limits), strict=True)
+        return [answers[i] for i in range(len(queries))]
+
+    def _learned(self, query: Query) -> "_Learned":
+        """The fit to the runs of this GPU and precision, with what all others say as its prior."""
+        from . import laplace, step_model
+
+        kinds: dict[tuple[object, ...], list[Measurement]] = {}
+        for m in self.measurements:
+            kinds.setdefault(_kind(m), []).append(m)
+        own = kinds.pop(_kind(query), [])
+        sizes = [m.batch_size for m in (own or self.measurements)]
+        reference = math.exp(fmean(map(math.log, sizes)))
+        links = self.links
+        belief = step_model.prior(
+            links.ring_s(links.bandwidth_intra_bytes_s), links.ring_s(links.bandwidth_inter_bytes_s)
+        )
+        doubt = {id(s.measurement): s.doubt for s in self.suspects}
+        for same_gpu, shares in ((False, _OTHER_GPU), (True, _SAME_GPU)):
+            others = [
+                _observed(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
+            ]
+            if others:
+                belief = laplace.transferred(belief, others, shares, reference)
+        posterior = laplace.fit(_observed(own, doubt), belief, reference)
+        odd: tuple[Suspect, ...] = ()
+        if len(posterior.observed.at) >= _ENOUGH_TO_JUDGE:
+            odd = _outliers(own, posterior, belief)
+            if odd:
+                doubt |= {id(s.measurement): s.doubt for s in odd}
+                posterior = laplace.fit(_observed(own, doubt), belief, reference)
+        return _Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
 
 
-def _values(r: Range) -> tuple[float, float, float]:
-    return r.p10, r.p50, r.p90
+_ENOUGH_TO_JUDGE = 5  # configurations: fewer cannot tell a wrong run from a rule not yet seen
+_SURPRISING_SD, _SURPRISING = 4.0, math.log(1.5)
+
+
+def _outliers(own: Sequence[Measurement], posterior: "Posterior", belief: "Belief") -> tuple[Suspect, ...]:
+    """The run, if any, that all others contradict."""
+    import numpy as np
+
+    from . import laplace
+
+    off, sd = laplace.surprises(posterior, belief)
+    worst = int(np.argmax(np.abs(off) / sd))
+    if abs(off[worst]) < max(_SURPRISING_SD * sd[worst], _SURPRISING):
+        return ()
+    groups = _configurations(own)
+    text = f"{math.exp(abs(off[worst])):.3g} times {'slower' if off[worst] > 0 else 'faster'} than all other runs say"
+    return tuple(Suspect(m, "outlier", text, float(off[worst] ** 2)) for m in groups[worst])
+
+
+@dataclass(frozen=True)
+class _Learned:
+    own: tuple[Measurement, ...]
+    measurements: tuple[Measurement, ...]
+    suspects: tuple[Suspect, ...]
+    posterior: "Posterior"
+
+    def predictions(self, queries: Sequence[Query], floors: Sequence[float]) -> list[Prediction]:
+        import numpy as np
+
+        from . import laplace, step_model
+
+        at = _points(queries)
+        drawn = np.sort(laplace.draw(self.posterior, at), 0)
+        low, middle, high = np.quantile(drawn, (0.1, 0.5, 0.9), axis=0)
+        # The least expected percentage error is at the median under weights 1 / T.
+        weight = np.cumsum(np.exp(drawn[0] - drawn), 0)
+        point = np.take_along_axis(drawn, np.argmax(weight >= weight[-1] / 2, 0)[None], 0)[0]
+        mode = self.posterior.mode[self.posterior.best]
+        log_t, log_c, _ = step_model.log_time(
+            np.clip(mode, step_model.LOWEST, step_model.HIGHEST), at, self.posterior.reference
+        )
+        compute = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
+        waits = [m.data_wait_share for m in self.own if m.data_wait_share is not None]
+        waiting = median(waits) if waits else 0.0
+        used = self.own or self.measurements
+        answers = []
+        for i, query in enumerate(queries):
+            beyond = _beyond(query, used)
+            wider = _WIDER_BEYOND if beyond else _WIDER_WITHIN
+            p10 = math.exp(middle[i] + (low[i] - middle[i]) * wider)
+            p90 = math.exp(middle[i] + (high[i] - middle[i]) * wider)
+            p50 = min(max(math.exp(point[i]), p10), p90)
+            step = Range(p10, p50, p90).at_least(floors[i])
+            network = step.p50 * (1 - float(compute[i]))
+            busy = step.p50 - network
+            answers.append(
+                Prediction(step, busy * (1 - waiting), network, busy * waiting, beyond, used, self.suspects)
+            )
+        return answers
+
+
+def _kind(of: Query | Measurement) -> tuple[object, ...]:
+    return of.gpu, of.precision, of.seq_len
+
+
+def _configurations(runs: Sequence[Measurement]) -> list[list[Measurement]]:
+    """The runs by configuration; of too many configurations those furthest from each other."""
+    groups: dict[tuple[int, ...], list[Measurement]] = {}
+    for m in runs:
+        groups.setdefault((m.nodes, m.gpus, m.batch_size, m.accumulation), []).append(m)
+    keys = sorted(groups)
+    if len(keys) > MOST_CONFIGURATIONS:
+        keys = _furthest(keys)
+    return [groups[key] for key in keys]
+
+
+def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    import numpy as np
+
+    place = np.log2(np.array(keys, float))
+    chosen, apart = [0], np.full(len(keys), np.inf)
+    while len(chosen) < MOST_CONFIGURATIONS:
+        apart = np.minimum(apart, np.sum((place - place[chosen[-1]]) ** 2, 1))
+        chosen.append(int(np.argmax(apart)))
+    return [keys[i] for i in sorted(chosen)]
+
+
+def _observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed":
+    import numpy as np
+
+    from .laplace import Observed
+
+    groups = _configurations(runs)
+    return Observed(
+        _points([group[0] for group in groups]),
+        np.array([median(math.log(m.step_time_s) for m in group) for group in groups]),
+        np.array([float(len(group)) for group in groups]),
+        np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
+    )
+
+
+def _points(shapes: Sequence[Query | Measurement]) -> "Points":
+    import numpy as np
+
+    from .step_model import Points
+
+    rows = [(s.nodes, s.gpus / s.nodes, s.batch_size, s.accumulation) for s in shapes]
+    table = np.array(rows, float).reshape(-1, 4)
+    return Points(*table.T)
+
+
+def _beyond(query: Query, runs: Sequence[Measurement]) -> str:
+    """The first dimension in which `query` is past every run."""
+    if query.gpus > max(m.gpus for m in runs):
+        return "gpus"
+    if query.nodes > max(m.nodes for m in runs):
+        return "nodes"
+    sizes = [m.batch_size for m in runs]
+    return "" if min(sizes) <= query.batch_size <= max(sizes) else "batch_size"

@@ -16,6 +16,23 @@ def m001_runs_and_samples(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m010_measurements_of_runs(db: Database) -> None:
+    """The measurements of each run, with what else was learnt of it; estimates keep the kind of their source."""
+    db.execute("CREATE INDEX measurement_run ON measurement (run)")
+    for column in (
+        "model_parallel INTEGER NOT NULL DEFAULT 1",
+        "startup_s REAL",
+        "evaluation_s REAL",
+        "checkpoint_s REAL",
+        "queue_wait_s REAL",
+        "restarts INTEGER",
+        "energy_per_sample_j REAL",
+    ):
+        db.execute(f"ALTER TABLE measurement ADD COLUMN {column}")
+    db.execute("ALTER TABLE estimate ADD COLUMN source_kind TEXT")
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,

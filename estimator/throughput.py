@@ -11,8 +11,8 @@ from ..cluster_profiles.units import counted, format_significant
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
+from .rate_ratio import Shape, rate_ratio
 from .runs import Measurement
-from .scaling import Shape, rate_ratio
 from .workload import RATES, Workload
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
@@ -183,9 +183,9 @@ def _prior(workload: Workload, placement: Placement) -> Throughput:
         missing = [
             name
             for name, known in (
-                ("parameters", workload.architecture.flops_parameters),
-                ("seq_len", workload.data.seq_len),
-                ("the GPU type", placement.gpu),
+                ("--parameters", workload.architecture.flops_parameters),
+                ("--seq-len", workload.data.seq_len),
+                ("--gpu", placement.gpu),
             )
             if not known
         ]
@@ -193,7 +193,7 @@ def _prior(workload: Workload, placement: Placement) -> Throughput:
             return _unknown(
                 f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
             )
-        return _unknown(f"nothing given or measured; a prior would need {', '.join(missing)}")
+        return _unknown(f"nothing given or measured; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu = table[placement.precision]
     gpu = placement.gpu.name if placement.gpu else ""

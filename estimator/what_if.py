@@ -104,8 +104,9 @@ def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Wo
     if keep is Keep.GLOBAL_BATCH:
         training = training.model_copy(update=_same_global_batch(base, training.data_parallel))
     cluster = base.cluster
-    if training.gpus != base.training.gpus:
-        cluster = cluster.model_copy(update={"nodes": None})  # they were meant for the other count
+    if training.gpus != base.training.gpus:  # these were meant for, or said of, the other count
+        cluster = cluster.model_copy(update={"nodes": None})
+        training = training.model_copy(update={"trainer_steps": None})
     return base.model_copy(update={"training": training, "cluster": cluster})
 
 
@@ -171,7 +172,7 @@ def knee(estimates: Sequence[Estimate]) -> int | None:
     """
     if len({e.placement.precision for e in estimates}) > 1:
         return None
-    kept = [efficiency(estimates[0], e) or 0.0 for e in estimates]
+    kept = [efficiency(estimates, e) or 0.0 for e in estimates]
     if all(share >= WORTHWHILE for share in kept):
         return None
     worth = [i for i, share in enumerate(kept) if share >= WORTHWHILE]
@@ -187,7 +188,8 @@ def speed_up(base: Estimate, other: Estimate) -> float | None:
     return other.samples_per_s.p50 / base.samples_per_s.p50
 
 
-def efficiency(base: Estimate, other: Estimate) -> float | None:
-    """Samples/s per GPU of `other` over those of `base`, medians: 1 is perfect scaling."""
+def efficiency(estimates: Sequence[Estimate], other: Estimate) -> float | None:
+    """Samples/s per GPU of `other` over those of the first of its precision, medians: 1 is perfect scaling."""
+    base = next(e for e in estimates if e.placement.precision == other.placement.precision)
     ratio = speed_up(base, other)
     return None if ratio is None else ratio * base.placement.gpus / other.placement.gpus

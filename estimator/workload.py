@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 from pydantic.fields import FieldInfo
@@ -33,6 +33,15 @@ class Framework(StrEnum):
     TORCH = "torch"
     FLOOR = "floor"
     MEGATRON = "megatron"
+
+
+class Optimizer(StrEnum):
+    """What is kept of each parameter beside it; `sgd` has momentum."""
+
+    ADAM = "adam"
+    ADAM_8BIT = "adam-8bit"
+    SGD = "sgd"
+    ADAFACTOR = "adafactor"
 
 
 def _exact(value: object) -> Fraction:
@@ -146,6 +155,14 @@ class Training(Section):
     sequence_parallel: Count = _flag(
         1, "--sequence-parallel", "N", "GPUs sharing each sequence, the Ulysses way.", gt=0, le=10**5
     )
+    zero_stage: Count | None = Field(
+        None,
+        ge=0,
+        le=3,
+        description="What data parallelism shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too, as FSDP; for "
+        "memory alone.",
+    )
+    optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer; for memory alone.")
     recompute: StrictBool = _switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
     global_batch: Count | None = Field(
         None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."
@@ -198,13 +215,21 @@ class Architecture(Section):
     active_parameters: Count | None = _flag(
         None, "--active-parameters", "N", "Parameters a token passes through, if MoE.", gt=0, le=10**15
     )
+    trainable_parameters: Count | None = Field(
+        None,
+        gt=0,
+        le=10**15,
+        description="Parameters that are trained, if not all are (LoRA); for memory alone.",
+    )
 
     @model_validator(mode="after")
-    def _active_is_a_part(self) -> Self:
-        if self.active_parameters and self.parameters and self.active_parameters > self.parameters:
-            raise ValueError(
-                f"active_parameters {self.active_parameters} is more than parameters {self.parameters}; it is a part of them"
-            )
+    def _parts_are_parts(self) -> Self:
+        for name in ("active_parameters", "trainable_parameters"):
+            part = getattr(self, name)
+            if part and self.parameters and part > self.parameters:
+                raise ValueError(
+                    f"{name} {part} is more than parameters {self.parameters}; it is a part of them"
+                )
         return self
 
     @property
@@ -234,8 +259,13 @@ class ThroughputGiven(Section):
     tflops_per_gpu: Number | None = _flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
     )
-    spread: Number | None = Field(
-        None, gt=0, lt=1, description="Half of the P10-P90 width, relative: 0.05 is -5 % to +5 %."
+    spread: Number | None = _flag(
+        None,
+        "--throughput-spread",
+        "SHARE",
+        "Half of the rate's P10-P90 width, relative: 0.05 is -5 % to +5 %.",
+        gt=0,
+        lt=1,
     )
     gpus: Count | None = _flag(
         None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6
@@ -285,7 +315,9 @@ class Evaluation(Pause):
 class Checkpoint(Pause):
     """When checkpoints are written, and how long training waits for one."""
 
-    folder: Name | None = Field(None, description="Where they are written; not used yet.")
+    folder: Name | None = Field(
+        None, description="Where they are written, and looked for at a restart; else `{output}`."
+    )
 
 
 class Startup(Section):
@@ -305,13 +337,79 @@ class Cluster(Section):
     nodes: Count | None = _flag(None, "--nodes", "N", "Nodes; else GPUs / GPUs per node.", gt=0, le=10**5)
 
 
+class Bootstrap(StrEnum):
+    """Who starts the processes of one node."""
+
+    TORCHRUN = "torchrun"  # torchrun, one process a GPU: one task a node
+    PER_GPU = "per-gpu"  # Slurm: one task a GPU
+    SINGLE = "single"  # the command itself, as it is: one task a node
+
+
 class Run(Section):
-    """The command that trains; not used yet."""
+    """The command that trains, and how it is kept alive.
+
+    Placeholders in the lists: {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {output}, names of a
+    sweep, and {latest}, the newest checkpoint, in `resume` alone.
+    """
 
     command: tuple[str, ...] = Field(min_length=1, description="Program and arguments; there is no shell.")
     resume: tuple[str, ...] = Field(
-        (), description="Arguments added when there is a checkpoint to resume from."
+        (), description="Arguments added when there is a checkpoint to resume from; `{latest}` is its path."
     )
+    bootstrap: Bootstrap | None = Field(
+        None,
+        description="`torchrun`: a task a node, which starts a process a GPU; `per-gpu`: a task a GPU; `single`: a task a "
+        "node, as it is; else torchrun for Python on several GPUs, per-gpu for Lightning.",
+    )
+    stop_signal: Literal["SIGTERM", "SIGUSR1", "SIGINT"] | None = Field(
+        None, description="What tells it to save and stop; else SIGTERM, and SIGUSR1 for Lightning on Slurm."
+    )
+    srun: tuple[str, ...] = Field((), description="Arguments added to srun, such as `--container-image=...`.")
+    max_restarts: Count = Field(100, ge=0, le=10_000, description="Restarts of the whole run at most.")
+
+
+def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a table of sbatch options, such as account = "lab"')  # noqa: TRY004  pydantic's way
+    for name, content in value.items():
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
+            raise ValueError(
+                f"{name!r} is no option of sbatch: write its long name without the dashes before it"
+            )
+        if name in _OURS:
+            raise ValueError(f"{name} is set by clusterplan: {_OURS[name]}")
+        if not isinstance(content, str | int | bool) or re.search(r"[\x00-\x1f]", str(content)):
+            raise ValueError(f"{name} must be one line of text, a number or true")
+    return tuple(value.items())
+
+
+_OURS = {
+    "nodes": "use cluster.nodes or --nodes",
+    "gpus": "use training.gpus or --gpus",
+    "gpus-per-node": "use training.gpus or --gpus",
+    "gres": "use training.gpus and cluster.gpu",
+    "partition": "use cluster.partition or --partition",
+    "time": "use --time",
+    "job-name": "use name or --name",
+    "ntasks-per-node": "use run.bootstrap",
+    **dict.fromkeys(
+        (
+            "array",
+            "chdir",
+            "error",
+            "export",
+            "input",
+            "open-mode",
+            "output",
+            "signal",
+            "requeue",
+            "wrap",
+            "parsable",
+        ),
+        "leave it out",
+    ),
+}
+SbatchOptions = Annotated[tuple[tuple[str, str | int | bool], ...], BeforeValidator(_sbatch_options)]
 
 
 class Workload(Section):
@@ -334,6 +432,9 @@ class Workload(Section):
     startup: Startup = _section("[startup]")
     cluster: Cluster = _section("[cluster]")
     run: Run | None = Field(None, description="`[run]`")
+    slurm: SbatchOptions = Field(
+        (), description='Table of further sbatch options by their long names, such as `account = "lab"`.'
+    )
 
     @model_validator(mode="after")
     def _rate_has_its_unit(self) -> Self:

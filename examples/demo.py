@@ -14,6 +14,6 @@ COMMANDS = (
 for question, arguments in COMMANDS:
     file, *rest = arguments.split()
     shown = f"examples/moe-llava/{arguments}"
-    print(f"\n# {question}\n$ clusterplan estimate {shown}\n", flush=True)  # noqa: T201  a demonstration
+    print(f"\n# {question}\n$ clusterplan estimate {shown}\n", flush=True)
     program = Path(sys.executable).with_name("clusterplan")
     subprocess.run([program, "estimate", FOLDER / file, *rest], check=True)  # noqa: S603  our own program

@@ -9,11 +9,10 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import PurePosixPath
 
 from ..errors import InputError
-from ..estimator.workload import Framework
+from ..estimator.workload import Bootstrap, Framework
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)
@@ -42,14 +41,6 @@ _WRAPPERS = {
     *("uv", "poetry", "pipenv", "pixi", "conda", "mamba", "micromamba"),
     *("apptainer", "singularity"),
 }
-
-
-class Bootstrap(StrEnum):
-    """Who starts the processes of one node."""
-
-    TORCHRUN = "torchrun"  # torchrun, one process a GPU: one task a node
-    PER_GPU = "per-gpu"  # Slurm: one task a GPU
-    SINGLE = "single"  # the command itself, as it is: one task a node
 
 
 @dataclass(frozen=True)

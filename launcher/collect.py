@@ -4,16 +4,19 @@ Rows and the position they were read up to are committed together, so nothing is
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import SpoolError
 from ..estimator.history import History
 from ..estimator.runs import Event, GpuReading, Tick
-from .run_folder import RUN_FILE, STATUS_FILE, links_folder
+from .measurement import measurements
+from .progress import read_progress
+from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
 from .spool import SUFFIX, Damage, read_frames, read_header
 from .tick import decode
+from .tracker import PROGRESS_FILE
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
@@ -30,7 +33,8 @@ def registered(history: Path) -> Iterator[Path]:
 def collect(folder: Path, history: History) -> None:
     """Everything new in one run's folder.  Raises SpoolError, or HistoryError; what is done stays done."""
     spools = sorted(folder.glob(f"*{SUFFIX}"))
-    if history.has_whole(folder.name, {path.name: path.stat().st_size for path in spools}):
+    sizes = {path.name: path.stat().st_size for path in (*spools, *folder.glob(PROGRESS_FILE))}
+    if history.has_whole(folder.name, sizes):
         return
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
@@ -46,8 +50,44 @@ def collect(folder: Path, history: History) -> None:
                 "exit_code": status.get("exit_code"),
             }
         )
-    for path in spools:
-        _collect_spool(folder.name, path, history)
+    try:
+        for path in spools:
+            _collect_spool(folder.name, path, history)
+    finally:  # a spool that cannot be read takes the GPUs' part of it only
+        _collect_steps(folder, run, history)
+
+
+def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
+    """The run's measurement as far as it has got, and the estimate that was made before it."""
+    try:
+        lines, end = read_progress(folder)
+    except OSError as error:
+        raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
+    found = measurements(folder, run, lines, history)
+    predicted = _predicted(folder / ESTIMATE_FILE, run)
+    with history.writing():
+        history.put_measurements(folder.name, found)
+        if predicted:
+            history.put_estimate(folder.name, predicted)
+        if (folder / PROGRESS_FILE).exists():
+            history.put_spool(folder.name, PROGRESS_FILE, "", end, len(lines), 0)
+
+
+def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The estimate that a run was submitted with: a document of `clusterplan estimate --json`."""
+    document = _read_json(path)
+    source = document.get("source")
+    if not isinstance(source, dict) or not isinstance(run.get("began_s"), int | float):
+        return None
+    values = {"made_s": run["began_s"], "source": source.get("text", ""), "source_kind": source.get("kind")}
+    for name, key, quantiles in (
+        ("step_time", "step_time_s", ("p10", "p50", "p90")),
+        ("wall_clock", "wall_clock_s", ("p10", "p50", "p90", "p95")),
+    ):
+        known = document.get(key)
+        for q in quantiles:
+            values[f"{name}_{q}_s"] = known.get(q) if isinstance(known, dict) else None
+    return values
 
 
 def _collect_spool(run: str, path: Path, history: History) -> None:

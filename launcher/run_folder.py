@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,9 @@ import platformdirs
 from ..errors import RunFolderError
 
 FORMAT = 1
-RUN_FILE, STATUS_FILE = "run.json", "status.json"
+RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
+ESTIMATE_FILE = "estimate.json"
+LOGS, SUBMITIT = "logs", "submitit"
 _LONGEST_NAME = 60
 _TRIES = 100
 
@@ -74,6 +77,12 @@ def register(folder: Path, history: Path) -> None:
         (links / folder.name).symlink_to(folder)
     except OSError as error:
         raise RunFolderError(f"{links}: the run cannot be registered: {error.strerror}") from None
+
+
+def discard(folder: Path, history: Path) -> None:
+    """Take back a run that was never accepted: its folder and its link."""
+    (links_folder(history) / folder.name).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -57,6 +57,7 @@ CASES = {
     ),
     "precision-emulated": ({}, V100),
     "precision-missing": ({"training": {"precision": "fp8"}}, profile()),
+    "memory": ({"architecture": {"parameters": 70e9}}, profile()),
     "fp32-slow": ({"training": {"precision": "fp32"}}, profile()),
     "checkpoint-beyond-end": ({"checkpoint": {"every_steps": 24_000}}, profile()),
     "checkpoint-beyond-limit": ({"checkpoint": {"every_steps": 1500}}, profile(time_limit="2h")),
@@ -85,6 +86,11 @@ def test_half_a_million_steps_for_30_million_samples_mean_a_batch_of_60():
     text = advice(profile(), data={"samples": 30_000_000}, training={"gpus": 8, "trainer_steps": 500_000})
     assert text["trainer-steps"].startswith("your trainer says 500,000 steps, your numbers give 117,188")
     assert "effective batch of 60, not 256" in text["trainer-steps"]
+
+
+def test_a_single_gpu_is_not_asked_for_its_process_group():
+    text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 1, "trainer_steps": 500_000})
+    assert text["trainer-steps"].endswith("does it get this batch size and accumulation?")
 
 
 def test_deepspeeds_batch_identity_shows_the_product():

@@ -125,7 +125,7 @@ def test_no_colours_without_a_terminal(clusterplan):
 
 def test_explain_puts_the_numbers_in(clusterplan):
     text = clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
-    assert "steps = ceil(1 epochs x ceil(3,907 / 1)) = 3,907" in text
+    assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
     assert "best checkpoint interval = sqrt(2 x 40s x" in text
 
@@ -156,6 +156,13 @@ def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(clusterplan):
         clusterplan("estimate", MOE / "seed.toml", "--gpus", "16", "--samples-per-s", "80", "--json")
     )
     assert (found["source"]["kind"], found["samples_per_s"]["p50"]) == ("given", pytest.approx(80))
+
+
+def test_a_throughput_flag_may_have_its_spread(clusterplan):
+    rate = "--samples-per-s 44.3 --throughput-spread 0.01 --json"
+    found = json.loads(clusterplan("estimate", *SEED, *rate.split()).stdout)
+    assert found["samples_per_s"]["p90"] == pytest.approx(44.3 * 1.01)
+    assert found["source"]["text"] == "44.3 samples/s on 8 GPUs, ±1%"
 
 
 def test_the_count_a_throughput_was_measured_on_can_be_said(clusterplan):
@@ -214,7 +221,7 @@ BAD = {
     "text": (["--gpus", "many"], "--gpus: 'many' is not a whole number"),
     "empty place": (["--gpus", "1,,2"], "has an empty place"),
     "fraction": (["--batch-size", "1.5"], "--batch-size: '1.5' is not a whole number"),
-    "no epochs": (["--epochs", "0"], "--epochs: 0.0 must be greater than 0"),
+    "no epochs": (["--epochs", "0"], "--epochs: 0 must be greater than 0"),
     "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration"),
     "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
     "contradiction": (
@@ -274,6 +281,14 @@ BAD_FILES = {
         GOOD_FILE + "epochs = = 2\n",
         "job.toml: is not valid TOML: Invalid value (at line 7, column 10)",
     ),
+    "toml that stops": (
+        'name = "job',
+        "job.toml: is not valid TOML: Unterminated string (at line 1, column 12: the end)",
+    ),
+    "key of another table": (
+        "samples = 100\n" + GOOD_FILE,
+        "job.toml:1: samples: unknown key here; it belongs in [data]",
+    ),
     "unknown key": (
         GOOD_FILE + "batchsize = 2\n",
         "job.toml:7: training.batchsize: unknown key; did you mean 'batch_size'?",
@@ -282,7 +297,7 @@ BAD_FILES = {
         GOOD_FILE + "[trainig]\nx = 1\n",
         "job.toml:7: trainig: unknown key; did you mean 'training'?",
     ),
-    "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1.0 must be greater than 0"),
+    "value": (GOOD_FILE + "epochs = -1\n", "job.toml:7: training.epochs: -1 must be greater than 0"),
     "type": (GOOD_FILE + "drop_last = 7\n", "job.toml:7: training.drop_last: 7 must be true or false"),
     "boolean": (GOOD_FILE.replace("100", "true"), "job.toml:2: data.samples: True is not a whole number"),
     "nan": (GOOD_FILE.replace("100", "nan"), "job.toml:2: data.samples: nan is not a whole number"),
@@ -375,6 +390,7 @@ def test_a_run_that_never_ends_meets_nothing(clusterplan, tmp_path):
         ("clusterplan estimate --framework light", "lightning"),
         ("clusterplan estimate --profile slurm-a", "slurm-a100"),
         ("clusterplan estimate --gpu h200", "h200"),
+        ("clusterplan estimate --precision fp32,b", "fp32,bf16"),
         ("clusterplan estimate --samples-per-s-per", "--samples-per-s-per-gpu"),
         ("clusterplan profiles show one", "one-machine"),
     ],

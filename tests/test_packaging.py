@@ -84,6 +84,10 @@ def test_importing_the_package_loads_the_standard_library_only():
     assert not modules_loaded_by("import clusterplan") & HEAVY
 
 
+def test_what_training_code_imports_loads_the_standard_library_only():
+    assert not modules_loaded_by("from clusterplan import mixed_precision") & HEAVY
+
+
 def test_the_tracker_loads_the_standard_library_only():
     # It runs in the user's training environment, which may have none of ours.
     code = "from clusterplan import track; list(track('abc'))"

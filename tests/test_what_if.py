@@ -121,7 +121,7 @@ def test_the_same_shape_twice_is_one_row(clusterplan):
 
 def test_the_knee_is_the_largest_shape_worth_its_gpus():
     found = estimates([8, 16, 32, 64], Keep.GLOBAL_BATCH)
-    kept = [efficiency(found[0], e) for e in found]
+    kept = [efficiency(found, e) for e in found]
     assert kept[1] > WORTHWHILE > kept[2]
     assert knee(found) == 1
 
@@ -149,3 +149,34 @@ def test_a_narrow_page_loses_columns_and_not_its_shape(width, there, gone):
     assert there in header
     assert gone not in header
     assert max(map(len, [header, *rows])) <= width
+
+
+def page_of(found, keep=Keep.PER_GPU_BATCH, bounds=()):
+    page = Page(120, colour=False)
+    judged = [verdicts(e, 3600 if bounds else None, Budget(1) if len(bounds) > 1 else None) for e in found]
+    estimate_text.several(page, found, keep, judged, [estimate_text.Bound(b, "1") for b in bounds], None)
+    return str(page)
+
+
+def test_efficiency_compares_shapes_of_one_precision():
+    base = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3, gpu="a100-sxm4-80gb")
+    found = [estimate(w) for w in shapes(base, [8, 16], ["fp32", "bf16"])]
+    assert [round(efficiency(found, e), 2) for e in found] == [1, 1, 0.97, 0.97]
+
+
+def test_what_is_kept_is_only_said_of_several_gpu_counts():
+    by_precision = [estimate(w) for w in shapes(SEED, [8], ["fp16", "bf16"])]
+    assert "--keep" not in page_of(by_precision)
+    assert "the global batch stays 256" in page_of(estimates([8, 16], Keep.GLOBAL_BATCH), Keep.GLOBAL_BATCH)
+
+
+def test_no_shape_is_best_of_two_bounds():
+    assert "best: none, no shape meets both at P90" in page_of(
+        estimates([8, 16]), bounds=["deadline", "budget"]
+    )
+
+
+def test_what_the_trainer_said_belongs_to_the_jobs_own_gpu_count():
+    said = SEED.model_copy(update={"training": SEED.training.model_copy(update={"trainer_steps": 31_250})})
+    doubted = [any(a.code == "trainer-steps" for a in e.warnings) for e in estimates([1, 8, 16], base=said)]
+    assert doubted == [False, True, False]

@@ -1,6 +1,7 @@
 """The command line: parse, call, render, echo.  The only place that prints and exits."""
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,10 @@ from ..errors import ClusterplanError
 # Name: where the command is, and its line in the help.  Modules are imported when their command is used.
 _COMMANDS = {
     "estimate": ("estimate", "Steps, wall-clock and GPU-hours of a training job, before you book it."),
+    "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
+    "status": ("status", "How runs are going, when they end, why they wait or failed."),
+    "logs": ("logs", "What a run printed."),
+    "cancel": ("cancel", "Stop a run for good."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "report": ("report", "Were a run's GPUs used, and what is to be done about it."),
     "history": ("history", "What runs did: kept in one SQLite file that any tool can read."),
@@ -31,7 +36,13 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _ = _COMMANDS[cmd_name]
-        command = getattr(import_module(f".{module}", __package__), cmd_name)
+        # What a command loads it keeps, so the collector need not search it: a fifth of the time of `estimate`.
+        gc.disable()
+        try:
+            command = getattr(import_module(f".{module}", __package__), cmd_name)
+        finally:
+            gc.freeze()
+            gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101  for the type checker
         return command
 
@@ -70,6 +81,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
             sys.exit(1)
         _fail(f"the output cannot be written: {error.strerror}", 1)
+    gc.freeze()  # the process ends here: nothing left is worth searching
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -17,6 +17,7 @@ from ..estimator.runs import GpuReading
 from ..launcher.collect import collect, registered
 from ..launcher.run_folder import history_path
 from ..report import history_text
+from .history_add import add
 from .options import echo_page, json_option
 from .recorded import collected, find_run
 
@@ -24,6 +25,9 @@ from .recorded import collected, find_run
 @click.group()
 def history() -> None:
     """What runs did: kept in one SQLite file that any tool can read."""
+
+
+history.add_command(add)
 
 
 @history.command()

@@ -52,7 +52,8 @@ def _completer(key: str, choices: list[str] | None) -> Callable[..., list[str]] 
             from ..cluster_profiles.gpu import gpus
 
             offered = list(gpus())
-        return [value for value in offered or [] if value.startswith(incomplete)]
+        before, comma, begun = incomplete.rpartition(",") if key in _LISTS else ("", "", incomplete)
+        return [f"{before}{comma}{value}" for value in offered or [] if value.startswith(begun)]
 
     return complete if choices or key in {"profile", "gpu"} else None
 

@@ -18,6 +18,7 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         estimate.throughput.source,
     )
     training, request, cost = estimate.workload.training, slurm_request(estimate), estimate.cost
+    memory = estimate.memory
     return {
         "steps": {
             "total": steps.total,
@@ -51,6 +52,13 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             }
             for name, part in clock.parts.items()
         },
+        "memory": {
+            "peak_bytes": _range(memory.peak_bytes),
+            "source": memory.source.kind,
+            "text": memory.source.text,
+            "fits": memory.fits,
+            "largest_batch_size": memory.largest_batch_size,
+        },
         "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
         "request": {"time": request.time, "segments": request.segments, "options": list(request.options)},
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
@@ -61,14 +69,14 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
 def several(
     estimates: Sequence[Estimate], keep: Keep, judged: Sequence[Verdicts], best: int | None
 ) -> dict[str, Any]:
-    """`shapes` of single estimates, compared with the first of them."""
+    """`shapes` of single estimates, compared with the first of them, and with the first of their precision."""
     base = estimates[0]
     return {
         "keep": keep,
         "best": best,
         "knee": knee(estimates),
         "shapes": [
-            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(base, e)}
+            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
             for e, v in zip(estimates, judged, strict=True)
         ],
     }

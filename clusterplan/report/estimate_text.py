@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
 from ..estimator.estimate import Estimate
+from ..estimator.memory import Fit, gigabytes
 from ..estimator.ranges import Range
 from ..estimator.steps import CONVENTION
 from ..estimator.what_if import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
@@ -15,9 +16,10 @@ from .layout import Page, Style
 UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
-    Keep.GLOBAL_BATCH: "the global batch stays, and each GPU does less of every step (--keep global-batch)",
+    Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
 _FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps")  # where the terminal is narrow
+_FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
@@ -54,7 +56,7 @@ def several(
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
     shown = _columns(page, estimates, judged)
-    left = {"precision", "deadline", "budget"}
+    left = {"precision", "fits", "deadline", "budget"}
     page.table(
         list(shown),
         list(zip(*shown.values(), strict=True)),
@@ -66,14 +68,18 @@ def several(
     if best is not None:
         page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
     elif bounds:
-        page.line("best: none, no shape meets it at P90", Style.ANSWER)
+        page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
     if bounds:
         page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
     if (most := knee(estimates)) is not None:
         page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
-    page.line(_QUESTION[keep])
-    if speed_up(estimates[0], estimates[0]):
-        page.line(f"speed-up and efficiency: samples/s, and samples/s per GPU, against {names[0]}")
+    if len({e.placement.gpus for e in estimates}) > 1:
+        page.line(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
+    if "speed-up" in shown:
+        page.line(f"speed-up: samples/s against {names[0]}")
+    if "efficiency" in shown:
+        first = "the first row of its precision" if "precision" in shown else names[0]
+        page.line(f"efficiency: samples/s per GPU against {first}")
     for origin in _origins(estimates):
         page.line(f"throughput: {origin}")
     _advice(page, estimates, names, best or 0)
@@ -94,14 +100,15 @@ def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdict
         "P10": [format_duration(e.clock.total.p10) if e.clock.total else "" for e in estimates],
         "P90": [format_duration(e.clock.total.p90) if e.clock.total else "" for e in estimates],
         "speed-up": [f"{x:.2f}" if (x := speed_up(base, e)) else "" for e in estimates],
-        "efficiency": [f"{x:.0%}" if (x := efficiency(base, e)) else "" for e in estimates],
+        "efficiency": [f"{x:.0%}" if (x := efficiency(estimates, e)) else "" for e in estimates],
         "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
+        "fits": [_FITS[e.memory.fits] for e in estimates],
         "deadline": [_MARK[v.deadline] for v in judged],
         "budget": [_MARK[v.budget] for v in judged],
     }
-    for name in ("precision", "micro-batch", "accumulation", "jobs"):
+    for name in ("precision", "micro-batch", "accumulation", "global batch", "jobs"):
         if len(set(columns[name])) == 1:
             del columns[name]
     shown = {name: cells for name, cells in columns.items() if any(cells)}
@@ -156,11 +163,29 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.throughput.step_time_s
         rows.append(("speed", speed, f"{_time(step)} a step; {estimate.throughput.source.kind}"))
+    rows += _memory(estimate)
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
     rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
     for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
         rows.append((bound.name, _MARK[verdict], bound.shown))
     return rows
+
+
+def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
+    """The line on memory, if anything is known of it."""
+    memory, gpu = estimate.memory, estimate.placement.gpu
+    if memory.peak_bytes is None:
+        return []
+    held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+    fits = (
+        {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}[memory.fits]
+        if gpu
+        else ""
+    )
+    most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
+    told = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
+    shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"
+    return [("memory", shown, f"{gigabytes(memory.peak_bytes)} GB a GPU{held}; {told}")]
 
 
 def step_text(estimate: Estimate) -> str:

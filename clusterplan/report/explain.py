@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate import Estimate
+from ..estimator.memory import gigabytes
 from ..estimator.ranges import DRAWS
 from ..estimator.steps import CONVENTION
 from ..estimator.throughput import fastest_step_s, flops_per_sample, flops_text
@@ -18,13 +19,16 @@ def explained(estimate: Estimate) -> Iterator[str]:
     yield from (f"  {line}" for line in _steps(estimate))
     yield "speed"
     yield from (f"  {line}" for line in _speed(estimate))
+    yield "memory"
+    yield from (f"  {line}" for line in _memory(estimate))
     yield "wall-clock"
     yield from (f"  {line}" for line in _wall_clock(estimate))
 
 
 def _steps(estimate: Estimate) -> Iterator[str]:
     t, data, steps = estimate.workload.training, estimate.workload.data, estimate.steps
-    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, f"{float(t.epochs):g}"
+    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, t.epochs
+    epochs = "1 epoch" if e == 1 else f"{float(e):g} epochs"
     if data.tokens:
         packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
         yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {n:,}"
@@ -46,13 +50,13 @@ def _steps(estimate: Estimate) -> Iterator[str]:
     if t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
     if f in (Framework.FLOOR, Framework.MEGATRON):
-        yield f"steps = floor({n:,} samples x {e} epochs / {t.step_samples:,}) = {total}"
+        yield f"steps = floor({n:,} samples x {epochs} / {t.step_samples:,}) = {total}"
     else:
         yield f"batches a replica loads an epoch = {_batches(estimate)} = {steps.batches:,}"
         formula = {
-            Framework.HF_4_51: f"ceil({e} epochs x max(floor({steps.batches:,} / {g:,}), 1))",
-            Framework.DEEPSPEED: f"floor({e} epochs x {steps.batches:,} / {g:,})",
-        }.get(f, f"ceil({e} epochs x ceil({steps.batches:,} / {g:,}))")
+            Framework.HF_4_51: f"ceil({epochs} x max(floor({steps.batches:,} / {g:,}), 1))",
+            Framework.DEEPSPEED: f"floor({epochs} x {steps.batches:,} / {g:,})",
+        }.get(f, f"ceil({epochs} x ceil({steps.batches:,} / {g:,}))")
         yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {total}"
     rest = (
         f" + {steps.total - steps.full:,} partial of {steps.last_partial_samples:,} samples"
@@ -92,6 +96,14 @@ def _speed(estimate: Estimate) -> Iterator[str]:
             peak = placement.gpu.peak_flops[placement.precision] / 1e12
             line += f", {fastest / step.p50:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
         yield line
+
+
+def _memory(estimate: Estimate) -> Iterator[str]:
+    memory, gpu = estimate.memory, estimate.placement.gpu
+    yield f"{memory.source.kind}: {memory.source.text}"
+    if memory.peak_bytes:
+        held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+        yield f"peak at micro-batch {estimate.workload.training.batch_size:,} = {gigabytes(memory.peak_bytes)} GB a GPU{held}"
 
 
 def _training(estimate: Estimate) -> str:

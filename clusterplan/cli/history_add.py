@@ -1,0 +1,112 @@
+"""`clusterplan history add`."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..cluster_profiles.gpu import gpus
+from ..cluster_profiles.units import counted, listed
+from ..errors import InputError
+from ..estimator.entered import Entered, doubts, entered, fresh, read_csv
+from ..estimator.runs import Measurement
+from ..launcher.measurement import ADDED, as_json
+from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
+from .recorded import collected
+
+# The flags are those of a workload where it has them.
+_FLAGS = {
+    name: {"step_time_s": "--step-time", "when": "--date"}.get(name, "--" + name.replace("_", "-"))
+    for name in (
+        *(
+            "model",
+            "gpu",
+            "gpus",
+            "nodes",
+            "batch_size",
+            "accumulation",
+            "model_parallel",
+            "precision",
+            "seq_len",
+        ),
+        *(
+            "step_time_s",
+            "samples_per_s",
+            "samples_per_s_per_gpu",
+            "tokens_per_s",
+            "spread",
+            "source",
+            "when",
+        ),
+    )
+}
+
+
+def _options(command: click.Command) -> click.Command:
+    for name, flag in _FLAGS.items():
+        description = Entered.model_fields[name].description
+        command.params.append(click.Option([flag, name], metavar="VALUE", help=description))
+    return command
+
+
+@_options
+@click.command()
+@click.option(
+    "--csv",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Many at once: a line each, below the names of the columns.",
+)
+def add(path: Path | None, **flagged: str | None) -> None:
+    """Enter throughputs measured elsewhere, so that estimates start warm.
+
+    They go into a run folder, and from there into the history; what is there already is not entered twice.
+
+        clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 --batch-size 32 --samples-per-s 44.3
+
+        clusterplan history add --csv measured.csv --source "team wiki"
+    """
+    given: dict[str, Any] = {name: value for name, value in flagged.items() if value is not None}
+    now = datetime.now(UTC)
+    if path is None:
+        if not given:
+            raise InputError(
+                "nothing to enter: give --model, --gpus, --batch-size and a throughput, or --csv FILE"
+            )
+        row = entered(given, _FLAGS)
+        rows = [(row, row.measurement(now, "entered by hand"))]
+        name = row.model
+    else:
+        if extra := [_FLAGS[key] for key in given if key != "source"]:
+            raise InputError(f"{extra[0]}: the file has a column for that; only --source goes with --csv")
+        source = given.get("source", path.name)
+        rows = [(row, row.measurement(now, source)) for _, row in read_csv(path)]
+        name = path.stem
+    with collected() as db:
+        there = db.measurements()
+    found = fresh(rows, there)
+    for doubt in (*_unknown_gpus(found), *doubts(found, there)):
+        click.echo(doubt, err=True)
+    if known := len(rows) - len(found):
+        click.echo(f"{counted(known, 'measurement')} there already, and not entered again", err=True)
+    if found:
+        facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
+        folder = create(name, runs_root(os.environ), now, facts)
+        write_json(
+            folder / STATUS_FILE, {"state": "completed", "exit_code": None, "ended_s": now.timestamp()}
+        )
+        register(folder, history_path(os.environ))
+        with collected():
+            pass
+    models = listed(dict.fromkeys(one.model for one in found))
+    click.echo(f"{counted(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
+
+
+def _unknown_gpus(found: list[Measurement]) -> Iterator[str]:
+    for name in dict.fromkeys(one.gpu for one in found):
+        if name and name not in gpus():
+            yield f"GPU {name!r} is not in the catalogue: it informs jobs on a GPU of that very name only"

@@ -1,0 +1,72 @@
+"""The state of runs as a person reads it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..cluster_profiles.units import counted, format_duration, format_significant
+from ..launcher.status import RunStatus
+from .layout import Page
+
+_NOTHING = "-"
+
+
+def listing(page: Page, found: Sequence[RunStatus]) -> None:
+    """One line a run."""
+    if not found:
+        page.line("no runs yet: `clusterplan submit JOB.toml` makes one")
+        return
+    rows = [(s.run, s.state.state, _steps(s), _eta(s), _why(s)) for s in found]
+    page.table(("run", "state", "steps", "ends in", ""), rows, right=(2, 3))
+
+
+def one(page: Page, status: RunStatus) -> None:
+    """One run, with everything known."""
+    rows = [("run", status.run, ""), ("state", status.state.state, _why(status))]
+    if status.progress:
+        loss = status.progress.loss
+        rows.append(("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else ""))
+        if status.progress.rate_steps_per_s:
+            rows.append(("speed", f"{format_significant(status.progress.rate_steps_per_s)} steps/s", ""))
+        if _eta(status) != _NOTHING:
+            rows.append(("ends in", _eta(status), "at the speed of the last five minutes"))
+    rows.append(("restarts", str(status.restarts), ""))
+    if status.job:
+        rows.append(("job", status.job, ""))
+    rows.append(("folder", str(status.folder), ""))
+    page.facts(rows)
+
+
+def as_json(status: RunStatus) -> dict[str, Any]:
+    """The keys of one run; docs/reference/json.md describes them."""
+    state, done = status.state, status.progress
+    return {
+        "run": status.run,
+        "state": state.state,
+        "reason": state.reason,
+        "exit_code": state.exit_code,
+        "attempts": status.restarts + 1 if status.job else 0,
+        "job_id": status.job,
+        "steps_done": done.steps_done if done else None,
+        "steps_total": done.total if done else None,
+        "eta_s": done.eta_s if done and not state.final else None,
+        "stale": state.stale,
+        "known_at": state.known_at,
+        "folder": str(status.folder),
+    }
+
+
+def _steps(status: RunStatus) -> str:
+    if not status.progress:
+        return _NOTHING
+    total = status.progress.total
+    return f"{status.progress.steps_done:,}" + (f"/{total:,}" if total else "")
+
+
+def _eta(status: RunStatus) -> str:
+    eta_s = status.progress.eta_s if status.progress and not status.state.final else None
+    return _NOTHING if eta_s is None else format_duration(eta_s)
+
+
+def _why(status: RunStatus) -> str:
+    again = counted(status.restarts, "restart") if status.restarts else ""
+    return "; ".join(part for part in (status.state.reason, again) if part)

@@ -1,0 +1,97 @@
+"""What was submitted, or would be."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from ..cluster_profiles.units import counted, format_duration
+from ..estimator.estimate import Estimate
+from ..estimator.workload import Bootstrap
+from ..launcher.bootstrap import Task, task_command, task_environment
+from ..launcher.submission import Plan
+from .layout import Page, Style
+
+_MOST_RUNS = 20
+
+
+def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimate: Estimate | None) -> None:
+    """The run's id first, then what to expect and what was decided."""
+    first = runs[0]
+    where = "Slurm" if first["executor"] == "slurm" else "this machine"
+    rows = [("run", first["run"], f"job {first['job_id']} on {where}")]
+    if len(runs) > 1:
+        rows = [("runs", f"{len(runs)}", f"on {where}")]
+        rows += [("", run["run"], f"job {run['job_id']}") for run in runs[:_MOST_RUNS]]
+        if len(runs) > _MOST_RUNS:
+            rows.append(("", f"and {len(runs) - _MOST_RUNS} more", "`clusterplan status` lists them"))
+    rows.append(("folder", first["folder"], ""))
+    if estimate and estimate.clock.total:
+        total = estimate.clock.total
+        rows.append(
+            (
+                "time",
+                format_duration(total.p50),
+                f"{format_duration(total.p10)} to {format_duration(total.p90)}",
+            )
+        )
+    if plan.request.time and first["executor"] == "slurm":
+        rows.append(("walltime", plan.request.time, f"{counted(plan.request.nodes, 'node')}"))
+    page.facts(rows)
+    page.line()
+    for said in plan.said:
+        page.line(said)
+    page.line()
+    page.line(f"clusterplan status {first['run']}")
+    page.line(f"clusterplan logs -f {first['run']}")
+
+
+def dry_run(page: Page, plan: Plan, script: str | None) -> None:
+    """The script, the command of every kind of task, and what is added to the environment."""
+    if script:
+        page.line("the script for sbatch", Style.BOLD)
+        for line in script.rstrip().splitlines():
+            page.line(f"  {line}")
+        page.line()
+    for launch, values in zip(plan.launches, plan.values, strict=True):
+        swept = " ".join(f"{name}={value}" for name, value in values.items())
+        page.line(f"each task of the run{f' with {swept}' if swept else ''} runs", Style.BOLD)
+        per_gpu = launch.bootstrap is Bootstrap.PER_GPU
+        ranks = launch.gpus if per_gpu else launch.nodes
+        shown = [0] if ranks == 1 else [0, ranks - 1]
+        for rank in shown:
+            each = launch.gpus_per_node if per_gpu else 1
+            task = Task(
+                rank,
+                ranks,
+                rank % each,
+                each,
+                rank // each,
+                launch.nodes,
+                launch.gpus_per_node,
+                "$FIRST_NODE",
+                "JOB",
+                1,
+            )
+            words = shlex.join(task_command(launch.bootstrap, launch.command, task))
+            page.line(f"  task {rank}: {words}")
+        if launch.resume:
+            page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
+    page.line()
+    page.line("added to the environment", Style.BOLD)
+    first = plan.launches[0]
+    task = Task(0, first.nodes, 0, 1, 0, first.nodes, first.gpus_per_node, "$FIRST_NODE", "JOB", 1)
+    derived = {
+        "MASTER_ADDR": "the first node",
+        "MASTER_PORT": "from the job id",
+        "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
+    }
+    shown_values = {**task_environment(first.bootstrap, task, {}), **derived}
+    if first.bootstrap is Bootstrap.PER_GPU:
+        shown_values |= dict.fromkeys(
+            ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK"), "the task's"
+        )
+    for name, value in {**first.environment, **shown_values}.items():
+        page.line(f"  {name}={value}")
+    page.line("  CLUSTERPLAN_RUN_FOLDER=the run's folder")
+    page.line()
+    for said in plan.said:
+        page.line(said)

@@ -1,0 +1,68 @@
+"""The newest checkpoint on disk: what a restart resumes from, whatever the framework calls it."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_DEEPEST = 3  # lightning_logs/version_0/checkpoints
+_MOST_ENTRIES = 10_000
+# checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500, hpc_ckpt_2
+_STEP = re.compile(r"(?:checkpoint|step|iter|ckpt)[-_=]?(\d+)(?!.*(?:checkpoint|step|iter|ckpt)[-_=]?\d)")
+_UNFINISHED = re.compile(r"(?i)[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
+
+
+@dataclass(frozen=True, order=True)
+class Checkpoint:
+    """A checkpoint's step, and where it is."""
+
+    step: int
+    path: str
+
+
+def step_of(name: str) -> int | None:
+    """The step in the name of a checkpoint; None for anything else, and for one that is still being written.
+
+    >>> [step_of(n) for n in ("checkpoint-500", "epoch=3-step=40.ckpt", "global_step7", "step_9.tmp", "logs")]
+    [500, 40, 7, None, None]
+    """
+    found = None if _UNFINISHED.search(name) else _STEP.search(name)
+    return int(found[1]) if found else None
+
+
+def newest(folder: Path | None) -> Checkpoint | None:
+    """The checkpoint of the highest step in `folder`, or a few levels below it."""
+    found = list(_found(folder, _DEEPEST)) if folder else []
+    return max(found, default=None)
+
+
+def _found(folder: Path, levels: int) -> list[Checkpoint]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry, _ in zip(listing, range(_MOST_ENTRIES), strict=False)]
+    except OSError:
+        return []
+    found = list[Checkpoint]()
+    for entry in entries:
+        step = step_of(entry.name)
+        is_folder = entry.is_dir()
+        if step is not None and (not is_folder or _whole(Path(entry.path))):
+            found.append(Checkpoint(step, entry.path))
+        elif is_folder and step is None and levels > 1:
+            found += _found(Path(entry.path), levels - 1)
+    return found
+
+
+def _whole(folder: Path) -> bool:
+    """Hugging Face's Trainer writes its state last; other frameworks rename or need no mark."""
+    try:
+        names = {entry.name for entry in os.scandir(folder)}
+    except OSError:
+        return False
+    if folder.name.startswith("checkpoint-") and names & {
+        "optimizer.pt",
+        "scheduler.pt",
+        "training_args.bin",
+    }:
+        return "trainer_state.json" in names
+    return bool(names)

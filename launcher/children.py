@@ -1,0 +1,85 @@
+"""The processes of a training command: started together, stopped together, their words in the run's folder."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_POLL_S = 0.1
+_SIBLINGS_S = 10.0  # for the others, when one of them failed
+
+
+def shielded(command: Sequence[str]) -> list[str]:
+    """`command` in which USR2 is ignored: Slurm sends its warning to every process, and it would be killed by it.
+
+    >>> shielded(["python", "train.py"])[-2:]
+    ['python', 'train.py']
+    """
+    env = shutil.which("env") if sys.platform == "linux" else None
+    return [env, "--ignore-signal=USR2", *command] if env else list(command)
+
+
+class Children:
+    """Processes of one task; `whole_group` signals everything they started too."""
+
+    def __init__(self, *, whole_group: bool) -> None:
+        self._whole_group = whole_group
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._codes: list[int] = []
+
+    def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
+        """One more.  Raises OSError if it cannot be started."""
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as words:
+            self._running.append(
+                subprocess.Popen(  # noqa: S603  the user's command, no shell
+                    shielded(command),
+                    cwd=cwd,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=words,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,
+                )
+            )
+
+    def poll(self) -> int | None:
+        """None while one runs; 0 if all were fine; else the code of the first that was not, 128 + n for signal n.
+
+        When one was not, the others are stopped: they would wait for it for ever.
+        """
+        for process in list(self._running):
+            code = process.poll()
+            if code is not None:
+                self._running.remove(process)
+                self._codes.append(code if code >= 0 else 128 - code)
+        bad = [code for code in self._codes if code]
+        if bad:
+            self.stop(signal.SIGTERM, _SIBLINGS_S)
+            return bad[0]
+        return None if self._running else 0
+
+    def stop(self, number: int, grace_s: float, tick: Callable[[], object] = lambda: None) -> None:
+        """Send a signal, and SIGKILL to those that are left after `grace_s`; `tick` is called meanwhile."""
+        self._send(number)
+        deadline = time.monotonic() + grace_s
+        while any(process.poll() is None for process in self._running) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            tick()
+        self._send(signal.SIGKILL)
+        for process in self._running:
+            code = process.wait()
+            self._codes.append(code if code >= 0 else 128 - code)
+        self._running.clear()
+
+    def _send(self, number: int) -> None:
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if self._whole_group or number == signal.SIGKILL:
+                    os.killpg(process.pid, number)
+                elif process.poll() is None:
+                    process.send_signal(number)

@@ -1,0 +1,37 @@
+"""The last word on a run: status.json, written once and never changed."""
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .run_folder import STATUS_FILE, write_json
+
+
+def final_status(folder: Path) -> dict[str, Any] | None:
+    """How the run ended; None while it has not, or nobody has said so yet."""
+    try:
+        values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and values.get("state") else None
+
+
+def put_final(
+    folder: Path,
+    state: str,
+    exit_code: int | None,
+    reason: str | None = None,
+    error: str | None = None,
+    ended_s: float | None = None,
+) -> None:
+    """Say how the run ended, unless that has been said.  A folder that cannot be written stays as it is."""
+    draft = folder / f".{STATUS_FILE}.{os.getpid()}"
+    known = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
+    with suppress(OSError):
+        write_json(draft, known | {"reason": reason, "error": error})
+        with suppress(FileExistsError):
+            os.link(draft, folder / STATUS_FILE)
+        draft.unlink()

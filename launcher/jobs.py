@@ -1,0 +1,41 @@
+"""The jobs of a run: one line for every submission, the first by hand, the rest by a job that could not be requeued."""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import RunFolderError
+from .run_folder import JOBS_FILE
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A job that a run was given: a Slurm job id, or the process id of its controller on this machine."""
+
+    executor: str
+    job: str
+    submitted_s: float
+
+
+def put_job(folder: Path, executor: str, job: str) -> None:
+    """Add a line.  Raises RunFolderError."""
+    line = json.dumps(asdict(QueuedRun(executor, job, time.time()))) + "\n"
+    try:
+        file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise RunFolderError(f"{folder / JOBS_FILE}: job {job} cannot be noted: {error.strerror}") from None
+
+
+def read_jobs(folder: Path) -> list[QueuedRun]:
+    """The jobs of a run, in order; none if it has not been submitted."""
+    try:
+        lines = (folder / JOBS_FILE).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [QueuedRun(**json.loads(line)) for line in lines if line.endswith("}")]

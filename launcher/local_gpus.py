@@ -1,0 +1,66 @@
+"""GPUs of this machine, lent to one run at a time: a lock file each, held by the run's own process.
+
+A queue without a daemon.  Who waits holds the turn, and takes free GPUs until it has enough, so a large run is not
+overtaken for ever, and two that wait cannot each hold half.  Locks of a process that dies are free at once.
+"""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from .launch import Launch
+
+_POLL_S = 0.2
+
+
+@contextmanager
+def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[dict[str, str]]:
+    """As many GPUs as the run wants while the block runs; what makes them visible, for the environment.
+
+    On Slurm, and on a machine without GPUs, there is nothing to hold.
+    """
+    if not launch.local_gpus:
+        yield {}
+        return
+    with ExitStack() as held:
+        turn = _opened(held, "turn")
+        if not _locked(turn, stopped):
+            yield {}
+            return
+        mine, locks = list[str](), {uuid: _opened(held, uuid) for uuid in launch.local_gpus}
+        while len(mine) < launch.gpus and not stopped():
+            for uuid in [uuid for uuid in locks if uuid not in mine]:
+                if len(mine) < launch.gpus and _tried(locks[uuid]):
+                    mine.append(uuid)
+            if len(mine) < launch.gpus:
+                time.sleep(_POLL_S)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        yield {"CUDA_VISIBLE_DEVICES": ",".join(mine)}
+
+
+def _locked(file: int, stopped: Callable[[], bool]) -> bool:
+    while not _tried(file):
+        if stopped():
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _tried(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _opened(held: ExitStack, name: str) -> int:
+    folder = Path(tempfile.gettempdir()) / f"clusterplan-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held.callback(os.close, file)
+    return file

@@ -1,0 +1,160 @@
+"""A run folder as one measurement: the job's shape, what its training loop reported, what its GPUs did.
+
+Nothing here is ever refused: a folder may be half written, and what it does not say is None.
+"""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..cluster_profiles.gpu import find_gpu
+from ..cluster_profiles.precision import Precision
+from ..errors import InputError
+from ..estimator.history import History
+from ..estimator.runs import LoopLine, LoopStart, Measurement
+from ..estimator.steady_state import SteadyState, steady_state
+
+ADDED, SUBMITTED = "added", "submit"
+_COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
+# What scripts say of their number format.
+_SPOKEN = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
+
+
+def measurements(
+    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
+) -> list[Measurement]:
+    """What a run folder comes to: the one measurement of a run, or those that were entered."""
+    entered = run.get("measurements") if run.get("kind") == ADDED else None
+    if isinstance(entered, list):
+        return [found for values in entered if (found := _from_json(values))]
+    found = _measured(folder, run, lines, history)
+    return [found] if found else []
+
+
+def as_json(found: Measurement) -> dict[str, Any]:
+    """A measurement as run.json holds it."""
+    return asdict(found) | {"when": found.when.isoformat() if found.when else None}
+
+
+def _measured(
+    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
+) -> Measurement | None:
+    """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
+    began_s = _attempts_began_s(folder) or _own_beginning_s(run)
+    steady = steady_state(lines, began_s)
+    shape = _shape(run.get("shape"), lines)
+    if steady is None or shape is None:
+        return None
+    name = str(run.get("run") or folder.name)
+    gpu, memory = _gpus(history.run_gpus(name))
+    found = Measurement(
+        **{**shape, "gpu": gpu or shape["gpu"]},
+        step_time_s=steady.step_time_s,
+        spread=steady.spread,
+        n_steps=steady.n_steps,
+        data_wait_share=steady.data_wait_share,
+        memory_peak_bytes=memory,
+        source=f"run {name}",
+        when=datetime.fromtimestamp(steady.window[1], UTC),
+        startup_s=steady.startup_s,
+        evaluation_s=steady.evaluation_s,
+        checkpoint_s=steady.checkpoint_s,
+        queue_wait_s=_queue_wait_s(run, began_s),
+        restarts=max(steady.restarts, len(began_s) - 1),
+    )
+    return _with_activity(found, steady, history, name)
+
+
+def _with_activity(found: Measurement, steady: SteadyState, history: History, run: str) -> Measurement:
+    """With what the GPUs did in the steady window; those without samples are taken to be like the others."""
+    gpus = history.activity(run, *steady.window)
+    busy = [gpu.utilisation / 100 for gpu in gpus if gpu.utilisation is not None]
+    power = [gpu.power_w for gpu in gpus if gpu.power_w is not None]
+    energy_j = None
+    if power:
+        energy_j = statistics.fmean(power) * found.gpus * found.step_time_s / found.step_samples
+    return replace(found, busy_share=statistics.fmean(busy) if busy else None, energy_per_sample_j=energy_j)
+
+
+def _from_json(values: object) -> Measurement | None:
+    if not isinstance(values, dict):
+        return None
+    known = {f.name: values[f.name] for f in fields(Measurement) if f.name in values}
+    try:
+        when = None if known.get("when") is None else datetime.fromisoformat(known["when"])
+        return Measurement(**{**known, "precision": Precision(known["precision"]), "when": when})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _shape(shape: object, lines: Sequence[LoopLine]) -> dict[str, Any] | None:
+    """The job's shape as it was submitted; where the script says otherwise of itself, the script is right."""
+    if not isinstance(shape, dict) or not isinstance(shape.get("model"), str):
+        return None
+    said = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
+    counts = {name: shape.get(name, 1 if name == "model_parallel" else None) for name in _COUNTS}
+    counts["batch_size"] = said.batch_size or counts["batch_size"]
+    if not all(isinstance(count, int) and count > 0 for count in counts.values()):
+        return None
+    try:
+        precision = Precision(str(shape.get("precision")))
+    except ValueError:
+        return None
+    return {
+        **counts,
+        "model": shape["model"],
+        "gpu": shape.get("gpu"),
+        "precision": _used(precision, said.dtype),
+        "seq_len": shape.get("seq_len"),
+    }
+
+
+def _used(planned: Precision, dtype: str | None) -> Precision:
+    """The precision that the script names, else the planned one; tf32 tensors are called float32."""
+    try:
+        said = Precision(_SPOKEN.get(dtype or "", dtype or str(planned)))
+    except ValueError:
+        return planned
+    return planned if said is Precision.FP32 and planned is Precision.TF32 else said
+
+
+def _gpus(found: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
+    """The type of the run's GPUs, by its key in the catalogue if it has one, and the most memory one of them used."""
+    names = {gpu["name"] for gpu in found if gpu["name"]}
+    peaks = [gpu["memory_peak_bytes"] for gpu in found if gpu["memory_peak_bytes"]]
+    memory = max(peaks) if peaks else None
+    if len(names) != 1:
+        return None, memory
+    (name,) = names
+    try:
+        return find_gpu(name).key, memory
+    except InputError:
+        return name, memory
+
+
+def _attempts_began_s(folder: Path) -> dict[str, float]:
+    """When each attempt's first task began, by the attempt's name."""
+    found = {}
+    for path in (folder / "attempts").glob("*.0.json"):
+        try:
+            found[path.name.removesuffix(".0.json")] = float(json.loads(path.read_text("utf-8"))["began_s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # being replaced, or of a disk that was full
+    return found
+
+
+def _own_beginning_s(run: Mapping[str, Any]) -> dict[str, float]:
+    began_s = run.get("began_s")
+    return {"": float(began_s)} if isinstance(began_s, int | float) else {}
+
+
+def _queue_wait_s(run: Mapping[str, Any], attempts_began_s: Mapping[str, float]) -> float | None:
+    """From the submission to the first attempt's beginning."""
+    submitted_s = run.get("began_s")
+    if run.get("kind") != SUBMITTED or not isinstance(submitted_s, int | float) or not attempts_began_s:
+        return None
+    return max(min(attempts_began_s.values()) - submitted_s, 0.0)

@@ -1,0 +1,244 @@
+"""All evidence about a run, and the one state that follows from it: pure.
+
+Evidence in the order it is believed: the run's own last word; what its tasks said as they ended; Slurm's queue;
+the exit code that the job's shell saw; accounting, where there is any; the age of the last heartbeat.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from ..cluster_profiles.units import format_duration
+from .attempts import Attempt
+from .failure import is_out_of_memory
+from .jobs import QueuedRun
+from .restart import Stop
+from .slurm_text import QueuedJob
+
+STALE_S = 120.0  # six heartbeats
+_SIGKILL = 128 + 9
+
+
+class State(StrEnum):
+    """Where a run is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+    NODE_FAILURE = "node_failure"
+    LOST = "lost"
+
+
+OPEN = (State.PENDING, State.RUNNING)
+
+_SLURM_ENDED = {
+    "COMPLETED": State.COMPLETED,
+    "FAILED": State.FAILED,
+    "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
+    "TIMEOUT": State.TIMED_OUT,
+    "DEADLINE": State.TIMED_OUT,
+    "PREEMPTED": State.PREEMPTED,
+    "CANCELLED": State.CANCELLED,
+    "REVOKED": State.CANCELLED,
+    "NODE_FAIL": State.NODE_FAILURE,
+    "BOOT_FAIL": State.NODE_FAILURE,
+}
+_SLURM_WAITS = {
+    "PENDING",
+    "CONFIGURING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SPECIAL_EXIT",
+    "RESV_DEL_HOLD",
+}
+_IN_WORDS = {
+    "Resources": "waiting for nodes to become free",
+    "Priority": "other jobs come first",
+    "Dependency": "waiting for another job to end",
+    "DependencyNeverSatisfied": "the job it depends on did not end as required: it will never start",
+    "BeginTime": "held for a moment after a requeue",
+    "Cleaning": "its last start is being cleaned up",
+    "PartitionTimeLimit": "asks for more time than its partition allows: it will never start",
+    "PartitionNodeLimit": "asks for more nodes than its partition allows: it will never start",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is inactive",
+    "ReqNodeNotAvail": "nodes it needs are down or reserved",
+    "JobHeldUser": "held by its user: `scontrol release` lets it go",
+    "JobHeldAdmin": "held by an administrator",
+    "JobArrayTaskLimit": "as many elements of its array run as may at once",
+    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as the QOS allows",
+    "AssocGrpGRES": "the account's GPUs are all in use",
+    "Licenses": "waiting for licences",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one run.  `slurm` is its newest job as squeue lists it; `slurm_answers` whether it was asked."""
+
+    final: Mapping[str, Any] | None
+    jobs: Sequence[QueuedRun]
+    attempts: Sequence[Attempt]
+    exits: Mapping[tuple[str, int], int]
+    slurm: QueuedJob | None
+    slurm_answers: bool
+    accounted: str | None
+    alive: bool | None
+    cancelled_s: float | None
+    killed_words: str | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One state, why, and when it was known; `stale` where nothing has been heard for long."""
+
+    state: State
+    reason: str
+    known_at: float
+    exit_code: int | None = None
+    stale: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state not in OPEN
+
+
+def run_state(evidence: Evidence, now: float) -> RunState:
+    """The state that follows from all that is known at `now`."""
+    if evidence.final:
+        told = evidence.final
+        code, words = told.get("exit_code"), told.get("error")
+        why = f"exit code {code}: {words}" if words else told.get("reason") or ""
+        return RunState(State(told["state"]), str(why), told.get("ended_s") or now, code)
+    if not evidence.jobs:
+        return RunState(State.LOST, "it was never submitted", now)
+    job = evidence.jobs[-1]
+    tasks = [a for a in evidence.attempts if a.job == job.job]
+    last = [a for a in tasks if a.restart == max(t.restart for t in tasks)]
+    if job.executor == "local":
+        return _here(evidence, job, last, now)
+    return _on_slurm(evidence, last, now)
+
+
+def _here(  # noqa: PLR0911  one line a case
+    evidence: Evidence, job: QueuedRun, last: Sequence[Attempt], now: float
+) -> RunState:
+    if not last:
+        if now - job.submitted_s < STALE_S:
+            return RunState(State.PENDING, "starting", now)
+        return RunState(State.LOST, "its process never began", now)
+    attempt = last[0]
+    if evidence.alive is None:
+        said = f"runs on {attempt.host}, which alone can say more; last heard of {_ago(now - attempt.beat_s)}"
+        return RunState(State.RUNNING, said, attempt.beat_s, stale=now - attempt.beat_s > STALE_S)
+    if evidence.alive and attempt.state == "waiting":
+        return RunState(State.PENDING, "waiting for GPUs of this machine", now)
+    if evidence.alive:
+        return RunState(State.RUNNING, "stopping" if attempt.state == "stopping" else "", now)
+    if evidence.cancelled_s:
+        return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s)
+    return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
+
+
+def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunState:
+    first = next((a for a in last if a.rank == 0), last[0] if last else None)
+    known = evidence.slurm
+    state = known.state if known else evidence.accounted
+    if known and known.state in _SLURM_WAITS:
+        return RunState(State.PENDING, _pending(known, first, now), now)
+    if state and state.split()[0] in _SLURM_ENDED:
+        return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
+    if known:
+        reason = "stopping" if known.state in ("COMPLETING", "SIGNALING", "STAGE_OUT") else ""
+        return RunState(State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now)
+    if not evidence.slurm_answers:
+        beat = first.beat_s if first else evidence.jobs[-1].submitted_s
+        guess = State.RUNNING if first and first.ended_s is None else State.PENDING
+        stale = now - beat > STALE_S
+        return RunState(guess, f"Slurm does not answer; last heard of {_ago(now - beat)}", beat, stale=stale)
+    return _forgotten(evidence, last, first, now)
+
+
+def _ended(
+    state: State, evidence: Evidence, last: Sequence[Attempt], known: QueuedJob | None, now: float
+) -> RunState:
+    """Slurm says it ended; what its tasks said tells more."""
+    at = known.end_s if known and known.end_s else now
+    code = _exit_code(evidence, last)
+    failed = next((a for a in last if a.outcome == "failed"), None)
+    if state is State.FAILED and failed:
+        memory = is_out_of_memory(failed.error, failed.exit_code)
+        wrong = f"exit code {failed.exit_code}" + (f": {failed.error}" if failed.error else "")
+        rank = f"rank {failed.rank}: " if len(last) > 1 else ""
+        return RunState(State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, failed.exit_code)
+    if state is State.FAILED and is_out_of_memory(evidence.killed_words, code):
+        return RunState(State.OUT_OF_MEMORY, evidence.killed_words or "", at, code)
+    if state is State.FAILED and code is not None:
+        said = (
+            "its process was killed (SIGKILL), and could say nothing"
+            if code == _SIGKILL
+            else f"exit code {code}"
+        )
+        return RunState(state, said, at, code)
+    words = {
+        State.TIMED_OUT: "the time limit ended it",
+        State.CANCELLED: "cancelled before it began" if not last else "cancelled",
+        State.NODE_FAILURE: f"node {known.nodes if known else ''} failed".replace("  ", " "),
+        State.PREEMPTED: "a job of higher priority took its place",
+        State.OUT_OF_MEMORY: "out of the memory it asked for",
+    }
+    return RunState(state, words.get(state, ""), at, code)
+
+
+def _forgotten(  # noqa: PLR0911  one line a case
+    evidence: Evidence, last: Sequence[Attempt], first: Attempt | None, now: float
+) -> RunState:
+    """Slurm knows the job no more: what is left is what was written down."""
+    code = _exit_code(evidence, last)
+    at = max((a.ended_s or a.beat_s for a in last), default=evidence.jobs[-1].submitted_s)
+    if first is None:
+        if now - evidence.jobs[-1].submitted_s < STALE_S / 4:
+            return RunState(State.PENDING, "just submitted", now)
+        if evidence.cancelled_s:
+            return RunState(State.CANCELLED, "cancelled before it began", evidence.cancelled_s)
+        return RunState(State.LOST, "Slurm has forgotten the job, and it never began", at)
+    told = next((a.slurm_state for a in last if a.slurm_state in _SLURM_ENDED), None)
+    if told:
+        return _ended(_SLURM_ENDED[told], evidence, last, None, at)
+    if evidence.cancelled_s:
+        return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s, code)
+    if code == 0:
+        return RunState(State.COMPLETED, "", at, 0)
+    if code is not None:
+        return _ended(State.FAILED, evidence, last, None, at)
+    if first.why == Stop.TERMINATED:
+        return RunState(State.CANCELLED, "it was asked to stop, and Slurm has forgotten why", at)
+    said = f"last heard of {_ago(now - first.beat_s)}; Slurm has forgotten the job"
+    return RunState(State.LOST if now - first.beat_s > STALE_S else State.RUNNING, said, first.beat_s)
+
+
+def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
+    return evidence.exits.get((last[0].job, last[0].restart)) if last else None
+
+
+def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
+    bare = re.split(r"[,(]", known.reason.strip("() "))[0]
+    words = _IN_WORDS.get(bare, bare if bare not in ("", "None") else "just submitted")
+    if last and last.restarting:
+        words = f"restarts: {last.reason}; {words}"
+    if known.start_s and known.start_s > now:
+        words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
+    return words
+
+
+def _ago(seconds: float) -> str:
+    return f"{format_duration(max(seconds, 0))} ago"

@@ -1,0 +1,117 @@
+"""The state of runs: gather what there is to know, and write down what will not change any more."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SlurmRefused, SlurmUnavailable
+from . import slurm
+from .attempts import exit_codes, process_alive, read_attempts, starts
+from .failure import best_line, tail
+from .final_status import final_status, put_final
+from .jobs import read_jobs
+from .progress import Progress, progress, read_progress
+from .run_folder import RUN_FILE, SUBMITIT, write_json
+from .run_state import OPEN, Evidence, RunState, run_state
+
+CANCEL_FILE = "cancel.json"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as `clusterplan status` shows it; None is not known."""
+
+    run: str
+    folder: Path
+    state: RunState
+    job: str | None
+    restarts: int
+    progress: Progress | None
+
+
+def statuses(folders: Sequence[Path]) -> list[RunStatus]:
+    """The status of each run, with one question to Slurm for all of them.
+
+    A state that is final is written into its folder: Slurm forgets in minutes.
+    """
+    finals = {folder: final_status(folder) for folder in folders}
+    jobs = {folder: read_jobs(folder) for folder in folders}
+    asked = [f for f in folders if finals[f] is None and jobs[f] and jobs[f][-1].executor == "slurm"]
+    try:
+        queue, answers = ({job.job_id: job for job in slurm.queue()} if asked else {}), True
+    except (SlurmRefused, SlurmUnavailable):
+        queue, answers = {}, False
+    newest = {f: jobs[f][-1].job for f in asked}
+    missing = [job for job in newest.values() if job not in queue] if answers else []
+    accounted = (slurm.account(missing) or {}) if missing else {}
+    found = []
+    for folder in folders:
+        attempts = read_attempts(folder)
+        evidence = Evidence(
+            final=finals[folder],
+            jobs=jobs[folder],
+            attempts=attempts,
+            exits=exit_codes(folder),
+            slurm=queue.get(newest.get(folder, "")),
+            slurm_answers=answers,
+            accounted=told.state if (told := accounted.get(newest.get(folder, ""))) else None,
+            alive=process_alive(attempts[-1]) if attempts else None,
+            cancelled_s=_cancelled_s(folder),
+            killed_words=None if finals[folder] else _killed_words(folder),
+        )
+        state = run_state(evidence, time.time())
+        if state.final and finals[folder] is None and jobs[folder]:
+            put_final(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
+        found.append(
+            RunStatus(
+                run=folder.name,
+                folder=folder,
+                state=state,
+                job=jobs[folder][-1].job if jobs[folder] else None,
+                restarts=max(len(starts(attempts)) - 1, 0),
+                progress=_progress(folder),
+            )
+        )
+    return found
+
+
+def cancel(folder: Path) -> RunState:
+    """Ask a run to stop, for good; its state before that.  Raises SlurmUnavailable."""
+    import signal
+
+    status = statuses([folder])[0]
+    if status.state.state not in OPEN:
+        return status.state
+    job = read_jobs(folder)[-1]
+    write_json(folder / CANCEL_FILE, {"time_s": time.time()})
+    if job.executor == "slurm":
+        slurm.cancel(job.job)
+    else:
+        for attempt in read_attempts(folder)[-1:]:
+            if process_alive(attempt):
+                os.kill(attempt.pid, signal.SIGTERM)
+    return status.state
+
+
+def _cancelled_s(folder: Path) -> float | None:
+    try:
+        return float(json.loads((folder / CANCEL_FILE).read_text(encoding="utf-8"))["time_s"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _killed_words(folder: Path) -> str | None:
+    """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
+    logs = sorted((folder / SUBMITIT).glob("*_log.err"), key=lambda path: path.stat().st_mtime)
+    return best_line(tail(logs[-1], 8192)) if logs else None
+
+
+def _progress(folder: Path) -> Progress | None:
+    try:
+        total = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")).get("steps")
+        return progress(read_progress(folder)[0], total)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,184 @@
+"""From a job file to what is submitted: the command of every run, and the request.  Pure; every choice is said."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..cluster_profiles.units import MINUTE_S, counted, format_duration, slurm_time
+from ..errors import WorkloadError
+from ..estimator.estimate import Estimate
+from ..estimator.placement import Placement
+from ..estimator.workload import Bootstrap, Framework, Run, Workload
+from .bootstrap import choose, reaches_other_nodes, tasks_per_node
+from .flags import flag_value
+from .launch import Launch
+from .placeholders import LATEST, filled, names
+from .precision import precision_settings
+from .request import JobRequest, gpus_per_node, signal_delay_s
+
+OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
+_SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
+_COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_MOST_RUNS = 10_000
+_PLACES = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", "output", "latest")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs to submit together: one launch for each, `values` of the sweep it stands for, and what was decided."""
+
+    launches: tuple[Launch, ...]
+    values: tuple[Mapping[str, str], ...]
+    request: JobRequest
+    said: tuple[str, ...]
+
+
+def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
+    """Every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
+
+    >>> sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
+    {'lr': '1e-4', 'seed': '2'}
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        match = _SWEPT.fullmatch(text)
+        if not match or not all(part.strip() for part in match[2].split(",")):
+            raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
+        name, listed = match[1], [part.strip() for part in match[2].split(",")]
+        if name in found or name in _PLACES:
+            raise WorkloadError(
+                f"--sweep: {name} {'is given twice' if name in found else 'has a meaning already'}"
+            )
+        if counting := _COUNTING.fullmatch(match[2]):
+            first, last = int(counting[1]), int(counting[2])
+            if not first <= last < first + _MOST_RUNS:
+                raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
+            listed = [str(n) for n in range(first, last + 1)]
+        found[name] = listed
+    combinations = [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
+    if len(combinations) > _MOST_RUNS:
+        raise WorkloadError(f"--sweep: {len(combinations):,} runs are more than {_MOST_RUNS:,}")
+    return combinations
+
+
+def plan(
+    workload: Workload,
+    placement: Placement,
+    estimate: Estimate | None,
+    *,
+    command: Sequence[str],
+    folders: Sequence[str],
+    swept: Sequence[Mapping[str, str]],
+    cwd: str,
+    time_s: float | None,
+    requeue: bool,
+    parallel: int | None,
+    on_slurm: bool,
+    deepspeed_config: str | None = None,
+) -> Plan:
+    """What is submitted for `workload` as placed, in the run folders given.
+
+    Without an estimate no interval of checkpoints is known, and no walltime but `time_s`.  Raises WorkloadError.
+    """
+    run = workload.run or Run(command=tuple(command))
+    run = run.model_copy(update={"command": tuple(command)}) if command else run
+    training = workload.training
+    stated = training.framework if "framework" in training.model_fields_set else None
+    settings = precision_settings(placement.precision, stated, placement.gpu, run.command, deepspeed_config)
+    bootstrap = choose(run.command, stated, placement.gpus, run.bootstrap)
+    words, saving = _saving(settings.command, stated, estimate)
+    said = [settings.said, *saving, _bootstrap_said(bootstrap, placement, run.command)]
+    environment = {**settings.environment, **_shape(placement, workload)}
+    delay_s = signal_delay_s(workload.checkpoint.time_s, time_s)
+    stop = run.stop_signal or ("SIGUSR1" if stated is Framework.LIGHTNING and on_slurm else "SIGTERM")
+    _placeholders_agree(run, swept)
+    launches = []
+    for folder, values in zip(folders, swept, strict=True):
+        output = workload.checkpoint.folder or f"{folder}/{OUTPUT}"
+        known = {
+            "batch_size": training.batch_size,
+            "accumulation": training.accumulation,
+            "gpus": placement.gpus,
+            "nodes": placement.nodes,
+            "precision": placement.precision,
+            "output": output,
+            **({"max_steps": estimate.steps.total} if estimate else {}),
+            **values,
+        }
+        launches.append(
+            Launch(
+                command=filled(words, known),
+                resume=filled(run.resume, known, later=[LATEST]),
+                cwd=cwd,
+                environment=environment,
+                bootstrap=bootstrap,
+                nodes=placement.nodes,
+                gpus=placement.gpus,
+                output=output,
+                stop_signal=stop,
+                grace_s=max(delay_s - 5.0, 5.0),
+                max_restarts=run.max_restarts,
+            )
+        )
+    own_tasks = 1 if reaches_other_nodes(run.command) else tasks_per_node(bootstrap, placement.gpus_per_node)
+    request = JobRequest(
+        name=workload.name or "clusterplan",
+        nodes=placement.nodes,
+        tasks_per_node=own_tasks,
+        gpus_per_node=gpus_per_node(placement),
+        partition=placement.partition.name if placement.partition else None,
+        time=slurm_time(-(-time_s // MINUTE_S) * MINUTE_S) if time_s else None,
+        signal_delay_s=delay_s,
+        requeue=requeue,
+        parallel=parallel,
+        srun=run.srun,
+        options=workload.slurm,
+    )
+    if time_s:
+        said.append(f"warned {delay_s} s before its limit of {format_duration(time_s)}, to save and go on")
+    return Plan(tuple(launches), tuple(swept), request, tuple(said))
+
+
+def _saving(
+    command: tuple[str, ...], framework: Framework | None, estimate: Estimate | None
+) -> tuple[tuple[str, ...], list[str]]:
+    """For a Trainer that would save at its default interval: the recommended one."""
+    interval = estimate.clock.checkpoint_interval if estimate else None
+    if framework not in (Framework.HF, Framework.HF_4_51) or interval is None:
+        return command, []
+    if any(flag_value(command, flag) for flag in ("--save_steps", "--save_strategy")):
+        return command, []
+    added = ("--save_strategy", "steps", "--save_steps", str(interval.steps))
+    return (*command, *added), [f"checkpoints: {' '.join(added)} added, the interval that loses least"]
+
+
+def _bootstrap_said(bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...]) -> str:
+    if bootstrap is Bootstrap.TORCHRUN:
+        return f"torchrun starts a process for each of {counted(placement.gpus_per_node, 'GPU')} of a node"
+    if bootstrap is Bootstrap.PER_GPU:
+        return "one task a GPU, with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR set"
+    if placement.gpus > 1 and not reaches_other_nodes(command):
+        return "one task a node, which runs the command as it is"
+    return "one task runs the command as it is"
+
+
+def _shape(placement: Placement, workload: Workload) -> dict[str, str]:
+    training = workload.training
+    known = {
+        "CLUSTERPLAN_BATCH_SIZE": training.batch_size,
+        "CLUSTERPLAN_ACCUMULATION": training.accumulation,
+        "CLUSTERPLAN_GPUS": placement.gpus,
+        "CLUSTERPLAN_NODES": placement.nodes,
+    }
+    return {name: str(value) for name, value in known.items()}
+
+
+def _placeholders_agree(run: Run, swept: Sequence[Mapping[str, str]]) -> None:
+    """What a sweep changes must reach the command."""
+    there = names((*run.command, *run.resume))
+    for name in swept[0] if swept else ():
+        if name not in there:
+            raise WorkloadError(
+                f"--sweep: the command has no placeholder {{{name}}}, so every run would be the same"
+            )

@@ -1,0 +1,166 @@
+"""Hand runs to an executor.  The only importer of submitit, with the job it runs."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SubmissionError
+from . import slurm
+from .attempts import ATTEMPTS
+from .jobs import put_job
+from .request import JobRequest
+from .run_folder import LOGS, SUBMITIT
+from .training_job import TrainingJob
+
+if TYPE_CHECKING:
+    import submitit
+
+_LONGEST_LOCAL_MINUTES = 60 * 24 * 3650
+# submitit counts requeues, and not whether they made progress; ours does.
+_NO_LIMIT = 10**6
+
+
+def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
+    """One Slurm job for the run in each of `folders`: an array where there are several.  Their job ids.
+
+    Raises SubmissionError with what Slurm said.
+    """
+    executor = _executor(folders[0], request)
+    jobs = [TrainingJob(str(folder)) for folder in folders]
+    for folder in folders:
+        for name in (ATTEMPTS, LOGS):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
+            queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        raise SubmissionError(f"sbatch refused: {_said(error)}") from None
+    ids = [str(job.job_id) for job in queued]
+    for folder, job in zip(folders, ids, strict=True):
+        put_job(folder, "slurm", job)
+    return ids
+
+
+def script(folder: Path, request: JobRequest, runs: int = 1) -> str:
+    """The batch script that `submit` would hand to sbatch."""
+    executor = _executor(folder, request)
+    if runs > 1:
+        executor.parameters["map_count"] = runs
+    text: str = executor._make_submission_file_text(executor._submitit_command_str, "")  # noqa: SLF001  no public way
+    return text
+
+
+def submit_local(folder: Path, time_minutes: int | None) -> str:
+    """Start the run in `folder` on this machine, in a session of its own; the id of its process.
+
+    Raises SubmissionError.
+    """
+    for name in (ATTEMPTS, LOGS, SUBMITIT):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    command = [sys.executable, "-P", "-m", __name__, str(folder), str(time_minutes or _LONGEST_LOCAL_MINUTES)]
+    with (folder / SUBMITIT / "start.log").open("wb") as log:
+        # Ctrl-C in this terminal is not for the run.
+        started = subprocess.run(  # noqa: S603  our own module
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
+        )
+    if started.returncode:
+        said = (folder / SUBMITIT / "start.log").read_text(encoding="utf-8", errors="replace").strip()
+        raise SubmissionError(
+            f"the run cannot be started here: {said.splitlines()[-1] if said else 'no reason given'}"
+        )
+    from .jobs import read_jobs
+
+    return read_jobs(folder)[-1].job
+
+
+@contextmanager
+def _outside_job() -> Iterator[None]:
+    """This process's environment without what the job that it may run in left there: srun would obey it."""
+    before = dict(os.environ)
+    for name in before.keys() - slurm.clean_environment(before).keys():
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _run(job: TrainingJob) -> int:
+    return job()
+
+
+def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
+    import logging
+
+    from submitit import SlurmExecutor
+
+    logging.getLogger("submitit").setLevel(logging.ERROR)
+    where = folder / SUBMITIT
+    # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
+    python = f"env --ignore-signal=USR2 {shlex.quote(sys.executable)} -P"
+    executor = SlurmExecutor(where, max_num_timeout=_NO_LIMIT, python=python)
+    executor.update_parameters(**_parameters(where, request))
+    return executor
+
+
+def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
+    more: dict[str, Any] = {name: value for name, value in request.options if value is not False}
+    more["requeue" if request.requeue else "no-requeue"] = True
+    if request.time_min:
+        more["time-min"] = request.time_min
+    asked = {
+        "job_name": request.name,
+        "partition": request.partition,
+        "time": request.time,
+        "nodes": request.nodes,
+        "ntasks_per_node": request.tasks_per_node,
+        "gpus_per_node": request.gpus_per_node,
+        "signal_delay_s": request.signal_delay_s,
+        "array_parallelism": request.parallel,
+        "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
+        "teardown": _teardown(where.parent / ATTEMPTS),
+        "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
+        "additional_parameters": more,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _teardown(attempts: Path) -> list[str]:
+    """The job's own shell says how its tasks ended: it lives on when they were killed."""
+    return [
+        "code=$?",
+        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
+        f'echo $code > {shlex.quote(str(attempts))}/"${{job:-$SLURM_JOB_ID}}.${{SLURM_RESTART_COUNT:-0}}.exit"',
+        "exit $code",
+    ]
+
+
+def _said(error: Exception) -> str:
+    """sbatch's own line, without its name before it."""
+    lines = [line for line in str(error).splitlines() if "error:" in line]
+    return "; ".join(line.partition("error:")[2].strip() for line in lines) or str(error).splitlines()[-1]
+
+
+def _start_here(folder: Path, minutes: int) -> None:
+    from submitit import LocalExecutor
+
+    executor = LocalExecutor(
+        folder / SUBMITIT, max_num_timeout=_NO_LIMIT, python=f"{shlex.quote(sys.executable)} -P"
+    )
+    executor.update_parameters(timeout_min=minutes, tasks_per_node=1, signal_delay_s=30)
+    job: Any = executor.submit(TrainingJob(str(folder)))
+    put_job(folder, "local", str(job.job_id))
+    job._process.returncode = 0  # noqa: SLF001  it outlives us, and that is no news
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _start_here(Path(sys.argv[1]), int(sys.argv[2]))

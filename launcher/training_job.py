@@ -1,0 +1,38 @@
+"""What submitit runs on the node: nothing but the run's folder is in its pickle."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+
+class TrainingJob:
+    """One run's job.  What it does is in the run's folder, so a requeued one does the same."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self) -> int:
+        from .final_status import put_final
+        from .guard import run_task
+        from .successor import queue_successor
+
+        for left in (Path(self.folder) / "submitit").glob("*.save_tmp"):
+            left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
+        try:
+            code = run_task(Path(self.folder), os.environ, queue_successor)
+        except Exception as error:
+            put_final(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
+            raise
+        if code:
+            # The exit code itself, which an exception would turn into 1.
+            raise SystemExit(code)
+        return code
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """For a warning that arrives before the guard listens: nothing has begun, so start again as it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)

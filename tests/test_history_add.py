@@ -1,0 +1,161 @@
+"""Throughputs measured elsewhere: entered by flags or a CSV file, once, and with faults said by their place."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from clusterplan import Precision
+from clusterplan.estimator.history import History
+
+ONE = "--model phi2 --gpu h100-sxm --gpus 8 --batch-size 32 --step-time 5".split()
+HEADER = "model,gpu,gpus,batch_size,precision,samples_per_s,when"
+ROWS = "phi2,h100-sxm,8,32,bf16,51.2,2026-11-01\nphi2,h100-sxm,16,32,bf16,96,2026-11-02\n"
+
+
+@pytest.fixture
+def add(clusterplan, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "h" / "history.db"))
+    return lambda *args: clusterplan("history", "add", *args)
+
+
+@pytest.fixture
+def there(tmp_path):
+    def read(model=None):
+        with History(tmp_path / "h" / "history.db") as db:
+            return db.measurements(model)
+
+    return read
+
+
+def csv_file(tmp_path, text):
+    path = tmp_path / "old.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_one_by_flags(add, there):
+    done = add(*ONE, "--date", "2026-11-01", "--source", "old log")
+    assert (done.returncode, done.stdout) == (0, "1 measurement entered of phi2\n")
+    (found,) = there("phi2")
+    assert (found.nodes, found.gpus_per_node, found.step_time_s) == (1, 8, 5)
+    assert (found.precision, found.source) == (Precision.BF16, "old log")
+    assert found.when == datetime.fromisoformat("2026-11-01").astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("rate", "step_time_s"),
+    [
+        ("--samples-per-s 512", 0.5),
+        ("--samples-per-s-per-gpu 64", 0.5),
+        ("--tokens-per-s 1_048_576 --seq-len 2048", 0.5),
+        ("--step-time 0.5", 0.5),
+        ("--samples-per-s 512 --accumulation 4", 2.0),
+        ("--samples-per-s 512 --model-parallel 2", 0.25),
+    ],
+)
+def test_every_way_to_say_a_throughput(add, there, rate, step_time_s):
+    assert add(*ONE[:-2], *rate.split()).returncode == 0
+    assert there()[0].step_time_s == pytest.approx(step_time_s)
+
+
+def test_a_gpu_is_known_by_any_of_its_names(add, there):
+    add(*ONE[:2], "--gpu", "NVIDIA H100 80GB HBM3", *ONE[4:])
+    assert there()[0].gpu == "h100-sxm"
+
+
+def test_a_gpu_that_is_in_no_catalogue_is_kept_and_said(add, there):
+    done = add(*ONE[:2], "--gpu", "TPU v9", "--precision", "bf16", *ONE[4:])
+    assert "'TPU v9' is not in the catalogue" in done.stderr
+    assert there()[0].gpu == "TPU v9"
+
+
+def test_many_by_a_file(add, there, tmp_path):
+    done = add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
+    assert done.stdout == "2 measurements entered of phi2\n"
+    assert [(m.gpus, m.nodes, m.source) for m in there()] == [(16, 2, "old.csv"), (8, 1, "old.csv")]
+
+
+def test_nothing_is_entered_twice(add, there, tmp_path):
+    path = csv_file(tmp_path, f"{HEADER}\n{ROWS}{ROWS}")
+    assert "2 measurements there already" in add("--csv", path).stderr
+    again = add("--csv", path)
+    assert (again.returncode, again.stdout) == (0, "0 measurements entered\n")
+    assert len(there()) == 2
+
+
+def test_the_same_without_a_date_is_the_same_tomorrow(add):
+    add(*ONE, "--date", "2026-11-01")
+    assert add(*ONE).stdout == "0 measurements entered\n"
+    assert add(*ONE, "--date", "2026-11-02").stdout == "1 measurement entered of phi2\n"
+
+
+def test_it_enters_through_a_run_folder(add, there, clusterplan, tmp_path):
+    add(*ONE)
+    (tmp_path / "h" / "history.db").unlink()
+    clusterplan("history", "import")
+    assert len(there()) == 1
+    (run,) = json.loads(clusterplan("history", "list", "--json").stdout)
+    assert (run["state"], run["gpus"]) == ("completed", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("", "has no measurement"),
+        (f"{HEADER}\n", "has no measurement"),
+        ("model,gpuz\n", "old.csv:1: 'gpuz' is no column"),
+        ("model,model\n", "old.csv:1: column 'model' is there twice"),
+        (f"{HEADER}\n{ROWS}phi2,8\n", "old.csv:4: has 2 cells, and there are 7 columns"),
+        (f"{HEADER}\n\nphi2,,8,32,bf16,-3,\n", "old.csv:3: samples_per_s: '-3' must be greater than 0"),
+        (f"{HEADER}\nphi2,,8,32,bf16,nan,\n", "old.csv:2: samples_per_s: 'nan'"),
+        (f"{HEADER}\nphi2,,8,,bf16,1,\n", "old.csv:2: batch_size: is missing"),
+        (f"{HEADER}\nphi2,,8,32,,1,\n", "old.csv:2: the precision is missing"),
+        (f"{HEADER}\nphi2,,8,32,bf16,,\n", "old.csv:2: no throughput is given"),
+        (f"{HEADER}\nphi2,,8,32,int3,1,\n", "old.csv:2: precision: 'int3' must be one of"),
+        (f"{HEADER}\nphi2,,8,32,bf16,1,yesterday\n", "old.csv:2: when: 'yesterday' is not a date"),
+        (f'{HEADER}\n"phi2,,8,32,bf16,1,\n', "old.csv:2: is no line of CSV"),
+    ],
+)
+def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_path, text, wrong):
+    done = add("--csv", csv_file(tmp_path, text))
+    assert done.returncode == 2
+    assert wrong in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert there() == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong"),
+    [
+        ([], "nothing to enter"),
+        ([*ONE[:-2]], "no throughput is given"),
+        ([*ONE, "--samples-per-s", "3"], "step_time_s and samples_per_s are given"),
+        ([*ONE, "--nodes", "9"], "9 nodes for 8 GPUs"),
+        ([*ONE, "--model-parallel", "3"], "no multiple of 3"),
+        ([*ONE, "--gpus", "0"], "--gpus: 0 must be greater than 0"),
+        ([*ONE, "--date", "soon"], "--date: 'soon' is not a date"),
+        ([*ONE, "--gpu", "a100"], "is ambiguous"),
+        (["--csv", "absent.csv"], "absent.csv: cannot be read: No such file"),
+        (["--csv", "x.csv", "--gpus", "8"], "--gpus: the file has a column for that"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(add, flags, wrong):
+    done = add(*flags)
+    assert done.returncode == 2
+    assert wrong in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_milliseconds_for_seconds_are_suspected(add, there):
+    add(*ONE)
+    done = add(*ONE[:-4], "--batch-size", "16", "--step-time", "2500")
+    assert done.returncode == 0
+    assert "1,000 times slower a sample and GPU than the others: is that seconds?" in done.stderr
+    assert len(there()) == 2
+
+
+def test_thousands_are_entered_at_once(add, there, tmp_path):
+    rows = "".join(f"phi2,h100-sxm,8,{batch},bf16,51.2,2026-11-01\n" for batch in range(1, 2_001))
+    assert add("--csv", csv_file(tmp_path, f"{HEADER}\n{rows}")).returncode == 0
+    assert len(there()) == 2_000

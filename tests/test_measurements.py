@@ -1,0 +1,237 @@
+"""Runs become measurements: the steady state by rule, and all of it from run folders."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from clusterplan import Measurement, Precision
+from clusterplan.estimator.history import History
+from clusterplan.estimator.runs import (
+    GpuReading,
+    LoopEnd,
+    LoopPause,
+    LoopStart,
+    LoopSteps,
+    Tick,
+)
+from clusterplan.estimator.steady_state import steady_state
+from clusterplan.launcher.collect import collect
+from clusterplan.launcher.run_folder import create, write_json
+from clusterplan.launcher.spool import SpoolWriter
+from clusterplan.launcher.tick import encode
+
+T0 = 1_763_900_000.0
+SHAPE = {
+    "model": "phi2",
+    "gpu": "a100-sxm4-80gb",
+    "nodes": 1,
+    "gpus": 2,
+    "gpus_per_node": 2,
+    "batch_size": 16,
+    "accumulation": 1,
+    "precision": "bf16",
+    "seq_len": None,
+}
+
+
+def loop(seconds, start_s=T0 + 60, step=0, first_s=20.0, **facts):
+    """A loop's lines: its start, a first step, then one step a line of so many seconds."""
+    lines = [LoopStart(start_s, step, **facts)]
+    now_s = start_s
+    for took in (first_s, *seconds):
+        now_s, step = now_s + took, step + 1
+        lines.append(LoopSteps(now_s, step, 1, took, took))
+    return lines
+
+
+def test_the_first_step_of_a_loop_is_left_out():
+    assert steady_state(loop([2] * 10)).step_time_s == 2
+
+
+def test_the_first_step_after_a_resume_is_left_out_too():
+    lines = loop([2] * 10, attempt="a") + loop([2] * 10, T0 + 999, step=5, first_s=30, attempt="b")
+    found = steady_state(lines)
+    assert (found.step_time_s, found.n_steps, found.restarts) == (2, 20, 1)
+
+
+def test_a_pause_that_nobody_marked_is_left_out():
+    assert steady_state(loop([2] * 10 + [60] + [2] * 10)).step_time_s == 2
+
+
+def test_steps_that_differ_count_by_their_mean():
+    assert steady_state(loop([1, 2, 3] * 10)).step_time_s == 2
+
+
+def test_too_few_steps_are_no_measurement():
+    assert steady_state(loop([2] * 9)) is None
+    assert steady_state([]) is None
+
+
+def test_the_spread_is_that_of_the_lines():
+    assert steady_state(loop([0.9, 1, 1, 1, 1.1] * 10)).spread == pytest.approx(0.1)
+    assert steady_state(loop([1] * 20)).spread == 0
+
+
+def test_pauses_are_summed_up_by_their_medians():
+    pauses = [LoopPause(T0, 1, "evaluation", s) for s in (10, 11, 90)] + [LoopPause(T0, 1, "checkpoint", 5)]
+    found = steady_state(loop([2] * 10) + pauses)
+    assert (found.evaluation_s, found.checkpoint_s) == (11, 5)
+
+
+def test_startup_is_up_to_the_first_step_with_its_compilation():
+    found = steady_state(loop([2] * 10, T0 + 60, first_s=20, attempt="j.0"), {"j.0": T0})
+    assert found.startup_s == 60 + 20 - 2
+
+
+def test_the_wait_for_input_is_a_share_of_the_steps():
+    lines = [replace(line, wait_s=0.5) if isinstance(line, LoopSteps) else line for line in loop([2] * 10)]
+    assert steady_state(lines).data_wait_share == 0.25
+
+
+def test_the_window_is_the_longest_stretch_without_a_restart():
+    lines = [*loop([2] * 10, T0), LoopEnd(T0 + 40, 11), *loop([2] * 20, T0 + 100)]
+    assert steady_state(lines).window == (T0 + 120, T0 + 160)
+
+
+@pytest.fixture
+def history(tmp_path):
+    with History(tmp_path / "h" / "history.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A submitted run: started 30 s after it was submitted, then 100 steps of 0.5 s on two GPUs."""
+    facts = {
+        "kind": "submit",
+        "command": [],
+        "host": "h",
+        "began_s": T0 - 30,
+        "model": "phi2",
+        "shape": SHAPE,
+    }
+    made = create("phi2", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
+    (made / "attempts").mkdir()
+    write_json(made / "attempts" / "7.0.0.json", {"job": "7", "restart": 0, "rank": 0, "began_s": T0})
+    write(made, loop([0.5] * 100, T0 + 20, first_s=10, attempt="7.0"))
+    gpus = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in (0, 1)]
+    header = {"run": made.name, "node": "n1", "period_s": 1.0, "attribution": "uuid", "gpus": gpus}
+    with SpoolWriter(made / "n1.00000000.spool", header) as spool:
+        for second in range(100):
+            use = 80 if second >= 30 else 0
+            readings = (GpuReading(gpu, use, None, (gpu + 1) * 10**9, 400_000) for gpu in (0, 1))
+            spool.append(encode(Tick(T0 + second, tuple(readings))))
+    return made
+
+
+def write(folder, lines):
+    kinds = {LoopStart: "start", LoopSteps: "steps", LoopPause: "pause", LoopEnd: "end"}
+    texts = [
+        json.dumps({"kind": kinds[type(line)]} | {s: getattr(line, s) for s in line.__slots__})
+        for line in lines
+    ]
+    (folder / "progress.jsonl").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def test_a_run_becomes_a_measurement(folder, history):
+    collect(folder, history)
+    (found,) = history.measurements("phi2")
+    assert found == Measurement(
+        model="phi2",
+        gpu="h100-sxm",  # as the driver says, not as was asked for
+        nodes=1,
+        gpus=2,
+        gpus_per_node=2,
+        batch_size=16,
+        accumulation=1,
+        precision=Precision.BF16,
+        seq_len=None,
+        step_time_s=0.5,
+        spread=0,
+        n_steps=100,
+        busy_share=pytest.approx(0.8),
+        memory_peak_bytes=2 * 10**9,
+        source=f"run {folder.name}",
+        when=datetime.fromtimestamp(T0 + 80, UTC),
+        startup_s=29.5,
+        queue_wait_s=30,
+        restarts=0,
+        energy_per_sample_j=pytest.approx(400 * 2 * 0.5 / 32),
+    )
+
+
+def test_collecting_twice_gives_one_measurement(folder, history):
+    collect(folder, history)
+    collect(folder, history)
+    assert len(history.measurements()) == 1
+
+
+def test_a_run_that_goes_on_is_measured_anew(folder, history):
+    collect(folder, history)
+    write(folder, loop([0.25] * 100, T0 + 20, attempt="7.0"))
+    collect(folder, history)
+    assert [m.step_time_s for m in history.measurements()] == [0.25]
+
+
+def test_a_run_killed_before_its_steps_were_steady_is_no_measurement(folder, history):
+    write(folder, loop([0.5] * 3, attempt="7.0"))
+    write_json(folder / "status.json", {"state": "failed", "exit_code": 137, "ended_s": T0 + 50})
+    collect(folder, history)
+    assert history.measurements() == []
+
+
+def test_what_the_script_says_of_itself_is_right(folder, history):
+    write(folder, loop([0.5] * 20, attempt="7.0", batch_size=8, dtype="float16"))
+    collect(folder, history)
+    (found,) = history.measurements()
+    assert (found.batch_size, found.precision) == (8, Precision.FP16)
+
+
+def test_tensors_called_float32_may_be_tf32(folder, history):
+    run = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**run, "shape": {**SHAPE, "precision": "tf32"}})
+    write(folder, loop([0.5] * 20, attempt="7.0", dtype="float32"))
+    collect(folder, history)
+    assert history.measurements()[0].precision == Precision.TF32
+
+
+@pytest.mark.parametrize(
+    "shape", [None, [], {}, {**SHAPE, "gpus": 0}, {**SHAPE, "nodes": "2"}, {**SHAPE, "precision": "int3"}]
+)
+def test_a_run_without_a_shape_is_no_measurement(folder, history, shape):
+    run = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**run, "shape": shape})
+    collect(folder, history)
+    assert history.measurements() == []
+
+
+def test_measurements_of_other_models_are_left_out(folder, history):
+    collect(folder, history)
+    assert history.measurements("llama") == []
+
+
+def test_an_ended_run_is_not_measured_again(folder, history):
+    write_json(folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 100})
+    collect(folder, history)
+    path = folder / "progress.jsonl"
+    path.write_bytes(b"?" * path.stat().st_size)  # reading it would take the measurement away
+    collect(folder, history)
+    assert len(history.measurements()) == 1
+
+
+def test_a_long_run_is_summed_up_by_its_minutes(folder, history):
+    write(folder, loop([0.5] * 4000, T0 + 20, first_s=10, attempt="7.0"))
+    collect(folder, history)
+    assert history.measurements()[0].busy_share == pytest.approx(0.8)
+
+
+def test_the_estimate_made_before_a_run_is_kept_for_scoring(folder, history, clusterplan):
+    asked = "estimate --samples 1e6 --batch-size 16 --gpus 2 --step-time 0.4 --json".split()
+    (folder / "estimate.json").write_text(clusterplan(*asked).stdout, encoding="utf-8")
+    collect(folder, history)
+    (row,) = history.estimates()
+    assert (row["run"], row["source_kind"]) == (folder.name, "given")
+    assert row["step_time_p50_s"] == pytest.approx(0.4)
+    assert row["wall_clock_p95_s"] > row["wall_clock_p50_s"]

@@ -1,0 +1,223 @@
+"""Precision: how it reaches the command of each framework, and what stays as the user wrote it."""
+
+import pytest
+
+from clusterplan.cluster_profiles.gpu import gpus
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.errors import InputError
+from clusterplan.estimator.workload import Framework
+from clusterplan.launcher.deepspeed_config import named_config, with_config
+from clusterplan.launcher.precision import precision_settings
+
+A100, V100, H100, P100 = (
+    gpus()[key] for key in ("a100-sxm4-80gb", "v100-sxm2-16gb", "h100-sxm", "p100-pcie-16gb")
+)
+HF, ACCELERATE, LIGHTNING, DEEPSPEED = (
+    Framework.HF,
+    Framework.ACCELERATE,
+    Framework.LIGHTNING,
+    Framework.DEEPSPEED,
+)
+DS = "train.py --deepspeed_config ds.json"
+
+
+def settings(precision, framework, command="train.py", gpu=A100, config=None):
+    return precision_settings(Precision(precision), framework, gpu, ("python", *command.split()), config)
+
+
+def added(*args, **kwargs):
+    """The words after `python train.py`."""
+    return " ".join(settings(*args, **kwargs).command[2:])
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected"), [(A100, "bf16"), (H100, "bf16"), (V100, "fp16"), (P100, "fp32"), (None, "auto")]
+)
+def test_auto_is_what_the_gpu_does_best(gpu, expected):
+    assert settings("auto", None, gpu=gpu).environment["CLUSTERPLAN_PRECISION"] == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        ("bf16", "--bf16"),
+        ("fp16", "--fp16"),
+        ("tf32", "--tf32 True"),
+        ("fp32", ""),
+        ("fp8", ""),
+        ("auto", "--bf16"),
+    ],
+)
+@pytest.mark.parametrize("framework", [HF, Framework.HF_4_51])
+def test_trainer_gets_its_flags(framework, precision, expected):
+    assert added(precision, framework, gpu=H100) == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("bf16", "bf16"), ("fp16", "fp16"), ("fp8", "fp8"), ("fp32", "no"), ("tf32", "no")],
+)
+@pytest.mark.parametrize(
+    "launch", [("/env/bin/accelerate", "launch"), ("python", "-m", "accelerate.commands.launch")]
+)
+def test_accelerate_launch_gets_its_flag_before_the_script(launch, precision, expected):
+    made = precision_settings(Precision(precision), ACCELERATE, H100, (*launch, "train.py", "x"))
+    assert made.command == (*launch, "--mixed_precision", expected, "train.py", "x")
+
+
+def test_a_script_of_accelerate_gets_the_variable():
+    made = settings("bf16", ACCELERATE)
+    assert made.environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
+    assert "no `accelerate launch`" in made.said
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        ("bf16", "bf16-mixed"),
+        ("fp16", "16-mixed"),
+        ("fp32", "32-true"),
+        ("tf32", "32-true"),
+        ("fp8", "transformer-engine"),
+    ],
+)
+def test_lightning_gets_the_flag_of_its_command_line_or_the_variable(precision, expected):
+    assert added(precision, LIGHTNING, "train.py fit", gpu=H100) == f"fit --trainer.precision {expected}"
+    assert settings(precision, LIGHTNING, gpu=H100).environment["PL_TRAINER_PRECISION"] == expected
+
+
+def test_deepspeed_gets_its_blocks_beside_what_the_file_says():
+    text = '{"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}, "fp16": {"hysteresis": 4}}'
+    made = settings("fp16", DEEPSPEED, DS, config=text).config
+    assert (made["zero_optimization"], made["bf16"]) == ({"stage": 2}, {"enabled": False})
+    assert {k: made["fp16"][k] for k in ("enabled", "hysteresis", "loss_scale")} == {
+        "enabled": True,
+        "hysteresis": 4,
+        "loss_scale": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "why"),
+    [
+        ("train.py --deepspeed", None, "the command names no --deepspeed_config FILE.json"),
+        (DS, None, "ds.json cannot be read as JSON"),
+        (DS, "{oops", "ds.json cannot be read as JSON"),
+        (DS, "[1]", "ds.json cannot be read as JSON"),
+    ],
+)
+def test_without_a_readable_config_deepspeed_is_left_alone(command, text, why):
+    made = settings("bf16", DEEPSPEED, command, config=text)
+    assert (made.config, made.said) == (
+        None,
+        f"precision bf16: only CLUSTERPLAN_PRECISION=bf16 exported: {why}",
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("deepspeed", "t.py", "--deepspeed", "--deepspeed_config", "ds.json"),
+        ("python", "t.py", "--deepspeed-config=ds.json"),
+        ("python", "t.py", "--deepspeed", "ds.json", "--x", "ds.json"),
+    ],
+)
+def test_the_config_of_deepspeed_is_found_and_replaced(command):
+    assert named_config(command) == "ds.json"
+    assert named_config(with_config(command, "/runs/it's 1.json")) == "/runs/it's 1.json"
+    assert len(with_config(command, "/runs/it's 1.json")) == len(command)
+
+
+@pytest.mark.parametrize("framework", [None, Framework.TORCH, Framework.MEGATRON])
+def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framework):
+    made = settings("bf16", framework)
+    assert made.command == ("python", "train.py")
+    assert dict(made.environment) == {"CLUSTERPLAN_PRECISION": "bf16"}
+    assert "only CLUSTERPLAN_PRECISION=bf16 exported" in made.said
+
+
+def test_tf32_is_exported_for_torch_too():
+    assert settings("tf32", None).environment["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("framework", "command", "stated"),
+    [
+        (HF, "train.py --bf16", "bf16"),
+        (HF, "train.py --bf16 True --tf32 True", "bf16"),
+        (HF, "train.py --bf16 False --fp16=true", "fp16"),
+        (HF, "train.py --mixed-precision fp16", "fp16"),
+        (ACCELERATE, "-m accelerate.commands.launch --mixed_precision=no t.py", "fp32"),
+        (ACCELERATE, "train.py --mixed_precision fp16", "fp16"),
+        (LIGHTNING, "train.py fit --trainer.precision 16", "fp16"),
+        (LIGHTNING, "train.py fit --trainer.precision=bf16-true", "bf16"),
+        (LIGHTNING, "train.py fit --trainer.precision=64-true", "auto"),
+    ],
+)
+def test_what_the_command_says_already_is_respected(framework, command, stated):
+    made = settings("auto", framework, command)
+    assert made.command == ("python", *command.split())
+    assert made.environment["CLUSTERPLAN_PRECISION"] == stated
+
+
+@pytest.mark.parametrize(
+    ("framework", "command", "config", "both"),
+    [
+        (HF, "train.py --bf16", None, "precision fp16 contradicts --bf16 in the command: give one of them"),
+        (
+            ACCELERATE,
+            "t.py --mixed_precision bf16",
+            None,
+            "contradicts --mixed_precision bf16 in the command",
+        ),
+        (
+            LIGHTNING,
+            "t.py fit --trainer.precision 64",
+            None,
+            "contradicts --trainer.precision 64 in the command",
+        ),
+        (DEEPSPEED, DS, '{"bf16": {"enabled": true}}', 'contradicts "bf16" enabled in ds.json'),
+    ],
+)
+def test_two_precisions_are_refused_by_name(framework, command, config, both):
+    with pytest.raises(InputError, match=both):
+        settings("fp16", framework, command, config=config)
+
+
+def test_tf32_goes_with_a_flag_that_says_no_mixed_precision():
+    made = settings("tf32", ACCELERATE, "-m accelerate.commands.launch --mixed_precision no t.py")
+    assert made.command.count("--mixed_precision") == 1
+    assert made.environment["CLUSTERPLAN_PRECISION"] == "tf32"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("train.py {precision}", "the command takes {precision} itself"),
+        ("train.py args.yaml", "the arguments are those in args.yaml"),
+    ],
+)
+def test_nothing_is_added_where_it_could_not_be_read(command, why):
+    made = settings("bf16", HF, command)
+    assert (made.command, made.said.endswith(why)) == (("python", *command.split()), True)
+
+
+def test_nothing_is_added_to_a_shell_script():
+    made = precision_settings(Precision.BF16, HF, A100, ("bash", "finetune.sh"))
+    assert made.command == ("bash", "finetune.sh")
+
+
+def test_a_file_that_is_a_flags_value_does_not_stop_the_flags():
+    assert added("bf16", HF, "train.py --deepspeed zero2.json") == "--deepspeed zero2.json --bf16"
+
+
+@pytest.mark.parametrize(
+    ("precision", "gpu", "said"),
+    [
+        ("bf16", V100, "V100-SXM2-16GB emulates bf16: fp16 is native there"),
+        ("fp8", A100, "A100-SXM4-80GB has no fp8 hardware: bf16 is native there"),
+        ("tf32", V100, "V100-SXM2-16GB has no tf32 hardware: fp16 is native there"),
+    ],
+)
+def test_a_precision_that_the_gpu_lacks_is_named(precision, gpu, said):
+    assert settings(precision, None, gpu=gpu).said.endswith(said)

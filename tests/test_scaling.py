@@ -1,0 +1,142 @@
+"""The learned step time: what it says from few runs, of wrong ones, and what it never says."""
+
+import math
+import time
+
+import pytest
+
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.errors import NotEnoughHistory
+from clusterplan.estimator.runs import Measurement
+from clusterplan.estimator.scaling import Links, Query, fit
+
+
+def run(gpus, batch, step_time_s, *, nodes=1, gpu="a100", accumulation=1, precision=Precision.BF16, **more):
+    return Measurement(
+        "m", gpu, nodes, gpus, gpus // nodes, batch, accumulation, precision, None, step_time_s, **more
+    )
+
+
+def ask(gpus, batch, *, nodes=1, gpu="a100", accumulation=1, precision=Precision.BF16):
+    return Query(gpu, nodes, gpus, gpus // nodes, batch, accumulation, precision)
+
+
+def truth(gpus, batch, nodes=1):
+    """Seconds: a fixed cost, work by the sample, a ring in the node and one between nodes."""
+    ring = 0.03 * (gpus // nodes - 1) ** 0.5 + (0.08 * (nodes / 2) ** 0.3 if nodes > 1 else 0)
+    return 0.05 + 0.01 * batch + ring
+
+
+SERIES = [
+    run(g, b, truth(g, b, n), nodes=n)
+    for g, b, n in ((1, 16, 1), (1, 32, 1), (2, 32, 1), (4, 16, 1), (4, 32, 2), (8, 32, 2))
+]
+
+
+def only(measurements, query, **more):
+    return fit(measurements, **more).predict([query])[0]
+
+
+def test_no_run_is_not_enough():
+    with pytest.raises(NotEnoughHistory, match="measure one"):
+        fit([])
+
+
+def test_one_run_predicts_itself_and_says_what_is_beyond():
+    prediction = only([run(1, 32, 0.37)], ask(1, 32))
+    assert prediction.step_time_s.p50 == pytest.approx(0.37, rel=0.02)
+    assert not prediction.beyond
+    assert only([run(1, 32, 0.37)], ask(4, 32)).beyond == "gpus"
+
+
+@pytest.mark.parametrize(("gpus", "batch", "nodes"), [(2, 16, 1), (16, 32, 4), (16, 16, 2)])
+def test_the_truth_is_inside_the_range(gpus, batch, nodes):
+    step = only(SERIES, ask(gpus, batch, nodes=nodes)).step_time_s
+    assert step.p10 <= truth(gpus, batch, nodes) <= step.p90
+
+
+def test_more_runs_narrow_the_range():
+    asked = ask(16, 32, nodes=4)
+    widths = [math.log(s.p90 / s.p10) for n in (1, 3, 6) if (s := only(SERIES[:n], asked).step_time_s)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_repeats_predict_themselves_to_their_spread():
+    runs = [*SERIES, *(run(2, 64, t) for t in (0.80, 0.81, 0.79, 0.80, 0.80, 0.81, 0.79, 0.80))]
+    step = only(runs, ask(2, 64)).step_time_s
+    assert step.p50 == pytest.approx(0.8, rel=0.02)
+    assert step.p90 / step.p10 < 1.12
+
+
+def test_accumulation_repeats_the_computation_alone():
+    runs = [*SERIES, run(8, 32, truth(8, 32, 2) + 3 * 0.37, nodes=2, accumulation=4)]
+    step = only(runs, ask(8, 32, nodes=2, accumulation=8)).step_time_s
+    assert step.p10 <= truth(8, 32, 2) + 7 * 0.37 <= step.p90
+
+
+def test_the_parts_add_up():
+    runs = [run(m.gpus, m.batch_size, m.step_time_s, nodes=m.nodes, data_wait_share=0.1) for m in SERIES]
+    p = only(runs, ask(8, 16, nodes=2))
+    assert p.compute_s + p.network_s + p.input_s == pytest.approx(p.step_time_s.p50)
+    assert p.input_s > 0
+
+
+def test_no_step_is_faster_than_the_floor_or_the_link():
+    model = fit(SERIES, Links(1e9, 50e9, 0.5e9))
+    assert model.predict([ask(1, 32)], [0.9])[0].step_time_s.p10 == 0.9
+    assert model.predict([ask(16, 32, nodes=16)])[0].step_time_s.p10 >= 2 * 15 / 16 * 1e9 / 0.5e9
+
+
+def test_a_slow_link_slows_what_was_never_measured_on_it():
+    asked = ask(16, 32, nodes=2)
+    slow, fast = (only([run(1, 32, 0.37)], asked, links=Links(2e9, 50e9, b)) for b in (1e9, 50e9))
+    assert slow.step_time_s.p50 > 1.5 * fast.step_time_s.p50
+
+
+def test_another_gpu_of_the_model_informs():
+    others = [run(m.gpus, m.batch_size, m.step_time_s, nodes=m.nodes, gpu="v100") for m in SERIES]
+    asked, own = ask(1, 64), run(1, 16, 0.1)
+    alone, told = (only(runs, asked).step_time_s for runs in ([own], [own, *others]))
+    assert math.log(told.p90 / told.p10) < math.log(alone.p90 / alone.p10)
+
+
+def test_a_gpu_never_measured_is_told_from_another_with_a_wide_range():
+    step = only(
+        [run(m.gpus, m.batch_size, m.step_time_s, gpu="v100") for m in SERIES[:4]], ask(1, 32)
+    ).step_time_s
+    assert step.p10 < 0.37 < step.p90
+    assert step.p90 / step.p10 > 2
+
+
+def kinds(measurements):
+    return {(s.measurement.gpus, s.kind) for s in only(measurements, ask(4, 32)).suspects}
+
+
+def test_seconds_that_are_milliseconds_are_suspected_and_do_not_spoil_the_rest():
+    wrong = run(2, 16, 1000 * truth(2, 16))
+    assert kinds([*SERIES, wrong]) == {(2, "units")}
+    assert only([*SERIES, wrong], ask(4, 32)).step_time_s.p50 == pytest.approx(truth(4, 32), rel=0.1)
+
+
+def test_a_run_ten_times_too_slow_is_an_outlier_and_does_not_spoil_the_rest():
+    wrong = run(2, 16, 10 * truth(2, 16))
+    assert (2, "outlier") in kinds([*SERIES, wrong])
+    assert only([*SERIES, wrong], ask(4, 32)).step_time_s.p50 == pytest.approx(truth(4, 32), rel=0.1)
+
+
+def test_super_linear_scaling_is_flagged():
+    """36 and 641 images/s on 1 and 8 GPUs, as published."""
+    assert (8, "super-linear") in kinds([run(1, 32, 32 / 36), run(8, 32, 8 * 32 / 641)])
+
+
+@pytest.mark.parametrize("step_time_s", [0, -1, math.nan, math.inf])
+def test_a_time_that_is_none_is_left_out_by_name(step_time_s):
+    assert (2, "invalid") in kinds([*SERIES, run(2, 32, step_time_s)])
+
+
+def test_ten_thousand_runs_take_bounded_time():
+    runs = [run(g, b, truth(g, b)) for g in range(1, 9) for b in range(1, 1251)]
+    start = time.perf_counter()
+    step = only(runs, ask(8, 40)).step_time_s
+    assert step.p50 == pytest.approx(truth(8, 40), rel=0.1)
+    assert time.perf_counter() - start < 5
