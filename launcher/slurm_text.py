@@ -249,7 +249,7 @@ def parse_nodes(text: str) -> list[NodeFacts]:
     for name, partition, *_ in rows:
         partitions.setdefault(name, []).append(partition)
     return [
-        NodeFacts(name, tuple(partitions[name]), state, int(cpus), int(memory) * _MIB, _gpus(gres))
+        NodeFacts(name, tuple(sorted(partitions[name])), state, int(cpus), int(memory) * _MIB, _gpus(gres))
         for name, _, state, cpus, memory, gres in {row[0]: row for row in rows}.values()
     ]
 

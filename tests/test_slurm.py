@@ -132,7 +132,7 @@ def test_the_partitions_tell_their_limits():
 @pytest.mark.usefixtures("slurm")
 def test_the_nodes_tell_their_gpus():
     nodes = {node.name: node for node in asking.nodes()}
-    assert nodes["gpu1"].partitions == ("short", "long", "preempt")
+    assert nodes["gpu1"].partitions == ("long", "preempt", "short")
     assert nodes["gpu4"].gpus == (("v100", 8),)
     assert (nodes["gpu1"].cpus, nodes["gpu1"].memory_bytes) == (16, 64000 * 2**20)
 
