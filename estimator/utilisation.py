@@ -17,6 +17,9 @@ IDLE_LEAST_S = 30.0
 STRAGGLER_SHARE = 0.8  # of the median of the run's GPUs, in utilisation and in power
 STALL_LEAST_DEVIATION = 3.0  # per cent; a flatter series has no saw-tooth
 STALL_CORRELATION = 0.4
+STALL_LIKE_HIGHEST = (
+    0.9  # of the highest peak: every multiple of a period correlates, and the shortest is the period
+)
 STALL_LEAST_PERIODS = 5
 STALL_SAMPLES, STALL_LONGEST_LAG = 3600, 400  # ten minutes of the driver's samples, periods up to a minute
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
@@ -140,8 +143,8 @@ def _stall(gpu: GpuSeries) -> list[Note]:
 def sawtooth_lag(series: Sequence[float]) -> int | None:
     """The period of a saw-tooth in samples, None if there is none.
 
-    The autocorrelation of the series without its mean: the highest peak after it has first been negative, up
-    to a fifth of the length, is the period if it is at least `STALL_CORRELATION`.
+    The autocorrelation of the series without its mean: the first peak after it has been negative, up to a fifth
+    of the length, that is nearly as high as any other; it must be at least `STALL_CORRELATION`.
 
     >>> sawtooth_lag([90, 90, 90, 0, 0, 0] * 20)
     6
@@ -164,8 +167,15 @@ def sawtooth_lag(series: Sequence[float]) -> int | None:
     negative = next((lag for lag, value in enumerate(correlation) if value < 0), None)
     if negative is None or negative >= len(correlation) - 1:
         return None
-    best = max(range(negative, len(correlation)), key=correlation.__getitem__)
-    return best if correlation[best] >= STALL_CORRELATION else None
+    highest = max(correlation[negative:])
+    if highest < STALL_CORRELATION:
+        return None
+    return next(
+        lag
+        for lag in range(negative, len(correlation))
+        if correlation[lag] >= STALL_LIKE_HIGHEST * highest
+        and (lag + 1 == len(correlation) or correlation[lag] >= correlation[lag + 1])
+    )
 
 
 def _stragglers(run: Sequence[GpuSeries]) -> Iterator[Note]:

@@ -90,6 +90,13 @@ def test_an_input_stall_is_found_with_its_period(period, duty):
 
 
 @pytest.mark.parametrize("seed", range(8))
+def test_the_period_of_an_uneven_stall_is_not_one_of_its_multiples(seed):
+    rng = random.Random(seed)
+    edges = [96.0 if i % RING < RING / 2 else 0.0 for i in range(100 * RING)]
+    assert sawtooth_lag([rng.uniform(0, 96) if rng.random() < 0.1 else value for value in edges]) == RING
+
+
+@pytest.mark.parametrize("seed", range(8))
 def test_noise_is_no_sawtooth(seed):
     rng = random.Random(seed)
     assert sawtooth_lag([min(max(rng.gauss(80, 10), 0), 100) for _ in range(1800)]) is None
