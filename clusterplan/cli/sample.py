@@ -95,4 +95,5 @@ def _say(folder: Path, ended: Sampled) -> None:
         gpus = counted(len(record.header["gpus"]), "GPU")
         click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
         for event in record.events:
-            click.echo(f"  {event.kind}: {event.text}", err=True)
+            if event.kind != "end":
+                click.echo(f"  {event.kind}: {event.text}", err=True)
