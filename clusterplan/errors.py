@@ -11,6 +11,7 @@ ClusterplanError                  exit 1
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or do not answer
+├── PackageMissing                exit 3  an optional package is not installed
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
@@ -66,6 +67,12 @@ class SubmissionError(ClusterplanError):
 
 class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
     """Slurm's commands are missing, or do not answer."""
+
+    exit_code = 3
+
+
+class PackageMissing(ClusterplanError):  # noqa: N818  the name says what is so
+    """An optional package is not installed."""
 
     exit_code = 3
 

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from clusterplan.estimator.runs import Event, GpuReading
-from clusterplan.estimator.utilisation import GpuSeries, notes, sawtooth_lag
+from clusterplan.estimator.sawtooth import sawtooth_lag
+from clusterplan.estimator.utilisation import GpuSeries, node_notes, notes
 
 RING = 6  # samples a second
 
@@ -79,6 +80,32 @@ def test_short_pauses_are_not_idleness():
 
 def test_a_gpu_that_no_process_used_is_one_too_many():
     assert codes([series(0), series(1, wave=lambda _: 0.0, processes=0)]) == [("no-process", "GPU-1")]
+
+
+def test_gpus_that_no_process_used_are_one_note():
+    run = [series(0), *(series(i, wave=lambda _: 0.0, processes=0) for i in (1, 2))]
+    (note,) = notes(run)
+    assert (note.uuids, "ask for 2 fewer" in note.text) == (("GPU-1", "GPU-2"), True)
+    (note,) = notes(run[1:])
+    assert "the run used no GPU at all" in note.text
+
+
+END = Event(1300.0, "end", "sampling ended as asked")
+
+
+@pytest.mark.parametrize(
+    ("events", "last_s", "ended_s", "expected"),
+    [
+        ([END], 1300.0, 5000.0, []),
+        ([], 1300.0, 1310.0, []),
+        ([], 1300.0, None, []),
+        ([], 1300.0, 4900.0, ["coverage"]),
+        ([END, Event(1100.0, "clock_step", "the clock jumped by +3600.0 s")], 1300.0, 1300.0, ["clock"]),
+        ([END, Event(1000.0, "gap", "no sample for 9 s")], 1300.0, 1300.0, []),
+    ],
+)
+def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ended_s, expected):
+    assert [note.code for note in node_notes("n1", ("GPU-0",), events, last_s, ended_s)] == expected
 
 
 @pytest.mark.parametrize(("period", "duty"), [(1.0, 0.5), (4.0, 0.6), (10.0, 0.7), (30.0, 0.5)])
