@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from operator import mul
 
 STALL_LEAST_DEVIATION = 3.0  # per cent; a flatter series has no saw-tooth
 STALL_CORRELATION = 0.4
@@ -30,10 +31,7 @@ def sawtooth_lag(series: Sequence[float]) -> int | None:
     if power < len(centred) * STALL_LEAST_DEVIATION**2:
         return None
     correlation = [
-        sum(a * b for a, b in zip(centred, centred[lag:], strict=False))
-        / power
-        * len(centred)
-        / (len(centred) - lag)
+        sum(map(mul, centred, centred[lag:])) / power * len(centred) / (len(centred) - lag)
         for lag in range(min(len(centred) // STALL_LEAST_PERIODS, STALL_LONGEST_LAG) + 1)
     ]
     negative = next((lag for lag, value in enumerate(correlation) if value < 0), None)

@@ -131,7 +131,8 @@ _WASTE = (
     FROM run ORDER BY began_s DESC""",
     """CREATE VIEW v_waste AS
     WITH held AS (
-        SELECT run, idle_s, utilisation_mean, last_s - first_s + coalesce(period_s, 1) AS seconds
+        SELECT run, min(idle_s, last_s - first_s + coalesce(period_s, 1)) AS idle_s, utilisation_mean,
+            last_s - first_s + coalesce(period_s, 1) AS seconds
         FROM run_gpu JOIN node USING (run, node))
     SELECT run, name, model, datetime(began_s, 'unixepoch') AS began_utc, count(*) AS gpus,
         round(sum(seconds) / 3600, 3) AS gpu_hours, round(sum(idle_s) / 3600, 3) AS idle_gpu_hours,

@@ -274,7 +274,7 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
 READINGS = st.builds(
     GpuReading,
     gpu=st.just(0),
-    energy_mj=st.none() | st.integers(0, 2**62),
+    energy_mj=st.none() | st.integers(0, 2**64 - 1),
     power_mw=st.none() | st.integers(0, 2**31),
     sm_active=st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
     ring=st.lists(
