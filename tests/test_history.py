@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -335,6 +336,34 @@ def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
         subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(6)
     ]
     assert [process.communicate()[1] for process in running] == [""] * 6
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 400 KiB; gives it."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, small_disk, tmp_path):
+    with History(small_disk / "history.db") as history:
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(HistoryError, match="disk"):
+            collect(folder, history)
+        filler.unlink()
+        assert examined(history.path).faults == ()
+        collect(folder, history)
+        with History(tmp_path / "other.db") as other:
+            collect(folder, other)
+        assert dump(history.path) == dump(other.path)
 
 
 IMPORTER = """
