@@ -34,6 +34,7 @@ from ..launcher.run_folder import (
 from ..launcher.submission import Plan, plan, sweep
 from ..report import estimate_json, submit_text
 from .options import WorkloadCommand, echo_page, json_option, workload_values
+from .recorded import measurements_of
 
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
@@ -101,10 +102,11 @@ def submit(
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
-    estimate = estimate_one(workload, profile) if sized else None
+    now = datetime.now(UTC)
+    known = measurements_of(workload.model)
+    estimate = estimate_one(workload, profile, known, now) if sized else None
     time_s = _time_s(time, estimate)
     swept = sweep(sweeps)
-    now = datetime.now(UTC)
 
     def made(folders: Sequence[str]) -> Plan:
         return plan(
@@ -199,6 +201,7 @@ def _facts(
             "accumulation": training.accumulation,
             "precision": placement.precision,
             "seq_len": workload.data.seq_len,
+            "model_parallel": training.model_parallel,
         },
         **snapshot(Path.cwd(), os.environ),
     }
