@@ -117,7 +117,8 @@ def test_there_is_no_accounting():
 def test_the_cluster_tells_its_settings():
     settings = asking.settings()
     assert (settings.cluster, settings.requeue, settings.max_array_size) == ("test", True, 1001)
-    assert (settings.kill_wait_s, settings.min_job_age_s, settings.preempt_mode) == (5, 10, "REQUEUE")
+    assert (settings.kill_wait_s, settings.min_job_age_s) == (5, 10)
+    assert settings.preempt_type == "preempt/partition_prio"
     assert not settings.enforces_limits
 
 
