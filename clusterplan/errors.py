@@ -10,7 +10,8 @@ ClusterplanError                  exit 1
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
-├── SlurmUnavailable              exit 3  Slurm's commands are missing, or do not answer
+├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
+├── SlurmRefused                  exit 1  Slurm says no; its words
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
@@ -65,9 +66,13 @@ class SubmissionError(ClusterplanError):
 
 
 class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
-    """Slurm's commands are missing, or do not answer."""
+    """Slurm's commands are missing, or nobody answers them."""
 
     exit_code = 3
+
+
+class SlurmRefused(ClusterplanError):  # noqa: N818  the name says what is so
+    """Slurm says no; the text has its words."""
 
 
 class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so

@@ -182,7 +182,7 @@ def _normals() -> Array:
         root = (1 + root) ** (1 / (dimensions + 1))
     i = np.arange(1, _DRAWS // 2 + 1)[:, None]
     uniform = np.modf(0.5 + i * root ** -np.arange(1.0, dimensions + 1))[0]
-    return np.vectorize(NormalDist().inv_cdf)(uniform)
+    return np.asarray(np.vectorize(NormalDist().inv_cdf)(uniform), dtype=float)
 
 
 def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:

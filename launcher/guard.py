@@ -259,7 +259,7 @@ def _start_again(
     job = file.now.job
     try:
         facts = slurm.job(job)
-        if facts is None or facts.requeue:
+        if facts is None or facts.requeue is not False:
             slurm.requeue(job)
             _wait_for(lambda: signals.terminated, _REQUEUED_S)
             return

@@ -1,110 +1,170 @@
-"""Slurm's own commands.  The only module that runs them; nothing here needs accounting."""
+"""The only module that asks Slurm.  Answers are the frozen values of `slurm_text`.
+
+Every question has a time limit, is asked in plain English and Unix seconds, and does not see the options a user
+keeps in SQUEUE_*, SBATCH_* and the like.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
+Slurm says no.
+"""
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
-from ..errors import SlurmUnavailable
-from .slurm_text import JobFacts, QueuedJob, parse_job, parse_queue
+from ..errors import SlurmRefused, SlurmUnavailable
+from .slurm_text import (
+    ACCOUNT_FORMAT,
+    NODE_FORMAT,
+    QUEUE_FORMAT,
+    Forecast,
+    JobFacts,
+    NodeFacts,
+    PartitionFacts,
+    QueuedJob,
+    Settings,
+    last_words,
+    parse_account,
+    parse_forecast,
+    parse_job,
+    parse_nodes,
+    parse_partitions,
+    parse_queue,
+    parse_settings,
+)
 
-TIMEOUT_S = 20.0
-_QUEUE_FORMAT = "%i|%T|%r|%N|%S|%e|%V|%l"
-_OF_A_JOB = re.compile(r"SLURM_|SLURMD_|SRUN_|SUBMITIT_|PMI_|PMIX_")
-_GONE = re.compile(r"Invalid job id", re.IGNORECASE)
+TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
+_OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
+_KEPT = {"SLURM_CONF"}
+_NOBODY_ANSWERS = re.compile(
+    r"unable to (?:contact|process configuration|establish|determine)|connect(?:ion)? (?:failure|refused)"
+    r"|timed out|zero bytes were transmitted|authentication",
+    re.IGNORECASE,
+)
+_FORGOTTEN = re.compile(r"invalid job id|job \S+ not found", re.IGNORECASE)
+_JOB_ID = re.compile(r"\d+(?:_\d+)?")
 
 
 def available() -> bool:
-    """Whether jobs can be submitted from here."""
+    """Whether jobs can be submitted from this machine: sbatch is on PATH."""
     return shutil.which("sbatch") is not None
 
 
-@contextmanager
-def outside_job() -> Iterator[None]:
-    """This process's environment without what a job of Slurm's or submitit's left in it, which srun would obey."""
-    left = {
-        name: value for name, value in os.environ.items() if _OF_A_JOB.match(name) and name != "SLURM_CONF"
-    }
-    for name in left:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(left)
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without what Slurm put there for the job we may be in, or a user for its commands.
 
+    A job submitted from inside a job would else inherit its shape, and fail.
 
-def queue() -> dict[str, QueuedJob]:
-    """Every job of this user that Slurm still knows, ended ones too, by id; one call, however many there are.
-
-    Raises SlurmUnavailable.
+    >>> clean_environment({"SLURM_JOB_ID": "7", "SLURM_CONF": "/etc/slurm.conf", "HOME": "/root"})
+    {'SLURM_CONF': '/etc/slurm.conf', 'HOME': '/root'}
     """
-    user = str(os.getuid())
-    text = _said(
-        "squeue", "--noheader", "--array", "--states=all", f"--user={user}", f"--format={_QUEUE_FORMAT}"
-    )
-    return {job.job: job for job in parse_queue(text)}
+    return {name: value for name, value in environ.items() if name in _KEPT or not name.startswith(_OURS)}
+
+
+def queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
+    """These jobs, or all of this user's, in one question; those that Slurm has forgotten are left out.
+
+    Ended jobs are remembered for MinJobAge, 300 s unless the site changed it.  Each element of an array is a job `A_i`.
+    """
+    if job_ids is None:
+        whose = f"--user={os.getuid()}"
+    else:
+        known = sorted({job_id for job_id in job_ids if _JOB_ID.fullmatch(job_id)})
+        if not known:
+            return []
+        whose = f"--jobs={','.join(known)}"
+    asked = ("squeue", "--states=all", "--array", "--noheader", f"--format={QUEUE_FORMAT}", whose)
+    return parse_queue(_told(*asked, may_be_forgotten=True))
 
 
 def job(job_id: str) -> JobFacts | None:
-    """What Slurm knows of one job; None if it has forgotten it.  Raises SlurmUnavailable."""
-    done = _run("scontrol", "--oneliner", "show", "job", job_id)
-    if done.returncode and _GONE.search(done.stderr):
+    """What Slurm knows of one job; None when it has forgotten it."""
+    return parse_job(_told("scontrol", "--details", "show", "job", job_id, may_be_forgotten=True))
+
+
+def account(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
+    """These jobs from the accounting database, by id; None where the cluster keeps none."""
+    if not _accounting_answers():
         return None
-    return parse_job(_checked(done))
+    asked = ("sacct", "--allocations", "--noheader", "--parsable2", f"--format={ACCOUNT_FORMAT}")
+    return parse_account(_told(*asked, f"--jobs={','.join(sorted(set(job_ids)))}", may_be_forgotten=True))
+
+
+def cancel(job_id: str) -> None:
+    """End a job, or one element of an array; one that has ended already is no error."""
+    _told("scancel", job_id, may_be_forgotten=True)
 
 
 def requeue(job_id: str) -> None:
-    """Put a running job back into the queue.  Raises SlurmUnavailable."""
-    _said("scontrol", "requeue", job_id)
+    """End a running job and put it back into the queue under the same id."""
+    _told("scontrol", "requeue", job_id)
 
 
-def cancel(job_ids: Iterable[str]) -> None:
-    """Cancel jobs; those that have ended are left alone.  Raises SlurmUnavailable."""
-    done = _run("scancel", *job_ids)
-    if done.returncode and not _GONE.search(done.stderr):
-        _checked(done)
+def partitions() -> list[PartitionFacts]:
+    """The partitions this user may see."""
+    return parse_partitions(_told("scontrol", "--oneliner", "show", "partition"))
 
 
-def account(job_ids: Sequence[str]) -> dict[str, str]:
-    """The states of jobs by Slurm's accounting; nothing where there is none."""
-    if not job_ids or not shutil.which("sacct"):
-        return {}
+def nodes() -> list[NodeFacts]:
+    """The nodes this user may see."""
+    return parse_nodes(_told("sinfo", "--Node", "--noheader", f"--format={NODE_FORMAT}"))
+
+
+def settings() -> Settings:
+    """How the cluster is set up."""
+    return parse_settings(_told("scontrol", "show", "config"))
+
+
+def forecast(options: Sequence[str]) -> Forecast:
+    """When and where a job with these options of sbatch would start, or why it never can.
+
+    It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.
+    """
+    done = _asked("sbatch", "--test-only", *options, "--wrap=true")
+    if done.returncode and _NOBODY_ANSWERS.search(done.stderr):
+        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_words(done.stderr)!r}")
+    return parse_forecast(done.stderr)
+
+
+@cache
+def _accounting_answers() -> bool:
     try:
-        done = _run("sacct", "-X", "-n", "-P", "--format=JobID,State", f"--jobs={','.join(job_ids)}")
+        return _asked("sacct", "--allocations", "--noheader", "--jobs=1").returncode == 0
     except SlurmUnavailable:
-        return {}
-    rows = [line.split("|") for line in done.stdout.splitlines() if done.returncode == 0]
-    return {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and row[1]}
+        return False
 
 
-def _said(*command: str) -> str:
-    return _checked(_run(*command))
+def _told(*command: str, may_be_forgotten: bool = False) -> str:
+    """What the command prints; nothing where that job may be forgotten, and is."""
+    done = _asked(*command)
+    if done.returncode == 0:
+        return done.stdout
+    if may_be_forgotten and _FORGOTTEN.search(done.stderr):
+        return ""
+    said = last_words(done.stderr)
+    if _NOBODY_ANSWERS.search(done.stderr):
+        raise SlurmUnavailable(f"Slurm does not answer: {command[0]} says {said!r}")
+    raise SlurmRefused(f"{' '.join(command[:2])}: {said}")
 
 
-def _checked(done: "subprocess.CompletedProcess[str]") -> str:
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        why = said[-1].split(":", 1)[-1].strip() if said else f"exit code {done.returncode}"
-        raise SlurmUnavailable(f"{done.args[0]} failed: {why}")
-    return done.stdout
-
-
-def _run(*command: str) -> "subprocess.CompletedProcess[str]":
-    # Times in seconds and English words, whatever the user's own are.
-    environment = {**os.environ, "LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
+def _asked(*command: str) -> "subprocess.CompletedProcess[str]":
+    environment = clean_environment(os.environ) | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
     try:
-        return subprocess.run(  # noqa: S603  no shell
+        return subprocess.run(  # noqa: S603  Slurm's own commands, no shell
             command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=TIMEOUT_S,
-            env=environment,
             check=False,
+            timeout=TIMEOUT_S,
         )
     except FileNotFoundError:
-        raise SlurmUnavailable(f"{command[0]} is not found here: is this a machine of the cluster?") from None
+        raise SlurmUnavailable(
+            f"{command[0]} is not on PATH: this needs a machine that submits to Slurm"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise SlurmUnavailable(f"{command[0]}: Slurm does not answer within {TIMEOUT_S:.0f} s") from None
+        raise SlurmUnavailable(
+            f"Slurm does not answer: {command[0]} said nothing for {TIMEOUT_S:g} s"
+        ) from None

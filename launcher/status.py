@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SlurmUnavailable
+from ..errors import SlurmRefused, SlurmUnavailable
 from . import slurm
 from .attempts import exit_codes, process_alive, read_attempts, starts
 from .failure import best_line, tail
@@ -41,12 +41,12 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     jobs = {folder: read_jobs(folder) for folder in folders}
     asked = [f for f in folders if finals[f] is None and jobs[f] and jobs[f][-1].executor == "slurm"]
     try:
-        queue, answers = (slurm.queue() if asked else {}), True
-    except SlurmUnavailable:
+        queue, answers = ({job.job_id: job for job in slurm.queue()} if asked else {}), True
+    except (SlurmRefused, SlurmUnavailable):
         queue, answers = {}, False
     newest = {f: jobs[f][-1].job for f in asked}
     missing = [job for job in newest.values() if job not in queue] if answers else []
-    accounted = slurm.account(missing)
+    accounted = (slurm.account(missing) or {}) if missing else {}
     found = []
     for folder in folders:
         attempts = read_attempts(folder)
@@ -57,7 +57,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
             exits=exit_codes(folder),
             slurm=queue.get(newest.get(folder, "")),
             slurm_answers=answers,
-            accounted=accounted.get(newest.get(folder, "")),
+            accounted=told.state if (told := accounted.get(newest.get(folder, ""))) else None,
             alive=process_alive(attempts[-1]) if attempts else None,
             cancelled_s=_cancelled_s(folder),
             killed_words=None if finals[folder] else _killed_words(folder),
@@ -88,7 +88,7 @@ def cancel(folder: Path) -> RunState:
     job = read_jobs(folder)[-1]
     write_json(folder / CANCEL_FILE, {"time_s": time.time()})
     if job.executor == "slurm":
-        slurm.cancel([job.job])
+        slurm.cancel(job.job)
     else:
         for attempt in read_attempts(folder)[-1:]:
             if process_alive(attempt):

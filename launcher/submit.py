@@ -4,7 +4,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        with slurm.outside_job():
+        with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
             queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         raise SubmissionError(f"sbatch refused: {_said(error)}") from None
@@ -79,6 +81,18 @@ def submit_local(folder: Path, time_minutes: int | None) -> str:
     return read_jobs(folder)[-1].job
 
 
+@contextmanager
+def _outside_job() -> Iterator[None]:
+    """This process's environment without what the job that it may run in left there: srun would obey it."""
+    before = dict(os.environ)
+    for name in before.keys() - slurm.clean_environment(before).keys():
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
 def _run(job: TrainingJob) -> int:
     return job()
 
@@ -99,8 +113,7 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
 
 def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     more: dict[str, Any] = {name: value for name, value in request.options if value is not False}
-    if request.requeue:
-        more["requeue"] = True
+    more["requeue" if request.requeue else "no-requeue"] = True
     if request.time_min:
         more["time-min"] = request.time_min
     asked = {

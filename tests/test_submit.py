@@ -1,0 +1,427 @@
+"""Jobs on a real Slurm without accounting, and on this machine: they survive, and the truth is told of them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from slurm_cluster import until
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "cpu_ddp.py"
+ENDED_S = 120
+AT_ONCE = 8
+POLL_S = 0.5  # a question starts a process
+
+
+def program_run(*args, **more):
+    program = Path(sys.executable).with_name("clusterplan")
+    return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, **more)
+
+
+class Launched:
+    """clusterplan in a folder with a history and runs of its own."""
+
+    def __init__(self, folder: Path, run) -> None:
+        self.folder = folder
+        self._run = run
+        self.environment = {
+            **os.environ,
+            "CLUSTERPLAN_HISTORY": str(folder / "history.db"),
+            "CLUSTERPLAN_RUNS": str(folder / "runs"),
+            # As in a user's environment: the command's own Python is the one on PATH.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def __call__(self, *args, **more):
+        environment = {**self.environment, **more.pop("env", {})}
+        return self._run(*args, cwd=more.pop("cwd", self.folder), env=environment, **more)
+
+    def submit(self, *args, **more):
+        done = self("submit", "--json", *args, **more)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def status(self, run: str):
+        done = self("status", "--json", run)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["runs"][0]
+
+    def wait(self, run: str, *states: str):
+        def there():
+            time.sleep(POLL_S)
+            now = self.status(run)
+            return now if now["state"] in states else None
+
+        return until(there, f"{run} to be {states}", ENDED_S)
+
+    def ended(self, run: str):
+        def over():
+            time.sleep(POLL_S)
+            now = self.status(run)
+            return now if now["state"] not in ("pending", "running") else None
+
+        return until(over, f"the end of {run}", ENDED_S)
+
+    def file(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def launched(clusterplan, tmp_path):
+    folder = tmp_path / "a 'quoted\" place"
+    folder.mkdir()
+    return Launched(folder, clusterplan)
+
+
+STORIES = {}
+
+
+def story(told):
+    """A test that begins with all the others, because most of it is waiting, and is looked at in its turn."""
+    STORIES[told.__name__] = told
+
+    def test(stories):
+        stories[told.__name__].result()
+
+    test.__name__, test.__doc__ = told.__name__, told.__doc__
+    return test
+
+
+@pytest.fixture(scope="module")
+def stories(real_slurm, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
+        patch.setenv("SLURM_CONF", str(real_slurm.conf))
+        yield {name: pool.submit(_told, told, real_slurm, tmp_path_factory) for name, told in STORIES.items()}
+    real_slurm.ask("scancel", "--user=root")
+
+
+def _told(told, real_slurm, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("story") / "a 'quoted\" place"
+    folder.mkdir()
+    launched = Launched(folder, program_run)
+    launched.slurm = real_slurm
+    told(launched)
+
+
+@pytest.fixture
+def on_slurm(slurm, launched):
+    launched.slurm = slurm
+    return launched
+
+
+def job_file(launched, steps=60, step_time=0.1, more=""):
+    """The example on 2 nodes of 2 GPUs."""
+    return launched.file(
+        "job.toml",
+        f"""
+name = "ddp"
+[data]
+samples = {steps * 32 * 4}
+[training]
+batch_size = 32
+gpus = 4
+framework = "floor"
+precision = "fp32"
+[cluster]
+nodes = 2
+[run]
+command = ["python", "{EXAMPLE}", "--steps", "{{max_steps}}", "--batch-size", "{{batch_size}}",
+           "--output", "{{output}}", "--step-time", "{step_time}"]
+resume = ["--resume", "{{latest}}"]
+bootstrap = "per-gpu"
+{more}
+""",
+    )
+
+
+def steps_done(launched, run):
+    return launched.status(run)["steps_done"] or 0
+
+
+@story
+def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=80))
+    seen = 0
+    for attempt in range(2):
+        until(lambda before=seen: steps_done(on_slurm, run["run"]) > before + 5, "steps", ENDED_S)
+        on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+        until(lambda after=attempt + 1: _running(run, after), "the next attempt", ENDED_S)
+        seen = steps_done(on_slurm, run["run"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 3, 80)
+    said = on_slurm("logs", run["run"]).stdout
+    assert "step 80 of 80" in said
+    files = sorted((Path(run["folder"]) / "attempts").glob("*.0.json"))
+    resumed = [json.loads(file.read_text())["resumed_step"] for file in files]
+    assert resumed[0] is None
+    assert 0 < resumed[1] < resumed[2] < 80
+    listed = json.loads(on_slurm("history", "list", "--json").stdout)
+    assert [(r["run"], r["state"]) for r in listed] == [(run["run"], "completed")]
+
+
+@story
+def test_an_exit_code_is_told(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "python", "-c", "import sys; print('bye'); sys.exit(3)")
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["exit_code"], ended["reason"]) == ("failed", 3, "exit code 3: bye")
+
+
+@story
+def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    on_slurm.wait(run["run"], "running")
+    attempt = until(lambda: list((Path(run["folder"]) / "attempts").glob("*.json")), "the attempt")[0]
+    until(lambda: json.loads(attempt.read_text())["state"] == "running", "running")
+    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["exit_code"]) == ("failed", 137)
+
+
+@story
+def test_memory_that_ran_out_is_named(on_slurm):
+    words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
+    run = on_slurm.submit("--gpus", "1", "--", "python", "-c", f"import sys; sys.exit('{words}')")
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == ("out_of_memory", f"exit code 1: {words}")
+
+
+@story
+def test_a_run_cancelled_before_it_began(on_slurm):
+    job = job_file(on_slurm, more='[slurm]\nbegin = "now+1hour"\n')
+    run = on_slurm.submit(job)
+    pending = on_slurm.status(run["run"])
+    assert pending["state"] == "pending"
+    on_slurm.slurm.ask("scancel", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled before it began")
+
+
+@story
+def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=2000))
+    until(lambda: steps_done(on_slurm, run["run"]) > 3, "steps", ENDED_S)
+    assert on_slurm("cancel", run["run"]).returncode == 0
+    ended = on_slurm.ended(run["run"])
+    assert ended["state"] == "cancelled"
+    assert list((Path(run["folder"]) / "output").glob("step_*"))
+
+
+@story
+def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=60))
+    until(lambda: list((Path(run["folder"]) / "output").glob("step_*")), "a checkpoint", ENDED_S)
+    on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 60)
+
+
+@story
+def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(on_slurm):
+    script = on_slurm.file(
+        "crash.py",
+        "import os, time\n"
+        "if os.environ['RANK'] == '2':\n    raise ValueError('rank two is unwell')\n"
+        "time.sleep(300)\n",
+    )
+    job = job_file(on_slurm).read_text().replace(str(EXAMPLE), script.name)
+    run = on_slurm.submit(on_slurm.file("job.toml", job))
+    ended = on_slurm.ended(run["run"])
+    assert ended["state"] == "failed"
+    assert "ValueError: rank two is unwell" in ended["reason"]
+
+
+@story
+def test_where_requeue_is_forbidden_a_successor_goes_on(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=50), "--no-requeue")
+    until(lambda: steps_done(on_slurm, run["run"]) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 50)
+    assert ended["job_id"] != run["job_id"]
+
+
+@story
+def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(on_slurm):
+    """Nothing is saved, so three attempts are enough; the limit is not waited for."""
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    for attempt in range(3):
+        now = until(lambda: _running(run, attempt), f"attempt {attempt}", ENDED_S)  # noqa: B023
+        on_slurm.slurm.ask("scancel", "--signal=USR2", now)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == (
+        "timed_out",
+        "3 attempts in a row saved no checkpoint at all",
+    )
+
+
+def _running(run, attempt):
+    path = Path(run["folder"]) / "attempts" / f"{run['job_id']}.{attempt}.0.json"
+    return run["job_id"] if path.exists() and json.loads(path.read_text())["state"] == "running" else None
+
+
+@story
+def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "true")
+    until(lambda: list((Path(run["folder"]) / "attempts").glob("*.exit")), "the end", ENDED_S)
+    until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
+    (Path(run["folder"]) / "status.json").unlink(missing_ok=True)
+    assert on_slurm.status(run["run"])["state"] == "completed"
+
+
+@story
+def test_every_argument_arrives_as_it_was_given(on_slurm):
+    show = on_slurm.file("show args.py", "import json, sys; print(json.dumps(sys.argv[1:]))")
+    hostile = [
+        "a b",
+        "it's",
+        '"',
+        "$(touch pwned)",
+        "`id`",
+        "; exit 9",
+        "new\nline",
+        "ünïcode",
+        "%j",
+        "-x=1",
+        "",
+    ]
+    run = on_slurm.submit("--gpus", "1", "--", "python", show, *hostile)
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+    assert json.loads(on_slurm("logs", run["run"]).stdout) == hostile
+    assert not list(on_slurm.folder.rglob("pwned"))
+
+
+@story
+def test_a_foreign_launcher_in_the_working_folder_is_not_ours(on_slurm):
+    for name in ("launcher", "clusterplan", "submitit"):
+        (on_slurm.folder / name).mkdir()
+        on_slurm.file(f"{name}/__init__.py", "raise SystemExit('the wrong one')")
+    run = on_slurm.submit("--gpus", "1", "--", "true")
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
+    script = on_slurm.file("lr.py", "import sys; print('lr is', sys.argv[1])")
+    done = on_slurm.submit(
+        "--gpus", "1", "--sweep", "lr=0.1,0.2,0.3", "--parallel", "2", "--", "python", script, "{lr}"
+    )
+    assert [run["job_id"].partition("_")[2] for run in done["runs"]] == ["0", "1", "2"]
+    said = []
+    for run in done["runs"]:
+        assert on_slurm.ended(run["run"])["state"] == "completed"
+        said.append(on_slurm("logs", run["run"]).stdout.strip())
+    assert said == ["lr is 0.1", "lr is 0.2", "lr is 0.3"]
+
+
+@story
+def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
+    secret = "s3cr3t-value"
+    run = on_slurm.submit("--gpus", "1", "--", "true", "--api-key", secret, env={"WANDB_API_KEY": secret})
+    on_slurm.ended(run["run"])
+    folder = Path(run["folder"])
+    assert secret not in (folder / "run.json").read_text()
+    assert all(secret not in path.read_text() for path in (folder / "submitit").glob("*.sh"))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "launch.json").stat().st_mode & 0o777 == 0o600
+
+
+@story
+def test_each_rank_sees_the_gpus_that_slurm_gave_its_job(on_slurm):
+    script = on_slurm.file(
+        "gpus.py", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['LOCAL_RANK'])"
+    )
+    job = job_file(on_slurm).read_text().replace(str(EXAMPLE), script.name)
+    run = on_slurm.submit(on_slurm.file("job.toml", job))
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+    seen = [on_slurm("logs", run["run"], "--rank", rank).stdout.split() for rank in range(4)]
+    assert [local for _, local in seen] == ["0", "1", "0", "1"]
+    assert seen[0][0] == seen[1][0]
+    assert len(seen[0][0].split(",")) == 2
+
+
+@story
+def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
+    done = on_slurm("submit", "--dry-run", job_file(on_slurm), "--name", "dry-run")
+    assert done.returncode == 0
+    assert "#SBATCH --nodes=2" in done.stdout
+    assert "--kill-on-bad-exit=1" in done.stdout
+    assert not list((on_slurm.folder / "runs").glob("*"))
+    assert "dry-run" not in on_slurm.slurm.ask("squeue", "--noheader", "--format=%j")
+
+
+# On this machine, without Slurm
+
+
+def test_the_same_example_runs_here(launched):
+    run = launched.submit("--executor", "local", "--nodes", "1", job_file(launched, steps=20, step_time=0.02))
+    ended = launched.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 20)
+
+
+def test_a_local_run_that_is_killed_is_told(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    attempt = next((Path(run["folder"]) / "attempts").glob("*.json"))
+    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    assert launched.ended(run["run"])["state"] == "failed"
+    subprocess.run(["pkill", "-f", "sleep 300"], check=False)
+
+
+def test_a_local_run_is_cancelled(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    assert launched("cancel", run["run"]).returncode == 0
+    assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--gpus", "1", "--", "no-such-program"], "command 'no-such-program' is not found"),
+        (["--gpus", "1"], "there is no command"),
+        (["--gpus", "1,2", "--", "true"], "submit takes one value"),
+        (["--gpus", "1", "--sweep", "lr=1,2", "--", "true"], "no placeholder {lr}"),
+        (["--gpus", "1", "--sweep", "lr", "--", "true"], "is no sweep"),
+        (["--gpus", "1", "--time", "soon", "--", "true"], "--time: 'soon'"),
+        (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
+        (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
+        (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
+    done = (
+        launched("submit", "--executor", "local", *args)
+        if "--executor" not in args
+        else launched("submit", *args)
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (launched.folder / "runs").exists() or not list((launched.folder / "runs").iterdir())
+
+
+def test_no_sbatch_and_slurm_asked_for(launched):
+    empty = launched.folder / "bin"
+    empty.mkdir()
+    for name in ("env", "python"):
+        (empty / name).symlink_to(shutil.which(name))
+    done = launched("submit", "--executor", "slurm", "--gpus", "1", "--", "env", env={"PATH": str(empty)})
+    assert done.returncode == 3
+    assert "sbatch is not found here" in done.stderr
+
+
+def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
+    with on_slurm.slurm.without("slurmctld"):
+        done = on_slurm("submit", "--gpus", "1", "--", "true")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: sbatch refused: ")
+    assert not list((on_slurm.folder / "runs").glob("*"))
