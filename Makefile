@@ -49,6 +49,10 @@ wheel: .venv/installed-dev
 	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest hypothesis cogapp
 	.venv-wheel/bin/pytest tests
 
+## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
+frameworks: .venv-frameworks/installed
+	.venv-frameworks/bin/pytest tests/frameworks tests/test_mixed_precision.py
+
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/sampler_cost.py
@@ -70,7 +74,7 @@ slurm-down:
 	@$(PYTHON) tests/slurm_cluster.py down
 
 clean:
-	rm -rf .venv .venv-wheel build dist site *.egg-info
+	rm -rf .venv .venv-wheel .venv-frameworks build dist site *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -81,4 +85,9 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(PIP) -e .[dev]
+	@touch $@
+
+.venv-frameworks/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/pip --disable-pip-version-check install -q -c constraints.txt -e .[frameworks]
 	@touch $@
