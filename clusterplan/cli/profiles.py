@@ -10,6 +10,7 @@ from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher import discovery, slurm
+from ..launcher.live_cluster import live_cluster
 from ..report import profiles_json, profiles_text, profiles_toml
 from .options import echo_page, json_option
 
@@ -83,7 +84,7 @@ def discover(name: str | None, output: Path | None) -> None:
 
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
-    found = discovery.discover(_cluster(), name)
+    found = discovery.discover(live_cluster(), name)
     text = profiles_toml.one(found.profile, found.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
@@ -110,14 +111,10 @@ def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
     if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.available():
         return None  # a bundled one is of no cluster
     try:
-        return discovery.differences(profile, _cluster())
+        return discovery.differences(profile, live_cluster())
     except SlurmUnavailable as error:
         click.echo(f"not compared with the cluster: {error}", err=True)
         return None
-
-
-def _cluster() -> discovery.Cluster:
-    return discovery.Cluster(tuple(slurm.partitions()), tuple(slurm.nodes()), slurm.settings())
 
 
 def _loaded(path: Path) -> ClusterProfile | str:

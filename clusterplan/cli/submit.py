@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..cluster_profiles.catalog import load_profile
+from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import ClusterplanError, InputError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
@@ -18,7 +19,10 @@ from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
 from ..estimator.placement import place
 from ..estimator.what_if import Verdicts
+from ..estimator.workload import Workload
 from ..launcher import slurm
+from ..launcher.discovery import discover
+from ..launcher.live_cluster import live_cluster
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.run_folder import discard, history_path, runs_root
 from ..launcher.submission import Plan, plan, sweep
@@ -88,7 +92,7 @@ def submit(
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    profile = load_profile(workload.cluster.profile) if workload.cluster.profile else None
+    profile = _profile(workload, where)
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
@@ -142,6 +146,13 @@ def submit(
         click.echo(json.dumps(runs[0] if len(runs) == 1 and not sweeps else {"runs": runs}, indent=2))
         return
     echo_page(lambda page: submit_text.submitted(page, runs, ready, estimate))
+
+
+def _profile(workload: Workload, executor: str) -> ClusterProfile | None:
+    """The one that is named, else the cluster as it is."""
+    if workload.cluster.profile:
+        return load_profile(workload.cluster.profile)
+    return discover(live_cluster()).profile if executor == "slurm" else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
