@@ -227,6 +227,12 @@ class History:
         """What was estimated before a run, in place of what was there."""
         self._put("estimate", ("run",), {"run": run, **values})
 
+    def estimate_of(self, run: str) -> tuple[dict[str, Any] | None, float | None]:
+        """What was estimated before a run, and the step time that was measured in it; None is not known."""
+        told = self._rows("SELECT * FROM estimate WHERE run = ?", (run,))
+        measured = self._rows("SELECT step_time_s FROM measurement WHERE run = ?", (run,))
+        return (told[0] if told else None), (measured[0]["step_time_s"] if measured else None)
+
     def estimates(self) -> list[dict[str, Any]]:
         """What was estimated before each run that was."""
         return self._rows("SELECT * FROM estimate ORDER BY made_s DESC, run")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .forecast import Forecast, forecasts
 from .history import History
 from .runs import Event
 from .utilisation import GpuSeries, Note, node_notes, notes
@@ -47,6 +48,7 @@ class RunReport:
     notes: tuple[Note, ...]
     coverage: float | None
     guessed: bool  # which GPUs were the job's
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def utilisation_mean(self) -> float | None:
@@ -100,6 +102,7 @@ def run_report(history: History, run: str) -> RunReport:
         notes=tuple(found),
         coverage=_coverage(known),
         guessed=any(g["attribution"] == "guess" for g in known),
+        forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
     )
 
 

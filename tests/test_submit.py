@@ -330,6 +330,28 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
 
 
 @story
+def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
+    """Unknown, then two runs, then measured and transferred; the next run is put beside its estimate."""
+    job = job_file(on_slurm, steps=100, step_time=0.05).read_text().replace('name = "ddp"', 'model = "ddp"')
+    job = on_slurm.file("job.toml", job.replace("[cluster]\nnodes = 2", ""))
+
+    def estimated(gpus):
+        return json.loads(on_slurm("estimate", job, "--gpus", gpus, "--json").stdout)
+
+    assert estimated(4)["source"]["kind"] == "unknown"
+    for gpus in (1, 2):
+        run = on_slurm.submit(job, "--gpus", gpus, "--samples", 32 * gpus * 100)
+        assert on_slurm.ended(run["run"])["state"] == "completed"
+    assert estimated(2)["source"]["kind"] == "measured"
+    assert estimated(4)["step_time_s"]["p50"] == pytest.approx(0.055, rel=0.4)
+    run = on_slurm.submit(job, "--gpus", 4)
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+    report = json.loads(on_slurm("report", run["run"], "--json").stdout)
+    assert [forecast["what"] for forecast in report["forecasts"]] == ["step time", "wall-clock"]
+    assert report["forecasts"][0]["actual_s"] > 0.05
+
+
+@story
 def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
     secret = "s3cr3t-value"
     run = on_slurm.submit("--gpus", "1", "--", "true", "--api-key", secret, env={"WANDB_API_KEY": secret})

@@ -23,6 +23,10 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
         "tensor_active_mean": report.tensor_active_mean,
         "coverage": report.coverage,
         "attribution_guessed": report.guessed,
+        "forecasts": [
+            {"what": f.what, "estimated_s": asdict(f.estimated), "actual_s": f.actual, "inside": f.inside}
+            for f in report.forecasts
+        ],
         "gpus": [asdict(gpu) for gpu in report.gpus],
         "notes": [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in report.notes],
     }

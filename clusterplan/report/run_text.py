@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..cluster_profiles.units import counted, format_duration, format_significant
 from ..estimator.footprint import Footprint
+from ..estimator.forecast import Forecast
 from ..estimator.run_report import GpuReport, RunReport
 from .layout import Page, Style
 
@@ -34,6 +35,13 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     if cost and cost.co2_kg is not None:
         of_site = f"with the site's PUE of {cost.pue:g}, " if cost.pue > 1 else ""
         page.facts([("CO2", _number(cost.co2_kg, "kg"), f"{of_site}intensity of {cost.rates_of}")])
+    if report.forecasts:
+        page.line()
+        page.table(
+            ("estimated", "P50", "P10 to P90", "was", ""),
+            [_forecast(forecast) for forecast in report.forecasts],
+            right=(1, 2, 3),
+        )
     page.line()
     page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])
     if report.gpus:
@@ -97,6 +105,14 @@ def sparkline(percents: tuple[float | None, ...]) -> str:
     return "".join(
         "." if p is None else _BLOCKS[round(min(max(p, 0), 100) / 100 * (len(_BLOCKS) - 1))] for p in percents
     )
+
+
+def _forecast(f: Forecast) -> tuple[str, str, str, str, str]:
+    low, middle, high = (
+        _duration(seconds) for seconds in (f.estimated.p10, f.estimated.p50, f.estimated.p90)
+    )
+    within = {None: "", True: "as estimated", False: "outside the estimate"}[f.inside]
+    return f.what, middle, f"{low} to {high}", "" if f.actual is None else _duration(f.actual), within
 
 
 def _row(gpu: GpuReport) -> tuple[str, ...]:
