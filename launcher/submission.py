@@ -21,6 +21,7 @@ OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless 
 _SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
 _COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _MOST_RUNS = 10_000
+_SHORTEST_S = 1_800.0  # a walltime that is worth its start
 _PLACES = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", "output", "latest")
 
 
@@ -130,14 +131,29 @@ def plan(
         partition=placement.partition.name if placement.partition else None,
         time=slurm_time(-(-time_s // MINUTE_S) * MINUTE_S) if time_s else None,
         signal_delay_s=delay_s,
+        time_min=_shortest(run, estimate, time_s) if requeue else None,
         requeue=requeue,
         parallel=parallel,
         srun=run.srun,
         options=workload.slurm,
     )
+    if request.time_min:
+        said.append(
+            f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
+        )
     if time_s:
         said.append(f"warned {delay_s} s before its limit of {format_duration(time_s)}, to save and go on")
     return Plan(tuple(launches), tuple(swept), request, tuple(said))
+
+
+def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str | None:
+    """For backfill: a walltime worth having, in which the run starts up and saves twice; None if little is gained."""
+    interval = estimate.clock.checkpoint_interval if estimate else None
+    startup = estimate.clock.parts["startup"].seconds if estimate else None
+    if not (run.resume and interval and startup and time_s):
+        return None
+    shortest_s = max(startup.p90 + 2 * (interval.seconds + interval.write_s), _SHORTEST_S)
+    return slurm_time(-(-shortest_s // MINUTE_S) * MINUTE_S) if shortest_s * 2 <= time_s else None
 
 
 def _saving(

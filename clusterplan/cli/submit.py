@@ -24,7 +24,7 @@ from ..launcher import slurm
 from ..launcher.discovery import discover
 from ..launcher.live_cluster import live_cluster
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
-from ..launcher.run_folder import discard, history_path, runs_root
+from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.submission import Plan, plan, sweep
 from ..report import estimate_json, submit_text
 from .options import WorkloadCommand, echo_page, json_option, workload_values
@@ -121,8 +121,8 @@ def submit(
     words = typed or (workload.run.command if workload.run else ())
     name = workload.name or Path(words[0]).name
     if dry_run:
-        shown = made([str(root / f"{name}-DRY-RUN")] * len(swept))
-        _print_dry_run(root / f"{name}-DRY-RUN", shown, where)
+        shown = made([str(root / f"{slug(name)}-DRY-RUN")] * len(swept))
+        _print_dry_run(root / f"{slug(name)}-DRY-RUN", shown, where)
         return
     _check_command(made([str(root)] * len(swept)), force=force)
     gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
