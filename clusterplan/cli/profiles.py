@@ -83,7 +83,7 @@ def discover(name: str | None, output: Path | None) -> None:
 
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
-    found = discovery.discover(_cluster(), name)
+    found = discovery.discover(slurm.cluster(), name)
     text = profiles_toml.one(found.profile, found.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
@@ -110,14 +110,10 @@ def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
     if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.available():
         return None  # a bundled one is of no cluster
     try:
-        return discovery.differences(profile, _cluster())
+        return discovery.differences(profile, slurm.cluster())
     except SlurmUnavailable as error:
         click.echo(f"not compared with the cluster: {error}", err=True)
         return None
-
-
-def _cluster() -> discovery.Cluster:
-    return discovery.Cluster(tuple(slurm.partitions()), tuple(slurm.nodes()), slurm.settings())
 
 
 def _loaded(path: Path) -> ClusterProfile | str:
