@@ -20,6 +20,7 @@ from clusterplan.estimator.entered import Entered
 from clusterplan.estimator.schema import migrations
 from clusterplan.estimator.steps import CONVENTION
 from clusterplan.estimator.workload import Workload
+from clusterplan.launcher.preflight import CODES as PREFLIGHT
 from clusterplan.launcher.tick import FIELDS
 
 _HELP_WIDTH = 100
@@ -105,6 +106,12 @@ def _default(field: FieldInfo) -> str:
 def advice() -> str:
     """Every code, and what it means."""
     rows = "\n".join(f"| `{code}` | {text} |" for code, text in CODES.items())
+    return f"\n| code | what it says |\n|---|---|\n{rows}\n"
+
+
+def preflight() -> str:
+    """Every code of the checks before a job is queued."""
+    rows = "\n".join(f"| `{code}` | {text} |" for code, text in PREFLIGHT.items())
     return f"\n| code | what it says |\n|---|---|\n{rows}\n"
 
 

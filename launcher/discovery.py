@@ -9,31 +9,8 @@ from ..cluster_profiles.profile import ClusterProfile, Partition
 from ..cluster_profiles.toml_file import validated
 from ..cluster_profiles.units import counted, format_duration, listed
 from ..errors import ProfileError
-from .slurm_text import NodeFacts, PartitionFacts, Settings
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What Slurm says of a cluster."""
-
-    partitions: tuple[PartitionFacts, ...]
-    nodes: tuple[NodeFacts, ...]
-    settings: Settings
-
-    def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
-        """The nodes of one partition, whatever state they are in."""
-        return tuple(node for node in self.nodes if partition in node.partitions)
-
-    def preempts(self, partition: PartitionFacts) -> bool:
-        """Whether a job of `partition` may be preempted."""
-        kind, mode = self.settings.preempt_type, partition.preempt_mode
-        if kind in ("", "(null)", "preempt/none") or mode == "OFF":
-            return False
-        if kind != "preempt/partition_prio":
-            return True  # by quality of service, which a user may choose
-        mine = {node.name for node in self.nodes_of(partition.name)}
-        above = [p.name for p in self.partitions if p.priority_tier > partition.priority_tier]
-        return any(mine & {node.name for node in self.nodes_of(name)} for name in above)
+from .cluster import Cluster
+from .slurm_text import NodeFacts
 
 
 @dataclass(frozen=True)
@@ -81,11 +58,15 @@ def discover(cluster: Cluster, name: str | None = None) -> Discovery:
             "no partition of this cluster has GPUs that Slurm knows of: write a profile by hand"
         )
     notes.append("which folders every node sees is not known to Slurm: put them in as shared_folders")
-    default = next((p.name for p in cluster.partitions if p.default), None)
+    default = cluster.partition(None)
     values = {
         "name": name or cluster.settings.cluster,
         "description": f"Slurm {cluster.settings.version} cluster {cluster.settings.cluster}",
-        **({"default_partition": default} if default in {p["name"] for p in partitions} else {}),
+        **(
+            {"default_partition": default.name}
+            if default and default.name in {p["name"] for p in partitions}
+            else {}
+        ),
         "requeue": cluster.settings.requeue,
         "partitions": partitions,
     }
@@ -117,9 +98,9 @@ def differences(profile: ClusterProfile, cluster: Cluster) -> list[str]:
             )
     if profile.requeue != cluster.settings.requeue:
         found.append(f"requeue is {str(cluster.settings.requeue).lower()} on the cluster")
-    default = next((p.name for p in cluster.partitions if p.default), None)
-    if profile.default_partition and default and profile.default_partition != default:
-        found.append(f"the default partition is {default!r}, not {profile.default_partition!r}")
+    default = cluster.partition(None)
+    if profile.default_partition and default and profile.default_partition != default.name:
+        found.append(f"the default partition is {default.name!r}, not {profile.default_partition!r}")
     return found
 
 

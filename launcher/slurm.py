@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from ..errors import SlurmRefused, SlurmUnavailable
+from .cluster import Cluster
 from .slurm_text import (
     ACCOUNT_FORMAT,
     NODE_FORMAT,
@@ -113,6 +114,11 @@ def nodes() -> list[NodeFacts]:
 def settings() -> Settings:
     """How the cluster is set up."""
     return parse_settings(_told("scontrol", "show", "config"))
+
+
+def cluster() -> Cluster:
+    """Partitions, nodes and settings: three questions."""
+    return Cluster(tuple(partitions()), tuple(nodes()), settings())
 
 
 def forecast(options: Sequence[str]) -> Forecast:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile
-from clusterplan.launcher.discovery import Cluster, differences, discover
+from clusterplan.launcher.cluster import Cluster
+from clusterplan.launcher.discovery import differences, discover
 from clusterplan.launcher.slurm_text import parse_nodes, parse_partitions, parse_settings
 
 

@@ -101,12 +101,22 @@ def stories(request, real_slurm, tmp_path_factory):
     asked = {item.name for item in request.session.items}
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
         patch.setenv("SLURM_CONF", str(real_slurm.conf))
+        patch.setenv("XDG_CONFIG_HOME", str(_profile_of_one_host(tmp_path_factory.mktemp("config"))))
         yield {
             name: pool.submit(_told, told, real_slurm, tmp_path_factory)
             for name, told in STORIES.items()
             if name in asked
         }
     real_slurm.ask("scancel", "--user=root")
+
+
+def _profile_of_one_host(config: Path) -> Path:
+    """The test Slurm's profile as `test`: all its nodes are this machine, so they share every folder."""
+    folder = config / "clusterplan" / "profiles"
+    folder.mkdir(parents=True)
+    found = program_run("profiles", "discover").stdout
+    (folder / "test.toml").write_text(f'shared_folders = ["/"]\n{found}', encoding="utf-8")
+    return config
 
 
 def _told(told, real_slurm, tmp_path_factory):
@@ -123,7 +133,14 @@ def on_slurm(slurm, launched):
     return launched
 
 
-def job_file(launched, steps=60, step_time=0.1, more=""):
+ON_TWO_NODES = """
+[cluster]
+nodes = 2
+profile = "test"
+"""
+
+
+def job_file(launched, steps=60, step_time=0.1, more="", where=ON_TWO_NODES):
     """The example on 2 nodes of 2 GPUs."""
     return launched.file(
         "job.toml",
@@ -136,8 +153,7 @@ batch_size = 32
 gpus = 4
 framework = "floor"
 precision = "fp32"
-[cluster]
-nodes = 2
+{where}
 [run]
 command = ["python", "{EXAMPLE}", "--steps", "{{max_steps}}", "--batch-size", "{{batch_size}}",
            "--output", "{{output}}", "--step-time", "{step_time}"]
@@ -333,7 +349,7 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
 def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
     """Unknown, then two runs, then measured and transferred; the next run is put beside its estimate."""
     job = job_file(on_slurm, steps=100, step_time=0.05).read_text().replace('name = "ddp"', 'model = "ddp"')
-    job = on_slurm.file("job.toml", job.replace("[cluster]\nnodes = 2", ""))
+    job = on_slurm.file("job.toml", job.replace("nodes = 2\n", ""))
 
     def estimated(gpus):
         return json.loads(on_slurm("estimate", job, "--gpus", gpus, "--json").stdout)
@@ -391,7 +407,7 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
 
 
 def test_the_same_example_runs_here(launched):
-    run = launched.submit("--executor", "local", "--nodes", "1", job_file(launched, steps=20, step_time=0.02))
+    run = launched.submit("--executor", "local", job_file(launched, steps=20, step_time=0.02, where=""))
     ended = launched.ended(run["run"])
     assert (ended["state"], ended["steps_done"]) == ("completed", 20)
 

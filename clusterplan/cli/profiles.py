@@ -10,7 +10,6 @@ from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher import discovery, slurm
-from ..launcher.live_cluster import live_cluster
 from ..report import profiles_json, profiles_text, profiles_toml
 from .options import echo_page, json_option
 
@@ -84,7 +83,7 @@ def discover(name: str | None, output: Path | None) -> None:
 
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
-    found = discovery.discover(live_cluster(), name)
+    found = discovery.discover(slurm.cluster(), name)
     text = profiles_toml.one(found.profile, found.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
@@ -111,7 +110,7 @@ def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
     if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.available():
         return None  # a bundled one is of no cluster
     try:
-        return discovery.differences(profile, live_cluster())
+        return discovery.differences(profile, slurm.cluster())
     except SlurmUnavailable as error:
         click.echo(f"not compared with the cluster: {error}", err=True)
         return None

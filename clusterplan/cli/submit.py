@@ -2,8 +2,7 @@
 
 import json
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,17 @@ from ..errors import ClusterplanError, InputError, SlurmUnavailable, WorkloadErr
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
-from ..estimator.placement import place
+from ..estimator.placement import Placement, place
 from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
 from ..launcher import slurm
+from ..launcher.cluster import Cluster
 from ..launcher.discovery import discover
-from ..launcher.live_cluster import live_cluster
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
+from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.submission import Plan, plan, sweep
+from ..launcher.surroundings import Surroundings, look
 from ..report import estimate_json, submit_text
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 from .recorded import measurements_of
@@ -77,22 +78,10 @@ def submit(
         clusterplan submit --gpus 4 -- python train.py
     """
     path, typed = _job_and_command(job, command)
-    given, gpus, precisions = workload_values(flagged)
-    if len(gpus) > 1 or len(precisions) > 1:
-        raise InputError(
-            "--gpus and --precision: submit takes one value of each; `estimate` compares several"
-        )
-    given |= {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
-    sized = path is not None or "samples" in given or "tokens" in given
-    workload = load_workload(path, given, assumed=None if sized else _UNSIZED)
-    if not typed and workload.run is None:
-        raise WorkloadError("there is no command: give one after --, or in the job file's [run]")
-    where = executor or ("slurm" if slurm.available() else "local")
-    if where == "slurm" and not slurm.available():
-        raise SlurmUnavailable(
-            "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
-        )
-    profile = _profile(workload, where)
+    workload, sized = _workload(path, typed, flagged)
+    where = _executor(executor, dry_run=dry_run)
+    cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
+    profile = _profile(workload, cluster)
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
@@ -120,11 +109,15 @@ def submit(
     root = runs_root(os.environ)
     words = typed or (workload.run.command if workload.run else ())
     name = workload.name or Path(words[0]).name
+    looked = look(words, Path.cwd(), root, os.environ)
+    checked = _checked(
+        made([str(root)] * len(swept)), workload, placement, estimate, looked, cluster, profile
+    )
+    _judged(checked, force=force or dry_run)
     if dry_run:
         shown = made([str(root / f"{slug(name)}-DRY-RUN")] * len(swept))
         _print_dry_run(root / f"{slug(name)}-DRY-RUN", shown, where)
         return
-    _check_command(made([str(root)] * len(swept)), force=force)
     gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
     steps = estimate.steps.total if estimate else None
     facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ)
@@ -148,11 +141,44 @@ def submit(
     echo_page(lambda page: submit_text.submitted(page, runs, ready, estimate))
 
 
-def _profile(workload: Workload, executor: str) -> ClusterProfile | None:
+def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any]) -> tuple[Workload, bool]:
+    """The job, and whether its size is known: a command alone is run, but nothing is estimated of it."""
+    given, gpus, precisions = workload_values(dict(flagged))
+    if len(gpus) > 1 or len(precisions) > 1:
+        raise InputError(
+            "--gpus and --precision: submit takes one value of each; `estimate` compares several"
+        )
+    given |= {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
+    sized = path is not None or "samples" in given or "tokens" in given
+    workload = load_workload(path, given, assumed=None if sized else _UNSIZED)
+    if not typed and workload.run is None:
+        raise WorkloadError("there is no command: give one after --, or in the job file's [run]")
+    return workload, sized
+
+
+def _executor(asked: str | None, *, dry_run: bool) -> str:
+    if asked == "slurm" and not slurm.available() and not dry_run:
+        raise SlurmUnavailable(
+            "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
+        )
+    return asked or ("slurm" if slurm.available() else "local")
+
+
+def _judged(checked: Sequence[tuple[str, bool]], *, force: bool) -> None:
+    """Warnings are said; what refuses is an error, unless it is forced."""
+    for text, refuses in checked:
+        if force or not refuses:
+            click.echo(text, err=True)
+    refused = [text for text, refuses in checked if refuses]
+    if refused and not force:
+        raise InputError(f"{'; '.join(refused)}; --force submits all the same")
+
+
+def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | None:
     """The one that is named, else the cluster as it is."""
     if workload.cluster.profile:
         return load_profile(workload.cluster.profile)
-    return discover(live_cluster()).profile if executor == "slurm" else None
+    return discover(cluster).profile if cluster else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
@@ -174,10 +200,28 @@ def _time_s(text: str | None, estimate: Estimate | None) -> float | None:
     return seconds
 
 
-def _check_command(shown: Plan, *, force: bool) -> None:
-    program = shown.launches[0].command[0]
-    if not force and not shutil.which(program):
-        raise InputError(f"command {program!r} is not found: give a program on PATH, or its path")
+def _checked(
+    shown: Plan,
+    workload: Workload,
+    placement: Placement,
+    estimate: Estimate | None,
+    looked: Surroundings,
+    cluster: Cluster | None,
+    profile: ClusterProfile | None,
+) -> list[tuple[str, bool]]:
+    """What stands against the submission: one line each, and whether it refuses."""
+    step = estimate.throughput.step_time_s if estimate else None
+    every = workload.checkpoint.every_steps
+    job = Job(
+        shown.request,
+        precision=placement.precision,
+        gpu=placement.gpu,
+        checkpoint_s=every * step.p50 if every and step else None,
+        segments=estimate.clock.segments if estimate else None,
+        runs=len(shown.launches),
+    )
+    found = findings(job, looked, cluster, profile.shared_folders if profile else ())
+    return [(finding.text, finding.refuses) for finding in found]
 
 
 def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, time_s: float | None) -> list[str]:

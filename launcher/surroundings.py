@@ -1,0 +1,117 @@
+"""What the machine that submits says of a job: its program, its script, its folder.  Looks, and changes nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
+_ENTERING_MODULES = ("torch.distributed.", "accelerate.", "deepspeed.")
+_COMPILE = "import sys, warnings; warnings.simplefilter('ignore'); compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
+_TIMEOUT_S = 10.0
+_LONGEST_SHEBANG = 1000
+_BLOCK = b"\0" * 4096  # a full disk takes an empty file
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What was found; a fault is one line, None if there is none.
+
+    `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from.
+    """
+
+    command: str
+    command_found: bool
+    entry_fault: str | None
+    folder: Path
+    folder_fault: str | None
+    inside_job: str | None
+
+
+def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Surroundings:
+    """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
+    program = _which(command[0], cwd, environ)
+    return Surroundings(
+        command=command[0],
+        command_found=program is not None,
+        entry_fault=_entry_fault(command, program, cwd) if program else None,
+        folder=folder.resolve(),
+        folder_fault=_folder_fault(folder),
+        inside_job=environ.get("SLURM_JOB_ID"),
+    )
+
+
+def _which(program: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
+    # One with a slash is relative to where the job runs, as the shell has it.
+    return shutil.which(str(cwd / program) if "/" in program else program, path=environ.get("PATH"))
+
+
+def _entry_fault(command: Sequence[str], program: str, cwd: Path) -> str | None:
+    """Why the Python file of `command` cannot start: it is not there, or is no Python to its own interpreter."""
+    entry = _entry(command)
+    if entry is None:
+        return None
+    if not (cwd / entry).is_file():
+        return f"{entry}: no such file in {cwd}"
+    interpreter = _interpreter(program)
+    said = _compiled(interpreter, cwd / entry) if interpreter else []
+    if not said or "Error" not in said[-1]:
+        return None
+    line = next(
+        (found[1] for text in reversed(said) if (found := re.match(r"File .*, line (\d+)", text))), "?"
+    )
+    return f"{entry}:{line}: {said[-1]}"
+
+
+def _entry(command: Sequence[str]) -> str | None:
+    if not Path(command[0]).name.startswith(_ENTERING) or "-c" in command:
+        return None
+    if "-m" in command and not any(word.startswith(_ENTERING_MODULES) for word in command):
+        return None  # a module's own arguments
+    return next(
+        (w for w in command[1:] if w.endswith(".py") and not w.startswith("-") and "{" not in w), None
+    )
+
+
+def _compiled(interpreter: str, path: Path) -> list[str]:
+    """What the interpreter says of a file that it only compiles."""
+    try:
+        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+            [interpreter, "-I", "-S", "-c", _COMPILE, path],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stderr.splitlines() if line.strip()] if done.returncode else []
+
+
+def _interpreter(program: str) -> str | None:
+    if Path(program).name.startswith("python"):
+        return program
+    try:
+        with Path(program).open("rb") as file:
+            first = os.fsdecode(file.readline(_LONGEST_SHEBANG))
+    except OSError:
+        return None
+    shebang = first.removeprefix("#!").split() if first.startswith("#!") else []
+    return shebang[0] if len(shebang) == 1 and "python" in shebang[0] else None
+
+
+def _folder_fault(folder: Path) -> str | None:
+    """Why no run can be kept in `folder`: tried where its nearest parent is."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(_BLOCK)
+    except OSError as error:
+        return f"{there}: cannot be written: {error.strerror}"
+    return None

@@ -1,0 +1,280 @@
+"""What stands against a job before it is queued: each finding where it is due, and none where it is not."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clusterplan.cluster_profiles.gpu import find_gpu
+from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.launcher import slurm as asking
+from clusterplan.launcher.cluster import Cluster
+from clusterplan.launcher.preflight import CODES, Job, findings
+from clusterplan.launcher.request import JobRequest
+from clusterplan.launcher.slurm_text import parse_nodes, parse_partitions, parse_settings
+from clusterplan.launcher.surroundings import Surroundings, look
+
+CLUSTER = Cluster(
+    tuple(
+        parse_partitions(
+            "PartitionName=short MaxTime=00:30:00 State=UP\n"
+            "PartitionName=long Default=YES MaxTime=1-00:00:00 State=UP\n"
+            "PartitionName=old MaxTime=UNLIMITED State=UP\n"
+            "PartitionName=odd MaxTime=UNLIMITED State=UP\n"
+            "PartitionName=cpu MaxTime=UNLIMITED State=DRAIN"
+        )
+    ),
+    tuple(
+        parse_nodes(
+            "a1|short|idle|64|512000|gpu:a100:8\na1|long|idle|64|512000|gpu:a100:8\n"
+            "a2|long|idle|64|512000|gpu:a100:8\na3|long|idle|64|512000|gpu:a100:4\n"
+            "v1|old|idle|64|512000|gpu:v100:8\nx1|odd|idle|64|512000|gpu:new:8\nc1|cpu|idle|64|512000|(null)"
+        )
+    ),
+    parse_settings("MaxArraySize = 1001\nJobRequeue = 0"),
+)
+REQUEST = JobRequest(
+    "job",
+    nodes=2,
+    tasks_per_node=1,
+    gpus_per_node="a100:8",
+    partition=None,
+    time="08:00:00",
+    signal_delay_s=120,
+)
+HERE = Surroundings("python", True, None, Path("/home/me/runs"), None, None)
+FP8, BF16, FP16, TF32 = Precision.FP8, Precision.BF16, Precision.FP16, Precision.TF32
+
+
+def found(job=None, here=None, shared=("/home",), cluster=CLUSTER, **request):
+    """Codes, those that refuse with an exclamation mark."""
+    job = replace(Job(replace(REQUEST, **request)), **(job or {}))
+    told = findings(job, replace(HERE, **(here or {})), cluster, shared)
+    assert all(finding.code in CODES and "\n" not in finding.text for finding in told)
+    return [finding.code + "!" * finding.refuses for finding in told]
+
+
+def test_nothing_stands_against_a_job_that_fits():
+    assert found(job={"precision": BF16, "runs": 1001, "checkpoint_s": 3600, "segments": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "codes"),
+    [
+        ({"partition": "gpu"}, ["partition!"]),
+        ({"partition": "short", "time": "00:31:00", "nodes": 1}, ["time-limit!"]),
+        ({"partition": "short", "time": "00:30:00", "nodes": 1}, []),
+        ({"time": "1-00:00:00"}, []),
+        ({"time": "1-00:01:00"}, ["time-limit!"]),
+        ({"partition": "old", "gpus_per_node": "8", "nodes": 1, "time": "300-00:00:00"}, []),
+        ({"gpus_per_node": "h100:8"}, ["gpu-type!"]),
+        ({"gpus_per_node": "a100:9"}, ["gpu-count!"]),
+        ({"gpus_per_node": "9"}, ["gpu-count!"]),
+        ({"gpus_per_node": "8"}, []),
+        ({"nodes": 3}, ["nodes!"]),
+        ({"nodes": 3, "gpus_per_node": "4"}, []),
+        ({"partition": "cpu", "nodes": 1}, ["gpu-type!", "partition-down"]),
+        ({"partition": "cpu", "nodes": 1, "gpus_per_node": "0"}, ["partition-down"]),
+        ({"time": "00:29:00"}, ["signal"]),
+        ({"time": "00:30:00"}, []),
+        ({"time": None}, []),
+        ({"requeue": False}, ["requeue"]),
+    ],
+)
+def test_a_request_is_held_against_the_cluster(request_, codes):
+    assert found(**request_) == codes
+
+
+def test_without_a_default_partition_one_must_be_said():
+    cluster = replace(CLUSTER, partitions=CLUSTER.partitions[:1])
+    assert found(cluster=cluster) == ["partition!"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "gpu", "partition", "codes"),
+    [
+        (BF16, "v100-sxm2-32gb", "old", ["precision"]),
+        (BF16, "t4", "old", ["precision"]),
+        (BF16, None, "old", ["precision"]),  # whichever V100 it is
+        (FP16, None, "old", []),
+        (TF32, None, "old", ["precision"]),
+        (FP8, "a100-sxm4-80gb", "odd", ["precision!"]),
+        (FP8, None, None, ["precision!"]),
+        (FP8, "h100-sxm", "odd", []),
+        (FP8, "l4", "odd", []),
+        (FP8, None, "odd", []),  # a type we do not know may have it
+        (Precision.AUTO, None, "old", []),
+        (Precision.FP32, None, "old", []),
+    ],
+)
+def test_a_precision_must_be_native_to_the_gpu(precision, gpu, partition, codes):
+    job = {"precision": precision, "gpu": find_gpu(gpu) if gpu else None}
+    assert found(job=job, partition=partition, gpus_per_node="8", nodes=1) == codes
+
+
+def test_an_emulated_precision_has_its_advice():
+    job = Job(replace(REQUEST, partition="old", gpus_per_node="v100:8", nodes=1), BF16)
+    assert "fp16 is native there" in findings(job, HERE, CLUSTER)[0].text
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_s", "segments", "codes"),
+    [(28800, 2, ["checkpoint"]), (28000, 2, []), (28800, 1, []), (None, 2, []), (28800, None, [])],
+)
+def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes):
+    assert found(job={"checkpoint_s": checkpoint_s, "segments": segments}) == codes
+
+
+def test_an_array_has_a_largest_size():
+    assert found(job={"runs": 1002}) == ["array!"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "shared", "nodes", "codes"),
+    [
+        ("/home/me/runs", ("/home",), 2, []),
+        ("/homeless/runs", ("/home",), 2, ["folder-not-shared!"]),
+        ("/scratch/runs", ("/home", "/project"), 2, ["folder-not-shared!"]),
+        ("/scratch/runs", ("/home",), 1, []),
+        ("/tmp/runs", (), 2, ["folder-not-shared!"]),
+        ("/tmp/runs", (), 1, []),
+        ("/tmp/runs", ("/tmp",), 2, []),
+        ("/data/runs", (), 2, []),
+    ],
+)
+def test_several_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
+    assert found(here={"folder": Path(folder)}, shared=shared, nodes=nodes) == codes
+
+
+@pytest.mark.parametrize(
+    ("here", "code"),
+    [
+        ({"command_found": False}, "command-missing!"),
+        ({"entry_fault": "train.py:1: SyntaxError: invalid syntax"}, "entry!"),
+        ({"folder_fault": "/x: cannot be written: Read-only file system"}, "folder!"),
+        ({"inside_job": "17"}, "inside-job"),
+    ],
+)
+def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
+    assert found(here=here) == [code]
+    assert found(here=here, cluster=None) == [code]
+
+
+def test_refusals_come_first():
+    assert found(here={"inside_job": "17"}, nodes=9) == ["nodes!", "inside-job"]
+
+
+def test_every_finding_names_what_is_wrong_and_what_would_be_right():
+    job = Job(replace(REQUEST, partition="short", time="01:00:00", nodes=1))
+    assert findings(job, HERE, CLUSTER)[0].text == (
+        "a walltime of 1h is above the limit of partition 'short', 30m: the job would wait for ever"
+    )
+
+
+@pytest.mark.usefixtures("slurm")
+def test_the_live_cluster_is_what_a_job_is_held_against():
+    cluster = asking.cluster()
+    assert found(cluster=cluster, partition="long") == []
+    # sbatch takes it, and lets it wait for ever.
+    assert asking.forecast(["--partition=short", "--time=60"]).refusal is None
+    assert found(cluster=cluster, partition="short", time="01:00:00") == ["time-limit!"]
+    assert found(cluster=cluster, partition="old", gpus_per_node="8", nodes=1, job={"precision": BF16}) == [
+        "precision"
+    ]
+
+
+def seen(tmp_path, *command, **more):
+    return look(command, tmp_path, more.get("folder", tmp_path), {"PATH": more.get("path", "/usr/bin:/bin")})
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("print(1)\n", None),
+        ("\ufeff# -*- coding: utf-8 -*-\nname = 'ü'\n", None),
+        ("x = '\\d'\nif x is 1: pass\n", None),  # only warned of
+        ("import no_such_module\nraise SystemExit(3)\n", None),  # not run
+        ("print(1)\ndef f(:\n", "2: SyntaxError: invalid syntax"),
+        (
+            "if 1:\nprint(1)\n",
+            "2: IndentationError: expected an indented block after 'if' statement on line 1",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.py", "my $(touch hurt) 'train'.py"])
+def test_a_python_file_is_compiled_and_not_run(tmp_path, text, fault, name):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    here = seen(tmp_path, sys.executable, name, "--lr", "1e-3")
+    assert here.entry_fault == (fault and f"{name}:{fault}")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_missing_python_file_is_told(tmp_path):
+    assert (
+        seen(tmp_path, sys.executable, "-u", "train.py").entry_fault
+        == f"train.py: no such file in {tmp_path}"
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-m", "mine", "config.py"),
+        ("-c", "import x.py"),
+        ("{script}.py",),
+        ("--config=x.py",),
+        ("--version",),
+        (),
+    ],
+)
+def test_where_there_is_no_file_none_is_missed(tmp_path, command):
+    assert seen(tmp_path, sys.executable, *command).entry_fault is None
+
+
+def test_a_module_that_starts_a_file_is_looked_into(tmp_path):
+    here = seen(tmp_path, sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "train.py")
+    assert "train.py: no such file" in here.entry_fault
+
+
+def test_the_interpreter_of_the_command_judges(tmp_path):
+    # One that finds fault with nothing, as a newer Python might.
+    newer = tmp_path / "python9"
+    newer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    newer.chmod(0o755)
+    (tmp_path / "train.py").write_text("new syntax of python 9", encoding="utf-8")
+    assert seen(tmp_path, "./python9", "train.py").entry_fault is None
+    assert seen(tmp_path, sys.executable, "train.py").entry_fault
+
+
+def test_a_launcher_of_python_is_looked_into(tmp_path):
+    torchrun = tmp_path / "torchrun"
+    torchrun.write_text(f"#!{sys.executable}\n", encoding="utf-8")
+    torchrun.chmod(0o755)
+    (tmp_path / "train.py").write_text("def", encoding="utf-8")
+    here = seen(tmp_path, "torchrun", "--nproc-per-node=2", "train.py", path=str(tmp_path))
+    assert here.entry_fault == "train.py:1: SyntaxError: invalid syntax"
+
+
+@pytest.mark.parametrize(
+    ("command", "there"), [("sh", True), ("/bin/sh", True), ("./sh", False), ("no such", False)]
+)
+def test_a_command_is_looked_for_as_a_shell_does(tmp_path, command, there):
+    assert seen(tmp_path, command).command_found is there
+
+
+def test_a_folder_is_tried_where_it_will_be(tmp_path):
+    assert seen(tmp_path, "sh", folder=tmp_path / "new" / "runs").folder_fault is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    fault = seen(tmp_path, "sh", folder=tmp_path / "file" / "runs").folder_fault
+    assert fault == f"{tmp_path / 'file'}: cannot be written: Not a directory"
+
+
+def test_a_link_is_followed_to_the_folder(tmp_path):
+    (tmp_path / "link").symlink_to("/home")
+    assert seen(tmp_path, "sh", folder=tmp_path / "link" / "runs").folder == Path("/home/runs")
+
+
+def test_the_job_around_us_is_seen(tmp_path):
+    assert look(("sh",), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job == "17"
