@@ -15,9 +15,9 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/pytest
 
-## Exhaustive fuzzing and wide random comparisons with the slow reference.
+## Exhaustive fuzzing, wide random comparisons with the slow reference, and more kills at random moments.
 test-slow: .venv/installed-dev
-	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py
+	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -56,6 +56,8 @@ frameworks: .venv-frameworks/installed
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/sampler_cost.py
+	$(BIN)/python benchmarks/history_scale.py
+	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/tracker_cost.py
 	$(BIN)/python benchmarks/submit_cost.py
 

@@ -10,6 +10,7 @@ from .profile import ClusterProfile
 from .toml_file import parse_toml, place_in, read_toml, validated
 from .units import listed
 
+BUNDLED = Path(__file__).parent
 _NOT_PROFILES = {"gpus.toml"}
 
 
@@ -26,10 +27,23 @@ def profile_paths() -> dict[str, Path]:
     """
     return {
         path.stem: path
-        for folder in (Path(__file__).parent, user_folder())
+        for folder in (BUNDLED, user_folder())
         for path in sorted(folder.glob("*.toml"))
         if path.name not in _NOT_PROFILES
     }
+
+
+def profile_path(name_or_path: str) -> Path:
+    """The file of a profile.  Raises ProfileError where no profile has that name."""
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        return Path(name_or_path).expanduser()
+    known = profile_paths()
+    if name_or_path not in known:
+        raise ProfileError(
+            f"profile {name_or_path!r} is not known: there are {listed(sorted(known))}; "
+            f"or give a path ending in .toml"
+        )
+    return known[name_or_path]
 
 
 def load_profile(name_or_path: str) -> ClusterProfile:
@@ -40,15 +54,6 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     >>> load_profile("slurm-a100").partition().gpus_per_node
     8
     """
-    if "/" in name_or_path or name_or_path.endswith(".toml"):
-        path = Path(name_or_path).expanduser()
-    else:
-        known = profile_paths()
-        if name_or_path not in known:
-            raise ProfileError(
-                f"profile {name_or_path!r} is not known: there are {listed(sorted(known))}; "
-                f"or give a path ending in .toml"
-            )
-        path = known[name_or_path]
+    path = profile_path(name_or_path)
     text = read_toml(path)
     return validated(ClusterProfile, parse_toml(text, path), partial(place_in, text, path), ProfileError)

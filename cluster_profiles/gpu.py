@@ -88,6 +88,15 @@ def gpus() -> Mapping[str, Gpu]:
     )
 
 
+def gpus_called(name: str) -> tuple[Gpu, ...]:
+    """Every GPU that people, NVML or Slurm call `name`: Slurm's names are often those of several.
+
+    >>> {gpu.compute_capability for gpu in gpus_called("v100")}
+    {(7, 0)}
+    """
+    return tuple(gpu for gpu in gpus().values() if gpu.answers_to(name))
+
+
 def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
     """The GPU that people, NVML or Slurm call `name`; `among` narrows the choice to these keys.
 

@@ -85,6 +85,10 @@ class Partition(Section):
         le=10**9,
         description='Longest walltime of a job, such as "2d"; left out or "infinite" if none.',
     )
+    preemptible: bool = Field(
+        False,  # noqa: FBT003  pydantic's first argument is the default
+        description="Whether Slurm may preempt a job here for another.",
+    )
     intra_node: Link | None = Field(None, description="The link between GPUs of one node.")
     inter_node: Link | None = Field(None, description="The link between nodes.")
     per_gpu_hour: Number | None = Field(
@@ -102,12 +106,17 @@ class Rates(Section):
     currency: Currency = Field(description="Three capital letters, such as EUR.")
     date: dt.date = Field(description="The day these rates were true; printed beside every cost.")
     per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="What one GPU-hour costs.")
-    per_kwh: Number | None = Field(None, ge=0, le=10**4, description="What one kWh costs; not used yet.")
+    per_kwh: Number | None = Field(
+        None, ge=0, le=10**4, description="What one kWh costs, in `report --profile`."
+    )
     gco2_per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh; not used yet."
+        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh, in `report --profile`."
     )
     pue: Number | None = Field(
-        None, ge=1, le=10, description="Power usage effectiveness of the site; not used yet."
+        None,
+        ge=1,
+        le=10,
+        description="Power usage effectiveness of the site: what the GPUs' energy is multiplied with; else 1.",
     )
 
 
@@ -130,6 +139,10 @@ class ClusterProfile(Section):
     )
     shared_folders: Annotated[tuple[str, ...], BeforeValidator(_absolute)] = Field(
         (), description="Absolute paths of folders that every node sees."
+    )
+    requeue: bool = Field(
+        True,  # noqa: FBT003  as above
+        description="Whether Slurm requeues jobs unless told otherwise (its `JobRequeue`).",
     )
     node_failures_per_1000_days: Number | None = Field(
         None, ge=0, le=10**6, description="Failures per 1,000 node-days, once the site has counted them."

@@ -3,14 +3,16 @@
 The codes are public (docs/reference/advice.md lists them, made from `CODES`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
 from ..errors import WorkloadError
+from .learned import asked, links_of
 from .memory import Fit, Memory, gigabytes
 from .placement import USUAL_GPUS_PER_NODE, Placement
+from .runs import Measurement
 from .steps import StepCount, count_steps
 from .throughput import SourceKind, Throughput, fastest_step_s
 from .walltime import WallClock
@@ -19,11 +21,14 @@ from .workload import Framework, Workload
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  Where trouble starts is our judgement; a report of
 # 5 times the expected time on two nodes without a fast link is haotian-liu/LLaVA#594.
 SLOW_LINK_GB_PER_S = 2.0
+_WIDE = 1.3  # P90 over P10 of a step time that is worth another run; our judgement
 BF16_FROM = (8, 0)  # compute capability
 ALL_SHARDED = 3  # the ZeRO stage
 
 CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
+    "suspect-measurement": "A run that informs the estimate is hard to believe, and counts less or not.",
+    "measure-next": "The run that would narrow the range of a step time most.",
     "no-profile": "No cluster profile is given, so no limits are assumed.",
     "above-peak": "The throughput given is beyond the GPU's dense peak.",
     "trainer-steps": "The trainer reports other steps than the numbers imply.",
@@ -67,6 +72,7 @@ class Case:
     clock: WallClock
     memory: Memory
     has_profile: bool
+    runs: Sequence[Measurement] = ()  # that inform it
 
 
 def advise(case: Case) -> tuple[Advice, ...]:
@@ -78,6 +84,10 @@ def _speed(case: Case) -> Iterator[Advice]:
     source = case.throughput.source
     if source.kind is SourceKind.UNKNOWN:
         yield Advice("throughput-unknown", f"time is unknown: {source.text}. {how_to_measure(case.workload)}")
+    if suspects := case.throughput.suspects:
+        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
+    if source.kind is SourceKind.TRANSFERRED and case.runs:
+        yield from _next_run(case)
     step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
     if step and fastest and step.p50 < fastest and case.placement.gpu:
         yield Advice(
@@ -85,6 +95,24 @@ def _speed(case: Case) -> Iterator[Advice]:
             f"the rate needs {fastest / step.p50:.1f} times the dense {case.placement.precision} peak of "
             f"{case.placement.gpus:,} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
         )
+
+
+def _next_run(case: Case) -> Iterator[Advice]:
+    """The run to make next, where the step time is known within a wide range only."""
+    from .next_measurement import next_measurement  # it fits, and a fit loads numpy
+
+    step, placement = case.throughput.step_time_s, case.placement
+    if step is None or step.p90 < _WIDE * step.p10:
+        return
+    query = asked(case.workload, placement, case.runs)
+    links = links_of(case.workload, placement, case.runs)
+    best = next_measurement(case.runs, [query], placement.gpus, placement.nodes, links)
+    where = counted(best.gpus, "GPU") + (f" of {counted(best.nodes, 'node')}" if best.nodes > 1 else "")
+    yield Advice(
+        "measure-next",
+        f"the step time is known within a factor of {step.p90 / step.p10:.1f}; some 50 steps on {where} with a "
+        f"micro-batch of {best.batch_size:,} would narrow it most",
+    )
 
 
 def how_to_measure(workload: Workload) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ..cluster_profiles.profile import ClusterProfile
 from .advice import Advice, Case, advise
+from .learned import informing
 from .memory import Memory, gpu_memory
 from .placement import Placement, place
 from .ranges import Range
@@ -44,10 +46,14 @@ class Estimate:
 
 
 def estimate(
-    workload: Workload, profile: ClusterProfile | None = None, measurements: Sequence[Measurement] = ()
+    workload: Workload,
+    profile: ClusterProfile | None = None,
+    measurements: Sequence[Measurement] = (),
+    now: datetime | None = None,
 ) -> Estimate:
     """The steps and the wall-clock of `workload`; pure, and the same for the same arguments.
 
+    Measurements of the workload's model inform it; `now` lets the answer say how old they are.
     Raises WorkloadError where the numbers contradict each other or the profile.
 
     >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
@@ -57,9 +63,10 @@ def estimate(
     """
     placement = place(workload, profile)
     steps = count_steps(workload)
-    throughput = step_throughput(workload, placement, measurements)
+    throughput = step_throughput(workload, placement, measurements, now)
     failures = profile.node_failures_per_1000_days if profile else None
-    clock = wall_clock(workload, placement, steps, throughput, failures)
+    runs = [m for m in measurements if m.model == workload.model]
+    clock = wall_clock(workload, placement, steps, throughput, failures, runs)
     memory = gpu_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
     step = throughput.step_time_s
@@ -73,7 +80,18 @@ def estimate(
         samples_per_s=step.inverted(workload.training.step_samples) if step else None,
         gpu_hours=gpu_hours,
         cost=_cost(gpu_hours, placement, profile),
-        warnings=advise(Case(workload, placement, steps, throughput, clock, memory, profile is not None)),
+        warnings=advise(
+            Case(
+                workload,
+                placement,
+                steps,
+                throughput,
+                clock,
+                memory,
+                profile is not None,
+                informing(workload, measurements),
+            )
+        ),
     )
 
 

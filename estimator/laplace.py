@@ -182,7 +182,8 @@ def _normals() -> Array:
         root = (1 + root) ** (1 / (dimensions + 1))
     i = np.arange(1, _DRAWS // 2 + 1)[:, None]
     uniform = np.modf(0.5 + i * root ** -np.arange(1.0, dimensions + 1))[0]
-    return np.asarray(np.vectorize(NormalDist().inv_cdf)(uniform), dtype=float)
+    quantile = NormalDist().inv_cdf
+    return np.array([[quantile(u) for u in row] for row in uniform])
 
 
 def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
@@ -193,8 +194,22 @@ def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
     covariance = np.linalg.inv(posterior.inverse[m]) + slopes @ belief.covariance @ slopes.T
     precision = _inverse(covariance)
     own = np.diag(precision)
-    off: Array = precision @ prior_residual / own
-    return off, 1 / np.sqrt(own)
+    off = np.asarray(precision @ prior_residual / own, np.float64)
+    return off, np.asarray(1 / np.sqrt(own), np.float64)
+
+
+def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
+    """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
+    m = posterior.best
+    mode = np.clip(posterior.mode[m], LOWEST, HIGHEST)
+    scale = _SCALES[m] ** 2
+    noise = scale * (_BATCH_SD**2 + _PLACE_SD**2 + _REST_SD**2)
+    _, seen = log_time_slopes(mode, candidates, posterior.reference)
+    _, asked = log_time_slopes(mode, wanted, posterior.reference)
+    spread = np.sum((seen @ posterior.covariance[m]) * seen, -1) + noise
+    both = seen @ posterior.covariance[m] @ asked.T + scale * _departures(candidates, wanted)
+    narrowed: Array = both**2 / spread[:, None]
+    return narrowed
 
 
 def transferred(

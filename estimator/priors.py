@@ -95,6 +95,13 @@ _FASTER = {
 }
 
 
+# Step time on the faster of two GPUs over that on the slower, times the ratio of their memory bandwidths: 12 pairs
+# of one model in one shape (BERT, ResNets, NCF on T4, RTX 6000 and A100; step times published with Sia, SOSP 2023).
+OTHER_GPU = Prior(
+    Range(0.73, 1.3, 2.76), "x0.7 to x2.8 of what the memory bandwidths say (4 models on T4, RTX 6000, A100)"
+)
+
+
 def speed_ratio(before: Precision, after: Precision) -> Prior | None:
     """Speed in `after` over speed in `before`; None where nothing was published (fp8).
 

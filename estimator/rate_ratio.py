@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..cluster_profiles.gpu import Gpu
 from ..cluster_profiles.precision import Precision
-from .priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, Prior, speed_ratio
+from .priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, OTHER_GPU, Prior, speed_ratio
 from .ranges import Range
 
 
@@ -66,7 +66,7 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
         ratio = ratio.scaled(before.seq_len / after.seq_len)
         assumed.append(f"as many tokens/s at {after.seq_len:,} tokens a sample as at {before.seq_len:,}")
     if before.precision != after.precision:
-        faster = _precision_ratio(before.precision, after.precision, gpu)
+        faster = precision_ratio(before.precision, after.precision, gpu)
         if faster is None:
             return None
         ratio = ratio.times(faster.range)
@@ -74,7 +74,16 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
     return Ratio(ratio, tuple(assumed))
 
 
-def _precision_ratio(before: Precision, after: Precision, gpu: Gpu | None) -> Prior | None:
+def gpu_ratio(before: Gpu, after: Gpu) -> Prior:
+    """Speed of one GPU type over another, for one model in one shape."""
+    bandwidths = after.bandwidth_bytes_per_s / before.bandwidth_bytes_per_s
+    time_on_faster = OTHER_GPU.range
+    off = time_on_faster.inverted(1) if bandwidths > 1 else time_on_faster
+    return Prior(off.scaled(bandwidths), f"{after.key} is {OTHER_GPU.text} against {before.key}")
+
+
+def precision_ratio(before: Precision, after: Precision, gpu: Gpu | None) -> Prior | None:
+    """Speed in one precision over another, at most the ratio of the peaks; None where nothing published tells it."""
     faster = speed_ratio(before, after)
     if faster is None or gpu is None:
         return faster

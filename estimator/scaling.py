@@ -109,16 +109,16 @@ class StepTimeModel:
     ) -> list[Prediction]:
         """The step time of each; none below its `fastest_step_s`, nor faster than the links allow."""
         floors = fastest_step_s or [0.0] * len(queries)
-        kinds = {_kind(q): self._learned(q) for q in queries}
         answers: dict[int, Prediction] = {}
-        for kind, learned in kinds.items():
+        for kind, first in {_kind(q): q for q in queries}.items():
+            learned = self.learned(first)
             places = [i for i, q in enumerate(queries) if _kind(q) == kind]
             asked = [queries[i] for i in places]
             limits = [max(floors[i], self.links.least_s(queries[i])) for i in places]
             answers |= zip(places, learned.predictions(asked, limits), strict=True)
         return [answers[i] for i in range(len(queries))]
 
-    def _learned(self, query: Query) -> "_Learned":
+    def learned(self, query: Query) -> "Learned":
         """The fit to the runs of this GPU and precision, with what all others say as its prior."""
         from . import laplace, step_model
 
@@ -146,7 +146,7 @@ class StepTimeModel:
             if odd:
                 doubt |= {id(s.measurement): s.doubt for s in odd}
                 posterior = laplace.fit(_observed(own, doubt), belief, reference)
-        return _Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
+        return Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
 
 
 _ENOUGH_TO_JUDGE = 5  # configurations: fewer cannot tell a wrong run from a rule not yet seen
@@ -169,7 +169,9 @@ def _outliers(own: Sequence[Measurement], posterior: "Posterior", belief: "Belie
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
+    """What is known of one GPU type, precision and sequence length: a fit, and what it rests on."""
+
     own: tuple[Measurement, ...]
     measurements: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
@@ -180,7 +182,7 @@ class _Learned:
 
         from . import laplace, step_model
 
-        at = _points(queries)
+        at = points(queries)
         drawn = np.sort(laplace.draw(self.posterior, at), 0)
         low, middle, high = np.quantile(drawn, (0.1, 0.5, 0.9), axis=0)
         # The least expected percentage error is at the median under weights 1 / T.
@@ -243,14 +245,14 @@ def _observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed
 
     groups = _configurations(runs)
     return Observed(
-        _points([group[0] for group in groups]),
+        points([group[0] for group in groups]),
         np.array([median(math.log(m.step_time_s) for m in group) for group in groups]),
         np.array([float(len(group)) for group in groups]),
         np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
     )
 
 
-def _points(shapes: Sequence[Query | Measurement]) -> "Points":
+def points(shapes: Sequence[Query | Measurement]) -> "Points":
     import numpy as np
 
     from .step_model import Points

@@ -1,25 +1,25 @@
 """The time of one step, and where it was learnt: given, measured, transferred, a prior, or unknown."""
 
 import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import counted, format_significant
+from ..cluster_profiles.units import counted, format_significant, listed
+from .learned import Learned, asked, informing, learned, measured_range, origin, shape_of
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
 from .rate_ratio import Shape, rate_ratio
 from .runs import Measurement
+from .suspects import Suspect, suspects
 from .workload import RATES, Workload
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
 # (SOSP 2023); used where no spread is given.
 GIVEN_SPREAD = 0.05
-# The same configuration on one cluster repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs; clusters are shared.
-LEAST_MEASURED_SPREAD = 0.02
 
 _TERA = 1e12
 
@@ -47,11 +47,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class StepParts:
+    """What a step's P50 is made of, in seconds, as the learned model tells it from the runs."""
+
+    compute_s: float
+    network_s: float
+    input_s: float
+
+
+@dataclass(frozen=True)
 class Throughput:
-    """The time of one optimizer step in seconds, None if unknown, and its source."""
+    """The time of one optimizer step in seconds, None if unknown, and its source.
+
+    `parts` and `suspects`, runs that are hard to believe, come from the learned model.
+    """
 
     step_time_s: Range | None
     source: Source
+    parts: StepParts | None = None
+    suspects: tuple[str, ...] = ()
 
 
 def flops_per_sample(workload: Workload) -> float | None:
@@ -77,14 +91,30 @@ def fastest_step_s(workload: Workload, placement: Placement) -> float | None:
 
 
 def step_throughput(
-    workload: Workload, placement: Placement, measurements: Sequence[Measurement] = ()
+    workload: Workload,
+    placement: Placement,
+    measurements: Sequence[Measurement] = (),
+    now: datetime | None = None,
 ) -> Throughput:
-    """The step time of `workload` as placed: what was given wins, then measurements, then the prior."""
+    """The step time of `workload` as placed: what was given wins, then measurements, then the prior.
+
+    Runs of exactly this configuration are the answer; others of the model inform it by what was learned of them.
+    """
     if any(getattr(workload.throughput, name) is not None for name in RATES):
         return _given(workload, placement)
-    same = [m for m in measurements if _is_this(m, workload, placement)]
-    if len({m.gpu for m in same}) == 1 or (same and placement.gpu):  # another GPU's time is another question
-        return _measured(same)
+    runs = informing(workload, measurements)
+    if not runs:
+        return _prior(workload, placement)
+    query = asked(workload, placement, runs)
+    odd = suspects(runs)
+    wrong = {id(s.measurement) for s in odd if s.kind in ("invalid", "units")}
+    if same := [m for m in runs if shape_of(m) == query and id(m) not in wrong]:
+        return replace(_measured(same, now), suspects=_told(odd))
+    found = learned(workload, placement, runs, fastest_step_s(workload, placement), now)
+    if found:
+        return _transferred(found)
+    if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
+        return _unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
     return _prior(workload, placement)
 
 
@@ -150,30 +180,25 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
     return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
-def _is_this(m: Measurement, workload: Workload, placement: Placement) -> bool:
-    training = workload.training
-    return (
-        m.model == workload.model
-        and (placement.gpu is None or (m.gpu is not None and placement.gpu.answers_to(m.gpu)))
-        and (m.nodes, m.gpus) == (placement.nodes, placement.gpus)
-        and (m.batch_size, m.accumulation) == (training.batch_size, training.accumulation)
-        and m.precision == placement.precision
-        and m.seq_len == workload.data.seq_len
-    )
+def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
+    sources = listed(dict.fromkeys(m.source for m in same if m.source), 3)
+    text = f"{origin(same, now)} in this configuration{f' ({sources})' if sources else ''}"
+    return Throughput(measured_range(same), Source(SourceKind.MEASURED, text, len(same)))
 
 
-def _measured(same: Sequence[Measurement]) -> Throughput:
-    """Runs of exactly this configuration: their median, as wide as they differ and as each of them did."""
-    times = [m.step_time_s for m in same]
-    between = max(max(times) / min(times) - 1, 0.0) / 2
-    within = statistics.median([m.spread or 0.0 for m in same])
-    spread = max(between, within, LEAST_MEASURED_SPREAD)
-    text = f"{counted(len(same), 'run')} of {same[0].model} in this configuration"
-    sources = ", ".join(dict.fromkeys(m.source for m in same if m.source))
+def _transferred(found: Learned) -> Throughput:
+    told = found.prediction
+    scale = found.step_time_s.p50 / told.step_time_s.p50
     return Throughput(
-        Range.around(statistics.median(times), spread),
-        Source(SourceKind.MEASURED, f"{text} ({sources})" if sources else text, len(same)),
+        found.step_time_s,
+        Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),
+        StepParts(told.compute_s * scale, told.network_s * scale, told.input_s * scale),
+        _told(told.suspects),
     )
+
+
+def _told(odd: Sequence[Suspect]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{s.measurement.source or s.measurement.model}: {s.text}" for s in odd))
 
 
 def _prior(workload: Workload, placement: Placement) -> Throughput:

@@ -6,7 +6,7 @@ of the parts' percentiles.  Time in the queue is not part of it.
 
 import bisect
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster_profiles.units import counted, format_duration, format_significant, round_up_walltime_s
@@ -22,12 +22,15 @@ from .priors import (
     Prior,
 )
 from .ranges import DRAWS, Range, normals, quantile, uniforms
+from .runs import Measurement
 from .steps import StepCount, cdiv
 from .throughput import Source, SourceKind, Throughput
 from .workload import Workload
 
 # Added to P95 in the walltime asked for: the last checkpoint, and the job's own end.
 GRACE_S = 300.0
+# How far a startup, an evaluation or a save may be from one that was timed: storage is shared.  Our judgement.
+MEASURED_TIME_SPREAD = 0.3
 _MOST_SEGMENTS = 100_000
 
 # One stream of draws for each independent unknown.
@@ -64,17 +67,18 @@ def wall_clock(
     steps: StepCount,
     throughput: Throughput,
     node_failures_per_1000_days: float | None = None,
+    runs: Sequence[Measurement] = (),
 ) -> WallClock:
-    """The wall-clock of `steps` steps, and how it fits the partition's limit."""
+    """The wall-clock of `steps` steps, and how it fits the partition's limit; `runs` are those of the job's model."""
     known = _Known(
-        startup=_once(workload.startup.time_s, STARTUP_S),
-        save=_once(workload.checkpoint.time_s, CHECKPOINT_S),
+        startup=_once(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
+        save=_once(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
         failures=_failures(node_failures_per_1000_days),
         failing_nodes=(
             placement.gpus / FAILURE_NODE_GPUS if node_failures_per_1000_days is None else placement.nodes
         ),
     )
-    evaluation = _evaluation(workload, steps)
+    evaluation = _evaluation(workload, steps, [m.evaluation_s for m in runs])
     if throughput.step_time_s is None:
         return _unknown(workload, steps, known, evaluation, throughput.source)
     training = throughput.step_time_s.scaled(steps.micro_batches / workload.training.accumulation)
@@ -125,7 +129,7 @@ class _Evaluation:
     """Seconds in all if that is known, else a share of training."""
 
     source: Source
-    seconds: float | None = None
+    seconds: Range | None = None
     share: Range | None = None
 
 
@@ -172,7 +176,7 @@ def _course(
     saves, saving = _saves(workload, steps, interval, known.save.source)
 
     training_s, startup_s = training.draws(_TRAINING), known.startup.range.draws(_STARTUP)
-    evaluation_s = [evaluation.seconds or 0.0] * DRAWS
+    evaluation_s = (evaluation.seconds or Range.exactly(0)).draws(_EVALUATION)
     if evaluation.share:
         evaluation_s = [
             t * share for t, share in zip(training_s, evaluation.share.draws(_EVALUATION), strict=True)
@@ -217,10 +221,25 @@ def _request_s(needed: float, limit: float | None, segments: int) -> int:
     return asked if limit is None else min(asked, int(limit))
 
 
-def _once(given_s: float | None, prior: Prior) -> _Quantity:
-    if given_s is None:
-        return _Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
-    return _Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
+def _once(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> _Quantity:
+    if given_s is not None:
+        return _Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
+    return _measured(measured_s) or _Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
+
+
+def _measured(values: Sequence[float | None]) -> _Quantity | None:
+    """The median of runs, as wide as they differ, and no narrower than a time that was seen once or twice is."""
+    known = sorted(value for value in values if value)
+    if not known:
+        return None
+    middle = quantile(known, 0.5)
+    low, high = (quantile(known, q) for q in (0.1, 0.9))
+    least = Range.around(middle, MEASURED_TIME_SPREAD)
+    text = f"{format_duration(middle)} in {counted(len(known), 'run')}"
+    return _Quantity(
+        Range(min(low, least.p10), middle, max(high, least.p90)),
+        Source(SourceKind.MEASURED, text, len(known)),
+    )
 
 
 def _failures(given: float | None) -> _Quantity:
@@ -231,25 +250,31 @@ def _failures(given: float | None) -> _Quantity:
     return _Quantity(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
 
 
-def _evaluation(workload: Workload, steps: StepCount) -> _Evaluation:
+def _evaluation(workload: Workload, steps: StepCount, measured_s: Sequence[float | None]) -> _Evaluation:
     every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
     if every is None:
         prior = EVALUATION_SHARE_UNSTATED
         return _Evaluation(Source(SourceKind.PRIOR, prior.text), share=prior.range)
     if every == 0:
-        return _Evaluation(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=0.0)
+        return _Evaluation(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=Range.exactly(0))
     times = steps.total // every
     if not times:
         return _Evaluation(
-            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"), seconds=0.0
+            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"),
+            seconds=Range.exactly(0),
         )
+    measured = _measured(measured_s)
+    if time_s is None and measured:
+        source = replace(measured.source, origin=f"{times:,} x {measured.source.origin}")
+        return _Evaluation(source, seconds=measured.range.scaled(times))
     if time_s is None:
         prior = EVALUATION_SHARE
         return _Evaluation(
             Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"), share=prior.range
         )
     return _Evaluation(
-        Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}"), seconds=times * time_s
+        Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}"),
+        seconds=Range.exactly(times * time_s),
     )
 
 
@@ -292,7 +317,7 @@ def _unknown(
         "restarts": nothing,
     }
     if evaluation.seconds is not None:
-        parts["evaluation"] = Part(Range.exactly(evaluation.seconds), evaluation.source)
+        parts["evaluation"] = Part(evaluation.seconds, evaluation.source)
     if workload.checkpoint.every_steps is not None:
         saves, saving = _saves(workload, steps, None, known.save.source)
         parts["checkpoints"] = Part(known.save.range.scaled(saves), saving)

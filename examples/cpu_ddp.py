@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,8 @@ def main() -> None:
             steps.advance()
         due = step % arguments.checkpoint_every == 0 or step == arguments.steps or stop
         if due and ranks.rank == 0:
-            save(arguments.output, step, weights, velocity)
+            with steps.checkpoint() if steps else nullcontext():
+                save(arguments.output, step, weights, velocity)
             print(f"step {step} of {arguments.steps}: loss {loss:.4f}", flush=True)
     sys.exit(0 if step >= arguments.steps else NOT_FINISHED)
 

@@ -3,7 +3,6 @@
 Nothing here is ever refused: a folder may be half written, and what it does not say is None.
 """
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -17,6 +16,7 @@ from ..errors import InputError
 from ..estimator.history import History
 from ..estimator.runs import LoopLine, LoopStart, Measurement
 from ..estimator.steady_state import SteadyState, steady_state
+from .attempts import read_attempts, starts
 
 ADDED, SUBMITTED = "added", "submit"
 _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
@@ -44,7 +44,8 @@ def _measured(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
-    began_s = _attempts_began_s(folder) or _own_beginning_s(run)
+    attempts = {f"{a.job}.{a.restart}": a.began_s for a in starts(read_attempts(folder))}
+    began_s = attempts or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
     shape = _shape(run.get("shape"), lines)
     if steady is None or shape is None:
@@ -63,7 +64,7 @@ def _measured(
         startup_s=steady.startup_s,
         evaluation_s=steady.evaluation_s,
         checkpoint_s=steady.checkpoint_s,
-        queue_wait_s=_queue_wait_s(run, began_s),
+        queue_wait_s=_queue_wait_s(run, attempts),
         restarts=max(steady.restarts, len(began_s) - 1),
     )
     return _with_activity(found, steady, history, name)
@@ -134,17 +135,6 @@ def _gpus(found: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
         return find_gpu(name).key, memory
     except InputError:
         return name, memory
-
-
-def _attempts_began_s(folder: Path) -> dict[str, float]:
-    """When each attempt's first task began, by the attempt's name."""
-    found = {}
-    for path in (folder / "attempts").glob("*.0.json"):
-        try:
-            found[path.name.removesuffix(".0.json")] = float(json.loads(path.read_text("utf-8"))["began_s"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # being replaced, or of a disk that was full
-    return found
 
 
 def _own_beginning_s(run: Mapping[str, Any]) -> dict[str, float]:

@@ -37,7 +37,7 @@ TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
 _OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
 _KEPT = {"SLURM_CONF"}
 _NOBODY_ANSWERS = re.compile(
-    r"unable to (?:contact|process configuration|establish|determine)|connect(?:ion)? (?:failure|refused)"
+    r"(?:unable to|could not) (?:contact|process configuration|establish|determine)|connect(?:ion)? (?:failure|refused)"
     r"|timed out|zero bytes were transmitted|authentication",
     re.IGNORECASE,
 )

@@ -80,6 +80,7 @@ class PartitionFacts:
     up: bool
     limit_s: float | None
     default_limit_s: float | None
+    priority_tier: int
     preempt_mode: str
 
 
@@ -111,7 +112,7 @@ class Settings:
     min_job_age_s: float | None
     max_array_size: int | None
     enforces_limits: bool
-    preempt_mode: str
+    preempt_type: str
     accounting: bool
 
 
@@ -231,6 +232,7 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
             up=pairs.get("State") == "UP",
             limit_s=limit_s(pairs.get("MaxTime", "")),
             default_limit_s=limit_s(pairs.get("DefaultTime", "")),
+            priority_tier=int(pairs.get("PriorityTier", "1")),
             preempt_mode=pairs.get("PreemptMode", ""),
         )
         for pairs in (dict(_words(line)) for line in text.splitlines())
@@ -249,7 +251,7 @@ def parse_nodes(text: str) -> list[NodeFacts]:
     for name, partition, *_ in rows:
         partitions.setdefault(name, []).append(partition)
     return [
-        NodeFacts(name, tuple(partitions[name]), state, int(cpus), int(memory) * _MIB, _gpus(gres))
+        NodeFacts(name, tuple(sorted(partitions[name])), state, int(cpus), int(memory) * _MIB, _gpus(gres))
         for name, _, state, cpus, memory, gres in {row[0]: row for row in rows}.values()
     ]
 
@@ -272,7 +274,7 @@ def parse_settings(text: str) -> Settings:
         min_job_age_s=_seconds(found.get("MinJobAge", "")),
         max_array_size=int(size) if size.isdecimal() else None,
         enforces_limits=found.get("EnforcePartLimits", "NO") != "NO",
-        preempt_mode=found.get("PreemptMode", ""),
+        preempt_type=found.get("PreemptType", ""),
         accounting=found.get("AccountingStorageType", "") not in ("", "(null)", "accounting_storage/none"),
     )
 

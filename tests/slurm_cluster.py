@@ -212,9 +212,11 @@ def keep(folder: Path) -> None:
 
 
 def _kill_children() -> None:
-    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split():
-        with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+    for children in Path("/proc/self/task").glob("*/children"):  # each thread has its own
+        with suppress(OSError):  # that thread has ended, and its children are another's
+            pids = children.read_text(encoding="ascii").split()
+            for pid in map(int, pids):
+                os.kill(pid, signal.SIGKILL)  # a zombie at least: only we wait for it
 
 
 def _keeper(folder: Path, control: int) -> "subprocess.Popen[str]":

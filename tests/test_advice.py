@@ -1,7 +1,10 @@
 """Advice: each code is given where it should be, and not where it should not."""
 
+import re
+
 import pytest
 
+from clusterplan import Measurement, Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.advice import CODES
 from clusterplan.estimator.estimate import estimate
@@ -73,7 +76,39 @@ CASES = {
 
 
 def test_every_code_has_a_case():
-    assert set(CASES) == set(CODES)
+    assert set(CASES) | set(OF_RUNS) == set(CODES)
+
+
+def run(**changes):
+    values = {
+        "model": "m",
+        "gpu": "a100-sxm4-80gb",
+        "nodes": 1,
+        "gpus": 8,
+        "gpus_per_node": 8,
+        "batch_size": 32,
+    }
+    values |= {"accumulation": 1, "precision": Precision.BF16, "seq_len": 2048, "step_time_s": 5.0}
+    return Measurement(**{**values, **changes})
+
+
+OF_RUNS = {
+    "measure-next": [run()],
+    "suspect-measurement": [run(), run(batch_size=16, step_time_s=2.7), run(batch_size=8, step_time_s=1400)],
+}
+
+
+@pytest.mark.parametrize("code", OF_RUNS)
+def test_the_code_is_given_where_runs_call_for_it(code):
+    asked = {"model": "m", "throughput": {}, "architecture": {}}
+    job = Workload.model_validate({**GOOD, **asked})
+    assert code in {a.code for a in estimate(job, profile(), OF_RUNS[code]).warnings}
+
+
+def test_the_next_run_is_no_larger_than_the_job():
+    job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m")
+    (text,) = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "measure-next"]
+    assert re.search(r"on [12] GPUs? with a micro-batch of \d+ would narrow it most", text)
 
 
 @pytest.mark.parametrize("code", CASES)

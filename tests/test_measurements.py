@@ -17,6 +17,7 @@ from clusterplan.estimator.runs import (
     Tick,
 )
 from clusterplan.estimator.steady_state import steady_state
+from clusterplan.launcher.attempts import Attempt, AttemptFile
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, write_json
 from clusterplan.launcher.spool import SpoolWriter
@@ -113,8 +114,7 @@ def folder(tmp_path):
         "shape": SHAPE,
     }
     made = create("phi2", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
-    (made / "attempts").mkdir()
-    write_json(made / "attempts" / "7.0.0.json", {"job": "7", "restart": 0, "rank": 0, "began_s": T0})
+    AttemptFile(made, Attempt("7", 0, 0, 1, "n1", "h", pid=1, born="", began_s=T0, beat_s=T0))
     write(made, loop([0.5] * 100, T0 + 20, first_s=10, attempt="7.0"))
     gpus = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in (0, 1)]
     header = {"run": made.name, "node": "n1", "period_s": 1.0, "attribution": "uuid", "gpus": gpus}

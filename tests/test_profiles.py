@@ -122,7 +122,13 @@ def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine):
 
 def test_a_check_can_be_read_by_a_program(clusterplan):
     found = json.loads(clusterplan("profiles", "check", "slurm-a100", "--json").stdout)
-    assert found == {"profile": "slurm-a100", "gpus": 144, "partitions": 2, "error": None}
+    assert found == {
+        "profile": "slurm-a100",
+        "gpus": 144,
+        "partitions": 2,
+        "error": None,
+        "differences": None,
+    }
 
 
 def test_the_partition_that_has_the_gpu_is_taken(mine):

@@ -7,6 +7,7 @@ import pytest
 
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
+from clusterplan.estimator.next_measurement import next_measurement
 from clusterplan.estimator.runs import Measurement
 from clusterplan.estimator.scaling import Links, Query, fit
 
@@ -140,3 +141,18 @@ def test_ten_thousand_runs_take_bounded_time():
     step = only(runs, ask(8, 40)).step_time_s
     assert step.p50 == pytest.approx(truth(8, 40), rel=0.1)
     assert time.perf_counter() - start < 5
+
+
+def test_the_first_run_to_make_is_on_one_gpu():
+    assert next_measurement([], [ask(16, 32, nodes=2)], max_gpus=8).gpus == 1
+
+
+def test_where_no_network_was_measured_the_next_run_uses_it():
+    chosen = next_measurement(SERIES[:2], [ask(16, 32, nodes=2)], max_gpus=8, max_nodes=2)
+    assert chosen.gpus > 1
+
+
+def test_the_next_run_stays_within_what_is_allowed():
+    chosen = next_measurement(SERIES[:2], [ask(16, 32, nodes=2)], max_gpus=3)
+    assert chosen.nodes == 1
+    assert 1 < chosen.gpus <= 3

@@ -117,7 +117,8 @@ def test_there_is_no_accounting():
 def test_the_cluster_tells_its_settings():
     settings = asking.settings()
     assert (settings.cluster, settings.requeue, settings.max_array_size) == ("test", True, 1001)
-    assert (settings.kill_wait_s, settings.min_job_age_s, settings.preempt_mode) == (5, 10, "REQUEUE")
+    assert (settings.kill_wait_s, settings.min_job_age_s) == (5, 10)
+    assert settings.preempt_type == "preempt/partition_prio"
     assert not settings.enforces_limits
 
 
@@ -132,7 +133,7 @@ def test_the_partitions_tell_their_limits():
 @pytest.mark.usefixtures("slurm")
 def test_the_nodes_tell_their_gpus():
     nodes = {node.name: node for node in asking.nodes()}
-    assert nodes["gpu1"].partitions == ("short", "long", "preempt")
+    assert nodes["gpu1"].partitions == ("long", "preempt", "short")
     assert nodes["gpu4"].gpus == (("v100", 8),)
     assert (nodes["gpu1"].cpus, nodes["gpu1"].memory_bytes) == (16, 64000 * 2**20)
 

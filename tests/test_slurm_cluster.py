@@ -62,7 +62,7 @@ def test_a_killed_test_run_leaves_no_daemon(tmp_path):
         text=True,
     )
     with run:
-        assert run.stdout.readline() == "up\n"
+        assert run.stdout.readline() == "up\n", run.wait()
         assert processes_of(tmp_path)
         os.kill(run.pid, signal.SIGKILL)
     until(lambda: not processes_of(tmp_path), "the end of all daemons", within_s=30)

@@ -1,5 +1,7 @@
 """Step times: what was given, measured, carried over, assumed, or not known."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile
@@ -8,10 +10,11 @@ from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.runs import Measurement
 from clusterplan.estimator.throughput import SourceKind
 from clusterplan.estimator.what_if import Keep, shapes
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.workload import Evaluation, Workload
 
 SEED = {"samples": 1_000_000, "batch_size": 32, "gpus": 8}
 DAY_S = 86400
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def training(job, *rest):
@@ -101,21 +104,110 @@ def test_a_measurement_of_this_configuration_is_used():
 @pytest.mark.parametrize(
     "change",
     [
-        {"model": "qwen"},
-        {"gpu": "v100-sxm2-32gb"},
-        {"gpus": 4},
-        {"nodes": 2},
+        {"gpu": "v100-sxm2-32gb", "precision": Precision.FP16},
+        {"gpus": 4, "gpus_per_node": 4},
+        {"nodes": 2, "gpus_per_node": 4},
         {"batch_size": 16},
         {"accumulation": 2},
         {"precision": Precision.FP16},
-        {"seq_len": 2048},
+        {"precision": Precision.FP32},
     ],
     ids=str,
 )
-def test_a_measurement_of_another_configuration_is_not(change):
+def test_a_measurement_of_another_configuration_informs_with_a_wider_range(change):
+    job = Workload.of(**SEED, model="phi2")
+    answer = estimate(job, load_profile("slurm-a100"), [measured(**change)]).throughput
+    assert answer.source.kind is SourceKind.TRANSFERRED
+    assert answer.step_time_s.p90 / answer.step_time_s.p10 > 1.04
+
+
+@pytest.mark.parametrize("change", [{"model": "qwen"}, {"model_parallel": 2}], ids=str)
+def test_a_measurement_of_another_model_or_split_is_not_used(change):
     job = Workload.of(**SEED, model="phi2")
     answer = estimate(job, load_profile("slurm-a100"), [measured(**change)])
     assert answer.throughput.source.kind is SourceKind.UNKNOWN
+
+
+def test_the_source_says_which_runs_how_old_and_what_is_beyond_them():
+    runs = [measured(gpus=n, gpus_per_node=n, when=NOW - timedelta(days=4 - n // 2)) for n in (1, 2)]
+    job = Workload.of(**SEED | {"gpus": 16}, model="phi2")
+    answer = estimate(job, load_profile("slurm-a100"), runs, NOW)
+    assert answer.throughput.source.text == (
+        "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured"
+    )
+
+
+def test_a_run_on_slower_gpus_is_carried_over_by_their_bandwidth():
+    job = Workload.of(**SEED, model="phi2", gpu="h100-sxm")
+    answer = estimate(job, None, [measured()])
+    assert answer.throughput.step_time_s.p50 == pytest.approx(5 * 2039 / 3350 * 1.3, rel=0.05)
+    assert "h100-sxm is x0.7 to x2.8" in answer.throughput.source.text
+
+
+def test_an_outdated_run_gives_way_to_a_newer_one_of_its_configuration():
+    runs = [measured(when=NOW), measured(step_time_s=9, when=NOW - timedelta(days=200))]
+    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs, NOW)
+    assert (answer.throughput.step_time_s.p50, answer.throughput.source.runs) == (5, 1)
+
+
+def test_an_old_run_counts_where_there_is_no_newer_one():
+    old = measured(when=NOW - timedelta(days=2000))
+    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), [old], NOW)
+    assert "the last 2,000 days ago" in answer.throughput.source.text
+
+
+def test_a_run_of_another_sequence_length_keeps_its_tokens_a_second():
+    job = Workload.of(**SEED, model="phi2", seq_len=4096)
+    answer = estimate(job, load_profile("slurm-a100"), [measured(seq_len=2048)])
+    assert answer.throughput.step_time_s.p50 == pytest.approx(10, rel=0.05)
+    assert "as many tokens/s at 4,096" in answer.throughput.source.text
+
+
+def test_milliseconds_among_seconds_are_said_and_not_used():
+    runs = [measured(), measured(batch_size=16, step_time_s=2.7), measured(batch_size=8, step_time_s=1400)]
+    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
+    assert answer.throughput.step_time_s.p50 == 5
+    assert any("milliseconds" in a.text for a in answer.warnings if a.code == "suspect-measurement")
+
+
+def test_a_gpu_type_that_is_not_stated_is_the_one_that_was_measured():
+    answer = estimate(Workload.of(**SEED, model="phi2"), None, [measured()])
+    assert answer.throughput.source.kind is SourceKind.MEASURED
+
+
+def test_runs_without_gpus_inform_jobs_without_gpus():
+    runs = [measured(gpu=None, precision=Precision.AUTO, gpus=n, gpus_per_node=n) for n in (1, 2)]
+    answer = estimate(Workload.of(**SEED | {"gpus": 4}, model="phi2"), None, runs)
+    assert answer.throughput.source.text.startswith("from 2 runs of phi2 on 1-2 GPUs;")
+
+
+def test_the_parts_of_a_learned_step_make_the_whole():
+    runs = [measured(gpus=n, gpus_per_node=n, step_time_s=4 + n / 8, data_wait_share=0.1) for n in (1, 2, 4)]
+    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs).throughput
+    parts = answer.parts
+    whole = parts.compute_s + parts.network_s + parts.input_s
+    assert whole == pytest.approx(answer.step_time_s.p50)
+    assert parts.input_s > 0
+
+
+def test_a_run_faster_than_the_links_allow_shows_that_not_all_is_exchanged():
+    # LoRA: of 70B parameters few are trained.
+    job = Workload.of(**SEED | {"gpus": 16}, model="phi2", parameters=70e9)
+    runs = [measured(nodes=2, gpus=16, batch_size=b, step_time_s=0.01 * b) for b in (8, 16)]
+    assert estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s.p50 < 1
+
+
+def test_times_of_runs_replace_the_priors_of_the_wall_clock():
+    job = Workload.of(**SEED, model="phi2").model_copy(update={"evaluation": Evaluation(every_steps=1000)})
+    runs = [measured(startup_s=s, evaluation_s=20.0, checkpoint_s=4.0) for s in (30.0, 40.0, 90.0)]
+    parts = estimate(job, load_profile("slurm-a100"), runs).clock.parts
+    assert {parts[name].source.kind for name in ("startup", "evaluation", "checkpoints")} == {
+        SourceKind.MEASURED
+    }
+    assert (parts["startup"].seconds.p50, parts["evaluation"].seconds.p50) == (
+        40,
+        pytest.approx(60, rel=0.01),
+    )
 
 
 def test_what_was_given_wins_over_measurements():

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,9 @@ from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
 from ..errors import WorkloadError
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
+from ..estimator.runs import Measurement
 from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
+from ..estimator.workload import Workload
 from ..report import estimate_json, estimate_text
 from ..report.explain import explained
 from ..report.layout import Page, Style
@@ -70,7 +72,9 @@ def estimate(
     asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
     if "nodes" in given:
         asked = [w.model_copy(update={"cluster": base.cluster}) for w in asked]
-    estimates = [estimate_one(workload, profile) for workload in dict.fromkeys(asked)]
+    known = _known(base)
+    now = datetime.now(UTC)
+    estimates = [estimate_one(workload, profile, known, now) for workload in dict.fromkeys(asked)]
     judged = [verdicts(e, deadline_s, bound) for e in estimates]
     chosen = best(estimates, judged)
 
@@ -100,6 +104,14 @@ def estimate(
                 page.line(line)
 
     echo_page(fill)
+
+
+def _known(base: Workload) -> list[Measurement]:
+    if base.model is None:
+        return []
+    from .recorded import measurements_of  # what reads the history takes longer to load than all else
+
+    return measurements_of(base.model)
 
 
 def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:

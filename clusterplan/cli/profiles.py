@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.catalog import load_profile, profile_paths
+from ..cluster_profiles.catalog import BUNDLED, load_profile, profile_path, profile_paths, user_folder
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
-from ..errors import InputError
-from ..report import profiles_json, profiles_text
+from ..errors import InputError, ProfileError, SlurmUnavailable
+from ..launcher import discovery, slurm
+from ..report import profiles_json, profiles_text, profiles_toml
 from .options import echo_page, json_option
 
 
@@ -51,14 +52,72 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
 @profiles.command()
 @_profile
 @json_option
-def check(profile: str, as_json: bool) -> None:  # noqa: FBT001
-    """Whether a profile can be used; if not, its first fault with the line, and exit code 2."""
+@click.pass_context
+def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT001
+    """Whether a profile can be used; if not, its first fault with the line, and exit code 2.
+
+    Where Slurm is, a profile of your own is compared with the cluster: a line for each difference, and exit code 1.
+    """
     found = load_profile(profile)
+    differences = _differences(profile, found)
     if as_json:
-        click.echo(json.dumps(profiles_json.checked(profile, found), indent=2))
+        click.echo(json.dumps(profiles_json.checked(profile, found, differences), indent=2))
+    else:
+        gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
+        state = "differs from the cluster" if differences else "fine"
+        click.echo(
+            f"{profile}: {state}, {counted(len(found.partitions), 'partition')}, {counted(gpus, 'GPU')}"
+        )
+        for line in differences or ():
+            click.echo(line)
+    ctx.exit(1 if differences else 0)
+
+
+@profiles.command()
+@click.option(
+    "--name", help="What to call it; else as Slurm calls the cluster.  Kept with your own profiles."
+)
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there instead.")
+def discover(name: str | None, output: Path | None) -> None:
+    """A profile of this cluster, from what Slurm says: partitions, limits, nodes, GPUs.
+
+    It is printed, or kept under a name.  A file that exists is never overwritten.
+    """
+    found = discovery.discover(_cluster(), name)
+    text = profiles_toml.one(found.profile, found.notes)
+    if name and ("/" in name or name.endswith(".toml")):
+        raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
+    path = output or (user_folder() / f"{name}.toml" if name else None)
+    if path is None:
+        click.echo(text, nl=False)
         return
-    gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
-    click.echo(f"{profile}: fine, {counted(len(found.partitions), 'partition')}, {counted(gpus, 'GPU')}")
+    try:
+        if output is None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ProfileError(f"{path}: exists already; remove it, or choose another name") from None
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be written: {error.strerror}") from None
+    click.echo(path)
+    for note in found.notes:
+        click.echo(note, err=True)
+
+
+def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
+    """How the profile differs from the cluster here; None where there is nothing to compare."""
+    if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.available():
+        return None  # a bundled one is of no cluster
+    try:
+        return discovery.differences(profile, _cluster())
+    except SlurmUnavailable as error:
+        click.echo(f"not compared with the cluster: {error}", err=True)
+        return None
+
+
+def _cluster() -> discovery.Cluster:
+    return discovery.Cluster(tuple(slurm.partitions()), tuple(slurm.nodes()), slurm.settings())
 
 
 def _loaded(path: Path) -> ClusterProfile | str:

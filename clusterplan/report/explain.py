@@ -88,6 +88,10 @@ def _speed(estimate: Estimate) -> Iterator[str]:
         f"step time = {t.step_samples:,} samples / {format_significant(estimate.samples_per_s.p50, 4)} samples/s = "
         f"{format_significant(step.p50, 4)} s (P10 {format_significant(step.p10, 4)}, P90 {format_significant(step.p90, 4)})"
     )
+    if parts := estimate.throughput.parts:
+        shares = {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
+        said = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
+        yield f"of it {said}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
     flops, fastest = flops_per_sample(estimate.workload), fastest_step_s(estimate.workload, placement)
     if flops is not None:
         per_gpu = flops * t.step_samples / placement.gpus / step.p50 / 1e12

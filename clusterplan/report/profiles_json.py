@@ -22,9 +22,9 @@ def _checked(profile: ClusterProfile | str) -> dict[str, Any]:
     return {"gpus": gpus, "partitions": len(profile.partitions), "error": None}
 
 
-def checked(name: str, profile: ClusterProfile) -> dict[str, Any]:
-    """What `profiles check` found."""
-    return {"profile": name, **_checked(profile)}
+def checked(name: str, profile: ClusterProfile, differences: list[str] | None) -> dict[str, Any]:
+    """What `profiles check` found; `differences` are None where it was compared with no cluster."""
+    return {"profile": name, **_checked(profile), "differences": differences}
 
 
 def one(profile: ClusterProfile) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""Which runs inform a job, and what they say: the same GPUs and precision first, then the nearest others.
+
+From runs on another GPU type, or in another precision, the step time is carried over with a published ratio and
+its spread; see `rate_ratio`.  Everything else about the shape is the learned model's: see `scaling`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from statistics import median
+
+from ..cluster_profiles.gpu import Gpu, gpus
+from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.units import counted
+from ..errors import NotEnoughHistory
+from .placement import Placement
+from .priors import Prior
+from .ranges import Range
+from .rate_ratio import gpu_ratio, precision_ratio
+from .runs import Measurement
+from .scaling import Links, Prediction, Query, fit
+from .workload import Workload
+
+# The same configuration on one cluster repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs; clusters are shared.
+LEAST_MEASURED_SPREAD = 0.02
+# A run this much older than the newest of its configuration no longer counts: software has changed since.
+_OUTDATED = timedelta(days=90)
+_GIGA = 1e9
+_BYTES = {Precision.FP32: 4, Precision.TF32: 4}  # of one gradient; else 2, the least that is exchanged
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The step time that runs of the model say, and what that rests on."""
+
+    step_time_s: Range
+    runs: tuple[Measurement, ...]
+    origin: str
+    assumed: tuple[str, ...]
+    prediction: Prediction
+
+
+def informing(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Runs of the job's model with as many GPUs a replica; of one configuration none that is long outdated.
+
+    A sequence length that one of the two does not state is taken to be the other's.
+    """
+    training, seq_len = workload.training, workload.data.seq_len
+    found = [
+        replace(m, seq_len=seq_len) if m.seq_len is None or seq_len is None else m
+        for m in measurements
+        if m.model == workload.model and m.model_parallel == training.model_parallel
+    ]
+    newest: dict[Query, datetime] = {}
+    for m in found:
+        if m.when:
+            newest[shape_of(m)] = max(m.when, newest.get(shape_of(m), m.when))
+    return [m for m in found if m.when is None or newest[shape_of(m)] - m.when <= _OUTDATED]
+
+
+def learned(
+    workload: Workload,
+    placement: Placement,
+    runs: Sequence[Measurement],
+    floor_s: float | None,
+    now: datetime | None,
+) -> Learned | None:
+    """What `runs` say of the job's step time; None where they cannot be carried over to it."""
+    query = asked(workload, placement, runs)
+    runs, stretched = _of_length(runs, query.seq_len)
+    if not runs:
+        return None
+    near = _nearest(query, runs)
+    ratios = _ratios(near, query)
+    if ratios is None:
+        return None
+    links = links_of(workload, placement, runs)
+    try:
+        (told,) = fit(runs, links).predict([near], [0.0 if ratios else floor_s or 0.0])
+    except NotEnoughHistory:
+        return None
+    same = [m for m in told.used if shape_of(m) == near]
+    step = measured_range(same) if same else told.step_time_s
+    for ratio in ratios:
+        step = step.times(ratio.range.inverted(1))
+    beyond = (f"{_named(told.beyond, query)} beyond what was measured",) if told.beyond else ()
+    return Learned(
+        step.at_least(floor_s or 0.0),
+        told.used,
+        origin(told.used, now),
+        (*stretched, *(ratio.text for ratio in ratios), *beyond),
+        told,
+    )
+
+
+def asked(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Query:
+    """The job as a question to the model; a GPU type that is not stated is the only one measured."""
+    training, gpu, precision = workload.training, placement.gpu, placement.precision
+    key = gpu.key if gpu else None
+    if gpu is None and len(measured_on := {m.gpu for m in runs}) == 1:
+        (key,) = measured_on
+        only = _catalogued(key)
+        if only and precision is Precision.AUTO:
+            precision = only.best_precision()
+    return Query(
+        gpu=key,
+        nodes=placement.nodes,
+        gpus=placement.gpus,
+        gpus_per_node=placement.gpus_per_node,
+        batch_size=training.batch_size,
+        accumulation=training.accumulation,
+        precision=precision,
+        seq_len=workload.data.seq_len,
+    )
+
+
+def _of_length(
+    runs: Sequence[Measurement], seq_len: int | None
+) -> tuple[Sequence[Measurement], tuple[str, ...]]:
+    """Runs with samples of that many tokens; if there are none, those of other lengths at as many tokens/s."""
+    same = [m for m in runs if m.seq_len == seq_len]
+    if same or not seq_len:
+        return same, ()
+    stretched = [
+        replace(m, seq_len=seq_len, step_time_s=m.step_time_s * seq_len / m.seq_len)
+        for m in runs
+        if m.seq_len
+    ]
+    lengths = " and ".join(f"{length:,}" for length in sorted({m.seq_len for m in runs if m.seq_len}))
+    return stretched, (f"as many tokens/s at {seq_len:,} tokens a sample as at {lengths}",)
+
+
+def _nearest(query: Query, runs: Sequence[Measurement]) -> Query:
+    """The question on GPUs and in a precision that were measured: as asked, else one of them, else both others."""
+    kinds = Counter((m.gpu, m.precision) for m in runs)
+    gpu, precision = max(
+        kinds, key=lambda kind: (kind[0] == query.gpu, kind[1] == query.precision, kinds[kind])
+    )
+    return replace(query, gpu=gpu, precision=precision)
+
+
+def _ratios(near: Query, query: Query) -> tuple[Prior, ...] | None:
+    """What carries a speed from the one to the other; None where nothing published does."""
+    found = list[Prior]()
+    before, after = _catalogued(near.gpu), _catalogued(query.gpu)
+    if near.precision != query.precision:
+        ratio = precision_ratio(near.precision, query.precision, after if near.gpu == query.gpu else None)
+        if ratio is None:
+            return None
+        found.append(ratio)
+    if near.gpu != query.gpu:
+        if before is None or after is None:
+            return None
+        found.append(gpu_ratio(before, after))
+    return tuple(found)
+
+
+def _catalogued(key: str | None) -> Gpu | None:
+    return gpus().get(key or "")
+
+
+def links_of(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Links:
+    """What the profile says of the exchange of gradients, unless a run was faster than that allows."""
+    parameters, partition = workload.architecture.parameters, placement.partition
+    if parameters is None or partition is None:
+        return Links()
+    intra, inter = partition.intra_node, partition.inter_node
+    links = Links(
+        parameters * _BYTES.get(placement.precision, 2) / workload.training.model_parallel,
+        intra.gb_per_s * _GIGA if intra else None,
+        inter.gb_per_s * _GIGA if inter else None,
+    )
+    beaten = any(m.step_time_s < links.least_s(shape_of(m)) for m in runs)  # part of the model is frozen
+    return Links() if beaten else links
+
+
+def measured_range(same: Sequence[Measurement]) -> Range:
+    """Runs of one configuration: their median, as wide as they differ and as each of them did."""
+    times = [m.step_time_s for m in same]
+    between = (max(times) / min(times) - 1) / 2
+    within = median([m.spread or 0.0 for m in same])
+    return Range.around(median(times), max(between, within, LEAST_MEASURED_SPREAD))
+
+
+def origin(runs: Sequence[Measurement], now: datetime | None) -> str:
+    """The runs in one phrase: how many, of what, on what, and how old the last is."""
+    counts = sorted({m.gpus for m in runs})
+    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+    kinds = dict.fromkeys(m.gpu or ("GPU" if counts == [1] else "GPUs") for m in runs)
+    text = f"from {counted(len(runs), 'run')} of {runs[0].model} on {span} {' or '.join(kinds)}"
+    dates = [m.when for m in runs if m.when]
+    return f"{text}, the last {_ago((now - max(dates)).days)}" if now and dates else text
+
+
+def _ago(days: int) -> str:
+    return "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
+
+
+def _named(dimension: str, query: Query) -> str:
+    names = {
+        "gpus": f"{counted(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
+        "nodes": f"{counted(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
+    }
+    return names.get(dimension, f"a micro-batch of {query.batch_size:,} is")
+
+
+def shape_of(m: Measurement) -> Query:
+    """A run's configuration."""
+    return Query(
+        m.gpu, m.nodes, m.gpus, m.gpus_per_node, m.batch_size, m.accumulation, m.precision, m.seq_len
+    )

@@ -1,0 +1,52 @@
+"""The accuracy benchmark runs from a file, plays by its rules, and the product's path leads there."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import rivals
+
+HEADER = "series,model,gpu,num_nodes,num_gpus,gpus_per_node,local_bsz,step_time\n"
+
+
+def benchmark(tmp_path, *arguments):
+    rows = [
+        f"m@c,m,c,{nodes},{nodes * each},{each},{batch},{0.05 + 0.01 * batch + 0.03 * (each > 1) + 0.1 * (nodes > 1)}\n"
+        for nodes in (1, 2)
+        for each in (1, 2, 4)
+        for batch in (8, 32)
+    ]
+    data = tmp_path / "times.csv"
+    data.write_text(HEADER + "".join(rows))
+    command = [
+        sys.executable,
+        ROOT / "benchmarks" / "accuracy.py",
+        "--data",
+        data,
+        "--seeds",
+        "1",
+        *arguments,
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def mape(table, part, method):
+    line = next(line for line in table.splitlines() if line.startswith(f"| {part}, {method} |"))
+    return [float(cell) for cell in line.split("|")[2:-1]]
+
+
+def test_ours_beats_linear_scaling_beyond_what_was_measured(tmp_path):
+    table = benchmark(tmp_path, "--methods", "linear,clusterplan")
+    ours, linear = (mape(table, "extra", method) for method in ("clusterplan", "linear"))
+    assert sum(ours) < sum(linear)
+
+
+@pytest.mark.parametrize("method", [rivals.linear, rivals.amdahl, rivals.ernest, rivals.pollux])
+def test_every_rival_fits_a_series_that_scales_perfectly(method):
+    runs = np.array([[1, 1, 1, 32], [1, 2, 2, 32], [1, 4, 4, 32]], float)
+    asked = np.array([[1, 8, 8, 32]], float)
+    assert method(runs, np.full(3, 0.4), asked) == pytest.approx(0.4, rel=0.05)

@@ -1,0 +1,94 @@
+"""The loop: what was measured makes the next estimate, and a missing or broken history stops none."""
+
+import json
+
+import pytest
+
+ASKED = "estimate --model phi2 --samples 1e6 --batch-size 32 --gpu h100-sxm".split()
+ADD = "history add --model phi2 --gpu h100-sxm --batch-size 32".split()
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    where = tmp_path / "h" / "history.db"
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(where))
+    return where
+
+
+def asked(clusterplan, *args):
+    done = clusterplan(*ASKED, *args, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_estimate_makes_no_history(clusterplan, path):
+    assert asked(clusterplan, "--gpus", "8")["source"]["kind"] == "unknown"
+    assert not path.parent.exists()
+
+
+@pytest.mark.usefixtures("path")
+def test_what_was_entered_is_the_next_estimate(clusterplan):
+    clusterplan(*ADD, "--gpus", "8", "--step-time", "5")
+    found = asked(clusterplan, "--gpus", "8")
+    assert (found["source"]["kind"], found["source"]["runs"], found["step_time_s"]["p50"]) == (
+        "measured",
+        1,
+        5,
+    )
+    assert "the last today" in found["source"]["text"]
+
+
+@pytest.mark.usefixtures("path")
+def test_more_runs_narrow_the_range_and_the_truth_stays_inside(clusterplan, tmp_path):
+    truth = {
+        (gpus, batch): 0.1 + 0.03 * batch + 0.04 * (gpus - 1)
+        for gpus in (1, 2, 4, 8)
+        for batch in (8, 16, 32)
+    }
+    widths = []
+    for known in ([(1, 32)], [(2, 32), (1, 8)], [(2, 8), (4, 32), (4, 8), (1, 16), (2, 16)]):
+        lines = [f"phi2,h100-sxm,{gpus},{batch},bf16,{truth[gpus, batch]}" for gpus, batch in known]
+        csv = tmp_path / "runs.csv"
+        csv.write_text(
+            "\n".join(["model,gpu,gpus,batch_size,precision,step_time_s", *lines]), encoding="utf-8"
+        )
+        assert clusterplan("history", "add", "--csv", csv).returncode == 0
+        step = asked(clusterplan, "--gpus", "8")["step_time_s"]
+        assert step["p10"] <= truth[8, 32] <= step["p90"]
+        widths.append(step["p90"] / step["p10"])
+    assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.usefixtures("path")
+def test_several_shapes_show_where_measurement_ends(clusterplan):
+    for gpus, seconds in ((1, 1.0), (2, 1.05)):
+        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds)
+    text = clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout
+    assert "4 GPUs are beyond what was measured; 8 GPUs are beyond what was measured" in " ".join(
+        text.split()
+    )
+
+
+@pytest.mark.usefixtures("path")
+def test_the_parts_of_a_step_are_explained(clusterplan):
+    for gpus, seconds in ((1, 1.0), (2, 1.05)):
+        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds)
+    text = clusterplan(*ASKED, "--gpus", "4", "--explain").stdout
+    assert "s compute + " in text
+    assert "of a step computes" in text
+
+
+def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan, path):
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all, however long it is read")
+    done = clusterplan(*ASKED, "--gpus", "8", "--json")
+    assert done.returncode == 0
+    assert "estimated without the history" in done.stderr
+    assert json.loads(done.stdout)["source"]["kind"] == "unknown"
+
+
+def test_no_model_reads_no_history(clusterplan, path):
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all")
+    done = clusterplan("estimate", "--samples", "1e6", "--batch-size", "32", "--gpus", "8")
+    assert (done.returncode, done.stderr) == (0, "")
