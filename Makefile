@@ -59,6 +59,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/history_scale.py
 	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/tracker_cost.py
+	$(BIN)/python benchmarks/submit_cost.py
 
 ## Hardware checks; they need pytest and pynvml, and torch for the measured rate:
 ## make gpu PYTHON=python3 runs them from a plain checkout, without .venv or network.
