@@ -5,11 +5,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_DEEPEST = 3  # lightning_logs/version_0/checkpoints
+_DEEPEST = 4  # lightning_logs/version_0/checkpoints/epoch=0-step=9.ckpt
 _MOST_ENTRIES = 10_000
-# checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500, hpc_ckpt_2
+# checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500; but hpc_ckpt_2 is Lightning's second
 _STEP = re.compile(r"(?:checkpoint|step|iter|ckpt)[-_=]?(\d+)(?!.*(?:checkpoint|step|iter|ckpt)[-_=]?\d)")
-_UNFINISHED = re.compile(r"(?i)[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
+_NO_STEP = re.compile(r"(?i)^hpc_ckpt|[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
 
 
 @dataclass(frozen=True, order=True)
@@ -26,7 +26,7 @@ def step_of(name: str) -> int | None:
     >>> [step_of(n) for n in ("checkpoint-500", "epoch=3-step=40.ckpt", "global_step7", "step_9.tmp", "logs")]
     [500, 40, 7, None, None]
     """
-    found = None if _UNFINISHED.search(name) else _STEP.search(name)
+    found = None if _NO_STEP.search(name) else _STEP.search(name)
     return int(found[1]) if found else None
 
 

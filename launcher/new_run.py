@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import ClusterplanError, InputError
 from ..estimator.placement import Placement
 from ..estimator.workload import Workload
-from .run_folder import ESTIMATE_FILE, JOB_FILE, REQUEST_FILE, create, register, write_json
+from .run_folder import DEEPSPEED_FILE, ESTIMATE_FILE, JOB_FILE, REQUEST_FILE, create, register, write_json
 from .snapshot import redacted, snapshot
 from .submission import Plan
 
@@ -72,6 +72,8 @@ def fill_folders(
         write_json(folder / JOB_FILE, workload.model_dump(mode="json", exclude={"run"}))
         if estimate:
             write_json(folder / ESTIMATE_FILE, estimate)
+        if plan.deepspeed_config is not None:
+            write_json(folder / DEEPSPEED_FILE, plan.deepspeed_config)
         if launch.output:
             Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
         register(folder, history)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SlurmRefused, SlurmUnavailable
+from ..errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from . import slurm
 from .attempts import exit_codes, process_alive, read_attempts, starts
+from .checkpoints import newest
 from .failure import best_line, tail
 from .final_status import final_status, put_final
 from .jobs import read_jobs
+from .launch import Launch
 from .progress import Progress, progress, read_progress
 from .run_folder import RUN_FILE, SUBMITIT, write_json
 from .run_state import OPEN, Evidence, RunState, run_state
@@ -110,8 +112,13 @@ def _killed_words(folder: Path) -> str | None:
 
 
 def _progress(folder: Path) -> Progress | None:
+    """What `track` wrote; without it, the newest checkpoint is all that is known."""
     try:
         total = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")).get("steps")
-        return progress(read_progress(folder)[0], total)
-    except (OSError, ValueError):
+        if told := progress(read_progress(folder)[0], total):
+            return told
+        output = Launch.read(folder).output
+        saved = newest(Path(output)) if output else None
+        return Progress(saved.step, total, None, None, os.stat(saved.path).st_mtime, None) if saved else None
+    except (OSError, ValueError, RunFolderError):
         return None

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..cluster_profiles.units import MINUTE_S, counted, format_duration, slurm_time
 from ..errors import WorkloadError
@@ -11,11 +12,13 @@ from ..estimator.estimate import Estimate
 from ..estimator.placement import Placement
 from ..estimator.workload import Bootstrap, Framework, Run, Workload
 from .bootstrap import choose, reaches_other_nodes, tasks_per_node
+from .deepspeed_config import with_config
 from .flags import flag_value
 from .launch import Launch
 from .placeholders import LATEST, filled, names
 from .precision import precision_settings
 from .request import JobRequest, gpus_per_node, signal_delay_s
+from .run_folder import DEEPSPEED_FILE
 
 OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
 _SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
@@ -33,6 +36,7 @@ class Plan:
     values: tuple[Mapping[str, str], ...]
     request: JobRequest
     said: tuple[str, ...]
+    deepspeed_config: Mapping[str, Any] | None = None  # for each run's own file
 
 
 def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
@@ -107,9 +111,10 @@ def plan(
             **({"max_steps": estimate.steps.total} if estimate else {}),
             **values,
         }
+        own = words if settings.config is None else with_config(words, f"{folder}/{DEEPSPEED_FILE}")
         launches.append(
             Launch(
-                command=filled(words, known),
+                command=filled(own, known),
                 resume=filled(run.resume, known, later=[LATEST]),
                 cwd=cwd,
                 environment=environment,
@@ -143,7 +148,7 @@ def plan(
         )
     if time_s:
         said.append(f"warned {delay_s} s before its limit of {format_duration(time_s)}, to save and go on")
-    return Plan(tuple(launches), tuple(swept), request, tuple(said))
+    return Plan(tuple(launches), tuple(swept), request, tuple(said), settings.config)
 
 
 def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str | None:

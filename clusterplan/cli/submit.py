@@ -21,7 +21,9 @@ from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
 from ..launcher import slurm
 from ..launcher.cluster import Cluster
+from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
+from ..launcher.failure import tail
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
@@ -31,6 +33,7 @@ from ..report import estimate_json, submit_text
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 from .recorded import measurements_of
 
+_LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
@@ -91,6 +94,10 @@ def submit(
     time_s = _time_s(time, estimate)
     swept = sweep(sweeps)
 
+    words = typed or (workload.run.command if workload.run else ())
+    named = named_config(tuple(words))
+    config = tail(Path(named), _LARGEST_CONFIG) if named else None
+
     def made(folders: Sequence[str]) -> Plan:
         return plan(
             workload,
@@ -104,10 +111,10 @@ def submit(
             requeue=requeue,
             parallel=parallel,
             on_slurm=where == "slurm",
+            deepspeed_config=config,
         )
 
     root = runs_root(os.environ)
-    words = typed or (workload.run.command if workload.run else ())
     name = workload.name or Path(words[0]).name
     looked = look(words, Path.cwd(), root, os.environ)
     checked = _checked(
