@@ -412,6 +412,20 @@ def test_the_same_example_runs_here(launched):
     assert (ended["state"], ended["steps_done"]) == ("completed", 20)
 
 
+def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
+    launched.file("ds.json", '{"zero_optimization": {"stage": 2}}')
+    launched.file("show.py", "import sys; print(open(sys.argv[2]).read())")
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'deepspeed'\nprecision = 'bf16'\n"
+        "[run]\ncommand = ['python', 'show.py', '--deepspeed_config', 'ds.json']\n",
+    )
+    run = launched.submit("--executor", "local", job)
+    assert launched.ended(run["run"])["state"] == "completed"
+    seen = json.loads(launched("logs", run["run"]).stdout)
+    assert (seen["bf16"], seen["zero_optimization"]) == ({"enabled": True}, {"stage": 2})
+
+
 def test_a_local_run_that_is_killed_is_told(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")

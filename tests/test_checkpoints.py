@@ -1,0 +1,36 @@
+"""The newest checkpoint that a restart may resume from, as frameworks lay them out."""
+
+import pytest
+
+from clusterplan.launcher.checkpoints import newest
+
+
+def made(root, *paths):
+    for path in paths:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("files", "step"),
+    [
+        (["checkpoint-500/trainer_state.json", "checkpoint-1000/trainer_state.json"], 1000),
+        (["checkpoint-500/trainer_state.json", "checkpoint-1000/optimizer.pt"], 500),
+        (["lightning_logs/version_0/checkpoints/epoch=3-step=40.ckpt"], 40),
+        (["global_step7/mp_rank_00.pt", "global_step12/mp_rank_00.pt", "latest"], 12),
+        (["iter_0000500/model.pt"], 500),
+        (["step_9.tmp/weights", "step_8/weights"], 8),
+        (["hpc_ckpt_3.ckpt"], None),
+        (["logs/events", "model.safetensors"], None),
+        ([], None),
+    ],
+)
+def test_the_newest_whole_checkpoint_is_found(tmp_path, files, step):
+    made(tmp_path, *files)
+    found = newest(tmp_path)
+    assert (found.step if found else None) == step
+
+
+def test_a_folder_that_is_not_there_has_none(tmp_path):
+    assert newest(tmp_path / "nothing") is None
