@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_DEEPEST = 3  # lightning_logs/version_0/checkpoints
+_DEEPEST = 4  # the folder itself, and Lightning's lightning_logs/version_0/checkpoints in it
 _MOST_ENTRIES = 10_000
 # checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500, hpc_ckpt_2
 _STEP = re.compile(r"(?:checkpoint|step|iter|ckpt)[-_=]?(\d+)(?!.*(?:checkpoint|step|iter|ckpt)[-_=]?\d)")
@@ -31,7 +31,7 @@ def step_of(name: str) -> int | None:
 
 
 def newest(folder: Path | None) -> Checkpoint | None:
-    """The checkpoint of the highest step in `folder`, or a few levels below it."""
+    """The checkpoint of the highest step in `folder`, or up to three levels below it."""
     found = list(_found(folder, _DEEPEST)) if folder else []
     return max(found, default=None)
 

@@ -119,7 +119,6 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     asked = {
         "job_name": request.name,
         "partition": request.partition,
-        "time": request.time,
         "nodes": request.nodes,
         "ntasks_per_node": request.tasks_per_node,
         "gpus_per_node": request.gpus_per_node,
@@ -130,7 +129,9 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
         "additional_parameters": more,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
+    ours = {"time": request.time, "wckey": more.pop("wckey", None)}
+    return ours | {name: value for name, value in asked.items() if value is not None}
 
 
 def _teardown(attempts: Path) -> list[str]:

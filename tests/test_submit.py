@@ -373,7 +373,7 @@ def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "true", "--api-key", secret, env={"WANDB_API_KEY": secret})
     on_slurm.ended(run["run"])
     folder = Path(run["folder"])
-    assert secret not in (folder / "run.json").read_text()
+    assert json.loads((folder / "run.json").read_text())["command"] == ["true", "--api-key", "[redacted]"]
     assert all(secret not in path.read_text() for path in (folder / "submitit").glob("*.sh"))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "launch.json").stat().st_mode & 0o777 == 0o600
@@ -401,6 +401,13 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
     assert "--kill-on-bad-exit=1" in done.stdout
     assert not list((on_slurm.folder / "runs").glob("*"))
     assert "dry-run" not in on_slurm.slurm.ask("squeue", "--noheader", "--format=%j")
+
+
+@story
+def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
+    script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
+    assert "--time" not in script
+    assert "--wckey" not in script
 
 
 # On this machine, without Slurm
