@@ -1,6 +1,7 @@
 """Hand runs to an executor.  The only importer of submitit, with the job it runs."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650
 # submitit counts requeues, and not whether they made progress; ours does.
 _NO_LIMIT = 10**6
+_AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
 
 
 def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
@@ -145,9 +147,10 @@ def _teardown(attempts: Path) -> list[str]:
 
 
 def _said(error: Exception) -> str:
-    """sbatch's own line, without its name before it."""
-    lines = [line for line in str(error).splitlines() if "error:" in line]
-    return "; ".join(line.partition("error:")[2].strip() for line in lines) or str(error).splitlines()[-1]
+    """sbatch's own lines, without its name before them."""
+    lines = str(error).splitlines()
+    wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
+    return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
 
 
 def _start_here(folder: Path, minutes: int) -> None:
