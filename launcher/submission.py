@@ -92,7 +92,7 @@ def plan(
     stated = training.framework if "framework" in training.model_fields_set else None
     settings = precision_settings(placement.precision, stated, placement.gpu, run.command, deepspeed_config)
     bootstrap = choose(run.command, stated, placement.gpus, run.bootstrap)
-    words, saving = _saving(settings.command, stated, estimate)
+    words, saving = _saving(settings.command, stated, workload.checkpoint.every_steps, estimate)
     said = [settings.said, *saving, _bootstrap_said(bootstrap, placement, run.command)]
     environment = {**settings.environment, **_shape(placement, workload)}
     delay_s = signal_delay_s(workload.checkpoint.time_s, time_s)
@@ -162,16 +162,22 @@ def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str 
 
 
 def _saving(
-    command: tuple[str, ...], framework: Framework | None, estimate: Estimate | None
+    command: tuple[str, ...], framework: Framework | None, every: int | None, estimate: Estimate | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """For a Trainer that would save at its default interval: the recommended one."""
-    interval = estimate.clock.checkpoint_interval if estimate else None
-    if framework not in (Framework.HF, Framework.HF_4_51) or interval is None:
+    """For a Trainer that would save at its default interval: that of the job file, else the recommended one."""
+    if framework not in (Framework.HF, Framework.HF_4_51) or every == 0:
         return command, []
     if any(flag_value(command, flag) for flag in ("--save_steps", "--save_strategy")):
         return command, []
-    added = ("--save_strategy", "steps", "--save_steps", str(interval.steps))
-    return (*command, *added), [f"checkpoints: {' '.join(added)} added, the interval that loses least"]
+    said = "as checkpoint.every_steps says"
+    if every is None:
+        interval = estimate.clock.checkpoint_interval if estimate else None
+        if estimate is None or interval is None:
+            return command, []
+        # Trainer writes none at its end by itself.
+        every, said = min(interval.steps, estimate.steps.total), "the interval that loses least"
+    added = ("--save_strategy", "steps", "--save_steps", str(every))
+    return (*command, *added), [f"checkpoints: {' '.join(added)} added, {said}"]
 
 
 def _bootstrap_said(bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...]) -> str:

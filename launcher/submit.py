@@ -1,6 +1,7 @@
 """Hand runs to an executor.  The only importer of submitit, with the job it runs."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650
 # submitit counts requeues, and not whether they made progress; ours does.
 _NO_LIMIT = 10**6
+_AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
 
 
 def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
@@ -119,7 +121,6 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     asked = {
         "job_name": request.name,
         "partition": request.partition,
-        "time": request.time,
         "nodes": request.nodes,
         "ntasks_per_node": request.tasks_per_node,
         "gpus_per_node": request.gpus_per_node,
@@ -130,7 +131,9 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
         "additional_parameters": more,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
+    ours = {"time": request.time, "wckey": more.pop("wckey", None)}
+    return ours | {name: value for name, value in asked.items() if value is not None}
 
 
 def _teardown(attempts: Path) -> list[str]:
@@ -144,9 +147,10 @@ def _teardown(attempts: Path) -> list[str]:
 
 
 def _said(error: Exception) -> str:
-    """sbatch's own line, without its name before it."""
-    lines = [line for line in str(error).splitlines() if "error:" in line]
-    return "; ".join(line.partition("error:")[2].strip() for line in lines) or str(error).splitlines()[-1]
+    """sbatch's own lines, without its name before them."""
+    lines = str(error).splitlines()
+    wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
+    return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
 
 
 def _start_here(folder: Path, minutes: int) -> None:

@@ -373,7 +373,7 @@ def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "true", "--api-key", secret, env={"WANDB_API_KEY": secret})
     on_slurm.ended(run["run"])
     folder = Path(run["folder"])
-    assert secret not in (folder / "run.json").read_text()
+    assert json.loads((folder / "run.json").read_text())["command"] == ["true", "--api-key", "[redacted]"]
     assert all(secret not in path.read_text() for path in (folder / "submitit").glob("*.sh"))
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "launch.json").stat().st_mode & 0o777 == 0o600
@@ -401,6 +401,20 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
     assert "--kill-on-bad-exit=1" in done.stdout
     assert not list((on_slurm.folder / "runs").glob("*"))
     assert "dry-run" not in on_slurm.slurm.ask("squeue", "--noheader", "--format=%j")
+
+
+@story
+def test_an_option_that_sbatch_does_not_know_is_named(on_slurm):
+    done = on_slurm("submit", job_file(on_slurm, more='[slurm]\nnosuch = "x"\n'))
+    assert done.returncode == 1
+    assert done.stderr == "Error: sbatch refused: unrecognized option '--nosuch=x'\n"
+
+
+@story
+def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
+    script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
+    assert "--time" not in script
+    assert "--wckey" not in script
 
 
 # On this machine, without Slurm
@@ -440,6 +454,20 @@ def test_a_local_run_is_cancelled(launched):
     launched.wait(run["run"], "running")
     assert launched("cancel", run["run"]).returncode == 0
     assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("stated", "saved"),
+    [("every_steps = 50", "--save_steps 50"), ("", "--save_steps 200"), ("every_steps = 0", None)],
+)
+def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(launched, stated, saved):
+    job = launched.file(
+        "hf.toml",
+        "[data]\nsamples = 12800\n[training]\nbatch_size = 32\ngpus = 2\nframework = 'hf'\n"
+        f"[throughput]\nstep_time = 1\n[checkpoint]\n{stated}\n[run]\ncommand = ['python', 'train.py']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
+    assert saved in shown if saved else "--save" not in shown
 
 
 @pytest.mark.parametrize(

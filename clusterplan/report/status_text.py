@@ -21,7 +21,7 @@ def listing(page: Page, found: Sequence[RunStatus]) -> None:
 
 def one(page: Page, status: RunStatus) -> None:
     """One run, with everything known."""
-    rows = [("run", status.run, ""), ("state", status.state.state, _why(status))]
+    rows = [("run", status.run, ""), ("state", status.state.state, _reason(status))]
     if status.progress:
         loss = status.progress.loss
         rows.append(("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else ""))
@@ -69,4 +69,8 @@ def _eta(status: RunStatus) -> str:
 
 def _why(status: RunStatus) -> str:
     again = counted(status.restarts, "restart") if status.restarts else ""
-    return "; ".join(part for part in (status.state.reason, again) if part)
+    return "; ".join(part for part in (_reason(status), again) if part)
+
+
+def _reason(status: RunStatus) -> str:
+    return "" if status.state.reason == status.state.state else status.state.reason

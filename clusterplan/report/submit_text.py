@@ -16,11 +16,14 @@ _MOST_RUNS = 20
 def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimate: Estimate | None) -> None:
     """The run's id first, then what to expect and what was decided."""
     first = runs[0]
-    where = "Slurm" if first["executor"] == "slurm" else "this machine"
-    rows = [("run", first["run"], f"job {first['job_id']} on {where}")]
+    on_slurm = first["executor"] == "slurm"
+    where, job = ("Slurm", "job") if on_slurm else ("this machine", "process")
+    rows = [("run", first["run"], f"{job} {first['job_id']} on {where}")]
     if len(runs) > 1:
         rows = [("runs", f"{len(runs)}", f"on {where}")]
-        rows += [("", run["run"], f"job {run['job_id']}") for run in runs[:_MOST_RUNS]]
+        for run, values in zip(runs[:_MOST_RUNS], plan.values, strict=False):
+            swept = ", ".join(f"{name} {value}" for name, value in values.items())
+            rows.append(("", run["run"], f"{job} {run['job_id']}: {swept}"))
         if len(runs) > _MOST_RUNS:
             rows.append(("", f"and {len(runs) - _MOST_RUNS} more", "`clusterplan status` lists them"))
     rows.append(("folder", first["folder"], ""))
@@ -33,8 +36,15 @@ def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimat
                 f"{format_duration(total.p10)} to {format_duration(total.p90)}",
             )
         )
-    if plan.request.time and first["executor"] == "slurm":
-        rows.append(("walltime", plan.request.time, f"{counted(plan.request.nodes, 'node')}"))
+    if on_slurm:
+        nodes, segments = counted(plan.request.nodes, "node"), estimate.clock.segments if estimate else None
+        rows.append(
+            (
+                "walltime",
+                plan.request.time or "the partition's default",
+                f"{nodes}, {segments} such jobs in a row" if segments and segments > 1 else nodes,
+            )
+        )
     page.facts(rows)
     page.line()
     for said in plan.said:
@@ -92,6 +102,7 @@ def dry_run(page: Page, plan: Plan, script: str | None) -> None:
     for name, value in {**first.environment, **shown_values}.items():
         page.line(f"  {name}={value}")
     page.line("  CLUSTERPLAN_RUN_FOLDER=the run's folder")
+    page.line("  CLUSTERPLAN_ATTEMPT=the job's id and how often it was restarted")
     page.line()
     for said in plan.said:
         page.line(said)
