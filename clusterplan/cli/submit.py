@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def submit(
     if where == "local" and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
     estimate = estimate_one(workload, profile) if sized else None
-    time_s = _time_s(time, estimate)
+    time_s = _time_s(time, estimate if where == "slurm" else None)  # here nobody asks for one
     swept = sweep(sweeps)
     now = datetime.now(UTC)
 
@@ -134,8 +134,8 @@ def submit(
     ]
     try:
         ready = made([str(folder) for folder in folders])
-        _prepare(folders, ready, workload, estimate, where)
-        jobs = _hand_over(folders, ready, where, time_s)
+        _prepare(folders, ready, workload, estimate, where, time_s)
+        jobs = _hand_over(folders, ready, where)
     except (ClusterplanError, OSError):
         for folder in folders:  # nothing half-registered
             discard(folder, history_path(os.environ))
@@ -205,13 +205,17 @@ def _facts(
 
 
 def _prepare(
-    folders: Sequence[Path], ready: Plan, workload: Workload, estimate: Estimate | None, executor: str
+    folders: Sequence[Path],
+    ready: Plan,
+    workload: Workload,
+    estimate: Estimate | None,
+    executor: str,
+    time_s: float | None,
 ) -> None:
-    local = _local_gpus(ready.launches[0].gpus) if executor == "local" else None
+    here = executor == "local"
+    local = _local_gpus(ready.launches[0].gpus) if here else None
     for folder, launch in zip(folders, ready.launches, strict=True):
-        from dataclasses import replace
-
-        replace(launch, local_gpus=local).write(folder)
+        replace(launch, local_gpus=local, limit_s=time_s if here else None).write(folder)
         write_json(folder / "request.json", asdict(ready.request))
         write_json(folder / "job.json", workload.model_dump(mode="json", exclude={"run"}))
         if estimate:
@@ -240,12 +244,11 @@ def _local_gpus(wanted: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, time_s: float | None) -> list[str]:
+def _hand_over(folders: Sequence[Path], ready: Plan, executor: str) -> list[str]:
     from ..launcher import submit as submitting
 
     if executor == "local":
-        minutes = int(-(-time_s // 60)) if time_s else None
-        return [submitting.submit_local(folder, minutes) for folder in folders]
+        return [submitting.submit_local(folder) for folder in folders]
     return submitting.submit(folders, ready.request)
 
 
