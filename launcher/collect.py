@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import SpoolError
 from ..estimator.history import History
 from ..estimator.runs import Event, GpuReading, Tick
+from .attempts import ATTEMPTS
 from .measurement import measurements
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
@@ -46,7 +47,7 @@ def collect(folder: Path, history: History) -> None:
                 "command": json.dumps(run.get("command", [])),
                 "folder": str(folder),
                 "ended_s": status.get("ended_s"),
-                "state": status.get("state", "running"),
+                "state": status.get("state") or _open_state(folder, run),
                 "exit_code": status.get("exit_code"),
             }
         )
@@ -55,6 +56,11 @@ def collect(folder: Path, history: History) -> None:
             _collect_spool(folder.name, path, history)
     finally:  # a spool that cannot be read takes the GPUs' part of it only
         _collect_steps(folder, run, history)
+
+
+def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
+    begun = run.get("kind") != "submit" or any((folder / ATTEMPTS).glob("*.json"))
+    return "running" if begun else "pending"
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:

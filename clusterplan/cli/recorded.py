@@ -13,12 +13,17 @@ from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history import History
 from ..launcher.collect import collect, registered
 from ..launcher.run_folder import history_path
+from ..launcher.status import settle
 
 
 @contextmanager
 def collected() -> Iterator[History]:
-    """The history with everything that lies in registered run folders; what cannot be read is said and left."""
+    """The history with everything that lies in registered run folders; what cannot be read is said and left.
+
+    Submitted runs that have ended without a word get their last one first, as far as Slurm answers.
+    """
     with History(history_path(os.environ)) as db:
+        settle(db.path)
         for folder in registered(db.path):
             try:
                 collect(folder, db)

@@ -1,9 +1,11 @@
 """A run's report as JSON; docs/reference/json.md describes every key."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..estimator.run_report import RunReport
+from ..estimator.utilisation import Note
 
 
 def one(report: RunReport) -> dict[str, Any]:
@@ -20,5 +22,10 @@ def one(report: RunReport) -> dict[str, Any]:
         "coverage": report.coverage,
         "attribution_guessed": report.guessed,
         "gpus": [asdict(gpu) for gpu in report.gpus],
-        "notes": [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in report.notes],
+        "notes": notes(report.notes),
     }
+
+
+def notes(found: Sequence[Note]) -> list[dict[str, Any]]:
+    """What stood out."""
+    return [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in found]
