@@ -1,8 +1,8 @@
 """The processes of a training command: started together, stopped together, their words in the run's folder."""
 
 import contextlib
+import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,21 +14,26 @@ _POLL_S = 0.1
 _SIBLINGS_S = 10.0  # for the others, when one of them failed
 
 
-def shielded(command: Sequence[str]) -> list[str]:
-    """`command` in which USR2 is ignored: Slurm sends its warning to every process, and it would be killed by it.
+_SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-    >>> shielded(["python", "train.py"])[-2:]
-    ['python', 'train.py']
+
+def _shield() -> None:
+    """In the new process: Slurm sends its warning to every process, and this one would be killed by it.
+
+    It is asked to stop when we are killed, which nobody else would tell it outside Slurm.
     """
-    env = shutil.which("env") if sys.platform == "linux" else None
-    return [env, "--ignore-signal=USR2", *command] if env else list(command)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    if _libc:
+        _libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
 
 
 class Children:
-    """Processes of one task; `whole_group` signals everything they started too."""
+    """Processes of one task; `whole_group` signals everything they started too, `files` stay open in them."""
 
-    def __init__(self, *, whole_group: bool) -> None:
+    def __init__(self, *, whole_group: bool, files: Sequence[int] = ()) -> None:
         self._whole_group = whole_group
+        self._files = files
         self._running: list[subprocess.Popen[bytes]] = []
         self._codes: list[int] = []
 
@@ -37,13 +42,15 @@ class Children:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as words:
             self._running.append(
                 subprocess.Popen(  # noqa: S603  the user's command, no shell
-                    shielded(command),
+                    list(command),
                     cwd=cwd,
                     env=dict(environment),
                     stdin=subprocess.DEVNULL,
                     stdout=words,
                     stderr=subprocess.STDOUT,
                     process_group=0,
+                    pass_fds=self._files,
+                    preexec_fn=_shield,  # noqa: PLW1509  there are no threads here
                 )
             )
 

@@ -12,6 +12,7 @@ from ..errors import SpoolError
 from ..estimator.history import History
 from ..estimator.run_report import run_report
 from ..estimator.runs import Event, GpuReading, Tick
+from .attempts import ATTEMPTS
 from .measurement import measurements
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
@@ -51,7 +52,7 @@ def collect(folder: Path, history: History) -> None:
         "folder": str(folder),
     }
     with history.writing():
-        history.put_run({**facts, "state": status.get("state", "running")})
+        history.put_run({**facts, "state": status.get("state") or _open_state(folder, run)})
     wrong, news = [], not history.has_ended(folder.name)
     for path in spools:
         try:
@@ -68,6 +69,11 @@ def collect(folder: Path, history: History) -> None:
             )
     if wrong:
         raise wrong[0]
+
+
+def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
+    begun = run.get("kind") != "submit" or any((folder / ATTEMPTS).glob("*.json"))
+    return "running" if begun else "pending"
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:

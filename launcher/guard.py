@@ -4,6 +4,7 @@ Slurm's warning (USR2) and SIGTERM come to this process and not to the command, 
 signal and time to save.  Whether the run then starts again is decided from what is on disk.
 """
 
+import math
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ from .children import Children
 from .failure import last_words
 from .final_status import final_status, put_final
 from .launch import Launch
-from .local_gpus import held_gpus
+from .local_gpus import Held, held_gpus
 from .placeholders import LATEST, filled
 from .restart import Stop, Verdict, verdict
 from .run_folder import LOGS
@@ -54,6 +55,10 @@ class _Signals:
         self.terminated = self.terminated or number != signal.SIGUSR2
         self.why = self.why or (Stop.TIME_LIMIT if number == signal.SIGUSR2 else Stop.TERMINATED)
 
+    def over(self) -> None:
+        """The time that a run on this machine was given is over: there is no Slurm to warn it."""
+        self.why = self.why or Stop.TIME_LIMIT
+
 
 def run_task(
     folder: Path, environment: Mapping[str, str], successor: Callable[[Path, str], str | None]
@@ -68,7 +73,11 @@ def run_task(
         return 0
     launch, place = Launch.read(folder), task_place(environment)
     file = AttemptFile(folder, _first(place))
-    with held_gpus(launch, lambda: signals.why is not None) as visible:
+    with held_gpus(launch, lambda: signals.why is not None) as held:
+        if held is None:
+            put_final(folder, "cancelled", None, "cancelled before it began")
+            file.put(state="ended", outcome="stopped", why=signals.why, ended_s=time.time())
+            return 1
         while True:
             resume = newest(_output(launch))
             file.put(
@@ -77,7 +86,7 @@ def run_task(
                 resumed_step=resume.step if resume else None,
                 began_s=time.time(),
             )
-            code = _attempt(folder, launch, place, {**environment, **visible}, file, signals)
+            code = _attempt(folder, launch, place, environment, held, file, signals)
             decided = _decided(folder, launch, file, signals, code)
             if place.on_slurm or not (decided and decided.restart):
                 break
@@ -112,19 +121,21 @@ def _attempt(
     launch: Launch,
     place: TaskPlace,
     environment: Mapping[str, str],
+    held: Held,
     file: AttemptFile,
     signals: _Signals,
 ) -> int:
     """Run the command once; its exit code, with what happened in the attempt's file."""
     inner = {
         **environment,
+        **held.environment,
         **launch.environment,
         "CLUSTERPLAN_RUN_FOLDER": str(folder),
         "CLUSTERPLAN_ATTEMPT": f"{place.job}.{place.restart}",
     }
     sampled = place.local_rank == 0
     with sampler_beside(folder, launch.period_s, inner) if sampled else nullcontext():
-        children = Children(whole_group=launch.bootstrap is not Bootstrap.TORCHRUN)
+        children = Children(whole_group=launch.bootstrap is not Bootstrap.TORCHRUN, files=held.files)
         try:
             for command, added, log in _commands(folder, launch, place, environment):
                 children.start(command, launch.cwd, {**inner, **added}, log)
@@ -185,6 +196,7 @@ def _watched(
 ) -> int:
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
     beat_at = time.monotonic() + BEAT_S
+    limit_at = time.monotonic() + (math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s)
     while (code := children.poll()) is None or _waits_for_first(folder, place, file):
         if signals.why:
             file.put(state="stopping", why=signals.why)
@@ -192,6 +204,8 @@ def _watched(
                 file.put(slurm_state=_slurm_state(place.job))
             children.stop(getattr(signal, launch.stop_signal), launch.grace_s)
             return children.poll() or 0
+        if time.monotonic() >= limit_at:
+            signals.over()
         if time.monotonic() >= beat_at:
             beat_at += BEAT_S
             if place.rank == 0:

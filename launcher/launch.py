@@ -22,6 +22,7 @@ class Launch:
 
     `command` has its placeholders filled in; `{latest}` in `resume` is filled at each start.  `output` is the folder
     in which checkpoints appear.  `local_gpus` are the UUIDs a run on this machine may wait for; None on Slurm.
+    `limit_s` is the time such a run gets once it has them; None is no limit, or Slurm's.
     """
 
     command: tuple[str, ...]
@@ -37,6 +38,7 @@ class Launch:
     max_restarts: int
     period_s: float = 1.0
     local_gpus: tuple[str, ...] | None = None
+    limit_s: float | None = None
 
     @property
     def gpus_per_node(self) -> int:

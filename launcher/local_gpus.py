@@ -1,15 +1,17 @@
 """GPUs of this machine, lent to one run at a time: a lock file each, held by the run's own process.
 
 A queue without a daemon.  Who waits holds the turn, and takes free GPUs until it has enough, so a large run is not
-overtaken for ever, and two that wait cannot each hold half.  Locks of a process that dies are free at once.
+overtaken for ever, and two that wait cannot each hold half.  The run's command holds the locks too, so a GPU is free
+as soon as nothing of the run is left, however it ended.
 """
 
 import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .launch import Launch
@@ -17,19 +19,27 @@ from .launch import Launch
 _POLL_S = 0.2
 
 
+@dataclass(frozen=True)
+class Held:
+    """GPUs lent to a run: what makes them visible, for the environment, and the open files that hold them."""
+
+    environment: Mapping[str, str]
+    files: tuple[int, ...]
+
+
 @contextmanager
-def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[dict[str, str]]:
-    """As many GPUs as the run wants while the block runs; what makes them visible, for the environment.
+def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[Held | None]:
+    """As many GPUs as the run wants while the block runs; None if it was stopped while it waited.
 
     On Slurm, and on a machine without GPUs, there is nothing to hold.
     """
     if not launch.local_gpus:
-        yield {}
+        yield Held({}, ())
         return
     with ExitStack() as held:
         turn = _opened(held, "turn")
         if not _locked(turn, stopped):
-            yield {}
+            yield None
             return
         mine, locks = list[str](), {uuid: _opened(held, uuid) for uuid in launch.local_gpus}
         while len(mine) < launch.gpus and not stopped():
@@ -39,7 +49,10 @@ def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[dict[str,
             if len(mine) < launch.gpus:
                 time.sleep(_POLL_S)
         fcntl.flock(turn, fcntl.LOCK_UN)
-        yield {"CUDA_VISIBLE_DEVICES": ",".join(mine)}
+        if len(mine) < launch.gpus:
+            yield None
+            return
+        yield Held({"CUDA_VISIBLE_DEVICES": ",".join(mine)}, tuple(locks[uuid] for uuid in mine))
 
 
 def _locked(file: int, stopped: Callable[[], bool]) -> bool:

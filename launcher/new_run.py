@@ -63,11 +63,14 @@ def fill_folders(
     workload: Workload,
     estimate: Mapping[str, Any] | None,
     local_gpus: tuple[str, ...] | None,
+    limit_s: float | None,
     history: Path,
 ) -> None:
-    """What each run's tasks need, and the run's place in the list of runs.  Raises OSError, RunFolderError."""
+    """What each run's tasks need, and the run's place in the list of runs; `limit_s` is that of a run on this machine.
+
+    Raises OSError, RunFolderError."""
     for folder, launch in zip(folders, plan.launches, strict=True):
-        replace(launch, local_gpus=local_gpus).write(folder)
+        replace(launch, local_gpus=local_gpus, limit_s=limit_s).write(folder)
         write_json(folder / REQUEST_FILE, asdict(plan.request))
         write_json(folder / JOB_FILE, workload.model_dump(mode="json", exclude={"run"}))
         if estimate:

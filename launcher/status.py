@@ -3,9 +3,11 @@
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from . import slurm
@@ -16,8 +18,12 @@ from .final_status import final_status, put_final
 from .jobs import read_jobs
 from .launch import Launch
 from .progress import Progress, progress, read_progress
+from .registered import folders
 from .run_folder import RUN_FILE, SUBMITIT, write_json
 from .run_state import OPEN, Evidence, RunState, run_state
+
+if TYPE_CHECKING:
+    from .slurm_text import JobFacts
 
 CANCEL_FILE = "cancel.json"
 
@@ -48,7 +54,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
         queue, answers = {}, False
     newest = {f: jobs[f][-1].job for f in asked}
     missing = [job for job in newest.values() if job not in queue] if answers else []
-    accounted = (slurm.account(missing) or {}) if missing else {}
+    accounted = _accounted(missing) if missing else {}
     found = []
     for folder in folders:
         attempts = read_attempts(folder)
@@ -78,6 +84,19 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
             )
         )
     return found
+
+
+def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
+    with suppress(SlurmRefused, SlurmUnavailable):
+        return slurm.account(jobs) or {}
+    return {}
+
+
+def settle(history: Path) -> None:
+    """Write down the ends of submitted runs of this history that nobody has told of yet."""
+    open_ = [folder for folder in folders(history, kind="submit") if final_status(folder) is None]
+    if open_:
+        statuses(open_)
 
 
 def cancel(folder: Path) -> RunState:

@@ -22,7 +22,7 @@ from .training_job import TrainingJob
 if TYPE_CHECKING:
     import submitit
 
-_LONGEST_LOCAL_MINUTES = 60 * 24 * 3650
+_LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
 # submitit counts requeues, and not whether they made progress; ours does.
 _NO_LIMIT = 10**6
 _AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
@@ -60,14 +60,14 @@ def script(folder: Path, request: JobRequest, runs: int = 1) -> str:
     return text
 
 
-def submit_local(folder: Path, time_minutes: int | None) -> str:
+def submit_local(folder: Path) -> str:
     """Start the run in `folder` on this machine, in a session of its own; the id of its process.
 
     Raises SubmissionError.
     """
     for name in (ATTEMPTS, LOGS, SUBMITIT):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    command = [sys.executable, "-P", "-m", __name__, str(folder), str(time_minutes or _LONGEST_LOCAL_MINUTES)]
+    command = [sys.executable, "-P", "-m", __name__, str(folder)]
     with (folder / SUBMITIT / "start.log").open("wb") as log:
         # Ctrl-C in this terminal is not for the run.
         started = subprocess.run(  # noqa: S603  our own module
@@ -153,13 +153,17 @@ def _said(error: Exception) -> str:
     return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
 
 
-def _start_here(folder: Path, minutes: int) -> None:
+def _start_here(folder: Path) -> None:
     from submitit import LocalExecutor
 
-    executor = LocalExecutor(
-        folder / SUBMITIT, max_num_timeout=_NO_LIMIT, python=f"{shlex.quote(sys.executable)} -P"
+    # submitit hides all GPUs; the run sees what its user does, until it is lent some.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    restored = (
+        "-u CUDA_VISIBLE_DEVICES" if visible is None else shlex.quote(f"CUDA_VISIBLE_DEVICES={visible}")
     )
-    executor.update_parameters(timeout_min=minutes, tasks_per_node=1, signal_delay_s=30)
+    python = f"env {restored} {shlex.quote(sys.executable)} -P"
+    executor = LocalExecutor(folder / SUBMITIT, max_num_timeout=_NO_LIMIT, python=python)
+    executor.update_parameters(timeout_min=_LONGEST_LOCAL_MINUTES, tasks_per_node=1, signal_delay_s=30)
     job: Any = executor.submit(TrainingJob(str(folder)))
     put_job(folder, "local", str(job.job_id))
     job._process.returncode = 0  # noqa: SLF001  it outlives us, and that is no news
@@ -167,4 +171,4 @@ def _start_here(folder: Path, minutes: int) -> None:
 
 
 if __name__ == "__main__":
-    _start_here(Path(sys.argv[1]), int(sys.argv[2]))
+    _start_here(Path(sys.argv[1]))

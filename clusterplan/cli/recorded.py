@@ -14,12 +14,17 @@ from ..estimator.history import History
 from ..estimator.runs import Measurement
 from ..launcher.collect import collect, registered
 from ..launcher.run_folder import history_path, links_folder
+from ..launcher.status import settle
 
 
 @contextmanager
 def collected() -> Iterator[History]:
-    """The history with everything that lies in registered run folders; what cannot be read is said and left."""
+    """The history with everything that lies in registered run folders; what cannot be read is said and left.
+
+    Submitted runs that have ended without a word get their last one first, as far as Slurm answers.
+    """
     with History(history_path(os.environ)) as db:
+        settle(db.path)
         for folder in registered(db.path):
             try:
                 collect(folder, db)

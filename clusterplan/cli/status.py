@@ -2,13 +2,17 @@
 
 import json
 import os
+from collections.abc import Sequence
 
 import click
 
+from ..errors import ClusterplanError
+from ..estimator.utilisation import Note
 from ..launcher.registered import find_folder, folders
 from ..launcher.run_folder import history_path
-from ..launcher.status import statuses
-from ..report import status_text
+from ..launcher.run_state import State
+from ..launcher.status import RunStatus, statuses
+from ..report import run_json, status_text
 from .options import echo_page, json_option
 
 
@@ -22,9 +26,30 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     """
     known = folders(history_path(os.environ), kind="submit")
     found = statuses([find_folder(known, run)] if run else known)
+    notes = _notes(found[0]) if run else []
     if as_json:
-        click.echo(json.dumps({"runs": [status_text.as_json(s) for s in found]}, indent=2))
+        shown = [status_text.as_json(s) for s in found]
+        if run:
+            shown[0]["notes"] = run_json.notes(notes)
+        click.echo(json.dumps({"runs": shown}, indent=2))
     elif run:
-        echo_page(lambda page: status_text.one(page, found[0]))
+        echo_page(lambda page: status_text.one(page, found[0], notes))
     else:
         echo_page(lambda page: status_text.listing(page, found))
+
+
+def _notes(status: RunStatus) -> Sequence[Note]:
+    """What stands out of a running run's GPUs so far; where the history cannot take it, that is said."""
+    if status.state.state is not State.RUNNING:
+        return []
+    from ..estimator.history import History
+    from ..estimator.run_report import run_report
+    from ..launcher.collect import collect
+
+    try:
+        with History(history_path(os.environ)) as db:
+            collect(status.folder, db)
+            return run_report(db, status.run).notes
+    except ClusterplanError as error:
+        click.echo(f"no notes: {error}", err=True)
+        return []

@@ -91,7 +91,7 @@ def submit(
     now = datetime.now(UTC)
     known = measurements_of(workload.model)
     estimate = estimate_one(workload, profile, known, now) if sized else None
-    time_s = _time_s(time, estimate)
+    time_s = _time_s(time, estimate if where == "slurm" else None)  # here nobody asks for one
     swept = sweep(sweeps)
 
     words = typed or (workload.run.command if workload.run else ())
@@ -132,8 +132,9 @@ def submit(
     try:
         ready = made([str(folder) for folder in folders])
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
-        fill_folders(folders, ready, workload, told, gpus_here, history_path(os.environ))
-        jobs = _hand_over(folders, ready, where, time_s)
+        limit_s = time_s if where == "local" else None
+        fill_folders(folders, ready, workload, told, gpus_here, limit_s, history_path(os.environ))
+        jobs = _hand_over(folders, ready, where)
     except (ClusterplanError, OSError):
         for folder in folders:  # nothing half-registered
             discard(folder, history_path(os.environ))
@@ -231,12 +232,11 @@ def _checked(
     return [(finding.text, finding.refuses) for finding in found]
 
 
-def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, time_s: float | None) -> list[str]:
+def _hand_over(folders: Sequence[Path], ready: Plan, executor: str) -> list[str]:
     from ..launcher import submit as submitting
 
     if executor == "local":
-        minutes = int(-(-time_s // 60)) if time_s else None
-        return [submitting.submit_local(folder, minutes) for folder in folders]
+        return [submitting.submit_local(folder) for folder in folders]
     return submitting.submit(folders, ready.request)
 
 

@@ -1,10 +1,12 @@
 """A run's report as JSON; docs/reference/json.md describes every key."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..estimator.footprint import Footprint
 from ..estimator.run_report import RunReport
+from ..estimator.utilisation import Note
 
 
 def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
@@ -28,5 +30,10 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
             for f in report.forecasts
         ],
         "gpus": [asdict(gpu) for gpu in report.gpus],
-        "notes": [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in report.notes],
+        "notes": notes(report.notes),
     }
+
+
+def notes(found: Sequence[Note]) -> list[dict[str, Any]]:
+    """What stood out."""
+    return [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in found]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..cluster_profiles.units import counted, format_duration, format_significant
+from ..estimator.utilisation import Note
 from ..launcher.status import RunStatus
 from .layout import Page
 
@@ -19,8 +20,8 @@ def listing(page: Page, found: Sequence[RunStatus]) -> None:
     page.table(("run", "state", "steps", "ends in", ""), rows, right=(2, 3))
 
 
-def one(page: Page, status: RunStatus) -> None:
-    """One run, with everything known."""
+def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
+    """One run, with everything known, and what stands out of its GPUs."""
     rows = [("run", status.run, ""), ("state", status.state.state, _reason(status))]
     if status.progress:
         loss = status.progress.loss
@@ -34,6 +35,9 @@ def one(page: Page, status: RunStatus) -> None:
         rows.append(("job", status.job, ""))
     rows.append(("folder", str(status.folder), ""))
     page.facts(rows)
+    if notes:
+        page.line()
+        page.notes([(note.code, note.text) for note in notes])
 
 
 def as_json(status: RunStatus) -> dict[str, Any]:

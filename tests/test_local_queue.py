@@ -1,0 +1,159 @@
+"""Runs on this machine lend its GPUs to one another: the fake driver's two, real processes, real locks."""
+
+import json
+import os
+import signal
+
+import fake_nvml as fake
+import pytest
+from slurm_cluster import until
+from test_submit import Launched
+
+from clusterplan.launcher.attempts import birth
+
+ENDED_S = 20
+
+# Says when it began, on which GPUs, and, once it is told to, when it ended.
+PROGRAM = """
+import json, os, pathlib, sys, time
+mine, told = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+said = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "began": time.time(), "pid": os.getpid()}
+mine.write_text(json.dumps(said))
+while not told.exists():
+    time.sleep(0.02)
+mine.with_suffix(".end").write_text(json.dumps(said | {"ended": time.time()}))
+"""
+
+
+class Queue(Launched):
+    """Runs here, each of which waits for a word of the test before it ends."""
+
+    def start(self, name, gpus, *options):
+        program = self.file("program.py", PROGRAM)
+        words = [
+            "sh",
+            "-c",
+            'exec python "$0" "$@"',
+            program,
+            self.folder / f"{name}.json",
+            self.folder / "end",
+        ]
+        return self.submit("--executor", "local", "--gpus", gpus, *options, "--", *words)["run"]
+
+    def let_them_end(self):
+        self.file("end", "")
+
+    def told(self, name, suffix=".json"):
+        path = self.folder / f"{name}{suffix}"
+        return until(
+            lambda: path.exists() and path.read_text() and json.loads(path.read_text()), name, ENDED_S
+        )
+
+    def pending(self, run):
+        said = self.wait(run, "pending", "running", "failed")
+        return (
+            until(lambda: (s := self.status(run))["reason"] != "starting" and s, "a state", ENDED_S) or said
+        )
+
+
+@pytest.fixture
+def queue(clusterplan, fake_nvml, tmp_path):
+    queue = Queue(tmp_path, clusterplan)
+    scenario = queue.file("scenario", "gpu count=2\n")
+    queue.environment |= {
+        "LD_LIBRARY_PATH": str(fake_nvml),
+        "FAKE_NVML": str(scenario),
+        "FAKE_NVML_T0": str(fake.T0),
+        "TMPDIR": str(tmp_path),  # where the locks are: not those of other tests on this machine
+    }
+    queue.environment.pop("CUDA_VISIBLE_DEVICES", None)
+    yield queue
+    queue.let_them_end()
+
+
+def test_two_runs_never_share_a_gpu(queue):
+    runs = [queue.start(name, 1) for name in "abcd"]
+    until(lambda: len(list(queue.folder.glob("?.json"))) == 2, "two of them to run", ENDED_S)
+    queue.let_them_end()
+    assert {queue.ended(run)["state"] for run in runs} == {"completed"}
+    told = sorted((queue.told(name, ".end") for name in "abcd"), key=lambda t: t["began"])
+    assert all(t["gpus"].startswith("GPU-") for t in told)
+    assert len({t["gpus"] for t in told}) == 2
+    for i, one in enumerate(told):
+        for later in told[i + 1 :]:
+            assert one["gpus"] != later["gpus"] or one["ended"] <= later["began"]
+
+
+def test_a_run_of_two_gpus_waits_for_both_and_then_runs(queue):
+    first = queue.start("first", 1)
+    queue.told("first")
+    second = queue.start("second", 2)
+    said = queue.pending(second)
+    assert (said["state"], said["reason"]) == ("pending", "waiting for GPUs of this machine")
+    third = queue.start("third", 1)  # one GPU is free, but it is not its turn
+    assert queue.pending(third)["state"] == "pending"
+    queue.let_them_end()
+    assert [queue.ended(run)["state"] for run in (first, second, third)] == ["completed"] * 3
+    assert len(queue.told("second")["gpus"].split(",")) == 2
+    assert queue.told("second")["began"] <= queue.told("third")["began"]
+
+
+def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
+    killed = queue.start("killed", 2)
+    command = queue.told("killed")["pid"]
+    waiting = queue.start("waiting", 2)
+    assert queue.pending(waiting)["state"] == "pending"
+    attempt = json.loads(next((queue.folder / "runs" / killed / "attempts").glob("*.json")).read_text())
+    os.kill(attempt["pid"], signal.SIGKILL)
+    queue.told("waiting")
+    assert not birth(command)
+    assert queue.status(killed)["state"] == "failed"
+
+
+def test_a_run_cancelled_while_it_waits_never_starts(queue):
+    queue.start("holds", 2)
+    queue.told("holds")
+    waiting = queue.start("waiting", 1)
+    assert queue.pending(waiting)["state"] == "pending"
+    assert queue("cancel", waiting).returncode == 0
+    ended = queue.ended(waiting)
+    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled before it began")
+    assert not (queue.folder / "waiting.json").exists()
+
+
+def test_the_time_asked_for_ends_a_run_here(queue):
+    run = queue.start("limited", 1, "--time", "6s")
+    ended = queue.ended(run)
+    assert (ended["state"], ended["reason"]) == ("timed_out", "the time asked for is over")
+
+
+def test_the_status_of_a_running_run_says_what_stands_out(queue):
+    run = queue.start("idle", 1)
+    notes = until(lambda: queue.status(run)["notes"], "notes", ENDED_S)
+    assert "no-process" in [note["code"] for note in notes]
+    assert "no process used it at all" in queue("status", run).stdout
+
+
+def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(queue):
+    run = queue.start("killed", 1)
+    queue.told("killed")
+    attempt = json.loads(next((queue.folder / "runs" / run / "attempts").glob("*.json")).read_text())
+    os.kill(attempt["pid"], signal.SIGKILL)
+    until(lambda: not birth(attempt["pid"]), "its end")
+    assert json.loads(queue("report", "--json", run).stdout)["state"] == "failed"
+
+
+def test_more_gpus_than_there_are_is_refused(queue):
+    done = queue("submit", "--executor", "local", "--gpus", "3", "--", "true")
+    assert done.returncode == 2
+    assert done.stderr == "Error: --gpus: 3 are wanted, and this machine has 2\n"
+    assert not list((queue.folder / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("visible", [None, "0", ""])
+def test_without_a_driver_a_run_sees_what_its_user_does(queue, visible, tmp_path):
+    queue.environment["LD_LIBRARY_PATH"] = str(tmp_path / "no such folder")
+    if visible is not None:
+        queue.environment["CUDA_VISIBLE_DEVICES"] = visible
+    queue.start("here", 1)
+    assert queue.told("here")["gpus"] == visible
