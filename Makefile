@@ -15,9 +15,9 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/pytest
 
-## Exhaustive fuzzing and wide random comparisons with the slow reference.
+## Exhaustive fuzzing, wide random comparisons with the slow reference, and more kills at random moments.
 test-slow: .venv/installed-dev
-	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py
+	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -49,9 +49,15 @@ wheel: .venv/installed-dev
 	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest hypothesis cogapp
 	.venv-wheel/bin/pytest tests
 
+## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
+frameworks: .venv-frameworks/installed
+	.venv-frameworks/bin/pytest tests/frameworks tests/test_mixed_precision.py
+
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/sampler_cost.py
+	$(BIN)/python benchmarks/history_scale.py
+	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/tracker_cost.py
 
 ## Hardware checks; they need pytest and pynvml, and torch for the measured rate:
@@ -68,7 +74,7 @@ slurm-down:
 	@$(PYTHON) tests/slurm_cluster.py down
 
 clean:
-	rm -rf .venv .venv-wheel build dist site *.egg-info
+	rm -rf .venv .venv-wheel .venv-frameworks build dist site *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -79,4 +85,9 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(PIP) -e .[dev]
+	@touch $@
+
+.venv-frameworks/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/pip --disable-pip-version-check install -q -c constraints.txt -e .[frameworks]
 	@touch $@

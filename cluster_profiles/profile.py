@@ -106,12 +106,17 @@ class Rates(Section):
     currency: Currency = Field(description="Three capital letters, such as EUR.")
     date: dt.date = Field(description="The day these rates were true; printed beside every cost.")
     per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="What one GPU-hour costs.")
-    per_kwh: Number | None = Field(None, ge=0, le=10**4, description="What one kWh costs; not used yet.")
+    per_kwh: Number | None = Field(
+        None, ge=0, le=10**4, description="What one kWh costs, in `report --profile`."
+    )
     gco2_per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh; not used yet."
+        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh, in `report --profile`."
     )
     pue: Number | None = Field(
-        None, ge=1, le=10, description="Power usage effectiveness of the site; not used yet."
+        None,
+        ge=1,
+        le=10,
+        description="Power usage effectiveness of the site: what the GPUs' energy is multiplied with; else 1.",
     )
 
 

@@ -12,6 +12,7 @@ ClusterplanError                  exit 1
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
 ├── SlurmRefused                  exit 1  Slurm says no; its words
+├── PackageMissing                exit 3  an optional package is not installed
 ├── NvmlUnavailable               exit 3  no NVIDIA driver answers here
 └── GpuLost                       exit 1  one GPU has fallen off the bus; its UUID
 
@@ -73,6 +74,12 @@ class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is s
 
 class SlurmRefused(ClusterplanError):  # noqa: N818  the name says what is so
     """Slurm says no; the text has its words."""
+
+
+class PackageMissing(ClusterplanError):  # noqa: N818  the name says what is so
+    """An optional package is not installed."""
+
+    exit_code = 3
 
 
 class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so

@@ -1,13 +1,16 @@
-"""The history: one SQLite file of everything measured.  The only module that speaks SQL, with `schema`.
+"""The history: one SQLite file of everything measured.  Only it, `schema` and `salvage` speak SQL.
 
 Rollback journal, full synchronisation and a long busy timeout, so that the file may lie on a network file
 system and several processes may use it at once.  Compute nodes never open it.
 """
 
 import contextlib
+import json
 import os
 import secrets
 import sqlite3
+import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
@@ -17,12 +20,13 @@ from typing import Any, NamedTuple, Self
 from ..cluster_profiles.precision import Precision
 from ..errors import HistoryError
 from .packed_block import pack, unpack
-from .rollup import Rollup, energy_j, rollups
+from .rollup import IDLE_PERCENT, Rollup, energy_j, rollups
 from .runs import Event, GpuReading, Measurement
 
 BLOCK_S = 600
 WIDTHS_S = (60, 600)
 BUSY_S = 30.0
+_CHECK = "`clusterplan history check` says what can be saved"
 
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
 _ALL_S = 2**40  # one stretch for all times
@@ -55,7 +59,7 @@ class History:
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
         except sqlite3.Error as error:
-            raise HistoryError(f"{path}: is no history that can be used: {error}") from None
+            raise HistoryError(f"{path}: is no history that can be used: {error}; {_CHECK}") from None
 
     def _migrate(self) -> None:
         tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
@@ -104,11 +108,14 @@ class History:
                 own,
             )
 
+    def has_ended(self, run: str) -> bool:
+        """Whether the history knows the end of a run."""
+        return bool(self._rows("SELECT 1 FROM run WHERE run = ? AND ended_s IS NOT NULL", (run,)))
+
     def has_whole(self, run: str, spool_bytes: Mapping[str, int]) -> bool:
         """Whether the history has an ended run, and all of spools of these sizes."""
-        ended = self._db.execute("SELECT 1 FROM run WHERE run = ? AND ended_s IS NOT NULL", (run,)).fetchone()
-        read = self._db.execute("SELECT spool, offset FROM spool WHERE run = ?", (run,))
-        return bool(ended) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
+        read = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
+        return self.has_ended(run) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
 
     def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
         """(offset, frames, damaged bytes) up to which a spool is in the history."""
@@ -129,6 +136,14 @@ class History:
         self._db.executemany(
             "INSERT OR IGNORE INTO event (run, node, time_s, kind, uuid, text) VALUES (?, ?, ?, ?, ?, ?)",
             [(run, node, event.time_s, event.kind, uuid, event.text) for event, uuid in events],
+        )
+
+    def put_notes(self, run: str, notes: Iterable[Mapping[str, Any]]) -> None:
+        """The report's notes on a run, in place of earlier ones."""
+        self._db.execute("DELETE FROM note WHERE run = ?", (run,))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO note (run, code, text, uuids) VALUES (?, ?, ?, ?)",
+            [(run, note["code"], note["text"], json.dumps(note["uuids"])) for note in notes],
         )
 
     def put_readings(self, run: str, uuid: str, rows: Rows) -> None:
@@ -157,19 +172,25 @@ class History:
         )
 
     def _sum_up(self, run: str, uuid: str, rows: Rows) -> None:
-        """A GPU's line of the run, from its ten-minute rollups."""
+        """A GPU's line of the run, from its rollups: those of ten minutes, and of idle minutes."""
         found = self._db.execute(
             "SELECT ticks, utilisation_samples, utilisation_mean, memory_peak_bytes, power_mean_w, energy_first_mj,"
             " energy_last_mj FROM rollup WHERE run = ? AND uuid = ? AND width_s = ? ORDER BY time_s",
             (run, uuid, WIDTHS_S[-1]),
         ).fetchall()
         times = [time_s for time_s, _ in rows]
+        energy = energy_j((row["energy_first_mj"], row["energy_last_mj"]) for row in found)
         self._db.execute(
             "UPDATE run_gpu SET first_s = min(coalesce(first_s, :first), :first),"
             " last_s = max(coalesce(last_s, :last), :last), ticks = :ticks, utilisation_mean = :utilisation,"
-            " memory_peak_bytes = :memory, power_mean_w = :power, energy_j = :energy"
+            " memory_peak_bytes = :memory, power_mean_w = :power, energy_j = :energy,"
+            " idle_s = (SELECT total(ticks) FROM rollup r WHERE r.run = :run AND r.uuid = :uuid AND width_s = :minute"
+            "   AND utilisation_max <= :idle) * (SELECT coalesce(period_s, 1) FROM node n"
+            "   WHERE n.run = :run AND n.node = run_gpu.node)"
             " WHERE run = :run AND uuid = :uuid",
             {
+                "minute": WIDTHS_S[0],
+                "idle": IDLE_PERCENT,
                 "run": run,
                 "uuid": uuid,
                 "first": min(times),
@@ -178,7 +199,7 @@ class History:
                 "utilisation": _mean((row["utilisation_mean"], row["utilisation_samples"]) for row in found),
                 "memory": max((row["memory_peak_bytes"] or 0 for row in found), default=0) or None,
                 "power": _mean((row["power_mean_w"], row["ticks"]) for row in found),
-                "energy": energy_j((row["energy_first_mj"], row["energy_last_mj"]) for row in found),
+                "energy": energy,
             },
         )
 
@@ -196,7 +217,7 @@ class History:
 
         A run that was killed before its steps were steady is not among them.
         """
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT * FROM measurement WHERE :model IS NULL OR model = :model ORDER BY time_s DESC, run",
             {"model": model},
         )
@@ -208,19 +229,19 @@ class History:
 
     def estimates(self) -> list[dict[str, Any]]:
         """What was estimated before each run that was."""
-        return [dict(row) for row in self._db.execute("SELECT * FROM estimate ORDER BY made_s DESC, run")]
+        return self._rows("SELECT * FROM estimate ORDER BY made_s DESC, run")
 
     def activity(self, run: str, begin_s: float, end_s: float) -> list[Activity]:
         """What the GPUs of a run did between two times: from raw readings if that is short, else minute by minute."""
         if end_s - begin_s > _RAW_S:
-            rows = self._db.execute(
+            rows = self._rows(
                 "SELECT sum(utilisation_mean * utilisation_samples) / sum(utilisation_samples) AS utilisation,"
                 " sum(power_mean_w * ticks) / sum(ticks) AS power FROM rollup"
                 " WHERE run = ? AND width_s = ? AND time_s >= ? AND time_s + width_s <= ? GROUP BY uuid",
                 (run, WIDTHS_S[0], begin_s, end_s),
             )
             return [Activity(row["utilisation"], row["power"]) for row in rows]
-        blocks = self._db.execute(
+        blocks = self._rows(
             "SELECT uuid, packed FROM raw_block WHERE run = ? AND time_s > ? AND time_s <= ? ORDER BY uuid, time_s",
             (run, begin_s - BLOCK_S, end_s),
         )
@@ -232,52 +253,84 @@ class History:
         return [Activity(rollup.utilisation_mean, rollup.power_mean_w) for rollup in summed]
 
     def runs(
-        self, name: str | None = None, gpu: str | None = None, since_s: float | None = None
+        self,
+        *,
+        name: str | None = None,
+        model: str | None = None,
+        gpu: str | None = None,
+        since_s: float | None = None,
+        until_s: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Runs, the latest first: those whose name and GPU type contain these texts, begun since that time."""
-        rows = self._db.execute(
-            "SELECT v.* FROM v_runs v JOIN run USING (run)"
+        """Runs, the latest first: whose name, model and GPU type contain these texts, begun between these times."""
+        return self._rows(
+            "SELECT v.* FROM run JOIN v_runs v USING (run)"
             " WHERE (:name IS NULL OR instr(lower(run.name), lower(:name)))"
-            " AND (:since IS NULL OR run.began_s >= :since)"
+            " AND (:model IS NULL OR instr(lower(run.model), lower(:model)))"
+            " AND (:since IS NULL OR run.began_s >= :since) AND (:until IS NULL OR run.began_s < :until)"
             " AND (:gpu IS NULL OR EXISTS (SELECT 1 FROM run_gpu g JOIN gpu USING (uuid)"
-            "   WHERE g.run = run.run AND instr(lower(gpu.name), lower(:gpu))))",
-            {"name": name, "gpu": gpu, "since": since_s},
+            "   WHERE g.run = run.run AND instr(lower(gpu.name), lower(:gpu))))"
+            " ORDER BY run.began_s DESC",
+            {"name": name, "model": model, "gpu": gpu, "since": since_s, "until": until_s},
         )
-        return [dict(row) for row in rows]
 
     def gpus(self, run: str) -> list[dict[str, Any]]:
         """The GPUs of a run."""
-        return [dict(r) for r in self._db.execute("SELECT * FROM v_gpu_utilisation WHERE run = ?", (run,))]
+        return self._rows("SELECT * FROM v_gpu_utilisation WHERE run = ?", (run,))
 
     def events(self, run: str) -> list[dict[str, Any]]:
         """The events of a run, in order."""
-        rows = self._db.execute("SELECT * FROM event WHERE run = ? ORDER BY time_s", (run,))
-        return [dict(row) for row in rows]
+        return self._rows("SELECT * FROM event WHERE run = ? ORDER BY time_s", (run,))
+
+    def notes(self, run: str) -> list[dict[str, Any]]:
+        """The report's notes on a run, as they were found when it had ended: `code`, `text`, `uuids`."""
+        found = self._rows("SELECT code, text, uuids FROM note WHERE run = ? ORDER BY rowid", (run,))
+        return [{**row, "uuids": json.loads(row["uuids"])} for row in found]
 
     def run_gpus(self, run: str) -> list[dict[str, Any]]:
         """The GPUs of a run with everything known of them, in the order of their places."""
-        rows = self._db.execute(
-            "SELECT g.*, gpu.name, gpu.memory_bytes, gpu.power_limit_w, node.period_s, node.attribution"
-            " FROM run_gpu g JOIN gpu USING (uuid) JOIN node USING (run, node) WHERE run = ? ORDER BY node, place",
-            (run,),
+        return self._rows(
+            "SELECT g.*, gpu.name, gpu.memory_bytes, gpu.power_limit_w, node.period_s, node.attribution,"
+            " run.ended_s,"
+            " (SELECT sum(sm_active_mean * ticks) / sum(ticks) FROM rollup r WHERE r.run = g.run AND r.uuid = g.uuid"
+            "   AND width_s = :width AND sm_active_mean IS NOT NULL) AS sm_active_mean,"
+            " (SELECT sum(tensor_active_mean * ticks) / sum(ticks) FROM rollup r WHERE r.run = g.run"
+            "   AND r.uuid = g.uuid AND width_s = :width AND tensor_active_mean IS NOT NULL) AS tensor_active_mean"
+            " FROM run_gpu g JOIN gpu USING (uuid) JOIN node USING (run, node) JOIN run USING (run)"
+            " WHERE run = :run ORDER BY node, place",
+            {"run": run, "width": WIDTHS_S[-1]},
         )
-        return [dict(row) for row in rows]
 
     def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
         """(Unix time, mean utilisation) of each minute of a GPU; they stay when raw readings are forgotten."""
-        rows = self._db.execute(
+        found = self._rows(
             "SELECT time_s, utilisation_mean FROM rollup WHERE run = ? AND uuid = ? AND width_s = ?"
             " AND utilisation_mean IS NOT NULL ORDER BY time_s",
             (run, uuid, WIDTHS_S[0]),
         )
-        return [(row["time_s"], row["utilisation_mean"]) for row in rows]
+        return [(row["time_s"], row["utilisation_mean"]) for row in found]
 
-    def readings(self, run: str, uuid: str) -> list[tuple[float, GpuReading]]:
-        """The raw readings of one GPU of a run that are still kept."""
-        blocks = self._db.execute(
-            "SELECT packed FROM raw_block WHERE run = ? AND uuid = ? ORDER BY time_s", (run, uuid)
+    def readings(self, run: str, uuid: str) -> Iterator[tuple[float, GpuReading]]:
+        """The raw readings of one GPU of a run that are still kept, block by block."""
+        blocks = self._rows(
+            "SELECT id FROM raw_block WHERE run = ? AND uuid = ? ORDER BY time_s", (run, uuid)
         )
-        return [row for (packed,) in blocks for row in unpack(packed)]
+        for block in blocks:
+            for row in self._rows("SELECT packed FROM raw_block WHERE id = ?", (block["id"],)):
+                try:
+                    yield from unpack(row["packed"])
+                except (zlib.error, struct.error, ValueError, StopIteration) as error:
+                    raise HistoryError(f"{self.path}: a block of {run} cannot be read: {error}") from None
+
+    def raw_ticks(self, run: str) -> int:
+        """How many raw readings of a run are still kept."""
+        (found,) = self._rows("SELECT coalesce(sum(ticks), 0) AS ticks FROM raw_block WHERE run = ?", (run,))
+        return int(found["ticks"])
+
+    def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+        try:
+            return [dict(row) for row in self._db.execute(query, values)]
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
 
     def prune(self, before_s: float) -> int:
         """Forget the raw readings of ended runs from before that time; summaries stay.  How many blocks went."""
@@ -297,14 +350,6 @@ class History:
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be vacuumed: {error}") from None
         return before, self.path.stat().st_size
-
-    def damage(self) -> list[str]:
-        """What is wrong with the file, by SQLite's own check; empty if nothing is."""
-        try:
-            found = [row[0] for row in self._db.execute("PRAGMA integrity_check")]
-        except sqlite3.Error as error:
-            return [str(error)]
-        return [] if found == ["ok"] else found
 
     def _put(self, table: str, key: Sequence[str], values: Mapping[str, Any]) -> None:
         names = ", ".join(values)
@@ -343,7 +388,7 @@ def _apply_migrations(db: sqlite3.Connection) -> None:
         migrations.apply(wrapped)
 
 
-def _measurement(row: sqlite3.Row) -> Measurement:
+def _measurement(row: Mapping[str, Any]) -> Measurement:
     values = {name: row[name] for name in _MEASURED}
     when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
     return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)

@@ -1,15 +1,19 @@
 """Ten minutes of one GPU's readings in a few bytes each: columns of differences, compressed.
 
-The block is zlib over columns in the order of `COLUMNS`, after the number of readings (u32).  A column is one
-byte a reading that says whether it has the value (1) or not (0), then the differences of the values that are
-there, as i64.  The ring is three columns more: samples a reading, their milliseconds, their per cent.
+A block is the byte `2`, then zlib over columns in the order of `COLUMNS`, after the number of readings (u32).  A
+column is one byte a reading that says whether it has the value (1) or not (0), then the differences of the values
+that are there.  The ring is three columns more: samples a reading, their milliseconds, their per cent.
+
+A difference d, modulo 2^64, is kept as 2d, or -2d - 1 if it is negative; first the lowest byte of all of them, then
+the next: the higher bytes are nearly all 0 and take no room.  Blocks of the first version have no byte in front, and
+their differences are i64 as they are.
 """
 
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from .runs import GpuReading
 
@@ -17,6 +21,9 @@ COLUMNS = tuple(name for name in GpuReading.__slots__ if name not in {"gpu", "ri
 SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))
 SHARE_SCALE = 1000
 _COUNT = struct.Struct("<I")
+_VERSION = b"2"  # zlib never begins with it
+_WORD = 8  # bytes
+_MODULUS = 1 << 64
 
 
 def pack(rows: Sequence[tuple[float, GpuReading]]) -> bytes:
@@ -30,7 +37,7 @@ def pack(rows: Sequence[tuple[float, GpuReading]]) -> bytes:
     columns.append([len(reading.ring) for _, reading in rows])
     columns.append([round(before * 1000) for before, _ in ring])
     columns.append([percent for _, percent in ring])
-    return zlib.compress(_COUNT.pack(len(rows)) + b"".join(map(_column, columns)), 6)
+    return _VERSION + zlib.compress(_COUNT.pack(len(rows)) + b"".join(map(_column, columns)), 6)
 
 
 def unpack(packed: bytes, gpu: int = 0) -> list[tuple[float, GpuReading]]:
@@ -39,16 +46,17 @@ def unpack(packed: bytes, gpu: int = 0) -> list[tuple[float, GpuReading]]:
     >>> unpack(pack([(1.5, GpuReading(0, power_mw=90, ring=((0.1, 7),)))]))[0][1].power_mw
     90
     """
-    data = zlib.decompress(packed)
+    planar = packed.startswith(_VERSION)
+    data = zlib.decompress(packed[planar:])
     (count,) = _COUNT.unpack_from(data)
     position, columns = _COUNT.size, []
     for _ in range(len(COLUMNS) + 2):
-        column, position = _read_column(data, position, count)
+        column, position = _read_column(data, position, count, planar=planar)
         columns.append(column)
     times, *fields, lengths = columns
     samples = sum(n or 0 for n in lengths)
-    before, position = _read_column(data, position, samples)
-    percents, position = _read_column(data, position, samples)
+    before, position = _read_column(data, position, samples, planar=planar)
+    percents, position = _read_column(data, position, samples, planar=planar)
     ring = iter([((b or 0) / 1000, p or 0) for b, p in zip(before, percents, strict=True)])
     rows = []
     for i, time_ms in enumerate(times):
@@ -61,22 +69,27 @@ def unpack(packed: bytes, gpu: int = 0) -> list[tuple[float, GpuReading]]:
     return rows
 
 
-def _column(values: Iterable[int | None]) -> bytes:
-    present, differences, last = bytearray(), array("q"), 0
-    for value in values:
-        present.append(value is not None)
-        if value is not None:
-            differences.append(value - last)
-            last = value
-    return bytes(present) + differences.tobytes()
+def _column(values: Sequence[int | None]) -> bytes:
+    present = bytes([value is not None for value in values])
+    known = [value for value in values if value is not None]
+    differences = [(b - a) % _MODULUS for a, b in pairwise([0, *known])]
+    folded = array(
+        "Q", [2 * d if d < _MODULUS // 2 else 2 * (_MODULUS - d) - 1 for d in differences]
+    ).tobytes()
+    return present + b"".join(folded[plane::_WORD] for plane in range(_WORD))
 
 
-def _read_column(data: bytes, position: int, count: int) -> tuple[list[int | None], int]:
+def _read_column(data: bytes, position: int, count: int, *, planar: bool) -> tuple[list[int | None], int]:
     present = data[position : position + count]
-    there = sum(present)
-    differences = array("q")
-    begin = position + count
-    end = begin + there * differences.itemsize
-    differences.frombytes(data[begin:end])
-    values = iter(accumulate(differences))
+    begin, there = position + count, sum(present)
+    end = begin + there * _WORD
+    values: Iterator[int]
+    if planar:
+        words = bytearray(there * _WORD)
+        for plane in range(_WORD):
+            words[plane::_WORD] = data[begin + plane * there : begin + (plane + 1) * there]
+        differences = [word >> 1 if word % 2 == 0 else -(word >> 1) - 1 for word in array("Q", bytes(words))]
+        values = iter([value % _MODULUS for value in accumulate(differences)])
+    else:
+        values = accumulate(array("q", data[begin:end]))
     return [next(values) if has else None for has in present], end

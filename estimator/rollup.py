@@ -9,13 +9,15 @@ from .runs import GpuReading
 # NVML's clock event reasons that cost speed: power cap, hardware slowdown, software thermal, hardware thermal,
 # power brake.
 THROTTLING = 0x0004 | 0x0008 | 0x0020 | 0x0040 | 0x0080
+IDLE_PERCENT = 2.0  # no training step is as short as to leave a GPU below this
 
 
 @dataclass(frozen=True)
 class Rollup:
     """Readings of `width_s` seconds from `time_s` on; a mean of values that were never read is None.
 
-    Utilisation is that of the driver's own samples where there are any, else of the readings.
+    Utilisation is that of the driver's own samples where there are any, else of the readings; mean power is that
+    of the energy counter, which a wave in step with the period does not deceive as it does single readings.
     """
 
     time_s: int
@@ -43,13 +45,15 @@ class Rollup:
 
 def rollups(rows: Iterable[tuple[float, GpuReading]], width_s: int) -> list[Rollup]:
     """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order."""
-    stretches: dict[int, list[GpuReading]] = {}
-    for time_s, reading in rows:
-        stretches.setdefault(int(time_s // width_s) * width_s, []).append(reading)
-    return [_rollup(time_s, width_s, readings) for time_s, readings in sorted(stretches.items())]
+    stretches: dict[int, list[tuple[float, GpuReading]]] = {}
+    for row in rows:
+        stretches.setdefault(int(row[0] // width_s) * width_s, []).append(row)
+    return [_rollup(time_s, width_s, stretch) for time_s, stretch in sorted(stretches.items())]
 
 
-def _rollup(time_s: int, width_s: int, readings: Sequence[GpuReading]) -> Rollup:
+def _rollup(time_s: int, width_s: int, rows: Sequence[tuple[float, GpuReading]]) -> Rollup:
+    readings = [reading for _, reading in rows]
+
     def known(name: str) -> list[float]:
         return [value for reading in readings if (value := getattr(reading, name)) is not None]
 
@@ -69,7 +73,7 @@ def _rollup(time_s: int, width_s: int, readings: Sequence[GpuReading]) -> Rollup
         utilisation_p50=_of(statistics.median, utilisation),
         memory_utilisation_mean=_of(statistics.fmean, known("memory_utilisation_percent")),
         memory_peak_bytes=int(max(memory)) if memory else None,
-        power_mean_w=_of(statistics.fmean, power),
+        power_mean_w=mean_power_w(rows),
         power_max_w=_of(max, power),
         temperature_max_c=int(max(heat)) if heat else None,
         sm_clock_mean_mhz=_of(statistics.fmean, known("sm_clock_mhz")),
@@ -85,6 +89,19 @@ def _rollup(time_s: int, width_s: int, readings: Sequence[GpuReading]) -> Rollup
 
 def _of(measure: Callable[[list[float]], float], values: list[float]) -> float | None:
     return measure(values) if values else None
+
+
+def mean_power_w(rows: Sequence[tuple[float, GpuReading]]) -> float | None:
+    """Watts by the energy counter between the first and the last of the rows, else the mean of the readings.
+
+    >>> mean_power_w([(0.0, GpuReading(0, power_mw=700_000, energy_mj=0)), (10.0, GpuReading(0, energy_mj=4_000_000))])
+    400.0
+    """
+    counted = [(t, reading.energy_mj) for t, reading in rows if reading.energy_mj is not None]
+    joules = energy_j((mj, mj) for _, mj in counted)
+    if joules is not None and counted[-1][0] > counted[0][0]:
+        return joules / (counted[-1][0] - counted[0][0])
+    return _of(statistics.fmean, [r.power_mw / 1000 for _, r in rows if r.power_mw is not None])
 
 
 def energy_j(ends: Iterable[tuple[int | None, int | None]]) -> float | None:

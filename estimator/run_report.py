@@ -1,18 +1,22 @@
 """One run, as its report tells it: what each GPU did, what that cost, and what to do about it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from .history import History
 from .runs import Event
-from .utilisation import GpuSeries, Note, notes, utilisation
+from .utilisation import GpuSeries, Note, node_notes, notes
 
-COURSE_POINTS = 40  # of a GPU's utilisation over the run
+COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run
 
 
 @dataclass(frozen=True)
 class GpuReport:
-    """One GPU of the run; None is not known.  `course` is its utilisation in equal parts of the run's time."""
+    """One GPU of the run; None is not known.  `course` is its utilisation in equal parts of the run's time.
+
+    `sm_active_mean` and `tensor_active_mean` are shares of the time that its SMs and tensor cores worked.
+    """
 
     uuid: str
     node: str
@@ -21,7 +25,10 @@ class GpuReport:
     utilisation_mean: float | None
     memory_peak_bytes: int | None
     memory_bytes: int | None
+    sm_active_mean: float | None
+    tensor_active_mean: float | None
     power_mean_w: float | None
+    power_limit_w: float | None
     energy_j: float | None
     ticks: int
     course: tuple[float | None, ...]
@@ -43,10 +50,19 @@ class RunReport:
 
     @property
     def utilisation_mean(self) -> float | None:
-        known = [
-            (g.utilisation_mean, g.ticks) for g in self.gpus if g.utilisation_mean is not None and g.ticks
-        ]
-        return sum(u * n for u, n in known) / sum(n for _, n in known) if known else None
+        return self._mean("utilisation_mean")
+
+    @property
+    def sm_active_mean(self) -> float | None:
+        return self._mean("sm_active_mean")
+
+    @property
+    def tensor_active_mean(self) -> float | None:
+        return self._mean("tensor_active_mean")
+
+    def _mean(self, name: str) -> float | None:
+        known = [(v, g.ticks) for g in self.gpus if (v := getattr(g, name)) is not None and g.ticks]
+        return sum(v * n for v, n in known) / sum(n for _, n in known) if known else None
 
     @property
     def energy_kwh(self) -> float | None:
@@ -62,75 +78,100 @@ def run_report(history: History, run: str) -> RunReport:
     """The report of a run that is in the history, of as much as it has done so far."""
     (line,) = [r for r in history.runs() if r["run"] == run]
     known = history.run_gpus(run)
-    events: dict[str, list[Event]] = {}
-    for e in history.events(run):
-        events.setdefault(e["uuid"] or "", []).append(Event(e["time_s"], e["kind"], e["text"]))
-    series = [
-        GpuSeries(
-            uuid=g["uuid"],
-            label=f"{g['node']} GPU {g['place']}",
-            period_s=g["period_s"] or 1.0,
-            power_limit_w=g["power_limit_w"],
-            memory_bytes=g["memory_bytes"],
-            rows=history.readings(run, g["uuid"]),
-            events=events.get(g["uuid"], []),
-            first_s=g["first_s"],
-        )
-        for g in known
-    ]
+    events = history.events(run)
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
+    gpus: list[GpuReport] = []
+    found = [*notes(_watched(history, run, known, events, gpus, (first, last)))]
+    nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
+    for node, there in nodes.items():
+        own = [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
+        last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
+        found += node_notes(node, tuple(g["uuid"] for g in there), own, last_there, there[0]["ended_s"])
+    if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
+        found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in history.notes(run)]
     return RunReport(
         run=run,
         name=line["name"],
         state=line["state"],
         began_utc=line["began_utc"],
         seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
-        gpus=tuple(
-            GpuReport(
-                uuid=g["uuid"],
-                node=g["node"],
-                place=g["place"],
-                name=g["name"],
-                utilisation_mean=g["utilisation_mean"],
-                memory_peak_bytes=g["memory_peak_bytes"],
-                memory_bytes=g["memory_bytes"],
-                power_mean_w=g["power_mean_w"],
-                energy_j=g["energy_j"],
-                ticks=g["ticks"],
-                course=course(_points(s) or history.minutes(run, g["uuid"]), first, last),
-            )
-            for g, s in zip(known, series, strict=True)
-        ),
-        notes=tuple(notes(series)),
-        coverage=_coverage(series),
+        gpus=tuple(gpus),
+        notes=tuple(found),
+        coverage=_coverage(known),
         guessed=any(g["attribution"] == "guess" for g in known),
     )
 
 
-def course(points: Sequence[tuple[float, float]], first: float, last: float) -> tuple[float | None, ...]:
-    """The mean of (time, value) points in each of `COURSE_POINTS` equal parts of the time; None where there is none.
+def _watched(
+    history: History,
+    run: str,
+    known: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    gpus: list[GpuReport],
+    time_s: tuple[float, float],
+) -> Iterator[GpuSeries]:
+    """Each GPU's series in turn, and its line added to `gpus`: the readings of all would not fit in memory."""
+    for g in known:
+        series = GpuSeries(
+            uuid=g["uuid"],
+            label=f"{g['node']} GPU {g['place']}",
+            period_s=g["period_s"] or 1.0,
+            power_limit_w=g["power_limit_w"],
+            memory_bytes=g["memory_bytes"],
+            rows=list(history.readings(run, g["uuid"])),
+            events=[_event(e) for e in events if e["uuid"] == g["uuid"]],
+            first_s=g["first_s"],
+        )
+        points, step_s = _points(series), series.period_s
+        if not points:
+            points, step_s = history.minutes(run, g["uuid"]), 60.0
+        gpus.append(
+            GpuReport(
+                **{f.name: g[f.name] for f in fields(GpuReport) if f.name != "course"},
+                course=course(points, *time_s, step_s),
+            )
+        )
+        yield series
 
-    >>> course([(0, 10), (1, 20), (40, 50)], 0, 40)[0]
+
+def _event(row: Mapping[str, Any]) -> Event:
+    return Event(row["time_s"], row["kind"], row["text"])
+
+
+def course(
+    points: Sequence[tuple[float, float]], first: float, last: float, step_s: float
+) -> tuple[float | None, ...]:
+    """The mean of (time, value) points, which are `step_s` apart, in equal parts of the time; None where there is none.
+
+    There are `COURSE_POINTS` parts, or fewer so that each has two points.
+
+    >>> course([(0, 10), (1, 20), (40, 50)], 0, 40, 0.5)[0]
     10.0
+    >>> course([(0, 10), (1, 20), (2, 30), (3, 40)], 0, 3, 1.0)
+    (15.0, 35.0)
     """
-    parts: list[list[float]] = [[] for _ in range(COURSE_POINTS)]
-    width = max(last - first, 1e-9) / COURSE_POINTS
+    number = min(max(int(((last - first) / step_s + 1) / 2), 1), COURSE_POINTS)
+    parts: list[list[float]] = [[] for _ in range(number)]
+    width = max(last - first, 1e-9) / number
     for time_s, value in points:
-        parts[min(max(int((time_s - first) / width), 0), COURSE_POINTS - 1)].append(value)
+        parts[min(max(int((time_s - first) / width), 0), number - 1)].append(value)
     return tuple(sum(part) / len(part) if part else None for part in parts)
 
 
 def _points(series: GpuSeries) -> list[tuple[float, float]]:
     found = []
     for time_s, reading in series.rows:
-        values = utilisation(GpuSeries("", "", 1.0, None, None, [(time_s, reading)]))
+        values = [percent for _, percent in reading.ring]
+        if not values and reading.utilisation_percent is not None:
+            values = [reading.utilisation_percent]
         if values:
             found.append((time_s, sum(values) / len(values)))
     return found
 
 
-def _coverage(run: Sequence[GpuSeries]) -> float | None:
-    there = sum(len(s.rows) for s in run)
-    wanted = sum(round((s.rows[-1][0] - s.rows[0][0]) / s.period_s) + 1 for s in run if s.rows)
-    return min(there / wanted, 1.0) if wanted else None
+def _coverage(gpus: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of the samples that the period calls for between a GPU's first and last, over all GPUs."""
+    seen = [g for g in gpus if g["first_s"] is not None]
+    wanted = sum(round((g["last_s"] - g["first_s"]) / (g["period_s"] or 1.0)) + 1 for g in seen)
+    return min(sum(g["ticks"] for g in seen) / wanted, 1.0) if wanted else None

@@ -33,6 +33,13 @@ def m010_measurements_of_runs(db: Database) -> None:
     db.execute("ALTER TABLE estimate ADD COLUMN source_kind TEXT")
 
 
+@migrations()
+def m011_waste(db: Database) -> None:
+    """How long each GPU idled, and the view that adds it up; the model of a run beside its name."""
+    for statement in _WASTE:
+        db.execute(statement)
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,
@@ -102,4 +109,34 @@ _TABLES = (
         round(memory_peak_bytes / 1073741824.0, 1) AS memory_peak_gib, round(power_mean_w) AS power_mean_w,
         round(energy_j) AS energy_j
     FROM run_gpu g LEFT JOIN gpu USING (uuid) ORDER BY run, node, place""",
+)
+
+# A minute is idle if not even the busiest of its samples was above 2 % (`IDLE_PERCENT` of the report).
+_WASTE = (
+    "ALTER TABLE run_gpu ADD COLUMN idle_s REAL",
+    """UPDATE run_gpu SET idle_s = (
+        SELECT total(r.ticks) * coalesce(n.period_s, 1) FROM node n JOIN rollup r USING (run)
+        WHERE n.run = run_gpu.run AND n.node = run_gpu.node AND r.uuid = run_gpu.uuid AND r.width_s = 60
+            AND r.utilisation_max <= 2)
+    WHERE utilisation_mean IS NOT NULL""",
+    "CREATE INDEX run_began ON run (began_s)",
+    "DROP VIEW v_runs",
+    """CREATE VIEW v_runs AS
+    SELECT run, name, model, state, datetime(began_s, 'unixepoch') AS began_utc,
+        round(ended_s - began_s, 1) AS seconds,
+        (SELECT count(*) FROM run_gpu g WHERE g.run = run.run) AS gpus,
+        (SELECT round(sum(utilisation_mean * ticks) / sum(ticks), 1) FROM run_gpu g
+            WHERE g.run = run.run AND utilisation_mean IS NOT NULL) AS utilisation_mean,
+        (SELECT round(sum(energy_j) / 3.6e6, 3) FROM run_gpu g WHERE g.run = run.run) AS energy_kwh
+    FROM run ORDER BY began_s DESC""",
+    """CREATE VIEW v_waste AS
+    WITH held AS (
+        SELECT run, min(idle_s, last_s - first_s + coalesce(period_s, 1)) AS idle_s, utilisation_mean,
+            last_s - first_s + coalesce(period_s, 1) AS seconds
+        FROM run_gpu JOIN node USING (run, node))
+    SELECT run, name, model, datetime(began_s, 'unixepoch') AS began_utc, count(*) AS gpus,
+        round(sum(seconds) / 3600, 3) AS gpu_hours, round(sum(idle_s) / 3600, 3) AS idle_gpu_hours,
+        round(sum(seconds * (1 - utilisation_mean / 100)) / 3600, 3) AS unused_gpu_hours,
+        round(sum(idle_s) / sum(seconds), 3) AS idle_share
+    FROM held JOIN run USING (run) GROUP BY run ORDER BY idle_gpu_hours DESC""",
 )

@@ -4,25 +4,29 @@ Each threshold is a named constant; docs/explanation/notes.md says why it is wha
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from ..cluster_profiles.units import format_duration, format_significant
-from .rollup import THROTTLING
+from ..cluster_profiles.units import format_duration, format_significant, listed
+from .rollup import IDLE_PERCENT, THROTTLING, mean_power_w
 from .runs import Event, GpuReading
+from .sawtooth import sawtooth_lag
 
-IDLE_PERCENT = 2.0
 IDLE_LEAST_S = 30.0
 STRAGGLER_SHARE = 0.8  # of the median of the run's GPUs, in utilisation and in power
 STALL_LEAST_DEVIATION = 3.0  # per cent; a flatter series has no saw-tooth
 STALL_CORRELATION = 0.4
+STALL_LIKE_HIGHEST = (
+    0.9  # of the highest peak: every multiple of a period correlates, and the shortest is the period
+)
 STALL_LEAST_PERIODS = 5
 STALL_SAMPLES, STALL_LONGEST_LAG = 3600, 400  # ten minutes of the driver's samples, periods up to a minute
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
 HEAD_ROOM_SHARE = 0.5  # of memory used at the peak
 THROTTLED_SHARE = 0.05  # of the readings
 COVERAGE_SHARE = 0.98  # of the samples that the period calls for
+ENDED_EARLY_S = 30.0  # a sampler that ended this long before the run did, without a word, was killed
 
 _REASONS = {
     0x0004: "power cap",
@@ -56,17 +60,62 @@ class Note:
     uuids: tuple[str, ...]
 
 
-def notes(run: Sequence[GpuSeries]) -> list[Note]:
-    """Everything there is to say of a run's GPUs, the worst first."""
-    lost = [note for gpu in run for note in _events(gpu)]
-    idle = [note for gpu in run for note in (_without_process(gpu) or _idle(gpu))]
-    stall = [note for gpu in run for note in _stall(gpu)]
-    explained = {uuid for note in (*lost, *idle, *stall) for uuid in note.uuids}
-    rest = [gpu for gpu in run if gpu.uuid not in explained]
-    found = [*lost, *idle, *stall, *_stragglers(rest)]
-    for gpu in run:
-        found += [*_hang(gpu), *_throttling(gpu), *_coverage(gpu)]
-    return [*found, *_head_room(run)]
+@dataclass(frozen=True)
+class _Digest:
+    """What is left of one GPU once its readings, which may be many, have been looked at."""
+
+    gpu: GpuSeries  # without rows
+    lost: list[Note]
+    idle: list[Note]
+    stall: list[Note]
+    others: list[Note]
+    unused_s: float | None  # how long no process used it, if none ever did
+    utilisation: float | None
+    power_w: float | None
+    memory_share: float | None
+
+
+def notes(run: Iterable[GpuSeries]) -> list[Note]:
+    """Everything there is to say of a run's GPUs, the worst first.  One GPU's readings are held at a time."""
+    seen = [_digest(gpu) for gpu in run]
+    unused = list(_without_process(seen))
+    found = [note for part in (*(d.lost for d in seen), unused, *(d.idle for d in seen)) for note in part]
+    found += [note for d in seen for note in d.stall]
+    explained = {uuid for note in found for uuid in note.uuids}
+    found += _stragglers([d for d in seen if d.gpu.uuid not in explained])
+    return [*found, *(note for d in seen for note in d.others), *_head_room(seen)]
+
+
+def _digest(gpu: GpuSeries) -> _Digest:
+    values = utilisation(gpu)
+    unused_s = _unused_s(gpu)
+    peak = max((r.memory_used_bytes or 0 for _, r in gpu.rows), default=0)
+    return _Digest(
+        gpu=replace(gpu, rows=()),
+        lost=list(_events(gpu)),
+        idle=[] if unused_s is not None else _idle(gpu),
+        stall=_stall(gpu, values),
+        others=[*_hang(gpu), *_throttling(gpu), *_coverage(gpu)],
+        unused_s=unused_s,
+        utilisation=statistics.fmean(values) if values else None,
+        power_w=mean_power_w(gpu.rows),
+        memory_share=peak / gpu.memory_bytes if peak and gpu.memory_bytes else None,
+    )
+
+
+def node_notes(
+    node: str, uuids: tuple[str, ...], events: Sequence[Event], last_s: float | None, ended_s: float | None
+) -> Iterator[Note]:
+    """What is to be said of a node's sampler: a wrong clock, and an end before the run's (`ended_s`)."""
+    for event in events:
+        if event.kind in ("clock_wrong", "clock_step"):
+            yield Note("clock", f"{node}: {event.text}", uuids)
+    if last_s is None or ended_s is None or any(event.kind == "end" for event in events):
+        return
+    if ended_s - last_s > ENDED_EARLY_S:
+        missing = format_duration(ended_s - last_s)
+        text = f"{node}: the sampler was gone {missing} before the run ended; what the GPUs did then is not known"
+        yield Note("coverage", text, uuids)
 
 
 def utilisation(gpu: GpuSeries) -> list[float]:
@@ -92,12 +141,24 @@ def _events(gpu: GpuSeries) -> Iterator[Note]:
             )
 
 
-def _without_process(gpu: GpuSeries) -> list[Note]:
+def _unused_s(gpu: GpuSeries) -> float | None:
     seen = [reading.processes for _, reading in gpu.rows if reading.processes is not None]
     if not seen or any(seen) or any((_busiest(r) or 0) > IDLE_PERCENT for _, r in gpu.rows):
-        return []
-    text = f"{gpu.label}: no process used it at all ({_hours(_length(gpu))}); ask for one GPU less"
-    return [Note("no-process", text, (gpu.uuid,))]
+        return None
+    return _length(gpu)
+
+
+def _without_process(run: Sequence[_Digest]) -> Iterator[Note]:
+    unused = [(d.gpu, d.unused_s) for d in run if d.unused_s is not None]
+    if not unused:
+        return
+    hours = _hours(sum(seconds for _, seconds in unused))
+    which = listed((gpu.label for gpu, _ in unused), 4)
+    if len(unused) == len(run):
+        advice = f"the run used no GPU at all ({hours}); ask for none, or look at why it did not find them"
+    else:
+        advice = f"no process used {'it' if len(unused) == 1 else 'them'} at all ({hours}); ask for {len(unused)} fewer"
+    yield Note("no-process", f"{which}: {advice}", tuple(gpu.uuid for gpu, _ in unused))
 
 
 def _idle(gpu: GpuSeries) -> list[Note]:
@@ -121,9 +182,8 @@ def _idle(gpu: GpuSeries) -> list[Note]:
     return [Note("idle", text, (gpu.uuid,))]
 
 
-def _stall(gpu: GpuSeries) -> list[Note]:
+def _stall(gpu: GpuSeries, series: Sequence[float]) -> list[Note]:
     """A saw-tooth: the series repeats itself, which flat work at any level does not."""
-    series = utilisation(gpu)
     step_s = _length(gpu) / len(series) if series else 0.0
     lag = sawtooth_lag(series)
     if lag is None:
@@ -137,54 +197,22 @@ def _stall(gpu: GpuSeries) -> list[Note]:
     return [Note("stall", text, (gpu.uuid,))]
 
 
-def sawtooth_lag(series: Sequence[float]) -> int | None:
-    """The period of a saw-tooth in samples, None if there is none.
-
-    The autocorrelation of the series without its mean: the highest peak after it has first been negative, up
-    to a fifth of the length, is the period if it is at least `STALL_CORRELATION`.
-
-    >>> sawtooth_lag([90, 90, 90, 0, 0, 0] * 20)
-    6
-    """
-    seen = series[:STALL_SAMPLES]
-    if len(seen) < 2 * STALL_LEAST_PERIODS:
-        return None
-    mean = statistics.fmean(seen)
-    centred = [value - mean for value in seen]
-    power = sum(x * x for x in centred)
-    if power < len(centred) * STALL_LEAST_DEVIATION**2:
-        return None
-    correlation = [
-        sum(a * b for a, b in zip(centred, centred[lag:], strict=False))
-        / power
-        * len(centred)
-        / (len(centred) - lag)
-        for lag in range(min(len(centred) // STALL_LEAST_PERIODS, STALL_LONGEST_LAG) + 1)
-    ]
-    negative = next((lag for lag, value in enumerate(correlation) if value < 0), None)
-    if negative is None or negative >= len(correlation) - 1:
-        return None
-    best = max(range(negative, len(correlation)), key=correlation.__getitem__)
-    return best if correlation[best] >= STALL_CORRELATION else None
-
-
-def _stragglers(run: Sequence[GpuSeries]) -> Iterator[Note]:
-    means = {gpu.uuid: statistics.fmean(values) for gpu in run if (values := utilisation(gpu))}
-    powers = {gpu.uuid: value for gpu in run if (value := _mean_power(gpu)) is not None}
+def _stragglers(run: Sequence[_Digest]) -> Iterator[Note]:
+    means = [d.utilisation for d in run if d.utilisation is not None]
+    powers = [d.power_w for d in run if d.power_w is not None]
     if len(means) < 3:  # noqa: PLR2004  of two nobody can say which is the slow one
         return
-    usual, usual_power = (
-        statistics.median(means.values()),
-        statistics.median(powers.values()) if powers else 0.0,
-    )
-    for gpu in run:
-        mean, power = means.get(gpu.uuid), powers.get(gpu.uuid)
-        if mean is None or mean >= STRAGGLER_SHARE * usual:
+    usual, usual_power = statistics.median(means), statistics.median(powers) if powers else 0.0
+    for d in run:
+        if d.utilisation is None or d.utilisation >= STRAGGLER_SHARE * usual:
             continue
-        if power is not None and power >= STRAGGLER_SHARE * usual_power:
+        if d.power_w is not None and d.power_w >= STRAGGLER_SHARE * usual_power:
             continue
-        text = f"{gpu.label}: {mean:.0f} % busy where the others are {usual:.0f} %; check its node, its link and its data"
-        yield Note("straggler", text, (gpu.uuid,))
+        text = (
+            f"{d.gpu.label}: {d.utilisation:.0f} % busy where the others are {usual:.0f} %; check its node, its link and "
+            "its data"
+        )
+        yield Note("straggler", text, (d.gpu.uuid,))
 
 
 def _hang(gpu: GpuSeries) -> Iterator[Note]:
@@ -225,21 +253,14 @@ def _coverage(gpu: GpuSeries) -> Iterator[Note]:
         yield Note("coverage", f"{gpu.label}: {missing:,} of {whole:,} samples are missing", (gpu.uuid,))
 
 
-def _head_room(run: Sequence[GpuSeries]) -> Iterator[Note]:
-    peaks = [max((r.memory_used_bytes or 0 for _, r in gpu.rows), default=0) for gpu in run]
-    sizes = [gpu.memory_bytes or 0 for gpu in run]
-    shares = [peak / size for peak, size in zip(peaks, sizes, strict=True) if peak and size]
-    if shares and max(shares) < HEAD_ROOM_SHARE:
+def _head_room(run: Sequence[_Digest]) -> Iterator[Note]:
+    shares = [d.memory_share for d in run if d.memory_share is not None]
+    if shares and max(shares) < HEAD_ROOM_SHARE and any(d.unused_s is None for d in run):
         text = (
             f"at most {max(shares):.0%} of the GPUs' memory was used: a larger micro-batch may fit, and may be faster "
             "(allocators cache, so try it)"
         )
-        yield Note("head-room", text, tuple(gpu.uuid for gpu in run))
-
-
-def _mean_power(gpu: GpuSeries) -> float | None:
-    power = [reading.power_mw for _, reading in gpu.rows if reading.power_mw is not None]
-    return statistics.fmean(power) / 1000 if power else None
+        yield Note("head-room", text, tuple(d.gpu.uuid for d in run))
 
 
 def _length(gpu: GpuSeries) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import SpoolError
 from ..estimator.history import History
+from ..estimator.run_report import run_report
 from ..estimator.runs import Event, GpuReading, Tick
 from .measurement import measurements
 from .progress import read_progress
@@ -19,6 +20,7 @@ from .tick import decode
 from .tracker import PROGRESS_FILE
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
+_STATUS_FACTS = ("state", "ended_s", "exit_code")
 _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
 
 
@@ -31,30 +33,41 @@ def registered(history: Path) -> Iterator[Path]:
 
 
 def collect(folder: Path, history: History) -> None:
-    """Everything new in one run's folder.  Raises SpoolError, or HistoryError; what is done stays done."""
+    """Everything new in one run's folder, and what is to be noted of it once it has ended.
+
+    Raises SpoolError for the first spool that cannot be read, after all others were; or HistoryError, and what is
+    done stays done.
+    """
     spools = sorted(folder.glob(f"*{SUFFIX}"))
     sizes = {path.name: path.stat().st_size for path in (*spools, *folder.glob(PROGRESS_FILE))}
     if history.has_whole(folder.name, sizes):
         return
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
+    facts = {
+        "run": folder.name,
+        **{key: run.get(key) for key in _RUN_FACTS},
+        "command": json.dumps(run.get("command", [])),
+        "folder": str(folder),
+    }
     with history.writing():
-        history.put_run(
-            {
-                "run": folder.name,
-                **{key: run.get(key) for key in _RUN_FACTS},
-                "command": json.dumps(run.get("command", [])),
-                "folder": str(folder),
-                "ended_s": status.get("ended_s"),
-                "state": status.get("state", "running"),
-                "exit_code": status.get("exit_code"),
-            }
-        )
-    try:
-        for path in spools:
-            _collect_spool(folder.name, path, history)
-    finally:  # a spool that cannot be read takes the GPUs' part of it only
-        _collect_steps(folder, run, history)
+        history.put_run({**facts, "state": status.get("state", "running")})
+    wrong, news = [], not history.has_ended(folder.name)
+    for path in spools:
+        try:
+            news |= _collect_spool(folder.name, path, history)
+        except SpoolError as error:
+            wrong.append(error)
+    _collect_steps(folder, run, history)
+    if news and status.get("ended_s") is not None:
+        found = run_report(history, folder.name).notes
+        with history.writing():  # together, so that a run that counts as ended has its notes
+            history.put_run({**facts, **{key: status.get(key) for key in _STATUS_FACTS}})
+            history.put_notes(
+                folder.name, ({"code": n.code, "text": n.text, "uuids": n.uuids} for n in found)
+            )
+    if wrong:
+        raise wrong[0]
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
@@ -90,8 +103,8 @@ def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     return values
 
 
-def _collect_spool(run: str, path: Path, history: History) -> None:
-    """The frames of a spool that came since the last time, in one transaction."""
+def _collect_spool(run: str, path: Path, history: History) -> bool:
+    """The frames of a spool that came since the last time, in one transaction; whether there were any."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -103,6 +116,7 @@ def _collect_spool(run: str, path: Path, history: History) -> None:
     node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
     with history.writing():
         offset, frames, damaged = history.spool_position(run, path.name)
+        before = frames
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         events: list[tuple[Event, str | None]] = []
         for piece in read_frames(data, offset):
@@ -120,6 +134,7 @@ def _collect_spool(run: str, path: Path, history: History) -> None:
             history.put_readings(run, uuid, rows)
         history.put_events(run, node, events)
         history.put_spool(run, path.name, node, offset, frames, damaged)
+    return frames > before
 
 
 def _sort(

@@ -33,6 +33,7 @@ PROCESSES_EVERY = 10  # ticks; two driver calls that change slowly
 PARENT_EVERY_S = 5.0  # a sampler outlives a killed parent by no more
 CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
+EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
 
 
 def sample(
@@ -48,6 +49,9 @@ def sample(
     present = dict(enumerate(devices))
     started = time.monotonic()
     offset, ticks, last = time.time() - started, 0, started
+    if (now := time.time()) < EARLIEST_S:
+        year = time.gmtime(now).tm_year
+        sink(Event(now, "clock_wrong", f"the clock says {year}, which is long over; so do the times here"))
     while present:
         ended = stop.wait(max(started + ticks * period_s - time.monotonic(), 0))
         steady, now = time.monotonic(), time.time()
@@ -143,6 +147,7 @@ def _run(
         listener.start()
         sample(devices, sink, stop, period_s)
         listener.join(timeout=2)
+        sink(Event(time.time(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
         for place, device in enumerate(devices):
             if device.missing:
                 said = ", ".join(f"{name}: {why}" for name, why in sorted(device.missing.items()))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from ..errors import SubmissionError
 from .request import JobRequest
+from .run_folder import REQUEST_FILE
 from .submit import submit
-
-REQUEST_FILE = "request.json"
 
 
 def queue_successor(folder: Path, job: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 import slurm_cluster
 
 ROOT = Path(__file__).parent.parent
+collect_ignore = ["frameworks/scripts"]  # run by Slurm, in an environment that has torch
 SCALE = int(
     os.environ.get("CLUSTERPLAN_TEST_SCALE", "1")
 )  # how many times more random cases; `make test-slow`

@@ -605,3 +605,26 @@ def test_nvitop_prints_its_table(run_on_gpus):
         "import sys; sys.argv = ['nvitop', '-1']; import nvitop.cli; nvitop.cli.main()", BUSY_NODE, now=60
     )
     assert "H100" in done.stdout, done.stderr
+
+
+OURS = """
+from clusterplan.launcher import nvml
+with nvml.opened() as library:
+    found = [device.read(0, with_processes=True) for device in library.devices()[0]]
+print([[r.utilisation_percent, r.power_mw // 1000, r.memory_used_bytes >> 20, r.temperature_c, r.processes] for r in found])
+"""
+THEIRS = """
+import gpustat, nvitop
+watts = [device.power_usage() // 1000 for device in nvitop.Device.all()]
+found = zip(gpustat.new_query().gpus, watts)
+print([[gpu.utilization, w, gpu.memory_used, gpu.temperature, len(gpu.processes)] for gpu, w in found])
+"""
+
+
+@needs("gpustat")
+@needs("nvitop")
+def test_gpustat_nvitop_and_our_sampler_say_the_same(run_on_gpus):
+    node = "gpu count=3\nwave gpu=0 hi=90\nwave gpu=1 hi=35 mem_used=0.8\nproc gpu=0 pid=self mem_gib=40\n"
+    ours, theirs = (run_on_gpus(snippet, node, now=60) for snippet in (OURS, THEIRS))
+    assert ours.stdout.startswith("[[90, 580, "), ours.stderr
+    assert theirs.stdout == ours.stdout, theirs.stderr

@@ -1,5 +1,6 @@
 """The history: folders are folded in once, whatever happens on the way, and any tool can read it."""
 
+import io
 import json
 import os
 import random
@@ -9,10 +10,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-from conftest import SCALE
+import sqlite_utils
+from conftest import ROOT, SCALE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +24,10 @@ from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.history import History
 from clusterplan.estimator.packed_block import pack, unpack
 from clusterplan.estimator.rollup import energy_j, rollups
+from clusterplan.estimator.run_report import run_report
 from clusterplan.estimator.runs import Event, GpuReading, Tick
+from clusterplan.estimator.salvage import TABLES, examined
+from clusterplan.estimator.schema import migrations
 from clusterplan.launcher.collect import collect, registered
 from clusterplan.launcher.run_folder import create, register, write_json
 from clusterplan.launcher.spool import SpoolWriter, frame
@@ -57,7 +64,7 @@ def spool_header(node="n1"):
 @pytest.fixture
 def folder(tmp_path):
     """A run's folder with one spool of 100 s, and a lost GPU."""
-    facts = {"kind": "sample", "command": ["train"], "host": "h", "began_s": T0}
+    facts = {"kind": "sample", "model": "phi2", "command": ["train"], "host": "h", "began_s": T0}
     made = create("train", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
     with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
         for second in range(100):
@@ -96,6 +103,12 @@ def test_a_run_is_summed_up_by_gpu(folder, history):
     assert [(e["kind"], e["uuid"]) for e in history.events(folder.name)] == [("gpu_lost", "GPU-1")]
     (run,) = history.runs()
     assert (run["state"], run["seconds"], run["gpus"], run["utilisation_mean"]) == ("completed", 100, 2, 70)
+
+
+def test_a_folder_that_is_no_run_is_not_imported(ran, tmp_path):
+    done = ran("import", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is no run folder: it has no run.json" in done.stderr
 
 
 def test_importing_twice_changes_nothing(folder, history):
@@ -154,7 +167,7 @@ def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder, histo
 
 def test_raw_readings_come_back_as_they_were(folder, history):
     collect(folder, history)
-    found = history.readings(folder.name, "GPU-0")
+    found = list(history.readings(folder.name, "GPU-0"))
     assert [(t, r.energy_mj, r.ring) for t, r in found] == [
         (tick(s).time_s, tick(s).readings[0].energy_mj, tick(s).readings[0].ring) for s in range(100)
     ]
@@ -198,10 +211,71 @@ def test_what_was_never_read_stays_unknown():
     )
 
 
+def test_mean_power_is_the_counters_where_readings_alias_with_the_work():
+    rows = [(float(s), GpuReading(0, power_mw=700_000, energy_mj=s * 350_000)) for s in range(60)]
+    assert rollups(rows, 60)[0].power_mean_w == 350
+    assert rollups(rows, 60)[0].power_max_w == 700
+
+
+def test_waste_is_told_by_a_view(history, tmp_path):
+    made = create("idler", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), {"began_s": T0})
+    with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
+        for second in range(600):
+            use = 50 if second < 240 else 0
+            readings = (GpuReading(0, utilisation_percent=50), GpuReading(1, utilisation_percent=use))
+            spool.append(encode(Tick(T0 + second, readings)))
+    collect(made, history)
+    query = "SELECT gpus, gpu_hours, idle_gpu_hours, unused_gpu_hours, idle_share FROM v_waste"
+    # Of GPU 1's 360 idle seconds, 40 share a minute with work.
+    assert sqlite3.connect(history.path).execute(query).fetchall() == [(2, 0.333, 0.089, 0.217, 0.267)]
+
+
+def test_notes_are_kept_once_a_run_has_ended(folder, history):
+    status = (folder / "status.json").read_text(encoding="utf-8")
+    (folder / "status.json").unlink()
+    collect(folder, history)
+    assert history.notes(folder.name) == []
+    (folder / "status.json").write_text(status, encoding="utf-8")
+    collect(folder, history)
+    assert ("gpu_lost", ["GPU-1"]) in [(note["code"], note["uuids"]) for note in history.notes(folder.name)]
+
+
+STORED = sorted((ROOT / "tests" / "histories").glob("*.sql"))
+
+
+def test_a_history_of_every_earlier_schema_is_stored():
+    with sqlite3.connect(":memory:") as db:
+        names = [migration.name for migration in migrations.pending(sqlite_utils.Database(db))]
+    db.close()
+    assert [path.stem for path in STORED] == [name.split("_")[0] for name in names[:-1]]
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(stored, tmp_path):
+    path = tmp_path / "history.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(stored.read_text(encoding="utf-8"))
+    db.close()
+    before = dump(path)
+    with History(path) as history:
+        after = dump(path)
+        (run,) = history.runs(model="phi2")
+        readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
+        found = run_report(history, run["run"])
+    assert {table: [row[: len(before[table][0])] for row in rows] for table, rows in after.items()} == before
+    assert (run["name"], run["utilisation_mean"], readings) == ("train", 65.0, [300, 300])
+    assert [(note.code, note.uuids) for note in found.notes][:2] == [
+        ("xid", ("GPU-1",)),
+        ("idle", ("GPU-1",)),
+    ]
+    shown = sqlite3.connect(path).execute("SELECT gpu_hours, idle_gpu_hours FROM v_waste").fetchall()
+    assert shown == [(0.167, 0.039)]
+
+
 READINGS = st.builds(
     GpuReading,
     gpu=st.just(0),
-    energy_mj=st.none() | st.integers(0, 2**62),
+    energy_mj=st.none() | st.integers(0, 2**64 - 1),
     power_mw=st.none() | st.integers(0, 2**31),
     sm_active=st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
     ring=st.lists(
@@ -264,6 +338,34 @@ def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
     assert [process.communicate()[1] for process in running] == [""] * 6
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 400 KiB; gives it."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, small_disk, tmp_path):
+    with History(small_disk / "history.db") as history:
+        filler = small_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(HistoryError, match="disk"):
+            collect(folder, history)
+        filler.unlink()
+        assert examined(history.path).faults == ()
+        collect(folder, history)
+        with History(tmp_path / "other.db") as other:
+            collect(folder, other)
+        assert dump(history.path) == dump(other.path)
+
+
 IMPORTER = """
 import sys
 from pathlib import Path
@@ -288,7 +390,7 @@ def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_
     with History(tmp_path / "other.db") as other:
         collect(folder, other)
     assert dump(history.path) == dump(other.path)
-    assert history.damage() == []
+    assert examined(history.path).faults == ()
 
 
 # The commands.
@@ -344,9 +446,45 @@ def test_a_damaged_file_fails_the_check(ran, history):
     data = bytearray(history.path.read_bytes())
     data[8192:12288] = b"\xff" * 4096
     history.path.write_bytes(data)
+    before = history.path.read_bytes()
     done = ran("check")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
+    assert history.path.read_bytes() == before
+
+
+@pytest.fixture
+def damaged(ran, history):
+    """The history of two runs, one without a folder, in which the rollups are damaged; gives its path."""
+    ran("import")
+    with history.writing():
+        history.put_run({"run": "gone-1", "folder": "/gone", "state": "completed", "began_s": 1.0})
+    (root,) = history._db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'rollup'").fetchone()
+    history.close()
+    data = bytearray(history.path.read_bytes())
+    data[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
+    history.path.write_bytes(data)
+    return history.path
+
+
+@pytest.mark.usefixtures("damaged")
+def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran, folder):
+    found = json.loads(ran("check", "--json").stdout)
+    assert found["faults"]
+    assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup"]) == (2, 2, 0)
+    assert set(found["rows"]) == set(TABLES)
+    assert (found["in_run_folders"], found["only_here"]) == ([folder.name], ["gone-1"])
+    text = ran("check").stdout
+    assert "1 run only in this file: gone-1" in text
+    assert "`clusterplan history import --rebuild`" in text
+
+
+def test_a_damaged_file_is_one_line_to_whoever_reads_it(ran, damaged, clusterplan):
+    done = clusterplan("report", "train", env=os.environ | {"CLUSTERPLAN_HISTORY": str(damaged)})
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "`clusterplan history check` says what can be saved" in done.stderr
+    done = ran("import", "--rebuild")
+    assert (done.returncode, "only in the old one: gone-1" in done.stdout) == (0, True)
 
 
 def test_a_run_that_cannot_be_collected_does_not_hide_the_others(ran, folder):
@@ -396,6 +534,54 @@ def test_raw_readings_are_exported(ran, folder):
     )
 
 
+@pytest.fixture
+def parquet(ran, history):
+    """Run `clusterplan history export --parquet` with these variables; gives the process, its output as bytes."""
+    ran("import")
+    program = Path(sys.executable).with_name("clusterplan")
+
+    def run(**variables):
+        environment = os.environ | {"CLUSTERPLAN_HISTORY": str(history.path), **variables}
+        return subprocess.run(
+            [program, "history", "export", "--parquet"], env=environment, capture_output=True, check=False
+        )
+
+    return run
+
+
+def test_raw_readings_are_exported_as_parquet(ran, parquet):
+    reader = pytest.importorskip("pyarrow.parquet")
+    table = reader.read_table(io.BytesIO(parquet().stdout))
+    as_json = json.loads(ran("export", "--json").stdout)
+    assert table.num_rows == len(as_json) == 200
+    assert table.column("energy_mj").to_pylist() == [row["energy_mj"] for row in as_json]
+    ring = [{"before_s": 0.5, "percent": 90}, {"before_s": 0.0, "percent": 90}]
+    assert table.column("ring")[0].as_py() == ring
+
+
+def test_without_pyarrow_parquet_is_missing(parquet, tmp_path):
+    (tmp_path / "pyarrow.py").write_text("raise ImportError", encoding="utf-8")
+    done = parquet(PYTHONPATH=str(tmp_path))
+    assert (done.returncode, b"pip install 'clusterplan[parquet]'" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (["path"], {"path"}),
+        (["import"], {"path", "runs", "not_imported"}),
+        (["check"], {"path", "faults", "rows", "in_run_folders", "only_here"}),
+        (["prune"], {"blocks"}),
+        (["vacuum"], {"before_bytes", "after_bytes"}),
+        (["import", "--rebuild"], {"path", "runs", "not_imported", "only_in_the_old_one"}),
+    ],
+    ids=str,
+)
+def test_every_command_has_json(ran, arguments, keys):
+    ran("import")
+    assert set(json.loads(ran(*arguments, "--json").stdout)) == keys
+
+
 def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran):
     before = json.loads(ran("show", "--json").stdout)
     assert "2 blocks of raw readings forgotten" in ran("prune", "--keep", "1d").stdout
@@ -413,6 +599,10 @@ def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran):
         (["--gpu", "a100"], 0),
         (["--since", "2025-11-01"], 1),
         (["--since", "1h"], 0),
+        (["--until", "1h"], 1),
+        (["--until", "2025-11-01"], 0),
+        (["--model", "PHI"], 1),
+        (["--model", "llama"], 0),
     ],
     ids=str,
 )
@@ -438,7 +628,7 @@ def test_a_corrupt_history_can_still_be_rebuilt(ran, history):
     history.path.write_bytes(b"garbage" * 1000)
     done = ran("import", "--rebuild")
     assert done.returncode == 0
-    assert "the old one cannot be read" in done.stderr
+    assert "the old one is damaged: file is not a database" in done.stderr
     assert history.path.read_bytes() == b"garbage" * 1000
 
 

@@ -102,16 +102,66 @@ def test_energy_is_what_the_counters_say(reported):
     assert found["energy_j"] == pytest.approx(found["power_mean_w"] * (SECONDS - 1), rel=0.01)
 
 
-def test_without_raw_readings_the_course_comes_from_the_minutes(recorded, tmp_path):
+def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minutes(recorded, tmp_path):
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
+        before = run_report(history, recorded.name)
         history.prune(time.time())
-        found = run_report(history, recorded.name)
-    assert [note.text for note in found.notes] == [
-        "n1 GPU 3: lost after 4s; report it, and keep off that node"
-    ]
-    assert found.coverage is None
-    assert any(found.gpus[0].course)
+        after = run_report(history, recorded.name)
+    assert after.notes == before.notes
+    assert (after.coverage, len(after.notes)) == (1.0, 4)
+    assert any(after.gpus[0].course)
+
+
+RATES = """
+name = "site"
+[rates]
+currency = "EUR"
+date = "2026-01-01"
+per_gpu_hour = 2.0
+per_kwh = 0.25
+gco2_per_kwh = 400
+pue = 1.5
+[[partitions]]
+name = "gpu"
+nodes = 1
+gpus_per_node = 8
+"""
+
+
+def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
+    path = tmp_path / "site.toml"
+    path.write_text(RATES, encoding="utf-8")
+    found = json.loads(reported("--profile", path, "--json").stdout)
+    kwh, cost = found["energy_kwh"], found["footprint"]
+    assert cost["co2_kg"] == pytest.approx(kwh * 1.5 * 0.4)
+    assert cost["energy_cost"] == pytest.approx(kwh * 1.5 * 0.25)
+    assert cost["gpu_hours_cost"] == pytest.approx(found["gpu_hours"] * 2)
+    text = reported("--profile", path).stdout
+    assert "EUR, rates of 2026-01-01" in text
+    assert "with the site's PUE of 1.5" in text
+
+
+def test_without_rates_nothing_is_said_of_money(reported):
+    assert json.loads(reported("--json").stdout)["footprint"] is None
+    assert "CO2" not in reported().stdout
+    done = reported("--profile", "one-machine")
+    assert (done.returncode, "has no [rates]" in done.stderr) == (2, True)
+
+
+def test_power_is_the_counters_and_not_that_of_single_readings(reported):
+    stalled = json.loads(reported("--json").stdout)["gpus"][6]
+    assert stalled["power_mean_w"] == pytest.approx(stalled["energy_j"] / (SECONDS - 1), rel=0.01)
+    assert stalled["power_mean_w"] < 400
+
+
+def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
+    late = {"state": "completed", "exit_code": 0, "ended_s": float(fake.T0 + SECONDS + 3600)}
+    write_json(recorded / "status.json", late)
+    with History(tmp_path / "history.db") as history:
+        collect(recorded, history)
+        texts = [note.text for note in run_report(history, recorded.name).notes if note.code == "coverage"]
+    assert texts == ["n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"]
 
 
 def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):

@@ -204,6 +204,18 @@ def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
     assert len(items[-1].readings) == 1
 
 
+def test_a_clock_from_before_2020_is_said_once(gpus, monkeypatch):
+    gpus(H100)
+    items = []
+    monkeypatch.setattr(time, "time", lambda: 86_400.0 + time.monotonic())
+    with sampling(items.append, period_s=0.02):
+        while sum(isinstance(item, Tick) for item in items) < 3:
+            time.sleep(0.01)
+    assert [(e.kind, e.text) for e in items if isinstance(e, Event)] == [
+        ("clock_wrong", "the clock says 1970, which is long over; so do the times here")
+    ]
+
+
 def test_a_block_of_code_can_be_sampled(gpus):
     gpus(H100)
     items = []
@@ -287,7 +299,7 @@ def test_a_failed_command_is_said_with_its_code(sampled):
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):
     scenario = "gpu count=2\nfault gpu=1 at=0.6 code=15\nxid gpu=1 at=0.4 code=79\n"
     _, _, ((record,),) = sampled("--period", "0.1s", "--", "sleep", "1.2", scenario=scenario)
-    assert {(event.kind, event.gpu) for event in record.events} == {("xid", 1), ("gpu_lost", 1)}
+    assert {(e.kind, e.gpu) for e in record.events} == {("xid", 1), ("gpu_lost", 1), ("end", None)}
     assert "XID 79" in [event.text for event in record.events]
 
 

@@ -429,6 +429,6 @@ def test_no_sbatch_and_slurm_asked_for(launched):
 def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
     with on_slurm.slurm.without("slurmctld"):
         done = on_slurm("submit", "--gpus", "1", "--", "true")
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: sbatch refused: ")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: Slurm does not answer: ")
     assert not list((on_slurm.folder / "runs").glob("*"))

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from clusterplan.estimator.runs import Event, GpuReading
-from clusterplan.estimator.utilisation import GpuSeries, notes, sawtooth_lag
+from clusterplan.estimator.sawtooth import sawtooth_lag
+from clusterplan.estimator.utilisation import GpuSeries, node_notes, notes
 
 RING = 6  # samples a second
 
@@ -81,12 +82,45 @@ def test_a_gpu_that_no_process_used_is_one_too_many():
     assert codes([series(0), series(1, wave=lambda _: 0.0, processes=0)]) == [("no-process", "GPU-1")]
 
 
+def test_gpus_that_no_process_used_are_one_note():
+    run = [series(0), *(series(i, wave=lambda _: 0.0, processes=0) for i in (1, 2))]
+    (note,) = notes(run)
+    assert (note.uuids, "ask for 2 fewer" in note.text) == (("GPU-1", "GPU-2"), True)
+    (note,) = notes(run[1:])
+    assert "the run used no GPU at all" in note.text
+
+
+END = Event(1300.0, "end", "sampling ended as asked")
+
+
+@pytest.mark.parametrize(
+    ("events", "last_s", "ended_s", "expected"),
+    [
+        ([END], 1300.0, 5000.0, []),
+        ([], 1300.0, 1310.0, []),
+        ([], 1300.0, None, []),
+        ([], 1300.0, 4900.0, ["coverage"]),
+        ([END, Event(1100.0, "clock_step", "the clock jumped by +3600.0 s")], 1300.0, 1300.0, ["clock"]),
+        ([END, Event(1000.0, "gap", "no sample for 9 s")], 1300.0, 1300.0, []),
+    ],
+)
+def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ended_s, expected):
+    assert [note.code for note in node_notes("n1", ("GPU-0",), events, last_s, ended_s)] == expected
+
+
 @pytest.mark.parametrize(("period", "duty"), [(1.0, 0.5), (4.0, 0.6), (10.0, 0.7), (30.0, 0.5)])
 def test_an_input_stall_is_found_with_its_period(period, duty):
     (note,) = notes([series(6, wave=lambda t: 97.0 if t % period < duty * period else 2.0)])
     assert note.code == "stall"
     said = float(note.text.split("every ")[1].split(" s")[0])
     assert said == pytest.approx(period, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_period_of_an_uneven_stall_is_not_one_of_its_multiples(seed):
+    rng = random.Random(seed)
+    edges = [96.0 if i % RING < RING / 2 else 0.0 for i in range(100 * RING)]
+    assert sawtooth_lag([rng.uniform(0, 96) if rng.random() < 0.1 else value for value in edges]) == RING
 
 
 @pytest.mark.parametrize("seed", range(8))

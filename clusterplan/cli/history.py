@@ -1,23 +1,21 @@
 """`clusterplan history`."""
 
-import csv
 import json
 import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..cluster_profiles.units import counted, listed, parse_duration_s
+from ..cluster_profiles.units import counted, parse_duration_s
 from ..errors import ClusterplanError, InputError
 from ..estimator.history import History
-from ..estimator.runs import GpuReading
 from ..launcher.collect import collect, registered
-from ..launcher.run_folder import history_path
+from ..launcher.run_folder import RUN_FILE, history_path
 from ..report import history_text
 from .history_add import add
+from .history_check import check, rebuild
+from .history_export import export
 from .options import echo_page, json_option
 from .recorded import collected, find_run
 
@@ -28,28 +26,45 @@ def history() -> None:
 
 
 history.add_command(add)
+history.add_command(check)
+history.add_command(export)
 
 
 @history.command()
-def path() -> None:
+@json_option
+def path(as_json: bool) -> None:  # noqa: FBT001
     """Where the history file is."""
-    click.echo(history_path(os.environ))
+    where = history_path(os.environ)
+    click.echo(json.dumps({"path": str(where)}) if as_json else where)
 
 
 @history.command("list")
 @click.option("--name", metavar="TEXT", help="Only runs whose name contains this.")
+@click.option("--model", metavar="TEXT", help="Only runs of models whose name contains this.")
 @click.option("--gpu", metavar="TEXT", help="Only runs on GPUs whose type contains this.")
 @click.option(
     "--since", metavar="TIME", help="Only runs begun within this time, such as 7d, or since a date."
 )
+@click.option("--until", metavar="TIME", help="Only runs begun longer ago than this, or before a date.")
 @json_option
-def list_(name: str | None, gpu: str | None, since: str | None, as_json: bool) -> None:  # noqa: FBT001
+def list_(
+    name: str | None,
+    model: str | None,
+    gpu: str | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Every run, the latest first."""
     since_s = None if since is None else _moment_s("--since", since)
+    until_s = None if until is None else _moment_s("--until", until)
     with collected() as db:
-        runs = db.runs(name, gpu, since_s)
+        runs = db.runs(name=name, model=model, gpu=gpu, since_s=since_s, until_s=until_s)
+        narrowed = not runs and bool(db.runs())
     if as_json:
         click.echo(json.dumps(runs, indent=2))
+    elif narrowed:
+        click.echo("no run is like that; without options every run is listed")
     else:
         echo_page(lambda page: history_text.listing(page, runs))
 
@@ -69,102 +84,70 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 
 
 @history.command()
-@click.argument("run", required=False)
-@click.option("--csv", "form", flag_value="csv", default=True, help="Comma-separated values (the default).")
-@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line.")
-def export(run: str | None, form: str) -> None:
-    """Print the raw readings of a run that are still kept, one a GPU and second."""
-    with collected() as db:
-        found = find_run(db.runs(), run)["run"]
-        rows = [
-            {"run": found, "node": gpu["node"], "uuid": gpu["uuid"], "time_s": time_s, **_readings(reading)}
-            for gpu in db.gpus(found)
-            for time_s, reading in db.readings(found, gpu["uuid"])
-        ]
-    if form == "jsonl":
-        for row in rows:
-            click.echo(json.dumps(row))
-        return
-    header = ["run", "node", "uuid", "time_s", *(name for name in GpuReading.__slots__ if name != "gpu")]
-    writer = csv.DictWriter(sys.stdout, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "ring": json.dumps(row["ring"])} for row in rows)
-
-
-@history.command()
 @click.option(
     "--keep", metavar="TIME", default="14d", show_default=True, help="Raw readings younger than this stay."
 )
-def prune(keep: str) -> None:
-    """Forget raw readings of ended runs; lines, rollups and events stay for ever."""
+@json_option
+def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
+    """Forget raw readings of ended runs; lines, rollups, events and notes stay for ever."""
     before_s = _moment_s("--keep", keep)
     with collected() as db:
         gone = db.prune(before_s)
+    if as_json:
+        click.echo(json.dumps({"blocks": gone}))
+        return
     click.echo(
         f"{counted(gone, 'block')} of raw readings forgotten; `clusterplan history vacuum` gives the space back"
     )
 
 
 @history.command()
-def vacuum() -> None:
+@json_option
+def vacuum(as_json: bool) -> None:  # noqa: FBT001
     """Give the space of what was forgotten back to the disk."""
     with History(history_path(os.environ)) as db:
         before, after = db.vacuum()
+    if as_json:
+        click.echo(json.dumps({"before_bytes": before, "after_bytes": after}))
+        return
     click.echo(f"{history_path(os.environ)}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
 
 
 @history.command("import")
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
-    "--rebuild", is_flag=True, help="Make a new history of all registered runs, beside the old one."
+    "--rebuild", "anew", is_flag=True, help="Make a new history of all registered runs, beside the old one."
 )
-def import_(folders: tuple[Path, ...], rebuild: bool) -> None:  # noqa: FBT001
+@json_option
+def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # noqa: FBT001
     """Fold run folders into the history; without FOLDERS every run that is registered.
 
     Importing twice changes nothing, and a run that is still written can be imported again later.
     """
-    if rebuild:
+    where = history_path(os.environ)
+    if anew:
         if folders:
             raise InputError("--rebuild takes every registered run: leave the folders out")
-        _rebuild(history_path(os.environ))
+        rebuild(where, as_json=as_json)
         return
-    with History(history_path(os.environ)) as db:
+    for folder in folders:
+        if not (folder / RUN_FILE).exists():
+            raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
+    failed = []
+    with History(where) as db:
         chosen = [folder.resolve() for folder in folders] or list(registered(db.path))
         for folder in chosen:
-            collect(folder, db)
-    click.echo(f"{counted(len(chosen), 'run')} in {history_path(os.environ)}")
-
-
-@history.command()
-def check() -> None:
-    """Whether the history file is sound; its faults and exit code 1 if not."""
-    where = history_path(os.environ)
-    if not where.exists():
-        raise InputError(f"{where}: no history yet; the first run that is listed makes it")
-    with History(where) as db:
-        faults = db.damage()
-    if faults:
-        raise click.ClickException(f"{where}: damaged: {listed(faults, 3)}")
-    click.echo(f"{where}: fine")
-
-
-def _rebuild(old: Path) -> None:
-    new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
-    if new.exists():
-        raise InputError(f"{new}: is there already; look at it, and move or remove it first")
-    with History(new) as db:
-        for folder in registered(old):
-            collect(folder, db)
-        there = {run["run"] for run in db.runs()}
-    click.echo(f"{counted(len(there), 'run')} in {new}; to use it, move it to {old}")
-    try:
-        with History(old) as db:
-            only = [run["run"] for run in db.runs() if run["run"] not in there]
-    except ClusterplanError as error:
-        click.echo(f"the old one cannot be read: {error}", err=True)
-        return
-    for run in only:
-        click.echo(f"only in the old one: {run}")
+            try:
+                collect(folder, db)
+            except ClusterplanError as error:
+                failed.append(str(error))
+    if as_json:
+        runs = [folder.name for folder in chosen]
+        click.echo(json.dumps({"path": str(where), "runs": runs, "not_imported": failed}, indent=2))
+    else:
+        click.echo(f"{counted(len(chosen), 'run')} in {where}")
+    if failed:
+        raise click.ClickException(f"not imported: {'; '.join(failed)}")
 
 
 def _moment_s(flag: str, text: str) -> float:
@@ -177,7 +160,3 @@ def _moment_s(flag: str, text: str) -> float:
         return datetime.now(UTC).timestamp() - parse_duration_s(text)
     except ValueError as error:
         raise InputError(f"{flag}: {text!r} {error}, nor a date such as 2026-11-01") from None
-
-
-def _readings(reading: GpuReading) -> dict[str, Any]:
-    return {name: getattr(reading, name) for name in GpuReading.__slots__ if name != "gpu"}

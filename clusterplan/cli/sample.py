@@ -46,8 +46,11 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     help="Time between samples.",
 )
 @click.option("--name", metavar="TEXT", help="Labels the run; else the command's own name.")
+@click.option("--model", metavar="TEXT", help="The model it trains, to find its runs by.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def sample(for_: float | None, period: float, name: str | None, command: tuple[str, ...]) -> None:
+def sample(
+    for_: float | None, period: float, name: str | None, model: str | None, command: tuple[str, ...]
+) -> None:
     """Record what the GPUs of this machine do while a command runs.
 
     The samples go into a run folder under runs/; the command is not disturbed whatever happens to them.
@@ -68,6 +71,7 @@ def sample(for_: float | None, period: float, name: str | None, command: tuple[s
     began = datetime.now(UTC)
     facts = {
         "kind": "sample",
+        "model": model,
         "command": list(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
@@ -95,4 +99,5 @@ def _say(folder: Path, ended: Sampled) -> None:
         gpus = counted(len(record.header["gpus"]), "GPU")
         click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
         for event in record.events:
-            click.echo(f"  {event.kind}: {event.text}", err=True)
+            if event.kind != "end":
+                click.echo(f"  {event.kind}: {event.text}", err=True)

@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,24 +11,19 @@ from typing import Any
 import click
 
 from ..cluster_profiles.catalog import load_profile
+from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import ClusterplanError, InputError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
-from ..estimator.placement import Placement, place
+from ..estimator.placement import place
 from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
 from ..launcher import slurm
-from ..launcher.run_folder import (
-    ESTIMATE_FILE,
-    create,
-    discard,
-    history_path,
-    register,
-    runs_root,
-    write_json,
-)
+from ..launcher.discovery import discover
+from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
+from ..launcher.run_folder import discard, history_path, runs_root
 from ..launcher.submission import Plan, plan, sweep
 from ..report import estimate_json, submit_text
 from .options import WorkloadCommand, echo_page, json_option, workload_values
@@ -98,7 +91,7 @@ def submit(
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    profile = load_profile(workload.cluster.profile) if workload.cluster.profile else None
+    profile = _profile(workload, where)
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
@@ -124,19 +117,21 @@ def submit(
         )
 
     root = runs_root(os.environ)
-    name = workload.name or Path((typed or workload.run.command if workload.run else typed)[0]).name
+    words = typed or (workload.run.command if workload.run else ())
+    name = workload.name or Path(words[0]).name
     if dry_run:
         shown = made([str(root / f"{name}-DRY-RUN")] * len(swept))
         _print_dry_run(root / f"{name}-DRY-RUN", shown, where)
         return
     _check_command(made([str(root)] * len(swept)), force=force)
-    facts = _facts(workload, placement, estimate, where)
-    folders = [
-        create(name, root, now, {**facts, "began_s": now.timestamp(), "sweep": v or None}) for v in swept
-    ]
+    gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
+    steps = estimate.steps.total if estimate else None
+    facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ)
+    folders = make_folders(name, root, now, facts, swept)
     try:
         ready = made([str(folder) for folder in folders])
-        _prepare(folders, ready, workload, estimate, where)
+        told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
+        fill_folders(folders, ready, workload, told, gpus_here, history_path(os.environ))
         jobs = _hand_over(folders, ready, where, time_s)
     except (ClusterplanError, OSError):
         for folder in folders:  # nothing half-registered
@@ -150,6 +145,13 @@ def submit(
         click.echo(json.dumps(runs[0] if len(runs) == 1 and not sweeps else {"runs": runs}, indent=2))
         return
     echo_page(lambda page: submit_text.submitted(page, runs, ready, estimate))
+
+
+def _profile(workload: Workload, executor: str) -> ClusterProfile | None:
+    """The one that is named, else the cluster as it is."""
+    if workload.cluster.profile:
+        return load_profile(workload.cluster.profile)
+    return discover(slurm.cluster()).profile if executor == "slurm" else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
@@ -175,72 +177,6 @@ def _check_command(shown: Plan, *, force: bool) -> None:
     program = shown.launches[0].command[0]
     if not force and not shutil.which(program):
         raise InputError(f"command {program!r} is not found: give a program on PATH, or its path")
-
-
-def _facts(
-    workload: Workload, placement: Placement, estimate: Estimate | None, executor: str
-) -> Mapping[str, Any]:
-    from ..launcher.snapshot import redacted, snapshot
-
-    training = workload.training
-    return {
-        "kind": "submit",
-        "model": workload.model,
-        "command": redacted(workload.run.command) if workload.run else [],
-        "host": socket.gethostname(),
-        "executor": executor,
-        "cwd": str(Path.cwd()),
-        "steps": estimate.steps.total if estimate else None,
-        "shape": {
-            "model": workload.model,
-            "gpu": placement.gpu.key if placement.gpu else None,
-            "nodes": placement.nodes,
-            "gpus": placement.gpus,
-            "gpus_per_node": placement.gpus_per_node,
-            "batch_size": training.batch_size,
-            "accumulation": training.accumulation,
-            "precision": placement.precision,
-            "seq_len": workload.data.seq_len,
-            "model_parallel": training.model_parallel,
-        },
-        **snapshot(Path.cwd(), os.environ),
-    }
-
-
-def _prepare(
-    folders: Sequence[Path], ready: Plan, workload: Workload, estimate: Estimate | None, executor: str
-) -> None:
-    local = _local_gpus(ready.launches[0].gpus) if executor == "local" else None
-    for folder, launch in zip(folders, ready.launches, strict=True):
-        from dataclasses import replace
-
-        replace(launch, local_gpus=local).write(folder)
-        write_json(folder / "request.json", asdict(ready.request))
-        write_json(folder / "job.json", workload.model_dump(mode="json", exclude={"run"}))
-        if estimate:
-            write_json(folder / ESTIMATE_FILE, estimate_json.one(estimate, Verdicts(None, None)))
-        if launch.output:
-            Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
-        register(folder, history_path(os.environ))
-
-
-def _local_gpus(wanted: int) -> tuple[str, ...]:
-    """The GPUs of this machine that a run may wait for; none where there are none."""
-    from ..launcher import nvml
-    from ..launcher.visible_gpus import ours
-
-    try:
-        with nvml.opened() as library:
-            found = [
-                d.identity.uuid
-                for d in ours(library.devices()[0], os.environ)[0]
-                if not d.identity.mig_parent
-            ]
-    except ClusterplanError:
-        return ()
-    if found and wanted > len(found):
-        raise InputError(f"--gpus: {wanted} are wanted, and this machine has {len(found)}")
-    return tuple(found)
 
 
 def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, time_s: float | None) -> list[str]:

@@ -4,7 +4,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cluster_profiles.units import format_count, format_duration, format_significant
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
+from ..estimator.salvage import Salvage
 from .layout import Page, Style
 
 
@@ -73,6 +74,19 @@ def one(
             (event["kind"], f"{_clock(event['time_s'])} on {event['node']}: {event['text']}")
             for event in events
         )
+
+
+def damaged(page: Page, found: Salvage, folders: int, only_here: Sequence[str]) -> None:
+    """What a damaged history file still holds, and where the rest is."""
+    page.table(
+        ("table", "rows that can be read"),
+        [(table, format_count(rows)) for table, rows in found.rows.items()],
+        right=(1,),
+    )
+    page.line()
+    runs = f"{counted(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
+    lost = f"{counted(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{listed(only_here)}"
+    page.notes([("saved", runs), ("at risk", lost)])
 
 
 def _duration(seconds: float | None) -> str:

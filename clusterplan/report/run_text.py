@@ -1,6 +1,9 @@
 """A run's report as a person reads it: the gauges first, then each GPU over time, then what to do."""
 
+from collections.abc import Iterator
+
 from ..cluster_profiles.units import counted, format_duration, format_significant
+from ..estimator.footprint import Footprint
 from ..estimator.run_report import GpuReport, RunReport
 from .layout import Page, Style
 
@@ -9,30 +12,30 @@ _GAUGE_WIDTH = 40
 _NOT_KNOWN = "not known"
 
 
-def one(page: Page, report: RunReport) -> None:
+def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     """The whole report."""
+    state = report.state if report.state != "running" else "still running; this is what it did so far"
     page.facts(
         [
-            (
-                "run",
-                report.run,
-                report.state if report.state != "running" else "still running; this is what it did so far",
-            ),
+            ("run", report.run, state),
             ("took", _duration(report.seconds), f"from {report.began_utc} UTC" if report.began_utc else ""),
-            ("GPU-hours", _number(report.gpu_hours), f"{counted(len(report.gpus), 'GPU')}"),
-            ("energy", _number(report.energy_kwh, "kWh"), "of the GPUs alone, by their counters"),
+            (
+                "GPU-hours",
+                _number(report.gpu_hours),
+                counted(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost"),
+            ),
+            (
+                "energy",
+                _number(report.energy_kwh, "kWh"),
+                "of the GPUs alone, by their counters" + _cost(cost, "energy_cost"),
+            ),
         ]
     )
-    memory = [
-        g.memory_peak_bytes / g.memory_bytes for g in report.gpus if g.memory_peak_bytes and g.memory_bytes
-    ]
+    if cost and cost.co2_kg is not None:
+        of_site = f"with the site's PUE of {cost.pue:g}, " if cost.pue > 1 else ""
+        page.facts([("CO2", _number(cost.co2_kg, "kg"), f"{of_site}intensity of {cost.rates_of}")])
     page.line()
-    page.facts(
-        [
-            ("utilisation", gauge(report.utilisation_mean), "mean"),
-            ("memory", gauge(100 * max(memory) if memory else None), "peak of the fullest GPU"),
-        ]
-    )
+    page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])
     if report.gpus:
         page.line()
         page.table(
@@ -50,6 +53,28 @@ def one(page: Page, report: RunReport) -> None:
     if not report.notes and report.gpus:
         rows.insert(0, ("fine", "nothing stands out"))
     page.notes(rows or [("samples", "no GPU was sampled")])
+
+
+def _gauges(report: RunReport) -> Iterator[tuple[str, float | None, str]]:
+    """What is not measured has no gauge, but for utilisation."""
+    yield "utilisation", report.utilisation_mean, "mean"
+    for name, share in (("SMs", report.sm_active_mean), ("tensor cores", report.tensor_active_mean)):
+        if share is not None:
+            yield name, 100 * share, "mean share of the time they worked"
+    gpus = report.gpus
+    power = [g.power_mean_w / g.power_limit_w for g in gpus if g.power_mean_w and g.power_limit_w]
+    memory = [g.memory_peak_bytes / g.memory_bytes for g in gpus if g.memory_peak_bytes and g.memory_bytes]
+    if power:
+        yield "power", 100 * sum(power) / len(power), "mean, of the limit"
+    if memory:
+        yield "memory", 100 * max(memory), "peak of the fullest GPU"
+
+
+def _cost(cost: Footprint | None, name: str) -> str:
+    amount = getattr(cost, name, None)
+    if cost is None or amount is None:
+        return ""
+    return f"; {format_significant(amount)} {cost.currency}, rates of {cost.rates_of}"
 
 
 def gauge(percent: float | None) -> str:

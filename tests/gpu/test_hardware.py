@@ -38,7 +38,7 @@ def test_the_catalogue_has_its_compute_capability(device, gpu):
 def test_the_catalogue_has_its_memory(device, gpu):
     pynvml, handle = device
     total = pynvml.nvmlDeviceGetMemoryInfo(handle).total
-    print(f"{gpu.name}: NVML {total / 1e9:.1f} GB, catalogue {gpu.memory_bytes / 1e9:.1f} GB")  # noqa: T201
+    print(f"{gpu.name}: NVML {total / 1e9:.1f} GB, catalogue {gpu.memory_bytes / 1e9:.1f} GB")
     assert total == pytest.approx(gpu.memory_bytes, rel=0.1)
 
 
@@ -65,5 +65,5 @@ def test_a_matrix_multiplication_stays_below_the_dense_peak(gpu, precision):
     torch.cuda.synchronize()
     rate = REPEATS * 2 * SIZE**3 / (time.perf_counter() - start)
     share = rate / gpu.peak_flops[precision]
-    print(f"{gpu.name} {precision}: {rate / 1e12:.0f} TFLOP/s, {share:.0%} of the dense peak")  # noqa: T201
+    print(f"{gpu.name} {precision}: {rate / 1e12:.0f} TFLOP/s, {share:.0%} of the dense peak")
     assert 0.4 < share < 1.02

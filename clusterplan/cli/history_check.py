@@ -1,0 +1,68 @@
+"""`clusterplan history check`, and making a history anew."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from ..cluster_profiles.units import counted, listed
+from ..errors import ClusterplanError, InputError
+from ..estimator.history import History
+from ..estimator.salvage import examined
+from ..launcher.collect import collect, registered
+from ..launcher.run_folder import history_path
+from ..report import history_text
+from .options import echo_page, json_option
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:  # noqa: FBT001
+    """Whether the history file is sound; if not, what can be saved, and exit code 1.
+
+    The file is only read.
+    """
+    where = history_path(os.environ)
+    if not where.exists():
+        raise InputError(f"{where}: no history yet; the first run that is listed makes it")
+    found = examined(where)
+    folders = {folder.name for folder in registered(where)}
+    only_here = [run for run in found.runs if run not in folders]
+    if as_json:
+        known = {"path": str(where), "faults": list(found.faults), "rows": found.rows}
+        click.echo(json.dumps({**known, "in_run_folders": sorted(folders), "only_here": only_here}, indent=2))
+    elif found.faults:
+        echo_page(lambda page: history_text.damaged(page, found, len(folders), only_here))
+    else:
+        click.echo(f"{where}: fine")
+    if found.faults:
+        raise click.ClickException(f"{where}: damaged: {listed(found.faults, 3)}")
+
+
+def rebuild(old: Path, *, as_json: bool) -> None:
+    """A new history of all registered runs beside the old one, and what only the old one has."""
+    new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
+    if new.exists():
+        raise InputError(f"{new}: is there already; look at it, and move or remove it first")
+    failed = []
+    with History(new) as db:
+        for folder in registered(old):
+            try:
+                collect(folder, db)
+            except ClusterplanError as error:
+                failed.append(str(error))
+        there = {run["run"] for run in db.runs()}
+    salvage = examined(old) if old.exists() else None
+    only = [run for run in salvage.runs if run not in there] if salvage else []
+    if as_json:
+        known = {"path": str(new), "runs": sorted(there), "only_in_the_old_one": only}
+        click.echo(json.dumps({**known, "not_imported": failed}, indent=2))
+    else:
+        click.echo(f"{counted(len(there), 'run')} in {new}; to use it, move it to {old}")
+        for run in only:
+            click.echo(f"only in the old one: {run}")
+    if salvage and salvage.faults:
+        click.echo(f"the old one is damaged: {listed(salvage.faults, 1)}", err=True)
+    if failed:
+        raise click.ClickException(f"not imported: {'; '.join(failed)}")

@@ -1,0 +1,39 @@
+"""`clusterplan history export`."""
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from ..errors import InputError
+from ..estimator.history import History
+from ..report import readings
+from .recorded import collected, find_run
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--csv", "form", flag_value="csv", default=True, help="Comma-separated values (the default).")
+@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line.")
+@click.option("--json", "form", flag_value="json", help="One JSON list.")
+@click.option("--parquet", "form", flag_value="parquet", help="A Parquet file; needs pyarrow.")
+def export(run: str | None, form: str) -> None:
+    """Print the raw readings of a run that are still kept, one a GPU and second."""
+    if form == "parquet" and sys.stdout.isatty():
+        raise InputError("--parquet: is no text for a terminal; write `> readings.parquet` after it")
+    with collected() as db:
+        rows = _rows(db, find_run(db.runs(), run)["run"])
+        if form == "parquet":
+            readings.write_parquet(rows, sys.stdout.buffer)
+            return
+        lines = {"csv": readings.csv_lines, "jsonl": readings.json_lines, "json": readings.json_list}[
+            form or "csv"
+        ]
+        for line in lines(rows):
+            click.echo(line)
+
+
+def _rows(db: History, run: str) -> Iterator[readings.Row]:
+    for gpu in db.gpus(run):
+        for time_s, reading in db.readings(run, gpu["uuid"]):
+            yield run, gpu["node"], gpu["uuid"], time_s, reading

@@ -1,0 +1,93 @@
+"""The folder of a new run: everything that is written before its job is queued."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import ClusterplanError, InputError
+from ..estimator.placement import Placement
+from ..estimator.workload import Workload
+from .run_folder import ESTIMATE_FILE, JOB_FILE, REQUEST_FILE, create, register, write_json
+from .snapshot import redacted, snapshot
+from .submission import Plan
+
+
+def run_facts(
+    workload: Workload,
+    placement: Placement,
+    command: Sequence[str],
+    steps: int | None,
+    executor: str,
+    cwd: Path,
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """What run.json says of a submitted run: what it was made from, and the shape that a measurement of it has."""
+    training = workload.training
+    return {
+        "kind": "submit",
+        "model": workload.model,
+        "command": redacted(command),
+        "host": socket.gethostname(),
+        "executor": executor,
+        "cwd": str(cwd),
+        "steps": steps,
+        "shape": {
+            "model": workload.model,
+            "gpu": placement.gpu.key if placement.gpu else None,
+            "nodes": placement.nodes,
+            "gpus": placement.gpus,
+            "gpus_per_node": placement.gpus_per_node,
+            "batch_size": training.batch_size,
+            "accumulation": training.accumulation,
+            "precision": placement.precision,
+            "seq_len": workload.data.seq_len,
+        },
+        **snapshot(cwd, environment),
+    }
+
+
+def make_folders(
+    name: str, root: Path, now: datetime, facts: Mapping[str, Any], swept: Sequence[Mapping[str, str]]
+) -> list[Path]:
+    """A folder for the run of each combination of a sweep.  Raises RunFolderError."""
+    known = {**facts, "began_s": now.timestamp()}
+    return [create(name, root, now, {**known, "sweep": dict(values) or None}) for values in swept]
+
+
+def fill_folders(
+    folders: Sequence[Path],
+    plan: Plan,
+    workload: Workload,
+    estimate: Mapping[str, Any] | None,
+    local_gpus: tuple[str, ...] | None,
+    history: Path,
+) -> None:
+    """What each run's tasks need, and the run's place in the list of runs.  Raises OSError, RunFolderError."""
+    for folder, launch in zip(folders, plan.launches, strict=True):
+        replace(launch, local_gpus=local_gpus).write(folder)
+        write_json(folder / REQUEST_FILE, asdict(plan.request))
+        write_json(folder / JOB_FILE, workload.model_dump(mode="json", exclude={"run"}))
+        if estimate:
+            write_json(folder / ESTIMATE_FILE, estimate)
+        if launch.output:
+            Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
+        register(folder, history)
+
+
+def local_gpus(wanted: int, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The GPUs of this machine that a run may wait for; none where there are none.  Raises InputError if too few."""
+    from . import nvml
+    from .visible_gpus import ours
+
+    try:
+        with nvml.opened() as library:
+            found = ours(library.devices()[0], environment)[0]
+    except ClusterplanError:
+        return ()
+    whole = tuple(device.identity.uuid for device in found if not device.identity.mig_parent)
+    if whole and wanted > len(whole):
+        raise InputError(f"--gpus: {wanted} are wanted, and this machine has {len(whole)}")
+    return whole

@@ -1,0 +1,115 @@
+"""Scripts of the frameworks as people have them, through `clusterplan submit`, on a real Slurm, without GPUs.
+
+`make frameworks` runs this, in a virtual environment of its own.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from slurm_cluster import until
+
+pytest.importorskip("torch", reason="torch is not installed; `make frameworks` has it")
+pytest.importorskip("transformers")
+pytest.importorskip("lightning")
+
+pytestmark = pytest.mark.usefixtures("slurm")
+SCRIPTS = Path(__file__).parent / "scripts"
+OVER = {"completed", "failed", "out_of_memory", "timed_out", "cancelled", "node_failure", "lost"}
+
+
+class Run:
+    """A submitted run, asked about as a user would."""
+
+    def __init__(self, clusterplan, submitted):
+        self._clusterplan = clusterplan
+        self.name, self.job, self.folder = (submitted[key] for key in ("run", "job_id", "folder"))
+
+    @property
+    def output(self):
+        return Path(self.folder) / "output"
+
+    def status(self):
+        done = self._clusterplan("status", self.name, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["runs"][0]
+
+    def printed(self):
+        return self._clusterplan("logs", self.name).stdout
+
+    def completed(self):
+        """Wait for its end, which must be a good one; gives what it printed."""
+        until(
+            lambda: (state := self.status()["state"]) in OVER and state,
+            f"the end of {self.name}",
+            within_s=240,
+        )
+        assert self.status()["state"] == "completed", f"{self.status()}\n{self.printed()}"
+        return self.printed()
+
+
+@pytest.fixture
+def submit(clusterplan, tmp_path, monkeypatch):
+    """Submit a script; what is left out of the job file follows from the script."""
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    monkeypatch.setenv("CLUSTERPLAN_RUNS", str(tmp_path / "runs"))
+
+    def submit(script, *arguments, gpus=2, nodes=1, framework=None, precision="fp32", resume=(), options=()):
+        job = tmp_path / "job.toml"
+        stated = f'framework = "{framework}"\n' if framework else ""
+        job.write_text(
+            f'name = "{Path(script).stem}"\n'
+            "[data]\nsamples = 512\n"
+            f'[training]\nbatch_size = 4\ngpus = {gpus}\nprecision = "{precision}"\n{stated}'
+            f"[cluster]\nnodes = {nodes}\n"
+            f"[run]\ncommand = {json.dumps([sys.executable, str(SCRIPTS / script), *arguments])}\n"
+            f"resume = {json.dumps(list(resume))}\n",
+            encoding="utf-8",
+        )
+        done = clusterplan("submit", job, "--json", "--time", "10m", *options)
+        assert done.returncode == 0, done.stderr
+        return Run(clusterplan, json.loads(done.stdout))
+
+    return submit
+
+
+def test_torch_trains_on_two_nodes_by_torchrun(submit):
+    run = submit("torch_ddp.py", "{output}", gpus=4, nodes=2)
+    run.completed()
+    result = json.loads((run.output / "result.json").read_text(encoding="utf-8"))
+    assert (result["world"], result["alike"]) == (4, True)
+    assert result["loss"] < 0.1
+
+
+def test_trainer_trains_in_the_precision_asked_for(submit):
+    run = submit(
+        "hf_trainer.py",
+        "--output_dir",
+        "{output}",
+        "--use_cpu",
+        "--max_steps",
+        "20",
+        framework="hf",
+        precision="bf16",
+    )
+    assert "bf16 True, world 2, steps 20" in run.completed()
+
+
+def test_trainer_goes_on_from_its_checkpoint_when_it_is_requeued(submit, slurm):
+    steps = 1_000
+    run = submit(
+        *("hf_trainer.py", "--output_dir", "{output}", "--use_cpu", "--max_steps", str(steps)),
+        *("--save_steps", "50", "--save_total_limit", "2"),
+        framework="hf",
+        resume=["--resume_from_checkpoint", "{latest}"],
+    )
+    until(lambda: list(run.output.glob("checkpoint-*/trainer_state.json")), "a checkpoint", within_s=120)
+    slurm.ask("scontrol", "requeue", run.job)
+    assert f"world 2, steps {steps}" in run.completed()
+    assert run.status()["attempts"] == 2
+
+
+def test_lightning_gets_a_task_a_gpu_and_its_precision(submit):
+    run = submit("lightning_fit.py", "{output}", framework="lightning", precision="bf16")
+    assert "precision bf16-mixed, world 2, steps 50, on SLURMEnvironment" in run.completed()

@@ -1,0 +1,123 @@
+"""The sampler on a real NVIDIA GPU: `make gpu`.  It needs pytest and pynvml; with torch the GPU has work to do.
+
+What is printed belongs into docs/explanation/sampler-cost.md.
+"""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pynvml = pytest.importorskip("pynvml")
+
+from clusterplan.launcher import nvml  # noqa: E402
+from clusterplan.launcher.node_record import node_records  # noqa: E402
+
+pytestmark = pytest.mark.gpu
+ROOT = Path(__file__).parent.parent.parent
+SECONDS, CALLS = 20, 200
+WORK = """
+import torch
+a = torch.randn(8192, 8192, device="cuda")
+print("ready", flush=True)
+while True:
+    a @ a
+    torch.cuda.synchronize()
+"""
+
+
+@pytest.fixture(scope="module")
+def device():
+    with contextlib.ExitStack() as stack:
+        try:
+            library = stack.enter_context(nvml.opened())
+        except nvml.NvmlUnavailable as error:
+            pytest.skip(f"no NVIDIA GPU here: {error}")
+        yield library.devices()[0][0]
+
+
+@pytest.fixture(scope="module")
+def busy():
+    """A torch job on the GPU while the tests run; without torch the GPU stays as it is."""
+    pytest.importorskip("torch")
+    with subprocess.Popen([sys.executable, "-c", WORK], stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout.readline() == "ready\n"
+        yield
+        job.kill()
+
+
+def median_us(call):
+    times = []
+    for _ in range(CALLS):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e6
+
+
+def test_what_a_call_takes(device):
+    handle = device.handle
+    calls = {
+        "UtilizationRates": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
+        "MemoryInfo_v2": lambda: nvml._memory(handle),
+        "TemperatureV": lambda: nvml._temperature(handle),
+        "ClockInfo": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+        "CurrentClocksEventReasons": lambda: nvml._clock_reasons(handle),
+        "FieldValues, six": lambda: list(device._fields()),
+        "Samples": lambda: device._ring(since=0),
+        "ComputeRunningProcesses": lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
+        "GPM": device._gpm_shares,
+        "all of a tick": lambda: device.read(0, with_processes=False),
+    }
+    print(f"\n{device.identity.name}, compute capability {device.identity.compute_capability}")
+    for name, call in calls.items():
+        try:
+            print(f"  {name}: {median_us(call):.0f} us")
+        except pynvml.NVMLError as error:
+            print(f"  {name}: {error}")
+    for name, why in sorted(device.missing.items()):
+        print(f"  {name}: {why}")
+    assert device.read(0, with_processes=True).memory_used_bytes
+
+
+def test_what_the_driver_keeps_of_its_own_samples(device):
+    samples, newest_us = device._ring(since=0)
+    if not samples:
+        pytest.skip("the driver keeps no samples of utilisation")
+    span_s = (newest_us - samples[0][0]) / 1e6
+    gap_ms = 1000 * span_s / max(len(samples) - 1, 1)
+    print(f"\n  ring: {len(samples)} samples of {gap_ms:.0f} ms, {span_s:.1f} s")
+    assert all(0 <= percent <= 100 for _, percent in samples)
+    assert span_s > 1, "a tick a second would miss samples"
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path):
+    command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(tmp_path)]
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}) as sampler:
+        time.sleep(3)  # start-up is not counted
+        before = cpu_s(sampler.pid)
+        time.sleep(SECONDS)
+        hourly = (cpu_s(sampler.pid) - before) / SECONDS * 3600
+        memory = Path(f"/proc/{sampler.pid}/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0]
+        sampler.send_signal(signal.SIGTERM)
+    (record,) = node_records(tmp_path)
+    last = record.ticks[-1].readings[0]
+    print(f"\n  sampler: {hourly:.1f} CPU s/hour, {int(memory) / 1024:.1f} MiB; {last}")
+    print(
+        f"  GPM permitted: {last.tensor_active is not None}; ring depth {record.header['gpus'][0]['ring_depth']}"
+    )
+    ring = [percent for tick in record.ticks[5:] for _, percent in tick.readings[0].ring]
+    assert statistics.fmean(ring or [last.utilisation_percent]) > 80
+    assert last.processes
+
+
+def cpu_s(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
