@@ -106,10 +106,12 @@ def _digest(gpu: GpuSeries) -> _Digest:
 def node_notes(
     node: str, uuids: tuple[str, ...], events: Sequence[Event], last_s: float | None, ended_s: float | None
 ) -> Iterator[Note]:
-    """What is to be said of a node's sampler: a wrong clock, and an end before the run's (`ended_s`)."""
+    """What is to be said of a node and its sampler: a wrong clock, GPUs lost from the start, an end before the run's."""
     for event in events:
         if event.kind in ("clock_wrong", "clock_step"):
             yield Note("clock", f"{node}: {event.text}", uuids)
+        if event.kind == "gpu_lost":  # before it could be sampled
+            yield Note("gpu_lost", f"{node}: {event.text}; report it, and keep off that node", ())
     if last_s is None or ended_s is None or any(event.kind == "end" for event in events):
         return
     if ended_s - last_s > ENDED_EARLY_S:

@@ -297,8 +297,11 @@ def test_a_failed_command_is_said_with_its_code(sampled):
 
 
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):
-    scenario = "gpu count=2\nfault gpu=1 at=0.6 code=15\nxid gpu=1 at=0.4 code=79\n"
-    _, _, ((record,),) = sampled("--period", "0.1s", "--", "sleep", "1.2", scenario=scenario)
+    scenario = "gpu count=2\nfault gpu=1 at=3.5 code=15\nxid gpu=1 at=3 code=79\n"
+    until = 'until grep -qs gpu_lost "$CLUSTERPLAN_RUN_FOLDER"/*.spool; do sleep 0.05; done'
+    _, _, ((record,),) = sampled(
+        "--period", "0.1s", "--", "timeout", "60", "sh", "-c", until, scenario=scenario
+    )
     assert {(e.kind, e.gpu) for e in record.events} == {("xid", 1), ("gpu_lost", 1), ("end", None)}
     assert "XID 79" in [event.text for event in record.events]
 
