@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,11 @@ from ..launcher.run_folder import (
     runs_root,
     write_json,
 )
+from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, sweep
 from ..report import estimate_json, submit_text
+from ..report.layout import Page
+from . import following
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -59,6 +62,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
 @click.option("--force", is_flag=True, help="Submit although the checks refuse.")
+@click.option(
+    "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
+)
 @click.option("--dry-run", is_flag=True, help="Print the script, commands and environment; submit nothing.")
 @json_option
 def submit(
@@ -70,6 +76,7 @@ def submit(
     parallel: int | None,
     requeue: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
+    follow: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flagged: Any,
@@ -81,6 +88,7 @@ def submit(
         clusterplan submit job.toml
         clusterplan submit --gpus 4 -- python train.py
     """
+    _check_follow("--sweep" if sweeps else "--json" if as_json else None, follow=follow)
     path, typed = _job_and_command(job, command)
     given, gpus, precisions = workload_values(flagged)
     if len(gpus) > 1 or len(precisions) > 1:
@@ -144,10 +152,29 @@ def submit(
         {"run": f.name, "executor": where, "job_id": j, "folder": str(f)}
         for f, j in zip(folders, jobs, strict=True)
     ]
-    if as_json:
-        click.echo(json.dumps(runs[0] if len(runs) == 1 and not sweeps else {"runs": runs}, indent=2))
-        return
-    echo_page(lambda page: submit_text.submitted(page, runs, ready, estimate))
+    said = {"runs": runs} if sweeps else runs[0]
+    text = json.dumps(said, indent=2) if as_json else None
+    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate))
+    if follow:
+        _follow(folders[0])
+
+
+def _echo(text: str | None, fill: Callable[[Page], None]) -> None:
+    if text is None:
+        echo_page(fill)
+    else:
+        click.echo(text)
+
+
+def _check_follow(other: str | None, *, follow: bool) -> None:
+    if follow and other:
+        raise InputError(f"--follow shows one run as text: leave out {other}")
+
+
+def _follow(folder: Path) -> None:
+    """Show the run until it ends; like a command of its own, it fails if the run did."""
+    if following.follow(folder).state.state is not State.COMPLETED:
+        raise click.exceptions.Exit(1)
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
