@@ -1,10 +1,7 @@
 """The step model fitted to a few runs: where it fits best, how well that is known, and what it then predicts.
 
-    log t = log T + f_b(log2 b) + f_p(log2 g, log2 N) + d + e
-
-f_b and f_p are smooth departures from the model (Gaussian processes of sd 0.04 and 0.06 s), d one of each
-configuration and e one of each run (0.03 s together); the scale s is one of `_SCALES`, weighed by evidence.  For
-each s the posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt.
+The scale and the roughness of the departures from the model are one of a few, weighed by evidence.  For each the
+posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt.
 """
 
 from collections.abc import Sequence
@@ -14,12 +11,20 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .step_model import HIGHEST, LOWEST, LS, NAMES, Array, Belief, Points, log_time, log_time_slopes
+from .departures import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same
+from .step_model import (
+    HIGHEST,
+    LOWEST,
+    LS,
+    NAMES,
+    Array,
+    Belief,
+    Points,
+    log_time,
+    log_time_slopes,
+    network_share,
+)
 
-_SCALES = np.array([0.6, 1.0, 1.8, 3.2])
-_LOG_WEIGHTS = np.log([0.2, 0.35, 0.3, 0.15])
-_BATCH_SD, _PLACE_SD, _REST_SD = 0.04, 0.06, 0.03
-_BATCH_LENGTH, _PLACE_LENGTH = 0.5, 1.0
 _ROUNDS, _ENOUGH = 30, 1e-4
 _DRAWS = 256
 
@@ -39,13 +44,14 @@ class Observed:
 
 @dataclass(frozen=True)
 class Posterior:
-    """The fits, one a scale: modes (m, 10), covariances, weights, and what the departures need."""
+    """The fits, one a scale and roughness: modes (m, 10), covariances, weights, and what the departures need."""
 
     observed: Observed
     reference: float
     mode: Array
     covariance: Array
     weight: Array
+    network: Array  # d log T / d log Tnet of the observations
     inverse: Array  # of the covariance of the observations
     residual: Array
     slopes: Array
@@ -56,24 +62,39 @@ class Posterior:
 
 
 def fit(observed: Observed, belief: Belief, reference: float) -> Posterior:
-    """The posterior of each scale."""
-    scales, n = _SCALES[:, None, None], len(observed.at)
-    noise = scales[:, 0] ** 2 * _REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
-    covariance = _departures(observed.at, observed.at) * scales**2 + noise[:, :, None] * np.eye(n)
-    inverse, precision = _inverse(covariance), _inverse(belief.covariance)
-    mode = np.repeat(belief.mean[None], len(_SCALES), 0)
-    if n:
+    """The posterior of each scale and roughness."""
+    every = np.arange(len(SCALES))
+    noise = SCALES[:, None] ** 2 * REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
+    precision, mode = _inverse(belief.covariance), np.repeat(belief.mean[None], len(every), 0)
+    network = np.zeros((len(every), len(observed.at)))
+    if len(observed.at):
         start, _, _ = log_time(mode, observed.at, reference)
         smallest = np.lexsort((observed.at.batch, observed.at.nodes * observed.at.per_node))[0]
         # Everything relative to the compute time moves with it.
         shift = belief.covariance[LS] / belief.covariance[LS, LS]
         mode = mode + (observed.log_time - start)[:, smallest, None] * shift
-    mode, loss, residual, slopes = _descend(mode, observed, belief.mean, precision, inverse, reference)
+    for again in (False, True):
+        if again:  # a first fit tells how far the network shows
+            network = network_share(mode, observed.at, reference)
+        covariance = covariance_of(every, observed.at, observed.at, network, network)
+        covariance = covariance + noise[:, :, None] * np.eye(len(observed.at))
+        inverse = _inverse(covariance)
+        mode, loss, residual, slopes = _descend(mode, observed, belief.mean, precision, inverse, reference)
+        if not np.any(observed.at.nodes * observed.at.per_node > 1):
+            break
     curvature = np.swapaxes(slopes, -1, -2) @ inverse @ slopes + precision
     evidence = -loss - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(curvature)[1]
-    weight = np.exp(evidence + _LOG_WEIGHTS - np.max(evidence + _LOG_WEIGHTS))
+    weight = np.exp(evidence + LOG_WEIGHTS - np.max(evidence + LOG_WEIGHTS))
     return Posterior(
-        observed, reference, mode, _inverse(curvature), weight / weight.sum(), inverse, residual, slopes
+        observed,
+        reference,
+        mode,
+        _inverse(curvature),
+        weight / weight.sum(),
+        network,
+        inverse,
+        residual,
+        slopes,
     )
 
 
@@ -118,27 +139,6 @@ def _square(x: Array, matrix: Array) -> Array:
     return product
 
 
-def _departures(one: Points, other: Points) -> Array:
-    """Covariance of f_b + f_p at scale 1."""
-
-    def apart(x: Array, y: Array) -> Array:
-        return (np.log2(x)[:, None] - np.log2(y)[None]) ** 2
-
-    place = apart(one.per_node, other.per_node) + apart(one.nodes, other.nodes)
-    smooth: Array = _BATCH_SD**2 * np.exp(-apart(one.batch, other.batch) / (2 * _BATCH_LENGTH**2))
-    return smooth + _PLACE_SD**2 * np.exp(-place / (2 * _PLACE_LENGTH**2))
-
-
-def _same(one: Points, other: Points) -> Array:
-    pairs = (
-        (one.nodes, other.nodes),
-        (one.per_node, other.per_node),
-        (one.batch, other.batch),
-        (one.accumulation, other.accumulation),
-    )
-    return np.asarray(np.all([x[:, None] == y[None] for x, y in pairs], 0), float)
-
-
 def draw(posterior: Posterior, at: Points) -> Array:
     """Equally likely logarithms of the step time: (draws, n)."""
     drawn, done = [], 0
@@ -157,15 +157,16 @@ def _apportioned(weight: Array) -> list[int]:
 
 
 def _draw_one(posterior: Posterior, m: int, at: Points, z: Array) -> Array:
-    observed, scale = posterior.observed, _SCALES[m]
+    observed, scale = posterior.observed, SCALES[m]
     root = np.linalg.cholesky(posterior.covariance[m])
     off = z[:, : len(NAMES)] @ root.T
     log_t, _, _ = log_time(np.clip(posterior.mode[m] + off, LOWEST, HIGHEST), at, posterior.reference)
-    rest = scale**2 * _REST_SD**2
-    across = scale**2 * _departures(at, observed.at) + rest / 2 * _same(at, observed.at)
+    rest, network = scale**2 * REST_SD**2, network_share(posterior.mode[m], at, posterior.reference)
+    across = covariance_of(m, at, observed.at, network, posterior.network[m])
+    across = across + rest / 2 * same(at, observed.at)
     pull = across @ posterior.inverse[m]
     residual = posterior.residual[m] - off @ posterior.slopes[m].T
-    own = scale**2 * (_BATCH_SD**2 + _PLACE_SD**2) + rest
+    own = own_variance(m, network)
     left = np.maximum(own - np.sum(pull * across, -1), rest / 2)
     drawn: Array = log_t + residual @ pull.T + np.sqrt(left) * z[:, -1:]
     return drawn
@@ -200,14 +201,13 @@ def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
 
 def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
     """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
-    m = posterior.best
+    m, reference = posterior.best, posterior.reference
     mode = np.clip(posterior.mode[m], LOWEST, HIGHEST)
-    scale = _SCALES[m] ** 2
-    noise = scale * (_BATCH_SD**2 + _PLACE_SD**2 + _REST_SD**2)
-    _, seen = log_time_slopes(mode, candidates, posterior.reference)
-    _, asked = log_time_slopes(mode, wanted, posterior.reference)
-    spread = np.sum((seen @ posterior.covariance[m]) * seen, -1) + noise
-    both = seen @ posterior.covariance[m] @ asked.T + scale * _departures(candidates, wanted)
+    ours, theirs = (network_share(mode, at, reference) for at in (candidates, wanted))
+    _, seen = log_time_slopes(mode, candidates, reference)
+    _, asked = log_time_slopes(mode, wanted, reference)
+    spread = np.sum((seen @ posterior.covariance[m]) * seen, -1) + own_variance(m, ours)
+    both = seen @ posterior.covariance[m] @ asked.T + covariance_of(m, candidates, wanted, ours, theirs)
     narrowed: Array = both**2 / spread[:, None]
     return narrowed
 
