@@ -137,10 +137,11 @@ def submit(
         return
     _check_command(made([str(root)] * len(swept)), force=force)
     facts = _facts(workload, placement, estimate, where)
-    folders = [
-        create(name, root, now, {**facts, "began_s": now.timestamp(), "sweep": v or None}) for v in swept
-    ]
+    folders: list[Path] = []
     try:
+        folders.extend(
+            create(name, root, now, {**facts, "began_s": now.timestamp(), "sweep": v or None}) for v in swept
+        )
         ready = made([str(folder) for folder in folders])
         _prepare(folders, ready, workload, estimate, where, time_s)
         jobs = _hand_over(folders, ready, where)
