@@ -165,6 +165,24 @@ bootstrap = "per-gpu"
     )
 
 
+def on_partition(launched, name):
+    """Options for typed GPUs of a partition whose limit the profile does not know."""
+    profile = launched.file(
+        "profile.toml",
+        f"""
+name = "test"
+default_partition = "{name}"
+[[partitions]]
+name = "{name}"
+nodes = 3
+gpus_per_node = 8
+gpu = "a100-sxm4-80gb"
+gres = "a100"
+""",
+    )
+    return ["--profile", profile, "--gpus", "4"]
+
+
 def steps_done(run):
     """From the file itself: under load a command takes longer than many steps."""
     path = Path(run["folder"]) / "progress.jsonl"
@@ -449,7 +467,7 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
 
 @story
 def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
-    run = on_slurm.submit("--force", "--partition", "short", "--time", "10m", "--gpus", "1", "--", "true")
+    run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
     until(lambda: on_slurm.status(run["run"])["reason"] != "just submitted", "a reason", ENDED_S)
     said = on_slurm.status(run["run"])
     assert said["state"] == "pending"
@@ -639,7 +657,7 @@ def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
 def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
     """Slurm warns up to a minute early, so how often it restarts is Slurm's to say."""
     job = job_file(on_slurm, steps=150, step_time=0.5)
-    run = on_slurm.submit("--partition", "short", "--time", "1m", job)
+    run = on_slurm.submit("--time", "1m", *on_partition(on_slurm, "short"), job)
 
     def over():
         time.sleep(POLL_S)

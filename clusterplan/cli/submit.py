@@ -136,8 +136,9 @@ def submit(
     gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
     steps = estimate.steps.total if estimate else None
     facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ)
-    folders = make_folders(name, root, now, facts, swept)
+    folders: list[Path] = []
     try:
+        folders.extend(make_folders(name, root, now, facts, swept))
         ready = made([str(folder) for folder in folders])
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
         limit_s = time_s if where == "local" else None
