@@ -186,7 +186,8 @@ gres = "a100"
 def steps_done(run):
     """From the file itself: under load a command takes longer than many steps."""
     path = Path(run["folder"]) / "progress.jsonl"
-    return json.loads(path.read_text().splitlines()[-1])["step"] if path.exists() else 0
+    lines = path.read_text().splitlines() if path.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
 
 
 @story
@@ -488,7 +489,9 @@ def test_a_run_submitted_from_inside_a_job_has_its_own_shape(on_slurm):
     inner = ["clusterplan", "submit", "--json", "--gpus", "1", "--", "true"]
     outer = on_slurm.submit("--profile", "test", "--gpus", "2", "--nodes", "2", "--", "env", *inner)
     assert on_slurm.ended(outer["run"])["state"] == "completed"
-    run = json.loads(on_slurm("logs", outer["run"]).stdout)
+    said = on_slurm("logs", outer["run"]).stdout
+    assert "submitted from inside job" in said
+    run = json.loads(said[said.index("{") :])
     assert on_slurm.ended(run["run"])["state"] == "completed"
 
 
@@ -505,8 +508,13 @@ def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
 def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
     tools = on_slurm.folder / "tools"
     tools.mkdir()
-    for name in ("sbatch", "squeue", "srun", "env"):
+    for name in ("sbatch", "sinfo", "squeue", "srun", "env"):
         (tools / name).symlink_to(shutil.which(name))
+    scontrol = tools / "scontrol"
+    scontrol.write_text(
+        f'#!/bin/sh\n[ -z "$SUBMITIT_EXECUTOR" ] || exit 127\nexec {shutil.which("scontrol")} "$@"\n'
+    )
+    scontrol.chmod(0o755)
     path = f"{Path(sys.executable).parent}{os.pathsep}{tools}"
     run = on_slurm.submit(job_file(on_slurm, steps=50), env={"PATH": path})
     until(lambda: steps_done(run) > 5, "steps", ENDED_S)
@@ -616,7 +624,7 @@ def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):
     done = launched(
         "submit", "--executor", "local", "--", "true", preexec_fn=lambda: _most_bytes_of_a_file(10)
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "File too large" in done.stderr
     assert not list((launched.folder / "runs").glob("*"))
