@@ -15,9 +15,10 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/pytest
 
-## Exhaustive fuzzing, wide random comparisons with the slow reference, and more kills at random moments.
+## Exhaustive fuzzing, wide random comparisons with the slow reference, more kills at random moments, and real time limits on the test Slurm.
 test-slow: .venv/installed-dev
 	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
+	$(BIN)/pytest -m slow tests
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

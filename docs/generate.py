@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shlex
 from collections.abc import Iterator
 
@@ -23,6 +24,9 @@ from clusterplan.estimator.workload import Workload
 from clusterplan.launcher.preflight import CODES as PREFLIGHT
 from clusterplan.launcher.tick import FIELDS
 
+os.environ["CLUSTERPLAN_HISTORY"] = (
+    "/nonexistent/history.db"  # what the writer has run is not for these pages
+)
 _HELP_WIDTH = 100
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ClusterplanError
-from ..estimator.workload import Bootstrap
+from ..estimator.run_section import Bootstrap
 from . import slurm
 from .attempts import Attempt, AttemptFile, birth, read_attempts, starts
 from .bootstrap import Task, reaches_other_nodes, task_command, task_environment

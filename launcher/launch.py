@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunFolderError
-from ..estimator.workload import Bootstrap
+from ..estimator.run_section import Bootstrap
 from .run_folder import write_json
 
 LAUNCH_FILE = "launch.json"

@@ -1,7 +1,7 @@
 """The folder of a new run: everything that is written before its job is queued."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -51,10 +51,11 @@ def run_facts(
 
 def make_folders(
     name: str, root: Path, now: datetime, facts: Mapping[str, Any], swept: Sequence[Mapping[str, str]]
-) -> list[Path]:
-    """A folder for the run of each combination of a sweep.  Raises RunFolderError."""
+) -> Iterator[Path]:
+    """A folder for the run of each combination of a sweep, as it is made.  Raises RunFolderError."""
     known = {**facts, "began_s": now.timestamp()}
-    return [create(name, root, now, {**known, "sweep": dict(values) or None}) for values in swept]
+    for values in swept:
+        yield create(name, root, now, {**known, "sweep": dict(values) or None})
 
 
 def fill_folders(

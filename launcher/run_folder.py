@@ -58,7 +58,11 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
                 folder.mkdir(mode=0o700)
             except FileExistsError:
                 continue
-            write_json(folder / RUN_FILE, {"format": FORMAT, "run": folder.name, "name": name, **facts})
+            try:
+                write_json(folder / RUN_FILE, {"format": FORMAT, "run": folder.name, "name": name, **facts})
+            except OSError:
+                folder.rmdir()
+                raise
             return folder
     except OSError as error:
         raise RunFolderError(f"{root}: no run folder can be made: {error.strerror}") from None

@@ -107,13 +107,14 @@ def cancel(folder: Path) -> RunState:
     if status.state.state not in OPEN:
         return status.state
     job = read_jobs(folder)[-1]
+    if job.executor == "slurm":
+        slurm.cancel(job.job)  # may fail, and then it was not cancelled
     write_json(folder / CANCEL_FILE, {"time_s": time.time()})
     if job.executor == "slurm":
-        slurm.cancel(job.job)
-    else:
-        for attempt in read_attempts(folder)[-1:]:
-            if process_alive(attempt):
-                os.kill(attempt.pid, signal.SIGTERM)
+        return status.state
+    for attempt in read_attempts(folder)[-1:]:
+        if process_alive(attempt):
+            os.kill(attempt.pid, signal.SIGTERM)
     return status.state
 
 

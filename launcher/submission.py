@@ -10,7 +10,8 @@ from ..cluster_profiles.units import MINUTE_S, counted, format_duration, slurm_t
 from ..errors import WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.placement import Placement
-from ..estimator.workload import Bootstrap, Framework, Run, Workload
+from ..estimator.run_section import Bootstrap, Run
+from ..estimator.workload import Framework, Workload
 from .bootstrap import choose, reaches_other_nodes, tasks_per_node
 from .deepspeed_config import with_config
 from .flags import flag_value

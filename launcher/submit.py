@@ -15,8 +15,9 @@ from ..errors import SubmissionError
 from . import slurm
 from .attempts import ATTEMPTS
 from .jobs import put_job
-from .request import JobRequest
+from .request import JobRequest, whole_minutes
 from .run_folder import LOGS, SUBMITIT
+from .slurm_text import limit_s
 from .training_job import TrainingJob
 
 if TYPE_CHECKING:
@@ -132,7 +133,10 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "additional_parameters": more,
     }
     # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
-    ours = {"time": request.time, "wckey": more.pop("wckey", None)}
+    ours = {"time": None, "wckey": more.pop("wckey", None)}
+    if limit := limit_s(request.time or ""):
+        ours["time"] = whole_minutes(limit)  # it reckons with this when it is warned before the guard listens
+        more["time"] = request.time
     return ours | {name: value for name, value in asked.items() if value is not None}
 
 

@@ -131,7 +131,7 @@ def test_the_status_of_a_running_run_says_what_stands_out(queue):
     run = queue.start("idle", 1)
     notes = until(lambda: queue.status(run)["notes"], "notes", ENDED_S)
     assert "no-process" in [note["code"] for note in notes]
-    assert "no process used it at all" in queue("status", run).stdout
+    assert "the run used no GPU at all" in queue("status", run).stdout
 
 
 def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(queue):

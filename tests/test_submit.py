@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -162,6 +163,24 @@ bootstrap = "per-gpu"
 {more}
 """,
     )
+
+
+def on_partition(launched, name):
+    """Options for typed GPUs of a partition whose limit the profile does not know."""
+    profile = launched.file(
+        "profile.toml",
+        f"""
+name = "test"
+default_partition = "{name}"
+[[partitions]]
+name = "{name}"
+nodes = 3
+gpus_per_node = 8
+gpu = "a100-sxm4-80gb"
+gres = "a100"
+""",
+    )
+    return ["--profile", profile, "--gpus", "4"]
 
 
 def steps_done(run):
@@ -417,6 +436,86 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
     assert "--wckey" not in script
 
 
+@story
+def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
+    """The case of exit code 140: Python is still starting."""
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")
+    on_slurm.slurm.wait_for(run["job_id"], "RUNNING", within_s=ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
+    for rank in range(4):
+        (Path(run["folder"]) / "submitit" / f"{run['job_id']}_{rank}_result.pkl.save_tmp").touch()
+    on_slurm.slurm.ask("scontrol", "release", run["job_id"])
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
+    first = on_slurm.submit("--gpus", "1", "--", "false")
+    job = job_file(on_slurm, more=f'[slurm]\ndependency = "afterok:{first["job_id"]}"\n')
+    second = on_slurm.submit(job)
+    on_slurm.ended(first["run"])
+    never = "the job it depends on did not end as required: it will never start"
+    until(lambda: never in on_slurm.status(second["run"])["reason"], never, ENDED_S)
+    assert on_slurm.status(second["run"])["state"] == "pending"
+
+
+@story
+def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
+    run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
+    until(lambda: on_slurm.status(run["run"])["reason"] != "just submitted", "a reason", ENDED_S)
+    said = on_slurm.status(run["run"])
+    assert said["state"] == "pending"
+    assert said["reason"] == "asks for more time than its partition allows: it will never start"
+
+
+@story
+def test_a_refused_submission_leaves_nothing_behind(on_slurm):
+    done = on_slurm("submit", job_file(on_slurm, more='[slurm]\nnodelist = "nowhere"\n'))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: sbatch refused: ")
+    assert "nowhere" in done.stderr or "node" in done.stderr
+    assert not list((on_slurm.folder / "runs").glob("*"))
+
+
+@story
+def test_a_run_submitted_from_inside_a_job_has_its_own_shape(on_slurm):
+    inner = ["clusterplan", "submit", "--json", "--gpus", "1", "--", "true"]
+    outer = on_slurm.submit("--profile", "test", "--gpus", "2", "--nodes", "2", "--", "env", *inner)
+    assert on_slurm.ended(outer["run"])["state"] == "completed"
+    run = json.loads(on_slurm("logs", outer["run"]).stdout)
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
+    job = job_file(on_slurm, steps=5)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: on_slurm.submit(job), range(2)))
+    assert len({run["run"] for run in runs}) == 2
+    assert [on_slurm.ended(run["run"])["state"] for run in runs] == ["completed"] * 2
+
+
+@story
+def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
+    tools = on_slurm.folder / "tools"
+    tools.mkdir()
+    for name in ("sbatch", "squeue", "srun", "env"):
+        (tools / name).symlink_to(shutil.which(name))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{tools}"
+    run = on_slurm.submit(job_file(on_slurm, steps=50), env={"PATH": path})
+    until(lambda: steps_done(run) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 50)
+    assert ended["job_id"] != run["job_id"]
+
+
 # On this machine, without Slurm
 
 
@@ -446,7 +545,6 @@ def test_a_local_run_that_is_killed_is_told(launched):
     attempt = next((Path(run["folder"]) / "attempts").glob("*.json"))
     os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
     assert launched.ended(run["run"])["state"] == "failed"
-    subprocess.run(["pkill", "-f", "sleep 300"], check=False)
 
 
 def test_a_local_run_is_cancelled(launched):
@@ -512,3 +610,60 @@ def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
     assert done.returncode == 3
     assert done.stderr.startswith("Error: Slurm does not answer: ")
     assert not list((on_slurm.folder / "runs").glob("*"))
+
+
+def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):
+    done = launched(
+        "submit", "--executor", "local", "--", "true", preexec_fn=lambda: _most_bytes_of_a_file(10)
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr
+    assert not list((launched.folder / "runs").glob("*"))
+
+
+def _most_bytes_of_a_file(most):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+# Alone on the cluster, because others would feel it
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=150))
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    with on_slurm.slurm.without("slurmctld"):
+        said = on_slurm.status(run["run"])
+    assert said["state"] == "running"
+    assert said["reason"].startswith("Slurm does not answer; last heard of ")
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 1, 150)
+
+
+@pytest.mark.slow
+def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    on_slurm.wait(run["run"], "running")
+    with on_slurm.slurm.hung():
+        said = on_slurm.status(run["run"])
+        reported = json.loads(on_slurm("report", "--json", run["run"]).stdout)
+    assert said["state"] == "running"
+    assert said["reason"].startswith("Slurm does not answer; last heard of ")
+    assert reported["state"] == "running"
+
+
+@pytest.mark.slow
+def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
+    """Slurm warns up to a minute early, so how often it restarts is Slurm's to say."""
+    job = job_file(on_slurm, steps=150, step_time=0.5)
+    run = on_slurm.submit("--time", "1m", *on_partition(on_slurm, "short"), job)
+
+    def over():
+        time.sleep(POLL_S)
+        now = on_slurm.status(run["run"])
+        return now if now["state"] not in ("pending", "running") else None
+
+    ended = until(over, "the end", 500)
+    assert (ended["state"], ended["steps_done"]) == ("completed", 150)
+    assert ended["attempts"] >= 2

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import click
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import parse_duration_s
-from ..errors import ClusterplanError, InputError, SlurmUnavailable, WorkloadError
+from ..errors import ClusterplanError, InputError, ProfileError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
@@ -27,9 +27,12 @@ from ..launcher.failure import tail
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
+from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, sweep
 from ..launcher.surroundings import Surroundings, look
 from ..report import estimate_json, submit_text
+from ..report.layout import Page
+from . import following
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 from .recorded import measurements_of
 
@@ -58,6 +61,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
 @click.option("--force", is_flag=True, help="Submit although the checks refuse.")
+@click.option(
+    "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
+)
 @click.option("--dry-run", is_flag=True, help="Print the script, commands and environment; submit nothing.")
 @json_option
 def submit(
@@ -69,6 +75,7 @@ def submit(
     parallel: int | None,
     requeue: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
+    follow: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flagged: Any,
@@ -80,6 +87,7 @@ def submit(
         clusterplan submit job.toml
         clusterplan submit --gpus 4 -- python train.py
     """
+    _check_follow("--sweep" if sweeps else "--json" if as_json else None, follow=follow)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
     where = _executor(executor, dry_run=dry_run)
@@ -128,8 +136,9 @@ def submit(
     gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
     steps = estimate.steps.total if estimate else None
     facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ)
-    folders = make_folders(name, root, now, facts, swept)
+    folders: list[Path] = []
     try:
+        folders.extend(make_folders(name, root, now, facts, swept))
         ready = made([str(folder) for folder in folders])
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
         limit_s = time_s if where == "local" else None
@@ -143,10 +152,29 @@ def submit(
         {"run": f.name, "executor": where, "job_id": j, "folder": str(f)}
         for f, j in zip(folders, jobs, strict=True)
     ]
-    if as_json:
-        click.echo(json.dumps(runs[0] if len(runs) == 1 and not sweeps else {"runs": runs}, indent=2))
-        return
-    echo_page(lambda page: submit_text.submitted(page, runs, ready, estimate))
+    said = {"runs": runs} if sweeps else runs[0]
+    text = json.dumps(said, indent=2) if as_json else None
+    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate))
+    if follow:
+        _follow(folders[0])
+
+
+def _echo(text: str | None, fill: Callable[[Page], None]) -> None:
+    if text is None:
+        echo_page(fill)
+    else:
+        click.echo(text)
+
+
+def _check_follow(other: str | None, *, follow: bool) -> None:
+    if follow and other:
+        raise InputError(f"--follow shows one run as text: leave out {other}")
+
+
+def _follow(folder: Path) -> None:
+    """Show the run until it ends; like a command of its own, it fails if the run did."""
+    if following.follow(folder).state.state is not State.COMPLETED:
+        raise click.exceptions.Exit(1)
 
 
 def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any]) -> tuple[Workload, bool]:
@@ -186,7 +214,10 @@ def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | No
     """The one that is named, else the cluster as it is."""
     if workload.cluster.profile:
         return load_profile(workload.cluster.profile)
-    return discover(cluster).profile if cluster else None
+    try:
+        return discover(cluster).profile if cluster else None
+    except ProfileError:  # no GPU anywhere: sbatch has the word
+        return None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:

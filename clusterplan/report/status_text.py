@@ -40,6 +40,18 @@ def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
         page.notes([(note.code, note.text) for note in notes])
 
 
+def live(status: RunStatus) -> str:
+    """The same in a line, for while it runs."""
+    parts = [status.state.state.value, status.state.reason]
+    if done := status.progress:
+        parts.append(f"step {_steps(status)}")
+        if done.rate_steps_per_s:
+            parts.append(f"{format_significant(done.rate_steps_per_s)} steps/s")
+        if done.eta_s is not None:
+            parts.append(f"ends in {_eta(status)}")
+    return " | ".join(part for part in parts if part)
+
+
 def as_json(status: RunStatus) -> dict[str, Any]:
     """The keys of one run; docs/reference/json.md describes them."""
     state, done = status.state, status.progress

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ..cluster_profiles.units import counted, format_duration
 from ..estimator.estimate import Estimate
-from ..estimator.workload import Bootstrap
+from ..estimator.run_section import Bootstrap
 from ..launcher.bootstrap import Task, task_command, task_environment
 from ..launcher.submission import Plan
 from .layout import Page, Style

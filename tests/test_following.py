@@ -1,0 +1,106 @@
+"""`logs -f` and `submit --follow`: in a pipe, on a terminal, and stopped by Ctrl-C."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from slurm_cluster import until
+from test_submit import Launched
+
+PROGRAM = Path(sys.executable).with_name("clusterplan")
+# It ends once the file is there.
+WAITS = (
+    "import os, sys, time\nprint('hello', flush=True)\nwhile not os.path.exists('end'): time.sleep(0.05)\n"
+)
+TRACKED = (
+    "import os, time\nfrom clusterplan import track\n"
+    "for _ in track(range(10_000), total=10_000):\n    time.sleep(0.05)\n    if os.path.exists('end'): break\n"
+)
+
+
+@pytest.fixture
+def here(clusterplan, tmp_path):
+    here = Launched(tmp_path, clusterplan)
+    yield here
+    here.file("end", "")
+
+
+def started(here, *args, **streams):
+    return subprocess.Popen([PROGRAM, *args], cwd=here.folder, env=here.environment, text=True, **streams)
+
+
+def follow(here, script, **streams):
+    here.file("waits.py", script)
+    return started(here, "submit", "--executor", "local", "--follow", "--", "python", "waits.py", **streams)
+
+
+def on_terminal(here, script, wanted):
+    """What a run that is followed on a terminal shows, up to `wanted`; then it is let end."""
+    ours, theirs = pty.openpty()
+    process = follow(here, script, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while wanted not in seen and time.monotonic() < deadline:
+        if select.select([ours], [], [], 1)[0]:
+            seen += os.read(ours, 4096)
+    here.file("end", "")
+    process.wait(60)
+    os.close(ours)
+    return seen.decode()
+
+
+def test_a_followed_run_prints_its_log_and_its_end(here):
+    here.file("end", "")
+    process = follow(here, WAITS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    printed, said = process.communicate(timeout=60)
+    assert printed.endswith("\nhello\n")
+    assert "\x1b" not in printed
+    assert said.endswith(": completed\n")
+    assert process.returncode == 0
+
+
+def test_following_a_run_that_fails_fails(here):
+    process = follow(here, "raise ValueError('no')", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.endswith(": failed exit code 1: ValueError: no\n")
+
+
+def test_a_terminal_has_a_live_line(here):
+    seen = on_terminal(here, TRACKED, b"ends in ")
+    assert "\x1b[Krunning | step " in seen
+    assert "/10,000 | " in seen
+    assert " steps/s | ends in " in seen
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_ctrl_c_leaves_the_run_running_and_says_so(here, again):
+    process = follow(here, WAITS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: "hello" in process.stdout.readline(), "the log")
+    run = next((here.folder / "runs").glob("*")).name
+    if again:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        process = started(here, "logs", "-f", run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout.readline() == "hello\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.startswith(f"{run} goes on without you: ")
+    assert here.status(run)["state"] == "running"
+
+
+@pytest.mark.parametrize("other", [["--json"], ["--sweep", "lr=1,2"]])
+def test_what_cannot_be_followed_is_refused(here, other):
+    done = here("submit", "--executor", "local", "--follow", *other, "--", "echo", "{lr}")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"Error: --follow shows one run as text: leave out {other[0]}\n",
+    )
