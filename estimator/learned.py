@@ -5,9 +5,10 @@ its spread; see `rate_ratio`.  Everything else about the shape is the learned mo
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import reduce
 from statistics import median
 
 from ..cluster_profiles.gpu import Gpu, gpus
@@ -26,6 +27,7 @@ from .workload import Workload
 LEAST_MEASURED_SPREAD = 0.02
 # A run this much older than the newest of its configuration no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
+_CLEARLY_FASTER = 1.05  # repeats of one configuration differ by 4 to 6 %
 _GIGA = 1e9
 _BYTES = {Precision.FP32: 4, Precision.TF32: 4}  # of one gradient; else 2, the least that is exchanged
 
@@ -82,16 +84,28 @@ def learned(
         return None
     same = [m for m in told.used if shape_of(m) == near]
     step = measured_range(same) if same else told.step_time_s
-    for ratio in ratios:
-        step = step.times(ratio.range.inverted(1))
+    if ratios:
+        waits = (
+            told.input_s / told.step_time_s.p50
+        )  # for input, which another GPU or precision does not hasten
+        slower = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios))
+        step = step.times(Range(*(waits + (1 - waits) * x for x in (slower.p10, slower.p50, slower.p90))))
     beyond = (f"{_named(told.beyond, query)} beyond what was measured",) if told.beyond else ()
     return Learned(
         step.at_least(floor_s or 0.0),
         told.used,
         origin(told.used, now),
-        (*stretched, *(ratio.text for ratio in ratios), *beyond),
+        (*stretched, *(ratio.text for ratio in ratios), *beyond, *_faster_than_measured(near, told)),
         told,
     )
+
+
+def _faster_than_measured(query: Query, told: Prediction) -> Iterator[str]:
+    """A line if each GPU would do clearly more than in any run."""
+    most = max(m.batch_size * m.accumulation / m.step_time_s for m in told.used)
+    ratio = query.batch_size * query.accumulation / told.step_time_s.p50 / most
+    if ratio > _CLEARLY_FASTER:
+        yield f"each GPU does {ratio:.2f} times what it did in the fastest run"
 
 
 def asked(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Query:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..errors import NotEnoughHistory
+from .observations import points
 from .runs import Measurement
-from .scaling import Links, Query, fit, points
+from .scaling import Links, Query, fit
 
 # A run on fewer GPUs is taken where it narrows at least this share of what the best would.
 _NEARLY = 0.9

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 
 from ..cluster_profiles.precision import Precision
 from ..errors import NotEnoughHistory
+from .observations import configurations, observed, points
 from .ranges import Range
 from .runs import Measurement
 from .suspects import Suspect, suspects
 
 if TYPE_CHECKING:
-    from .laplace import Observed, Posterior
-    from .step_model import Belief, Points
-
-# The most configurations that one fit looks at: it stays within milliseconds, whatever the history holds.
-MOST_CONFIGURATIONS = 48
+    from .laplace import Posterior
+    from .step_model import Belief
 
 # Half-widths that made 80 % of 80 % intervals right, within and beyond what was measured.
-_WIDER_WITHIN, _WIDER_BEYOND = 1.0, 1.0
+_WIDTH_WITHIN, _WIDTH_BEYOND = 0.9, 0.85
 
 # Variance that hardware of one model has in common, by parameter of the step model: other GPUs are on another
 # network; another precision or sequence length is not.
@@ -135,17 +133,17 @@ class StepTimeModel:
         doubt = {id(s.measurement): s.doubt for s in self.suspects}
         for same_gpu, shares in ((False, _OTHER_GPU), (True, _SAME_GPU)):
             others = [
-                _observed(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
+                observed(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
             ]
             if others:
                 belief = laplace.transferred(belief, others, shares, reference)
-        posterior = laplace.fit(_observed(own, doubt), belief, reference)
+        posterior = laplace.fit(observed(own, doubt), belief, reference)
         odd: tuple[Suspect, ...] = ()
         if len(posterior.observed.at) >= _ENOUGH_TO_JUDGE:
             odd = _outliers(own, posterior, belief)
             if odd:
                 doubt |= {id(s.measurement): s.doubt for s in odd}
-                posterior = laplace.fit(_observed(own, doubt), belief, reference)
+                posterior = laplace.fit(observed(own, doubt), belief, reference)
         return Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
 
 
@@ -163,7 +161,7 @@ def _outliers(own: Sequence[Measurement], posterior: "Posterior", belief: "Belie
     worst = int(np.argmax(np.abs(off) / sd))
     if abs(off[worst]) < max(_SURPRISING_SD * sd[worst], _SURPRISING):
         return ()
-    groups = _configurations(own)
+    groups = configurations(own)
     text = f"{math.exp(abs(off[worst])):.3g} times {'slower' if off[worst] > 0 else 'faster'} than all other runs say"
     return tuple(Suspect(m, "outlier", text, float(off[worst] ** 2)) for m in groups[worst])
 
@@ -199,9 +197,9 @@ class Learned:
         answers = []
         for i, query in enumerate(queries):
             beyond = _beyond(query, used)
-            wider = _WIDER_BEYOND if beyond else _WIDER_WITHIN
-            p10 = math.exp(middle[i] + (low[i] - middle[i]) * wider)
-            p90 = math.exp(middle[i] + (high[i] - middle[i]) * wider)
+            width = _WIDTH_BEYOND if beyond else _WIDTH_WITHIN
+            p10 = math.exp(middle[i] + (low[i] - middle[i]) * width)
+            p90 = math.exp(middle[i] + (high[i] - middle[i]) * width)
             p50 = min(max(math.exp(point[i]), p10), p90)
             step = Range(p10, p50, p90).at_least(floors[i])
             network = step.p50 * (1 - float(compute[i]))
@@ -214,52 +212,6 @@ class Learned:
 
 def _kind(of: Query | Measurement) -> tuple[object, ...]:
     return of.gpu, of.precision, of.seq_len
-
-
-def _configurations(runs: Sequence[Measurement]) -> list[list[Measurement]]:
-    """The runs by configuration; of too many configurations those furthest from each other."""
-    groups: dict[tuple[int, ...], list[Measurement]] = {}
-    for m in runs:
-        groups.setdefault((m.nodes, m.gpus, m.batch_size, m.accumulation), []).append(m)
-    keys = sorted(groups)
-    if len(keys) > MOST_CONFIGURATIONS:
-        keys = _furthest(keys)
-    return [groups[key] for key in keys]
-
-
-def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    import numpy as np
-
-    place = np.log2(np.array(keys, float))
-    chosen, apart = [0], np.full(len(keys), np.inf)
-    while len(chosen) < MOST_CONFIGURATIONS:
-        apart = np.minimum(apart, np.sum((place - place[chosen[-1]]) ** 2, 1))
-        chosen.append(int(np.argmax(apart)))
-    return [keys[i] for i in sorted(chosen)]
-
-
-def _observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed":
-    import numpy as np
-
-    from .laplace import Observed
-
-    groups = _configurations(runs)
-    return Observed(
-        points([group[0] for group in groups]),
-        np.array([median(math.log(m.step_time_s) for m in group) for group in groups]),
-        np.array([float(len(group)) for group in groups]),
-        np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
-    )
-
-
-def points(shapes: Sequence[Query | Measurement]) -> "Points":
-    import numpy as np
-
-    from .step_model import Points
-
-    rows = [(s.nodes, s.gpus / s.nodes, s.batch_size, s.accumulation) for s in shapes]
-    table = np.array(rows, float).reshape(-1, 4)
-    return Points(*table.T)
 
 
 def _beyond(query: Query, runs: Sequence[Measurement]) -> str:

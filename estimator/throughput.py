@@ -188,11 +188,13 @@ def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
 
 def _transferred(found: Learned) -> Throughput:
     told = found.prediction
-    scale = found.step_time_s.p50 / told.step_time_s.p50
+    # Input takes as long on another GPU or in another precision.
+    waiting, working = min(told.input_s, found.step_time_s.p50), told.compute_s + told.network_s
+    scale = (found.step_time_s.p50 - waiting) / working if working else 0.0
     return Throughput(
         found.step_time_s,
         Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),
-        StepParts(told.compute_s * scale, told.network_s * scale, told.input_s * scale),
+        StepParts(told.compute_s * scale, told.network_s * scale, waiting),
         _told(told.suspects),
     )
 

@@ -92,3 +92,24 @@ def test_no_model_reads_no_history(clusterplan, path):
     path.write_bytes(b"no database at all")
     done = clusterplan("estimate", "--samples", "1e6", "--batch-size", "32", "--gpus", "8")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("path")
+def test_a_gpu_that_would_do_more_than_in_any_run_is_said(clusterplan):
+    clusterplan(*ADD, "--gpus", "1", "--step-time", "1")
+    grown = asked(clusterplan, "--gpus", "1", "--batch-size", "128")["source"]["text"]
+    assert "each GPU does" in grown
+    assert "the fastest run" in grown
+    assert "the fastest run" not in asked(clusterplan, "--gpus", "2")["source"]["text"]
+
+
+@pytest.mark.usefixtures("path")
+def test_waiting_for_input_takes_as_long_on_a_faster_gpu(clusterplan, tmp_path):
+    def on_h100(wait):
+        csv = tmp_path / "runs.csv"
+        head = "model,gpu,gpus,batch_size,precision,step_time_s,data_wait_share"
+        csv.write_text(f"{head}\nphi{wait},a100-sxm4-80gb,8,32,bf16,5,{wait}\n", encoding="utf-8")
+        assert clusterplan("history", "add", "--csv", csv).returncode == 0
+        return asked(clusterplan, "--gpus", "8", "--model", f"phi{wait}")["step_time_s"]["p50"]
+
+    assert on_h100(0) < on_h100(0.9) <= 5

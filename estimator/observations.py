@@ -1,0 +1,62 @@
+"""Runs as the arrays that the step model is fitted to: a row a configuration."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from .runs import Measurement
+
+if TYPE_CHECKING:
+    from .laplace import Observed
+    from .scaling import Query
+    from .step_model import Points
+
+# The most configurations that one fit looks at: it stays within milliseconds, whatever the history holds.
+MOST_CONFIGURATIONS = 48
+
+
+def configurations(runs: Sequence[Measurement]) -> list[list[Measurement]]:
+    """The runs by configuration; of too many configurations those furthest from each other."""
+    groups: dict[tuple[int, ...], list[Measurement]] = {}
+    for m in runs:
+        groups.setdefault((m.nodes, m.gpus, m.batch_size, m.accumulation), []).append(m)
+    keys = sorted(groups)
+    if len(keys) > MOST_CONFIGURATIONS:
+        keys = _furthest(keys)
+    return [groups[key] for key in keys]
+
+
+def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    import numpy as np
+
+    place = np.log2(np.array(keys, float))
+    chosen, apart = [0], np.full(len(keys), np.inf)
+    while len(chosen) < MOST_CONFIGURATIONS:
+        apart = np.minimum(apart, np.sum((place - place[chosen[-1]]) ** 2, 1))
+        chosen.append(int(np.argmax(apart)))
+    return [keys[i] for i in sorted(chosen)]
+
+
+def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed":
+    import numpy as np
+
+    from .laplace import Observed
+
+    groups = configurations(runs)
+    return Observed(
+        points([group[0] for group in groups]),
+        np.array([median(math.log(m.step_time_s) for m in group) for group in groups]),
+        np.array([float(len(group)) for group in groups]),
+        np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
+    )
+
+
+def points(shapes: Sequence["Query | Measurement"]) -> "Points":
+    import numpy as np
+
+    from .step_model import Points
+
+    rows = [(s.nodes, s.gpus / s.nodes, s.batch_size, s.accumulation) for s in shapes]
+    table = np.array(rows, float).reshape(-1, 4)
+    return Points(*table.T)
