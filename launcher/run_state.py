@@ -1,7 +1,8 @@
 """All evidence about a run, and the one state that follows from it: pure.
 
-Evidence in the order it is believed: the run's own last word; what its tasks said as they ended; Slurm's queue;
-the exit code that the job's shell saw; accounting, where there is any; the age of the last heartbeat.
+Evidence in the order it is believed: the run's own last word; Slurm's queue, then accounting where there is any,
+with what the tasks said as they ended; what they said alone; the exit code that the job's shell saw; the age of the
+last heartbeat.
 """
 
 import re

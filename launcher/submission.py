@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ..cluster_profiles.units import MINUTE_S, counted, format_duration, slurm_time
@@ -130,7 +131,7 @@ def plan(
         )
     own_tasks = 1 if reaches_other_nodes(run.command) else tasks_per_node(bootstrap, placement.gpus_per_node)
     request = JobRequest(
-        name=workload.name or "clusterplan",
+        name=workload.name or PurePath(run.command[0]).name,
         nodes=placement.nodes,
         tasks_per_node=own_tasks,
         gpus_per_node=gpus_per_node(placement),
