@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -201,6 +201,20 @@ def _shape(placement: Placement, workload: Workload) -> dict[str, str]:
         "CLUSTERPLAN_NODES": placement.nodes,
     }
     return {name: str(value) for name, value in known.items()}
+
+
+def reaches(run: Run, flagged: Collection[str]) -> None:
+    """That flags which change the job file's numbers reach its command.  Raises WorkloadError.
+
+    >>> reaches(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
+    """
+    there = names((*run.command, *run.resume))
+    for name in ("batch_size", "accumulation"):
+        if name in flagged and name not in there:
+            flag = name.replace("_", "-")
+            raise WorkloadError(
+                f"--{flag}: the command has no placeholder {{{name}}}, so it would train with its own: put it in"
+            )
 
 
 def _placeholders_agree(run: Run, swept: Sequence[Mapping[str, str]]) -> None:

@@ -602,6 +602,13 @@ def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
     assert not (launched.folder / "runs").exists() or not list((launched.folder / "runs").iterdir())
 
 
+def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
+    job = job_file(launched, where="").read_text().replace("{batch_size}", "32")
+    done = launched("submit", "--executor", "local", launched.file("job.toml", job), "--batch-size", "64")
+    assert done.returncode == 2
+    assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
+
+
 def test_no_sbatch_and_slurm_asked_for(launched):
     empty = launched.folder / "bin"
     empty.mkdir()

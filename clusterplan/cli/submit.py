@@ -28,7 +28,7 @@ from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
-from ..launcher.submission import Plan, plan, sweep
+from ..launcher.submission import Plan, plan, reaches, sweep
 from ..launcher.surroundings import Surroundings, look
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
@@ -189,6 +189,8 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     workload = load_workload(path, given, assumed=None if sized else _UNSIZED)
     if not typed and workload.run is None:
         raise WorkloadError("there is no command: give one after --, or in the job file's [run]")
+    if workload.run and not typed:
+        reaches(workload.run, given)
     return workload, sized
 
 
