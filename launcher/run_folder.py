@@ -7,7 +7,6 @@ of that name in `history.runs/` beside the history file lets every command find 
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -53,7 +52,7 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for _ in range(_TRIES):
-            folder = root / f"{slug(name)}-{stamp}-{secrets.token_hex(2)}"
+            folder = root / f"{slug(name)}-{stamp}-{os.urandom(2).hex()}"
             try:
                 folder.mkdir(mode=0o700)
             except FileExistsError:
@@ -95,7 +94,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
     Raises OSError.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with os.fdopen(
             os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"

@@ -1,6 +1,7 @@
 """`clusterplan estimate`."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,12 @@ def estimate(
 def _known(base: Workload) -> list[Measurement]:
     if base.model is None:
         return []
-    from .recorded import measurements_of  # what reads the history takes longer to load than all else
+    from ..launcher.run_folder import history_path, links_folder
+
+    path = history_path(os.environ)
+    if not (path.exists() or links_folder(path).exists()):
+        return []
+    from .recorded import measurements_of  # what reads the history takes long to load
 
     return measurements_of(base.model)
 
