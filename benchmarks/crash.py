@@ -33,7 +33,7 @@ DAMAGED_SPOOLS, FLIPS = 40, 5
 WRITER = """
 import sys
 from pathlib import Path
-from clusterplan.estimator.runs import GpuReading, Tick
+from clusterplan.estimator.gpu_reading import GpuReading, Tick
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
 gpus = [{"uuid": f"GPU-{i}"} for i in range(2)]

@@ -19,10 +19,10 @@ from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clusterplan.estimator.gpu_reading import GpuReading, Tick
 from clusterplan.estimator.history import BLOCK_S, WIDTHS_S, History
 from clusterplan.estimator.packed_block import pack
 from clusterplan.estimator.rollup import rollups
-from clusterplan.estimator.runs import GpuReading, Tick
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, write_json
 from clusterplan.launcher.spool import SpoolWriter

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Self
 
 from ..cluster_profiles.precision import Precision
 from ..errors import HistoryError
+from .gpu_reading import Event, GpuReading
 from .packed_block import pack, unpack
 from .rollup import IDLE_PERCENT, Rollup, energy_j, rollups
-from .runs import Event, GpuReading, Measurement
+from .runs import Measurement
 
 BLOCK_S = 600
 WIDTHS_S = (60, 600)

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from .runs import GpuReading
+from .gpu_reading import GpuReading
 
 COLUMNS = tuple(name for name in GpuReading.__slots__ if name not in {"gpu", "ring"})
 SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))

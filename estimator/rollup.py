@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from .runs import GpuReading
+from .gpu_reading import GpuReading
 
 # NVML's clock event reasons that cost speed: power cap, hardware slowdown, software thermal, hardware thermal,
 # power brake.

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .forecast import Forecast, forecasts
+from .gpu_reading import Event
 from .history import History
-from .runs import Event
 from .utilisation import GpuSeries, Note, node_notes, notes
 
 COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run

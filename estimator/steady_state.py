@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .runs import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
+from .training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
 
 LEAST_STEPS = 10  # fewer say little: a run that was killed before is no measurement
 _OUTLIER = 3.0

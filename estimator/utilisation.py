@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from ..cluster_profiles.units import format_duration, format_significant, listed
+from .gpu_reading import Event, GpuReading
 from .rollup import IDLE_PERCENT, THROTTLING, mean_power_w
-from .runs import Event, GpuReading
 from .sawtooth import sawtooth_lag
 
 IDLE_LEAST_S = 30.0

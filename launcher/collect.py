@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpoolError
+from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
-from ..estimator.runs import Event, GpuReading, Tick
 from .attempts import ATTEMPTS
 from .measurement import measurements
 from .progress import read_progress

@@ -14,8 +14,9 @@ from ..cluster_profiles.gpu import find_gpu
 from ..cluster_profiles.precision import Precision
 from ..errors import InputError
 from ..estimator.history import History
-from ..estimator.runs import LoopLine, LoopStart, Measurement
+from ..estimator.runs import Measurement
 from ..estimator.steady_state import SteadyState, steady_state
+from ..estimator.training_loop import LoopLine, LoopStart
 from .attempts import read_attempts, starts
 
 ADDED, SUBMITTED = "added", "submit"

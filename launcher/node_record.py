@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpoolError
-from ..estimator.runs import Event, Tick
+from ..estimator.gpu_reading import Event, Tick
 from .spool import SUFFIX, Damage, Frame, read_frames, read_header
 from .tick import decode
 

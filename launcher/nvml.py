@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from ..errors import GpuLost, NvmlUnavailable
-from ..estimator.runs import GpuReading
+from ..estimator.gpu_reading import GpuReading
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..estimator.runs import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
+from ..estimator.training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
 from .tracker import PROGRESS_FILE
 
 T = TypeVar("T")

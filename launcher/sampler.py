@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..errors import ClusterplanError, GpuLost, NvmlUnavailable
-from ..estimator.runs import Event, GpuReading, Tick
+from ..estimator.gpu_reading import Event, GpuReading, Tick
 from . import nvml
 from .spool import SUFFIX, SpoolWriter
 from .tick import encode

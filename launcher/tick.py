@@ -13,8 +13,8 @@ from functools import cache
 from operator import attrgetter
 
 from ..errors import SpoolError
+from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.packed_block import SHARE_SCALE, SHARES
-from ..estimator.runs import Event, GpuReading, Tick
 
 _TICK, _EVENT = 1, 2
 

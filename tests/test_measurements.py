@@ -7,16 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from clusterplan import Measurement, Precision
+from clusterplan.estimator.gpu_reading import GpuReading, Tick
 from clusterplan.estimator.history import History
-from clusterplan.estimator.runs import (
-    GpuReading,
-    LoopEnd,
-    LoopPause,
-    LoopStart,
-    LoopSteps,
-    Tick,
-)
 from clusterplan.estimator.steady_state import steady_state
+from clusterplan.estimator.training_loop import LoopEnd, LoopPause, LoopStart, LoopSteps
 from clusterplan.launcher.attempts import Attempt, AttemptFile
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, write_json

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import fake_nvml as fake
 import pytest
 
+from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.estimator.history import History
 from clusterplan.estimator.run_report import COURSE_POINTS, run_report
-from clusterplan.estimator.runs import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, register, write_json

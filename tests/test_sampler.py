@@ -11,7 +11,7 @@ import time
 import fake_nvml as fake
 import pytest
 
-from clusterplan.estimator.runs import Event, Tick
+from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.node_record import node_records
 from clusterplan.launcher.sampler import sample, sampling

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import SpoolError
-from clusterplan.estimator.runs import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.launcher.node_record import node_records, read_spool
 from clusterplan.launcher.spool import Damage, Frame, SpoolWriter, frame, read_frames
 from clusterplan.launcher.tick import FIELDS, decode, encode
@@ -146,7 +146,7 @@ def test_content_that_cannot_be_read_is_a_spool_error(payload):
 WRITER = """
 import sys, time
 from pathlib import Path
-from clusterplan.estimator.runs import GpuReading, Tick
+from clusterplan.estimator.gpu_reading import GpuReading, Tick
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
 with SpoolWriter(Path(sys.argv[1]), {"run": "r", "node": "n", "gpus": []}) as spool:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from clusterplan.estimator.runs import Event, GpuReading
+from clusterplan.estimator.gpu_reading import Event, GpuReading
 from clusterplan.estimator.sawtooth import sawtooth_lag
 from clusterplan.estimator.utilisation import GpuSeries, node_notes, notes
 

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import IO, Any
 
 from ..errors import PackageMissing
+from ..estimator.gpu_reading import GpuReading
 from ..estimator.packed_block import SHARES
-from ..estimator.runs import GpuReading
 
 Row = tuple[str, str, str, float, GpuReading]  # run, node, UUID, Unix time, reading
 

@@ -1,0 +1,66 @@
+"""What a training loop said of itself, line by line: plain frozen values.
+
+Training scripts import this with the tracker, so the standard library is all it may need.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStart:
+    """A training loop began, with `step` steps done before it; what the script says of itself."""
+
+    time_s: float
+    step: int
+    total: int | None = None
+    attempt: str = ""
+    batch_size: int | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSteps:
+    """`steps` steps that took `seconds` without pauses, `step` done in all; `wait_s` of it waited for input."""
+
+    time_s: float
+    step: int
+    steps: int
+    seconds: float
+    longest_s: float
+    wait_s: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPause:
+    """Training stopped for an evaluation, or a checkpoint."""
+
+    time_s: float
+    step: int
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEnd:
+    """The loop ended, after `step` steps in all."""
+
+    time_s: float
+    step: int
+
+
+LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd
+
+
+def steady_lines(lines: Iterable[LoopLine]) -> list[LoopSteps]:
+    """The steps but the first of each loop, which compiles, allocates and fills queues."""
+    steady, first = [], True
+    for line in lines:
+        if isinstance(line, LoopStart | LoopEnd):
+            first = True
+        elif isinstance(line, LoopSteps):
+            if not first:
+                steady.append(line)
+            first = False
+    return steady
