@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
 from ..errors import WorkloadError
-from .learned import asked, links_of
 from .memory import Fit, Memory, gigabytes
 from .placement import USUAL_GPUS_PER_NODE, Placement
 from .runs import Measurement
@@ -72,7 +71,7 @@ class Case:
     clock: WallClock
     memory: Memory
     has_profile: bool
-    runs: Sequence[Measurement] = ()  # that inform it
+    measurements: Sequence[Measurement] = ()
 
 
 def advise(case: Case) -> tuple[Advice, ...]:
@@ -86,7 +85,7 @@ def _speed(case: Case) -> Iterator[Advice]:
         yield Advice("throughput-unknown", f"time is unknown: {source.text}. {how_to_measure(case.workload)}")
     if suspects := case.throughput.suspects:
         yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
-    if source.kind is SourceKind.TRANSFERRED and case.runs:
+    if source.kind is SourceKind.TRANSFERRED and source.runs:
         yield from _next_run(case)
     step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
     if step and fastest and step.p50 < fastest and case.placement.gpu:
@@ -99,14 +98,16 @@ def _speed(case: Case) -> Iterator[Advice]:
 
 def _next_run(case: Case) -> Iterator[Advice]:
     """The run to make next, where the step time is known within a wide range only."""
-    from .next_measurement import next_measurement  # it fits, and a fit loads numpy
+    from .learned import asked, informing, links_of  # a fit loads numpy
+    from .next_measurement import next_measurement
 
     step, placement = case.throughput.step_time_s, case.placement
     if step is None or step.p90 < _WIDE * step.p10:
         return
-    query = asked(case.workload, placement, case.runs)
-    links = links_of(case.workload, placement, case.runs)
-    best = next_measurement(case.runs, [query], placement.gpus, placement.nodes, links)
+    runs = informing(case.workload, case.measurements)
+    query = asked(case.workload, placement, runs)
+    links = links_of(case.workload, placement, runs)
+    best = next_measurement(runs, [query], placement.gpus, placement.nodes, links)
     where = counted(best.gpus, "GPU") + (f" of {counted(best.nodes, 'node')}" if best.nodes > 1 else "")
     yield Advice(
         "measure-next",

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from ..cluster_profiles.profile import ClusterProfile
 from .advice import Advice, Case, advise
-from .learned import informing
 from .memory import Memory, gpu_memory
 from .placement import Placement, place
 from .ranges import Range
@@ -89,7 +88,7 @@ def estimate(
                 clock,
                 memory,
                 profile is not None,
-                informing(workload, measurements),
+                measurements,
             )
         ),
     )

@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import counted, format_significant, listed
-from .learned import Learned, asked, informing, learned, measured_range, origin, shape_of
+from ..cluster_profiles.units import counted, format_significant
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
 from .rate_ratio import Shape, rate_ratio
 from .runs import Measurement
-from .suspects import Suspect, suspects
 from .workload import RATES, Workload
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
@@ -102,30 +100,22 @@ def step_throughput(
     """
     if any(getattr(workload.throughput, name) is not None for name in RATES):
         return _given(workload, placement)
-    runs = informing(workload, measurements)
-    if not runs:
-        return _prior(workload, placement)
-    query = asked(workload, placement, runs)
-    odd = suspects(runs)
-    wrong = {id(s.measurement) for s in odd if s.kind in ("invalid", "units")}
-    if same := [m for m in runs if shape_of(m) == query and id(m) not in wrong]:
-        return replace(_measured(same, now), suspects=_told(odd))
-    found = learned(workload, placement, runs, fastest_step_s(workload, placement), now)
-    if found:
-        return _transferred(found)
-    if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
-        return _unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
-    return _prior(workload, placement)
+    found = None
+    if any(m.model == workload.model for m in measurements):
+        from .measured_throughput import measured_throughput  # all that learns is slow to load
+
+        found = measured_throughput(workload, placement, measurements, now)
+    return found or _prior(workload, placement)
 
 
 def _given(workload: Workload, placement: Placement) -> Throughput:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
     rate, training, gpu = workload.throughput, workload.training, placement.gpu
     if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
-        return _unknown(f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it yet")
+        return unknown(f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it yet")
     if rate.model_parallel and rate.model_parallel != training.model_parallel:
         given, asked = (counted(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
-        return _unknown(f"given with {given} a replica; nothing tells the speed with {asked} from it")
+        return unknown(f"given with {given} a replica; nothing tells the speed with {asked} from it")
     precision = rate.precision or placement.precision
     if precision is Precision.AUTO and gpu:
         precision = gpu.best_precision()
@@ -140,11 +130,11 @@ def _given(workload: Workload, placement: Placement) -> Throughput:
     after = Shape(training.gpus, training.batch_size, placement.precision, placement.nodes, seq_len)
     ratio = rate_ratio(before, after, gpu)
     if ratio is None and precision is Precision.AUTO:
-        return _unknown(
+        return unknown(
             "the precision of the rate given is not stated, nor the GPU type; set throughput.precision"
         )
     if ratio is None:
-        return _unknown(
+        return unknown(
             f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
         )
 
@@ -180,29 +170,6 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
     return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
-def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
-    sources = listed(dict.fromkeys(m.source for m in same if m.source), 3)
-    text = f"{origin(same, now)} in this configuration{f' ({sources})' if sources else ''}"
-    return Throughput(measured_range(same), Source(SourceKind.MEASURED, text, len(same)))
-
-
-def _transferred(found: Learned) -> Throughput:
-    told = found.prediction
-    # Input takes as long on another GPU or in another precision.
-    waiting, working = min(told.input_s, found.step_time_s.p50), told.compute_s + told.network_s
-    scale = (found.step_time_s.p50 - waiting) / working if working else 0.0
-    return Throughput(
-        found.step_time_s,
-        Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),
-        StepParts(told.compute_s * scale, told.network_s * scale, waiting),
-        _told(told.suspects),
-    )
-
-
-def _told(odd: Sequence[Suspect]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{s.measurement.source or s.measurement.model}: {s.text}" for s in odd))
-
-
 def _prior(workload: Workload, placement: Placement) -> Throughput:
     """FLOPs of the step over the GPUs' peak times a published range of MFU."""
     fastest = fastest_step_s(workload, placement)
@@ -217,10 +184,10 @@ def _prior(workload: Workload, placement: Placement) -> Throughput:
             if not known
         ]
         if not missing:
-            return _unknown(
+            return unknown(
                 f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
             )
-        return _unknown(f"nothing given or measured; a rough prior needs {', '.join(missing)}")
+        return unknown(f"nothing given or measured; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu = table[placement.precision]
     gpu = placement.gpu.name if placement.gpu else ""
@@ -234,5 +201,6 @@ def flops_text(workload: Workload) -> str:
     return f"{factor} FLOPs per {active}parameter and token"
 
 
-def _unknown(text: str) -> Throughput:
+def unknown(text: str) -> Throughput:
+    """No step time, and why."""
     return Throughput(None, Source(SourceKind.UNKNOWN, text))

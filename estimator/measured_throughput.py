@@ -1,0 +1,56 @@
+"""The time of one step as runs of the model tell it: measured in this configuration, or carried over from others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ..cluster_profiles.units import listed
+from .learned import Learned, asked, informing, learned, measured_range, origin, shape_of
+from .placement import Placement
+from .runs import Measurement
+from .suspects import Suspect, suspects
+from .throughput import Source, SourceKind, StepParts, Throughput, fastest_step_s, unknown
+from .workload import Workload
+
+
+def measured_throughput(
+    workload: Workload, placement: Placement, measurements: Sequence[Measurement], now: datetime | None
+) -> Throughput | None:
+    """Runs of exactly this configuration, else what was learned from others; None where no run informs it."""
+    runs = informing(workload, measurements)
+    if not runs:
+        return None
+    query = asked(workload, placement, runs)
+    odd = suspects(runs)
+    wrong = {id(s.measurement) for s in odd if s.kind in ("invalid", "units")}
+    if same := [m for m in runs if shape_of(m) == query and id(m) not in wrong]:
+        return replace(_measured(same, now), suspects=_told(odd))
+    found = learned(workload, placement, runs, fastest_step_s(workload, placement), now)
+    if found:
+        return _transferred(found)
+    if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
+        return unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
+    return None
+
+
+def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
+    sources = listed(dict.fromkeys(m.source for m in same if m.source), 3)
+    text = f"{origin(same, now)} in this configuration{f' ({sources})' if sources else ''}"
+    return Throughput(measured_range(same), Source(SourceKind.MEASURED, text, len(same)))
+
+
+def _transferred(found: Learned) -> Throughput:
+    told = found.prediction
+    # Input takes as long on another GPU or in another precision.
+    waiting, working = min(told.input_s, found.step_time_s.p50), told.compute_s + told.network_s
+    scale = (found.step_time_s.p50 - waiting) / working if working else 0.0
+    return Throughput(
+        found.step_time_s,
+        Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),
+        StepParts(told.compute_s * scale, told.network_s * scale, waiting),
+        _told(told.suspects),
+    )
+
+
+def _told(odd: Sequence[Suspect]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{s.measurement.source or s.measurement.model}: {s.text}" for s in odd))
