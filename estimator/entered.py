@@ -20,8 +20,8 @@ from ..cluster_profiles.units import counted, format_significant
 from ..errors import InputError
 from .placement import USUAL_GPUS_PER_NODE
 from .runs import Measurement
+from .section_field import StepSeconds
 from .steps import cdiv
-from .workload import StepSeconds
 
 if TYPE_CHECKING:
     import _csv

@@ -8,8 +8,9 @@ from typing import Any
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.toml_file import parse_toml, place_in, read_toml, validated
 from ..errors import WorkloadError
+from .given_times import RATES
 from .placement import place
-from .workload import RATES, Training, Workload, flags, nested
+from .workload import Training, Workload, flags, nested
 
 # Of each of these only one may be set, so a flag that sets one takes the file's others away.
 _ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": RATES}

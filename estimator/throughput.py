@@ -8,12 +8,13 @@ from enum import StrEnum
 
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_significant
+from .given_times import RATES
 from .placement import Placement
 from .priors import MFU, MFU_MOE
 from .ranges import Range
 from .rate_ratio import Shape, rate_ratio
 from .runs import Measurement
-from .workload import RATES, Workload
+from .workload import Workload
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
 # (SOSP 2023); used where no spread is given.

@@ -8,19 +8,19 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic.fields import FieldInfo
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.profile import Count, Name, Number, Seconds
+from ..cluster_profiles.profile import Count, Name
 from ..cluster_profiles.toml_file import Section
-from ..cluster_profiles.units import exact, parse_duration_s
+from .given_times import Checkpoint, Evaluation, Startup, ThroughputGiven
 from .run_section import Run, SbatchOptions
+from .section_field import MOST_STEPS, Exact, flag, section, switch
 
 _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
-_MOST_STEPS = 10**12
 
 
 class Framework(StrEnum):
@@ -45,44 +45,11 @@ class Optimizer(StrEnum):
     ADAFACTOR = "adafactor"
 
 
-def _exact(value: object) -> Fraction:
-    number = exact(value)
-    if number.denominator > 10**6:
-        raise ValueError("has more than 6 digits after the point")
-    return number
-
-
-def _step_seconds(value: object) -> float:
-    try:
-        return float(exact(value))
-    except ValueError:
-        return parse_duration_s(value)
-
-
-StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
-Exact = Annotated[Fraction, BeforeValidator(_exact)]
-
-
-def _switch(name: str, description: str) -> Any:
-    return _flag(default=False, name=name, metavar="", description=description)
-
-
-def _flag(default: Any, name: str, metavar: str, description: str, **bounds: Any) -> Any:
-    return Field(
-        default, description=description, json_schema_extra={"flag": name, "metavar": metavar}, **bounds
-    )
-
-
-def _section(name: str) -> Any:
-    # An empty table, validated as part of the whole: a default of its own would need a validator of its own.
-    return Field(default_factory=dict, validate_default=True, description=f"`{name}`")
-
-
 class Data(Section):
     """How much data one epoch is."""
 
-    samples: Count | None = _flag(None, "--samples", "N", "Samples in one epoch.", gt=0, le=_MOST_SAMPLES)
-    tokens: Count | None = _flag(
+    samples: Count | None = flag(None, "--samples", "N", "Samples in one epoch.", gt=0, le=_MOST_SAMPLES)
+    tokens: Count | None = flag(
         None,
         "--tokens",
         "N",
@@ -90,7 +57,7 @@ class Data(Section):
         gt=0,
         le=_MOST_TOKENS,
     )
-    seq_len: Count | None = _flag(None, "--seq-len", "N", "Tokens in one sample.", gt=0, le=10**8)
+    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens in one sample.", gt=0, le=10**8)
     packing: Exact = Field(
         Fraction(1),
         gt=0,
@@ -122,38 +89,36 @@ class Data(Section):
 class Training(Section):
     """How it is trained."""
 
-    batch_size: Count = _flag(
+    batch_size: Count = flag(
         ..., "--batch-size", "N", "Micro-batch: samples per GPU and pass.", gt=0, le=10**7
     )
-    gpus: Count = _flag(..., "--gpus", "N[,N...]", "GPUs in all; several make a table.", gt=0, le=10**6)
-    accumulation: Count = _flag(
+    gpus: Count = flag(..., "--gpus", "N[,N...]", "GPUs in all; several make a table.", gt=0, le=10**6)
+    accumulation: Count = flag(
         1, "--accumulation", "N", "Gradient accumulation: micro-batches in one step.", gt=0, le=10**6
     )
-    epochs: Exact = _flag(
+    epochs: Exact = flag(
         Fraction(1), "--epochs", "E", "Passes over the data; may be fractional.", gt=0, le=10**6
     )
     max_steps: Count | None = Field(
         None,
         gt=0,
-        le=_MOST_STEPS,
+        le=MOST_STEPS,
         description="Stop after so many steps, as the framework's own setting does.",
     )
-    framework: Framework = _flag(Framework.HF, "--framework", "NAME", "Whose way of counting steps.")
-    precision: Precision = _flag(
+    framework: Framework = flag(Framework.HF, "--framework", "NAME", "Whose way of counting steps.")
+    precision: Precision = flag(
         Precision.AUTO, "--precision", "P[,P...]", "Number format of training; several make a table."
     )
-    drop_last: StrictBool = _switch("--drop-last", "The loader drops its last partial batch.")
-    sampler_drop_last: StrictBool = _switch(
+    drop_last: StrictBool = switch("--drop-last", "The loader drops its last partial batch.")
+    sampler_drop_last: StrictBool = switch(
         "--sampler-drop-last", "The distributed sampler drops samples that do not divide."
     )
-    tensor_parallel: Count = _flag(1, "--tensor-parallel", "N", "GPUs sharing each layer.", gt=0, le=10**5)
-    pipeline_parallel: Count = _flag(
-        1, "--pipeline-parallel", "N", "GPUs sharing the layers.", gt=0, le=10**5
-    )
-    context_parallel: Count = _flag(
+    tensor_parallel: Count = flag(1, "--tensor-parallel", "N", "GPUs sharing each layer.", gt=0, le=10**5)
+    pipeline_parallel: Count = flag(1, "--pipeline-parallel", "N", "GPUs sharing the layers.", gt=0, le=10**5)
+    context_parallel: Count = flag(
         1, "--context-parallel", "N", "GPUs sharing each sequence.", gt=0, le=10**5
     )
-    sequence_parallel: Count = _flag(
+    sequence_parallel: Count = flag(
         1, "--sequence-parallel", "N", "GPUs sharing each sequence, the Ulysses way.", gt=0, le=10**5
     )
     zero_stage: Count | None = Field(
@@ -164,12 +129,12 @@ class Training(Section):
         "memory alone.",
     )
     optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer; for memory alone.")
-    recompute: StrictBool = _switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
+    recompute: StrictBool = switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
     global_batch: Count | None = Field(
         None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."
     )
-    trainer_steps: Count | None = _flag(
-        None, "--trainer-steps", "N", "Steps your trainer says it will run; checked.", gt=0, le=_MOST_STEPS
+    trainer_steps: Count | None = flag(
+        None, "--trainer-steps", "N", "Steps your trainer says it will run; checked.", gt=0, le=MOST_STEPS
     )
 
     @model_validator(mode="after")
@@ -212,8 +177,8 @@ class Training(Section):
 class Architecture(Section):
     """What is known of the model, for a prior where nothing is measured."""
 
-    parameters: Count | None = _flag(None, "--parameters", "N", "Parameters of the model.", gt=0, le=10**15)
-    active_parameters: Count | None = _flag(
+    parameters: Count | None = flag(None, "--parameters", "N", "Parameters of the model.", gt=0, le=10**15)
+    active_parameters: Count | None = flag(
         None, "--active-parameters", "N", "Parameters a token passes through, if MoE.", gt=0, le=10**15
     )
     trainable_parameters: Count | None = Field(
@@ -239,103 +204,13 @@ class Architecture(Section):
         return self.active_parameters or self.parameters
 
 
-class ThroughputGiven(Section):
-    """What you already know about speed: one rate, and the shape it was measured on.
-
-    What is left out of the shape is taken from the rest of the file.
-    """
-
-    samples_per_s: Number | None = _flag(
-        None, "--samples-per-s", "RATE", "Throughput of all GPUs, samples/s.", gt=0, le=10**12
-    )
-    samples_per_s_per_gpu: Number | None = _flag(
-        None, "--samples-per-s-per-gpu", "RATE", "Throughput of one GPU, samples/s.", gt=0, le=10**9
-    )
-    tokens_per_s: Number | None = _flag(
-        None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
-    )
-    step_time: StepSeconds | None = _flag(
-        None, "--step-time", "SECONDS", "Time of one optimizer step, in seconds.", gt=0, le=10**7
-    )
-    tflops_per_gpu: Number | None = _flag(
-        None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
-    )
-    spread: Number | None = _flag(
-        None,
-        "--throughput-spread",
-        "SHARE",
-        "Half of the rate's P10-P90 width, relative: 0.05 is -5 % to +5 %.",
-        gt=0,
-        lt=1,
-    )
-    gpus: Count | None = _flag(
-        None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6
-    )
-    nodes: Count | None = Field(None, gt=0, le=10**5, description="Nodes those GPUs were on.")
-    gpu: Name | None = Field(None, description="Type of those GPUs.")
-    batch_size: Count | None = Field(None, gt=0, le=10**7, description="Micro-batch it was measured with.")
-    accumulation: Count | None = Field(None, gt=0, le=10**6, description="Accumulation it was measured with.")
-    model_parallel: Count | None = Field(None, gt=0, le=10**6, description="GPUs that held one replica.")
-    precision: Precision | None = Field(None, description="Precision it was measured in.")
-    seq_len: Count | None = Field(
-        None, gt=0, le=10**8, description="Tokens in a sample when it was measured."
-    )
-
-    @model_validator(mode="after")
-    def _one_rate(self) -> Self:
-        given = [name for name in RATES if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given; give one of them")
-        if self.spread and not given:
-            raise ValueError(f"spread belongs to a rate: give one of {', '.join(RATES)}")
-        return self
-
-
-RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_time", "tflops_per_gpu")
-
-
-class Pause(Section):
-    """Something that stops training every so many steps."""
-
-    every_steps: Count | None = Field(
-        None, ge=0, le=_MOST_STEPS, description="Steps between two; 0 means never; left out means not known."
-    )
-    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds that training waits for one.")
-
-
-class Evaluation(Pause):
-    """When the model is evaluated, and how long that takes."""
-
-    @model_validator(mode="after")
-    def _time_of_something(self) -> Self:
-        if self.time_s is not None and self.every_steps is None:
-            raise ValueError("evaluation.time_s needs every_steps, to know how often")
-        return self
-
-
-class Checkpoint(Pause):
-    """When checkpoints are written, and how long training waits for one."""
-
-    folder: Name | None = Field(
-        None, description="Where they are written, and looked for at a restart; else `{output}`."
-    )
-
-
-class Startup(Section):
-    """From the start of the job to its first step."""
-
-    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds of start-up.")
-
-
 class Cluster(Section):
     """Where it runs."""
 
-    profile: Name | None = _flag(
-        None, "--profile", "NAME|PATH", "Cluster profile: limits, node shape, links."
-    )
-    partition: Name | None = _flag(None, "--partition", "NAME", "Partition of that profile.")
-    gpu: Name | None = _flag(None, "--gpu", "TYPE", "GPU type, such as a100-sxm4-80gb.")
-    nodes: Count | None = _flag(None, "--nodes", "N", "Nodes; else GPUs / GPUs per node.", gt=0, le=10**5)
+    profile: Name | None = flag(None, "--profile", "NAME|PATH", "Cluster profile: limits, node shape, links.")
+    partition: Name | None = flag(None, "--partition", "NAME", "Partition of that profile.")
+    gpu: Name | None = flag(None, "--gpu", "TYPE", "GPU type, such as a100-sxm4-80gb.")
+    nodes: Count | None = flag(None, "--nodes", "N", "Nodes; else GPUs / GPUs per node.", gt=0, le=10**5)
 
 
 class Workload(Section):
@@ -345,18 +220,18 @@ class Workload(Section):
     256
     """
 
-    name: Name | None = _flag(None, "--name", "TEXT", "Labels the run.")
-    model: Name | None = _flag(
+    name: Name | None = flag(None, "--name", "TEXT", "Labels the run.")
+    model: Name | None = flag(
         None, "--model", "TEXT", "The model trained; measurements of it inform the estimate."
     )
     data: Data = Field(description="`[data]`")
     training: Training = Field(description="`[training]`")
-    architecture: Architecture = _section("[architecture]")
-    throughput: ThroughputGiven = _section("[throughput]")
-    evaluation: Evaluation = _section("[evaluation]")
-    checkpoint: Checkpoint = _section("[checkpoint]")
-    startup: Startup = _section("[startup]")
-    cluster: Cluster = _section("[cluster]")
+    architecture: Architecture = section("[architecture]")
+    throughput: ThroughputGiven = section("[throughput]")
+    evaluation: Evaluation = section("[evaluation]")
+    checkpoint: Checkpoint = section("[checkpoint]")
+    startup: Startup = section("[startup]")
+    cluster: Cluster = section("[cluster]")
     run: Run | None = Field(None, description="`[run]`")
     slurm: SbatchOptions = Field(
         (), description='Table of further sbatch options by their long names, such as `account = "lab"`.'

@@ -7,10 +7,11 @@ import pytest
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.estimate import estimate
+from clusterplan.estimator.given_times import Evaluation
 from clusterplan.estimator.runs import Measurement
 from clusterplan.estimator.throughput import SourceKind
 from clusterplan.estimator.what_if import Keep, shapes
-from clusterplan.estimator.workload import Evaluation, Workload
+from clusterplan.estimator.workload import Workload
 
 SEED = {"samples": 1_000_000, "batch_size": 32, "gpus": 8}
 DAY_S = 86400
