@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import RunFolderError
 from ..estimator.run_section import Bootstrap
-from .run_folder import write_json
+from .run_folder import json_text, put
 
 LAUNCH_FILE = "launch.json"
 
@@ -47,7 +47,7 @@ class Launch:
 
     def write(self, folder: Path) -> None:
         """Into the run's folder.  Raises OSError."""
-        write_json(folder / LAUNCH_FILE, asdict(self))
+        put(folder / LAUNCH_FILE, json_text(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Launch":

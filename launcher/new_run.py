@@ -10,7 +10,16 @@ from typing import Any
 from ..errors import ClusterplanError, InputError
 from ..estimator.placement import Placement
 from ..estimator.workload import Workload
-from .run_folder import DEEPSPEED_FILE, ESTIMATE_FILE, JOB_FILE, REQUEST_FILE, create, register, write_json
+from .run_folder import (
+    DEEPSPEED_FILE,
+    ESTIMATE_FILE,
+    JOB_FILE,
+    REQUEST_FILE,
+    create,
+    json_text,
+    put,
+    register,
+)
 from .snapshot import redacted, snapshot
 from .submission import Plan
 
@@ -23,6 +32,7 @@ def run_facts(
     executor: str,
     cwd: Path,
     environment: Mapping[str, str],
+    python: str | None,
 ) -> dict[str, Any]:
     """What run.json says of a submitted run: what it was made from, and the shape that a measurement of it has."""
     training = workload.training
@@ -45,7 +55,7 @@ def run_facts(
             "precision": placement.precision,
             "seq_len": workload.data.seq_len,
         },
-        **snapshot(cwd, environment),
+        **snapshot(cwd, environment, python),
     }
 
 
@@ -70,14 +80,17 @@ def fill_folders(
     """What each run's tasks need, and the run's place in the list of runs; `limit_s` is that of a run on this machine.
 
     Raises OSError, RunFolderError."""
+    common = {
+        REQUEST_FILE: asdict(plan.request),
+        JOB_FILE: workload.model_dump(mode="json", exclude={"run"}),
+        ESTIMATE_FILE: estimate or None,
+        DEEPSPEED_FILE: plan.deepspeed_config,
+    }
+    texts = {name: json_text(values) for name, values in common.items() if values is not None}
     for folder, launch in zip(folders, plan.launches, strict=True):
         replace(launch, local_gpus=local_gpus, limit_s=limit_s).write(folder)
-        write_json(folder / REQUEST_FILE, asdict(plan.request))
-        write_json(folder / JOB_FILE, workload.model_dump(mode="json", exclude={"run"}))
-        if estimate:
-            write_json(folder / ESTIMATE_FILE, estimate)
-        if plan.deepspeed_config is not None:
-            write_json(folder / DEEPSPEED_FILE, plan.deepspeed_config)
+        for name, text in texts.items():
+            put(folder / name, text)
         if launch.output:
             Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
         register(folder, history)

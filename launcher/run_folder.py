@@ -58,7 +58,10 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
             except FileExistsError:
                 continue
             try:
-                write_json(folder / RUN_FILE, {"format": FORMAT, "run": folder.name, "name": name, **facts})
+                put(
+                    folder / RUN_FILE,
+                    json_text({"format": FORMAT, "run": folder.name, "name": name, **facts}),
+                )
             except OSError:
                 folder.rmdir()
                 raise
@@ -89,8 +92,21 @@ def discard(folder: Path, history: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def json_text(values: Mapping[str, Any]) -> str:
+    """Values as every file of a run folder has them."""
+    return json.dumps(values, indent=2)
+
+
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a file (mode 0600) in one step: a reader sees the old content or the new, never a part.
+    """Replace a file (mode 0600) in one step, and have it on the disk: a reader sees the old content or the new.
+
+    Raises OSError.
+    """
+    put(path, json_text(values), durable=True)
+
+
+def put(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace a file (mode 0600) in one step; one that is not `durable` reaches the disk when the system sees fit.
 
     Raises OSError.
     """
@@ -99,9 +115,10 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         with os.fdopen(
             os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
-            json.dump(values, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)

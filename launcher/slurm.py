@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from ..errors import SlurmRefused, SlurmUnavailable
@@ -117,8 +118,10 @@ def settings() -> Settings:
 
 
 def cluster() -> Cluster:
-    """Partitions, nodes and settings: three questions."""
-    return Cluster(tuple(partitions()), tuple(nodes()), settings())
+    """Partitions, nodes and settings: three questions, asked at once."""
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(partitions), pool.submit(nodes), pool.submit(settings)
+    return Cluster(tuple(asked[0].result()), tuple(asked[1].result()), asked[2].result())
 
 
 def forecast(options: Sequence[str]) -> Forecast:

@@ -21,7 +21,8 @@ _BLOCK = b"\0" * 4096  # a full disk takes an empty file
 class Surroundings:
     """What was found; a fault is one line, None if there is none.
 
-    `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from.
+    `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from, and
+    `python` the interpreter the command starts in, None if it is another program.
     """
 
     command: str
@@ -30,18 +31,21 @@ class Surroundings:
     folder: Path
     folder_fault: str | None
     inside_job: str | None
+    python: str | None = None
 
 
 def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Surroundings:
     """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
     program = _which(command[0], cwd, environ)
+    python = _interpreter(program) if program else None
     return Surroundings(
         command=command[0],
         command_found=program is not None,
-        entry_fault=_entry_fault(command, program, cwd) if program else None,
+        entry_fault=_entry_fault(command, python, cwd) if program else None,
         folder=folder.resolve(),
         folder_fault=_folder_fault(folder),
         inside_job=environ.get("SLURM_JOB_ID"),
+        python=python,
     )
 
 
@@ -50,15 +54,14 @@ def _which(program: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
     return shutil.which(str(cwd / program) if "/" in program else program, path=environ.get("PATH"))
 
 
-def _entry_fault(command: Sequence[str], program: str, cwd: Path) -> str | None:
+def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:
     """Why the Python file of `command` cannot start: it is not there, or is no Python to its own interpreter."""
     entry = _entry(command)
     if entry is None:
         return None
     if not (cwd / entry).is_file():
         return f"{entry}: no such file in {cwd}"
-    interpreter = _interpreter(program)
-    said = _compiled(interpreter, cwd / entry) if interpreter else []
+    said = _compiled(python, cwd / entry) if python else []
     if not said or "Error" not in said[-1]:
         return None
     line = next(

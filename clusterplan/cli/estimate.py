@@ -1,7 +1,6 @@
 """`clusterplan estimate`."""
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,11 @@ from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
 from ..errors import WorkloadError
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
-from ..estimator.runs import Measurement
 from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
-from ..estimator.workload import Workload
 from ..report import estimate_json, estimate_text
 from ..report.explain import explained
 from ..report.layout import Page, Style
+from .measured import measurements_of
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 
 T = TypeVar("T")
@@ -73,7 +71,7 @@ def estimate(
     asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
     if "nodes" in given:
         asked = [w.model_copy(update={"cluster": base.cluster}) for w in asked]
-    known = _known(base)
+    known = measurements_of(base.model)
     now = datetime.now(UTC)
     estimates = [estimate_one(workload, profile, known, now) for workload in dict.fromkeys(asked)]
     judged = [verdicts(e, deadline_s, bound) for e in estimates]
@@ -105,19 +103,6 @@ def estimate(
                 page.line(line)
 
     echo_page(fill)
-
-
-def _known(base: Workload) -> list[Measurement]:
-    if base.model is None:
-        return []
-    from ..launcher.run_folder import history_path, links_folder
-
-    path = history_path(os.environ)
-    if not (path.exists() or links_folder(path).exists()):
-        return []
-    from .recorded import measurements_of  # what reads the history takes long to load
-
-    return measurements_of(base.model)
 
 
 def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:

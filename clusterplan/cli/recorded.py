@@ -11,9 +11,8 @@ import click
 from ..cluster_profiles.units import listed
 from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history import History
-from ..estimator.runs import Measurement
 from ..launcher.collect import collect, registered
-from ..launcher.run_folder import history_path, links_folder
+from ..launcher.run_folder import history_path
 from ..launcher.status import settle
 
 
@@ -34,19 +33,6 @@ def collected() -> Iterator[History]:
             except ClusterplanError as error:
                 click.echo(f"not collected: {error}", err=True)
         yield db
-
-
-def measurements_of(model: str | None) -> list[Measurement]:
-    """What runs of a model were measured to take; a history that is not there, or cannot be read, has none."""
-    path = history_path(os.environ)
-    if model is None or not (path.exists() or links_folder(path).exists()):
-        return []
-    try:
-        with collected() as db:
-            return db.measurements(model)
-    except HistoryError as error:
-        click.echo(f"estimated without the history: {error}", err=True)
-        return []
 
 
 def find_run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:

@@ -32,9 +32,8 @@ from ..launcher.submission import Plan, plan, reaches, sweep
 from ..launcher.surroundings import Surroundings, look
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
-from . import following
+from .measured import measurements_of
 from .options import WorkloadCommand, echo_page, json_option, workload_values
-from .recorded import measurements_of
 
 _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -135,7 +134,7 @@ def submit(
         return
     gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
     steps = estimate.steps.total if estimate else None
-    facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ)
+    facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ, looked.python)
     folders: list[Path] = []
     try:
         folders.extend(make_folders(name, root, now, facts, swept))
@@ -173,6 +172,8 @@ def _check_follow(other: str | None, *, follow: bool) -> None:
 
 def _follow(folder: Path) -> None:
     """Show the run until it ends; like a command of its own, it fails if the run did."""
+    from . import following  # what tells a run's state is only now worth loading
+
     if following.follow(folder).state.state is not State.COMPLETED:
         raise click.exceptions.Exit(1)
 

@@ -1,0 +1,49 @@
+"""What a run says it was made from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusterplan.launcher.snapshot import snapshot
+
+
+@pytest.fixture
+def other_python(tmp_path: Path) -> Path:
+    """An environment of its own, with one package in it."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (found,) = venv.glob("lib/python3*/site-packages")
+    (found / "train_tools-1.2.dist-info").mkdir()
+    return venv / "bin" / "python"
+
+
+def test_packages_are_those_of_the_python_the_command_starts_in(other_python: Path, tmp_path: Path) -> None:
+    assert snapshot(tmp_path, os.environ, str(other_python))["packages"] == ["train-tools==1.2"]
+
+
+def test_packages_of_our_own_python_need_no_process(tmp_path: Path) -> None:
+    names = {package.split("==")[0] for package in snapshot(tmp_path, {}, sys.executable)["packages"]}
+    assert {"clusterplan", "pydantic", "nvidia-ml-py"} <= names
+
+
+def test_a_program_that_is_no_python_has_no_packages(tmp_path: Path) -> None:
+    assert snapshot(tmp_path, os.environ, None)["packages"] == []
+
+
+def test_a_diff_larger_than_a_pipe_is_read_whole(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    train = tmp_path / "train.py"
+    train.write_text("x = 1\n")
+    git("add", "train.py")
+    git("commit", "-qm", "one")
+    train.write_text("".join(f"x = {i}\n" for i in range(50_000)))
+    said = snapshot(tmp_path, os.environ, None)
+    assert said["git"]["dirty"]
+    assert said["diff"].endswith("+x = 49999\n")
