@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..cluster_profiles.profile import ClusterProfile
-from .advice import Advice, Case, advise
+from .advice import advise
+from .case import Advice, Case
 from .memory import Memory, gpu_memory
 from .placement import Placement, place
 from .ranges import Range

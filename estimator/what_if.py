@@ -8,7 +8,7 @@ from enum import StrEnum
 from ..cluster_profiles.toml_file import validated
 from ..cluster_profiles.units import exact
 from ..errors import NotEnoughHistory, WorkloadError
-from .advice import how_to_measure
+from .advice_on_machine import how_to_measure
 from .estimate import Estimate
 from .ranges import Range
 from .throughput import SourceKind

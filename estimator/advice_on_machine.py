@@ -1,0 +1,156 @@
+"""Advice on speed, and on what the GPUs, the partition and the network allow."""
+
+from collections.abc import Iterator
+
+from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.units import counted, format_duration, listed
+from .case import Advice, Case
+from .memory import Fit, gigabytes
+from .placement import USUAL_GPUS_PER_NODE
+from .throughput import SourceKind, fastest_step_s
+from .workload import Framework, Workload
+
+# Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  Where trouble starts is our judgement; a report of
+# 5 times the expected time on two nodes without a fast link is haotian-liu/LLaVA#594.
+SLOW_LINK_GB_PER_S = 2.0
+_WIDE = 1.3  # P90 over P10 of a step time that is worth another run; our judgement
+BF16_FROM = (8, 0)  # compute capability
+ALL_SHARDED = 3  # the ZeRO stage
+
+
+def speed(case: Case) -> Iterator[Advice]:
+    """A throughput that is unknown, suspect, wide or beyond the GPU's peak."""
+    source = case.throughput.source
+    if source.kind is SourceKind.UNKNOWN:
+        yield Advice("throughput-unknown", f"time is unknown: {source.text}. {how_to_measure(case.workload)}")
+    if suspects := case.throughput.suspects:
+        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
+    if source.kind is SourceKind.TRANSFERRED and source.runs:
+        yield from _next_run(case)
+    step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
+    if step and fastest and step.p50 < fastest and case.placement.gpu:
+        yield Advice(
+            "above-peak",
+            f"the rate needs {fastest / step.p50:.1f} times the dense {case.placement.precision} peak of "
+            f"{case.placement.gpus:,} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
+        )
+
+
+def _next_run(case: Case) -> Iterator[Advice]:
+    """The run to make next, where the step time is known within a wide range only."""
+    from .learned import asked, informing, links_of  # a fit loads numpy
+    from .next_measurement import next_measurement
+
+    step, placement = case.throughput.step_time_s, case.placement
+    if step is None or step.p90 < _WIDE * step.p10:
+        return
+    runs = informing(case.workload, case.measurements)
+    query = asked(case.workload, placement, runs)
+    links = links_of(case.workload, placement, runs)
+    best = next_measurement(runs, [query], placement.gpus, placement.nodes, links)
+    where = counted(best.gpus, "GPU") + (f" of {counted(best.nodes, 'node')}" if best.nodes > 1 else "")
+    yield Advice(
+        "measure-next",
+        f"the step time is known within a factor of {step.p90 / step.p10:.1f}; some 50 steps on {where} with a "
+        f"micro-batch of {best.batch_size:,} would narrow it most",
+    )
+
+
+def how_to_measure(workload: Workload) -> str:
+    """The command that would measure the throughput."""
+    if workload.training.framework in (Framework.HF, Framework.HF_4_51):
+        return (
+            "To measure: run your training command with --max_steps 50, then give its "
+            "train_samples_per_second as --samples-per-s"
+        )
+    return "To measure: time 50 steps of your job after the first 10, then give --step-time SECONDS"
+
+
+def precision(case: Case) -> Iterator[Advice]:
+    """A precision the GPU emulates or lacks, or one slower than it has."""
+    gpu, precision = case.placement.gpu, case.placement.precision
+    if gpu is None:
+        return
+    best = gpu.best_precision()
+    if precision is Precision.FP32 and best is not Precision.FP32:
+        yield Advice(
+            "fp32-slow",
+            f"fp32 on {gpu.name}: {best} is native there; published steps were x1.4 to x4.1 faster (T4 to A100)",
+        )
+    elif precision is Precision.BF16 and gpu.compute_capability < BF16_FROM:
+        yield Advice(
+            "precision-emulated", f"{gpu.name} emulates bf16 (native from compute capability 8.0): use {best}"
+        )
+    elif precision not in gpu.peak_flops:
+        needs = ", native from compute capability 8.9" if precision is Precision.FP8 else ""
+        yield Advice("precision-missing", f"{gpu.name} has no {precision} hardware{needs}: use {best}")
+
+
+def memory(case: Case) -> Iterator[Advice]:
+    """A job its GPUs hardly hold."""
+    memory, gpu = case.memory, case.placement.gpu
+    if memory.fits in (None, Fit.YES) or gpu is None:
+        return
+    has = f"{gpu.name} has {gpu.memory_bytes / 1e9:g} GB"
+    needs = f"a GPU needs {gigabytes(memory.peak_bytes)} GB, " if memory.peak_bytes else ""
+    verdict = "tight" if memory.fits is Fit.TIGHT else "does not fit"
+    yield Advice(
+        "memory", f"{verdict}: {needs}{has} ({memory.source.kind}: {memory.source.text}); {_what_fits(case)}"
+    )
+
+
+def _what_fits(case: Case) -> str:
+    if largest := case.memory.largest_batch_size:
+        return f"a micro-batch of {largest:,} should fit"
+    training, architecture = case.workload.training, case.workload.architecture
+    shardable = training.data_parallel > 1 and training.zero_stage != ALL_SHARDED
+    adapted = case.memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
+    ways = [
+        *(["say trainable_parameters if not all are"] if adapted else []),
+        *(["shard more (zero_stage 3)"] if shardable else []),
+        *([] if training.recompute else ["recompute activations"]),
+        "use more GPUs (zero_stage, tensor_parallel)",
+    ]
+    return f"no micro-batch surely fits: {', '.join(ways)}"
+
+
+def _why_no_progress(case: Case) -> str:
+    every, best = case.workload.checkpoint.every_steps, case.clock.checkpoint_interval
+    if every is not None and best is not None and (every == 0 or every > best.steps):
+        return f"no job gets to a checkpoint; set checkpoint.every_steps to {best.steps:,}"
+    return "each job only repeats what the one before lost; use a longer partition"
+
+
+def limit(case: Case) -> Iterator[Advice]:
+    """A run that one job under the partition's limit cannot finish."""
+    limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
+    if limit is not None and partition and case.throughput.step_time_s:
+        shown = f"the {format_duration(limit)} limit of partition {partition.name}"
+        if clock.segments is None:
+            yield Advice("limit-too-short", f"the run never ends under {shown}: {_why_no_progress(case)}")
+        elif clock.segments > 1:
+            jobs = f"{clock.segments:,} jobs in a row, each resuming the one before"
+            yield Advice("beyond-limit", f"beyond {shown}: {jobs}")
+        if clock.segments and clock.p95 and clock.p95 > clock.segments * limit:
+            yield Advice(
+                "limit-tight", f"P95 is {format_duration(clock.p95)}: {shown} may end the run too early"
+            )
+
+
+def cluster(case: Case) -> Iterator[Advice]:
+    """A network too slow, or a cluster that is not known."""
+    partition = case.placement.partition
+    link = partition.inter_node if partition else None
+    if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:
+        yield Advice(
+            "slow-network",
+            f"{case.placement.nodes} nodes over {link.kind} at {link.gb_per_s:g} GB/s: such jobs have run up to 5 times "
+            "slower; fewer nodes may finish sooner",
+        )
+    if not case.has_profile:
+        nodes = (
+            f", and {USUAL_GPUS_PER_NODE} GPUs a node" if case.placement.gpus > USUAL_GPUS_PER_NODE else ""
+        )
+        yield Advice(
+            "no-profile", f"no cluster profile: no time limit is assumed{nodes}; `clusterplan profiles list`"
+        )
