@@ -9,28 +9,23 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..cluster_profiles.units import counted, format_duration, format_significant, round_up_walltime_s
+from ..cluster_profiles.units import format_significant, round_up_walltime_s
 from .interruptions import CheckpointInterval, best_interval, failures_per_second, poisson_quantile, repeated
+from .pauses import EvaluationTime, Quantity, evaluation_time, failures, once, saves_of
 from .placement import Placement
 from .priors import (
     CHECKPOINT_S,
-    EVALUATION_SHARE,
-    EVALUATION_SHARE_UNSTATED,
     FAILURE_NODE_GPUS,
-    NODE_FAILURES_PER_1000_DAYS,
     STARTUP_S,
-    Prior,
 )
 from .ranges import DRAWS, Range, normals, quantile, uniforms
 from .runs import Measurement
-from .steps import StepCount, cdiv
+from .steps import StepCount
 from .throughput import Source, SourceKind, Throughput
 from .workload import Workload
 
 # Added to P95 in the walltime asked for: the last checkpoint, and the job's own end.
 GRACE_S = 300.0
-# How far a startup, an evaluation or a save may be from one that was timed: storage is shared.  Our judgement.
-MEASURED_TIME_SPREAD = 0.3
 _MOST_SEGMENTS = 100_000
 
 # One stream of draws for each independent unknown.
@@ -71,14 +66,14 @@ def wall_clock(
 ) -> WallClock:
     """The wall-clock of `steps` steps, and how it fits the partition's limit; `runs` are those of the job's model."""
     known = _Known(
-        startup=_once(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
-        save=_once(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
-        failures=_failures(node_failures_per_1000_days),
+        startup=once(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
+        save=once(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
+        failures=failures(node_failures_per_1000_days),
         failing_nodes=(
             placement.gpus / FAILURE_NODE_GPUS if node_failures_per_1000_days is None else placement.nodes
         ),
     )
-    evaluation = _evaluation(workload, steps, [m.evaluation_s for m in runs])
+    evaluation = evaluation_time(workload, steps, [m.evaluation_s for m in runs])
     if throughput.step_time_s is None:
         return _unknown(workload, steps, known, evaluation, throughput.source)
     training = throughput.step_time_s.scaled(steps.micro_batches / workload.training.accumulation)
@@ -109,28 +104,13 @@ def wall_clock(
 
 
 @dataclass(frozen=True)
-class _Quantity:
-    range: Range
-    source: Source
-
-
-@dataclass(frozen=True)
 class _Known:
     """What does not depend on the step time."""
 
-    startup: _Quantity
-    save: _Quantity
-    failures: _Quantity  # of a node in 1,000 days
+    startup: Quantity
+    save: Quantity
+    failures: Quantity  # of a node in 1,000 days
     failing_nodes: float  # how many of those nodes the job has
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    """Seconds in all if that is known, else a share of training."""
-
-    source: Source
-    seconds: Range | None = None
-    share: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +144,7 @@ def _course(
     steps: StepCount,
     training: Range,
     known: _Known,
-    evaluation: _Evaluation,
+    evaluation: EvaluationTime,
     *,
     limited: bool = False,
 ) -> _Course:
@@ -173,7 +153,7 @@ def _course(
     if limited and limit:
         rate += 1 / limit
     interval = best_interval(known.save.range.p50, known.startup.range.p50, rate, step_s, training.p50)
-    saves, saving = _saves(workload, steps, interval, known.save.source)
+    saves, saving = saves_of(workload, steps, interval, known.save.source)
 
     training_s, startup_s = training.draws(_TRAINING), known.startup.range.draws(_STARTUP)
     evaluation_s = (evaluation.seconds or Range.exactly(0)).draws(_EVALUATION)
@@ -221,80 +201,6 @@ def _request_s(needed: float, limit: float | None, segments: int) -> int:
     return asked if limit is None else min(asked, int(limit))
 
 
-def _once(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> _Quantity:
-    if given_s is not None:
-        return _Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
-    return _measured(measured_s) or _Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
-
-
-def _measured(values: Sequence[float | None]) -> _Quantity | None:
-    """The median of runs, as wide as they differ, and no narrower than a time that was seen once or twice is."""
-    known = sorted(value for value in values if value)
-    if not known:
-        return None
-    middle = quantile(known, 0.5)
-    low, high = (quantile(known, q) for q in (0.1, 0.9))
-    least = Range.around(middle, MEASURED_TIME_SPREAD)
-    text = f"{format_duration(middle)} in {counted(len(known), 'run')}"
-    return _Quantity(
-        Range(min(low, least.p10), middle, max(high, least.p90)),
-        Source(SourceKind.MEASURED, text, len(known)),
-    )
-
-
-def _failures(given: float | None) -> _Quantity:
-    if given is None:
-        return _Quantity(
-            NODE_FAILURES_PER_1000_DAYS.range, Source(SourceKind.PRIOR, NODE_FAILURES_PER_1000_DAYS.text)
-        )
-    return _Quantity(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
-
-
-def _evaluation(workload: Workload, steps: StepCount, measured_s: Sequence[float | None]) -> _Evaluation:
-    every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
-    if every is None:
-        prior = EVALUATION_SHARE_UNSTATED
-        return _Evaluation(Source(SourceKind.PRIOR, prior.text), share=prior.range)
-    if every == 0:
-        return _Evaluation(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=Range.exactly(0))
-    times = steps.total // every
-    if not times:
-        return _Evaluation(
-            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"),
-            seconds=Range.exactly(0),
-        )
-    measured = _measured(measured_s)
-    if time_s is None and measured:
-        source = replace(measured.source, origin=f"{times:,} x {measured.source.origin}")
-        return _Evaluation(source, seconds=measured.range.scaled(times))
-    if time_s is None:
-        prior = EVALUATION_SHARE
-        return _Evaluation(
-            Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"), share=prior.range
-        )
-    return _Evaluation(
-        Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}"),
-        seconds=Range.exactly(times * time_s),
-    )
-
-
-def _saves(
-    workload: Workload, steps: StepCount, interval: CheckpointInterval | None, each: Source
-) -> tuple[int, Source]:
-    """How many checkpoints, the final one included, and why."""
-    every = workload.checkpoint.every_steps
-    if every == 0:
-        return 0, Source(SourceKind.GIVEN, "none: every_steps is 0")
-    if not steps.total:
-        return 0, Source(SourceKind.GIVEN, "none: no step is made")
-    if every is None and interval:
-        saves = cdiv(steps.total, interval.steps)
-        when = f"every {counted(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
-        return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
-    saves = cdiv(steps.total, every or steps.total)
-    return saves, Source(each.kind, f"{saves:,} with the last; {each.text} each")
-
-
 def _restart_source(course: _Course, known: _Known) -> Source:
     planned = (
         f"{course.segments - 1:,} at the time limit, " if course.segments and course.segments > 1 else ""
@@ -305,7 +211,7 @@ def _restart_source(course: _Course, known: _Known) -> Source:
 
 
 def _unknown(
-    workload: Workload, steps: StepCount, known: _Known, evaluation: _Evaluation, source: Source
+    workload: Workload, steps: StepCount, known: _Known, evaluation: EvaluationTime, source: Source
 ) -> WallClock:
     """What can be said without a step time."""
     nothing = Part(None, Source(SourceKind.UNKNOWN, "follows from the step time, which is unknown"))
@@ -319,6 +225,6 @@ def _unknown(
     if evaluation.seconds is not None:
         parts["evaluation"] = Part(evaluation.seconds, evaluation.source)
     if workload.checkpoint.every_steps is not None:
-        saves, saving = _saves(workload, steps, None, known.save.source)
+        saves, saving = saves_of(workload, steps, None, known.save.source)
         parts["checkpoints"] = Part(known.save.range.scaled(saves), saving)
     return WallClock(parts, None, None, None, None, None)
