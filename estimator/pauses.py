@@ -66,6 +66,7 @@ def failures(given: float | None) -> Quantity:
 def evaluation_time(
     workload: Workload, steps: StepCount, measured_s: Sequence[float | None]
 ) -> EvaluationTime:
+    """Of all evaluations; `measured_s` is what one took in each run."""
     every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
     if every is None:
         prior = EVALUATION_SHARE_UNSTATED
