@@ -94,6 +94,18 @@ class History:
         """A run as its folder describes it now."""
         self._put("run", ("run",), facts)
 
+    def put_precision(self, run: str, planned: Precision | None, seen: Precision | None) -> None:
+        """What a run that is there was to train in, and what it was seen to."""
+        self._db.execute(
+            "UPDATE run SET precision_planned = ?, precision_seen = ? WHERE run = ?", (planned, seen, run)
+        )
+
+    def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
+        """What a run was to train in, and what it was seen to; None is not known."""
+        (found,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))
+        planned, seen = (None if text is None else Precision(text) for text in found.values())
+        return planned, seen
+
     def put_node(
         self, run: str, node: str, facts: Mapping[str, Any], gpus: Iterable[Mapping[str, Any]]
     ) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..cluster_profiles.precision import Precision
 from .forecast import Forecast, forecasts
 from .history import History
 from .runs import Event
+from .used_precision import precision_notes
 from .utilisation import GpuSeries, Note, node_notes, notes
 
 COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run
@@ -49,6 +51,8 @@ class RunReport:
     coverage: float | None
     guessed: bool  # which GPUs were the job's
     forecasts: tuple[Forecast, ...] = ()
+    precision_planned: Precision | None = None
+    precision_seen: Precision | None = None  # by its tracker
 
     @property
     def utilisation_mean(self) -> float | None:
@@ -90,6 +94,8 @@ def run_report(history: History, run: str) -> RunReport:
         own = [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
         found += node_notes(node, tuple(g["uuid"] for g in there), own, last_there, there[0]["ended_s"])
+    planned, seen = history.precision_of(run)
+    found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
         found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in history.notes(run)]
     return RunReport(
@@ -103,6 +109,8 @@ def run_report(history: History, run: str) -> RunReport:
         coverage=_coverage(known),
         guessed=any(g["attribution"] == "guess" for g in known),
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
+        precision_planned=planned,
+        precision_seen=seen,
     )
 
 
