@@ -6,8 +6,9 @@ from typing import Any
 from ..cluster_profiles.units import counted, format_duration, format_significant
 from ..estimator.utilisation import Note
 from ..launcher.status import RunStatus
-from .layout import Page
+from .layout import Page, Style
 
+NOTES_OF_S = 3600.0  # the latest, so that a look at a run of days costs what one at a new run does
 _NOTHING = "-"
 
 
@@ -37,11 +38,12 @@ def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
     page.facts(rows)
     if notes:
         page.line()
+        page.line(f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD)
         page.notes([(note.code, note.text) for note in notes])
 
 
-def live(status: RunStatus) -> str:
-    """The same in a line, for while it runs."""
+def live(status: RunStatus, busy_percent: float | None = None) -> str:
+    """The same in a line, for while it runs, with how busy its GPUs are."""
     parts = [status.state.state.value, status.state.reason]
     if done := status.progress:
         parts.append(f"step {_steps(status)}")
@@ -49,6 +51,8 @@ def live(status: RunStatus) -> str:
             parts.append(f"{format_significant(done.rate_steps_per_s)} steps/s")
         if done.eta_s is not None:
             parts.append(f"ends in {_eta(status)}")
+    if busy_percent is not None:
+        parts.append(f"GPUs {busy_percent:.0f} % busy")
     return " | ".join(part for part in parts if part)
 
 
