@@ -508,7 +508,7 @@ def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
 def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
     tools = on_slurm.folder / "tools"
     tools.mkdir()
-    for name in ("sbatch", "sinfo", "squeue", "srun", "env"):
+    for name in ("sbatch", "sinfo", "squeue", "srun"):
         (tools / name).symlink_to(shutil.which(name))
     scontrol = tools / "scontrol"
     scontrol.write_text(
