@@ -469,10 +469,16 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
 @story
 def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
     run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
-    until(lambda: on_slurm.status(run["run"])["reason"] != "just submitted", "a reason", ENDED_S)
-    said = on_slurm.status(run["run"])
-    assert said["state"] == "pending"
-    assert said["reason"] == "asks for more time than its partition allows: it will never start"
+    never = "asks for more time than its partition allows: it will never start"
+    until(lambda: on_slurm.status(run["run"])["reason"] == never, never, ENDED_S)
+    assert on_slurm.status(run["run"])["state"] == "pending"
+
+
+@story
+def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm):
+    done = on_slurm("submit", "--partition", "nope", "--gpus", "1", "--", "true")
+    said = "Error: partition 'nope' is none of test with GPUs: say one of short, long, preempt, old\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @story
@@ -545,6 +551,15 @@ def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
     assert launched.ended(run["run"])["state"] == "completed"
     seen = json.loads(launched("logs", run["run"]).stdout)
     assert (seen["bf16"], seen["zero_optimization"]) == ({"enabled": True}, {"stage": 2})
+
+
+def test_a_dry_run_names_the_port_by_its_rule(launched):
+    launched.file("train.py", "")
+    shown = launched(
+        "submit", "--executor", "local", "--dry-run", "--gpus", "2", "--", "python", "train.py"
+    ).stdout
+    assert "--master_port=$MASTER_PORT train.py" in shown
+    assert "MASTER_PORT=20000 + crc32(job id) % 12768" in shown
 
 
 def test_a_local_run_that_is_killed_is_told(launched):
