@@ -19,6 +19,8 @@ from .restart import Stop
 from .slurm_text import QueuedJob
 
 STALE_S = 120.0  # six heartbeats
+PREEMPTED = "PREEMPTED"  # as Slurm spells it
+_TAKEN = "a job of higher priority took its place"
 _SIGKILL = 128 + 9
 
 
@@ -45,7 +47,7 @@ _SLURM_ENDED = {
     "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
     "TIMEOUT": State.TIMED_OUT,
     "DEADLINE": State.TIMED_OUT,
-    "PREEMPTED": State.PREEMPTED,
+    PREEMPTED: State.PREEMPTED,
     "CANCELLED": State.CANCELLED,
     "REVOKED": State.CANCELLED,
     "NODE_FAIL": State.NODE_FAILURE,
@@ -194,7 +196,7 @@ def _ended(
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
         State.NODE_FAILURE: f"node {known.nodes if known else ''} failed".replace("  ", " "),
-        State.PREEMPTED: "a job of higher priority took its place",
+        State.PREEMPTED: _TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
     return RunState(state, words.get(state, ""), at, code)
@@ -236,6 +238,8 @@ def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
     words = _IN_WORDS.get(bare, bare if bare not in ("", "None") else "just submitted")
     if last and last.restarting:
         words = f"restarts: {last.reason}; {words}"
+    elif last and last.slurm_state == PREEMPTED:
+        words = f"restarts: {_TAKEN}; {words}"
     if known.start_s and known.start_s > now:
         words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
     return words

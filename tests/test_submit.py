@@ -183,6 +183,12 @@ gres = "a100"
     return ["--profile", profile, "--gpus", "4"]
 
 
+def slurm_states(run):
+    """What Slurm said to the first task of each start as it ended it."""
+    files = sorted((Path(run["folder"]) / "attempts").glob("*.0.json"))
+    return [json.loads(file.read_text())["slurm_state"] for file in files]
+
+
 def steps_done(run):
     """From the file itself: under load a command takes longer than many steps."""
     path = Path(run["folder"]) / "progress.jsonl"
@@ -256,6 +262,7 @@ def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
     ended = on_slurm.ended(run["run"])
     assert ended["state"] == "cancelled"
     assert list((Path(run["folder"]) / "output").glob("step_*"))
+    assert slurm_states(run)[0] == "CANCELLED"
 
 
 @story
@@ -265,6 +272,7 @@ def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
     on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 60)
+    assert (slurm_states(run), ended["preemptions"]) == (["REQUEUED", None], 0)
 
 
 @story
@@ -363,6 +371,9 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
         assert on_slurm.ended(run["run"])["state"] == "completed"
         said.append(on_slurm("logs", run["run"]).stdout.strip())
     assert said == ["lr is 0.1", "lr is 0.2", "lr is 0.3"]
+    assert on_slurm.status(done["runs"][1]["run"])["sweep"] == {"lr": "0.2"}
+    listed = on_slurm("status").stdout.splitlines()[1:]
+    assert sorted(line.split(maxsplit=4)[4] for line in listed) == ["lr 0.1", "lr 0.2", "lr 0.3"]
 
 
 @story
@@ -657,6 +668,19 @@ def _most_bytes_of_a_file(most):
 
 
 # Alone on the cluster, because others would feel it
+
+
+@pytest.mark.slow
+def test_a_preempted_run_says_so_and_goes_on(on_slurm):
+    job = job_file(on_slurm, steps=80, where='[cluster]\nnodes = 3\npartition = "preempt"\n')
+    run = on_slurm.submit("--force", "--gpus", 3, job)
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
+    taken = "restarts: a job of higher priority took its place"
+    until(lambda: taken in on_slurm.status(run["run"])["reason"], taken, ENDED_S)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
+    assert "1 restart (1 preempted)" in on_slurm("status").stdout
 
 
 @pytest.mark.slow
