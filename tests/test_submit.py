@@ -721,3 +721,16 @@ def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
     ended = until(over, "the end", 500)
     assert (ended["state"], ended["steps_done"]) == ("completed", 150)
     assert ended["attempts"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_accounting_tells_of_a_job_that_slurm_has_forgotten(slurm_with_accounting, launched):
+    """Cancelled while it waited, by another hand: nothing of it is in its folder, which would be `lost`."""
+    run = launched.submit(
+        job_file(launched, more='[slurm]\nbegin = "now+1hour"\n', where="[cluster]\nnodes = 2\n"), "--force"
+    )
+    slurm_with_accounting.ask("scancel", run["job_id"])
+    until(lambda: not slurm_with_accounting.state(run["job_id"]), "Slurm to forget it", 120)
+    said = launched.status(run["run"])
+    assert (said["state"], said["reason"]) == ("cancelled", "cancelled before it began")
