@@ -147,6 +147,11 @@ def _here(  # noqa: PLR0911  one line a case
         return RunState(State.PENDING, "waiting for GPUs of this machine", now)
     if evidence.alive:
         return RunState(State.RUNNING, "stopping" if attempt.state == "stopping" else "", now)
+    at = attempt.ended_s or attempt.beat_s
+    if _tasks_code(last) == 0:
+        return RunState(State.COMPLETED, "", at, 0)
+    if attempt.outcome == "failed" and not attempt.restarting:
+        return _ended(State.FAILED, evidence, last, None, at)
     if evidence.cancelled_s:
         return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s)
     return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
@@ -230,7 +235,18 @@ def _forgotten(  # noqa: PLR0911  one line a case
 
 
 def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
-    return evidence.exits.get((last[0].job, last[0].restart)) if last else None
+    """What the job's shell saw; where the disk had no room for that, what its tasks said."""
+    if not last:
+        return None
+    told = evidence.exits.get((last[0].job, last[0].restart))
+    return _tasks_code(last) if told is None else told
+
+
+def _tasks_code(last: Sequence[Attempt]) -> int | None:
+    failed = [a.exit_code for a in last if a.outcome == "failed"]
+    if failed:
+        return failed[0]
+    return 0 if len(last) == last[0].ranks and all(a.outcome == "completed" for a in last) else None
 
 
 def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:

@@ -96,8 +96,8 @@ def _outside_job() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run(job: TrainingJob) -> int:
-    return job()
+def _run(job: TrainingJob) -> None:
+    job()
 
 
 def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -457,6 +458,67 @@ def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
     assert on_slurm.ended(run["run"])["state"] == "completed"
 
 
+TRAINS_ON = """
+import os, sys, time
+from pathlib import Path
+from clusterplan import track
+for step in track(range(10**6)):
+    Path("steps").write_text(str(step))
+    if os.path.exists("end"):
+        sys.exit(int(Path("end").read_text()))
+    time.sleep(0.02)
+"""
+
+
+@contextmanager
+def small_disk(launched):
+    """Run folders go to a disk of 4 MB; gives the function that fills it and the one that makes room again."""
+    disk = launched.folder / "small"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    launched.environment["CLUSTERPLAN_RUNS"] = str(disk)
+
+    def fill():
+        with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+
+    try:
+        yield fill, (disk / "filler").unlink
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def runs_over_a_full_disk(launched, run, code, fill):
+    """Fill the disk while the run trains, see that it trains on, and let it end with `code`."""
+    count = launched.folder / "steps"
+
+    def steps():
+        return int(count.read_text() or 0) if count.exists() else 0
+
+    until(lambda: steps() > 5, "steps", ENDED_S)
+    fill()
+    before = steps()
+    until(lambda: steps() > before + 50, "steps on a full disk", ENDED_S)
+    launched.file("end", str(code))
+    return launched.ended(run["run"])
+
+
+@story
+def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm):
+    with small_disk(on_slurm) as (fill, make_room):
+        run = on_slurm.submit("--gpus", "1", "--", "python", on_slurm.file("train.py", TRAINS_ON))
+        ended = runs_over_a_full_disk(on_slurm, run, 0, fill)
+        assert (ended["state"], ended["attempts"], ended["exit_code"]) == ("completed", 1, 0)
+        make_room()
+        until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
+        assert on_slurm.status(run["run"])["state"] == "completed"
+
+
 @story
 def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
     run = on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
@@ -562,6 +624,15 @@ def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
     assert launched.ended(run["run"])["state"] == "completed"
     seen = json.loads(launched("logs", run["run"]).stdout)
     assert (seen["bf16"], seen["zero_optimization"]) == ({"enabled": True}, {"stage": 2})
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "completed"), (3, "failed")])
+def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
+    with small_disk(launched) as (fill, _):
+        script = launched.file("train.py", TRAINS_ON)
+        run = launched.submit("--executor", "local", "--", "python", script)
+        ended = runs_over_a_full_disk(launched, run, code, fill)
+    assert (ended["state"], ended["exit_code"]) == (state, code)
 
 
 def test_a_dry_run_names_the_port_by_its_rule(launched):
