@@ -169,4 +169,4 @@ class ClusterProfile(Section):
             if partition.name == wanted:
                 return partition
         there = listed(partition.name for partition in self.partitions)
-        raise InputError(f"partition {wanted!r} is not in profile {self.name!r}: there are {there}")
+        raise InputError(f"partition {wanted!r} is none of {self.name} with GPUs: say one of {there}")

@@ -95,6 +95,18 @@ class History:
         """A run as its folder describes it now."""
         self._put("run", ("run",), facts)
 
+    def put_precision(self, run: str, planned: Precision | None, seen: Precision | None) -> None:
+        """What a run that is there was to train in, and what it was seen to."""
+        self._db.execute(
+            "UPDATE run SET precision_planned = ?, precision_seen = ? WHERE run = ?", (planned, seen, run)
+        )
+
+    def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
+        """What a run was to train in, and what it was seen to; None is not known."""
+        (found,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))
+        planned, seen = (None if text is None else Precision(text) for text in found.values())
+        return planned, seen
+
     def put_node(
         self, run: str, node: str, facts: Mapping[str, Any], gpus: Iterable[Mapping[str, Any]]
     ) -> None:
@@ -316,15 +328,19 @@ class History:
         )
         return [(row["time_s"], row["utilisation_mean"]) for row in found]
 
-    def readings(self, run: str, uuid: str) -> Iterator[tuple[float, GpuReading]]:
-        """The raw readings of one GPU of a run that are still kept, block by block."""
+    def readings(
+        self, run: str, uuid: str, since_s: float | None = None
+    ) -> Iterator[tuple[float, GpuReading]]:
+        """The raw readings of one GPU of a run that are still kept, block by block, from a Unix time on."""
+        from_s = 0.0 if since_s is None else since_s
         blocks = self._rows(
-            "SELECT id FROM raw_block WHERE run = ? AND uuid = ? ORDER BY time_s", (run, uuid)
+            "SELECT id FROM raw_block WHERE run = ? AND uuid = ? AND time_s > ? ORDER BY time_s",
+            (run, uuid, from_s - BLOCK_S),
         )
         for block in blocks:
             for row in self._rows("SELECT packed FROM raw_block WHERE id = ?", (block["id"],)):
                 try:
-                    yield from unpack(row["packed"])
+                    yield from (reading for reading in unpack(row["packed"]) if reading[0] >= from_s)
                 except (zlib.error, struct.error, ValueError, StopIteration) as error:
                     raise HistoryError(f"{self.path}: a block of {run} cannot be read: {error}") from None
 

@@ -64,13 +64,11 @@ def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
     try:
         key = find_gpu(wanted.gpu, among=offered).key
     except InputError as error:
-        raise WorkloadError(f"profile {profile.name!r}: {error}") from None
+        raise WorkloadError(f"{profile.name}: {error}") from None
     fitting = [p for p in profile.partitions if p.gpu == key]
     default = profile.partition(wanted.partition)
     if wanted.partition and default not in fitting:
-        raise WorkloadError(
-            f"partition {default.name!r} of profile {profile.name!r} has {default.gpu}, not {key}"
-        )
+        raise WorkloadError(f"partition {default.name!r} of {profile.name} has {default.gpu}, not {key}")
     return default if default in fitting else fitting[0]
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..cluster_profiles.precision import Precision
 from .forecast import Forecast, forecasts
 from .gpu_reading import Event
 from .history import History
+from .used_precision import precision_notes
 from .utilisation import GpuSeries, Note, node_notes, notes
 
 COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run
@@ -49,6 +51,8 @@ class RunReport:
     coverage: float | None
     guessed: bool  # which GPUs were the job's
     forecasts: tuple[Forecast, ...] = ()
+    precision_planned: Precision | None = None
+    precision_seen: Precision | None = None  # by its tracker
 
     @property
     def utilisation_mean(self) -> float | None:
@@ -76,20 +80,25 @@ class RunReport:
         return self.seconds * len(self.gpus) / 3600 if self.seconds is not None else None
 
 
-def run_report(history: History, run: str) -> RunReport:
-    """The report of a run that is in the history, of as much as it has done so far."""
+def run_report(history: History, run: str, since_s: float | None = None) -> RunReport:
+    """The report of a run that is in the history, of as much as it has done so far.
+
+    `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
+    """
     (line,) = [r for r in history.runs() if r["run"] == run]
     known = history.run_gpus(run)
     events = history.events(run)
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
     gpus: list[GpuReport] = []
-    found = [*notes(_watched(history, run, known, events, gpus, (first, last)))]
+    found = [*notes(_watched(history, run, known, events, gpus, (first, last), since_s))]
     nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
     for node, there in nodes.items():
         own = [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
         found += node_notes(node, tuple(g["uuid"] for g in there), own, last_there, there[0]["ended_s"])
+    planned, seen = history.precision_of(run)
+    found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
         found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in history.notes(run)]
     return RunReport(
@@ -103,6 +112,8 @@ def run_report(history: History, run: str) -> RunReport:
         coverage=_coverage(known),
         guessed=any(g["attribution"] == "guess" for g in known),
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
+        precision_planned=planned,
+        precision_seen=seen,
     )
 
 
@@ -113,6 +124,7 @@ def _watched(
     events: Sequence[Mapping[str, Any]],
     gpus: list[GpuReport],
     time_s: tuple[float, float],
+    since_s: float | None,
 ) -> Iterator[GpuSeries]:
     """Each GPU's series in turn, and its line added to `gpus`: the readings of all would not fit in memory."""
     for g in known:
@@ -122,11 +134,11 @@ def _watched(
             period_s=g["period_s"] or 1.0,
             power_limit_w=g["power_limit_w"],
             memory_bytes=g["memory_bytes"],
-            rows=list(history.readings(run, g["uuid"])),
+            rows=list(history.readings(run, g["uuid"], since_s)),
             events=[_event(e) for e in events if e["uuid"] == g["uuid"]],
             first_s=g["first_s"],
         )
-        points, step_s = _points(series), series.period_s
+        points, step_s = [] if since_s else _points(series), series.period_s
         if not points:
             points, step_s = history.minutes(run, g["uuid"]), 60.0
         gpus.append(

@@ -40,6 +40,13 @@ def m011_waste(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m012_precision(db: Database) -> None:
+    """What each run was to train in, and what it was seen to."""
+    for column in ("precision_planned", "precision_seen"):
+        db.execute(f"ALTER TABLE run ADD COLUMN {column} TEXT")
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,

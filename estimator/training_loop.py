@@ -50,7 +50,16 @@ class LoopEnd:
     step: int
 
 
-LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd
+@dataclass(frozen=True, slots=True)
+class LoopDtype:
+    """The loop was seen to compute in `seen`, as torch calls it."""
+
+    time_s: float
+    step: int
+    seen: str
+
+
+LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd | LoopDtype
 
 
 def steady_lines(lines: Iterable[LoopLine]) -> list[LoopSteps]:

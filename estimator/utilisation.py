@@ -133,7 +133,7 @@ def _busiest(reading: GpuReading) -> float | None:
 
 
 def _events(gpu: GpuSeries) -> Iterator[Note]:
-    start = gpu.rows[0][0] if gpu.rows else gpu.first_s
+    start = gpu.first_s if gpu.first_s is not None or not gpu.rows else gpu.rows[0][0]
     for event in gpu.events:
         if event.kind in ("xid", "gpu_lost"):
             said = "lost" if event.kind == "gpu_lost" else event.text

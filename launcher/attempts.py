@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,22 @@ class AttemptFile:
     def put(self, **changed: Any) -> Attempt:
         """Replace these values, and the file."""
         self.now = replace(self.now, beat_s=time.time(), **changed)
+        path = self._folder / self.now.file_name
         try:
-            write_json(self._folder / self.now.file_name, asdict(self.now))
+            write_json(path, asdict(self.now))
         except OSError:
-            return self.now  # a full disk: the heartbeat stops, and says so by that
+            with suppress(OSError):  # on a full disk there may be room where the old content is
+                _overwrite(path, json.dumps(asdict(self.now)).encode())
         return self.now
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """In place: a reader may see a part, and waits for the next."""
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(file, os.write(file, data))
+    finally:
+        os.close(file)
 
 
 def read_attempts(folder: Path) -> list[Attempt]:

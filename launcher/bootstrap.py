@@ -17,6 +17,7 @@ from ..estimator.workload import Framework
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)
+PORT_RULE = f"{_PORTS.start} + crc32(job id) % {len(_PORTS)}"
 
 # They start their processes on the other nodes too; the rest of the launchers do on their own node only.
 _REACHING_OUT = {

@@ -13,7 +13,7 @@ from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
 from .attempts import ATTEMPTS
-from .measurement import measurements
+from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
 from .spool import SUFFIX, Damage, read_frames, read_header
@@ -86,6 +86,7 @@ def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> No
     predicted = _predicted(folder / ESTIMATE_FILE, run)
     with history.writing():
         history.put_measurements(folder.name, found)
+        history.put_precision(folder.name, planned_precision(folder, run), seen_precision(lines))
         if predicted:
             history.put_estimate(folder.name, predicted)
         if (folder / PROGRESS_FILE).exists():

@@ -30,6 +30,7 @@ from .placeholders import LATEST, filled
 from .restart import Stop, Verdict, verdict
 from .run_folder import LOGS
 from .sampled_command import sampler_beside
+from .stopped_by import DaemonsWords, asked_state
 from .task_place import TaskPlace, task_place
 
 POLL_S = 0.1
@@ -37,6 +38,7 @@ BEAT_S = 20.0
 _OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
 _ANSWERED_S = 2.0
 _REQUEUED_S = 120.0  # Slurm ends a job that it requeues
+_TERMINATED = 128 + signal.SIGTERM
 
 
 class _Signals:
@@ -134,6 +136,7 @@ def _attempt(
         "CLUSTERPLAN_ATTEMPT": f"{place.job}.{place.restart}",
     }
     sampled = place.local_rank == 0
+    words = DaemonsWords(folder, place.job)
     with sampler_beside(folder, launch.period_s, inner) if sampled else nullcontext():
         children = Children(whole_group=launch.bootstrap is not Bootstrap.TORCHRUN, files=held.files)
         try:
@@ -143,11 +146,16 @@ def _attempt(
             children.stop(signal.SIGKILL, 0)
             file.put(outcome="failed", exit_code=127, error=f"{launch.command[0]}: {error.strerror}")
             return 127
-        code = _watched(folder, launch, place, children, file, signals)
+        code = _watched(folder, launch, place, children, file, signals, words)
+    if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
+        _wait_for(lambda: signals.why, _ANSWERED_S)
+    if place.on_slurm and signals.why is Stop.TERMINATED:
+        file.put(slurm_state=words.state() or asked_state(place.job, place.restart))
     saved = newest(_output(launch))
     outcome = "stopped" if signals.why else "failed" if code else "completed"
     file.put(
         outcome=outcome,
+        why=signals.why,
         exit_code=code,
         saved_step=saved.step if saved else None,
         error=last_words(folder / LOGS, place.rank) if outcome == "failed" else None,
@@ -193,15 +201,14 @@ def _watched(
     children: Children,
     file: AttemptFile,
     signals: _Signals,
+    words: DaemonsWords,
 ) -> int:
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
     beat_at = time.monotonic() + BEAT_S
     limit_at = time.monotonic() + (math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s)
     while (code := children.poll()) is None or _waits_for_first(folder, place, file):
         if signals.why:
-            file.put(state="stopping", why=signals.why)
-            if signals.why is Stop.TERMINATED and place.on_slurm:
-                file.put(slurm_state=_slurm_state(place.job))
+            file.put(state="stopping", why=signals.why, slurm_state=words.state())
             children.stop(getattr(signal, launch.stop_signal), launch.grace_s)
             return children.poll() or 0
         if time.monotonic() >= limit_at:
@@ -293,14 +300,6 @@ def _start_again(
         file.put(restarting=False, reason=f"{refused}; {error}")
         return
     file.put(reason=f"{file.now.reason}; {refused}, so job {following} goes on")
-
-
-def _slurm_state(job: str) -> str | None:
-    try:
-        facts = slurm.job(job)
-    except ClusterplanError:
-        return None
-    return facts.state if facts else None
 
 
 def _same_start(folder: Path, now: Attempt) -> list[Attempt]:

@@ -5,6 +5,7 @@ Nothing here is ever refused: a folder may be half written, and what it does not
 
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +13,18 @@ from typing import Any
 
 from ..cluster_profiles.gpu import find_gpu
 from ..cluster_profiles.precision import Precision
-from ..errors import InputError
+from ..errors import InputError, RunFolderError
 from ..estimator.history import History
 from ..estimator.runs import Measurement
 from ..estimator.steady_state import SteadyState, steady_state
-from ..estimator.training_loop import LoopLine, LoopStart
+from ..estimator.training_loop import LoopDtype, LoopLine, LoopStart
+from ..estimator.used_precision import spoken
 from .attempts import read_attempts, starts
+from .launch import Launch
+from .precision import VARIABLE
 
 ADDED, SUBMITTED = "added", "submit"
 _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
-# What scripts say of their number format.
-_SPOKEN = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 
 
 def measurements(
@@ -34,6 +36,22 @@ def measurements(
         return [found for values in entered if (found := _from_json(values))]
     found = _measured(folder, run, lines, history)
     return [found] if found else []
+
+
+def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
+    """What the run was to train in: as its command was told, else as it was submitted; None is not known."""
+    shape = run.get("shape")
+    planned = shape.get("precision") if isinstance(shape, dict) else None
+    with suppress(RunFolderError):
+        planned = Launch.read(folder).environment.get(VARIABLE, planned)
+    return spoken(planned)
+
+
+def seen_precision(lines: Sequence[LoopLine]) -> Precision | None:
+    """What its tracker saw last, else what its script says of itself; None is not known."""
+    seen = next((line.seen for line in reversed(lines) if isinstance(line, LoopDtype)), None)
+    said = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
+    return spoken(seen) or spoken(said)
 
 
 def as_json(found: Measurement) -> dict[str, Any]:
@@ -48,7 +66,7 @@ def _measured(
     attempts = {f"{a.job}.{a.restart}": a.began_s for a in starts(read_attempts(folder))}
     began_s = attempts or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
-    shape = _shape(run.get("shape"), lines)
+    shape = _shape(run.get("shape"), planned_precision(folder, run), lines)
     if steady is None or shape is None:
         return None
     name = str(run.get("run") or folder.name)
@@ -93,35 +111,27 @@ def _from_json(values: object) -> Measurement | None:
         return None
 
 
-def _shape(shape: object, lines: Sequence[LoopLine]) -> dict[str, Any] | None:
+def _shape(shape: object, planned: Precision | None, lines: Sequence[LoopLine]) -> dict[str, Any] | None:
     """The job's shape as it was submitted; where the script says otherwise of itself, the script is right."""
     if not isinstance(shape, dict) or not isinstance(shape.get("model"), str):
         return None
     said = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
     counts = {name: shape.get(name, 1 if name == "model_parallel" else None) for name in _COUNTS}
     counts["batch_size"] = said.batch_size or counts["batch_size"]
-    if not all(isinstance(count, int) and count > 0 for count in counts.values()):
-        return None
-    try:
-        precision = Precision(str(shape.get("precision")))
-    except ValueError:
+    if planned is None or not all(isinstance(count, int) and count > 0 for count in counts.values()):
         return None
     return {
         **counts,
         "model": shape["model"],
         "gpu": shape.get("gpu"),
-        "precision": _used(precision, said.dtype),
+        "precision": _used(planned, seen_precision(lines)),
         "seq_len": shape.get("seq_len"),
     }
 
 
-def _used(planned: Precision, dtype: str | None) -> Precision:
-    """The precision that the script names, else the planned one; tf32 tensors are called float32."""
-    try:
-        said = Precision(_SPOKEN.get(dtype or "", dtype or str(planned)))
-    except ValueError:
-        return planned
-    return planned if said is Precision.FP32 and planned is Precision.TF32 else said
+def _used(planned: Precision, seen: Precision | None) -> Precision:
+    """What was seen, else what was planned; tf32 tensors are called float32."""
+    return planned if seen is None or (planned, seen) == (Precision.TF32, Precision.FP32) else seen
 
 
 def _gpus(found: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from ..cluster_profiles.precision import Precision
 from ..errors import InputError
 
+USED = set[str]()  # dtypes of autocasts that were made: `track` reports it
+
 
 class MixedPrecision(NamedTuple):
     """What `mixed_precision()` gives: `autocast()` makes a context, `scaler` is a GradScaler."""
@@ -49,7 +51,17 @@ def mixed_precision() -> MixedPrecision:
         scaler = torch.amp.GradScaler(device, enabled=scales)
     else:  # torch < 2.3
         scaler = torch.cuda.amp.GradScaler(enabled=scales)
-    return MixedPrecision(partial(torch.autocast, device, dtype=dtype, enabled=dtype is not None), scaler)
+    make: Callable[[], AbstractContextManager[Any]] = partial(
+        torch.autocast, device, dtype=dtype, enabled=dtype is not None
+    )
+    name = str(dtype).removeprefix("torch.") if dtype else None
+
+    def autocast() -> AbstractContextManager[Any]:
+        if name:
+            USED.add(name)
+        return make()
+
+    return MixedPrecision(autocast, scaler)
 
 
 def _precision(capability: tuple[int, int] | None) -> Precision:

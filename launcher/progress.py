@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..estimator.training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
+from ..estimator.training_loop import (
+    LoopDtype,
+    LoopEnd,
+    LoopLine,
+    LoopPause,
+    LoopStart,
+    LoopSteps,
+    steady_lines,
+)
 from .tracker import PROGRESS_FILE
 
 T = TypeVar("T")
@@ -124,11 +132,16 @@ def _end(v: Mapping[str, Any]) -> LoopEnd:
     return LoopEnd(_seconds(v["time_s"]), int(v["step"]))
 
 
+def _dtype(v: Mapping[str, Any]) -> LoopDtype:
+    return LoopDtype(_seconds(v["time_s"]), int(v["step"]), str(v["seen"]))
+
+
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
     "start": _start,
     "steps": _steps,
     "pause": _pause,
     "end": _end,
+    "dtype": _dtype,
 }
 
 

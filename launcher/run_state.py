@@ -19,6 +19,8 @@ from .restart import Stop
 from .slurm_text import QueuedJob
 
 STALE_S = 120.0  # six heartbeats
+PREEMPTED = "PREEMPTED"  # as Slurm spells it
+_TAKEN = "a job of higher priority took its place"
 _SIGKILL = 128 + 9
 
 
@@ -45,7 +47,7 @@ _SLURM_ENDED = {
     "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
     "TIMEOUT": State.TIMED_OUT,
     "DEADLINE": State.TIMED_OUT,
-    "PREEMPTED": State.PREEMPTED,
+    PREEMPTED: State.PREEMPTED,
     "CANCELLED": State.CANCELLED,
     "REVOKED": State.CANCELLED,
     "NODE_FAIL": State.NODE_FAILURE,
@@ -145,6 +147,11 @@ def _here(  # noqa: PLR0911  one line a case
         return RunState(State.PENDING, "waiting for GPUs of this machine", now)
     if evidence.alive:
         return RunState(State.RUNNING, "stopping" if attempt.state == "stopping" else "", now)
+    at = attempt.ended_s or attempt.beat_s
+    if _tasks_code(last) == 0:
+        return RunState(State.COMPLETED, "", at, 0)
+    if attempt.outcome == "failed" and not attempt.restarting:
+        return _ended(State.FAILED, evidence, last, None, at)
     if evidence.cancelled_s:
         return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s)
     return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
@@ -194,7 +201,7 @@ def _ended(
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
         State.NODE_FAILURE: f"node {known.nodes if known else ''} failed".replace("  ", " "),
-        State.PREEMPTED: "a job of higher priority took its place",
+        State.PREEMPTED: _TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
     return RunState(state, words.get(state, ""), at, code)
@@ -228,7 +235,18 @@ def _forgotten(  # noqa: PLR0911  one line a case
 
 
 def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
-    return evidence.exits.get((last[0].job, last[0].restart)) if last else None
+    """What the job's shell saw; where the disk had no room for that, what its tasks said."""
+    if not last:
+        return None
+    told = evidence.exits.get((last[0].job, last[0].restart))
+    return _tasks_code(last) if told is None else told
+
+
+def _tasks_code(last: Sequence[Attempt]) -> int | None:
+    failed = [a.exit_code for a in last if a.outcome == "failed"]
+    if failed:
+        return failed[0]
+    return 0 if len(last) == last[0].ranks and all(a.outcome == "completed" for a in last) else None
 
 
 def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
@@ -236,6 +254,8 @@ def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
     words = _IN_WORDS.get(bare, bare if bare not in ("", "None") else "just submitted")
     if last and last.restarting:
         words = f"restarts: {last.reason}; {words}"
+    elif last and last.slurm_state == PREEMPTED:
+        words = f"restarts: {_TAKEN}; {words}"
     if known.start_s and known.start_s > now:
         words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
     return words

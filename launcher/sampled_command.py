@@ -31,7 +31,7 @@ def sampler_beside(
         "--period",
         str(period_s),
     ]
-    with os.fdopen(os.open(folder / "sampler.log", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
+    with os.fdopen(_log(folder), "wb") as log:
         # In a session of its own: Ctrl-C is for the command, and the sampler outlives it to see its end.
         process = subprocess.Popen(  # noqa: S603  our own module
             command,
@@ -53,6 +53,13 @@ def sampler_beside(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _log(folder: Path) -> int:
+    try:
+        return os.open(folder / "sampler.log", os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError:  # a full disk is no reason not to run the command
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from . import slurm
@@ -20,7 +20,7 @@ from .launch import Launch
 from .progress import Progress, progress, read_progress
 from .registered import folders
 from .run_folder import RUN_FILE, SUBMITIT, write_json
-from .run_state import OPEN, Evidence, RunState, run_state
+from .run_state import OPEN, PREEMPTED, Evidence, RunState, run_state
 
 if TYPE_CHECKING:
     from .slurm_text import JobFacts
@@ -38,6 +38,10 @@ class RunStatus:
     job: str | None
     restarts: int
     progress: Progress | None
+    preemptions: int = 0  # of the starts, as far as Slurm said so
+    sweep: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what sets this run apart from the others of a sweep
 
 
 def statuses(folders: Sequence[Path]) -> list[RunStatus]:
@@ -73,6 +77,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
         state = run_state(evidence, time.time())
         if state.final and finals[folder] is None and jobs[folder]:
             put_final(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
+        run = _run_facts(folder)
         found.append(
             RunStatus(
                 run=folder.name,
@@ -80,7 +85,9 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 state=state,
                 job=jobs[folder][-1].job if jobs[folder] else None,
                 restarts=max(len(starts(attempts)) - 1, 0),
-                progress=_progress(folder),
+                progress=_progress(folder, run.get("steps")),
+                preemptions=sum(start.slurm_state == PREEMPTED for start in starts(attempts)),
+                sweep=run.get("sweep") or {},
             )
         )
     return found
@@ -131,10 +138,17 @@ def _killed_words(folder: Path) -> str | None:
     return best_line(tail(logs[-1], 8192)) if logs else None
 
 
-def _progress(folder: Path) -> Progress | None:
+def _run_facts(folder: Path) -> dict[str, Any]:
+    try:
+        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _progress(folder: Path, total: int | None) -> Progress | None:
     """What `track` wrote; without it, the newest checkpoint is all that is known."""
     try:
-        total = json.loads((folder / RUN_FILE).read_text(encoding="utf-8")).get("steps")
         if told := progress(read_progress(folder)[0], total):
             return told
         output = Launch.read(folder).output

@@ -98,6 +98,7 @@ def plan(
     said = [settings.said, *saving, _bootstrap_said(bootstrap, placement, run.command)]
     environment = {**settings.environment, **_shape(placement, workload)}
     delay_s = signal_delay_s(workload.checkpoint.time_s, time_s)
+    grace_s = max(delay_s - 5.0, 5.0)
     stop = run.stop_signal or ("SIGUSR1" if stated is Framework.LIGHTNING and on_slurm else "SIGTERM")
     _placeholders_agree(run, swept)
     launches = []
@@ -125,7 +126,7 @@ def plan(
                 gpus=placement.gpus,
                 output=output,
                 stop_signal=stop,
-                grace_s=max(delay_s - 5.0, 5.0),
+                grace_s=grace_s,
                 max_restarts=run.max_restarts,
             )
         )
@@ -138,7 +139,7 @@ def plan(
         partition=placement.partition.name if placement.partition else None,
         time=slurm_time(-(-time_s // MINUTE_S) * MINUTE_S) if time_s else None,
         signal_delay_s=delay_s,
-        time_min=_shortest(run, estimate, time_s) if requeue else None,
+        time_min=_shortest(run, estimate, time_s) if requeue and on_slurm else None,
         requeue=requeue,
         parallel=parallel,
         srun=run.srun,
@@ -148,8 +149,13 @@ def plan(
         said.append(
             f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
         )
-    if time_s:
+    if time_s and on_slurm:
         said.append(f"warned {delay_s} s before its limit of {format_duration(time_s)}, to save and go on")
+    elif time_s:
+        said.append(
+            f"told to save and end {grace_s:g} s before its {format_duration(time_s)} are over, counted from when it has "
+            "its GPUs; nothing starts it again then"
+        )
     return Plan(tuple(launches), tuple(swept), request, tuple(said), settings.config)
 
 

@@ -96,8 +96,8 @@ def _outside_job() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _run(job: TrainingJob) -> int:
-    return job()
+def _run(job: TrainingJob) -> None:
+    job()
 
 
 def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
@@ -108,7 +108,8 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
     logging.getLogger("submitit").setLevel(logging.ERROR)
     where = folder / SUBMITIT
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
-    python = f"env --ignore-signal=USR2 {shlex.quote(sys.executable)} -P"
+    # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
+    python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
     executor = SlurmExecutor(where, max_num_timeout=_NO_LIMIT, python=python)
     executor.update_parameters(**_parameters(where, request))
     return executor

@@ -17,14 +17,17 @@ import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, SupportsFloat, TypeVar
+
+from .seen_dtype import seen_dtype
 
 T = TypeVar("T")
 
 PROGRESS_FILE = "progress.jsonl"
 # A line at most so often, so that a week of fast steps stays a file of megabytes.
 SHORTEST_S, LONGEST_S = 1.0, 10.0
+_LOOKS = 3  # steps in which the number format is looked for
 _OUTLIER = 3.0  # so many times the mean is no step like the others: perhaps an evaluation nobody marked
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
@@ -67,6 +70,8 @@ class Tracker(Generic[T]):
         self._facts: Mapping[str, object] | None = facts  # None once they are written
         self._file = _opened()
         self._loss: SupportsFloat | None = None
+        self._looks = 0 if self._file is None else _LOOKS
+        self._seen: str | None = None
         if self._file is not None:
             self._close = weakref.finalize(self, os.close, self._file)
         self._created_s, self._every_s = time.perf_counter(), SHORTEST_S
@@ -102,6 +107,8 @@ class Tracker(Generic[T]):
     def loss(self, value: SupportsFloat) -> None:
         """Note the loss.  A tensor is read only when a line is written, so that the GPU need not wait here."""
         if self._file is not None:
+            if self._looks:
+                self._look(value)
             self._loss = value.detach() if hasattr(value, "detach") else value
 
     @contextmanager
@@ -158,10 +165,20 @@ class Tracker(Generic[T]):
         self._seconds += seconds
         self._wait_s += wait_s
         self._longest_s = max(seconds, self._longest_s)
+        if self._looks:
+            self._look(None)
+            self._looks = max(self._looks - 1, 0)
         if alone or since_s > self._every_s:
             self._flush()
             self._written_s = now_s
             self._every_s = min(LONGEST_S, max(SHORTEST_S, (now_s - self._created_s) / 60))
+
+    def _look(self, loss: object) -> None:
+        """See in which number format the step computes, if that can be seen; nothing it finds may disturb training."""
+        with suppress(Exception):
+            self._seen = seen_dtype(loss)
+        if self._seen:
+            self._looks = 0
 
     def _flush(self) -> None:
         if not self._steps:
@@ -176,6 +193,9 @@ class Tracker(Generic[T]):
         )
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
         self._loss = None
+        if self._seen:
+            self._append("dtype", seen=self._seen)
+            self._seen = None
 
     def _end(self) -> None:
         """The loop is over, however it ended; it may be entered again."""

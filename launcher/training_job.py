@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -14,7 +14,7 @@ class TrainingJob:
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def __call__(self) -> int:
+    def __call__(self) -> NoReturn:
         from .final_status import put_final
         from .guard import run_task
         from .successor import queue_successor
@@ -26,10 +26,8 @@ class TrainingJob:
         except Exception as error:
             put_final(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
             raise
-        if code:
-            # The exit code itself, which an exception would turn into 1.
-            raise SystemExit(code)
-        return code
+        # The exit code itself: submitit would turn an exception, or a disk too full for its own result, into 1.
+        raise SystemExit(code)
 
     def checkpoint(self) -> "DelayedSubmission":
         """For a warning that arrives before the guard listens: nothing has begun, so start again as it is."""

@@ -101,6 +101,16 @@ def real_slurm(tmp_path_factory):
 
 
 @pytest.fixture
+def slurm_with_accounting(tmp_path_factory, monkeypatch):
+    """Another such cluster, of this test alone, with slurmdbd and a database: its commands answer here."""
+    if reason := slurm_cluster.missing(accounting=True):
+        pytest.skip(reason)
+    with slurm_cluster.running(tmp_path_factory.mktemp("slurm"), accounting=True) as cluster:
+        monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+        yield cluster
+
+
+@pytest.fixture
 def slurm(real_slurm, monkeypatch):
     """The test Slurm as this test's own: its commands answer here, and its jobs end with the test."""
     monkeypatch.setenv("SLURM_CONF", str(real_slurm.conf))

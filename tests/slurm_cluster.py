@@ -32,6 +32,12 @@ _DEBIAN_KEEPS_DAEMONS_IN = "/usr/sbin"
 _NVIDIA_MAJOR = 195
 _UP_S, _DOWN_S = 60, 30
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
+_NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
+_ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=$accounting_port
+AccountingStoragePass=$folder/munge.sock"""
 
 
 class Cluster:
@@ -124,11 +130,14 @@ def until(condition, what: str, within_s: float = 60):
     raise TimeoutError(f"waited {within_s:g} s in vain for {what}")
 
 
-def missing() -> str | None:
-    """Why no Slurm can be started here, or None."""
-    for program in ("munged", "slurmctld", "slurmd", "srun"):
+def missing(*, accounting: bool = False) -> str | None:
+    """Why no Slurm, with accounting or without, can be started here, or None."""
+    needed = dict.fromkeys(("munged", "slurmctld", "slurmd", "srun"), "slurm-wlm munge")
+    if accounting:
+        needed |= dict.fromkeys(("slurmdbd", "mariadbd"), "slurmdbd mariadb-server-core")
+    for program, packages in needed.items():
         if not shutil.which(program, path=_path()):
-            return f"{program} is not installed (Debian: apt-get install slurm-wlm munge)"
+            return f"{program} is not installed (Debian: apt-get install {packages})"
     if os.geteuid() != 0:
         return "only root may make the device files of the fake GPUs"
     with tempfile.TemporaryDirectory() as folder:
@@ -140,9 +149,9 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Cluster]:
+def running(folder: Path, *, accounting: bool = False) -> Iterator[Cluster]:
     """A cluster in `folder`, until the block or this process ends, however it ends."""
-    _write(folder)
+    _write(folder, accounting=accounting)
     keeper = _keeper(folder, subprocess.PIPE)
     try:
         cluster = Cluster(folder, keeper)
@@ -199,7 +208,8 @@ def keep(folder: Path) -> None:
             _start(line.strip(), folder)
         end()
 
-    for name in ("munged", "slurmctld", *NODES):
+    database = ("mariadbd", "slurmdbd") if (folder / "slurmdbd.conf").exists() else ()
+    for name in ("munged", *database, "slurmctld", *NODES):
         _start(name, folder)
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=obey, daemon=True).start()
@@ -244,17 +254,33 @@ def _start(name: str, folder: Path) -> None:
             f"--{option}={folder / file}" for option, file in (files | {"seed-file": "munge.seed"}).items()
         ]
         command = ["munged", "--foreground", "--force", *options]
+    elif name == "mariadbd":
+        # An empty folder is enough: nobody but the folder's owner can reach the socket.
+        options = ["--no-defaults", "--skip-networking", "--skip-grant-tables", "--user=root"]
+        command = ["mariadbd", *options, f"--datadir={folder}/database", f"--socket={folder}/database.sock"]
+    elif name == "slurmdbd":
+        command = ["slurmdbd", "-D"]
     elif name == "slurmctld":
         command = ["slurmctld", "-D", "-f", conf]
     else:
         command = ["slurmd", "-D", "-f", conf, "-N", name]
     subprocess.Popen(command, env=_environment(folder), stdin=subprocess.DEVNULL)
-    if name == "munged":
-        until((folder / "munge.sock").exists, "munged", _UP_S)
+    if name in ("munged", "mariadbd"):
+        socket_ = folder / {"munged": "munge.sock", "mariadbd": "database.sock"}[name]
+        until(socket_.exists, name, _UP_S)
+    if name == "slurmdbd":
+        # The controller does not start without its cluster in there.
+        until(lambda: _added(folder), name, _UP_S)
 
 
-def _write(folder: Path) -> None:
-    for name in ("dev", "state", *(f"spool-{node}" for node in NODES)):
+def _added(folder: Path) -> bool:
+    command = ["sacctmgr", "--immediate", "add", "cluster", "test"]
+    done = subprocess.run(command, env=_environment(folder), capture_output=True, check=False, timeout=_UP_S)
+    return done.returncode == 0
+
+
+def _write(folder: Path, *, accounting: bool = False) -> None:
+    for name in ("dev", "state", *(["database"] if accounting else []), *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir(exist_ok=True)
     for index in range(GPUS_PER_NODE):
         # Plain files give no CUDA_VISIBLE_DEVICES.
@@ -266,12 +292,17 @@ def _write(folder: Path) -> None:
     host = socket.gethostname().partition(".")[0]
     ports = dict(
         zip(
-            ("controller_port", *(f"{node}_port" for node in NODES)), _free_ports(1 + len(NODES)), strict=True
+            ("controller_port", "accounting_port", *(f"{node}_port" for node in NODES)),
+            _free_ports(2 + len(NODES)),
+            strict=True,
         )
     )
-    for name in ("slurm.conf", "gres.conf"):
+    known = {"folder": folder, "host": host, **ports}
+    known["accounting"] = Template(_ACCOUNTING if accounting else _NO_ACCOUNTING).substitute(known)
+    for name in ("slurm.conf", "gres.conf", *(["slurmdbd.conf"] if accounting else [])):
         text = Template((TEMPLATES / name).read_text(encoding="utf-8"))
-        (folder / name).write_text(text.substitute(folder=folder, host=host, **ports), encoding="utf-8")
+        (folder / name).touch(mode=0o600)  # slurmdbd insists
+        (folder / name).write_text(text.substitute(known), encoding="utf-8")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -294,7 +325,8 @@ def _environment(folder: Path) -> dict[str, str]:
     outside = {
         name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))
     }
-    return outside | {"PATH": _path(), "SLURM_CONF": f"{folder}/slurm.conf", "LC_ALL": "C"}
+    database = {"MYSQL_UNIX_PORT": f"{folder}/database.sock"}
+    return outside | database | {"PATH": _path(), "SLURM_CONF": f"{folder}/slurm.conf", "LC_ALL": "C"}
 
 
 if __name__ == "__main__":

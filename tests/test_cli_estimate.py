@@ -235,7 +235,7 @@ BAD = {
     "split": (["--tensor-parallel", "3"], "8 GPUs cannot be split"),
     "gpu not there": (
         ["--profile", "slurm-h100", "--gpu", "a100"],
-        "profile 'slurm-h100': GPU 'a100' is not there: say h100-sxm",
+        "slurm-h100: GPU 'a100' is not there: say h100-sxm",
     ),
     "no such gpu": (["--gpu", "tpu"], "GPU 'tpu' is not in the catalogue"),
     "too many gpus": (

@@ -40,6 +40,14 @@ def follow(here, script, **streams):
     return started(here, "submit", "--executor", "local", "--follow", "--", "python", "waits.py", **streams)
 
 
+@pytest.fixture
+def on_gpus(here, fake_nvml):
+    """The same on a machine whose GPU is 90 % busy."""
+    scenario = here.file("gpus", "gpu count=1\nwave gpu=0 kind=const hi=90\n")
+    here.environment |= {"LD_LIBRARY_PATH": str(fake_nvml), "FAKE_NVML": str(scenario)}
+    return here
+
+
 def on_terminal(here, script, wanted):
     """What a run that is followed on a terminal shows, up to `wanted`; then it is let end."""
     ours, theirs = pty.openpty()
@@ -78,6 +86,11 @@ def test_a_terminal_has_a_live_line(here):
     assert "\x1b[Krunning | step " in seen
     assert "/10,000 | " in seen
     assert " steps/s | ends in " in seen
+
+
+def test_the_live_line_tells_how_busy_the_gpus_of_the_run_are(on_gpus):
+    seen = on_terminal(on_gpus, TRACKED, b" % busy")
+    assert " | GPUs 90 % busy" in seen
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -121,6 +121,12 @@ def test_a_run_cancelled_while_it_waits_never_starts(queue):
     assert not (queue.folder / "waiting.json").exists()
 
 
+def test_the_time_asked_for_is_said_in_words_of_this_machine(queue):
+    said = queue("submit", "--executor", "local", "--time", "6s", "--", "true").stdout
+    assert "told to save and end 5 s before its 6s are over" in said
+    assert "warned" not in said
+
+
 def test_the_time_asked_for_ends_a_run_here(queue):
     run = queue.start("limited", 1, "--time", "6s")
     ended = queue.ended(run)

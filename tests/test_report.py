@@ -113,6 +113,24 @@ def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minut
     assert any(after.gpus[0].course)
 
 
+def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
+    """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
+    with History(tmp_path / "history.db") as history:
+        collect(recorded, history)
+        late = run_report(history, recorded.name, fake.T0 + SECONDS - 60)
+        whole = run_report(history, recorded.name)
+        readings = [
+            len(list(history.readings(recorded.name, whole.gpus[0].uuid, since_s)))
+            for since_s in (None, fake.T0 + SECONDS - 60)
+        ]
+    (idle,) = [note.text for note in late.notes if note.code == "idle"]
+    assert "idle for 1m 1s of 1m 1s" in idle
+    (lost,) = [note for note in whole.notes if note.code == "gpu_lost"]
+    assert lost in late.notes
+    assert late.utilisation_mean == whole.utilisation_mean
+    assert readings == [SECONDS, 61]
+
+
 RATES = """
 name = "site"
 [rates]

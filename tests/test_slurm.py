@@ -9,6 +9,7 @@ import pytest
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
 from clusterplan.launcher import slurm as asking
 from clusterplan.launcher.slurm_text import JobFacts, parse_account, parse_job, parse_nodes, parse_queue
+from clusterplan.launcher.stopped_by import state_in
 
 # As sacct of a cluster with slurmdbd prints it.
 SACCT = """\
@@ -17,6 +18,26 @@ SACCT = """\
 814_3|CANCELLED by 1000|0:0|0:0|1795610546|Unknown|Unknown|02:00:00|None assigned
 815|NODE_FAIL|1:0|0:0|1795610546|1795610550|1795610950|UNLIMITED|gpu3
 """
+
+
+@pytest.mark.parametrize(
+    ("why", "state"),
+    [
+        ("DUE TO PREEMPTION ", "PREEMPTED"),
+        ("DUE TO TIME LIMIT ", "TIMEOUT"),
+        ("DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ", "NODE_FAIL"),
+        ("DUE TO JOB REQUEUE ", "REQUEUED"),
+        ("", "CANCELLED"),
+    ],
+)
+def test_the_daemon_says_why_it_ends_a_job(why, state):
+    said = "error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n"
+    said += f"slurmstepd-gpu1: error: *** JOB 3 ON gpu1 CANCELLED AT 2026-11-25T14:24:35 {why}***\n"
+    assert state_in(f"{said}srun: got SIGCONT\n") == state
+
+
+def test_a_step_that_is_ended_because_a_task_failed_says_nothing_of_its_job():
+    assert state_in("error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n") is None
 
 
 def queued(job_id):

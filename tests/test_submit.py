@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,12 @@ gres = "a100"
     return ["--profile", profile, "--gpus", "4"]
 
 
+def slurm_states(run):
+    """What Slurm said to the first task of each start as it ended it."""
+    files = sorted((Path(run["folder"]) / "attempts").glob("*.0.json"))
+    return [json.loads(file.read_text())["slurm_state"] for file in files]
+
+
 def steps_done(run):
     """From the file itself: under load a command takes longer than many steps."""
     path = Path(run["folder"]) / "progress.jsonl"
@@ -256,6 +263,7 @@ def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
     ended = on_slurm.ended(run["run"])
     assert ended["state"] == "cancelled"
     assert list((Path(run["folder"]) / "output").glob("step_*"))
+    assert slurm_states(run)[0] == "CANCELLED"
 
 
 @story
@@ -265,6 +273,7 @@ def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
     on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 60)
+    assert (slurm_states(run), ended["preemptions"]) == (["REQUEUED", None], 0)
 
 
 @story
@@ -363,6 +372,9 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
         assert on_slurm.ended(run["run"])["state"] == "completed"
         said.append(on_slurm("logs", run["run"]).stdout.strip())
     assert said == ["lr is 0.1", "lr is 0.2", "lr is 0.3"]
+    assert on_slurm.status(done["runs"][1]["run"])["sweep"] == {"lr": "0.2"}
+    listed = on_slurm("status").stdout.splitlines()[1:]
+    assert sorted(line.split(maxsplit=4)[4] for line in listed) == ["lr 0.1", "lr 0.2", "lr 0.3"]
 
 
 @story
@@ -446,6 +458,67 @@ def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
     assert on_slurm.ended(run["run"])["state"] == "completed"
 
 
+TRAINS_ON = """
+import os, sys, time
+from pathlib import Path
+from clusterplan import track
+for step in track(range(10**6)):
+    Path("steps").write_text(str(step))
+    if os.path.exists("end"):
+        sys.exit(int(Path("end").read_text()))
+    time.sleep(0.02)
+"""
+
+
+@contextmanager
+def small_disk(launched):
+    """Run folders go to a disk of 4 MB; gives the function that fills it and the one that makes room again."""
+    disk = launched.folder / "small"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    launched.environment["CLUSTERPLAN_RUNS"] = str(disk)
+
+    def fill():
+        with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+
+    try:
+        yield fill, (disk / "filler").unlink
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def runs_over_a_full_disk(launched, run, code, fill):
+    """Fill the disk while the run trains, see that it trains on, and let it end with `code`."""
+    count = launched.folder / "steps"
+
+    def steps():
+        return int(count.read_text() or 0) if count.exists() else 0
+
+    until(lambda: steps() > 5, "steps", ENDED_S)
+    fill()
+    before = steps()
+    until(lambda: steps() > before + 50, "steps on a full disk", ENDED_S)
+    launched.file("end", str(code))
+    return launched.ended(run["run"])
+
+
+@story
+def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm):
+    with small_disk(on_slurm) as (fill, make_room):
+        run = on_slurm.submit("--gpus", "1", "--", "python", on_slurm.file("train.py", TRAINS_ON))
+        ended = runs_over_a_full_disk(on_slurm, run, 0, fill)
+        assert (ended["state"], ended["attempts"], ended["exit_code"]) == ("completed", 1, 0)
+        make_room()
+        until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
+        assert on_slurm.status(run["run"])["state"] == "completed"
+
+
 @story
 def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
     run = on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
@@ -469,10 +542,16 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
 @story
 def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
     run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
-    until(lambda: on_slurm.status(run["run"])["reason"] != "just submitted", "a reason", ENDED_S)
-    said = on_slurm.status(run["run"])
-    assert said["state"] == "pending"
-    assert said["reason"] == "asks for more time than its partition allows: it will never start"
+    never = "asks for more time than its partition allows: it will never start"
+    until(lambda: on_slurm.status(run["run"])["reason"] == never, never, ENDED_S)
+    assert on_slurm.status(run["run"])["state"] == "pending"
+
+
+@story
+def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm):
+    done = on_slurm("submit", "--partition", "nope", "--gpus", "1", "--", "true")
+    said = "Error: partition 'nope' is none of test with GPUs: say one of short, long, preempt, old\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @story
@@ -508,7 +587,7 @@ def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
 def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
     tools = on_slurm.folder / "tools"
     tools.mkdir()
-    for name in ("sbatch", "sinfo", "squeue", "srun", "env"):
+    for name in ("sbatch", "sinfo", "squeue", "srun"):
         (tools / name).symlink_to(shutil.which(name))
     scontrol = tools / "scontrol"
     scontrol.write_text(
@@ -545,6 +624,24 @@ def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
     assert launched.ended(run["run"])["state"] == "completed"
     seen = json.loads(launched("logs", run["run"]).stdout)
     assert (seen["bf16"], seen["zero_optimization"]) == ({"enabled": True}, {"stage": 2})
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "completed"), (3, "failed")])
+def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
+    with small_disk(launched) as (fill, _):
+        script = launched.file("train.py", TRAINS_ON)
+        run = launched.submit("--executor", "local", "--", "python", script)
+        ended = runs_over_a_full_disk(launched, run, code, fill)
+    assert (ended["state"], ended["exit_code"]) == (state, code)
+
+
+def test_a_dry_run_names_the_port_by_its_rule(launched):
+    launched.file("train.py", "")
+    shown = launched(
+        "submit", "--executor", "local", "--dry-run", "--gpus", "2", "--", "python", "train.py"
+    ).stdout
+    assert "--master_port=$MASTER_PORT train.py" in shown
+    assert "MASTER_PORT=20000 + crc32(job id) % 12768" in shown
 
 
 def test_a_local_run_that_is_killed_is_told(launched):
@@ -645,6 +742,19 @@ def _most_bytes_of_a_file(most):
 
 
 @pytest.mark.slow
+def test_a_preempted_run_says_so_and_goes_on(on_slurm):
+    job = job_file(on_slurm, steps=80, where='[cluster]\nnodes = 3\npartition = "preempt"\n')
+    run = on_slurm.submit("--force", "--gpus", 3, job)
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
+    taken = "restarts: a job of higher priority took its place"
+    until(lambda: taken in on_slurm.status(run["run"])["reason"], taken, ENDED_S)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
+    assert "1 restart (1 preempted)" in on_slurm("status").stdout
+
+
+@pytest.mark.slow
 def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
     run = on_slurm.submit(job_file(on_slurm, steps=150))
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
@@ -682,3 +792,16 @@ def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
     ended = until(over, "the end", 500)
     assert (ended["state"], ended["steps_done"]) == ("completed", 150)
     assert ended["attempts"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_accounting_tells_of_a_job_that_slurm_has_forgotten(slurm_with_accounting, launched):
+    """Cancelled while it waited, by another hand: nothing of it is in its folder, which would be `lost`."""
+    run = launched.submit(
+        job_file(launched, more='[slurm]\nbegin = "now+1hour"\n', where="[cluster]\nnodes = 2\n"), "--force"
+    )
+    slurm_with_accounting.ask("scancel", run["job_id"])
+    until(lambda: not slurm_with_accounting.state(run["job_id"]), "Slurm to forget it", 120)
+    said = launched.status(run["run"])
+    assert (said["state"], said["reason"]) == ("cancelled", "cancelled before it began")

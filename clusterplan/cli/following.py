@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from ..launcher.final_status import final_status
+from ..launcher.recent_gpus import recent_utilisation
 from ..launcher.run_folder import LOGS, SUBMITIT
+from ..launcher.run_state import State
 from ..launcher.status import RunStatus, statuses
 from ..report import status_text
 
@@ -24,7 +26,7 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
     """
     screen = _Screen()
     shown: Path | None = None
-    position, asked_at = 0, 0.0
+    position, asked_at, busy = 0, 0.0, None
     try:
         while True:
             ended = final_status(folder) is not None
@@ -32,6 +34,7 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
                 asked_at = time.monotonic()
                 status = statuses([folder])[0]
                 ended = status.state.final
+                busy = recent_utilisation(folder) if status.state.state is State.RUNNING else None
             path = log(folder, rank)
             position = screen.printed(path, position if path == shown else 0) if path else 0
             shown = path
@@ -39,7 +42,7 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
                 screen.clear()
                 click.echo(f"{folder.name}: {status.state.state} {status.state.reason}".rstrip(), err=True)
                 return status
-            screen.show(status_text.live(status))
+            screen.show(status_text.live(status, busy))
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
         screen.clear()

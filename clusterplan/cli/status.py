@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 
 import click
@@ -39,7 +40,7 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 
 
 def _notes(status: RunStatus) -> Sequence[Note]:
-    """What stands out of a running run's GPUs so far; where the history cannot take it, that is said."""
+    """What stands out of a running run's GPUs of late; where the history cannot take it, that is said."""
     if status.state.state is not State.RUNNING:
         return []
     from ..estimator.history import History
@@ -49,7 +50,7 @@ def _notes(status: RunStatus) -> Sequence[Note]:
     try:
         with History(history_path(os.environ)) as db:
             collect(status.folder, db)
-            return run_report(db, status.run).notes
+            return run_report(db, status.run, time.time() - status_text.NOTES_OF_S).notes
     except ClusterplanError as error:
         click.echo(f"no notes: {error}", err=True)
         return []

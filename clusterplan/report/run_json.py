@@ -23,6 +23,8 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
         "utilisation_mean": report.utilisation_mean,
         "sm_active_mean": report.sm_active_mean,
         "tensor_active_mean": report.tensor_active_mean,
+        "precision_planned": report.precision_planned,
+        "precision_seen": report.precision_seen,
         "coverage": report.coverage,
         "attribution_guessed": report.guessed,
         "forecasts": [

@@ -6,6 +6,7 @@ from ..cluster_profiles.units import counted, format_duration, format_significan
 from ..estimator.footprint import Footprint
 from ..estimator.forecast import Forecast
 from ..estimator.run_report import GpuReport, RunReport
+from ..estimator.used_precision import agrees
 from .layout import Page, Style
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -30,6 +31,7 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
                 _number(report.energy_kwh, "kWh"),
                 "of the GPUs alone, by their counters" + _cost(cost, "energy_cost"),
             ),
+            *_precision(report),
         ]
     )
     if cost and cost.co2_kg is not None:
@@ -61,6 +63,12 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     if not report.notes and report.gpus:
         rows.insert(0, ("fine", "nothing stands out"))
     page.notes(rows or [("samples", "no GPU was sampled")])
+
+
+def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    """A word where it is as planned; where it is not, a note says more, and what was not seen is not said."""
+    if report.precision_seen and agrees(report.precision_planned, report.precision_seen):
+        yield "precision", str(report.precision_seen), "as planned, says its tracker"
 
 
 def _gauges(report: RunReport) -> Iterator[tuple[str, float | None, str]]:

@@ -6,8 +6,9 @@ from typing import Any
 from ..cluster_profiles.units import counted, format_duration, format_significant
 from ..estimator.utilisation import Note
 from ..launcher.status import RunStatus
-from .layout import Page
+from .layout import Page, Style
 
+NOTES_OF_S = 3600.0  # the latest, so that a look at a run of days costs what one at a new run does
 _NOTHING = "-"
 
 
@@ -30,18 +31,21 @@ def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
             rows.append(("speed", f"{format_significant(status.progress.rate_steps_per_s)} steps/s", ""))
         if _eta(status) != _NOTHING:
             rows.append(("ends in", _eta(status), "at the speed of the last five minutes"))
-    rows.append(("restarts", str(status.restarts), ""))
+    if status.sweep:
+        rows.append(("sweep", _swept(status), ""))
+    rows.append(("restarts", str(status.restarts), _preempted(status)))
     if status.job:
         rows.append(("job", status.job, ""))
     rows.append(("folder", str(status.folder), ""))
     page.facts(rows)
     if notes:
         page.line()
+        page.line(f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD)
         page.notes([(note.code, note.text) for note in notes])
 
 
-def live(status: RunStatus) -> str:
-    """The same in a line, for while it runs."""
+def live(status: RunStatus, busy_percent: float | None = None) -> str:
+    """The same in a line, for while it runs, with how busy its GPUs are."""
     parts = [status.state.state.value, status.state.reason]
     if done := status.progress:
         parts.append(f"step {_steps(status)}")
@@ -49,6 +53,8 @@ def live(status: RunStatus) -> str:
             parts.append(f"{format_significant(done.rate_steps_per_s)} steps/s")
         if done.eta_s is not None:
             parts.append(f"ends in {_eta(status)}")
+    if busy_percent is not None:
+        parts.append(f"GPUs {busy_percent:.0f} % busy")
     return " | ".join(part for part in parts if part)
 
 
@@ -61,7 +67,9 @@ def as_json(status: RunStatus) -> dict[str, Any]:
         "reason": state.reason,
         "exit_code": state.exit_code,
         "attempts": status.restarts + 1 if status.job else 0,
+        "preemptions": status.preemptions,
         "job_id": status.job,
+        "sweep": dict(status.sweep) or None,
         "steps_done": done.steps_done if done else None,
         "steps_total": done.total if done else None,
         "eta_s": done.eta_s if done and not state.final else None,
@@ -85,7 +93,16 @@ def _eta(status: RunStatus) -> str:
 
 def _why(status: RunStatus) -> str:
     again = counted(status.restarts, "restart") if status.restarts else ""
-    return "; ".join(part for part in (_reason(status), again) if part)
+    again += f" ({taken})" if again and (taken := _preempted(status)) else ""
+    return "; ".join(part for part in (_swept(status), _reason(status), again) if part)
+
+
+def _swept(status: RunStatus) -> str:
+    return ", ".join(f"{name} {value}" for name, value in status.sweep.items())
+
+
+def _preempted(status: RunStatus) -> str:
+    return f"{status.preemptions} preempted" if status.preemptions else ""
 
 
 def _reason(status: RunStatus) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from ..cluster_profiles.units import counted, format_duration
 from ..estimator.estimate import Estimate
 from ..estimator.run_section import Bootstrap
-from ..launcher.bootstrap import Task, task_command, task_environment
+from ..launcher.bootstrap import PORT_RULE, Task, master_port, task_command, task_environment
 from ..launcher.submission import Plan
 from .layout import Page, Style
 
 _MOST_RUNS = 20
+_JOB = "JOB"  # has no id yet
+_PORT = f"--master_port={master_port(_JOB)}"
 
 
 def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimate: Estimate | None) -> None:
@@ -78,20 +80,20 @@ def dry_run(page: Page, plan: Plan, script: str | None) -> None:
                 launch.nodes,
                 launch.gpus_per_node,
                 "$FIRST_NODE",
-                "JOB",
+                _JOB,
                 1,
             )
-            words = shlex.join(task_command(launch.bootstrap, launch.command, task))
-            page.line(f"  task {rank}: {words}")
+            words = task_command(launch.bootstrap, launch.command, task)
+            page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
     page.line()
     page.line("added to the environment", Style.BOLD)
     first = plan.launches[0]
-    task = Task(0, first.nodes, 0, 1, 0, first.nodes, first.gpus_per_node, "$FIRST_NODE", "JOB", 1)
+    task = Task(0, first.nodes, 0, 1, 0, first.nodes, first.gpus_per_node, "$FIRST_NODE", _JOB, 1)
     derived = {
         "MASTER_ADDR": "the first node",
-        "MASTER_PORT": "from the job id",
+        "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
         "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
     }
     shown_values = {**task_environment(first.bootstrap, task, {}), **derived}

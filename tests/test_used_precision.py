@@ -1,0 +1,194 @@
+"""Whether a run trained in the precision it was planned in: said where it was seen, and only there."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from clusterplan import Precision
+from clusterplan.estimator.used_precision import precision_notes
+from clusterplan.launcher.run_folder import create, register, write_json
+
+BF16, FP16, FP32, TF32, FP8 = (Precision(p) for p in ("bf16", "fp16", "fp32", "tf32", "fp8"))
+
+
+@dataclass
+class Gpu:
+    sm_active_mean: float | None = None
+    tensor_active_mean: float | None = None
+    uuid: str = "GPU-0"
+
+
+IDLE, WORKED, TOO_LITTLE = Gpu(0.8, 0.0001), Gpu(0.8, 0.05), Gpu(0.1, 0.0)
+
+
+def text(*asked):
+    notes = precision_notes(*asked)
+    return notes[0].text if notes else ""
+
+
+@pytest.mark.parametrize(("planned", "seen"), [(BF16, FP32), (FP16, FP32), (BF16, FP16), (FP32, BF16)])
+def test_another_precision_than_planned_is_said(planned, seen):
+    assert text(planned, seen, []).startswith(
+        f"planned in {planned}, but its tracker saw it train in {seen}: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("planned", "seen"),
+    [
+        (BF16, BF16),
+        (TF32, FP32),  # tensors of both are called float32
+        (FP8, BF16),  # what an fp8 module gives
+        (FP8, FP32),
+        (BF16, None),
+        (None, FP32),
+        (Precision.AUTO, FP32),
+    ],
+)
+def test_what_agrees_or_cannot_be_told_is_not_said(planned, seen):
+    assert text(planned, seen, []) == ""
+
+
+@pytest.mark.parametrize("planned", [TF32, FP16, BF16, FP8])
+def test_idle_tensor_cores_of_busy_gpus_are_said(planned):
+    assert "they idled while the GPUs worked, as in fp32" in text(planned, None, [IDLE, IDLE])
+
+
+@pytest.mark.parametrize(
+    ("planned", "seen", "gpus"),
+    [
+        (BF16, None, [WORKED]),
+        (BF16, None, [IDLE, WORKED]),
+        (BF16, None, [TOO_LITTLE]),
+        (BF16, None, [Gpu()]),
+        (BF16, None, [Gpu(0.8, None)]),
+        (BF16, None, []),
+        (BF16, BF16, [IDLE]),  # some models have few products
+        (FP32, None, [IDLE]),
+        (None, None, [IDLE]),
+    ],
+)
+def test_tensor_cores_that_worked_or_were_not_seen_are_not_said(planned, seen, gpus):
+    assert text(planned, seen, gpus) == ""
+
+
+@pytest.fixture
+def reported(clusterplan, tmp_path):
+    """The report of a run planned in bf16, of which the tracker wrote that."""
+
+    def report(*seen, json_=True, **said):
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        facts = {"kind": "submit", "shape": {"precision": "bf16"}, "began_s": now.timestamp()}
+        folder = create("train", tmp_path / "runs", now, facts)
+        lines = [{"kind": "start", "time_s": 1, "step": 0, **said}]
+        lines += [{"kind": "dtype", "time_s": 2, "step": 1, "seen": dtype} for dtype in seen]
+        (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_json(
+            folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": now.timestamp() + 9}
+        )
+        path = tmp_path / "h" / "history.db"
+        register(folder, path)
+        done = clusterplan("report", *["--json"] * json_, env=os.environ | {"CLUSTERPLAN_HISTORY": str(path)})
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if json_ else done.stdout
+
+    return report
+
+
+def test_the_report_says_what_the_tracker_saw(reported):
+    found = reported("float32")
+    assert (found["precision_planned"], found["precision_seen"]) == ("bf16", "fp32")
+    assert [note["code"] for note in found["notes"]] == ["precision"]
+
+
+def test_what_the_script_says_counts_where_nothing_was_seen(reported):
+    assert reported(dtype="float32")["precision_seen"] == "fp32"
+    assert reported("bfloat16", dtype="float32")["precision_seen"] == "bf16"
+
+
+def test_a_run_as_planned_has_a_word_in_its_head_and_no_note(reported):
+    said = reported("bfloat16", json_=False)
+    (line,) = [line for line in said.splitlines() if line.startswith("precision")]
+    assert line.split() == ["precision", "bf16", *"as planned, says its tracker".split()]
+    assert "planned in" not in said
+
+
+def test_a_run_that_was_not_seen_has_nothing_said_of_it(reported):
+    assert "precision" not in reported(json_=False)
+
+
+def seen(folder, script, **variables):
+    """What `track` writes of a training script's number format."""
+    code = "from clusterplan import track\n" + script
+    environment = {**os.environ, "CLUSTERPLAN_RUN_FOLDER": str(folder), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+    return [line["seen"] for line in lines if line["kind"] == "dtype"]
+
+
+def test_a_script_without_torch_has_none(tmp_path):
+    script = (
+        "import sys\nsteps = track('ab')\nfor _ in steps: steps.loss(1.0)\nassert 'torch' not in sys.modules"
+    )
+    assert seen(tmp_path, script) == []
+
+
+TRAINS = """
+import contextlib, torch
+from clusterplan import mixed_precision
+bf16 = lambda: torch.autocast("cpu", dtype=torch.bfloat16)
+{before}
+model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)){model}
+steps = track(range(5))
+for _ in steps:
+    with {inside}:
+        loss = model(torch.ones(4, 8{like})).float().square().mean()
+    {noted}
+    loss.backward()
+"""
+PLAIN = {
+    "before": "",
+    "model": "",
+    "inside": "contextlib.nullcontext()",
+    "like": "",
+    "noted": "steps.loss(loss)",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, ["float32"]),
+        ({"inside": "bf16()"}, ["bfloat16"]),
+        ({"model": ".bfloat16()", "like": ", dtype=torch.bfloat16"}, ["bfloat16"]),
+        ({"before": "autocast, _ = mixed_precision()", "inside": "autocast()", "noted": ""}, ["bfloat16"]),
+        ({"before": "bf16().__enter__()", "noted": ""}, ["bfloat16"]),
+        ({"noted": "steps.loss(loss.item())"}, []),  # nothing hangs on a number
+        ({"inside": "bf16()", "noted": "steps.loss(loss.detach())"}, []),
+        ({"noted": ""}, []),
+    ],
+)
+def test_the_number_format_of_a_torch_script_is_seen_once_or_not_at_all(tmp_path, changed, expected):
+    pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
+    script = TRAINS.format(**{**PLAIN, **changed})
+    assert seen(tmp_path, script, CLUSTERPLAN_PRECISION="bf16") == expected
+
+
+def test_a_function_that_hides_what_it_computes_is_not_taken_for_float32(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
+    before = (
+        "from torch.utils.checkpoint import checkpoint\n"
+        "class Hidden(torch.nn.Module):\n"
+        "    def __init__(self): super().__init__(); self.inner = torch.nn.Linear(8, 8)\n"
+        "    def forward(self, x): return checkpoint(self.inner, x.requires_grad_(), use_reentrant=True)\n"
+    )
+    script = TRAINS.replace("torch.nn.ReLU()", "Hidden()").format(**{**PLAIN, "before": before})
+    assert seen(tmp_path, script) == []
