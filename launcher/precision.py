@@ -20,13 +20,12 @@ from ..cluster_profiles.precision import Precision
 from ..errors import InputError
 from ..estimator.workload import Framework
 from .deepspeed_config import enabled, merged, named_config, parsed
-from .flags import flag_value
+from .flags import flag_value, takes_no_flags
 
 VARIABLE = "CLUSTERPLAN_PRECISION"
 _PLACEHOLDER = "{precision}"
 _OFF = {"false", "no", "off", "0", "f", "n"}
-_TRAINERS = (Framework.HF, Framework.HF_4_51)
-_SHELLS = {"bash", "sh", "dash", "zsh"}
+TRAINERS = (Framework.HF, Framework.HF_4_51)
 _HF_FLAGS = {
     Precision.BF16: ("--bf16",),
     Precision.FP16: ("--fp16",),
@@ -124,11 +123,11 @@ def _stated(
     framework: Framework | None, command: tuple[str, ...], config: Mapping[str, Any] | None
 ) -> tuple[Precision | None, str] | None:
     """The precision that the command of a stated framework already has (None: another), and what says so."""
-    if framework in _TRAINERS:
+    if framework in TRAINERS:
         for precision, flag in _HF_FLAGS.items():
             if (value := flag_value(command, flag[0])) is not None and value.lower() not in _OFF:
                 return precision, f"{flag[0]} in the command"
-    if framework in (*_TRAINERS, Framework.ACCELERATE):
+    if framework in (*TRAINERS, Framework.ACCELERATE):
         return _spelled(command, "--mixed_precision", _ACCELERATE)
     if framework is Framework.LIGHTNING:
         return _spelled(command, "--trainer.precision", _LIGHTNING)
@@ -156,10 +155,10 @@ def _set(
 ) -> Settings:
     if framework is Framework.DEEPSPEED:
         return _deepspeed(plain, chosen, config)
-    if framework not in (*_TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
+    if framework not in (*TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
         why = "no framework is stated" if framework is None else f"{framework} has no flag for it"
         return _only_exported(plain, f"{why}; clusterplan.mixed_precision reads it")
-    if (why_not := _takes_no_flags(plain.command)) is not None:
+    if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
         return _accelerate(plain, _ACCELERATE[chosen])
@@ -221,16 +220,6 @@ def _exported(plain: Settings, name: str, value: str, why: str, wins: str) -> Se
 def _only_exported(plain: Settings, why: str) -> Settings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
     return replace(plain, said=f"only {names} exported: {why}")
-
-
-def _takes_no_flags(command: tuple[str, ...]) -> str | None:
-    """Why nothing can be added to the arguments of `command`."""
-    name = command[0].rsplit("/", 1)[-1]
-    if name in _SHELLS or name.endswith(".sh"):
-        return "a shell script may not hand its arguments on"
-    if command[-1].endswith((".json", ".yaml", ".yml")) and not command[-2:][0].startswith("-"):
-        return f"the arguments are those in {command[-1]}"
-    return None
 
 
 def _after_accelerate_launch(command: tuple[str, ...]) -> int | None:

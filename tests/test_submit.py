@@ -674,6 +674,31 @@ def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(launched, stat
 
 
 @pytest.mark.parametrize(
+    ("knows", "command", "added"),
+    [
+        ("enable_jit_checkpoint: bool", "'python', 'train.py'", True),
+        ("", "'python', 'train.py'", False),  # as transformers 4
+        ("enable_jit_checkpoint: bool", "'python', 'train.py', '--enable_jit_checkpoint', 'False'", False),
+        ("enable_jit_checkpoint: bool", "'bash', 'train.sh'", False),
+    ],
+)
+def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, command, added):
+    library = launched.folder / "transformers"
+    library.mkdir()
+    (library / "__init__.py").write_text("raise SystemExit('it takes seconds to import')")
+    (library / "training_args.py").write_text(knows)
+    job = launched.file(
+        "hf.toml",
+        f"[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n[run]\ncommand = [{command}]\n",
+    )
+    shown = launched(
+        "submit", "--executor", "local", "--dry-run", job, env={"PYTHONPATH": str(launched.folder)}
+    ).stdout
+    assert ("train.py --enable_jit_checkpoint\n" in shown) is added
+    assert ("saving when it is stopped: --enable_jit_checkpoint added" in shown) is added
+
+
+@pytest.mark.parametrize(
     ("args", "said"),
     [
         (["--gpus", "1", "--", "no-such-program"], "command 'no-such-program' is not found"),

@@ -25,11 +25,12 @@ from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
 from ..launcher.failure import tail
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
+from ..launcher.precision import TRAINERS
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, reaches, sweep
-from ..launcher.surroundings import Surroundings, look
+from ..launcher.surroundings import Surroundings, look, trainer_saves_when_stopped
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from . import following
@@ -105,6 +106,7 @@ def submit(
     words = typed or (workload.run.command if workload.run else ())
     named = named_config(tuple(words))
     config = tail(Path(named), _LARGEST_CONFIG) if named else None
+    saves = _trainer_is_stated(workload) and trainer_saves_when_stopped(words, Path.cwd(), os.environ)
 
     def made(folders: Sequence[str]) -> Plan:
         return plan(
@@ -120,6 +122,7 @@ def submit(
             parallel=parallel,
             on_slurm=where == "slurm",
             deepspeed_config=config,
+            trainer_saves=saves,
         )
 
     root = runs_root(os.environ)
@@ -200,6 +203,11 @@ def _executor(asked: str | None, *, dry_run: bool) -> str:
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
     return asked or ("slurm" if slurm.available() else "local")
+
+
+def _trainer_is_stated(workload: Workload) -> bool:
+    training = workload.training
+    return "framework" in training.model_fields_set and training.framework in TRAINERS
 
 
 def _judged(checked: Sequence[tuple[str, bool]], *, force: bool) -> None:
