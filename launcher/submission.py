@@ -94,7 +94,7 @@ def plan(
     run = run.model_copy(update={"command": tuple(command)}) if command else run
     training = workload.training
     stated = training.framework if "framework" in training.model_fields_set else None
-    settings = precision_settings(placement.precision, stated, placement.gpu, run.command, deepspeed_config)
+    settings = precision_settings(training.precision, stated, placement.may_be, run.command, deepspeed_config)
     bootstrap = choose(run.command, stated, placement.gpus, run.bootstrap)
     words, saving = _saving(settings.command, stated, workload.checkpoint.every_steps, estimate)
     words, stopping = _stopping(words, stated) if trainer_saves else (words, [])

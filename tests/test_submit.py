@@ -443,6 +443,15 @@ def test_an_option_that_sbatch_does_not_know_is_named(on_slurm):
 
 
 @story
+def test_auto_is_resolved_where_slurms_name_of_a_gpu_may_mean_several(on_slurm):
+    said = on_slurm("submit", "--dry-run", "--partition", "long", "--gpus", "1", "--", "true").stdout
+    assert "CLUSTERPLAN_PRECISION=bf16" in said
+    assert "precision bf16 (auto on A100-SXM4-40GB or A100-" in said
+    said = on_slurm("submit", "--dry-run", "--partition", "old", "--gpus", "1", "--", "true").stdout
+    assert "CLUSTERPLAN_PRECISION=fp16" in said
+
+
+@story
 def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
     script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
     assert "--time" not in script
@@ -633,6 +642,16 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
         run = launched.submit("--executor", "local", "--", "python", script)
         ended = runs_over_a_full_disk(launched, run, code, fill)
     assert (ended["state"], ended["exit_code"]) == (state, code)
+
+
+def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
+    job = launched.file(
+        "hf.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n"
+        "[run]\ncommand = ['python', 'train.py', '--fp16']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--profile", "slurm-a100", "--dry-run", job).stdout
+    assert "CLUSTERPLAN_PRECISION=fp16" in shown
 
 
 def test_a_dry_run_names_the_port_by_its_rule(launched):
