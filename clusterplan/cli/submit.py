@@ -11,7 +11,6 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
-from ..cluster_profiles.units import parse_duration_s
 from ..errors import ClusterplanError, InputError, ProfileError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
@@ -34,7 +33,7 @@ from ..launcher.surroundings import Surroundings, look, trainer_saves_when_stopp
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from . import following
-from .options import WorkloadCommand, echo_page, json_option, workload_values
+from .options import WorkloadCommand, duration_s, echo_page, json_option, workload_values
 from .recorded import measurements_of
 
 _LARGEST_CONFIG = 1 << 20  # bytes
@@ -48,7 +47,10 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     "--executor", type=click.Choice(["slurm", "local"]), help="Else Slurm where it is, and this machine."
 )
 @click.option(
-    "--time", metavar="TIME", help="Walltime of a job; else the estimate's, or the partition's default."
+    "--time",
+    metavar="TIME",
+    callback=duration_s,
+    help="Walltime of a job; else the estimate's, or the partition's default.",
 )
 @click.option(
     "--sweep",
@@ -71,7 +73,7 @@ def submit(
     job: str | None,
     command: tuple[str, ...],
     executor: str | None,
-    time: str | None,
+    time: float | None,
     sweeps: tuple[str, ...],
     parallel: int | None,
     requeue: bool,  # noqa: FBT001
@@ -100,7 +102,9 @@ def submit(
     now = datetime.now(UTC)
     known = measurements_of(workload.model)
     estimate = estimate_one(workload, profile, known, now) if sized else None
-    time_s = _time_s(time, estimate if where == "slurm" else None)  # here nobody asks for one
+    time_s = time
+    if time is None and estimate and where == "slurm":  # here nobody asks for one
+        time_s = estimate.clock.request_s
     swept = sweep(sweeps)
 
     words = typed or (workload.run.command if workload.run else ())
@@ -235,18 +239,6 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     if job is None or job.endswith(".toml"):
         return (Path(job) if job else None), command
     return None, (job, *command)
-
-
-def _time_s(text: str | None, estimate: Estimate | None) -> float | None:
-    if text is None:
-        return estimate.clock.request_s if estimate else None
-    try:
-        seconds = parse_duration_s(text)
-    except ValueError as error:
-        raise InputError(f"--time: {text!r} {error}") from None
-    if seconds <= 0:
-        raise InputError(f"--time: {text!r} must be greater than 0")
-    return seconds
 
 
 def _checked(
