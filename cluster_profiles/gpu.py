@@ -4,7 +4,7 @@ Only the standard library is used here: the hardware checks read the catalogue o
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -95,6 +95,16 @@ def gpus_called(name: str) -> tuple[Gpu, ...]:
     {(7, 0)}
     """
     return tuple(gpu for gpu in gpus().values() if gpu.answers_to(name))
+
+
+def shared_precision(may_be: Sequence[Gpu]) -> Precision | None:
+    """What `precision = "auto"` means on a GPU that is one of these; None where they differ, or there is none.
+
+    >>> shared_precision(gpus_called("a100"))
+    <Precision.BF16: 'bf16'>
+    """
+    best = {gpu.best_precision() for gpu in may_be}
+    return best.pop() if len(best) == 1 else None
 
 
 def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..cluster_profiles.gpu import Gpu, find_gpu
+from ..cluster_profiles.gpu import Gpu, find_gpu, gpus_called, shared_precision
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.profile import ClusterProfile, Partition
 from ..cluster_profiles.units import counted
@@ -15,13 +15,17 @@ USUAL_GPUS_PER_NODE = 8  # where no profile says
 
 @dataclass(frozen=True)
 class Placement:
-    """The machines one run occupies; `partition` and `gpu` are None where nothing says what they are."""
+    """The machines one run occupies; `partition` and `gpu` are None where nothing says what they are.
+
+    `may_be` holds `gpu`, or those that Slurm's name of it may mean.
+    """
 
     partition: Partition | None
     gpu: Gpu | None
     precision: Precision
     nodes: int
     gpus: int
+    may_be: tuple[Gpu, ...] = ()
 
     @property
     def gpus_per_node(self) -> int:
@@ -48,10 +52,11 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
         raise WorkloadError(
             f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')}: give at most one node a GPU"
         )
+    may_be = (gpu,) if gpu else gpus_called(partition.gres) if partition and partition.gres else ()
     precision = workload.training.precision
-    if precision is Precision.AUTO and gpu:
-        precision = gpu.best_precision()
-    return Placement(partition, gpu, precision, nodes, gpus)
+    if precision is Precision.AUTO:
+        precision = shared_precision(may_be) or precision
+    return Placement(partition, gpu, precision, nodes, gpus, may_be)
 
 
 def _partition(workload: Workload, profile: ClusterProfile) -> Partition:

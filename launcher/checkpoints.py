@@ -59,6 +59,8 @@ def _whole(folder: Path) -> bool:
         names = {entry.name for entry in os.scandir(folder)}
     except OSError:
         return False
+    if "checkpoint-is-incomplete.txt" in names:  # Trainer's own mark, of one that it writes as it is stopped
+        return False
     if folder.name.startswith("checkpoint-") and names & {
         "optimizer.pt",
         "scheduler.pt",

@@ -1,5 +1,21 @@
 """The flags of a training command: `--name value`, `--name=value`, with dashes or underscores inside."""
 
+_SHELLS = {"bash", "sh", "dash", "zsh"}
+
+
+def takes_no_flags(command: tuple[str, ...]) -> str | None:
+    """Why nothing can be added to the arguments of `command`; None if it can.
+
+    >>> takes_no_flags(("bash", "train.sh")), takes_no_flags(("python", "train.py"))
+    ('a shell script may not hand its arguments on', None)
+    """
+    name = command[0].rsplit("/", 1)[-1]
+    if name in _SHELLS or name.endswith(".sh"):
+        return "a shell script may not hand its arguments on"
+    if command[-1].endswith((".json", ".yaml", ".yml")) and not command[-2:][0].startswith("-"):
+        return f"the arguments are those in {command[-1]}"
+    return None
+
 
 def flag_value(command: tuple[str, ...], flag: str) -> str | None:
     """What the last `flag` of `command` says; "" if it says nothing, None if it is not there.

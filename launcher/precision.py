@@ -11,22 +11,21 @@ respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lig
 | DeepSpeed | the `bf16` and `fp16` blocks of the JSON file that the command names |
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..cluster_profiles.gpu import Gpu
+from ..cluster_profiles.gpu import Gpu, shared_precision
 from ..cluster_profiles.precision import Precision
 from ..errors import InputError
 from ..estimator.workload import Framework
 from .deepspeed_config import enabled, merged, named_config, parsed
-from .flags import flag_value
+from .flags import flag_value, takes_no_flags
 
 VARIABLE = "CLUSTERPLAN_PRECISION"
 _PLACEHOLDER = "{precision}"
 _OFF = {"false", "no", "off", "0", "f", "n"}
-_TRAINERS = (Framework.HF, Framework.HF_4_51)
-_SHELLS = {"bash", "sh", "dash", "zsh"}
+TRAINERS = (Framework.HF, Framework.HF_4_51)
 _HF_FLAGS = {
     Precision.BF16: ("--bf16",),
     Precision.FP16: ("--fp16",),
@@ -62,24 +61,19 @@ class Settings:
     config: Mapping[str, Any] | None = None
 
 
-def resolved(precision: Precision, gpu: Gpu | None) -> Precision:
-    """`precision`, with auto replaced by the best of `gpu` if that is known."""
-    return gpu.best_precision() if precision is Precision.AUTO and gpu else precision
-
-
 def precision_settings(
     precision: Precision,
     framework: Framework | None,
-    gpu: Gpu | None,
+    may_be: Sequence[Gpu],
     command: tuple[str, ...],
     config_text: str | None = None,
 ) -> Settings:
-    """How `command` gets to train in `precision`; `framework` is None if it is not stated.
+    """How `command` gets to train in `precision`, on a GPU that is one of `may_be`; `framework` is None if not stated.
 
     `config_text` is the content of the file that `named_config(command)` names.  Raises InputError where the
     command or that file says another precision.
 
-    >>> job = precision_settings(Precision.BF16, Framework.HF, None, ("python", "train.py"))
+    >>> job = precision_settings(Precision.BF16, Framework.HF, (), ("python", "train.py"))
     >>> job.command, job.said
     (('python', 'train.py', '--bf16'), 'precision bf16: --bf16 added to the command')
     """
@@ -88,7 +82,7 @@ def precision_settings(
     stated = None if own else _stated(framework, command, config)
     if stated and not _agree(precision, stated[0]):
         raise InputError(f"precision {precision} contradicts {stated[1]}: give one of them")
-    chosen = resolved(precision, gpu)
+    chosen = (shared_precision(may_be) or precision) if precision is Precision.AUTO else precision
     if stated and precision is Precision.AUTO:
         chosen = stated[0] or Precision.AUTO
     plain = Settings(command, {VARIABLE: str(chosen)}, "")
@@ -104,15 +98,20 @@ def precision_settings(
         made = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         made = _set(plain, chosen, framework, config)
-    auto = f" (auto on {gpu.name})" if gpu and precision is Precision.AUTO and not stated else ""
-    return replace(made, said=f"precision {chosen}{auto}: {made.said}{_lacking(chosen, gpu)}")
+    auto = f" (auto on {_named(may_be)})" if may_be and precision is Precision.AUTO and not stated else ""
+    return replace(made, said=f"precision {chosen}{auto}: {made.said}{_lacking(chosen, may_be)}")
 
 
-def _lacking(chosen: Precision, gpu: Gpu | None) -> str:
-    if gpu is None or chosen is Precision.AUTO or chosen in gpu.peak_flops:
+def _lacking(chosen: Precision, may_be: Sequence[Gpu]) -> str:
+    if not may_be or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in may_be):
         return ""
     lacks = "emulates bf16" if chosen is Precision.BF16 else f"has no {chosen} hardware"
-    return f"; {gpu.name} {lacks}: {gpu.best_precision()} is native there"
+    best = shared_precision(may_be)
+    return f"; {_named(may_be)} {lacks}" + (f": {best} is native there" if best else "")
+
+
+def _named(may_be: Sequence[Gpu]) -> str:
+    return " or ".join(gpu.name for gpu in may_be)
 
 
 def _agree(asked: Precision, stated: Precision | None) -> bool:
@@ -124,11 +123,11 @@ def _stated(
     framework: Framework | None, command: tuple[str, ...], config: Mapping[str, Any] | None
 ) -> tuple[Precision | None, str] | None:
     """The precision that the command of a stated framework already has (None: another), and what says so."""
-    if framework in _TRAINERS:
+    if framework in TRAINERS:
         for precision, flag in _HF_FLAGS.items():
             if (value := flag_value(command, flag[0])) is not None and value.lower() not in _OFF:
                 return precision, f"{flag[0]} in the command"
-    if framework in (*_TRAINERS, Framework.ACCELERATE):
+    if framework in (*TRAINERS, Framework.ACCELERATE):
         return _spelled(command, "--mixed_precision", _ACCELERATE)
     if framework is Framework.LIGHTNING:
         return _spelled(command, "--trainer.precision", _LIGHTNING)
@@ -156,10 +155,10 @@ def _set(
 ) -> Settings:
     if framework is Framework.DEEPSPEED:
         return _deepspeed(plain, chosen, config)
-    if framework not in (*_TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
+    if framework not in (*TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
         why = "no framework is stated" if framework is None else f"{framework} has no flag for it"
         return _only_exported(plain, f"{why}; clusterplan.mixed_precision reads it")
-    if (why_not := _takes_no_flags(plain.command)) is not None:
+    if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
         return _accelerate(plain, _ACCELERATE[chosen])
@@ -221,16 +220,6 @@ def _exported(plain: Settings, name: str, value: str, why: str, wins: str) -> Se
 def _only_exported(plain: Settings, why: str) -> Settings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
     return replace(plain, said=f"only {names} exported: {why}")
-
-
-def _takes_no_flags(command: tuple[str, ...]) -> str | None:
-    """Why nothing can be added to the arguments of `command`."""
-    name = command[0].rsplit("/", 1)[-1]
-    if name in _SHELLS or name.endswith(".sh"):
-        return "a shell script may not hand its arguments on"
-    if command[-1].endswith((".json", ".yaml", ".yml")) and not command[-2:][0].startswith("-"):
-        return f"the arguments are those in {command[-1]}"
-    return None
 
 
 def _after_accelerate_launch(command: tuple[str, ...]) -> int | None:

@@ -15,10 +15,10 @@ from ..estimator.run_section import Bootstrap, Run
 from ..estimator.workload import Framework, Workload
 from .bootstrap import choose, reaches_other_nodes, tasks_per_node
 from .deepspeed_config import with_config
-from .flags import flag_value
+from .flags import flag_value, takes_no_flags
 from .launch import Launch
 from .placeholders import LATEST, filled, names
-from .precision import precision_settings
+from .precision import TRAINERS, precision_settings
 from .request import JobRequest, gpus_per_node, signal_delay_s
 from .run_folder import DEEPSPEED_FILE
 
@@ -83,19 +83,22 @@ def plan(
     parallel: int | None,
     on_slurm: bool,
     deepspeed_config: str | None = None,
+    trainer_saves: bool = False,
 ) -> Plan:
     """What is submitted for `workload` as placed, in the run folders given.
 
+    `trainer_saves` is whether the Trainer that the command uses knows --enable_jit_checkpoint.
     Without an estimate no interval of checkpoints is known, and no walltime but `time_s`.  Raises WorkloadError.
     """
     run = workload.run or Run(command=tuple(command))
     run = run.model_copy(update={"command": tuple(command)}) if command else run
     training = workload.training
     stated = training.framework if "framework" in training.model_fields_set else None
-    settings = precision_settings(placement.precision, stated, placement.gpu, run.command, deepspeed_config)
+    settings = precision_settings(training.precision, stated, placement.may_be, run.command, deepspeed_config)
     bootstrap = choose(run.command, stated, placement.gpus, run.bootstrap)
     words, saving = _saving(settings.command, stated, workload.checkpoint.every_steps, estimate)
-    said = [settings.said, *saving, _bootstrap_said(bootstrap, placement, run.command)]
+    words, stopping = _stopping(words, stated) if trainer_saves else (words, [])
+    said = [settings.said, *saving, *stopping, _bootstrap_said(bootstrap, placement, run.command)]
     environment = {**settings.environment, **_shape(placement, workload)}
     delay_s = signal_delay_s(workload.checkpoint.time_s, time_s)
     grace_s = max(delay_s - 5.0, 5.0)
@@ -173,9 +176,11 @@ def _saving(
     command: tuple[str, ...], framework: Framework | None, every: int | None, estimate: Estimate | None
 ) -> tuple[tuple[str, ...], list[str]]:
     """For a Trainer that would save at its default interval: that of the job file, else the recommended one."""
-    if framework not in (Framework.HF, Framework.HF_4_51) or every == 0:
+    if framework not in TRAINERS or every == 0:
         return command, []
-    if any(flag_value(command, flag) for flag in ("--save_steps", "--save_strategy")):
+    if takes_no_flags(command) or any(
+        flag_value(command, flag) for flag in ("--save_steps", "--save_strategy")
+    ):
         return command, []
     said = "as checkpoint.every_steps says"
     if every is None:
@@ -186,6 +191,14 @@ def _saving(
         every, said = min(interval.steps, estimate.steps.total), "the interval that loses least"
     added = ("--save_strategy", "steps", "--save_steps", str(every))
     return (*command, *added), [f"checkpoints: {' '.join(added)} added, {said}"]
+
+
+def _stopping(command: tuple[str, ...], framework: Framework | None) -> tuple[tuple[str, ...], list[str]]:
+    """For a Trainer that would lose the steps since its last checkpoint when it is told to stop."""
+    flag = "--enable_jit_checkpoint"
+    if framework not in TRAINERS or takes_no_flags(command) or flag_value(command, flag) is not None:
+        return command, []
+    return (*command, flag), [f"saving when it is stopped: {flag} added"]
 
 
 def _bootstrap_said(bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...]) -> str:

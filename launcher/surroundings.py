@@ -12,6 +12,11 @@ from pathlib import Path
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _ENTERING_MODULES = ("torch.distributed.", "accelerate.", "deepspeed.")
 _COMPILE = "import sys, warnings; warnings.simplefilter('ignore'); compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
+_SAVES = (
+    "import importlib.util, pathlib, sys; found = importlib.util.find_spec('transformers');"
+    "text = pathlib.Path(found.origin).with_name('training_args.py').read_text(encoding='utf-8') if found else '';"
+    "sys.exit('enable_jit_checkpoint' not in text)"
+)
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
 _BLOCK = b"\0" * 4096  # a full disk takes an empty file
@@ -47,6 +52,31 @@ def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, 
         inside_job=environ.get("SLURM_JOB_ID"),
         python=python,
     )
+
+
+def trainer_saves_when_stopped(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> bool:
+    """Whether the Trainer that `command` will import knows --enable_jit_checkpoint, as transformers 5 does.
+
+    It is looked for and not imported, which takes seconds.
+    """
+    program = _which(command[0], cwd, environ)
+    interpreter = _interpreter(program) if program else None
+    if interpreter is None:
+        return False
+    try:
+        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+            [interpreter, "-c", _SAVES],
+            env=dict(environ),
+            cwd="/",  # nothing there is called transformers
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _which(program: str, cwd: Path, environ: Mapping[str, str]) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clusterplan.cluster_profiles.gpu import gpus
+from clusterplan.cluster_profiles.gpu import gpus, gpus_called
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
 from clusterplan.estimator.workload import Framework
@@ -22,7 +22,8 @@ DS = "train.py --deepspeed_config ds.json"
 
 
 def settings(precision, framework, command="train.py", gpu=A100, config=None):
-    return precision_settings(Precision(precision), framework, gpu, ("python", *command.split()), config)
+    may_be = (gpu,) if gpu else ()
+    return precision_settings(Precision(precision), framework, may_be, ("python", *command.split()), config)
 
 
 def added(*args, **kwargs):
@@ -35,6 +36,15 @@ def added(*args, **kwargs):
 )
 def test_auto_is_what_the_gpu_does_best(gpu, expected):
     assert settings("auto", None, gpu=gpu).environment["CLUSTERPLAN_PRECISION"] == expected
+
+
+def test_auto_needs_only_what_the_gpus_that_it_may_be_share():
+    made = precision_settings(Precision.AUTO, HF, gpus_called("a100"), ("python", "train.py"))
+    names = " or ".join(gpu.name for gpu in gpus_called("a100"))
+    assert made.said == f"precision bf16 (auto on {names}): --bf16 added to the command"
+    assert len(gpus_called("a100")) > 1
+    unlike = precision_settings(Precision.AUTO, HF, (A100, V100), ("python", "train.py"))
+    assert unlike.environment["CLUSTERPLAN_PRECISION"] == "auto"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +71,7 @@ def test_trainer_gets_its_flags(framework, precision, expected):
     "launch", [("/env/bin/accelerate", "launch"), ("python", "-m", "accelerate.commands.launch")]
 )
 def test_accelerate_launch_gets_its_flag_before_the_script(launch, precision, expected):
-    made = precision_settings(Precision(precision), ACCELERATE, H100, (*launch, "train.py", "x"))
+    made = precision_settings(Precision(precision), ACCELERATE, [H100], (*launch, "train.py", "x"))
     assert made.command == (*launch, "--mixed_precision", expected, "train.py", "x")
 
 
@@ -203,7 +213,7 @@ def test_nothing_is_added_where_it_could_not_be_read(command, why):
 
 
 def test_nothing_is_added_to_a_shell_script():
-    made = precision_settings(Precision.BF16, HF, A100, ("bash", "finetune.sh"))
+    made = precision_settings(Precision.BF16, HF, [A100], ("bash", "finetune.sh"))
     assert made.command == ("bash", "finetune.sh")
 
 

@@ -443,6 +443,15 @@ def test_an_option_that_sbatch_does_not_know_is_named(on_slurm):
 
 
 @story
+def test_auto_is_resolved_where_slurms_name_of_a_gpu_may_mean_several(on_slurm):
+    said = on_slurm("submit", "--dry-run", "--partition", "long", "--gpus", "1", "--", "true").stdout
+    assert "CLUSTERPLAN_PRECISION=bf16" in said
+    assert "precision bf16 (auto on A100-SXM4-40GB or A100-" in said
+    said = on_slurm("submit", "--dry-run", "--partition", "old", "--gpus", "1", "--", "true").stdout
+    assert "CLUSTERPLAN_PRECISION=fp16" in said
+
+
+@story
 def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
     script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
     assert "--time" not in script
@@ -635,6 +644,16 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
     assert (ended["state"], ended["exit_code"]) == (state, code)
 
 
+def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
+    job = launched.file(
+        "hf.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n"
+        "[run]\ncommand = ['python', 'train.py', '--fp16']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--profile", "slurm-a100", "--dry-run", job).stdout
+    assert "CLUSTERPLAN_PRECISION=fp16" in shown
+
+
 def test_a_dry_run_names_the_port_by_its_rule(launched):
     launched.file("train.py", "")
     shown = launched(
@@ -671,6 +690,31 @@ def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(launched, stat
     )
     shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
     assert saved in shown if saved else "--save" not in shown
+
+
+@pytest.mark.parametrize(
+    ("knows", "command", "added"),
+    [
+        ("enable_jit_checkpoint: bool", "'python', 'train.py'", True),
+        ("", "'python', 'train.py'", False),  # as transformers 4
+        ("enable_jit_checkpoint: bool", "'python', 'train.py', '--enable_jit_checkpoint', 'False'", False),
+        ("enable_jit_checkpoint: bool", "'bash', 'train.sh'", False),
+    ],
+)
+def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, command, added):
+    library = launched.folder / "transformers"
+    library.mkdir()
+    (library / "__init__.py").write_text("raise SystemExit('it takes seconds to import')")
+    (library / "training_args.py").write_text(knows)
+    job = launched.file(
+        "hf.toml",
+        f"[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n[run]\ncommand = [{command}]\n",
+    )
+    shown = launched(
+        "submit", "--executor", "local", "--dry-run", job, env={"PYTHONPATH": str(launched.folder)}
+    ).stdout
+    assert ("train.py --enable_jit_checkpoint\n" in shown) is added
+    assert ("saving when it is stopped: --enable_jit_checkpoint added" in shown) is added
 
 
 @pytest.mark.parametrize(

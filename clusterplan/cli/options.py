@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..cluster_profiles.units import parse_duration_s
+from ..errors import InputError
 from ..estimator.workload import flags
 from ..report.layout import Page
 
@@ -72,6 +74,19 @@ def _listed(name: str, text: str | None) -> list[str]:
     if not all(items):
         raise click.BadParameter(f"{text!r} has an empty place; write --{name} A,B,C", param_hint=f"--{name}")
     return list(dict.fromkeys(items))
+
+
+def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
+    """A duration that was given to an option, in seconds: its callback.  Raises InputError."""
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration_s(value)
+    except ValueError as error:
+        raise InputError(f"{param.opts[0]}: {value!r} {error}") from None
+    if seconds <= 0:
+        raise InputError(f"{param.opts[0]}: {value!r} must be greater than 0")
+    return seconds
 
 
 def echo_page(fill: Callable[[Page], None]) -> None:

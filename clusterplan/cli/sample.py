@@ -8,25 +8,14 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import counted, format_duration, parse_duration_s
+from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
+from .options import duration_s
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
-
-
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration_s(value)
-    except ValueError as error:
-        raise InputError(f"{param.opts[0]}: {value!r} {error}") from None
-    if seconds <= 0:
-        raise InputError(f"{param.opts[0]}: {value!r} must be greater than 0")
-    return seconds
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -34,7 +23,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     "--for",
     "for_",
     metavar="TIME",
-    callback=_duration,
+    callback=duration_s,
     help="Sample for so long; else until the command ends.",
 )
 @click.option(
@@ -42,7 +31,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     metavar="TIME",
     default="1s",
     show_default=True,
-    callback=_duration,
+    callback=duration_s,
     help="Time between samples.",
 )
 @click.option("--name", metavar="TEXT", help="Labels the run; else the command's own name.")

@@ -11,7 +11,6 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
-from ..cluster_profiles.units import parse_duration_s
 from ..errors import ClusterplanError, InputError, ProfileError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
@@ -25,15 +24,16 @@ from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
 from ..launcher.failure import tail
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
+from ..launcher.precision import TRAINERS
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, reaches, sweep
-from ..launcher.surroundings import Surroundings, look
+from ..launcher.surroundings import Surroundings, look, trainer_saves_when_stopped
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from .measured import measurements_of
-from .options import WorkloadCommand, echo_page, json_option, workload_values
+from .options import WorkloadCommand, duration_s, echo_page, json_option, workload_values
 
 _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -46,7 +46,10 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     "--executor", type=click.Choice(["slurm", "local"]), help="Else Slurm where it is, and this machine."
 )
 @click.option(
-    "--time", metavar="TIME", help="Walltime of a job; else the estimate's, or the partition's default."
+    "--time",
+    metavar="TIME",
+    callback=duration_s,
+    help="Walltime of a job; else the estimate's, or the partition's default.",
 )
 @click.option(
     "--sweep",
@@ -69,7 +72,7 @@ def submit(
     job: str | None,
     command: tuple[str, ...],
     executor: str | None,
-    time: str | None,
+    time: float | None,
     sweeps: tuple[str, ...],
     parallel: int | None,
     requeue: bool,  # noqa: FBT001
@@ -98,12 +101,15 @@ def submit(
     now = datetime.now(UTC)
     known = measurements_of(workload.model)
     estimate = estimate_one(workload, profile, known, now) if sized else None
-    time_s = _time_s(time, estimate if where == "slurm" else None)  # here nobody asks for one
+    time_s = time
+    if time is None and estimate and where == "slurm":  # here nobody asks for one
+        time_s = estimate.clock.request_s
     swept = sweep(sweeps)
 
     words = typed or (workload.run.command if workload.run else ())
     named = named_config(tuple(words))
     config = tail(Path(named), _LARGEST_CONFIG) if named else None
+    saves = _trainer_is_stated(workload) and trainer_saves_when_stopped(words, Path.cwd(), os.environ)
 
     def made(folders: Sequence[str]) -> Plan:
         return plan(
@@ -119,6 +125,7 @@ def submit(
             parallel=parallel,
             on_slurm=where == "slurm",
             deepspeed_config=config,
+            trainer_saves=saves,
         )
 
     root = runs_root(os.environ)
@@ -203,6 +210,11 @@ def _executor(asked: str | None, *, dry_run: bool) -> str:
     return asked or ("slurm" if slurm.available() else "local")
 
 
+def _trainer_is_stated(workload: Workload) -> bool:
+    training = workload.training
+    return "framework" in training.model_fields_set and training.framework in TRAINERS
+
+
 def _judged(checked: Sequence[tuple[str, bool]], *, force: bool) -> None:
     """Warnings are said; what refuses is an error, unless it is forced."""
     for text, refuses in checked:
@@ -228,18 +240,6 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     if job is None or job.endswith(".toml"):
         return (Path(job) if job else None), command
     return None, (job, *command)
-
-
-def _time_s(text: str | None, estimate: Estimate | None) -> float | None:
-    if text is None:
-        return estimate.clock.request_s if estimate else None
-    try:
-        seconds = parse_duration_s(text)
-    except ValueError as error:
-        raise InputError(f"--time: {text!r} {error}") from None
-    if seconds <= 0:
-        raise InputError(f"--time: {text!r} must be greater than 0")
-    return seconds
 
 
 def _checked(

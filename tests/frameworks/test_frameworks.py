@@ -111,6 +111,24 @@ def test_trainer_goes_on_from_its_checkpoint_when_it_is_requeued(submit, slurm):
     assert run.status()["attempts"] == 2
 
 
+def test_trainer_saves_as_it_is_stopped(submit, slurm):
+    steps = 2_000
+    run = submit(
+        *("hf_trainer.py", "--output_dir", "{output}", "--use_cpu", "--max_steps", str(steps)),
+        *("--save_strategy", "no", "--logging_steps", "10"),
+        framework="hf",
+        resume=["--resume_from_checkpoint", "{latest}"],
+    )
+    until(lambda: "'loss'" in run.printed(), "steps", within_s=120)
+    slurm.ask("scancel", "--signal=USR2", run.job)
+    assert f"world 2, steps {steps}" in run.completed()
+    first, second = (
+        json.loads((Path(run.folder) / "attempts" / f"{run.job}.{start}.0.json").read_text(encoding="utf-8"))
+        for start in (0, 1)
+    )
+    assert 0 < first["saved_step"] == second["resumed_step"] < steps
+
+
 def test_lightning_gets_a_task_a_gpu_and_its_precision(submit):
     run = submit("lightning_fit.py", "{output}", framework="lightning", precision="bf16")
     assert "precision bf16-mixed, world 2, steps 50, on SLURMEnvironment" in run.completed()
