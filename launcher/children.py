@@ -35,24 +35,26 @@ class Children:
         self._whole_group = whole_group
         self._files = files
         self._running: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[int, Path] = {}
+        self.failed: Path | None = None  # the log of the first that failed
         self._codes: list[int] = []
 
     def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
         """One more.  Raises OSError if it cannot be started."""
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as words:
-            self._running.append(
-                subprocess.Popen(  # noqa: S603  the user's command, no shell
-                    list(command),
-                    cwd=cwd,
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=words,
-                    stderr=subprocess.STDOUT,
-                    process_group=0,
-                    pass_fds=self._files,
-                    preexec_fn=_shield,  # noqa: PLW1509  there are no threads here
-                )
+            process = subprocess.Popen(  # noqa: S603  the user's command, no shell
+                list(command),
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                pass_fds=self._files,
+                preexec_fn=_shield,  # noqa: PLW1509  there are no threads here
             )
+        self._running.append(process)
+        self._logs[process.pid] = log
 
     def poll(self) -> int | None:
         """None while one runs; 0 if all were fine; else the code of the first that was not, 128 + n for signal n.
@@ -63,6 +65,8 @@ class Children:
             code = process.poll()
             if code is not None:
                 self._running.remove(process)
+                if code and self.failed is None:
+                    self.failed = self._logs[process.pid]
                 self._codes.append(code if code >= 0 else 128 - code)
         bad = [code for code in self._codes if code]
         if bad:

@@ -11,7 +11,7 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
-from ..errors import ClusterplanError, InputError, ProfileError, SlurmUnavailable, WorkloadError
+from ..errors import InputError, ProfileError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
@@ -23,6 +23,7 @@ from ..launcher.cluster import Cluster
 from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
 from ..launcher.failure import tail
+from ..launcher.jobs import read_jobs
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.precision import TRAINERS
 from ..launcher.preflight import Job, findings
@@ -149,10 +150,9 @@ def submit(
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
         limit_s = time_s if where == "local" else None
         fill_folders(folders, ready, workload, told, gpus_here, limit_s, history_path(os.environ))
-        jobs = _hand_over(folders, ready, where)
-    except (ClusterplanError, OSError):
-        for folder in folders:  # nothing half-registered
-            discard(folder, history_path(os.environ))
+        jobs = _hand_over(folders, ready, where, cluster.settings.cluster if cluster else None)
+    except BaseException:  # Ctrl-C too: nothing is left half-registered
+        _take_back(folders)
         raise
     runs = [
         {"run": f.name, "executor": where, "job_id": j, "folder": str(f)}
@@ -266,12 +266,22 @@ def _checked(
     return [(finding.text, finding.refuses) for finding in found]
 
 
-def _hand_over(folders: Sequence[Path], ready: Plan, executor: str) -> list[str]:
+def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, cluster: str | None) -> list[str]:
     from ..launcher import submit as submitting
 
     if executor == "local":
         return [submitting.submit_local(folder) for folder in folders]
-    return submitting.submit(folders, ready.request)
+    return submitting.submit(folders, ready.request, cluster)
+
+
+def _take_back(folders: Sequence[Path]) -> None:
+    """Discard the runs that have no job; say which have."""
+    begun = [folder.name for folder in folders if read_jobs(folder)]
+    for folder in folders:
+        if folder.name not in begun:
+            discard(folder, history_path(os.environ))
+    if begun:
+        click.echo(f"begun before that: {' '.join(begun)}", err=True)
 
 
 def _print_dry_run(folder: Path, shown: Plan, executor: str) -> None:
