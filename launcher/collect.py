@@ -16,7 +16,7 @@ from .attempts import ATTEMPTS
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
-from .spool import SUFFIX, Damage, read_frames, read_header
+from .spool import SUFFIX, Damage, read_frames, read_from, read_header
 from .tick import decode
 from .tracker import PROGRESS_FILE
 
@@ -112,25 +112,22 @@ def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _collect_spool(run: str, path: Path, history: History) -> bool:
     """The frames of a spool that came since the last time, in one transaction; whether there were any."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
-    first = next((f for f in read_frames(data) if not isinstance(f, Damage)), None)
-    if first is None or first.sequence:
-        raise SpoolError(f"{path}: has no header that can be read")
-    header = read_header(path, first.payload)
-    node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
     with history.writing():
         offset, frames, damaged = history.spool_position(run, path.name)
-        before = frames
+        head, data = read_from(path, offset)
+        first = next((f for f in read_frames(head) if not isinstance(f, Damage)), None)
+        if first is None or first.sequence:
+            raise SpoolError(f"{path}: has no header that can be read")
+        header = read_header(path, first.payload)
+        node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
+        begin, before = offset, frames
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         events: list[tuple[Event, str | None]] = []
-        for piece in read_frames(data, offset):
+        for piece in read_frames(data):
             if isinstance(piece, Damage):
                 damaged += piece.end - piece.start
                 continue
-            offset, frames = piece.end, frames + 1
+            offset, frames = begin + piece.end, frames + 1
             if piece.sequence:
                 _sort(decode(piece.payload), uuids, readings, events)
         facts = {key: header.get(key) for key in ("driver", "attribution", "period_s")}

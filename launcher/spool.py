@@ -120,6 +120,17 @@ def read_frames(data: bytes, start: int = 0) -> Iterator[Frame | Damage]:
         position = intact.end
 
 
+def read_from(path: Path, offset: int) -> tuple[bytes, bytes]:
+    """The beginning of a spool, in which its header is, and all from `offset` on.  Raises SpoolError."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD.size + LARGEST_PAYLOAD)
+            file.seek(offset)
+            return head, file.read()
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def _frame_at(data: bytes, offset: int) -> Frame | None:
     if len(data) < offset + _HEAD.size:
         return None

@@ -105,7 +105,7 @@ def stories(request, real_slurm, tmp_path_factory):
     asked = {item.name for item in request.session.items}
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
         patch.setenv("SLURM_CONF", str(real_slurm.conf))
-        patch.setenv("XDG_CONFIG_HOME", str(_profile_of_one_host(tmp_path_factory.mktemp("config"))))
+        patch.setenv("XDG_CONFIG_HOME", str(profile_of_one_host(tmp_path_factory.mktemp("config"))))
         yield {
             name: pool.submit(_told, told, real_slurm, tmp_path_factory)
             for name, told in STORIES.items()
@@ -114,7 +114,7 @@ def stories(request, real_slurm, tmp_path_factory):
     real_slurm.ask("scancel", "--user=root")
 
 
-def _profile_of_one_host(config: Path) -> Path:
+def profile_of_one_host(config: Path) -> Path:
     """The test Slurm's profile as `test`: all its nodes are this machine, so they share every folder."""
     folder = config / "clusterplan" / "profiles"
     folder.mkdir(parents=True)
@@ -132,8 +132,9 @@ def _told(told, real_slurm, tmp_path_factory):
 
 
 @pytest.fixture
-def on_slurm(slurm, launched):
+def on_slurm(slurm, launched, tmp_path):
     launched.slurm = slurm
+    profile_of_one_host(tmp_path / "config")
     return launched
 
 

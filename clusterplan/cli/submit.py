@@ -110,7 +110,14 @@ def submit(
     words = typed or (workload.run.command if workload.run else ())
     named = named_config(tuple(words))
     config = tail(Path(named), _LARGEST_CONFIG) if named else None
-    saves = _trainer_is_stated(workload) and trainer_saves_when_stopped(words, Path.cwd(), os.environ)
+
+    root = runs_root(os.environ)
+    looked = look(words, Path.cwd(), root, os.environ)
+    saves = bool(
+        looked.python
+        and _trainer_is_stated(workload)
+        and trainer_saves_when_stopped(looked.python, os.environ)
+    )
 
     def made(folders: Sequence[str]) -> Plan:
         return plan(
@@ -129,9 +136,7 @@ def submit(
             trainer_saves=saves,
         )
 
-    root = runs_root(os.environ)
     name = workload.name or Path(words[0]).name
-    looked = look(words, Path.cwd(), root, os.environ)
     checked = _checked(
         made([str(root)] * len(swept)), workload, placement, estimate, looked, cluster, profile
     )
