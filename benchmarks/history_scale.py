@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def imported(folder: Path, history: History) -> tuple[int, float, float]:
         ) as spool:
             for rows in zip(*every, strict=True):
                 spool.append(
-                    encode(Tick(rows[0][0], tuple(replace(r, gpu=i) for i, (_, r) in enumerate(rows))))
+                    encode(Tick(rows[0][0], tuple(r._replace(gpu=i) for i, (_, r) in enumerate(rows))))
                 )
         write_json(made / "status.json", {"state": "completed", "exit_code": 0, "ended_s": begin + RUN_S})
         folders.append(made)

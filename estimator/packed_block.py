@@ -17,7 +17,7 @@ from itertools import accumulate, pairwise
 
 from .runs import GpuReading
 
-COLUMNS = tuple(name for name in GpuReading.__slots__ if name not in {"gpu", "ring"})
+COLUMNS = tuple(name for name in GpuReading._fields if name not in {"gpu", "ring"})
 SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))
 SHARE_SCALE = 1000
 _COUNT = struct.Struct("<I")

@@ -6,6 +6,7 @@ The sampler on a node imports this, so the standard library is all it may need.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ..cluster_profiles.precision import Precision
 
@@ -50,12 +51,11 @@ class Measurement:
         return self.batch_size * self.gpus / self.model_parallel * self.accumulation
 
 
-@dataclass(frozen=True, slots=True)
-class GpuReading:
+class GpuReading(NamedTuple):
     """What one GPU said at one tick; a value that could not be read is None, never 0.
 
     `ring` holds the driver's own utilisation samples since the tick before, oldest first: (seconds before the
-    newest of them, per cent).  Shares are of the time since the tick before: of SMs active, warps resident, tensor cores and
+    newest of them, per cent).  Shares are of the time since they were read before: of SMs active, warps resident, tensor cores and
     DRAM busy.
     """
 

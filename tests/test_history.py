@@ -272,16 +272,17 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
     assert shown == [(0.167, 0.039)]
 
 
-READINGS = st.builds(
-    GpuReading,
-    gpu=st.just(0),
-    energy_mj=st.none() | st.integers(0, 2**64 - 1),
-    power_mw=st.none() | st.integers(0, 2**31),
-    sm_active=st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
-    ring=st.lists(
-        st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
-    ).map(tuple),
-)
+READINGS = st.fixed_dictionaries(
+    {
+        "gpu": st.just(0),
+        "energy_mj": st.none() | st.integers(0, 2**64 - 1),
+        "power_mw": st.none() | st.integers(0, 2**31),
+        "sm_active": st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
+        "ring": st.lists(
+            st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
+        ).map(tuple),
+    }
+).map(lambda values: GpuReading(**values))
 
 
 @settings(max_examples=100 * SCALE, deadline=None)

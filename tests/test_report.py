@@ -45,7 +45,7 @@ def recorded(gpus, tmp_path):
             for second in range(1, SECONDS + 1):
                 move(second)
                 now = float(fake.T0 + second)
-                readings, lost = _round(present, with_processes=second % 10 == 0)
+                readings, lost = _round(present, slow=second % 10 == 0)
                 for place in lost:
                     spool.append(
                         encode(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
