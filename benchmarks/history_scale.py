@@ -19,7 +19,8 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clusterplan.estimator.history import BLOCK_S, WIDTHS_S, History
+from clusterplan.estimator.history import History
+from clusterplan.estimator.history_samples import BLOCK_S, WIDTHS_S
 from clusterplan.estimator.packed_block import pack
 from clusterplan.estimator.rollup import rollups
 from clusterplan.estimator.runs import GpuReading, Tick

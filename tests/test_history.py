@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.history import History
+from clusterplan.estimator.history_salvage import TABLES, examined
 from clusterplan.estimator.packed_block import pack, unpack
 from clusterplan.estimator.rollup import energy_j, rollups
 from clusterplan.estimator.run_report import run_report
 from clusterplan.estimator.runs import Event, GpuReading, Tick
-from clusterplan.estimator.salvage import TABLES, examined
 from clusterplan.estimator.schema import migrations
 from clusterplan.launcher.collect import collect, registered
 from clusterplan.launcher.run_folder import create, register, write_json

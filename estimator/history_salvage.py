@@ -1,6 +1,6 @@
 """What can still be read of a history file that may be damaged; the file is left as it is.
 
-Beside `history` and `schema` the only module that speaks SQL: it must do without what those rely on.
+It does without what the history itself relies on.
 """
 
 import sqlite3
