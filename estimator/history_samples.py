@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
 from typing import NamedTuple
 
 from ..errors import HistoryError
@@ -18,6 +18,13 @@ WIDTHS_S = (60, 600)
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
 _ALL_S = 2**40  # one stretch for all times
 
+_PARTS = {  # of a unit, in which rollups are stored; the view `rollup` undoes it
+    **dict.fromkeys(("utilisation_mean", "memory_utilisation_mean", "sm_clock_mean_mhz"), 1000),
+    **dict.fromkeys(("power_mean_w", "power_max_w"), 1000),
+    **dict.fromkeys(("sm_active_mean", "occupancy_mean", "tensor_active_mean", "dram_active_mean"), 100_000),
+    "throttled_share": 100_000,
+}
+
 Rows = Sequence[tuple[float, GpuReading]]
 
 
@@ -26,6 +33,12 @@ class Activity(NamedTuple):
 
     utilisation: float | None
     power_w: float | None
+
+
+def whole_numbers(rollup: Rollup) -> list[int | float | None]:
+    """The columns of a rollup as they are stored."""
+    values = [(getattr(rollup, f.name), _PARTS.get(f.name)) for f in fields(Rollup)]
+    return [value if parts is None or value is None else round(value * parts) for value, parts in values]
 
 
 class HistorySamples(HistoryFile):
@@ -49,11 +62,13 @@ class HistorySamples(HistoryFile):
         self._sum_up(run, uuid, rows)
 
     def _put_rollups(self, run: str, uuid: str, found: Sequence[Rollup]) -> None:
-        names = ["run", "uuid", *(f.name for f in fields(Rollup))]
-        marks = ", ".join("?" * len(names))
+        self._db.execute("INSERT OR IGNORE INTO series (run, uuid) VALUES (?, ?)", (run, uuid))
+        own = "SELECT series FROM series WHERE run = ? AND uuid = ?"
+        names = [f.name for f in fields(Rollup)]
         self._db.executemany(
-            f"INSERT OR REPLACE INTO rollup ({', '.join(names)}) VALUES ({marks})",  # noqa: S608  our own names
-            [(run, uuid, *astuple(rollup)) for rollup in found],
+            f"INSERT OR REPLACE INTO rollup_row (series, {', '.join(names)})"  # noqa: S608  our own names
+            f" VALUES (({own}), {', '.join('?' * len(names))})",
+            [(run, uuid, *whole_numbers(rollup)) for rollup in found],
         )
 
     def _sum_up(self, run: str, uuid: str, rows: Rows) -> None:
