@@ -165,11 +165,14 @@ class Ring:
         self._room = 0
 
     def ask(self, since_us: int) -> int:
-        """Ask for what is newer; how many samples there can be is asked before, once."""
+        """Ask for what is newer; how many samples there can be is asked before, and again if they are more."""
         if not self._room and (code := self._make_room()):
             return code
         self._since.value, self._count.value = since_us, self._room
-        return self._call(self._memory)
+        code = self._call(self._memory)
+        if code == pynvml.NVML_ERROR_INSUFFICIENT_SIZE:
+            self._room = 0
+        return code
 
     def _make_room(self) -> int:
         self._count.value = 0
