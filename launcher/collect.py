@@ -12,7 +12,7 @@ from ..errors import SpoolError
 from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
-from .attempts import ATTEMPTS
+from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
@@ -59,6 +59,9 @@ def collect(folder: Path, history: History) -> None:
             news |= _collect_spool(folder.name, path, history)
         except SpoolError as error:
             wrong.append(error)
+    with history.writing():
+        for node, event in _attempt_ends(folder):
+            history.put_events(folder.name, node, [(event, None)])
     _collect_steps(folder, run, history)
     if news and status.get("ended_s") is not None:
         found = run_report(history, folder.name).notes
@@ -74,6 +77,19 @@ def collect(folder: Path, history: History) -> None:
 def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
     begun = run.get("kind") != "submit" or any((folder / ATTEMPTS).glob("*.json"))
     return "running" if begun else "pending"
+
+
+def _attempt_ends(folder: Path) -> Iterator[tuple[str, Event]]:
+    """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
+    attempts = read_attempts(folder)
+    last = (attempts[-1].job, attempts[-1].restart) if attempts else None
+    tasks: dict[tuple[str, int, str], list[Attempt]] = {}
+    for task in attempts:
+        tasks.setdefault((task.job, task.restart, task.node), []).append(task)
+    for (job, restart, node), there in tasks.items():
+        if (job, restart) != last or all(task.ended_s is not None for task in there):
+            ended_s = max(task.beat_s if task.ended_s is None else task.ended_s for task in there)
+            yield node, Event(ended_s, "attempt_ended", f"attempt {job}.{restart} was over")
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
@@ -123,6 +139,8 @@ def _collect_spool(run: str, path: Path, history: History) -> bool:
         begin, before = offset, frames
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         events: list[tuple[Event, str | None]] = []
+        if not frames and isinstance(header.get("time_s"), int | float):
+            events.append((Event(header["time_s"], "start", f"sampling began: {path.name}"), None))
         for piece in read_frames(data):
             if isinstance(piece, Damage):
                 damaged += piece.end - piece.start
