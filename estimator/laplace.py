@@ -215,12 +215,13 @@ def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
 def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
     """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
     m, reference = posterior.best, posterior.reference
-    mode = np.clip(posterior.mode[m], LOWEST, HIGHEST)
-    ours, theirs = (network_share(mode, at, reference) for at in (candidates, wanted))
-    _, seen = log_time_slopes(mode, candidates, reference)
-    _, asked = log_time_slopes(mode, wanted, reference)
-    spread = np.sum((seen @ posterior.covariance[m]) * seen, -1) + own_variance(m, ours)
-    both = seen @ posterior.covariance[m] @ asked.T + covariance_of(m, candidates, wanted, ours, theirs)
+    ours, theirs = (network_share(posterior.mode[m], at, reference) for at in (candidates, wanted))
+    half = _normals()[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    phi = np.clip(posterior.mode[m] + np.concatenate([half, -half]), LOWEST, HIGHEST)
+    seen, asked = (log_time(phi, at, reference)[0] for at in (candidates, wanted))
+    seen, asked = seen - np.mean(seen, 0), asked - np.mean(asked, 0)
+    spread = np.mean(seen**2, 0) + own_variance(m, ours)
+    both = seen.T @ asked / len(phi) + covariance_of(m, candidates, wanted, ours, theirs)
     narrowed: Array = both**2 / spread[:, None]
     return narrowed
 

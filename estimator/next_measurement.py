@@ -13,7 +13,7 @@ from .runs import Measurement
 from .scaling import Links, Query, StepTimeModel, fit
 
 # A run on fewer GPUs is taken where it narrows at least this share of what the best would.
-_NEARLY = 0.9
+_NEARLY = 0.97
 
 
 def next_measurement(
