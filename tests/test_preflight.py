@@ -136,15 +136,20 @@ def test_an_array_has_a_largest_size():
         ("/home/me/runs", ("/home",), 2, []),
         ("/homeless/runs", ("/home",), 2, ["folder-not-shared!"]),
         ("/scratch/runs", ("/home", "/project"), 2, ["folder-not-shared!"]),
-        ("/scratch/runs", ("/home",), 1, []),
+        ("/scratch/runs", ("/home",), 1, ["folder-not-shared"]),
         ("/tmp/runs", (), 2, ["folder-not-shared!"]),
-        ("/tmp/runs", (), 1, []),
+        ("/tmp/runs", (), 1, ["folder-not-shared"]),
+        ("/data/runs", (), 1, []),
         ("/tmp/runs", ("/tmp",), 2, []),
         ("/data/runs", (), 2, []),
     ],
 )
-def test_several_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
+def test_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
     assert found(here={"folder": Path(folder)}, shared=shared, nodes=nodes) == codes
+
+
+def test_this_machine_sees_its_own_folders():
+    assert found(here={"folder": Path("/tmp/runs")}, nodes=1, cluster=None) == []
 
 
 @pytest.mark.parametrize(
