@@ -105,12 +105,17 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
 
     from submitit import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # it asks for srun, which only the nodes need
+
     logging.getLogger("submitit").setLevel(logging.ERROR)
     where = folder / SUBMITIT
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
     # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
     python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
-    executor = SlurmExecutor(where, max_num_timeout=_NO_LIMIT, python=python)
+    executor = Executor(where, max_num_timeout=_NO_LIMIT, python=python)
     executor.update_parameters(**_parameters(where, request))
     return executor
 

@@ -729,6 +729,7 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
+        (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
@@ -750,14 +751,34 @@ def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
     assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
 
 
-def test_no_sbatch_and_slurm_asked_for(launched):
-    empty = launched.folder / "bin"
-    empty.mkdir()
+@pytest.fixture
+def without_slurm(launched):
+    """PATH has no command of Slurm."""
+    few = launched.folder / "bin"
+    few.mkdir()
     for name in ("env", "python"):
-        (empty / name).symlink_to(shutil.which(name))
-    done = launched("submit", "--executor", "slurm", "--gpus", "1", "--", "env", env={"PATH": str(empty)})
+        (few / name).symlink_to(shutil.which(name))
+    launched.environment["PATH"] = str(few)
+    return launched
+
+
+def test_no_sbatch_and_slurm_asked_for(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--gpus", "1", "--", "env")
     assert done.returncode == 3
     assert "sbatch is not found here" in done.stderr
+
+
+def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "#SBATCH --gpus-per-node=2" in done.stdout
+
+
+def test_srun_is_for_the_nodes_to_have(without_slurm, slurm):
+    for name in ("sbatch", "scontrol", "sinfo", "squeue"):
+        (without_slurm.folder / "bin" / name).symlink_to(shutil.which(name))
+    run = without_slurm.submit("--gpus", "1", "--", "/usr/bin/env")
+    assert slurm.state(run["job_id"])
 
 
 def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):

@@ -89,7 +89,7 @@ def submit(
         clusterplan submit job.toml
         clusterplan submit --gpus 4 -- python train.py
     """
-    _check_follow("--sweep" if sweeps else "--json" if as_json else None, follow=follow)
+    _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
     where = _executor(executor, dry_run=dry_run)
@@ -172,9 +172,11 @@ def _echo(text: str | None, fill: Callable[[Page], None]) -> None:
         click.echo(text)
 
 
-def _check_follow(other: str | None, *, follow: bool) -> None:
-    if follow and other:
-        raise InputError(f"--follow shows one run as text: leave out {other}")
+def _check_printed(*, sweep: bool, as_json: bool, follow: bool, dry_run: bool) -> None:
+    if follow and (sweep or as_json):
+        raise InputError(f"--follow shows one run as text: leave out {'--sweep' if sweep else '--json'}")
+    if dry_run and as_json:
+        raise InputError("--dry-run prints text: leave out --json")
 
 
 def _follow(folder: Path) -> None:
