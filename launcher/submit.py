@@ -132,7 +132,7 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "ntasks_per_node": request.tasks_per_node,
         "gpus_per_node": request.gpus_per_node,
         "signal_delay_s": request.signal_delay_s,
-        "array_parallelism": request.parallel,
+        "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
         "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
         "teardown": _teardown(where.parent / ATTEMPTS),
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],

@@ -729,6 +729,10 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
+        (
+            ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],
+            "--parallel: on this machine",
+        ),
         (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
     ],
 )
@@ -772,6 +776,13 @@ def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
     assert (done.returncode, done.stderr) == (0, "")
     assert "#SBATCH --gpus-per-node=2" in done.stdout
+
+
+@pytest.mark.parametrize(("said", "at_once"), [([], 300), (["--parallel", "2"], 2)])
+def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
+    sweep = ["--sweep", "seed=1..300", *said, "--", "env", "{seed}"]
+    shown = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "1", *sweep).stdout
+    assert f"#SBATCH --array=0-299%{at_once}\n" in shown
 
 
 def test_srun_is_for_the_nodes_to_have(without_slurm, slurm):

@@ -58,7 +58,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     metavar="NAME=A,B",
     help="A run for each value; {NAME} in the command.",
 )
-@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once, at most.")
+@click.option(
+    "--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once on Slurm, at most."
+)
 @click.option(
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
@@ -92,7 +94,7 @@ def submit(
     _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
-    where = _executor(executor, dry_run=dry_run)
+    where = _executor(executor, parallel, dry_run=dry_run)
     cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
@@ -204,12 +206,17 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     return workload, sized
 
 
-def _executor(asked: str | None, *, dry_run: bool) -> str:
+def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
     if asked == "slurm" and not slurm.available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    return asked or ("slurm" if slurm.available() else "local")
+    where = asked or ("slurm" if slurm.available() else "local")
+    if where == "local" and parallel:
+        raise InputError(
+            "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
+        )
+    return where
 
 
 def _trainer_is_stated(workload: Workload) -> bool:
