@@ -126,7 +126,8 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
         text = f"{lacking.name} has no {job.precision} hardware: {lacking.best_precision()} is native there"
         # Accelerate falls back from fp8 to fp16 in silence; without tf32 a run is only slower than hoped.
         yield _refusal("precision", text) if job.precision is Precision.FP8 else _warning("precision", text)
-    walltime_s = limit_s(request.time or "")
+    default_s = cluster.default_walltime_s(request.partition) if cluster else None
+    walltime_s = limit_s(request.time) if request.time else default_s
     if walltime_s is None:
         return
     if job.checkpoint_s is not None and (job.segments or 1) > 1 and job.checkpoint_s >= walltime_s:

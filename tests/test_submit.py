@@ -459,6 +459,14 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
 
 
 @story
+def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
+    done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
+    assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
+    assert "#SBATCH --signal=USR2@30\n" in done.stdout
+    assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
+
+
+@story
 def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
     """The case of exit code 140: Python is still starting."""
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")

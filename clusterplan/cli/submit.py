@@ -123,6 +123,7 @@ def submit(
             swept=swept,
             cwd=str(Path.cwd()),
             time_s=time_s,
+            default_s=_default_walltime_s(placement, cluster),
             requeue=requeue,
             parallel=parallel,
             on_slurm=where == "slurm",
@@ -242,6 +243,11 @@ def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | No
         return discover(cluster).profile if cluster else None
     except ProfileError:  # no GPU anywhere: sbatch has the word
         return None
+
+
+def _default_walltime_s(placement: Placement, cluster: Cluster | None) -> float | None:
+    named = placement.partition
+    return cluster.default_walltime_s(named.name if named else None) if cluster else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
