@@ -109,7 +109,7 @@ def plan(
     _placeholders_agree(run, swept)
     launches = []
     for folder, values in zip(folders, swept, strict=True):
-        output = workload.checkpoint.folder or f"{folder}/{OUTPUT}"
+        output = _output(workload.checkpoint.folder, folder, cwd, alone=not values)
         known = {
             "batch_size": training.batch_size,
             "accumulation": training.accumulation,
@@ -166,6 +166,13 @@ def plan(
             "its GPUs; nothing starts it again then"
         )
     return Plan(tuple(launches), tuple(swept), request, tuple(said), settings.config)
+
+
+def _output(given: str | None, folder: str, cwd: str, *, alone: bool) -> str:
+    """Where a run's checkpoints go, from any folder; runs of a sweep must not resume from one another's."""
+    if given is None:
+        return f"{folder}/{OUTPUT}"
+    return str(PurePath(cwd, given) if alone else PurePath(cwd, given, PurePath(folder).name))
 
 
 def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -650,6 +651,29 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
         run = launched.submit("--executor", "local", "--", "python", script)
         ended = runs_over_a_full_disk(launched, run, code, fill)
     assert (ended["state"], ended["exit_code"]) == (state, code)
+
+
+def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        """[run]\ncommand = ['sh', '-c', 'touch "$0/step_$1"', '{output}', '{seed}']\n""",
+    )
+    runs = [run["run"] for run in launched.submit("--executor", "local", job, "--sweep", "seed=3..4")["runs"]]
+    assert [launched.ended(run)["state"] for run in runs] == ["completed"] * 2
+    elsewhere = [json.loads(launched("status", "--json", run, cwd="/").stdout)["runs"][0] for run in runs]
+    assert [run["steps_done"] for run in elsewhere] == [3, 4]
+    assert sorted(path.name for path in (launched.folder / "kept").iterdir()) == sorted(runs)
+
+
+def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        "[run]\ncommand = ['echo', '{output}']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
+    assert f"echo {shlex.quote(str(launched.folder / 'kept'))}\n" in shown
 
 
 def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
