@@ -126,12 +126,17 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
 
     from submitit import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # it asks for srun, which only the nodes need
+
     logging.getLogger("submitit").setLevel(logging.ERROR)
     where = folder / SUBMITIT
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
     # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
     python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
-    executor = SlurmExecutor(where, max_num_timeout=_NO_LIMIT, python=python)
+    executor = Executor(where, max_num_timeout=_NO_LIMIT, python=python)
     executor.update_parameters(**_parameters(where, request))
     return executor
 
@@ -148,7 +153,7 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "ntasks_per_node": request.tasks_per_node,
         "gpus_per_node": request.gpus_per_node,
         "signal_delay_s": request.signal_delay_s,
-        "array_parallelism": request.parallel,
+        "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
         "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
         "teardown": _teardown(where),
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],

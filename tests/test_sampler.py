@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.node_record import node_records
+from clusterplan.launcher.sampled_command import sampler_beside
 from clusterplan.launcher.sampler import Stop, sample, sampling
 from clusterplan.launcher.visible_gpus import Attribution, ours
 
@@ -276,6 +278,13 @@ def test_the_process_loads_pynvml_and_the_standard_library_only():
         "numpy",
     }
     assert not foreign
+
+
+def test_slurms_warning_does_not_end_the_sampler(fake_nvml, tmp_path):
+    (tmp_path / "scenario").write_text(H100, encoding="utf-8")
+    with sampler_beside(tmp_path, 1.0, fake.environment(fake_nvml, tmp_path / "scenario")) as process:
+        process.send_signal(signal.SIGUSR2)
+    assert process.returncode == 0
 
 
 # The command.

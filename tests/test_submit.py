@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -463,6 +464,14 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
 
 
 @story
+def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
+    done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
+    assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
+    assert "#SBATCH --signal=USR2@30\n" in done.stdout
+    assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
+
+
+@story
 def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
     """The case of exit code 140: Python is still starting."""
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")
@@ -801,6 +810,29 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
     assert (ended["state"], ended["exit_code"]) == (state, code)
 
 
+def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        """[run]\ncommand = ['sh', '-c', 'touch "$0/step_$1"', '{output}', '{seed}']\n""",
+    )
+    runs = [run["run"] for run in launched.submit("--executor", "local", job, "--sweep", "seed=3..4")["runs"]]
+    assert [launched.ended(run)["state"] for run in runs] == ["completed"] * 2
+    elsewhere = [json.loads(launched("status", "--json", run, cwd="/").stdout)["runs"][0] for run in runs]
+    assert [run["steps_done"] for run in elsewhere] == [3, 4]
+    assert sorted(path.name for path in (launched.folder / "kept").iterdir()) == sorted(runs)
+
+
+def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        "[run]\ncommand = ['echo', '{output}']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
+    assert f"echo {shlex.quote(str(launched.folder / 'kept'))}\n" in shown
+
+
 def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
     job = launched.file(
         "hf.toml",
@@ -886,6 +918,11 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
+        (
+            ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],
+            "--parallel: on this machine",
+        ),
+        (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
@@ -907,14 +944,41 @@ def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
     assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
 
 
-def test_no_sbatch_and_slurm_asked_for(launched):
-    empty = launched.folder / "bin"
-    empty.mkdir()
+@pytest.fixture
+def without_slurm(launched):
+    """PATH has no command of Slurm."""
+    few = launched.folder / "bin"
+    few.mkdir()
     for name in ("env", "python"):
-        (empty / name).symlink_to(shutil.which(name))
-    done = launched("submit", "--executor", "slurm", "--gpus", "1", "--", "env", env={"PATH": str(empty)})
+        (few / name).symlink_to(shutil.which(name))
+    launched.environment["PATH"] = str(few)
+    return launched
+
+
+def test_no_sbatch_and_slurm_asked_for(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--gpus", "1", "--", "env")
     assert done.returncode == 3
     assert "sbatch is not found here" in done.stderr
+
+
+def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "#SBATCH --gpus-per-node=2" in done.stdout
+
+
+@pytest.mark.parametrize(("said", "at_once"), [([], 300), (["--parallel", "2"], 2)])
+def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
+    sweep = ["--sweep", "seed=1..300", *said, "--", "env", "{seed}"]
+    shown = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "1", *sweep).stdout
+    assert f"#SBATCH --array=0-299%{at_once}\n" in shown
+
+
+def test_srun_is_for_the_nodes_to_have(without_slurm, slurm):
+    for name in ("sbatch", "scontrol", "sinfo", "squeue"):
+        (without_slurm.folder / "bin" / name).symlink_to(shutil.which(name))
+    run = without_slurm.submit("--gpus", "1", "--", "/usr/bin/env")
+    assert slurm.state(run["job_id"])
 
 
 def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):

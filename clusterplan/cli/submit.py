@@ -59,7 +59,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     metavar="NAME=A,B",
     help="A run for each value; {NAME} in the command.",
 )
-@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once, at most.")
+@click.option(
+    "--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once on Slurm, at most."
+)
 @click.option(
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
@@ -90,10 +92,10 @@ def submit(
         clusterplan submit job.toml
         clusterplan submit --gpus 4 -- python train.py
     """
-    _check_follow("--sweep" if sweeps else "--json" if as_json else None, follow=follow)
+    _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
-    where = _executor(executor, dry_run=dry_run)
+    where = _executor(executor, parallel, dry_run=dry_run)
     cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
@@ -129,6 +131,7 @@ def submit(
             swept=swept,
             cwd=str(Path.cwd()),
             time_s=time_s,
+            default_s=_default_walltime_s(placement, cluster),
             requeue=requeue,
             parallel=parallel,
             on_slurm=where == "slurm",
@@ -177,9 +180,11 @@ def _echo(text: str | None, fill: Callable[[Page], None]) -> None:
         click.echo(text)
 
 
-def _check_follow(other: str | None, *, follow: bool) -> None:
-    if follow and other:
-        raise InputError(f"--follow shows one run as text: leave out {other}")
+def _check_printed(*, sweep: bool, as_json: bool, follow: bool, dry_run: bool) -> None:
+    if follow and (sweep or as_json):
+        raise InputError(f"--follow shows one run as text: leave out {'--sweep' if sweep else '--json'}")
+    if dry_run and as_json:
+        raise InputError("--dry-run prints text: leave out --json")
 
 
 def _follow(folder: Path) -> None:
@@ -207,12 +212,17 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     return workload, sized
 
 
-def _executor(asked: str | None, *, dry_run: bool) -> str:
+def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
     if asked == "slurm" and not slurm.available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    return asked or ("slurm" if slurm.available() else "local")
+    where = asked or ("slurm" if slurm.available() else "local")
+    if where == "local" and parallel:
+        raise InputError(
+            "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
+        )
+    return where
 
 
 def _trainer_is_stated(workload: Workload) -> bool:
@@ -238,6 +248,11 @@ def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | No
         return discover(cluster).profile if cluster else None
     except ProfileError:  # no GPU anywhere: sbatch has the word
         return None
+
+
+def _default_walltime_s(placement: Placement, cluster: Cluster | None) -> float | None:
+    named = placement.partition
+    return cluster.default_walltime_s(named.name if named else None) if cluster else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
