@@ -116,7 +116,7 @@ def main() -> None:
         names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), OURS]
         found = measured(names, given.seconds, folder, environment)
         spool = next((folder / "run").glob("*.spool"))
-        per_reading = spool.stat().st_size / given.gpus / len(read_spool(spool).ticks)
+        per_reading = spool.stat().st_size / given.gpus / read_spool(spool).samples
     base = found["minimal pynvml loop (3 calls)"][0]
     print(f"{given.gpus} fake GPUs, 1 Hz, {given.seconds:g} s\n")
     print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'peak MiB':>9}")

@@ -86,7 +86,7 @@ def _say(folder: Path, ended: Sampled) -> None:
         click.echo(why or f"sampling stopped early; {folder} may be full", err=True)
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
-        click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
+        click.echo(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}", err=True)
         for event in record.events:
             if event.kind != "end":
                 click.echo(f"  {event.kind}: {event.text}", err=True)
