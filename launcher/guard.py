@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import ClusterplanError
 from ..estimator.run_section import Bootstrap
 from . import slurm
-from .attempts import Attempt, AttemptFile, birth, read_attempts, starts
+from .attempts import Attempt, AttemptFile, birth, read_attempt, read_attempts, starts
 from .bootstrap import Task, reaches_other_nodes, task_command, task_environment
 from .checkpoints import newest
 from .children import Children
@@ -35,6 +35,7 @@ from .task_place import TaskPlace, task_place
 
 POLL_S = 0.1
 BEAT_S = 20.0
+_LOOK_S = 2.0  # at another node's file, on the shared disk of all
 _OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
 _ANSWERED_S = 2.0
 _REQUEUED_S = 120.0  # Slurm ends a job that it requeues
@@ -167,7 +168,7 @@ def _commands(
     folder: Path, launch: Launch, place: TaskPlace, environment: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, ...], dict[str, str], Path]]:
     """What this task starts: on Slurm one command; on this machine one a GPU, where nothing else starts them."""
-    if place.rank and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command):
+    if _left_to_first(launch, place):
         return
     resume = newest(_output(launch))
     more = filled(launch.resume, {LATEST: resume.path}) if resume else ()
@@ -206,7 +207,12 @@ def _watched(
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
     beat_at = time.monotonic() + BEAT_S
     limit_at = time.monotonic() + (math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s)
-    while (code := children.poll()) is None or _waits_for_first(folder, place, file):
+    waits, look_at = _left_to_first(launch, place), 0.0
+    while (code := children.poll()) is None or waits:
+        if waits and time.monotonic() >= look_at:
+            look_at = time.monotonic() + _LOOK_S
+            first = read_attempt(folder, replace(file.now, rank=0).file_name)
+            waits = first is None or first.outcome is None
         if signals.why:
             file.put(state="stopping", why=signals.why, slurm_state=words.state())
             children.stop(getattr(signal, launch.stop_signal), launch.grace_s)
@@ -221,15 +227,9 @@ def _watched(
     return code
 
 
-def _waits_for_first(folder: Path, place: TaskPlace, file: AttemptFile) -> bool:
-    """Whether this task started nothing, because the first one's command reaches this node by itself."""
-    if place.rank == 0 or file.now.state != "running":
-        return False
-    launch = Launch.read(folder)
-    if launch.bootstrap is not Bootstrap.SINGLE or not reaches_other_nodes(launch.command):
-        return False
-    first = [a for a in _same_start(folder, file.now) if a.rank == 0]
-    return not first or first[0].outcome is None
+def _left_to_first(launch: Launch, place: TaskPlace) -> bool:
+    """Whether this task starts nothing, because the first one's command reaches this node by itself."""
+    return bool(place.rank) and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)
 
 
 def _decided(folder: Path, launch: Launch, file: AttemptFile, signals: _Signals, code: int) -> Verdict | None:
