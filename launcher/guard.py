@@ -29,7 +29,7 @@ from .local_gpus import Held, held_gpus
 from .placeholders import LATEST, filled
 from .restart import Stop, Verdict, verdict
 from .run_folder import LOGS
-from .sampled_command import sampler_beside
+from .sampled_command import NOT_STARTED, sampler_beside
 from .stopped_by import DaemonsWords, asked_state
 from .task_place import TaskPlace, task_place
 
@@ -145,8 +145,8 @@ def _attempt(
                 children.start(command, launch.cwd, {**inner, **added}, log)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
-            file.put(outcome="failed", exit_code=127, error=f"{launch.command[0]}: {error.strerror}")
-            return 127
+            file.put(outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}")
+            return NOT_STARTED
         code = _watched(folder, launch, place, children, file, signals, words)
     if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
         _wait_for(lambda: signals.why, _ANSWERED_S)

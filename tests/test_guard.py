@@ -57,3 +57,18 @@ def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(task, tmp_pat
     first = json.loads(own.read_text()) | {"rank": 0, "outcome": "completed"}
     own.with_name("7.0.0.json").write_text(json.dumps(first))
     assert waiting.wait(ENDED_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "said"),
+    [
+        ("true", "gone", "{}/gone: No such file or directory"),
+        ("./no-first-line", ".", "./no-first-line: Exec format error"),
+    ],
+)
+def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, command, folder, said):
+    (tmp_path / "no-first-line").write_text("true")
+    (tmp_path / "no-first-line").chmod(0o755)
+    process, own = task([command], rank=0, cwd=tmp_path / folder)
+    assert process.wait(ENDED_S) == 127
+    assert json.loads(own.read_text())["error"] == said.format(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -47,3 +48,24 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
     assert runs.states() == {damaged.name: "completed", whole.name: "completed"}
+
+
+def test_a_file_that_cannot_be_written_is_named(runs):
+    run = runs.made("open", state=None)
+    (run / "cancel.json").mkdir()
+    done = runs("cancel", "open")
+    assert (done.returncode, done.stderr) == (1, f"Error: {run / 'cancel.json'}: Is a directory\n")
+
+
+def test_a_working_folder_that_is_gone_is_said(runs):
+    program = runs("--version").args[0]
+    (runs.folder / "gone").mkdir()
+    done = subprocess.run(
+        ["bash", "-c", f"rmdir $PWD && {program} sample --for 1s"],
+        cwd=runs.folder / "gone",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "the folder this was run in is not there any more" in done.stderr

@@ -296,6 +296,16 @@ def test_a_failed_command_is_said_with_its_code(sampled):
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["exit_code"] == 3
 
 
+def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
+    script = tmp_path / "no-first-line"
+    script.write_text("true", encoding="utf-8")
+    script.chmod(0o755)
+    done, (folder,), _ = sampled("--", script)
+    assert done.returncode == 1
+    assert f"the command could not be started: {script}: Exec format error" in done.stderr
+    assert json.loads((folder / "status.json").read_text())["state"] == "failed"
+
+
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):
     scenario = "gpu count=2\nfault gpu=1 at=3.5 code=15\nxid gpu=1 at=3 code=79\n"
     until = 'until grep -qs gpu_lost "$CLUSTERPLAN_RUN_FOLDER"/*.spool; do sleep 0.05; done'

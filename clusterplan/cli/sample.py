@@ -69,6 +69,8 @@ def sample(
     register(folder, history_path(os.environ))
     ended = run_sampled(command, folder, period, for_, os.environ)
     _say(folder, ended)
+    if ended.error:
+        raise click.ClickException(f"the command could not be started: {ended.error}")
     if ended.exit_code:
         raise click.ClickException(f"the command failed with exit code {ended.exit_code}")
 
