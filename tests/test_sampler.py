@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.node_record import node_records
+from clusterplan.launcher.run_folder import write_json
 from clusterplan.launcher.sampler import sample, sampling
 from clusterplan.launcher.visible_gpus import Attribution, ours
 
@@ -304,6 +306,17 @@ def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
     assert done.returncode == 1
     assert f"the command could not be started: {script}: Exec format error" in done.stderr
     assert json.loads((folder / "status.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.parametrize(("host", "state"), [(None, "failed"), ("elsewhere", "running")])
+def test_a_sampled_run_that_was_killed_is_told_where_it_ran(sampled, clusterplan, tmp_path, host, state):
+    sampled("--", "sh", "-c", "kill -KILL $PPID")
+    (folder,) = (tmp_path / "runs").iterdir()
+    if host:
+        write_json(folder / "run.json", json.loads((folder / "run.json").read_text()) | {"host": host})
+    environment = os.environ | {"CLUSTERPLAN_HISTORY": str(tmp_path / "h" / "history.db")}
+    (run,) = json.loads(clusterplan("history", "list", "--json", env=environment).stdout)
+    assert run["state"] == state
 
 
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):

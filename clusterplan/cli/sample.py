@@ -10,6 +10,7 @@ import click
 
 from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError
+from ..launcher.attempts import birth
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
@@ -64,6 +65,8 @@ def sample(
         "command": list(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
+        "pid": os.getpid(),
+        "born": birth(os.getpid()),
     }
     folder = create(label, runs_root(os.environ), began, facts)
     register(folder, history_path(os.environ))
