@@ -14,6 +14,7 @@ from ..launcher.attempts import birth
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
+from ..launcher.snapshot import redacted
 from .options import duration_s
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
@@ -62,7 +63,7 @@ def sample(
     facts = {
         "kind": "sample",
         "model": model,
-        "command": list(command),
+        "command": redacted(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
         "pid": os.getpid(),
