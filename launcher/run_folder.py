@@ -20,7 +20,7 @@ from ..errors import RunFolderError
 FORMAT = 1
 RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
-DEEPSPEED_FILE = "deepspeed.json"
+DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT = "logs", "submitit"
 _LONGEST_NAME = 60
 _TRIES = 100
