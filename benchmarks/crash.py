@@ -10,6 +10,7 @@ Exit code 1 if a frame is missing, doubled or wrong.
 """
 
 import argparse
+import io
 import os
 import random
 import signal
@@ -104,14 +105,14 @@ def rows(history: Path, run: str) -> Iterator[tuple[str, float, int | None]]:
 def flipped(source: Path, target: Path, rng: random.Random) -> tuple[int, int]:
     """Flip bytes of a spool after its header; (frames hit, frames read back), which must be the others, as they were."""
     data = bytearray(source.read_bytes())
-    frames = [f for f in read_frames(bytes(data)) if isinstance(f, Frame)]
+    frames = [f for f in read_frames(io.BytesIO(data)) if isinstance(f, Frame)]
     hit = set()
     for _ in range(FLIPS):
         position = rng.randrange(frames[0].end, frames[-1].end)
         data[position] ^= rng.randrange(1, 256)
         hit.add(next(i for i, f in enumerate(frames) if position < f.end))
     target.write_bytes(data)
-    found = [f for f in read_frames(bytes(data)) if not isinstance(f, Damage)]
+    found = [f for f in read_frames(io.BytesIO(data)) if not isinstance(f, Damage)]
     if [f.payload for f in found] != [f.payload for i, f in enumerate(frames) if i not in hit]:
         sys.exit(f"{target}: damage took more than the frames it hit, or brought something else")
     return len(hit), len(found)

@@ -88,15 +88,19 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 def read_attempts(folder: Path) -> list[Attempt]:
     """The attempts of a run, in the order they began."""
-    found = []
-    known = {field.name for field in fields(Attempt)}
-    for path in (folder / ATTEMPTS).glob("*.json"):
-        try:
-            values: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Attempt(**{name: value for name, value in values.items() if name in known}))
-        except (OSError, ValueError, TypeError):
-            continue  # being replaced, or of a disk that was full
+    names = [path.name for path in (folder / ATTEMPTS).glob("*.json")]
+    found = [attempt for name in names if (attempt := read_attempt(folder, name))]
     return sorted(found, key=lambda a: (a.began_s, a.restart, a.rank))
+
+
+def read_attempt(folder: Path, file_name: str) -> Attempt | None:
+    """One of them; None where it is not there, is being replaced, or is of a disk that was full."""
+    try:
+        values: Mapping[str, Any] = json.loads((folder / ATTEMPTS / file_name).read_text(encoding="utf-8"))
+        known = {field.name for field in fields(Attempt)}
+        return Attempt(**{name: value for name, value in values.items() if name in known})
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def exit_codes(folder: Path) -> dict[tuple[str, int], int]:

@@ -6,7 +6,7 @@ Rows and the position they were read up to are committed together, so nothing is
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import SpoolError
 from ..estimator.gpu_reading import Event, GpuReading, Tick
@@ -16,12 +16,13 @@ from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
-from .spool import SUFFIX, Damage, read_frames, read_from, read_header
+from .spool import SUFFIX, Damage, opened_spool, read_frames
 from .tick import decode
 from .tracker import PROGRESS_FILE
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
+_LOT = 2_400  # frames held at a time: four blocks of the history at one a second
 _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
 
 
@@ -127,27 +128,35 @@ def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _collect_spool(run: str, path: Path, history: History) -> bool:
-    """The frames of a spool that came since the last time, in one transaction; whether there were any."""
+    """The frames of a spool that came since the last time, lot after lot; whether there were any."""
+    with opened_spool(path) as (file, header):
+        news = False
+        while _collect_lot(run, path.name, file, header, history):
+            news = True
+    return news
+
+
+def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any], history: History) -> bool:
+    """The next frames of a spool, in one transaction with the position after them; whether there were any."""
+    node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
     with history.writing():
-        offset, frames, damaged = history.spool_position(run, path.name)
-        head, data = read_from(path, offset)
-        first = next((f for f in read_frames(head) if not isinstance(f, Damage)), None)
-        if first is None or first.sequence:
-            raise SpoolError(f"{path}: has no header that can be read")
-        header = read_header(path, first.payload)
-        node, uuids = header["node"], [gpu["uuid"] for gpu in header["gpus"]]
-        begin, before = offset, frames
+        offset, frames, damaged = history.spool_position(run, spool)
+        before = frames
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         events: list[tuple[Event, str | None]] = []
         if not frames and isinstance(header.get("time_s"), int | float):
-            events.append((Event(header["time_s"], "start", f"sampling began: {path.name}"), None))
-        for piece in read_frames(data):
+            events.append((Event(header["time_s"], "start", f"sampling began: {spool}"), None))
+        for piece in read_frames(file, offset):
             if isinstance(piece, Damage):
                 damaged += piece.end - piece.start
                 continue
-            offset, frames = begin + piece.end, frames + 1
+            offset, frames = piece.end, frames + 1
             if piece.sequence:
                 _sort(decode(piece.payload), uuids, readings, events)
+            if frames - before == _LOT:
+                break
+        if frames == before:
+            return False
         facts = {key: header.get(key) for key in ("driver", "attribution", "period_s")}
         history.put_node(
             run, node, facts, ({key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"])
@@ -155,8 +164,8 @@ def _collect_spool(run: str, path: Path, history: History) -> bool:
         for uuid, rows in readings.items():
             history.put_readings(run, uuid, rows)
         history.put_events(run, node, events)
-        history.put_spool(run, path.name, node, offset, frames, damaged)
-    return frames > before
+        history.put_spool(run, spool, node, offset, frames, damaged)
+    return True
 
 
 def _sort(

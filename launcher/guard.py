@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..estimator.run_section import Bootstrap
-from .attempts import Attempt, AttemptFile, birth
+from .attempts import Attempt, AttemptFile, birth, read_attempt
 from .bootstrap import Task, reaches_other_nodes, task_command, task_environment
 from .cancellation import cancelled_s
 from .checkpoints import newest
@@ -25,16 +25,17 @@ from .final_status import LOST, final_status, put_final
 from .jobs import note_job
 from .launch import Launch
 from .local_gpus import Held, held_gpus
-from .next_start import ANSWERED_S, POLL_S, decided, same_start, start_again, wait_for
+from .next_start import ANSWERED_S, POLL_S, decided, start_again, wait_for
 from .placeholders import LATEST, filled
 from .restart import Stop
 from .run_folder import LOGS
-from .sampled_command import sampler_beside
+from .sampled_command import NOT_STARTED, sampler_beside
 from .stop_signals import StopSignals
 from .stopped_by import DaemonsWords, asked_state
 from .task_place import TaskPlace, task_place
 
 BEAT_S = 20.0
+_LOOK_S = 2.0  # at another node's file, on the shared disk of all
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -131,8 +132,8 @@ def _attempt(
                 children.start(command, launch.cwd, {**inner, **added}, log)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
-            file.put(outcome="failed", exit_code=127, error=f"{launch.command[0]}: {error.strerror}")
-            return 127
+            file.put(outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}")
+            return NOT_STARTED
         code = _watched(folder, launch, place, children, file, signals, words, limit_at)
     if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
         wait_for(lambda: signals.why, ANSWERED_S)
@@ -154,7 +155,7 @@ def _commands(
     folder: Path, launch: Launch, place: TaskPlace, environment: Mapping[str, str]
 ) -> Iterator[tuple[tuple[str, ...], dict[str, str], Path]]:
     """What this task starts: on Slurm one command; on this machine one a GPU, where nothing else starts them."""
-    if place.rank and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command):
+    if _left_to_first(launch, place):
         return
     resume = newest(_output(launch))
     more = filled(launch.resume, {LATEST: resume.path}) if resume else ()
@@ -193,7 +194,12 @@ def _watched(
 ) -> int:
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
     beat_at = time.monotonic() + BEAT_S
-    while (code := children.poll()) is None or _waits_for_first(folder, place, file):
+    waits, look_at = _left_to_first(launch, place), 0.0
+    while (code := children.poll()) is None or waits:
+        if waits and time.monotonic() >= look_at:
+            look_at = time.monotonic() + _LOOK_S
+            first = read_attempt(folder, replace(file.now, rank=0).file_name)
+            waits = first is None or first.outcome is None
         if signals.why:
             file.put(state="stopping", why=signals.why, slurm_state=words.state())
             children.stop(getattr(signal, launch.stop_signal), launch.grace_s)
@@ -210,15 +216,9 @@ def _watched(
     return code
 
 
-def _waits_for_first(folder: Path, place: TaskPlace, file: AttemptFile) -> bool:
-    """Whether this task started nothing, because the first one's command reaches this node by itself."""
-    if place.rank == 0 or file.now.state != "running":
-        return False
-    launch = Launch.read(folder)
-    if launch.bootstrap is not Bootstrap.SINGLE or not reaches_other_nodes(launch.command):
-        return False
-    first = [a for a in same_start(folder, file.now) if a.rank == 0]
-    return not first or first[0].outcome is None
+def _left_to_first(launch: Launch, place: TaskPlace) -> bool:
+    """Whether this task starts nothing, because the first one's command reaches this node by itself."""
+    return bool(place.rank) and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)
 
 
 def _output(launch: Launch) -> Path | None:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import RunFolderError
@@ -45,9 +45,19 @@ def put_job(folder: Path, executor: str, job: str, cluster: str | None = None) -
 
 
 def read_jobs(folder: Path) -> list[QueuedRun]:
-    """The jobs of a run, in order; none if it has not been submitted."""
+    """The jobs of a run, in order; none if it has not been submitted.  A line that is torn is left out."""
     try:
-        lines = (folder / JOBS_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / JOBS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return [QueuedRun(**json.loads(line)) for line in lines if line.endswith("}")]
+    return [job for line in lines if (job := _parsed(line))]
+
+
+def _parsed(line: str) -> QueuedRun | None:
+    try:
+        values = json.loads(line)
+        return QueuedRun(
+            **{field.name: values[field.name] for field in fields(QueuedRun) if field.name in values}
+        )
+    except (ValueError, TypeError):
+        return None

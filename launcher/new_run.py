@@ -12,6 +12,7 @@ from ..estimator.placement import Placement
 from ..estimator.workload import Workload
 from .run_folder import (
     DEEPSPEED_FILE,
+    DIFF_FILE,
     ESTIMATE_FILE,
     JOB_FILE,
     REQUEST_FILE,
@@ -62,10 +63,14 @@ def run_facts(
 def make_folders(
     name: str, root: Path, now: datetime, facts: Mapping[str, Any], swept: Sequence[Mapping[str, str]]
 ) -> Iterator[Path]:
-    """A folder for the run of each combination of a sweep, as it is made.  Raises RunFolderError."""
+    """A folder for the run of each combination of a sweep, as it is made.  Raises RunFolderError, OSError."""
     known = {**facts, "began_s": now.timestamp()}
+    diff = known.pop("diff")  # in a file of its own: run.json is read by every command
     for values in swept:
-        yield create(name, root, now, {**known, "sweep": dict(values) or None})
+        folder = create(name, root, now, {**known, "sweep": dict(values) or None})
+        yield folder
+        if diff:
+            put(folder / DIFF_FILE, diff)
 
 
 def fill_folders(

@@ -57,7 +57,7 @@ def decided(
 
 def _completed(folder: Path, file: AttemptFile) -> None:
     now = file.put(state="ended", ended_s=time.time())
-    if all(a.outcome == "completed" for a in same_start(folder, now)) and _all_there(folder, now):
+    if all(a.outcome == "completed" for a in _same_start(folder, now)) and _all_there(folder, now):
         put_final(folder, "completed", 0)
 
 
@@ -116,17 +116,17 @@ def start_again(
     file.put(reason=f"{file.now.reason}; {refused}, so job {following} goes on")
 
 
-def same_start(folder: Path, now: Attempt) -> list[Attempt]:
+def _same_start(folder: Path, now: Attempt) -> list[Attempt]:
     return [a for a in read_attempts(folder) if (a.job, a.restart) == (now.job, now.restart)]
 
 
 def _all_there(folder: Path, now: Attempt) -> bool:
-    return len(same_start(folder, now)) == now.ranks
+    return len(_same_start(folder, now)) == now.ranks
 
 
 def _all_stopped(folder: Path, now: Attempt, besides: int | None = None) -> bool:
     """Whether every task of this start has seen its command end, `besides` one rank."""
-    return all(a.outcome is not None for a in same_start(folder, now) if a.rank != besides)
+    return all(a.outcome is not None for a in _same_start(folder, now) if a.rank != besides)
 
 
 def wait_for(condition: Callable[[], Any], most_s: float) -> None:

@@ -1,47 +1,49 @@
-"""What one node's sampler wrote: the content of a spool, read back whole."""
+"""What one node's sampler wrote, from its spool, of any length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SpoolError
 from ..estimator.gpu_reading import Event, Tick
-from .spool import SUFFIX, Damage, Frame, read_frames, read_header
-from .tick import decode
+from .spool import SUFFIX, Damage, Frame, opened_spool, read_frames
+from .tick import decode, is_tick
 
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """A spool's header, ticks and events in order, and how many bytes in it were damaged."""
+    """A spool's header, its events in order, how many ticks it has, and how many bytes in it were damaged."""
 
     path: Path
     header: dict[str, Any]
-    ticks: tuple[Tick, ...]
+    samples: int
     events: tuple[Event, ...]
     damaged_bytes: int
+
+    def ticks(self) -> Iterator[Tick]:
+        """The ticks in order, read anew: those of weeks would not fit in memory.  Raises SpoolError."""
+        with opened_spool(self.path) as (file, _):
+            for piece in read_frames(file):
+                if isinstance(piece, Frame) and piece.sequence:
+                    item = decode(piece.payload)
+                    if isinstance(item, Tick):
+                        yield item
 
 
 def read_spool(path: Path) -> NodeRecord:
     """The record in one spool.  Raises SpoolError if it is none, or of a newer version."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
-    pieces = list(read_frames(data))
-    frames = [piece for piece in pieces if isinstance(piece, Frame)]
-    first = next((piece for piece in frames if piece.sequence == 0), None)
-    if first is None:
-        raise SpoolError(f"{path}: has no header that can be read")
-    header = read_header(path, first.payload)
-    items = [decode(piece.payload) for piece in frames if piece is not first]
-    return NodeRecord(
-        path=path,
-        header=header,
-        ticks=tuple(item for item in items if isinstance(item, Tick)),
-        events=tuple(item for item in items if isinstance(item, Event)),
-        damaged_bytes=sum(piece.end - piece.start for piece in pieces if isinstance(piece, Damage)),
-    )
+    samples, events, damaged = 0, list[Event](), 0
+    with opened_spool(path) as (file, header):
+        for piece in read_frames(file):
+            if isinstance(piece, Damage):
+                damaged += piece.end - piece.start
+            elif is_tick(piece.payload):
+                samples += 1
+            elif piece.sequence:
+                item = decode(piece.payload)
+                if isinstance(item, Event):
+                    events.append(item)
+    return NodeRecord(path, header, samples, tuple(events), damaged)
 
 
 def node_records(folder: Path) -> Iterator[NodeRecord]:

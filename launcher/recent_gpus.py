@@ -31,10 +31,9 @@ def _recent(path: Path) -> Iterator[tuple[float, GpuReading]]:
         if time.time() - path.stat().st_mtime > _STALE_S:
             return
         with path.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
-            pieces = read_frames(file.read())
-        # Where the end begins within a frame, that one is damage.
-        items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
+            # Where the end begins within a frame, that one is damage.
+            pieces = read_frames(file, max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
+            items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
         ticks = [item for item in items if isinstance(item, Tick)]
     for tick in ticks:
         if tick.time_s > ticks[-1].time_s - RECENT_S:  # by the node's own clock

@@ -20,7 +20,7 @@ from ..errors import RunFolderError
 FORMAT = 1
 RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
-DEEPSPEED_FILE = "deepspeed.json"
+DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT = "logs", "submitit"
 _LONGEST_NAME = 60
 _TRIES = 100
@@ -120,6 +120,6 @@ def put(path: Path, text: str, *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
-    except OSError:
+    except OSError as error:
         draft.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk names no file

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .spool import SUFFIX
 
+NOT_STARTED = 127  # as a shell has it
 _LAST_WORDS_S = 10.0  # a sampler asked to end writes its last tick and goes
 _FIRST_WORDS_S = 5.0  # it opens its spool in a fraction of this, or the command starts without it
 
@@ -70,10 +71,14 @@ def _log(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class Sampled:
-    """How it ended: the command's exit code (None: there was none), and whether all samples were kept."""
+    """How it ended: the command's exit code (None: there was none), and whether all samples were kept.
+
+    `error` says why the command could not be started.
+    """
 
     exit_code: int | None
     complete: bool
+    error: str | None = None
 
 
 def run_sampled(
@@ -92,13 +97,16 @@ def run_sampled(
         if timer:
             timer.daemon = True
             timer.start()
+        code, wrong = None, None
         try:
             code = _waited(command, folder, environment) if command else _slept(limit_s)
+        except OSError as error:
+            code, wrong = NOT_STARTED, f"{error.filename}: {error.strerror}"
         finally:
             if timer:
                 timer.cancel()
     # One that was already on its way out may take our SIGTERM the default way.
-    return Sampled(code, complete=sampler.returncode in (0, -signal.SIGTERM))
+    return Sampled(code, complete=sampler.returncode in (0, -signal.SIGTERM), error=wrong)
 
 
 def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:

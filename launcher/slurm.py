@@ -35,6 +35,7 @@ from .slurm_text import (
     parse_settings,
 )
 
+_JOBS_A_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
 _OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
 _KEPT = {"SLURM_CONF"}
@@ -64,19 +65,16 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
-    """These jobs, or all of this user's, in one question; those that Slurm has forgotten are left out.
+    """These jobs, or all of this user's; those that Slurm has forgotten are left out.
 
     Ended jobs are remembered for MinJobAge, 300 s unless the site changed it.  Each element of an array is a job `A_i`.
     """
     if job_ids is None:
-        whose = f"--user={os.getuid()}"
+        chosen = [f"--user={os.getuid()}"]
     else:
-        known = sorted({job_id for job_id in job_ids if _JOB_ID.fullmatch(job_id)})
-        if not known:
-            return []
-        whose = f"--jobs={','.join(known)}"
-    asked = ("squeue", "--states=all", "--array", "--noheader", f"--format={QUEUE_FORMAT}", whose)
-    return parse_queue(_told(*asked, may_be_forgotten=True))
+        chosen = _by_id(job_id for job_id in job_ids if _JOB_ID.fullmatch(job_id))
+    asked = ("squeue", "--states=all", "--array", "--noheader", f"--format={QUEUE_FORMAT}")
+    return [found for whose in chosen for found in parse_queue(_told(*asked, whose, may_be_forgotten=True))]
 
 
 def job(job_id: str) -> JobFacts | None:
@@ -89,7 +87,18 @@ def account(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
     if not _accounting_answers():
         return None
     asked = ("sacct", "--allocations", "--noheader", "--parsable2", f"--format={ACCOUNT_FORMAT}")
-    return parse_account(_told(*asked, f"--jobs={','.join(sorted(set(job_ids)))}", may_be_forgotten=True))
+    found: dict[str, JobFacts] = {}
+    for whose in _by_id(job_ids):
+        found |= parse_account(_told(*asked, whose, may_be_forgotten=True))
+    return found
+
+
+def _by_id(job_ids: Iterable[str]) -> list[str]:
+    """The option that chooses these jobs, as often as their number takes."""
+    known = sorted(set(job_ids))
+    return [
+        f"--jobs={','.join(known[i : i + _JOBS_A_QUESTION])}" for i in range(0, len(known), _JOBS_A_QUESTION)
+    ]
 
 
 def cancel(job_id: str) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 _SECRET = re.compile(r"(?i)key|token|secret|passw(or)?d|credential")
-# A flag and its value are one argument or two; a bare word such as --tokenizer is no secret.
-_SECRET_FLAG = re.compile(
-    r"(?i)^--?[\w.-]*?(?<![a-z])(api[-_]?key|key|token|secret|passw(?:or)?d|credentials?)(=.*)?$"
+# What a name ends in that has a secret for its value, in any spelling: hf_token, wandb.api_key, ApiKey; not tokenizer.
+_NAME = (
+    r"[-+~]*(?i:[\w./@-]*?(?<![a-z])(?:api[-_]?key|key|token|secret|passw(?:or)?d|passphrase|credentials?))"
 )
+_SECRET_NAME = re.compile(_NAME)
+_SECRET_WORD = re.compile(rf"(?<![^\s'\"])({_NAME}=|--?{_NAME}\s+)[^\s;&|]+")  # in the text of `bash -c`
 _SECRET_LINE = re.compile(
-    r"(?im)^([+\- ].*?\b[\w.-]*(?:api_?key|token|secret|passw(?:or)?d)[\w.-]*\b[\"']?\s*[=:]\s*)(\S.*)$"
+    r"(?im)^([+\- ].*?\b[\w.-]*(?:(?:api|access|account|auth|private)_?key|token|secret|passw(?:or)?d)[\w.-]*\b"
+    r"[\"']?\s*[=:]\s*)(\S.*)$"
 )
 _KEPT = re.compile(
     r"(PATH|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_.*|CUDA_.*|NCCL_.*|OMP_.*|MKL_.*|TORCH_.*|PYTORCH_.*|HF_HOME|"
@@ -61,30 +64,32 @@ def _packages(folder: str) -> Iterator[str]:
 
 
 def redacted(arguments: Iterable[str]) -> list[str]:
-    """Arguments with the values of KEY, TOKEN, SECRET and PASSWORD flags hidden.
+    """Arguments with the values of KEY, TOKEN, SECRET and PASSWORD flags and settings hidden.
 
     >>> redacted(["train.py", "--api-key", "abc", "--hf_token=x", "--tokenizer", "bert", "WANDB_API_KEY=1"])
     ['train.py', '--api-key', '[redacted]', '--hf_token=[redacted]', '--tokenizer', 'bert', 'WANDB_API_KEY=[redacted]']
+    >>> redacted(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
+    ['+logger.token=[redacted]', 'model.tokens=512', 'export HF_TOKEN=[redacted]; train --password [redacted]']
     """
     found, hide = [], False
     for argument in arguments:
-        match = _SECRET_FLAG.match(argument)
         name, given, _ = argument.partition("=")
+        secret = _SECRET_NAME.fullmatch(name) or (name.isupper() and _SECRET.search(name))
         if hide and not argument.startswith("-"):
             found.append(_HIDDEN)
-        elif given and (match or (name.isupper() and _SECRET.search(name))):
+        elif given and secret:
             found.append(f"{name}={_HIDDEN}")
         else:
-            found.append(argument)
-        hide = bool(match) and not given
+            found.append(_SECRET_WORD.sub(rf"\1{_HIDDEN}", argument))
+        hide = bool(secret) and not given and argument.startswith("-")
     return found
 
 
 def without_secrets(diff: str) -> str:
     """A diff in which what is assigned to such a name is hidden.
 
-    >>> without_secrets("+API_KEY = 'abc'")
-    '+API_KEY = [redacted]'
+    >>> without_secrets("+aws_access_key_id = 'abc'")
+    '+aws_access_key_id = [redacted]'
     """
     return _SECRET_LINE.sub(rf"\1{_HIDDEN}", diff)
 

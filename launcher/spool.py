@@ -17,9 +17,10 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from ..errors import SpoolError
 
@@ -30,6 +31,8 @@ FRAMES_PER_SYNC = 30  # so that at most this many ticks are lost with the power
 LARGEST_PAYLOAD = 1 << 20  # bytes; a larger length is damage
 
 _HEAD = struct.Struct("<4sIII")
+_LARGEST_FRAME = _HEAD.size + LARGEST_PAYLOAD
+_BLOCK = 1 << 20  # bytes, of one reading
 
 
 def frame(sequence: int, payload: bytes) -> bytes:
@@ -96,56 +99,70 @@ class Damage:
     end: int
 
 
-def read_frames(data: bytes, start: int = 0) -> Iterator[Frame | Damage]:
-    """The frames of `data` from `start` on, with the damage between them.
+def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
+    """The frames of `file` from byte `start` on, with the damage between them; a few MiB of it are held at a time.
 
     What follows the last intact frame is left alone: it may be a frame that is still being written.
 
+    >>> import io
     >>> data = frame(0, b"a") + b"junk" + frame(1, b"b") + frame(2, b"torn")[:-1]
-    >>> [type(f).__name__ for f in read_frames(data)]
+    >>> [type(f).__name__ for f in read_frames(io.BytesIO(data))]
     ['Frame', 'Damage', 'Frame']
     """
-    position, damaged_from = start, None
-    while (found := data.find(MAGIC, position)) >= 0:
-        intact = _frame_at(data, found)
-        if intact is None:
-            damaged_from = position if damaged_from is None else damaged_from
-            position = found + 1
-            continue
-        first = position if damaged_from is None else damaged_from
-        if first < found:
-            yield Damage(first, found)
-        damaged_from = None
-        yield intact
-        position = intact.end
+    file.seek(start)
+    data, begin, good = b"", start, start  # `data` is the file from `begin` on; up to `good` all is told
+    ended = False
+    while not ended:
+        block = file.read(_BLOCK)
+        ended = not block
+        data, position = data + block, 0
+        while (found := data.find(MAGIC, position)) >= 0:
+            intact = _frame_at(data, found, begin)
+            if intact:
+                if good < begin + found:
+                    yield Damage(good, begin + found)
+                good, position = intact.end, intact.end - begin
+                yield intact
+            elif ended or len(data) >= found + _LARGEST_FRAME:
+                position = found + 1
+            else:  # the rest of it may come with the next block
+                position = found
+                break
+        else:
+            position = max(position, len(data) - len(MAGIC) + 1)  # a magic may begin in the last bytes
+        data, begin = data[position:], begin + position
 
 
-def read_from(path: Path, offset: int) -> tuple[bytes, bytes]:
-    """The beginning of a spool, in which its header is, and all from `offset` on.  Raises SpoolError."""
+def _frame_at(data: bytes, offset: int, begin: int) -> Frame | None:
+    if len(data) < offset + _HEAD.size:
+        return None
+    _, sequence, length, crc = _HEAD.unpack_from(data, offset)
+    payload_at, end = offset + _HEAD.size, offset + _HEAD.size + length
+    if length > LARGEST_PAYLOAD or end > len(data):
+        return None
+    payload = data[payload_at:end]
+    return Frame(sequence, payload, begin + end) if zlib.crc32(payload, sequence) == crc else None
+
+
+@contextmanager
+def opened_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+    """The file of a spool, to read frames from, and its header.
+
+    Raises SpoolError if it cannot be read, is none, or is of a newer version.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD.size + LARGEST_PAYLOAD)
-            file.seek(offset)
-            return head, file.read()
+            yield file, _header(path, file)
     except OSError as error:
         raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _frame_at(data: bytes, offset: int) -> Frame | None:
-    if len(data) < offset + _HEAD.size:
-        return None
-    _, sequence, length, crc = _HEAD.unpack_from(data, offset)
-    begin, end = offset + _HEAD.size, offset + _HEAD.size + length
-    if length > LARGEST_PAYLOAD or end > len(data):
-        return None
-    payload = data[begin:end]
-    return Frame(sequence, payload, end) if zlib.crc32(payload, sequence) == crc else None
-
-
-def read_header(path: Path, payload: bytes) -> dict[str, Any]:
-    """The JSON of frame 0.  Raises SpoolError for a file of a newer version."""
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    first = next((piece for piece in read_frames(file) if isinstance(piece, Frame)), None)
+    if first is None or first.sequence:
+        raise SpoolError(f"{path}: has no header that can be read")
     try:
-        header: dict[str, Any] = json.loads(payload)
+        header: dict[str, Any] = json.loads(first.payload)
         version = int(header["format"])
     except (ValueError, KeyError, TypeError):
         raise SpoolError(f"{path}: its first frame is no header of a spool") from None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from . import slurm
-from .attempts import exit_codes, process_alive, read_attempts, starts
+from .attempts import birth, exit_codes, process_alive, read_attempts, starts
 from .cancellation import cancelled_s, put_cancelled, take_back
 from .checkpoints import newest
 from .failure import best_line, tail
@@ -21,7 +22,8 @@ from .launch import Launch
 from .progress import Progress, progress, read_progress
 from .registered import folders
 from .run_folder import RUN_FILE, SUBMITIT
-from .run_state import OPEN, PREEMPTED, Evidence, RunState, run_state
+from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
+from .spool import SUFFIX
 
 if TYPE_CHECKING:
     from .slurm_text import JobFacts
@@ -117,10 +119,23 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 
 def settle(history: Path) -> None:
-    """Write down the ends of submitted runs of this history that nobody has told of yet."""
+    """Write down the ends of runs of this history that nobody has told of yet."""
     open_ = [folder for folder in folders(history, kind="submit") if _known_end(folder) is None]
     if open_:
         statuses(open_)
+    for folder in folders(history, kind="sample"):
+        if final_status(folder) is None:
+            _settle_sampled(folder)
+
+
+def _settle_sampled(folder: Path) -> None:
+    """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
+    run = _run_facts(folder)
+    if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
+        return
+    if birth(run["pid"]) != run.get("born") and final_status(folder) is None:
+        last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
+        put_final(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
 
 
 def cancel(folder: Path) -> RunState:

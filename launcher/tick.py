@@ -90,6 +90,11 @@ def _layout(present: tuple[bool, ...], samples: int) -> _Layout:
     return _Layout(struct.Struct("<" + codes), codes, mask, slice(first, first + sum(shares)))
 
 
+def is_tick(payload: bytes) -> bool:
+    """Whether a frame holds a tick, at a hundredth of what decoding it costs."""
+    return payload[:1] == bytes((_TICK,))
+
+
 def decode(payload: bytes) -> Tick | Event:
     """The tick or event of one frame.  Raises SpoolError for a kind of a newer clusterplan.
 

@@ -404,6 +404,26 @@ def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_
     assert examined(history.path).faults == ()
 
 
+def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(folder, history, tmp_path):
+    spool = folder / "n1.00000000.spool"
+    spool.unlink()
+    with SpoolWriter(spool, spool_header()) as writer:
+        for second in range(12_000):
+            writer.append(encode(tick(second)))
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORTER, folder, history.path], stdout=subprocess.PIPE
+    ) as importer:
+        while not (position := history.spool_position(folder.name, spool.name)[0]):
+            assert importer.poll() is None
+        importer.kill()
+    assert position < spool.stat().st_size
+    collect(folder, history)
+    with History(tmp_path / "other.db") as other:
+        collect(folder, other)
+    assert dump(history.path) == dump(other.path)
+    assert history.gpus(folder.name)[0]["ticks"] == 12_000
+
+
 # The commands.
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.node_record import node_records
+from clusterplan.launcher.run_folder import write_json
 from clusterplan.launcher.sampled_command import sampler_beside
 from clusterplan.launcher.sampler import Stop, sample, sampling
 from clusterplan.launcher.visible_gpus import Attribution, ours
@@ -309,8 +311,8 @@ def sampled(clusterplan, fake_nvml, tmp_path):
 def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
     done, (folder,), ((record,),) = sampled("--period", "0.1s", "--", "sh", "-c", "echo out; sleep 0.5")
     assert (done.returncode, done.stdout) == (0, "out\n")
-    assert f"{len(record.ticks)} samples of 2 GPUs" in done.stderr
-    assert 4 <= len(record.ticks) <= 9
+    assert f"{record.samples} samples of 2 GPUs" in done.stderr
+    assert 4 <= record.samples <= 9
     assert record.header["attribution"] == "enumerated"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
@@ -329,6 +331,27 @@ def test_a_failed_command_is_said_with_its_code(sampled):
     assert done.returncode == 1
     assert "the command failed with exit code 3" in done.stderr
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["exit_code"] == 3
+
+
+def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
+    script = tmp_path / "no-first-line"
+    script.write_text("true", encoding="utf-8")
+    script.chmod(0o755)
+    done, (folder,), _ = sampled("--", script)
+    assert done.returncode == 1
+    assert f"the command could not be started: {script}: Exec format error" in done.stderr
+    assert json.loads((folder / "status.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.parametrize(("host", "state"), [(None, "failed"), ("elsewhere", "running")])
+def test_a_sampled_run_that_was_killed_is_told_where_it_ran(sampled, clusterplan, tmp_path, host, state):
+    sampled("--", "sh", "-c", "kill -KILL $PPID")
+    (folder,) = (tmp_path / "runs").iterdir()
+    if host:
+        write_json(folder / "run.json", json.loads((folder / "run.json").read_text()) | {"host": host})
+    environment = os.environ | {"CLUSTERPLAN_HISTORY": str(tmp_path / "h" / "history.db")}
+    (run,) = json.loads(clusterplan("history", "list", "--json", env=environment).stdout)
+    assert run["state"] == state
 
 
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):
@@ -368,7 +391,7 @@ def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
         subprocess.run(["umount", small], check=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert "sampling stopped" in done.stderr
-    assert len(record.ticks) > 3
+    assert record.samples > 3
 
 
 def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
@@ -382,7 +405,7 @@ def test_sampling_alone_ends_after_its_time(sampled):
     done, _, ((record,),) = sampled("--for", "0.5s", "--period", "0.1s")
     assert done.returncode == 0
     assert 0.5 <= time.monotonic() - started < 5
-    assert len(record.ticks) >= 4
+    assert record.samples >= 4
 
 
 @pytest.mark.parametrize(

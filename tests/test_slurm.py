@@ -233,6 +233,23 @@ def test_sacct_is_asked_where_it_answers(monkeypatch, tmp_path):
     asking._accounting_answers.cache_clear()
 
 
+@pytest.mark.parametrize("command", ["sacct", "squeue"])
+def test_more_jobs_than_an_argument_holds_are_asked_for_one_after_another(monkeypatch, tmp_path, command):
+    asked = tmp_path / "asked"
+    answers = tmp_path / command
+    answers.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n', encoding="utf-8")
+    answers.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asking._accounting_answers.cache_clear()
+    jobs = {f"1234567_{i}" for i in range(12_000)}
+    assert not (asking.account(jobs) if command == "sacct" else asking.queue(jobs))
+    told = [line.partition("--jobs=")[2].split(",") for line in asked.read_text().splitlines()]
+    assert {job for some in told for job in some} - {
+        "1"
+    } == jobs  # which it is asked for to see if it answers
+    asking._accounting_answers.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("gres", "gpus"),
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterplan.launcher.snapshot import snapshot
+from clusterplan.launcher.snapshot import redacted, snapshot, without_secrets
 
 
 @pytest.fixture
@@ -47,3 +47,34 @@ def test_a_diff_larger_than_a_pipe_is_read_whole(tmp_path: Path) -> None:
     said = snapshot(tmp_path, os.environ, None)
     assert said["git"]["dirty"]
     assert said["diff"].endswith("+x = 49999\n")
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "hf_token=abc",
+        "wandb.api_key=abc",
+        "+logger.token=abc",
+        "++a.b.Password=abc",
+        "group/x.secret=abc",
+        "apiKey=abc",
+    ],
+)
+def test_a_secret_is_hidden_in_any_spelling(argument: str) -> None:
+    name = argument.partition("=")[0]
+    assert redacted(["train.py", argument]) == ["train.py", f"{name}=[redacted]"]
+    assert redacted(["bash", "-c", f"python train.py '{argument}' --lr 1"])[2].count("abc") == 0
+
+
+@pytest.mark.parametrize(
+    "argument", ["tokenizer=bert", "model.max_tokens=512", "monkey=1", "key_dim=64", "--keys"]
+)
+def test_what_is_no_secret_stays(argument: str) -> None:
+    assert redacted([argument, "x"]) == [argument, "x"]
+
+
+@pytest.mark.parametrize(
+    "name", ["aws_access_key_id", "aws_secret_access_key", "AZURE_ACCOUNT_KEY", "authKey"]
+)
+def test_a_secret_of_a_diff_is_hidden(name: str) -> None:
+    assert without_secrets(f"+{name} = abc\n x = 1") == f"+{name} = [redacted]\n x = 1"

@@ -1,11 +1,13 @@
 """Spools: what was written is read back, whatever a crash leaves behind."""
 
+import io
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import pytest
 from conftest import SCALE
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from clusterplan.errors import SpoolError
 from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.launcher.node_record import node_records, read_spool
-from clusterplan.launcher.spool import Damage, Frame, SpoolWriter, frame, read_frames
+from clusterplan.launcher.spool import LARGEST_PAYLOAD, MAGIC, Damage, Frame, SpoolWriter, frame, read_frames
 from clusterplan.launcher.tick import FIELDS, decode, encode
 
 
@@ -27,8 +29,12 @@ def spool(path, payloads):
     return path
 
 
+def pieces_of(data, start=0):
+    return list(read_frames(io.BytesIO(data), start))
+
+
 def payloads_of(data):
-    return [piece.payload for piece in read_frames(data) if isinstance(piece, Frame)]
+    return [piece.payload for piece in pieces_of(data) if isinstance(piece, Frame)]
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -47,16 +53,16 @@ def test_a_spool_is_private_and_has_one_writer(tmp_path):
 def test_a_reader_goes_on_where_it_stopped(tmp_path):
     path = spool(tmp_path / "a.spool", [b"one", b"two"])
     data = path.read_bytes()
-    _, second, third = read_frames(data)
-    assert [f.payload for f in read_frames(data, second.end)] == [third.payload]
-    assert list(read_frames(data, third.end)) == []
+    _, second, third = pieces_of(data)
+    assert [f.payload for f in pieces_of(data, second.end)] == [third.payload]
+    assert pieces_of(data, third.end) == []
 
 
 def test_a_torn_tail_is_left_for_later(tmp_path):
     data = spool(tmp_path / "a.spool", [b"one", b"two"]).read_bytes()
     for cut in range(1, len(frame(2, b"two"))):
         assert payloads_of(data[:-cut])[1:] == [b"one"]
-        assert not [piece for piece in read_frames(data[:-cut]) if isinstance(piece, Damage)]
+        assert not [piece for piece in pieces_of(data[:-cut]) if isinstance(piece, Damage)]
 
 
 @hypothesis_settings(max_examples=200 * SCALE, deadline=None)
@@ -77,7 +83,31 @@ def test_damage_costs_only_the_frames_it_hits(payloads, data):
 
 def test_damage_in_the_middle_is_counted():
     data = frame(0, b"a") + b"?" * 7 + frame(1, b"b")
-    assert [p.end - p.start for p in read_frames(data) if isinstance(p, Damage)] == [7]
+    assert [p.end - p.start for p in pieces_of(data) if isinstance(p, Damage)] == [7]
+
+
+def test_damage_is_told_wherever_the_blocks_that_are_read_end():
+    rng = random.Random(4)
+    data, expected = bytearray(), []
+    for i in range(60):
+        junk = rng.choice((b"", rng.randbytes(rng.randrange(1, 200_000)), MAGIC * 9, bytes(3 * 2**20)))
+        whole = frame(i, rng.randbytes(rng.choice((0, 9, 300_000, LARGEST_PAYLOAD))))
+        expected += [Damage(len(data), len(data) + len(junk))] if junk else []
+        data += junk + whole
+        expected.append(Frame(i, whole[16:], len(data)))
+    assert pieces_of(data + frame(60, b"torn")[:-1]) == expected
+
+
+def test_a_spool_of_any_length_is_read_in_a_few_mib(tmp_path):
+    path = spool(tmp_path / "a.spool", [encode(Tick(0, (GpuReading(0),) * 250))] * 20_000)
+    assert path.stat().st_size > 20 * 2**20
+    tracemalloc.start()
+    try:
+        record = read_spool(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (record.samples, most < 5 * 2**20) == (20_000, True)
 
 
 def test_a_spool_of_a_newer_version_says_so(tmp_path):
@@ -168,9 +198,8 @@ def test_a_killed_writer_loses_nothing_it_has_acknowledged(tmp_path):
             os.kill(writer.pid, signal.SIGKILL)
             acknowledged = int(([0] + [int(line) for line in writer.stdout.read().split("\n")[:-1]])[-1])
         record = read_spool(path)
-        assert [tick.time_s for tick in record.ticks[: acknowledged + 1]] == [
-            float(n) for n in range(acknowledged + 1)
-        ]
+        assert [tick.time_s for tick in record.ticks()] == [float(n) for n in range(record.samples)]
+        assert record.samples > acknowledged
         assert record.damaged_bytes == 0
 
 

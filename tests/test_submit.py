@@ -860,6 +860,17 @@ def test_a_local_run_that_is_killed_is_told(launched):
     assert launched.ended(run["run"])["state"] == "failed"
 
 
+def test_the_diff_of_the_code_has_a_file_of_its_own(launched):
+    script = launched.file("train.py", "before = 1\n")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (["init", "-q"], ["add", "train.py"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], cwd=launched.folder, check=True)
+    script.write_text("after = 2\n")
+    folder = Path(launched.submit("--executor", "local", "--", "true")["folder"])
+    assert (folder / "git.diff").read_text().endswith("-before = 1\n+after = 2\n")
+    assert "diff" not in json.loads((folder / "run.json").read_text())
+
+
 def test_a_local_run_is_cancelled(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")

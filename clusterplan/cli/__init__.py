@@ -76,11 +76,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except click.Abort:
         _fail("stopped", 130)
     except OSError as error:
-        if sys.stdout:  # what it still holds would fail again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
-            sys.exit(1)
-        _fail(f"the output cannot be written: {error.strerror}", 1)
+        _fail_of_system(error)
     gc.freeze()  # the process ends here: nothing left is worth searching
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -89,3 +85,15 @@ def _fail(message: str, code: int) -> NoReturn:
     one_line = " ".join(message.split())
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {one_line}", err=True)
     sys.exit(code)
+
+
+def _fail_of_system(error: OSError) -> NoReturn:
+    if error.filename:
+        _fail(f"{error.filename}: {error.strerror}", 1)
+    if error.errno == errno.ENOENT:  # what only asking for the working folder says without a name
+        _fail("the folder this was run in is not there any more: run it in another one", 1)
+    if sys.stdout:  # what it still holds would fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
+        sys.exit(1)
+    _fail(f"the output cannot be written: {error.strerror}", 1)

@@ -10,9 +10,11 @@ import click
 
 from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError
+from ..launcher.attempts import birth
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
+from ..launcher.snapshot import redacted
 from .options import duration_s
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
@@ -61,14 +63,18 @@ def sample(
     facts = {
         "kind": "sample",
         "model": model,
-        "command": list(command),
+        "command": redacted(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
+        "pid": os.getpid(),
+        "born": birth(os.getpid()),
     }
     folder = create(label, runs_root(os.environ), began, facts)
     register(folder, history_path(os.environ))
     ended = run_sampled(command, folder, period, for_, os.environ)
     _say(folder, ended)
+    if ended.error:
+        raise click.ClickException(f"the command could not be started: {ended.error}")
     if ended.exit_code:
         raise click.ClickException(f"the command failed with exit code {ended.exit_code}")
 
@@ -86,7 +92,7 @@ def _say(folder: Path, ended: Sampled) -> None:
         click.echo(why or f"sampling stopped early; {folder} may be full", err=True)
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
-        click.echo(f"{folder.name}: {counted(len(record.ticks), 'sample')} of {gpus} in {folder}", err=True)
+        click.echo(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}", err=True)
         for event in record.events:
             if event.kind != "end":
                 click.echo(f"  {event.kind}: {event.text}", err=True)

@@ -111,12 +111,13 @@ def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path):
         memory = Path(f"/proc/{sampler.pid}/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0]
         sampler.send_signal(signal.SIGTERM)
     (record,) = node_records(tmp_path)
-    last = record.ticks[-1].readings[0]
+    ticks = list(record.ticks())
+    last = ticks[-1].readings[0]
     print(f"\n  sampler: {hourly:.1f} CPU s/hour, {int(memory) / 1024:.1f} MiB; {last}")
     print(
         f"  GPM permitted: {last.tensor_active is not None}; ring depth {record.header['gpus'][0]['ring_depth']}"
     )
-    ring = [percent for tick in record.ticks[5:] for _, percent in tick.readings[0].ring]
+    ring = [percent for tick in ticks[5:] for _, percent in tick.readings[0].ring]
     assert statistics.fmean(ring or [last.utilisation_percent]) > 80
     assert last.processes
 

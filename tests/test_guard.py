@@ -1,0 +1,74 @@
+"""A task of a job as it runs on its node, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from slurm_cluster import until
+
+from clusterplan.estimator.run_section import Bootstrap
+from clusterplan.launcher.launch import Launch
+
+GUARD = """
+import os, sys
+from pathlib import Path
+from clusterplan.launcher.guard import run_task
+sys.exit(run_task(Path(sys.argv[1]), os.environ, lambda folder, job: None))
+"""
+ENDED_S = 20
+
+
+@pytest.fixture
+def task(tmp_path):
+    """Start the task `rank` of two of a command on two nodes; gives its process and its attempt's file."""
+    started = []
+
+    def start(command, rank, cwd=tmp_path):
+        Launch(
+            command=tuple(command),
+            resume=(),
+            cwd=str(cwd),
+            environment={},
+            bootstrap=Bootstrap.SINGLE,
+            nodes=2,
+            gpus=2,
+            output=None,
+            stop_signal="SIGTERM",
+            grace_s=1,
+            max_restarts=0,
+        ).write(tmp_path)
+        (tmp_path / "logs").mkdir()
+        place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
+        started.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))
+        return started[-1], tmp_path / "attempts" / f"7.0.{rank}.json"
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(task, tmp_path):
+    waiting, own = task(["mpirun", "train"], rank=1)
+    until(lambda: own.exists() and json.loads(own.read_text())["state"] == "running", "a start", ENDED_S)
+    (tmp_path / "launch.json").unlink()  # that would be read again and again by every node
+    first = json.loads(own.read_text()) | {"rank": 0, "outcome": "completed"}
+    own.with_name("7.0.0.json").write_text(json.dumps(first))
+    assert waiting.wait(ENDED_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "said"),
+    [
+        ("true", "gone", "{}/gone: No such file or directory"),
+        ("./no-first-line", ".", "./no-first-line: Exec format error"),
+    ],
+)
+def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, command, folder, said):
+    (tmp_path / "no-first-line").write_text("true")
+    (tmp_path / "no-first-line").chmod(0o755)
+    process, own = task([command], rank=0, cwd=tmp_path / folder)
+    assert process.wait(ENDED_S) == 127
+    assert json.loads(own.read_text())["error"] == said.format(tmp_path)
