@@ -42,6 +42,9 @@ _GPM_PAIR = struct.Struct("PP")
 _GPM_METRIC = "4xid24x"  # nvmlGpmMetric_t: its return code and value
 
 
+_packing = cache(struct.Struct)  # GPUs share them: what a tick touches is what it costs
+
+
 def function(symbol: str) -> Callable[..., int]:
     """A function of the library that pynvml has loaded; one that an old driver lacks says so when it is called."""
     found: Callable[..., int] = getattr(pynvml.nvmlLib, symbol, _function_not_found)
@@ -122,7 +125,7 @@ class Fields:
         self._memory = (_FIELD * len(self.names))()
         for field, name in zip(self._memory, self.names, strict=True):
             field.fieldId, field.scopeId = FIELDS[name]
-        self._heads = struct.Struct(_FIELD_HEAD * len(self.names))
+        self._heads = _packing(_FIELD_HEAD * len(self.names))
         self._known_heads: tuple[int, ...] = ()
         self.ask = partial(function("nvmlDeviceGetFieldValues"), handle, len(self.names), byref(self._memory))
 
@@ -137,7 +140,7 @@ class Fields:
         answers = list(zip(self.names, heads[::2], heads[1::2], strict=True))
         self.failed = {name: code for name, _, code in answers if code}
         self._told = [name for name, _, code in answers if not code]
-        self._values = struct.Struct("=" + "".join(_field_value(kind, code) for _, kind, code in answers))
+        self._values = _packing("=" + "".join(_field_value(kind, code) for _, kind, code in answers))
         self._known_heads = heads
 
 
@@ -184,13 +187,8 @@ class Ring:
 
     def values(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The times in microseconds, and the values, of the samples that were told last."""
-        told = _samples(self._count.value).unpack_from(self._memory)
+        told = _packing(_SAMPLE * self._count.value).unpack_from(self._memory)
         return told[::2], told[1::2]
-
-
-@cache
-def _samples(count: int) -> struct.Struct:
-    return struct.Struct(_SAMPLE * count)
 
 
 class Gpm:
@@ -214,7 +212,7 @@ class Gpm:
         for metric, number in zip(asked.metrics, GPM_METRICS.values(), strict=False):
             metric.metricId = number
         self._compare = partial(function("nvmlGpmMetricsGet"), byref(asked))
-        self._layout = struct.Struct(_GPM_METRIC * len(GPM_METRICS))
+        self._layout = _packing(_GPM_METRIC * len(GPM_METRICS))
 
     def ask(self) -> int:
         """Take a sample and compare it with the one before."""
