@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .slurm_text import NodeFacts, PartitionFacts, Settings
+from .slurm_nodes import NodeFacts, PartitionFacts, Settings
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_duration, listed
 from .cluster import Cluster
 from .request import JobRequest
-from .slurm_text import NodeFacts, PartitionFacts, limit_s
+from .slurm_nodes import NodeFacts, PartitionFacts
+from .slurm_text import limit_s
 from .surroundings import Surroundings
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)

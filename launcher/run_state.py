@@ -16,7 +16,7 @@ from .attempts import Attempt
 from .failure import is_out_of_memory
 from .jobs import QueuedRun
 from .restart import Stop
-from .slurm_text import JobFacts, QueuedJob
+from .slurm_jobs import JobFacts, QueuedJob
 
 STALE_S = 120.0  # six heartbeats
 PREEMPTED = "PREEMPTED"  # as Slurm spells it

@@ -26,7 +26,7 @@ from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
 from .spool import SUFFIX
 
 if TYPE_CHECKING:
-    from .slurm_text import JobFacts
+    from .slurm_jobs import JobFacts
 
 
 @dataclass(frozen=True)

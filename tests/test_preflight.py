@@ -12,7 +12,7 @@ from clusterplan.launcher import slurm as asking
 from clusterplan.launcher.cluster import Cluster
 from clusterplan.launcher.preflight import CODES, Job, findings
 from clusterplan.launcher.request import JobRequest
-from clusterplan.launcher.slurm_text import parse_nodes, parse_partitions, parse_settings
+from clusterplan.launcher.slurm_nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.surroundings import Surroundings, look
 
 CLUSTER = Cluster(
