@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _POLL_S = 0.1
 _SIBLINGS_S = 10.0  # for the others, when one of them failed
+_ORPHANS_S = 10.0  # for what was killed to end; a driver may keep it for ever
 
-
-_SET_PARENT_DEATH_SIGNAL = 1  # prctl(2)
+_SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -26,6 +26,33 @@ def _shield() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     if _libc:
         _libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what the command starts and leaves behind, on Linux: torchrun's workers, if it is killed."""
+    if _libc:
+        _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_orphans() -> None:
+    """Kill what the command left behind, as Slurm does at the end of a job; no other child may be there."""
+    deadline = time.monotonic() + _ORPHANS_S
+    with contextlib.suppress(ChildProcessError):  # none is left
+        while time.monotonic() < deadline:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            for process in _ours():
+                with contextlib.suppress(PermissionError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(_POLL_S)
+
+
+def _ours() -> Iterator[int]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+            if int(parent) == os.getpid():
+                yield int(stat.parent.name)
 
 
 class Children:

@@ -19,7 +19,7 @@ from .attempts import Attempt, AttemptFile, birth, read_attempt
 from .bootstrap import Task, reaches_other_nodes, task_command, task_environment
 from .cancellation import cancelled_s
 from .checkpoints import newest
-from .children import Children
+from .children import Children, adopt_orphans, end_orphans
 from .failure import last_words
 from .final_status import LOST, final_status, put_final
 from .jobs import note_job
@@ -55,7 +55,11 @@ def run_task(
     file = AttemptFile(folder, _first(place))
     if place.on_slurm and place.rank == 0:
         note_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
-    with held_gpus(launch, lambda: signals.why is not None or cancelled_s(folder) is not None) as held:
+    if not place.on_slurm:
+        adopt_orphans()
+    with held_gpus(
+        launch, environment, lambda: signals.why is not None or cancelled_s(folder) is not None
+    ) as held:
         # Who cancels says so, then looks for the attempt's process: one of us sees the other.
         if held is None or cancelled_s(folder) is not None:
             put_final(folder, "cancelled", None, "cancelled before it began")
@@ -74,6 +78,8 @@ def run_task(
                 began_s=time.time(),
             )
             code = _attempt(folder, launch, place, environment, held, file, signals, words, limit_at)
+            if not place.on_slurm:
+                end_orphans()
             found = decided(folder, launch, file, signals, words, code)
             if place.on_slurm or not (found and found.restart):
                 break

@@ -40,6 +40,7 @@ class Launched:
             **os.environ,
             "CLUSTERPLAN_HISTORY": str(folder / "history.db"),
             "CLUSTERPLAN_RUNS": str(folder / "runs"),
+            "CLUSTERPLAN_LOCKS": str(folder),
             # As in a user's environment: the command's own Python is the one on PATH.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
