@@ -15,7 +15,8 @@ from ..estimator.run_report import run_report
 from .attempts import ATTEMPTS
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
-from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
+from .registered import linked
+from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
 from .spool import SUFFIX, Damage, opened_spool, read_frames
 from .tick import decode
 from .tracker import PROGRESS_FILE
@@ -28,8 +29,7 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 
 def registered(history: Path) -> Iterator[Path]:
     """The folder of every run that is registered beside `history` and still there."""
-    for link in sorted(links_folder(history).glob("*")):
-        folder = link.resolve()
+    for folder in linked(history):
         if (folder / RUN_FILE).exists():
             yield folder
 

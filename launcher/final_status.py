@@ -19,6 +19,11 @@ def final_status(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and values.get("state") else None
 
 
+def is_over(folder: Path) -> bool:
+    """Whether somebody has said how the run ended."""
+    return (folder / STATUS_FILE).exists()
+
+
 def put_final(
     folder: Path,
     state: str,

@@ -15,12 +15,12 @@ from . import slurm
 from .attempts import birth, exit_codes, process_alive, read_attempts, starts
 from .checkpoints import newest
 from .failure import best_line, tail
-from .final_status import final_status, put_final
+from .final_status import final_status, is_over, put_final
 from .jobs import read_jobs
 from .launch import Launch
 from .progress import Progress, progress, read_progress
-from .registered import folders
-from .run_folder import RUN_FILE, SUBMITIT, write_json
+from .registered import linked, run_facts
+from .run_folder import SUBMITIT, write_json
 from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
 from .spool import SUFFIX
 
@@ -79,7 +79,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
         state = run_state(evidence, time.time())
         if state.final and finals[folder] is None and jobs[folder]:
             put_final(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
-        run = _run_facts(folder)
+        run = run_facts(folder)
         found.append(
             RunStatus(
                 run=folder.name,
@@ -103,20 +103,20 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = [folder for folder in folders(history, kind="submit") if final_status(folder) is None]
-    if open_:
-        statuses(open_)
-    for folder in folders(history, kind="sample"):
-        if final_status(folder) is None:
-            _settle_sampled(folder)
+    open_ = {folder: run_facts(folder) for folder in linked(history) if not is_over(folder)}
+    submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
+    if submitted:
+        statuses(submitted)
+    for folder, run in open_.items():
+        if run.get("kind") == "sample":
+            _settle_sampled(folder, run)
 
 
-def _settle_sampled(folder: Path) -> None:
+def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
-    run = _run_facts(folder)
     if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
         return
-    if birth(run["pid"]) != run.get("born") and final_status(folder) is None:
+    if birth(run["pid"]) != run.get("born") and not is_over(folder):
         last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
         put_final(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
 
@@ -151,14 +151,6 @@ def _killed_words(folder: Path) -> str | None:
     """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
     logs = sorted((folder / SUBMITIT).glob("*_log.err"), key=lambda path: path.stat().st_mtime)
     return best_line(tail(logs[-1], 8192)) if logs else None
-
-
-def _run_facts(folder: Path) -> dict[str, Any]:
-    try:
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _progress(folder: Path, total: int | None) -> Progress | None:

@@ -19,9 +19,10 @@ class Runs:
     def __init__(self, folder, run):
         self.folder, self.history, self._run = folder, folder / "history.db", run
 
-    def made(self, name, *, state="completed", **facts):
-        known = {"kind": "submit", "command": ["train"], "began_s": T0, **facts}
-        folder = create(name, self.folder / "runs", datetime.fromtimestamp(T0, UTC), known)
+    def made(self, name, *, state="completed", after_s=0, **facts):
+        known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
+        began = datetime.fromtimestamp(known["began_s"], UTC)
+        folder = create(name, self.folder / "runs", began, known)
         put_job(folder, "local", "7")
         if state:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
@@ -31,10 +32,10 @@ class Runs:
     def __call__(self, *args, **more):
         return self._run(*args, env=os.environ | {"CLUSTERPLAN_HISTORY": str(self.history)}, **more)
 
-    def states(self):
+    def status(self):
         told = self("status", "--json")
         assert told.returncode == 0, told.stderr
-        return {run["run"]: run["state"] for run in json.loads(told.stdout)["runs"]}
+        return json.loads(told.stdout)
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     damaged, whole = runs.made("damaged"), runs.made("whole")
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
-    assert runs.states() == {damaged.name: "completed", whole.name: "completed"}
+    assert {run["run"] for run in runs.status()["runs"]} == {damaged.name, whole.name}
 
 
 def test_a_file_that_cannot_be_written_is_named(runs):
@@ -69,3 +70,39 @@ def test_a_working_folder_that_is_gone_is_said(runs):
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "the folder this was run in is not there any more" in done.stderr
+
+
+def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs):
+    running = runs.made("running", state=None)
+    ended = [runs.made("ended", after_s=second).name for second in range(1, 60)]
+    sampled = runs.made("sampled", kind="sample", after_s=99)
+    told = runs.status()
+    assert [run["run"] for run in told["runs"]] == [*reversed(ended[-50:]), running.name]
+    assert told["earlier"]
+    assert runs("status").stdout.endswith("earlier runs: `clusterplan history list`\n")
+    assert sampled.name not in runs("status").stdout
+
+
+def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs):
+    names = [runs.made("same").name for _ in range(5)]
+    assert [run["run"] for run in runs.status()["runs"]] == names[::-1]
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
+    wanted, other = runs.made("wanted"), runs.made("other")
+    (other / "run.json").unlink()
+    os.mkfifo(other / "run.json")  # to read it would take for ever
+    done = runs(command, "want", timeout=20)
+    assert wanted.name in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("train", "ambiguous"), ("traim", "the nearest are train-")])
+def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
+    names = [runs.made("train", after_s=second).name for second in range(2)]
+    runs.made("train-sampled", kind="sample")
+    done = runs("cancel", wanted)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert all(name in done.stderr for name in names)
+    assert "sampled" not in done.stderr
