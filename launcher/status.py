@@ -18,7 +18,7 @@ from .failure import best_line, tail
 from .final_status import final_status, is_over, put_final
 from .jobs import read_jobs
 from .launch import Launch
-from .progress import Progress, progress, read_progress
+from .progress import Progress, progress, read_ends
 from .registered import linked, run_facts
 from .run_folder import SUBMITIT, write_json
 from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
@@ -156,7 +156,7 @@ def _killed_words(folder: Path) -> str | None:
 def _progress(folder: Path, total: int | None) -> Progress | None:
     """What `track` wrote; without it, the newest checkpoint is all that is known."""
     try:
-        if told := progress(read_progress(folder)[0], total):
+        if told := progress(read_ends(folder), total):
             return told
         output = Launch.read(folder).output
         saved = newest(Path(output)) if output else None
