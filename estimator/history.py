@@ -48,6 +48,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
@@ -81,14 +82,45 @@ class History:
     def writing(self) -> Iterator[None]:
         """All that is written in the block, or nothing.  Others wait for it.  Raises HistoryError."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("SAVEPOINT block")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite undoes all itself when the disk is full
+                    for said in ("ROLLBACK TO block", "RELEASE block") if self._held else ("ROLLBACK",):
+                        self._db.execute(said)
                 raise
+            self._db.execute("RELEASE block")
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.path}: cannot be written: {error}") from None
+        if not self._held:
+            self.flush()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is written in here is on the disk at a `flush`, or the end, and not each time, which takes long.
+
+        A crash costs what was written since, every block of `writing` as a whole; others wait until then, so flush
+        a few times a second.  Raises HistoryError.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self.flush()
+
+    def flush(self) -> None:
+        """Have all that was written on the disk, and let others write.  Raises HistoryError."""
+        if not self._db.in_transaction:
+            return
+        try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
 
     def put_run(self, facts: Mapping[str, Any]) -> None:
@@ -129,6 +161,17 @@ class History:
         """Whether the history has an ended run, and all of spools of these sizes."""
         read = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
         return self.has_ended(run) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
+
+    def ended(self) -> dict[str, dict[str, int]]:
+        """Every run that has ended, and its spools with the bytes of them that are in the history."""
+        found: dict[str, dict[str, int]] = {}
+        for row in self._rows(
+            "SELECT run.run, spool, offset FROM run LEFT JOIN spool USING (run) WHERE ended_s IS NOT NULL"
+        ):
+            spools = found.setdefault(row["run"], {})
+            if row["spool"] is not None:
+                spools[row["spool"]] = row["offset"]
+        return found
 
     def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
         """(offset, frames, damaged bytes) up to which a spool is in the history."""
@@ -291,6 +334,11 @@ class History:
             " ORDER BY run.began_s DESC",
             {"name": name, "model": model, "gpu": gpu, "since": since_s, "until": until_s},
         )
+
+    def run(self, run: str) -> dict[str, Any]:
+        """One run that is there, as `runs` has it."""
+        (found,) = self._rows("SELECT * FROM v_runs WHERE run = ?", (run,))
+        return found
 
     def gpus(self, run: str) -> list[dict[str, Any]]:
         """The GPUs of a run."""

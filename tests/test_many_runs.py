@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +20,7 @@ class Runs:
 
     def __init__(self, folder, run):
         self.folder, self.history, self._run = folder, folder / "history.db", run
+        self.environment = {"CLUSTERPLAN_HISTORY": str(self.history)}
 
     def made(self, name, *, state="completed", after_s=0, **facts):
         known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
@@ -30,7 +33,11 @@ class Runs:
         return folder
 
     def __call__(self, *args, **more):
-        return self._run(*args, env=os.environ | {"CLUSTERPLAN_HISTORY": str(self.history)}, **more)
+        return self._run(*args, env=os.environ | self.environment, **more)
+
+    def transactions(self):
+        """How many have changed the history: SQLite counts them in its header."""
+        return int.from_bytes(self.history.read_bytes()[24:28], "big")
 
     def status(self):
         told = self("status", "--json")
@@ -106,3 +113,32 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
     assert said in done.stderr
     assert all(name in done.stderr for name in names)
     assert "sampled" not in done.stderr
+
+
+def test_many_runs_are_collected_in_few_transactions(runs):
+    runs("history", "list")
+    before = runs.transactions()
+    for second in range(60):
+        runs.made("ended", after_s=second)
+    assert len(json.loads(runs("history", "list", "--json").stdout)) == 60
+    assert 0 < runs.transactions() - before < 60
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs, terminal):
+    runs.made("short")
+    with (runs.made("long", after_s=1) / "progress.jsonl").open("w", encoding="utf-8") as steps:
+        for i in range(60_000):
+            steps.write(
+                f'{{"kind": "steps", "time_s": {i}, "step": {i}, "steps": 1, "seconds": 1, "longest_s": 1}}\n'
+            )
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    command, environment = [runs("--version").args[0], "history", "list"], os.environ | runs.environment
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=writer, check=True)
+    os.close(writer)
+    said = b""
+    with suppress(OSError):  # as a terminal ends
+        while block := os.read(reader, 4096):
+            said += block
+    os.close(reader)
+    assert said == (b"\r\x1b[Kcollecting run 2 of 2\r\x1b[K" if terminal else b"")
