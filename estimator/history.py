@@ -60,6 +60,17 @@ class History(HistorySamples):
         read = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
         return self.has_ended(run) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
 
+    def ended(self) -> dict[str, dict[str, int]]:
+        """Every run that has ended, and its spools with the bytes of them that are in the history."""
+        found: dict[str, dict[str, int]] = {}
+        for row in self._rows(
+            "SELECT run.run, spool, offset FROM run LEFT JOIN spool USING (run) WHERE ended_s IS NOT NULL"
+        ):
+            spools = found.setdefault(row["run"], {})
+            if row["spool"] is not None:
+                spools[row["spool"]] = row["offset"]
+        return found
+
     def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
         """(offset, frames, damaged bytes) up to which a spool is in the history."""
         found = self._db.execute(
@@ -143,6 +154,11 @@ class History(HistorySamples):
             " ORDER BY run.began_s DESC",
             {"name": name, "model": model, "gpu": gpu, "since": since_s, "until": until_s},
         )
+
+    def run(self, run: str) -> dict[str, Any]:
+        """One run that is there, as `runs` has it."""
+        (found,) = self._rows("SELECT * FROM v_runs WHERE run = ?", (run,))
+        return found
 
     def gpus(self, run: str) -> list[dict[str, Any]]:
         """The GPUs of a run."""

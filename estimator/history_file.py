@@ -23,6 +23,7 @@ class HistoryFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
@@ -56,14 +57,45 @@ class HistoryFile:
     def writing(self) -> Iterator[None]:
         """All that is written in the block, or nothing.  Others wait for it.  Raises HistoryError."""
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("SAVEPOINT block")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite undoes all itself when the disk is full
+                    for said in ("ROLLBACK TO block", "RELEASE block") if self._held else ("ROLLBACK",):
+                        self._db.execute(said)
                 raise
+            self._db.execute("RELEASE block")
+        except sqlite3.Error as error:
+            raise HistoryError(f"{self.path}: cannot be written: {error}") from None
+        if not self._held:
+            self.flush()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is written in here is on the disk at a `flush`, or the end, and not each time, which takes long.
+
+        A crash costs what was written since, every block of `writing` as a whole; others wait until then, so flush
+        a few times a second.  Raises HistoryError.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self.flush()
+
+    def flush(self) -> None:
+        """Have all that was written on the disk, and let others write.  Raises HistoryError."""
+        if not self._db.in_transaction:
+            return
+        try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
 
     def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:

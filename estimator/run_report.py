@@ -86,7 +86,7 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
 
     `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
     """
-    (line,) = [r for r in history.runs() if r["run"] == run]
+    line = history.run(run)
     known = history.run_gpus(run)
     events = history.events(run)
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)

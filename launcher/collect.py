@@ -4,6 +4,7 @@ Rows and the position they were read up to are committed together, so nothing is
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,8 @@ from ..estimator.run_report import run_report
 from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_progress
-from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, links_folder
+from .registered import linked
+from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
 from .spool import SUFFIX, Damage, opened_spool, read_frames
 from .tick import decode
 from .tracker import PROGRESS_FILE
@@ -28,10 +30,15 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 
 def registered(history: Path) -> Iterator[Path]:
     """The folder of every run that is registered beside `history` and still there."""
-    for link in sorted(links_folder(history).glob("*")):
-        folder = link.resolve()
+    for folder in linked(history):
         if (folder / RUN_FILE).exists():
             yield folder
+
+
+def behind(history: History) -> list[Path]:
+    """The folder of every run that is registered beside the history, and of which it has not all."""
+    known = history.ended()
+    return [folder for folder in registered(history.path) if known.get(folder.name) != _sizes(folder)]
 
 
 def collect(folder: Path, history: History) -> None:
@@ -40,8 +47,7 @@ def collect(folder: Path, history: History) -> None:
     Raises SpoolError for the first spool that cannot be read, after all others were; or HistoryError, and what is
     done stays done.
     """
-    spools = sorted(folder.glob(f"*{SUFFIX}"))
-    sizes = {path.name: path.stat().st_size for path in (*spools, *folder.glob(PROGRESS_FILE))}
+    sizes = _sizes(folder)
     if history.has_whole(folder.name, sizes):
         return
     run = _read_json(folder / RUN_FILE)
@@ -54,17 +60,20 @@ def collect(folder: Path, history: History) -> None:
     }
     with history.writing():
         history.put_run({**facts, "state": status.get("state") or _open_state(folder, run)})
-    wrong, news = [], not history.has_ended(folder.name)
-    for path in spools:
+    wrong, sampled = [], False
+    for name in sorted(sizes.keys() - {PROGRESS_FILE}):
         try:
-            news |= _collect_spool(folder.name, path, history)
+            sampled |= _collect_spool(folder.name, folder / name, history)
         except SpoolError as error:
             wrong.append(error)
     with history.writing():
         for node, event in _attempt_ends(folder):
             history.put_events(folder.name, node, [(event, None)])
     _collect_steps(folder, run, history)
+    news = sampled or not history.has_ended(folder.name)
     if news and status.get("ended_s") is not None:
+        if sampled:
+            history.flush()  # the report of weeks of samples takes a while
         found = run_report(history, folder.name).notes
         with history.writing():  # together, so that a run that counts as ended has its notes
             history.put_run({**facts, **{key: status.get(key) for key in _STATUS_FACTS}})
@@ -73,6 +82,14 @@ def collect(folder: Path, history: History) -> None:
             )
     if wrong:
         raise wrong[0]
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files of a run that grow, by name, and how far they have."""
+    with os.scandir(folder) as entries:
+        return {
+            e.name: e.stat().st_size for e in entries if e.name.endswith(SUFFIX) or e.name == PROGRESS_FILE
+        }
 
 
 def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
@@ -132,6 +149,7 @@ def _collect_spool(run: str, path: Path, history: History) -> bool:
     with opened_spool(path) as (file, header):
         news = False
         while _collect_lot(run, path.name, file, header, history):
+            history.flush()
             news = True
     return news
 

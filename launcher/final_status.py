@@ -21,6 +21,17 @@ def final_status(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and values.get("state") else None
 
 
+def is_over(folder: Path) -> bool:
+    """Whether somebody has said how the run ended."""
+    return (folder / STATUS_FILE).exists()
+
+
+def not_lost(folder: Path) -> None:
+    """Take back that the run was lost: its job has begun."""
+    if (final_status(folder) or {}).get("state") == LOST:
+        (folder / STATUS_FILE).unlink(missing_ok=True)
+
+
 def put_final(
     folder: Path,
     state: str,

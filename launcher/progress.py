@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from .tracker import PROGRESS_FILE
 
 T = TypeVar("T")
 
+_FIRST_BYTES, _LATEST_BYTES = 1 << 12, 1 << 18  # the latter are 5 hours of lines, when they are rarest
 RECENT_S = 300.0  # of training that the present rate is taken from
 
 
@@ -79,15 +81,41 @@ def read_progress(folder: Path, offset: int = 0) -> tuple[list[LoopLine], int]:
     A line that is torn, or of a kind that is not known, is left out; one that has no end yet is left for later.
     Raises OSError, but not where there is no file yet.
     """
+    found = list[LoopLine]()
     try:
         with (folder / PROGRESS_FILE).open("rb") as file:
             file.seek(offset)
-            data = file.read()
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break
+                offset += len(text)
+                if line := _parsed(text):
+                    found.append(line)
     except FileNotFoundError:
-        return [], offset
-    whole = data[: data.rfind(b"\n") + 1]
-    parsed = map(_parsed, whole.splitlines())
-    return [line for line in parsed if line is not None], offset + len(whole)
+        pass
+    return found, offset
+
+
+def read_ends(folder: Path) -> list[LoopLine]:
+    """The first lines and the latest, which is what `progress` needs of a file that months of steps made long.
+
+    Raises OSError, but not where there is no file yet.
+    """
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            text = file.read(_FIRST_BYTES)
+            skipped = file.seek(0, os.SEEK_END) - _LATEST_BYTES
+            if skipped > len(text):
+                text = text[: text.rfind(b"\n") + 1]
+                file.seek(skipped)
+                file.readline()  # of which the beginning is left out
+            else:
+                file.seek(len(text))
+            text += file.read()
+    except FileNotFoundError:
+        return []
+    whole = text[: text.rfind(b"\n") + 1].splitlines()
+    return [line for line in map(_parsed, whole) if line]
 
 
 def _parsed(text: bytes) -> LoopLine | None:

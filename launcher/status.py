@@ -1,6 +1,5 @@
 """The state of runs: gather what there is to know, and write down what will not change any more."""
 
-import json
 import os
 import socket
 import time
@@ -16,12 +15,12 @@ from .attempts import birth, exit_codes, process_alive, read_attempts, starts
 from .cancellation import cancelled_s, put_cancelled, take_back
 from .checkpoints import newest
 from .failure import best_line, tail
-from .final_status import LOST, final_status, put_final
+from .final_status import LOST, final_status, is_over, put_final
 from .jobs import QueuedRun, read_jobs
 from .launch import Launch
-from .progress import Progress, progress, read_progress
-from .registered import folders
-from .run_folder import RUN_FILE, SUBMITIT
+from .progress import Progress, progress, read_ends
+from .registered import linked, run_facts
+from .run_folder import SUBMITIT
 from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
 from .spool import SUFFIX
 
@@ -67,7 +66,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     accounted = _accounted(missing) if missing else {}
     found = []
     for folder in folders:
-        attempts, run = read_attempts(folder), _run_facts(folder)
+        attempts, run = read_attempts(folder), run_facts(folder)
         evidence = Evidence(
             final=finals[folder],
             jobs=jobs[folder],
@@ -120,20 +119,20 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = [folder for folder in folders(history, kind="submit") if _known_end(folder) is None]
-    if open_:
-        statuses(open_)
-    for folder in folders(history, kind="sample"):
-        if final_status(folder) is None:
-            _settle_sampled(folder)
+    open_ = {folder: run_facts(folder) for folder in linked(history) if not is_over(folder)}
+    submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
+    if submitted:
+        statuses(submitted)
+    for folder, run in open_.items():
+        if run.get("kind") == "sample":
+            _settle_sampled(folder, run)
 
 
-def _settle_sampled(folder: Path) -> None:
+def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
-    run = _run_facts(folder)
     if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
         return
-    if birth(run["pid"]) != run.get("born") and final_status(folder) is None:
+    if birth(run["pid"]) != run.get("born") and not is_over(folder):
         last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
         put_final(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
 
@@ -166,18 +165,10 @@ def _killed_words(folder: Path, newest: Sequence[QueuedRun]) -> str | None:
     return best_line(tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None
 
 
-def _run_facts(folder: Path) -> dict[str, Any]:
-    try:
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
 def _progress(folder: Path, total: int | None) -> Progress | None:
     """What `track` wrote; without it, the newest checkpoint is all that is known."""
     try:
-        if told := progress(read_progress(folder)[0], total):
+        if told := progress(read_ends(folder), total):
             return told
         output = Launch.read(folder).output
         saved = newest(Path(output)) if output else None

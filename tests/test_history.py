@@ -386,13 +386,15 @@ with History(Path(sys.argv[2])) as history:
     print("open", flush=True)
     collect(Path(sys.argv[1]), history)
 """
+HOLDING = IMPORTER.replace("collect(Path", "with history.held():\n        collect(Path")
 
 
-def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_path):
+@pytest.mark.parametrize("program", [IMPORTER, HOLDING], ids=["each", "held"])
+def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_path, program):
     rng = random.Random(5)
     for _ in range(6 * SCALE):
         with subprocess.Popen(
-            [sys.executable, "-c", IMPORTER, folder, history.path], stdout=subprocess.PIPE
+            [sys.executable, "-c", program, folder, history.path], stdout=subprocess.PIPE
         ) as importer:
             importer.stdout.readline()
             time.sleep(rng.uniform(0, 0.04))
@@ -422,6 +424,25 @@ def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(
         collect(folder, other)
     assert dump(history.path) == dump(other.path)
     assert history.gpus(folder.name)[0]["ticks"] == 12_000
+
+
+def test_what_is_held_is_seen_by_others_after_a_flush(history):
+    with History(history.path) as other, history.held():
+        with history.writing():
+            history.put_run({"run": "first", "folder": "f", "state": "running"})
+        assert other.runs() == []
+        history.flush()
+        assert [run["run"] for run in other.runs()] == ["first"]
+
+
+def test_a_block_that_fails_while_others_are_held_is_undone_alone(history):
+    with history.held():
+        for name, fails in (("first", False), ("second", True), ("third", False)):
+            with suppress(ZeroDivisionError), history.writing():
+                history.put_run({"run": name, "folder": "f", "state": "running"})
+                assert 1 / (not fails)
+    with History(history.path) as other:
+        assert {run["run"] for run in other.runs()} == {"first", "third"}
 
 
 # The commands.

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pty
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -18,10 +20,12 @@ class Runs:
 
     def __init__(self, folder, run):
         self.folder, self.history, self._run = folder, folder / "history.db", run
+        self.environment = {"CLUSTERPLAN_HISTORY": str(self.history)}
 
-    def made(self, name, *, state="completed", **facts):
-        known = {"kind": "submit", "command": ["train"], "began_s": T0, **facts}
-        folder = create(name, self.folder / "runs", datetime.fromtimestamp(T0, UTC), known)
+    def made(self, name, *, state="completed", after_s=0, **facts):
+        known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
+        began = datetime.fromtimestamp(known["began_s"], UTC)
+        folder = create(name, self.folder / "runs", began, known)
         put_job(folder, "local", "7")
         if state:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
@@ -29,12 +33,16 @@ class Runs:
         return folder
 
     def __call__(self, *args, **more):
-        return self._run(*args, env=os.environ | {"CLUSTERPLAN_HISTORY": str(self.history)}, **more)
+        return self._run(*args, env=os.environ | self.environment, **more)
 
-    def states(self):
+    def transactions(self):
+        """How many have changed the history: SQLite counts them in its header."""
+        return int.from_bytes(self.history.read_bytes()[24:28], "big")
+
+    def status(self):
         told = self("status", "--json")
         assert told.returncode == 0, told.stderr
-        return {run["run"]: run["state"] for run in json.loads(told.stdout)["runs"]}
+        return json.loads(told.stdout)
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     damaged, whole = runs.made("damaged"), runs.made("whole")
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
-    assert runs.states() == {damaged.name: "completed", whole.name: "completed"}
+    assert {run["run"] for run in runs.status()["runs"]} == {damaged.name, whole.name}
 
 
 def test_a_file_that_cannot_be_written_is_named(runs):
@@ -69,3 +77,68 @@ def test_a_working_folder_that_is_gone_is_said(runs):
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "the folder this was run in is not there any more" in done.stderr
+
+
+def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs):
+    running = runs.made("running", state=None)
+    ended = [runs.made("ended", after_s=second).name for second in range(1, 60)]
+    sampled = runs.made("sampled", kind="sample", after_s=99)
+    told = runs.status()
+    assert [run["run"] for run in told["runs"]] == [*reversed(ended[-50:]), running.name]
+    assert told["earlier"]
+    assert runs("status").stdout.endswith("earlier runs: `clusterplan history list`\n")
+    assert sampled.name not in runs("status").stdout
+
+
+def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs):
+    names = [runs.made("same").name for _ in range(5)]
+    assert [run["run"] for run in runs.status()["runs"]] == names[::-1]
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
+    wanted, other = runs.made("wanted"), runs.made("other")
+    (other / "run.json").unlink()
+    os.mkfifo(other / "run.json")  # to read it would take for ever
+    done = runs(command, "want", timeout=20)
+    assert wanted.name in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("train", "ambiguous"), ("traim", "the nearest are train-")])
+def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
+    names = [runs.made("train", after_s=second).name for second in range(2)]
+    runs.made("train-sampled", kind="sample")
+    done = runs("cancel", wanted)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert all(name in done.stderr for name in names)
+    assert "sampled" not in done.stderr
+
+
+def test_many_runs_are_collected_in_few_transactions(runs):
+    runs("history", "list")
+    before = runs.transactions()
+    for second in range(60):
+        runs.made("ended", after_s=second)
+    assert len(json.loads(runs("history", "list", "--json").stdout)) == 60
+    assert 0 < runs.transactions() - before < 60
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs, terminal):
+    runs.made("short")
+    with (runs.made("long", after_s=1) / "progress.jsonl").open("w", encoding="utf-8") as steps:
+        for i in range(60_000):
+            steps.write(
+                f'{{"kind": "steps", "time_s": {i}, "step": {i}, "steps": 1, "seconds": 1, "longest_s": 1}}\n'
+            )
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    command, environment = [runs("--version").args[0], "history", "list"], os.environ | runs.environment
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=writer, check=True)
+    os.close(writer)
+    said = b""
+    with suppress(OSError):  # as a terminal ends
+        while block := os.read(reader, 4096):
+            said += block
+    os.close(reader)
+    assert said == (b"\r\x1b[Kcollecting run 2 of 2\r\x1b[K" if terminal else b"")

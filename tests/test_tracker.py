@@ -5,11 +5,12 @@ import stat
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import pytest
 
 from clusterplan import track
-from clusterplan.launcher.progress import progress, read_progress
+from clusterplan.launcher.progress import progress, read_ends, read_progress
 
 
 @pytest.fixture
@@ -283,3 +284,53 @@ def test_a_line_without_its_end_is_read_the_next_time(folder):
         file.write(b'"step":2}\n')
     rest, _ = read_progress(folder, offset)
     assert [line.step for line in (*first, *rest)] == [1, 2]
+
+
+def long_file(folder, count):
+    """A loop of so many lines of 10 s, with an evaluation of 20 s every 100 lines."""
+    with (folder / "progress.jsonl").open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"kind": "start", "time_s": 0, "step": 0, "total": 9 * count}) + "\n")
+        for i in range(1, count):
+            line = {
+                "kind": "steps",
+                "time_s": 10 * i,
+                "step": 5 * i,
+                "steps": 5,
+                "seconds": 10,
+                "longest_s": 3,
+            }
+            if i % 100 == 0:
+                line = {"kind": "pause", "time_s": 10 * i, "step": 5 * i, "what": "evaluation", "seconds": 20}
+            file.write(json.dumps(line) + "\n")
+
+
+def test_the_ends_of_a_long_file_tell_what_all_of_it_does(folder):
+    long_file(folder, 20_000)
+    ends, (every, _) = read_ends(folder), read_progress(folder)
+    assert len(ends) < 4_000
+    told, known = progress(ends), progress(every)
+    assert (told.steps_done, told.total, told.rate_steps_per_s) == (
+        known.steps_done,
+        known.total,
+        known.rate_steps_per_s,
+    )
+    assert told.eta_s == pytest.approx(known.eta_s, rel=0.002)
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 2_000])
+def test_the_ends_of_a_short_file_are_all_of_it(folder, count):
+    long_file(folder, count)
+    with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "end", "tim')
+    assert read_ends(folder) == read_progress(folder)[0]
+
+
+def test_a_long_file_is_read_line_by_line(folder):
+    long_file(folder, 20_000)
+    tracemalloc.start()
+    try:
+        read_progress(folder)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 6 * 2**20

@@ -8,16 +8,16 @@ from pathlib import Path
 import click
 
 from ..cluster_profiles.units import counted, parse_duration_s
-from ..errors import ClusterplanError, InputError
+from ..errors import InputError
 from ..estimator.history import History
-from ..launcher.collect import collect, registered
+from ..launcher.collect import registered
 from ..launcher.run_folder import RUN_FILE, history_path
 from ..report import history_text
 from .history_add import add
 from .history_check import check, rebuild
 from .history_export import export
 from .options import echo_page, json_option
-from .recorded import collected, find_run
+from .recorded import collect_all, collected, find_run
 
 
 @click.group()
@@ -133,14 +133,9 @@ def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # no
     for folder in folders:
         if not (folder / RUN_FILE).exists():
             raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
-    failed = []
     with History(where) as db:
         chosen = [folder.resolve() for folder in folders] or list(registered(db.path))
-        for folder in chosen:
-            try:
-                collect(folder, db)
-            except ClusterplanError as error:
-                failed.append(str(error))
+        failed = [str(error) for error in collect_all(chosen, db)]
     if as_json:
         runs = [folder.name for folder in chosen]
         click.echo(json.dumps({"path": str(where), "runs": runs, "not_imported": failed}, indent=2))

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from ..cluster_profiles.units import counted, listed
-from ..errors import ClusterplanError, InputError
+from ..errors import InputError
 from ..estimator.history import History
 from ..estimator.history_salvage import examined
-from ..launcher.collect import collect, registered
+from ..launcher.collect import registered
 from ..launcher.run_folder import history_path
 from ..report import history_text
 from .options import echo_page, json_option
+from .recorded import collect_all
 
 
 @click.command()
@@ -45,13 +46,8 @@ def rebuild(old: Path, *, as_json: bool) -> None:
     new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
     if new.exists():
         raise InputError(f"{new}: is there already; look at it, and move or remove it first")
-    failed = []
     with History(new) as db:
-        for folder in registered(old):
-            try:
-                collect(folder, db)
-            except ClusterplanError as error:
-                failed.append(str(error))
+        failed = [str(error) for error in collect_all(list(registered(old)), db)]
         there = {run["run"] for run in db.runs()}
     salvage = examined(old) if old.exists() else None
     only = [run for run in salvage.runs if run not in there] if salvage else []

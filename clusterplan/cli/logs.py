@@ -7,7 +7,7 @@ import click
 
 from ..cluster_profiles.units import listed
 from ..errors import InputError
-from ..launcher.registered import find_folder, folders
+from ..launcher.registered import find_folder
 from ..launcher.run_folder import LOGS, history_path
 from ..launcher.status import statuses
 from . import following
@@ -24,7 +24,7 @@ def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
 
     With torchrun a task is a node, and its log has all ranks of that node.
     """
-    folder = find_folder(folders(history_path(os.environ), kind="submit"), run)
+    folder = find_folder(history_path(os.environ), "submit", run)
     if follow:
         following.follow(folder, rank)
         return

@@ -2,8 +2,11 @@
 
 import difflib
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,9 +14,12 @@ import click
 from ..cluster_profiles.units import listed
 from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history import History
-from ..launcher.collect import collect, registered
+from ..launcher.collect import behind, collect
 from ..launcher.run_folder import history_path
 from ..launcher.status import settle
+
+_LOT_S = 0.3  # of runs that are committed together
+_CLEARED = "\r\x1b[K"
 
 
 @contextmanager
@@ -24,15 +30,31 @@ def collected() -> Iterator[History]:
     """
     with History(history_path(os.environ)) as db:
         settle(db.path)
-        for folder in registered(db.path):
-            try:
-                collect(folder, db)
-            except HistoryError as error:  # of the file itself: the other runs would say the same
-                click.echo(f"not collected: {error}", err=True)
-                break
-            except ClusterplanError as error:
-                click.echo(f"not collected: {error}", err=True)
+        for error in collect_all(behind(db), db):
+            click.echo(f"not collected: {error}", err=True)
         yield db
+
+
+def collect_all(folders: Sequence[Path], db: History) -> Iterator[ClusterplanError]:
+    """Fold runs into the history; what went wrong.  Where that takes a while, a terminal is told how far it is."""
+    live, line, due_s = sys.stderr is not None and sys.stderr.isatty(), "", time.monotonic() + _LOT_S
+    try:
+        with db.held():
+            for number, folder in enumerate(folders, 1):
+                if time.monotonic() > due_s:
+                    db.flush()
+                    due_s = time.monotonic() + _LOT_S
+                    line = f"collecting run {number:,} of {len(folders):,}" if live else ""
+                    click.echo(line and _CLEARED + line, nl=False, err=True)
+                try:
+                    collect(folder, db)
+                except HistoryError:  # of the file itself: the other runs would say the same
+                    raise
+                except ClusterplanError as error:
+                    yield error
+    except HistoryError as error:
+        yield error
+    click.echo(line and _CLEARED, nl=False, err=True)
 
 
 def find_run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:

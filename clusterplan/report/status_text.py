@@ -12,13 +12,15 @@ NOTES_OF_S = 3600.0  # the latest, so that a look at a run of days costs what on
 _NOTHING = "-"
 
 
-def listing(page: Page, found: Sequence[RunStatus]) -> None:
-    """One line a run."""
+def listing(page: Page, found: Sequence[RunStatus], *, earlier: bool = False) -> None:
+    """One line a run, and where the earlier ones are, if there are any."""
     if not found:
         page.line("no runs yet: `clusterplan submit JOB.toml` makes one")
         return
     rows = [(s.run, s.state.state, _steps(s), _eta(s), _why(s)) for s in found]
     page.table(("run", "state", "steps", "ends in", ""), rows, right=(2, 3))
+    if earlier:
+        page.line("earlier runs: `clusterplan history list`")
 
 
 def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
