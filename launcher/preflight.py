@@ -23,6 +23,7 @@ _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/sh
 CODES = {
     "command-missing": "The command is not found.",
     "entry": "The command's Python file is not there, or does not compile.",
+    "torchrun": "The command's Python has no torch, whose torchrun would start it.",
     "folder": "No run can be kept in the folder.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "partition": "The partition does not exist.",
@@ -53,7 +54,8 @@ class Finding:
 class Job:
     """What is to run: the request, and what Slurm is not told.
 
-    `checkpoint_s` is the time between checkpoints, None if it is unknown; `runs` share one array.
+    `checkpoint_s` is the time between checkpoints, None if it is unknown; `runs` share one array; `lacks_torch` says
+    that torchrun would start it and its Python has none.
     """
 
     request: JobRequest
@@ -62,6 +64,7 @@ class Job:
     checkpoint_s: float | None = None
     segments: int | None = None
     runs: int = 1
+    lacks_torch: bool = False
 
 
 def findings(
@@ -97,6 +100,12 @@ def _here(
         )
     if here.entry_fault:
         yield _refusal("entry", here.entry_fault)
+    if job.lacks_torch:
+        yield _refusal(
+            "torchrun",
+            f"{here.python} has no torch, and several GPUs of a Python command are started by torchrun: "
+            'install it there, or set bootstrap = "per-gpu" or "single" in [run]',
+        )
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
     nodes = job.request.nodes

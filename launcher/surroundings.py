@@ -17,6 +17,10 @@ _SAVES = (
     "text = pathlib.Path(found.origin).with_name('training_args.py').read_text(encoding='utf-8') if found else '';"
     "sys.exit('enable_jit_checkpoint' not in text)"
 )
+_NO_TORCH = 3
+_LACKS_TORCH = (
+    f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('torch') else {_NO_TORCH})"
+)
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
 _BLOCK = b"\0" * 4096  # a full disk takes an empty file
@@ -59,11 +63,20 @@ def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
 
     It is looked for and not imported, which takes seconds.
     """
+    return _exit_code(python, _SAVES, environ) == 0
+
+
+def lacks_torch(python: str, environ: Mapping[str, str]) -> bool:
+    """Whether this interpreter has no torch, and so no torchrun; it is looked for and not imported."""
+    return _exit_code(python, _LACKS_TORCH, environ) == _NO_TORCH
+
+
+def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None:
     try:
         done = subprocess.run(  # noqa: S603  the interpreter the job will use
-            [python, "-c", _SAVES],
+            [python, "-c", code],
             env=dict(environ),
-            cwd="/",  # nothing there is called transformers
+            cwd="/",  # nothing there is called torch or transformers
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -71,8 +84,8 @@ def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
             timeout=_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return None
+    return done.returncode
 
 
 def _which(program: str, cwd: Path, environ: Mapping[str, str]) -> str | None:

@@ -740,6 +740,18 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 # On this machine, without Slurm
 
 
+def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
+    python = launched.folder / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parents[1]], check=True)
+    script = launched.file("train.py", "print('trained')\n")
+    done = launched("submit", "--executor", "local", "--gpus", "2", "--", python, script)
+    assert done.returncode == 2
+    assert (
+        f"{python} has no torch, and several GPUs of a Python command are started by torchrun" in done.stderr
+    )
+    assert not (launched.folder / "runs").exists()
+
+
 def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     assert launched("cancel", run["run"]).returncode == 0

@@ -16,6 +16,7 @@ from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
 from ..estimator.placement import Placement, place
+from ..estimator.run_section import Bootstrap
 from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
 from ..launcher import slurm
@@ -30,7 +31,7 @@ from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, reaches, sweep
-from ..launcher.surroundings import Surroundings, look, trainer_saves_when_stopped
+from ..launcher.surroundings import Surroundings, lacks_torch, look, trainer_saves_when_stopped
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from .measured import measurements_of
@@ -281,6 +282,11 @@ def _checked(
         checkpoint_s=every * step.p50 if every and step else None,
         segments=estimate.clock.segments if estimate else None,
         runs=len(shown.launches),
+        lacks_torch=bool(
+            looked.python
+            and shown.launches[0].bootstrap is Bootstrap.TORCHRUN
+            and lacks_torch(looked.python, os.environ)
+        ),
     )
     found = findings(job, looked, cluster, profile.shared_folders if profile else ())
     return [(finding.text, finding.refuses) for finding in found]
