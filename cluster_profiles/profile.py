@@ -43,7 +43,10 @@ def _text(pattern: str, wanted: str) -> Callable[[object], str]:
 
 
 Name = Annotated[
-    str, BeforeValidator(_text(r"[^\x00-\x1f\x7f]{1,200}", "must be one line of text, up to 200 characters"))
+    str,
+    BeforeValidator(
+        _text(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}", "must be one line of text, up to 200 characters")
+    ),
 ]
 SlurmName = Annotated[
     str,

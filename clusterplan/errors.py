@@ -8,6 +8,7 @@ ClusterplanError                  exit 1
 │   └── NotEnoughHistory          exit 3  the question needs a throughput that nobody knows
 ├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
+├── UnfitValue                    exit 1  a value that the history cannot keep
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
@@ -56,6 +57,10 @@ class SpoolError(ClusterplanError):
 
 class HistoryError(ClusterplanError):
     """The history cannot be opened, read or written."""
+
+
+class UnfitValue(ClusterplanError):  # noqa: N818  it says what is wrong
+    """A value that the history cannot keep: of one run, so that others go on."""
 
 
 class RunFolderError(ClusterplanError):

@@ -40,9 +40,12 @@ def _why_other_steps(case: Case, told: int) -> str:
             if other and other.total == told:
                 rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
                 return f"your numbers give {total}: it rounds otherwise, as {rule} does"
+    unaccumulated = _counted(case, accumulation=1)
+    if unaccumulated and unaccumulated.total == told:
+        return f"your numbers give {total}; it counts micro-batches: does it get accumulation {training.accumulation:,}?"
     effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
     ask = "does it get this batch size and accumulation"
-    if training.gpus > 1:
+    if training.gpus > 1 and told > case.steps.total:
         ask = f"are all {training.gpus:,} GPUs in one process group"
     return f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: {ask}?"
 

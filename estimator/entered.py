@@ -70,7 +70,7 @@ class Entered(Section):
     spread: Number | None = Field(
         None, ge=0, lt=1, description="Half of the P10-P90 width of the step times, relative."
     )
-    n_steps: Count | None = Field(None, gt=0, description="Steps it was measured over.")
+    n_steps: Count | None = Field(None, gt=0, le=10**12, description="Steps it was measured over.")
     busy_share: Number | None = Field(None, ge=0, le=1, description="Mean utilisation of the GPUs, 0 to 1.")
     data_wait_share: Number | None = Field(
         None, ge=0, le=1, description="Share of the step spent waiting for input."

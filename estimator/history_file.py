@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import HistoryError
+from ..errors import HistoryError, UnfitValue
 
 BUSY_S = 30.0
 _CHECK = "`clusterplan history check` says what can be saved"
+# What a run's folder may hold though no run of ours says it: numbers of any size, text that is no text, nothing.
+_UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
+_TRIES = 50
 
 
 class HistoryFile:
@@ -68,6 +71,8 @@ class HistoryFile:
                         self._db.execute(said)
                 raise
             self._db.execute("RELEASE block")
+        except _UNFIT as error:
+            raise UnfitValue(f"the history cannot keep a value: {error}") from None
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
         if not self._held:
@@ -146,5 +151,16 @@ def _apply_migrations(db: sqlite3.Connection) -> None:
     from .schema import migrations
 
     wrapped = sqlite_utils.Database(db)
-    if migrations.pending(wrapped):
-        migrations.apply(wrapped)
+    for left in reversed(range(_TRIES)):
+        try:
+            if migrations.pending(wrapped):
+                migrations.apply(wrapped)
+        except sqlite3.Error:  # another process may be at the very same
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if not left:
+                raise
+            db.execute("BEGIN IMMEDIATE")  # waits for it
+            db.execute("ROLLBACK")
+        else:
+            return

@@ -60,10 +60,10 @@ def repeated(restarts: int, u: float, z: float) -> float:
 def best_interval(
     write_s: float, restart_s: float, interruptions_per_second: float, step_s: float, training_s: float
 ) -> CheckpointInterval:
-    """`young_daly_s` in steps; without interruptions the whole training is one interval."""
+    """`young_daly_s` in steps; without interruptions the whole training is one interval, and without steps one."""
     between = 1 / interruptions_per_second if interruptions_per_second else math.inf
     best = young_daly_s(write_s, between, restart_s) if between < math.inf else training_s
-    steps = max(int(min(best / step_s, _MOST_STEPS)), 1)
+    steps = max(int(min(best / step_s, _MOST_STEPS)), 1) if step_s else 1
     return CheckpointInterval(best, steps, write_s, between, restart_s)
 
 

@@ -192,10 +192,12 @@ def links_of(workload: Workload, placement: Placement, runs: Sequence[Measuremen
 
 def measured_range(same: Sequence[Measurement]) -> Range:
     """Runs of one configuration: their median, as wide as they differ and as each of them did."""
-    times = [m.step_time_s for m in same]
-    between = (max(times) / min(times) - 1) / 2
-    within = median([m.spread or 0.0 for m in same])
-    return Range.around(median(times), max(between, within, LEAST_MEASURED_SPREAD))
+    times = sorted(m.step_time_s for m in same)
+    each = Range.around(median(times), max(median([m.spread or 0.0 for m in same]), LEAST_MEASURED_SPREAD))
+    outer = max(
+        (len(times) + 1) // 10, 1
+    )  # the slowest and fastest tenth; of few runs the slowest and fastest
+    return Range(min(times[outer - 1], each.p10), each.p50, max(times[-outer], each.p90))
 
 
 def origin(runs: Sequence[Measurement], now: datetime | None) -> str:

@@ -20,6 +20,10 @@ def measured_throughput(
     runs = informing(workload, measurements)
     if not runs:
         return None
+    lengths = {m.seq_len for m in measurements if m.model == workload.model and m.seq_len}
+    if workload.data.seq_len is None and len(lengths) > 1:
+        told = listed([f"{length:,}" for length in sorted(lengths)], 3)
+        return unknown(f"measured with samples of {told} tokens; say which it has by --seq-len")
     query = asked(workload, placement, runs)
     odd = suspects(runs)
     wrong = {id(s.measurement) for s in odd if s.kind in ("invalid", "units")}

@@ -149,6 +149,7 @@ def _like(workload: Workload, placement: Placement, measurements: Sequence[Measu
         for m in measurements
         if m.memory_peak_bytes
         and m.model == workload.model
+        and m.model_parallel == workload.training.model_parallel
         and m.precision == placement.precision
         and m.seq_len == workload.data.seq_len
         and (m.gpus <= placement.gpus or workload.training.zero_stage == 0)

@@ -57,8 +57,9 @@ def _invalid(measurements: Sequence[Measurement]) -> Iterator[Suspect]:
 def _units(runs: Sequence[Measurement]) -> Iterator[Suspect]:
     """Runs far from the median; of two, which is wrong cannot be told, and both are doubted."""
     rates = [math.log(_gpu_rate(m)) for m in runs]
+    middle = median(rates)
     for m, rate in zip(runs, rates, strict=True):
-        off = median(rates) - rate
+        off = middle - rate
         factor = math.exp(abs(off))
         if len(runs) == 2:  # noqa: PLR2004
             factor **= 2

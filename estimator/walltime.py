@@ -167,7 +167,8 @@ def _course(
     failed = [
         poisson_quantile(r * t, u) for r, t, u in zip(rates, training_s, uniforms(_FAILURES), strict=True)
     ]
-    every_s = training.p50 / saves if saves else training.p50
+    every = min(workload.checkpoint.every_steps or steps.total, steps.total)  # the last may come sooner
+    every_s = training.p50 / saves if saves and not workload.checkpoint.every_steps else every * step_s
     course = _Course(interval, saves, saving, evaluation_s, undisturbed_s, startup_s, every_s, failed)
     return replace(course, segments=_segments(course, limit))
 

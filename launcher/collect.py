@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import SpoolError
+from ..errors import RunFolderError, SpoolError, UnfitValue
 from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
@@ -44,9 +44,16 @@ def behind(history: History) -> list[Path]:
 def collect(folder: Path, history: History) -> None:
     """Everything new in one run's folder, and what is to be noted of it once it has ended.
 
-    Raises SpoolError for the first spool that cannot be read, after all others were; or HistoryError, and what is
-    done stays done.
+    Raises SpoolError for the first spool that cannot be read, after all others were; RunFolderError for a value that
+    the history cannot keep; or HistoryError, and what is done stays done.
     """
+    try:
+        _collect(folder, history)
+    except UnfitValue as error:
+        raise RunFolderError(f"{folder}: {error}") from None
+
+
+def _collect(folder: Path, history: History) -> None:
     sizes = _sizes(folder)
     if history.has_whole(folder.name, sizes):
         return
@@ -69,8 +76,11 @@ def collect(folder: Path, history: History) -> None:
     with history.writing():
         for node, event in _attempt_ends(folder):
             history.put_events(folder.name, node, [(event, None)])
-    _collect_steps(folder, run, history)
     news = sampled or not history.has_ended(folder.name)
+    if news or history.spool_position(folder.name, PROGRESS_FILE)[0] < sizes.get(PROGRESS_FILE, 0):
+        _collect_steps(
+            folder, run, history
+        )  # not of a torn spool over and over: its raw readings may be gone
     if news and status.get("ended_s") is not None:
         if sampled:
             history.flush()  # the report of weeks of samples takes a while

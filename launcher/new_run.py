@@ -53,6 +53,7 @@ def run_facts(
             "gpus_per_node": placement.gpus_per_node,
             "batch_size": training.batch_size,
             "accumulation": training.accumulation,
+            "model_parallel": training.model_parallel,
             "precision": placement.precision,
             "seq_len": workload.data.seq_len,
         },

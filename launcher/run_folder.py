@@ -60,7 +60,7 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
             try:
                 put(
                     folder / RUN_FILE,
-                    json_text({"format": FORMAT, "run": folder.name, "name": name, **facts}),
+                    json_text({"format": FORMAT, "run": folder.name, "name": _shown(name), **facts}),
                 )
             except OSError:
                 folder.rmdir()
@@ -69,6 +69,10 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
     except OSError as error:
         raise RunFolderError(f"{root}: no run folder can be made: {error.strerror}") from None
     raise RunFolderError(f"{root}: no free run id was found for {name!r} at {stamp}")
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="replace").decode()  # a file's name need not be text
 
 
 def links_folder(history: Path) -> Path:

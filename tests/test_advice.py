@@ -183,3 +183,15 @@ def test_drop_last_is_only_advised_where_it_helps():
 def test_a_link_is_slow_by_what_each_gpu_gets_of_it(gb_per_s, warned):
     link = {"kind": "infiniband", "gb_per_s": gb_per_s}  # 200 Gb/s shared by 8 GPUs; 25 Gb/s so
     assert ("slow-network" in advice(profile(inter_node=link))) == warned
+
+
+def test_a_trainer_that_counts_micro_batches_is_told_so():
+    text = advice(
+        profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4, "trainer_steps": 3907}
+    )
+    assert text["trainer-steps"].endswith("it counts micro-batches: does it get accumulation 4?")
+
+
+def test_fewer_steps_than_expected_are_no_fault_of_lone_gpus():
+    text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": 488})
+    assert text["trainer-steps"].endswith("does it get this batch size and accumulation?")

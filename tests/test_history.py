@@ -688,3 +688,27 @@ def test_a_wrong_time_is_one_line(ran):
     done = ran("list", "--since", "soon")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nor a date such as 2026-11-01" in done.stderr
+
+
+def test_commands_that_upgrade_a_history_at_once_all_succeed(tmp_path):
+    for turn in range(2):
+        path = tmp_path / f"{turn}.db"
+        with sqlite3.connect(path) as db:
+            db.executescript((ROOT / "tests" / "histories" / "m001.sql").read_text(encoding="utf-8"))
+        db.close()
+        opening = (
+            "import sys, pathlib; from clusterplan.estimator.history import History;"
+            "print('ready', flush=True); sys.stdin.read(); History(pathlib.Path(sys.argv[1])).close()"
+        )
+        command = [sys.executable, "-c", opening, str(path)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        all_ = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]
+        for process in all_:
+            process.stdout.readline()
+        for process in all_:
+            process.stdin.close()
+        said = [process.stderr.read() for process in all_]
+        assert [process.wait() for process in all_] == [0] * 4, said
+        for process in all_:
+            process.stdout.close()
+            process.stderr.close()

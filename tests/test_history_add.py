@@ -159,3 +159,33 @@ def test_thousands_are_entered_at_once(add, there, tmp_path):
     rows = "".join(f"phi2,h100-sxm,8,{batch},bf16,51.2,2026-11-01\n" for batch in range(1, 2_001))
     assert add("--csv", csv_file(tmp_path, f"{HEADER}\n{rows}")).returncode == 0
     assert len(there()) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        (("--date", "2062-11-10"), "the date 2062-11-10 of phi2 is yet to come"),
+        (("--date", "9999-12-31T23:59:59-12:00"), "is yet to come"),
+        (("--model", "m\udcff"), "must be one line of text"),
+    ],
+)
+def test_what_could_never_be_read_back_is_not_entered(add, there, more, wrong):
+    done = add(*ONE, *more)
+    assert (done.returncode, there()) == (2, [])
+    assert wrong in done.stderr
+
+
+def test_a_value_that_cannot_be_kept_stops_that_run_alone(add, there, tmp_path):
+    add(*ONE)
+    (bad,) = (tmp_path / "h" / "history.runs").iterdir()
+    facts = json.loads((bad / "run.json").read_text())
+    facts["measurements"][0] |= {"model": "other", "n_steps": 10**30}
+    worse = bad.resolve().with_name("worse-20261125T000000-0001")
+    worse.mkdir()
+    (worse / "run.json").write_text(json.dumps({**facts, "run": worse.name}))
+    (worse / "status.json").write_text((bad / "status.json").read_text())
+    (tmp_path / "h" / "history.runs" / worse.name).symlink_to(worse)
+    done = add(*ONE, "--gpus", "16")
+    assert done.returncode == 0
+    assert f"not collected: {worse}: the history cannot keep a value: " in done.stderr
+    assert sorted(one.gpus for one in there()) == [8, 16]

@@ -189,3 +189,9 @@ def test_the_estimate_carries_it_and_warns():
         "does not fit: a GPU needs 162 to 178 GB, A100-SXM4-80GB has 80 GB (measured: peaks of 2 runs"
     )
     assert text.endswith("; a micro-batch of 26 should fit")
+
+
+def test_a_run_whose_replica_was_spread_tells_nothing_of_one_that_is_not():
+    spread = run(8, 60, model_parallel=8)
+    assert memory(job(parameters=70e9), spread).source.kind is SourceKind.PRIOR
+    assert memory(job(tensor_parallel=8), spread).source.kind is SourceKind.MEASURED

@@ -740,6 +740,16 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 # On this machine, without Slurm
 
 
+def test_a_run_says_how_many_gpus_hold_a_replica(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\ntensor_parallel = 2\n"
+        "[run]\nbootstrap = 'single'\ncommand = ['true']\n",
+    )
+    run = launched.submit("--executor", "local", job)
+    assert json.loads((Path(run["folder"]) / "run.json").read_text())["shape"]["model_parallel"] == 2
+
+
 def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
     python = launched.folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parents[1]], check=True)

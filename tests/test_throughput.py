@@ -343,7 +343,7 @@ def test_measurements_that_differ_make_a_range_as_wide():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=4.0), measured(step_time_s=5.0), measured(step_time_s=6.0)]
     step = estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s
-    assert (step.p10, step.p50, step.p90) == pytest.approx((5 / 1.25, 5, 5 * 1.25))
+    assert (step.p10, step.p50, step.p90) == pytest.approx((4, 5, 6))
 
 
 def test_measurements_of_two_gpu_types_are_not_pooled():
@@ -358,3 +358,18 @@ def test_a_mixture_of_experts_has_a_lower_prior_mfu():
     sparse = Workload.of(**SEED, seq_len=2048, parameters=9e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
     ratio = estimate(sparse).throughput.step_time_s.p50 / estimate(dense).throughput.step_time_s.p50
     assert ratio == pytest.approx(0.35 / 0.18)
+
+
+def test_one_slow_repeat_makes_no_run_faster_than_any_was():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    runs = [*[measured(step_time_s=1.0)] * 20, measured(step_time_s=3.0)]
+    step = estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s
+    assert (step.p10, step.p90) == pytest.approx((1 / 1.02, 1.02))
+
+
+def test_runs_of_several_lengths_are_no_answer_to_a_job_that_states_none():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    runs = [measured(step_time_s=1.0, seq_len=2048), measured(step_time_s=4.0, seq_len=8192)]
+    found = estimate(job, load_profile("slurm-a100"), runs).throughput
+    assert found.step_time_s is None
+    assert "measured with samples of 2,048, 8,192 tokens; say which" in found.source.text

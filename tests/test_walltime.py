@@ -8,6 +8,7 @@ from conftest import SCALE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.interruptions import poisson_quantile, repeated, young_daly_s
@@ -204,3 +205,23 @@ def test_failures_grow_with_gpus_and_time():
     )
     assert few.clock.parts["restarts"].seconds.p90 == 0
     assert many.clock.parts["restarts"].seconds.p50 > 0
+
+
+def test_where_no_step_is_made_there_is_no_best_interval_to_fail_at():
+    job = Workload.of(
+        samples=10, batch_size=32, gpus=8, accumulation=16, framework="deepspeed", step_time=1.0
+    )
+    assert estimate(job).clock.checkpoint_interval.steps == 1
+
+
+def test_an_interval_that_no_job_reaches_never_ends_though_it_divides_nothing():
+    job = Workload.model_validate(
+        {
+            "data": {"samples": 1_000 * 256},
+            "training": {"batch_size": 32, "gpus": 8},
+            "throughput": {"step_time": 216.0},
+            "checkpoint": {"every_steps": 900, "time_s": 10},
+            "evaluation": {"every_steps": 0},
+        }
+    )
+    assert estimate(job, load_profile("slurm-a100")).clock.segments is None

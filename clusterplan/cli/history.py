@@ -16,7 +16,7 @@ from ..report import history_text
 from .history_add import add
 from .history_check import check, rebuild
 from .history_export import export
-from .options import echo_page, json_option
+from .options import echo_page, json_option, utf8_text
 from .recorded import collect_all, collected, find_run
 
 
@@ -39,9 +39,11 @@ def path(as_json: bool) -> None:  # noqa: FBT001
 
 
 @history.command("list")
-@click.option("--name", metavar="TEXT", help="Only runs whose name contains this.")
-@click.option("--model", metavar="TEXT", help="Only runs of models whose name contains this.")
-@click.option("--gpu", metavar="TEXT", help="Only runs on GPUs whose type contains this.")
+@click.option("--name", metavar="TEXT", callback=utf8_text, help="Only runs whose name contains this.")
+@click.option(
+    "--model", metavar="TEXT", callback=utf8_text, help="Only runs of models whose name contains this."
+)
+@click.option("--gpu", metavar="TEXT", callback=utf8_text, help="Only runs on GPUs whose type contains this.")
 @click.option(
     "--since", metavar="TIME", help="Only runs begun within this time, such as 7d, or since a date."
 )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,11 @@ def add(path: Path | None, **flagged: str | None) -> None:
         source = given.get("source", path.name)
         rows = [(row, row.measurement(now, source)) for _, row in read_csv(path)]
         name = path.stem
+    for row, one in rows:
+        if one.when and one.when > now + timedelta(days=1):
+            raise InputError(
+                f"the date {row.when:%Y-%m-%d} of {one.model} is yet to come; today is {now:%Y-%m-%d}"
+            )
     with collected() as db:
         there = db.measurements()
     found = fresh(rows, there)
@@ -109,4 +114,4 @@ def add(path: Path | None, **flagged: str | None) -> None:
 def _unknown_gpus(found: list[Measurement]) -> Iterator[str]:
     for name in dict.fromkeys(one.gpu for one in found):
         if name and name not in gpus():
-            yield f"GPU {name!r} is not in the catalogue: it informs jobs on a GPU of that very name only"
+            yield f"GPU {name!r} is not in the catalogue: it informs jobs that name no GPU only"

@@ -76,6 +76,15 @@ def _listed(name: str, text: str | None) -> list[str]:
     return list(dict.fromkeys(items))
 
 
+def utf8_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """For click: text that can be kept.  What the terminal could not decode cannot."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter(f"{value!r} is not UTF-8 text", ctx, param) from None
+    return value
+
+
 def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
     """A duration that was given to an option, in seconds: its callback.  Raises InputError."""
     if value is None:

@@ -15,7 +15,7 @@ from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
 from ..launcher.snapshot import redacted
-from .options import duration_s
+from .options import duration_s, utf8_text
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
@@ -36,8 +36,10 @@ _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
     callback=duration_s,
     help="Time between samples.",
 )
-@click.option("--name", metavar="TEXT", help="Labels the run; else the command's own name.")
-@click.option("--model", metavar="TEXT", help="The model it trains, to find its runs by.")
+@click.option(
+    "--name", metavar="TEXT", callback=utf8_text, help="Labels the run; else the command's own name."
+)
+@click.option("--model", metavar="TEXT", callback=utf8_text, help="The model it trains, to find its runs by.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sample(
     for_: float | None, period: float, name: str | None, model: str | None, command: tuple[str, ...]
