@@ -5,7 +5,7 @@ Rows and the position they were read up to are committed together, so nothing is
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,9 +13,10 @@ from ..errors import SpoolError
 from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
+from ..estimator.training_loop import LoopLine
 from .attempts import ATTEMPTS
 from .measurement import measurements, planned_precision, seen_precision
-from .progress import read_progress
+from .progress import read_ends, read_progress
 from .registered import linked
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
 from .spool import SUFFIX, Damage, opened_spool, read_frames
@@ -29,8 +30,8 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 
 
 def registered(history: Path) -> Iterator[Path]:
-    """The folder of every run that is registered beside `history` and still there."""
-    for folder in linked(history):
+    """The folder of every run that is registered beside `history` and still there, the earliest first."""
+    for folder in reversed(linked(history)):
         if (folder / RUN_FILE).exists():
             yield folder
 
@@ -41,9 +42,10 @@ def behind(history: History) -> list[Path]:
     return [folder for folder in registered(history.path) if known.get(folder.name) != _sizes(folder)]
 
 
-def collect(folder: Path, history: History) -> None:
+def collect(folder: Path, history: History, *, steps: bool = True) -> None:
     """Everything new in one run's folder, and what is to be noted of it once it has ended.
 
+    Without `steps`, which are read from the first one each time, only their precision is; the rest is left for later.
     Raises SpoolError for the first spool that cannot be read, after all others were; or HistoryError, and what is
     done stays done.
     """
@@ -66,7 +68,13 @@ def collect(folder: Path, history: History) -> None:
             sampled |= _collect_spool(folder.name, folder / name, history)
         except SpoolError as error:
             wrong.append(error)
-    _collect_steps(folder, run, history)
+    try:
+        if steps:
+            _collect_steps(folder, run, history)
+        else:
+            _collect_precision(folder, run, read_ends(folder), history)
+    except OSError as error:
+        raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
     news = sampled or not history.has_ended(folder.name)
     if news and status.get("ended_s") is not None:
         if sampled:
@@ -96,19 +104,23 @@ def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
     """The run's measurement as far as it has got, and the estimate that was made before it."""
-    try:
-        lines, end = read_progress(folder)
-    except OSError as error:
-        raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
+    lines, end = read_progress(folder)
     found = measurements(folder, run, lines, history)
     predicted = _predicted(folder / ESTIMATE_FILE, run)
     with history.writing():
         history.put_measurements(folder.name, found)
-        history.put_precision(folder.name, planned_precision(folder, run), seen_precision(lines))
+        _collect_precision(folder, run, lines, history)
         if predicted:
             history.put_estimate(folder.name, predicted)
         if (folder / PROGRESS_FILE).exists():
             history.put_spool(folder.name, PROGRESS_FILE, "", end, len(lines), 0)
+
+
+def _collect_precision(
+    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
+) -> None:
+    with history.writing():
+        history.put_precision(folder.name, planned_precision(folder, run), seen_precision(lines))
 
 
 def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
