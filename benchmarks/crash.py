@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clusterplan.estimator.history import History
-from clusterplan.estimator.salvage import examined
+from clusterplan.estimator.history_salvage import examined
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import write_json
 from clusterplan.launcher.spool import Damage, Frame, read_frames

@@ -15,16 +15,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from clusterplan.estimator.gpu_reading import GpuReading, Tick
-from clusterplan.estimator.history import BLOCK_S, WIDTHS_S, History
+from clusterplan.estimator.history import History
+from clusterplan.estimator.history_samples import BLOCK_S, WIDTHS_S, whole_numbers
 from clusterplan.estimator.packed_block import pack
-from clusterplan.estimator.rollup import rollups
+from clusterplan.estimator.rollup import Rollup, rollups
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, write_json
+from clusterplan.launcher.sampler import SLOW_EVERY_S
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
 
@@ -79,7 +81,7 @@ def readings(
                         n: rng.randrange(700, 800) / 1000
                         for n in ("sm_active", "occupancy", "tensor_active", "dram_active")
                     }
-                    if gpm
+                    if gpm and second % SLOW_EVERY_S == 0
                     else {}
                 ),
             ),
@@ -107,7 +109,7 @@ def imported(folder: Path, history: History) -> tuple[int, float, float]:
         ) as spool:
             for rows in zip(*every, strict=True):
                 spool.append(
-                    encode(Tick(rows[0][0], tuple(replace(r, gpu=i) for i, (_, r) in enumerate(rows))))
+                    encode(Tick(rows[0][0], tuple(r._replace(gpu=i) for i, (_, r) in enumerate(rows))))
                 )
         write_json(made / "status.json", {"state": "completed", "exit_code": 0, "ended_s": begin + RUN_S})
         folders.append(made)
@@ -121,10 +123,11 @@ def written(path: Path, runs: int) -> None:
     """`runs` more runs, their blocks and rollups put in directly, in transactions of ten runs."""
     blocks = [list(readings(0.0, BLOCK_S, seed)) for seed in range(DISTINCT)]
     packed = [pack(rows) for rows in blocks]
-    summed = [[astuple(r) for width in WIDTHS_S for r in rollups(rows, width)] for rows in blocks]
+    summed = [[whole_numbers(r) for width in WIDTHS_S for r in rollups(rows, width)] for rows in blocks]
     db = sqlite3.connect(path)
     db.execute("PRAGMA synchronous = OFF")  # a benchmark's file may be lost
-    marks = ", ".join("?" * (2 + len(summed[0][0])))
+    names = ", ".join(f.name for f in fields(Rollup))
+    marks = ", ".join("?" * (1 + len(fields(Rollup))))
     for number in range(runs):
         begin = T0 + 2 * IMPORTED_RUNS * RUN_S + round(number * DAYS * 86400 / runs) // BLOCK_S * BLOCK_S
         run = f"train-{number:05d}"
@@ -136,6 +139,7 @@ def written(path: Path, runs: int) -> None:
         for gpu in range(GPUS):
             uuid = f"GPU-{(number * GPUS + gpu) % 512}"
             db.execute("INSERT OR IGNORE INTO gpu (uuid, name) VALUES (?, 'NVIDIA H100 80GB HBM3')", (uuid,))
+            series = db.execute("INSERT INTO series (run, uuid) VALUES (?, ?)", (run, uuid)).lastrowid
             for i in range(RUN_S // BLOCK_S):
                 which, at = (number * 31 + gpu * 7 + i) % DISTINCT, begin + i * BLOCK_S
                 db.execute(
@@ -143,8 +147,8 @@ def written(path: Path, runs: int) -> None:
                     (run, uuid, at, BLOCK_S, packed[which]),
                 )
                 db.executemany(
-                    f"INSERT INTO rollup VALUES ({marks})",
-                    [(run, uuid, width, at + t, *rest) for t, width, *rest in summed[which]],
+                    f"INSERT INTO rollup_row (series, {names}) VALUES ({marks})",
+                    [(series, at + t, *rest) for t, *rest in summed[which]],
                 )
             db.execute(
                 "INSERT INTO run_gpu (run, uuid, node, place, first_s, last_s, ticks, utilisation_mean, energy_j, idle_s)"

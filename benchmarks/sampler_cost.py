@@ -1,15 +1,17 @@
 """What sampling costs: CPU seconds in a sampled hour, and peak memory, beside peers on the same fake GPUs.
 
-    python benchmarks/sampler_cost.py [--seconds 60] [--gpus 8]
+    python benchmarks/sampler_cost.py [--rounds 5] [--seconds 20] [--gpus 8]
 
-Every program samples at its true cadence of 1 Hz, all at the same time; start-up is not counted.  The driver is tests/fakenvml, so the time a real driver takes is not in it: it comes
-on top for every row, in proportion to the calls.  gpustat and nvitop join in where they are installed.
+Every program samples at its true cadence of 1 Hz, all at the same time; start-up is not counted.  A round starts all
+of them anew; medians are printed, of the ratios too.  The driver is tests/fakenvml, so the time a real driver takes
+is not in it: it comes on top for every row, in proportion to the calls.  gpustat and nvitop join in where they are installed.
 """
 
 import argparse
 import importlib.util
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,10 +43,11 @@ def tick():
     for h in handles:
         pynvml.nvmlDeviceGetUtilizationRates(h), pynvml.nvmlDeviceGetMemoryInfo(h), pynvml.nvmlDeviceGetPowerUsage(h)
 """
+MINIMAL_LOOP, COLLECTOR = "minimal pynvml loop (3 calls)", "nvitop ResourceMetricCollector"
 PEERS = {
-    "minimal pynvml loop (3 calls)": ("pynvml", MINIMAL, "tick()"),
+    MINIMAL_LOOP: ("pynvml", MINIMAL, "tick()"),
     "gpustat new_query": ("gpustat", "import gpustat", "gpustat.new_query()"),
-    "nvitop ResourceMetricCollector": (
+    COLLECTOR: (
         "nvitop",
         "from nvitop import Device, ResourceMetricCollector as Collector\n"  # noqa: ISC004
         "collector = Collector(Device.all(), interval=1.0); collector.start('run')",
@@ -64,8 +67,7 @@ def started(
     name: str, seconds: float, folder: Path, environment: dict[str, str]
 ) -> "subprocess.Popen[bytes]":
     if name == OURS:
-        place = folder / "run"
-        place.mkdir()
+        place = Path(tempfile.mkdtemp(prefix="run", dir=folder))
         command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(place)]
     else:
         _, setup, tick = PEERS[name]
@@ -102,7 +104,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--gpus", type=int, default=8)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -114,14 +117,20 @@ def main() -> None:
         scenario.write_text(SCENARIO.format(gpus=given.gpus))
         environment = fake_nvml.environment(library, scenario, FAKE_NVML_T0=time.time())
         names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), OURS]
-        found = measured(names, given.seconds, folder, environment)
-        spool = next((folder / "run").glob("*.spool"))
+        rounds = [measured(names, given.seconds, folder, environment) for _ in range(given.rounds)]
+        spool = next(folder.glob("run*/*.spool"))
         per_reading = spool.stat().st_size / given.gpus / read_spool(spool).samples
-    base = found["minimal pynvml loop (3 calls)"][0]
-    print(f"{given.gpus} fake GPUs, 1 Hz, {given.seconds:g} s\n")
-    print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'peak MiB':>9}")
-    for name, (hourly, memory) in found.items():
-        print(f"{name:<34} {hourly:>10.1f} {hourly / base:>10.1f} {memory:>9.1f}")
+    print(f"{given.gpus} fake GPUs, 1 Hz, medians of {given.rounds} rounds of {given.seconds:g} s\n")
+    print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'x nvitop':>9} {'peak MiB':>9}")
+    for name in names:
+        hourly, memory = (
+            statistics.median(values) for values in zip(*(r[name] for r in rounds), strict=True)
+        )
+        ratios = [
+            statistics.median(r[name][0] / r[other][0] for r in rounds) if other in names else float("nan")
+            for other in (MINIMAL_LOOP, COLLECTOR)
+        ]
+        print(f"{name:<34} {hourly:>10.2f} {ratios[0]:>10.2f} {ratios[1]:>9.3f} {memory:>9.1f}")
     print(f"\nspool: {per_reading:.0f} bytes a GPU and second, ring samples included")
 
 

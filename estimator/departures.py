@@ -2,7 +2,7 @@
 
     log t = log T + f_b(log2 b) + f_p(log2 g, log2 N) + u f_n(log2 g, log2 N) + d + e
 
-f_b and f_p are smooth departures from the model (Gaussian processes of sd 0.04 r s and 0.06 s), f_n those of its
+f_b and f_p are smooth departures from the model (Gaussian processes of sd 0.04 r s and 0.045 s), f_n those of its
 network, which show as far as the network does (0.3, u = d log T / d log Tnet): two nodes that do badly say less
 of sixteen.  d is one of each configuration and e one of each run (0.04 s together).  The scale s and the
 roughness r over batches are one of `SCALES` and `ROUGH`; some kernels suit some batches far better.
@@ -17,7 +17,7 @@ from .step_model import Array, Points
 SCALES = np.tile([0.6, 1.0, 1.8, 3.2], 2)
 ROUGH = np.repeat([1.0, 10.0], 4)
 LOG_WEIGHTS = np.log(np.outer([0.75, 0.25], [0.2, 0.35, 0.3, 0.15]).ravel())
-_BATCH_SD, _PLACE_SD, _NETWORK_SD, REST_SD = 0.04, 0.06, 0.3, 0.04
+_BATCH_SD, _PLACE_SD, _NETWORK_SD, REST_SD = 0.04, 0.045, 0.3, 0.04
 _BATCH_LENGTH, _PLACE_LENGTH = 1.0, 0.5
 
 

@@ -88,7 +88,8 @@ class Checkpoint(Pause):
     """When checkpoints are written, and how long training waits for one."""
 
     folder: Name | None = Field(
-        None, description="Where they are written, and looked for at a restart; else `{output}`."
+        None,
+        description="Where they are written, and looked for at a restart: what `{output}` stands for; else `output/` in the run's folder. Each run of a sweep has its own below it.",
     )
 
 

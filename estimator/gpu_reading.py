@@ -4,14 +4,14 @@ The sampler on a node imports this, so the standard library is all it may need.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class GpuReading:
+class GpuReading(NamedTuple):
     """What one GPU said at one tick; a value that could not be read is None, never 0.
 
     `ring` holds the driver's own utilisation samples since the tick before, oldest first: (seconds before the
-    newest of them, per cent).  Shares are of the time since the tick before: of SMs active, warps resident, tensor cores and
+    newest of them, per cent).  Shares are of the time since they were read before: of SMs active, warps resident, tensor cores and
     DRAM busy.
     """
 

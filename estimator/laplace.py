@@ -1,7 +1,8 @@
 """The step model fitted to a few runs: where it fits best, how well that is known, and what it then predicts.
 
 The scale and the roughness of the departures from the model are one of a few, weighed by evidence.  For each the
-posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt.
+posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt; what is drawn from it is
+weighed by what it should have been.  No model is the whole truth, so that both weights count less than in full.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from functools import cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .departures import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same
 from .step_model import (
@@ -27,6 +29,7 @@ from .step_model import (
 
 _ROUNDS, _ENOUGH = 30, 1e-4
 _DRAWS = 256
+_CREDIT = 0.6  # the power of itself that evidence counts as
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Posterior:
 
     observed: Observed
     reference: float
+    mean: Array  # before any run
+    precision: Array
     mode: Array
     covariance: Array
     weight: Array
@@ -84,10 +89,12 @@ def fit(observed: Observed, belief: Belief, reference: float) -> Posterior:
             break
     curvature = np.swapaxes(slopes, -1, -2) @ inverse @ slopes + precision
     evidence = -loss - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(curvature)[1]
-    weight = np.exp(evidence + LOG_WEIGHTS - np.max(evidence + LOG_WEIGHTS))
+    weight = np.exp(_CREDIT * (evidence - np.max(evidence)) + LOG_WEIGHTS)
     return Posterior(
         observed,
         reference,
+        belief.mean,
+        precision,
         mode,
         _inverse(curvature),
         weight / weight.sum(),
@@ -157,19 +164,25 @@ def _apportioned(weight: Array) -> list[int]:
 
 
 def _draw_one(posterior: Posterior, m: int, at: Points, z: Array) -> Array:
-    observed, scale = posterior.observed, SCALES[m]
-    root = np.linalg.cholesky(posterior.covariance[m])
-    off = z[:, : len(NAMES)] @ root.T
-    log_t, _, _ = log_time(np.clip(posterior.mode[m] + off, LOWEST, HIGHEST), at, posterior.reference)
-    rest, network = scale**2 * REST_SD**2, network_share(posterior.mode[m], at, posterior.reference)
+    observed, scale, reference = posterior.observed, SCALES[m], posterior.reference
+    phi = posterior.mode[m] + z[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    clipped = np.clip(phi, LOWEST, HIGHEST)
+    residual = observed.log_time - log_time(clipped, observed.at, reference)[0]
+    rest, network = scale**2 * REST_SD**2, network_share(posterior.mode[m], at, reference)
     across = covariance_of(m, at, observed.at, network, posterior.network[m])
     across = across + rest / 2 * same(at, observed.at)
     pull = across @ posterior.inverse[m]
-    residual = posterior.residual[m] - off @ posterior.slopes[m].T
-    own = own_variance(m, network)
-    left = np.maximum(own - np.sum(pull * across, -1), rest / 2)
-    drawn: Array = log_t + residual @ pull.T + np.sqrt(left) * z[:, -1:]
-    return drawn
+    left = np.maximum(own_variance(m, network) - np.sum(pull * across, -1), rest / 2)
+    drawn: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(left) * z[:, -1:]
+    loss = _square(residual, posterior.inverse[m]) + _square(phi - posterior.mean, posterior.precision)
+    return drawn[_chosen(_CREDIT / 2 * (np.sum(z[:, : len(NAMES)] ** 2, -1) - loss))]
+
+
+def _chosen(log_weight: Array) -> NDArray[np.intp]:
+    """As many indices as there are weights, each as often as its weight has it."""
+    reached = np.cumsum(np.exp(log_weight - np.max(log_weight)))
+    found = np.searchsorted(reached, (np.arange(len(reached)) + 0.5) / len(reached) * reached[-1])
+    return np.asarray(found, np.intp)
 
 
 @cache
@@ -202,12 +215,13 @@ def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
 def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
     """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
     m, reference = posterior.best, posterior.reference
-    mode = np.clip(posterior.mode[m], LOWEST, HIGHEST)
-    ours, theirs = (network_share(mode, at, reference) for at in (candidates, wanted))
-    _, seen = log_time_slopes(mode, candidates, reference)
-    _, asked = log_time_slopes(mode, wanted, reference)
-    spread = np.sum((seen @ posterior.covariance[m]) * seen, -1) + own_variance(m, ours)
-    both = seen @ posterior.covariance[m] @ asked.T + covariance_of(m, candidates, wanted, ours, theirs)
+    ours, theirs = (network_share(posterior.mode[m], at, reference) for at in (candidates, wanted))
+    half = _normals()[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    phi = np.clip(posterior.mode[m] + np.concatenate([half, -half]), LOWEST, HIGHEST)
+    seen, asked = (log_time(phi, at, reference)[0] for at in (candidates, wanted))
+    seen, asked = seen - np.mean(seen, 0), asked - np.mean(asked, 0)
+    spread = np.mean(seen**2, 0) + own_variance(m, ours)
+    both = seen.T @ asked / len(phi) + covariance_of(m, candidates, wanted, ours, theirs)
     narrowed: Array = both**2 / spread[:, None]
     return narrowed
 

@@ -15,6 +15,7 @@ from ..cluster_profiles.gpu import Gpu, gpus
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted
 from ..errors import NotEnoughHistory
+from .input_bound import fed
 from .placement import Placement
 from .priors import Prior
 from .ranges import Range
@@ -37,6 +38,7 @@ class Learned:
     """The step time that runs of the model say, and what that rests on."""
 
     step_time_s: Range
+    work_s: float  # of its P50, what GPUs and network take
     runs: tuple[Measurement, ...]
     origin: str
     assumed: tuple[str, ...]
@@ -84,15 +86,14 @@ def learned(
         return None
     same = [m for m in told.used if shape_of(m) == near]
     step = measured_range(same) if same else told.step_time_s
-    if ratios:
-        waits = (
-            told.input_s / told.step_time_s.p50
-        )  # for input, which another GPU or precision does not hasten
-        slower = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios))
-        step = step.times(Range(*(waits + (1 - waits) * x for x in (slower.p10, slower.p50, slower.p90))))
+    work = step.scaled(told.work_s.p50 / told.step_time_s.p50)
+    if ratios:  # another GPU or precision does not hasten input
+        work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
+        step = fed(work, told.loaders, query)
     beyond = (f"{_named(told.beyond, query)} beyond what was measured",) if told.beyond else ()
     return Learned(
         step.at_least(floor_s or 0.0),
+        max(work.p50, floor_s or 0.0),
         told.used,
         origin(told.used, now),
         (*stretched, *(ratio.text for ratio in ratios), *beyond, *_faster_than_measured(near, told)),

@@ -41,9 +41,8 @@ def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
 
 def _transferred(found: Learned) -> Throughput:
     told = found.prediction
-    # Input takes as long on another GPU or in another precision.
-    waiting, working = min(told.input_s, found.step_time_s.p50), told.compute_s + told.network_s
-    scale = (found.step_time_s.p50 - waiting) / working if working else 0.0
+    scale = found.work_s / (told.compute_s + told.network_s)
+    waiting = max(found.step_time_s.p50 - found.work_s, 0.0)
     return Throughput(
         found.step_time_s,
         Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),

@@ -10,10 +10,10 @@ from dataclasses import replace
 from ..errors import NotEnoughHistory
 from .observations import points
 from .runs import Measurement
-from .scaling import Links, Query, fit
+from .scaling import Links, Query, StepTimeModel, fit
 
 # A run on fewer GPUs is taken where it narrows at least this share of what the best would.
-_NEARLY = 0.9
+_NEARLY = 0.97
 
 
 def next_measurement(
@@ -28,17 +28,19 @@ def next_measurement(
     >>> next_measurement([], [Query("a100", 2, 16, 8, 32)], max_gpus=8)
     Query(gpu='a100', nodes=1, gpus=1, gpus_per_node=1, batch_size=32, accumulation=1, precision=<Precision.AUTO: 'auto'>, seq_len=None)
     """
-    first = wanted[0]
     candidates = list(_candidates(measurements, wanted, max_gpus, max_nodes))
     try:
         model = fit(measurements, links)
     except NotEnoughHistory:
         return candidates[0]
-    if not any(m.gpu == first.gpu for m in model.measurements):
-        return candidates[0]
+    return most_telling(model, candidates, wanted)
+
+
+def most_telling(model: StepTimeModel, candidates: Sequence[Query], wanted: Sequence[Query]) -> Query:
+    """The first of the candidates whose run narrows the wanted ones about as much as any."""
     from .laplace import gains
 
-    narrowed = gains(model.learned(first).posterior, points(candidates), points(wanted)).sum(1)
+    narrowed = gains(model.learned(wanted[0]).posterior, points(candidates), points(wanted)).sum(1)
     enough = _NEARLY * max(narrowed)
     return next(c for c, gain in zip(candidates, narrowed, strict=True) if gain >= enough)
 

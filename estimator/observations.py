@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
+from .input_bound import waits
 from .runs import Measurement
 
 if TYPE_CHECKING:
@@ -39,14 +40,16 @@ def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 
 def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed":
+    """What the GPUs and the network took in each configuration: a wait for input is not theirs."""
     import numpy as np
 
     from .laplace import Observed
 
     groups = configurations(runs)
+    work = {id(m): m.step_time_s * (1 - (w or 0)) for m, w in zip(runs, waits(runs), strict=True)}
     return Observed(
         points([group[0] for group in groups]),
-        np.array([median(math.log(m.step_time_s) for m in group) for group in groups]),
+        np.array([median(math.log(work[id(m)]) for m in group) for group in groups]),
         np.array([float(len(group)) for group in groups]),
         np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
     )

@@ -20,6 +20,8 @@ from ..cluster_profiles.precision import Precision
 from .priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, OTHER_GPU, Prior, speed_ratio
 from .ranges import Range
 
+_SAME_CHIP_SPREAD = 0.1  # power limits and clocks of boards with one chip
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -75,8 +77,15 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
 
 
 def gpu_ratio(before: Gpu, after: Gpu) -> Prior:
-    """Speed of one GPU type over another, for one model in one shape."""
+    """Speed of one GPU type over another, for one model in one shape.
+
+    With the same peaks, memory alone can tell them apart, and by no more than its bandwidth.
+    """
     bandwidths = after.bandwidth_bytes_per_s / before.bandwidth_bytes_per_s
+    if before.peak_flops == after.peak_flops:
+        either = Range(min(1.0, bandwidths), math.sqrt(bandwidths), max(1.0, bandwidths))
+        text = f"{after.key} is x{either.p10:.2f} to x{either.p90:.2f} against {before.key}: the same peak, other memory"
+        return Prior(either.times(Range.around(1, _SAME_CHIP_SPREAD)), text)
     time_on_faster = OTHER_GPU.range
     off = time_on_faster.inverted(1) if bandwidths > 1 else time_on_faster
     return Prior(off.scaled(bandwidths), f"{after.key} is {OTHER_GPU.text} against {before.key}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
+from .coverage import Break, breaks, sampled_s
 from .forecast import Forecast, forecasts
 from .gpu_reading import Event
 from .history import History
@@ -91,12 +92,15 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
     gpus: list[GpuReport] = []
-    found = [*notes(_watched(history, run, known, events, gpus, (first, last), since_s))]
     nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
+    said = {node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None] for node in nodes}
+    pauses = {node: breaks(own) for node, own in said.items()}
+    found = [*notes(_watched(history, run, known, events, pauses, gpus, (first, last), since_s))]
     for node, there in nodes.items():
-        own = [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
-        found += node_notes(node, tuple(g["uuid"] for g in there), own, last_there, there[0]["ended_s"])
+        found += node_notes(
+            node, tuple(g["uuid"] for g in there), said[node], last_there, there[0]["ended_s"]
+        )
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
@@ -109,7 +113,7 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
         seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
         gpus=tuple(gpus),
         notes=tuple(found),
-        coverage=_coverage(known),
+        coverage=_coverage(known, pauses),
         guessed=any(g["attribution"] == "guess" for g in known),
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
         precision_planned=planned,
@@ -122,6 +126,7 @@ def _watched(
     run: str,
     known: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
+    pauses: Mapping[str, Sequence[Break]],
     gpus: list[GpuReport],
     time_s: tuple[float, float],
     since_s: float | None,
@@ -137,6 +142,7 @@ def _watched(
             rows=list(history.readings(run, g["uuid"], since_s)),
             events=[_event(e) for e in events if e["uuid"] == g["uuid"]],
             first_s=g["first_s"],
+            pauses=pauses[g["node"]],
         )
         points, step_s = [] if since_s else _points(series), series.period_s
         if not points:
@@ -185,8 +191,11 @@ def _points(series: GpuSeries) -> list[tuple[float, float]]:
     return found
 
 
-def _coverage(gpus: Sequence[Mapping[str, Any]]) -> float | None:
-    """Of the samples that the period calls for between a GPU's first and last, over all GPUs."""
+def _coverage(gpus: Sequence[Mapping[str, Any]], pauses: Mapping[str, Sequence[Break]]) -> float | None:
+    """Of the samples that the period calls for between a GPU's first and last, attempts alone, over all GPUs."""
     seen = [g for g in gpus if g["first_s"] is not None]
-    wanted = sum(round((g["last_s"] - g["first_s"]) / (g["period_s"] or 1.0)) + 1 for g in seen)
+    wanted = sum(
+        round(sampled_s(g["first_s"], g["last_s"], pauses[g["node"]]) / (g["period_s"] or 1.0)) + 1
+        for g in seen
+    )
     return min(sum(g["ticks"] for g in seen) / wanted, 1.0) if wanted else None

@@ -47,6 +47,13 @@ def m012_precision(db: Database) -> None:
         db.execute(f"ALTER TABLE run ADD COLUMN {column} TEXT")
 
 
+@migrations()
+def m013_compact_rollups(db: Database) -> None:
+    """Rollups in whole numbers, by the number of their run and GPU; `rollup` is a view of them in their units."""
+    for statement in _COMPACT:
+        db.execute(statement)
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,
@@ -146,4 +153,39 @@ _WASTE = (
         round(sum(seconds * (1 - utilisation_mean / 100)) / 3600, 3) AS unused_gpu_hours,
         round(sum(idle_s) / sum(seconds), 3) AS idle_share
     FROM held JOIN run USING (run) GROUP BY run ORDER BY idle_gpu_hours DESC""",
+)
+
+# Means, and the largest power, are kept in 1/1000 of their unit, shares in 1/100,000: 3 bytes each, where a float
+# takes 8.  So does the number of a run and GPU, where their names take 70.
+_COMPACT = (
+    """CREATE TABLE series (
+    series INTEGER PRIMARY KEY, run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu,
+    UNIQUE (run, uuid))""",
+    """CREATE TABLE rollup_row (
+    series INTEGER NOT NULL REFERENCES series, width_s INTEGER NOT NULL, time_s INTEGER NOT NULL,
+    ticks INTEGER NOT NULL, utilisation_samples INTEGER NOT NULL, utilisation_mean INTEGER,
+    utilisation_min REAL, utilisation_max REAL, utilisation_p50 REAL, memory_utilisation_mean INTEGER,
+    memory_peak_bytes INTEGER, power_mean_w INTEGER, power_max_w INTEGER, temperature_max_c INTEGER,
+    sm_clock_mean_mhz INTEGER, sm_active_mean INTEGER, occupancy_mean INTEGER, tensor_active_mean INTEGER,
+    dram_active_mean INTEGER, throttled_share INTEGER, energy_first_mj INTEGER, energy_last_mj INTEGER,
+    PRIMARY KEY (series, width_s, time_s)) WITHOUT ROWID""",
+    "INSERT INTO series (run, uuid) SELECT DISTINCT run, uuid FROM rollup",
+    """INSERT INTO rollup_row SELECT series, width_s, time_s, ticks, utilisation_samples,
+        round(utilisation_mean * 1000), utilisation_min, utilisation_max, utilisation_p50,
+        round(memory_utilisation_mean * 1000), memory_peak_bytes, round(power_mean_w * 1000),
+        round(power_max_w * 1000), temperature_max_c, round(sm_clock_mean_mhz * 1000),
+        round(sm_active_mean * 100000), round(occupancy_mean * 100000), round(tensor_active_mean * 100000),
+        round(dram_active_mean * 100000), round(throttled_share * 100000), energy_first_mj, energy_last_mj
+    FROM series JOIN rollup USING (run, uuid)""",
+    "DROP TABLE rollup",
+    """CREATE VIEW rollup AS
+    SELECT run, uuid, width_s, time_s, ticks, utilisation_samples,
+        utilisation_mean / 1000.0 AS utilisation_mean, utilisation_min, utilisation_max, utilisation_p50,
+        memory_utilisation_mean / 1000.0 AS memory_utilisation_mean, memory_peak_bytes,
+        power_mean_w / 1000.0 AS power_mean_w, power_max_w / 1000.0 AS power_max_w, temperature_max_c,
+        sm_clock_mean_mhz / 1000.0 AS sm_clock_mean_mhz, sm_active_mean / 100000.0 AS sm_active_mean,
+        occupancy_mean / 100000.0 AS occupancy_mean, tensor_active_mean / 100000.0 AS tensor_active_mean,
+        dram_active_mean / 100000.0 AS dram_active_mean, throttled_share / 100000.0 AS throttled_share,
+        energy_first_mj, energy_last_mj
+    FROM series JOIN rollup_row USING (series)""",
 )

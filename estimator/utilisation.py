@@ -6,9 +6,10 @@ Each threshold is a named constant; docs/explanation/notes.md says why it is wha
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from ..cluster_profiles.units import format_duration, format_significant, listed
+from .coverage import COVERAGE_SHARE, Break, early_end, missing
 from .gpu_reading import Event, GpuReading
 from .rollup import IDLE_PERCENT, THROTTLING, mean_power_w
 from .sawtooth import sawtooth_lag
@@ -25,8 +26,6 @@ STALL_SAMPLES, STALL_LONGEST_LAG = 3600, 400  # ten minutes of the driver's samp
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
 HEAD_ROOM_SHARE = 0.5  # of memory used at the peak
 THROTTLED_SHARE = 0.05  # of the readings
-COVERAGE_SHARE = 0.98  # of the samples that the period calls for
-ENDED_EARLY_S = 30.0  # a sampler that ended this long before the run did, without a word, was killed
 
 _REASONS = {
     0x0004: "power cap",
@@ -49,6 +48,7 @@ class GpuSeries:
     rows: Sequence[tuple[float, GpuReading]]
     events: Sequence[Event] = ()
     first_s: float | None = None  # Unix time of the first reading, also once readings are forgotten
+    pauses: Sequence[Break] = ()  # between attempts
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,7 @@ def node_notes(
             yield Note("clock", f"{node}: {event.text}", uuids)
         if event.kind == "gpu_lost":  # before it could be sampled
             yield Note("gpu_lost", f"{node}: {event.text}; report it, and keep off that node", ())
-    if last_s is None or ended_s is None or any(event.kind == "end" for event in events):
-        return
-    if ended_s - last_s > ENDED_EARLY_S:
-        missing = format_duration(ended_s - last_s)
-        text = f"{node}: the sampler was gone {missing} before the run ended; what the GPUs did then is not known"
+    for text in early_end(node, events, last_s, ended_s):
         yield Note("coverage", text, uuids)
 
 
@@ -249,10 +245,10 @@ def _throttling(gpu: GpuSeries) -> Iterator[Note]:
 def _coverage(gpu: GpuSeries) -> Iterator[Note]:
     if any(event.kind == "gpu_lost" for event in gpu.events):
         return  # said already
-    missing = sum(max(round((b - a) / gpu.period_s) - 1, 0) for (a, _), (b, _) in pairwise(gpu.rows))
-    whole = len(gpu.rows) + missing
+    lost = missing([time_s for time_s, _ in gpu.rows], gpu.period_s, gpu.pauses)
+    whole = len(gpu.rows) + lost
     if whole and len(gpu.rows) / whole < COVERAGE_SHARE:
-        yield Note("coverage", f"{gpu.label}: {missing:,} of {whole:,} samples are missing", (gpu.uuid,))
+        yield Note("coverage", f"{gpu.label}: {lost:,} of {whole:,} samples are missing", (gpu.uuid,))
 
 
 def _head_room(run: Sequence[_Digest]) -> Iterator[Note]:

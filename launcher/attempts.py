@@ -1,7 +1,7 @@
 """What each attempt of a run said of itself: a small file a task, replaced in one step.
 
     attempts/<job>.<restart>.<rank>.json   one task of one start of the job
-    attempts/<job>.<restart>.exit          the exit code of all tasks together, by the job's own shell
+    submitit/<job>.<restart>.exit          the exit code of all tasks together, by the job's own shell
 
 The shell outlives its tasks, so its file is there even when they were killed and could say nothing.
 """
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .run_folder import write_json
+from .run_folder import SUBMITIT, write_json
 
 ATTEMPTS = "attempts"
 
@@ -106,7 +106,7 @@ def read_attempt(folder: Path, file_name: str) -> Attempt | None:
 def exit_codes(folder: Path) -> dict[tuple[str, int], int]:
     """(job, restart) to the exit code its shell saw."""
     found = {}
-    for path in (folder / ATTEMPTS).glob("*.exit"):
+    for path in (folder / SUBMITIT).glob("*.exit"):
         job, _, restart = path.stem.rpartition(".")
         try:
             found[job, int(restart)] = int(path.read_text(encoding="utf-8"))

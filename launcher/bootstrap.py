@@ -145,11 +145,14 @@ def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> 
 def task_environment(bootstrap: Bootstrap, task: Task, given: Mapping[str, str]) -> dict[str, str]:
     """What is added to the environment `given` to one task.
 
+    PYTHONUNBUFFERED, if it is not given, lets the log have each line as it is printed: it is a file.
     OMP_NUM_THREADS, if it is not given, shares the task's CPUs among the processes it will hold: torchrun alone
     would say 1.
     """
     processes = 1 if bootstrap is Bootstrap.PER_GPU else max(task.gpus_per_node, 1)
     added = {"MASTER_ADDR": task.first_host, "MASTER_PORT": str(master_port(task.job_id))}
+    if "PYTHONUNBUFFERED" not in given:
+        added["PYTHONUNBUFFERED"] = "1"
     if "OMP_NUM_THREADS" not in given:
         added["OMP_NUM_THREADS"] = str(max(task.cpus // processes, 1))
     if bootstrap is Bootstrap.PER_GPU:

@@ -3,12 +3,17 @@
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _DEEPEST = 4  # lightning_logs/version_0/checkpoints/epoch=0-step=9.ckpt
 _MOST_ENTRIES = 10_000
 # checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500; but hpc_ckpt_2 is Lightning's second
 _STEP = re.compile(r"(?:checkpoint|step|iter|ckpt)[-_=]?(\d+)(?!.*(?:checkpoint|step|iter|ckpt)[-_=]?\d)")
+# A file's; samples/step_900.png is none.  Folders are called what they like.
+_ENDINGS = {
+    *("", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zst", ".zip", ".npz", ".npy"),
+    *(".h5", ".hdf5", ".keras", ".index", ".pkl", ".pickle", ".msgpack", ".distcp", ".nemo", ".eqx"),
+}
 _NO_STEP = re.compile(r"(?i)^hpc_ckpt|[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
 
 
@@ -46,11 +51,16 @@ def _found(folder: Path, levels: int) -> list[Checkpoint]:
     for entry in entries:
         step = step_of(entry.name)
         is_folder = entry.is_dir()
-        if step is not None and (not is_folder or _whole(Path(entry.path))):
+        if step is not None and (_whole(Path(entry.path)) if is_folder else _ends_like_one(entry.name)):
             found.append(Checkpoint(step, entry.path))
         elif is_folder and step is None and levels > 1:
             found += _found(Path(entry.path), levels - 1)
     return found
+
+
+def _ends_like_one(name: str) -> bool:
+    ending = PurePath(name).suffix.lower()
+    return ending in _ENDINGS or ending[1:].isdecimal()  # epoch=3-step=40-loss=0.12 has none
 
 
 def _whole(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .slurm_text import NodeFacts, PartitionFacts, Settings
+from .slurm_nodes import NodeFacts, PartitionFacts, Settings
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Cluster:
     def partition(self, name: str | None) -> PartitionFacts | None:
         """The partition called `name`, or the default one; None if there is none."""
         return next((p for p in self.partitions if (p.name == name if name else p.default)), None)
+
+    def default_walltime_s(self, partition: str | None) -> float | None:
+        """What limits a job of `partition`, or of the default one, that asks for no walltime; None if nothing is known to."""
+        found = self.partition(partition)
+        return (found.default_limit_s or found.limit_s) if found else None
 
     def preempts(self, partition: PartitionFacts) -> bool:
         """Whether a job of `partition` may be preempted."""

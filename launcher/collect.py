@@ -14,7 +14,7 @@ from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
 from ..estimator.training_loop import LoopLine
-from .attempts import ATTEMPTS
+from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import measurements, planned_precision, seen_precision
 from .progress import read_ends, read_progress
 from .registered import linked
@@ -68,6 +68,9 @@ def collect(folder: Path, history: History, *, steps: bool = True) -> None:
             sampled |= _collect_spool(folder.name, folder / name, history)
         except SpoolError as error:
             wrong.append(error)
+    with history.writing():
+        for node, event in _attempt_ends(folder):
+            history.put_events(folder.name, node, [(event, None)])
     try:
         if steps:
             _collect_steps(folder, run, history)
@@ -100,6 +103,19 @@ def _sizes(folder: Path) -> dict[str, int]:
 def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
     begun = run.get("kind") != "submit" or any((folder / ATTEMPTS).glob("*.json"))
     return "running" if begun else "pending"
+
+
+def _attempt_ends(folder: Path) -> Iterator[tuple[str, Event]]:
+    """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
+    attempts = read_attempts(folder)
+    last = (attempts[-1].job, attempts[-1].restart) if attempts else None
+    tasks: dict[tuple[str, int, str], list[Attempt]] = {}
+    for task in attempts:
+        tasks.setdefault((task.job, task.restart, task.node), []).append(task)
+    for (job, restart, node), there in tasks.items():
+        if (job, restart) != last or all(task.ended_s is not None for task in there):
+            ended_s = max(task.beat_s if task.ended_s is None else task.ended_s for task in there)
+            yield node, Event(ended_s, "attempt_ended", f"attempt {job}.{restart} was over")
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
@@ -158,6 +174,8 @@ def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any]
         before = frames
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         events: list[tuple[Event, str | None]] = []
+        if not frames and isinstance(header.get("time_s"), int | float):
+            events.append((Event(header["time_s"], "start", f"sampling began: {spool}"), None))
         for piece in read_frames(file, offset):
             if isinstance(piece, Damage):
                 damaged += piece.end - piece.start

@@ -10,7 +10,7 @@ from ..cluster_profiles.toml_file import validated
 from ..cluster_profiles.units import counted, format_duration, listed
 from ..errors import ProfileError
 from .cluster import Cluster
-from .slurm_text import NodeFacts
+from .slurm_nodes import NodeFacts
 
 
 @dataclass(frozen=True)

@@ -11,39 +11,51 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 _PYTHON_ERROR = re.compile(r"^(?:\[[^\]]*\]:?\s*)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*)$")
+# What one rank says when another is gone, and launchers when a rank is: no cause.
+_CONSEQUENCE = re.compile(
+    r"ChildFailedError|DistBackendError|NCCL|gloo|Connection (?:closed|reset|refused)|Broken pipe",
+    re.IGNORECASE,
+)
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|oom[-_ ]?kill|Cannot allocate memory|std::bad_alloc|\bMemoryError\b",
     re.IGNORECASE,
 )
 
 
-def tail(path: Path, most_bytes: int = _TAIL_BYTES) -> str:
-    """The end of a log; empty if there is none."""
+def tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
+    """The end of a log, of what is past its first `since` bytes; empty if there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - most_bytes, 0))
+            file.seek(max(os.fstat(file.fileno()).st_size - most_bytes, since))
             return file.read().decode(errors="replace")
     except OSError:
         return ""
 
 
-def last_words(logs: Path, rank: int) -> str | None:
-    """The line of a task's log that says best why it failed: a Python error, else an error, else the last one."""
-    return best_line(tail(logs / f"{rank}.log"))
+def last_words(log: Path, since: int) -> str | None:
+    """The line of a task's log that says best why this start of it failed; `since` is how long the log was before."""
+    return best_line(tail(log, since=since))
 
 
 def best_line(text: str) -> str | None:
-    r"""The same, of a text.
+    r"""The line that says why: the last Python error that is a cause, or memory that ran out after it; else an error.
 
     >>> best_line("step 3\nTraceback (most recent call last):\n  ...\nValueError: no such file\nbye\n")
     'ValueError: no such file'
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for pattern in (_OUT_OF_MEMORY, _PYTHON_ERROR, _ERROR):
-        for line in reversed(lines[-200:]):
-            if pattern.search(line):
-                return line[:_LONGEST]
-    return lines[-1][:_LONGEST] if lines else None
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-200:]
+
+    def last(pattern: re.Pattern[str], *, cause: bool = False) -> int:
+        found = (
+            i for i, x in enumerate(lines) if pattern.search(x) and not (cause and _CONSEQUENCE.search(x))
+        )
+        return max(found, default=-1)
+
+    memory, error = last(_OUT_OF_MEMORY), last(_PYTHON_ERROR, cause=True)
+    best = max(memory, error)
+    for pattern in (_PYTHON_ERROR, _ERROR):
+        best = last(pattern) if best < 0 else best
+    return lines[best][:_LONGEST] if lines else None
 
 
 def is_out_of_memory(words: str | None, exit_code: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""The last word on a run: status.json, written once and never changed."""
+"""The last word on a run: status.json, written once; only a run that was given up as lost may still be heard of."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .run_folder import STATUS_FILE, write_json
+
+LOST = "lost"
 
 
 def final_status(folder: Path) -> dict[str, Any] | None:
@@ -20,7 +22,7 @@ def final_status(folder: Path) -> dict[str, Any] | None:
 
 
 def is_over(folder: Path) -> bool:
-    """Whether somebody has said how the run ended."""
+    """Whether somebody has said how the run ended, if only that it was given up."""
     return (folder / STATUS_FILE).exists()
 
 
@@ -37,6 +39,10 @@ def put_final(
     known = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
     with suppress(OSError):
         write_json(draft, known | {"reason": reason, "error": error})
-        with suppress(FileExistsError):
+        try:
             os.link(draft, folder / STATUS_FILE)
+        except FileExistsError:
+            if state != LOST and (final_status(folder) or {}).get("state") == LOST:
+                draft.replace(folder / STATUS_FILE)
+                return
         draft.unlink()

@@ -13,54 +13,30 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..errors import ClusterplanError
 from ..estimator.run_section import Bootstrap
-from . import slurm
-from .attempts import Attempt, AttemptFile, birth, read_attempt, read_attempts, starts
+from .attempts import Attempt, AttemptFile, birth, read_attempt
 from .bootstrap import Task, reaches_other_nodes, task_command, task_environment
+from .cancellation import cancelled_s
 from .checkpoints import newest
-from .children import Children
+from .children import Children, adopt_orphans, end_orphans
 from .failure import last_words
-from .final_status import final_status, put_final
+from .final_status import LOST, final_status, put_final
+from .jobs import note_job
 from .launch import Launch
 from .local_gpus import Held, held_gpus
+from .next_start import ANSWERED_S, POLL_S, decided, start_again, wait_for
 from .placeholders import LATEST, filled
-from .restart import Stop, Verdict, verdict
+from .restart import Stop
 from .run_folder import LOGS
 from .sampled_command import NOT_STARTED, sampler_beside
+from .stop_signals import StopSignals
 from .stopped_by import DaemonsWords, asked_state
 from .task_place import TaskPlace, task_place
 
-POLL_S = 0.1
 BEAT_S = 20.0
 _LOOK_S = 2.0  # at another node's file, on the shared disk of all
-_OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
-_ANSWERED_S = 2.0
-_REQUEUED_S = 120.0  # Slurm ends a job that it requeues
 _TERMINATED = 128 + signal.SIGTERM
-
-
-class _Signals:
-    """Why we were asked to stop; the first reason counts, but a cancellation after a warning is remembered."""
-
-    def __init__(self) -> None:
-        self.why: Stop | None = None
-        self.terminated = False
-
-    def listen(self) -> None:
-        signal.signal(signal.SIGUSR2, self._heard)
-        signal.signal(signal.SIGTERM, self._heard)
-        signal.signal(signal.SIGINT, self._heard)
-
-    def _heard(self, number: int, _: object) -> None:
-        self.terminated = self.terminated or number != signal.SIGUSR2
-        self.why = self.why or (Stop.TIME_LIMIT if number == signal.SIGUSR2 else Stop.TERMINATED)
-
-    def over(self) -> None:
-        """The time that a run on this machine was given is over: there is no Slurm to warn it."""
-        self.why = self.why or Stop.TIME_LIMIT
 
 
 def run_task(
@@ -70,18 +46,30 @@ def run_task(
 
     `successor` queues a job that goes on after this one, where Slurm may not requeue it.
     """
-    signals = _Signals()
+    signals = StopSignals()
     signals.listen()
-    if final_status(folder):  # an administrator's requeue of a run that is done
+    ended = final_status(folder)
+    if ended and ended["state"] != LOST:  # an administrator's requeue of a run that is done
         return 0
     launch, place = Launch.read(folder), task_place(environment)
     file = AttemptFile(folder, _first(place))
-    with held_gpus(launch, lambda: signals.why is not None) as held:
-        if held is None:
+    if place.on_slurm and place.rank == 0:
+        note_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
+    if not place.on_slurm:
+        adopt_orphans()
+    with held_gpus(
+        launch, environment, lambda: signals.why is not None or cancelled_s(folder) is not None
+    ) as held:
+        # Who cancels says so, then looks for the attempt's process: one of us sees the other.
+        if held is None or cancelled_s(folder) is not None:
             put_final(folder, "cancelled", None, "cancelled before it began")
             file.put(state="ended", outcome="stopped", why=signals.why, ended_s=time.time())
             return 1
+        limit_at = time.monotonic() + (
+            math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s
+        )
         while True:
+            words = DaemonsWords(folder, place.job)
             resume = newest(_output(launch))
             file.put(
                 state="running",
@@ -89,14 +77,16 @@ def run_task(
                 resumed_step=resume.step if resume else None,
                 began_s=time.time(),
             )
-            code = _attempt(folder, launch, place, environment, held, file, signals)
-            decided = _decided(folder, launch, file, signals, code)
-            if place.on_slurm or not (decided and decided.restart):
+            code = _attempt(folder, launch, place, environment, held, file, signals, words, limit_at)
+            if not place.on_slurm:
+                end_orphans()
+            found = decided(folder, launch, file, signals, words, code)
+            if place.on_slurm or not (found and found.restart):
                 break
             place = replace(place, restart=place.restart + 1)
             file = AttemptFile(folder, _first(place))
-    if decided and decided.restart and place.on_slurm:
-        _start_again(folder, file, signals, successor)
+    if found and found.restart and place.on_slurm:
+        start_again(folder, file, signals, successor)
         return 0
     # A task that was only stopped with the others must not fail the job before the first has requeued it.
     return 0 if signals.why is Stop.TIME_LIMIT and place.rank else code or (1 if signals.why else 0)
@@ -126,7 +116,9 @@ def _attempt(
     environment: Mapping[str, str],
     held: Held,
     file: AttemptFile,
-    signals: _Signals,
+    signals: StopSignals,
+    words: DaemonsWords,
+    limit_at: float,
 ) -> int:
     """Run the command once; its exit code, with what happened in the attempt's file."""
     inner = {
@@ -137,29 +129,30 @@ def _attempt(
         "CLUSTERPLAN_ATTEMPT": f"{place.job}.{place.restart}",
     }
     sampled = place.local_rank == 0
-    words = DaemonsWords(folder, place.job)
     with sampler_beside(folder, launch.period_s, inner) if sampled else nullcontext():
         children = Children(whole_group=launch.bootstrap is not Bootstrap.TORCHRUN, files=held.files)
+        said = dict[Path, int]()  # what starts before this one left in each log
         try:
             for command, added, log in _commands(folder, launch, place, environment):
+                said[log] = log.stat().st_size if log.exists() else 0
                 children.start(command, launch.cwd, {**inner, **added}, log)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
             file.put(outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}")
             return NOT_STARTED
-        code = _watched(folder, launch, place, children, file, signals, words)
+        code = _watched(folder, launch, place, children, file, signals, words, limit_at)
     if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
-        _wait_for(lambda: signals.why, _ANSWERED_S)
+        wait_for(lambda: signals.why, ANSWERED_S)
     if place.on_slurm and signals.why is Stop.TERMINATED:
         file.put(slurm_state=words.state() or asked_state(place.job, place.restart))
-    saved = newest(_output(launch))
+    saved, failed = newest(_output(launch)), children.failed
     outcome = "stopped" if signals.why else "failed" if code else "completed"
     file.put(
         outcome=outcome,
         why=signals.why,
         exit_code=code,
         saved_step=saved.step if saved else None,
-        error=last_words(folder / LOGS, place.rank) if outcome == "failed" else None,
+        error=last_words(failed, said[failed]) if outcome == "failed" and failed else None,
     )
     return code
 
@@ -201,12 +194,12 @@ def _watched(
     place: TaskPlace,
     children: Children,
     file: AttemptFile,
-    signals: _Signals,
+    signals: StopSignals,
     words: DaemonsWords,
+    limit_at: float,
 ) -> int:
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
     beat_at = time.monotonic() + BEAT_S
-    limit_at = time.monotonic() + (math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s)
     waits, look_at = _left_to_first(launch, place), 0.0
     while (code := children.poll()) is None or waits:
         if waits and time.monotonic() >= look_at:
@@ -221,6 +214,8 @@ def _watched(
             signals.over()
         if time.monotonic() >= beat_at:
             beat_at += BEAT_S
+            if not place.on_slurm and cancelled_s(folder):  # from another machine, which cannot signal us
+                signals.cancelled()
             if place.rank == 0:
                 file.put()
         time.sleep(POLL_S)
@@ -230,95 +225,6 @@ def _watched(
 def _left_to_first(launch: Launch, place: TaskPlace) -> bool:
     """Whether this task starts nothing, because the first one's command reaches this node by itself."""
     return bool(place.rank) and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)
-
-
-def _decided(folder: Path, launch: Launch, file: AttemptFile, signals: _Signals, code: int) -> Verdict | None:
-    """What follows this attempt; None where another task, Slurm or the user decides.
-
-    The final word of the run is written here, if this is where it ends.
-    """
-    now = file.now
-    if now.outcome == "completed":
-        file.put(state="ended", ended_s=time.time())
-        if all(a.outcome == "completed" for a in _same_start(folder, now)) and _all_there(folder, now):
-            put_final(folder, "completed", 0)
-        return None
-    if now.outcome == "stopped" and (signals.why is Stop.TERMINATED or now.rank):
-        if launch.local_gpus is not None:
-            put_final(folder, "cancelled", code, "it was asked to stop")
-        file.put(state="ended", ended_s=time.time())
-        if signals.why is Stop.TIME_LIMIT:
-            _wait_for(lambda: signals.terminated or _stopped(folder, now), _OTHERS_S + launch.grace_s)
-        return None
-    why = Stop.TIME_LIMIT if now.outcome == "stopped" else Stop.FAILED
-    if why is Stop.TIME_LIMIT:
-        file.put(state="stopping")
-        _wait_for(lambda: signals.terminated or _stopped(folder, now, besides=0), _OTHERS_S)
-    past = [a.saved_step for a in starts(read_attempts(folder)) if a.file_name != now.file_name]
-    found = verdict(why, [*past, now.saved_step], now.resumed_step, launch.max_restarts)
-    if launch.local_gpus is not None and why is Stop.TIME_LIMIT:
-        found = Verdict(restart=False, reason="the time asked for is over")  # nobody but the user set it
-    if why is Stop.FAILED and now.rank and found.restart:
-        found = replace(found, reason=f"rank {now.rank}: {found.reason}")
-    file.put(restarting=found.restart, reason=found.reason, state="ended", ended_s=time.time())
-    if not found.restart:
-        timed_out = why is Stop.TIME_LIMIT
-        put_final(folder, "timed_out" if timed_out else _failed_state(now), code, found.reason, now.error)
-    return found
-
-
-def _failed_state(attempt: Attempt) -> str:
-    from .failure import is_out_of_memory
-
-    return "out_of_memory" if is_out_of_memory(attempt.error, attempt.exit_code) else "failed"
-
-
-def _start_again(
-    folder: Path, file: AttemptFile, signals: _Signals, successor: Callable[[Path, str], str | None]
-) -> None:
-    """Requeue this job, or queue one that goes on after it; then wait for Slurm to end this one."""
-    job = file.now.job
-    try:
-        facts = slurm.job(job)
-        if facts is None or facts.requeue is not False:
-            slurm.requeue(job)
-            _wait_for(lambda: signals.terminated, _REQUEUED_S)
-            return
-    except ClusterplanError as error:
-        refused = str(error)
-        _wait_for(lambda: signals.terminated, _ANSWERED_S)
-        if (
-            signals.terminated
-        ):  # it was requeued, and scontrol ended with all the job's processes before it could say so
-            return
-    else:
-        refused = "Slurm may not requeue this job"
-    try:
-        following = successor(folder, job)
-    except ClusterplanError as error:
-        put_final(folder, "timed_out", file.now.exit_code, f"{refused}, and no successor was queued: {error}")
-        file.put(restarting=False, reason=f"{refused}; {error}")
-        return
-    file.put(reason=f"{file.now.reason}; {refused}, so job {following} goes on")
-
-
-def _same_start(folder: Path, now: Attempt) -> list[Attempt]:
-    return [a for a in read_attempts(folder) if (a.job, a.restart) == (now.job, now.restart)]
-
-
-def _all_there(folder: Path, now: Attempt) -> bool:
-    return len(_same_start(folder, now)) == now.ranks
-
-
-def _stopped(folder: Path, now: Attempt, besides: int | None = None) -> bool:
-    """Whether every task of this start has seen its command end, `besides` one rank."""
-    return all(a.outcome is not None for a in _same_start(folder, now) if a.rank != besides)
-
-
-def _wait_for(condition: Callable[[], Any], most_s: float) -> None:
-    deadline = time.monotonic() + most_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(POLL_S)
 
 
 def _output(launch: Launch) -> Path | None:

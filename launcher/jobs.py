@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -12,16 +13,27 @@ from .run_folder import JOBS_FILE
 
 @dataclass(frozen=True)
 class QueuedRun:
-    """A job that a run was given: a Slurm job id, or the process id of its controller on this machine."""
+    """A job that a run was given: a Slurm job id, or the process id of its controller on this machine.
+
+    `cluster` is the name of its Slurm, None where it is not known.
+    """
 
     executor: str
     job: str
     submitted_s: float
+    cluster: str | None = None
 
 
-def put_job(folder: Path, executor: str, job: str) -> None:
+def note_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
+    """Add a line for a job that has begun, unless who submitted it did; what cannot be written is left out."""
+    if all(known.job != job for known in read_jobs(folder)):
+        with suppress(RunFolderError):
+            put_job(folder, executor, job, cluster)
+
+
+def put_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
     """Add a line.  Raises RunFolderError."""
-    line = json.dumps(asdict(QueuedRun(executor, job, time.time()))) + "\n"
+    line = json.dumps(asdict(QueuedRun(executor, job, time.time(), cluster))) + "\n"
     try:
         file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

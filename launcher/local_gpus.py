@@ -7,7 +7,6 @@ as soon as nothing of the run is left, however it ended.
 
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -28,7 +27,9 @@ class Held:
 
 
 @contextmanager
-def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[Held | None]:
+def held_gpus(
+    launch: Launch, environment: Mapping[str, str], stopped: Callable[[], bool]
+) -> Iterator[Held | None]:
     """As many GPUs as the run wants while the block runs; None if it was stopped while it waited.
 
     On Slurm, and on a machine without GPUs, there is nothing to hold.
@@ -37,11 +38,12 @@ def held_gpus(launch: Launch, stopped: Callable[[], bool]) -> Iterator[Held | No
         yield Held({}, ())
         return
     with ExitStack() as held:
-        turn = _opened(held, "turn")
+        folder = _locks(environment)
+        turn = _opened(held, folder, "turn")
         if not _locked(turn, stopped):
             yield None
             return
-        mine, locks = list[str](), {uuid: _opened(held, uuid) for uuid in launch.local_gpus}
+        mine, locks = list[str](), {uuid: _opened(held, folder, uuid) for uuid in launch.local_gpus}
         while len(mine) < launch.gpus and not stopped():
             for uuid in [uuid for uuid in locks if uuid not in mine]:
                 if len(mine) < launch.gpus and _tried(locks[uuid]):
@@ -71,9 +73,14 @@ def _tried(file: int) -> bool:
     return True
 
 
-def _opened(held: ExitStack, name: str) -> int:
-    folder = Path(tempfile.gettempdir()) / f"clusterplan-{os.getuid()}"
+def _locks(environment: Mapping[str, str]) -> Path:
+    # Not in TMPDIR, which another shell of the same user may have elsewhere.
+    folder = Path(environment.get("CLUSTERPLAN_LOCKS") or f"/tmp/clusterplan-{os.getuid()}")  # noqa: S108  ours alone
     folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _opened(held: ExitStack, folder: Path, name: str) -> int:
     file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     held.callback(os.close, file)
     return file

@@ -12,7 +12,8 @@ from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_duration, listed
 from .cluster import Cluster
 from .request import JobRequest
-from .slurm_text import NodeFacts, PartitionFacts, limit_s
+from .slurm_nodes import NodeFacts, PartitionFacts
+from .slurm_text import limit_s
 from .surroundings import Surroundings
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)
@@ -23,7 +24,7 @@ CODES = {
     "command-missing": "The command is not found.",
     "entry": "The command's Python file is not there, or does not compile.",
     "folder": "No run can be kept in the folder.",
-    "folder-not-shared": "Several nodes would not see the run's folder.",
+    "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "partition": "The partition does not exist.",
     "partition-down": "The partition takes no jobs now.",
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
@@ -73,7 +74,7 @@ def findings(
     >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
     [('folder-not-shared', True)]
     """
-    found = [*_here(job, here, shared_folders), *_training(job, cluster)]
+    found = [*_here(job, here, shared_folders, on_slurm=cluster is not None), *_training(job, cluster)]
     if cluster:
         found += _on(job, cluster)
     return sorted(found, key=lambda finding: not finding.refuses)
@@ -87,7 +88,9 @@ def _warning(code: str, text: str) -> Finding:
     return Finding(code, text, refuses=False)
 
 
-def _here(job: Job, here: Surroundings, shared_folders: Sequence[str]) -> Iterator[Finding]:
+def _here(
+    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
+) -> Iterator[Finding]:
     if not here.command_found:
         yield _refusal(
             "command-missing", f"command {here.command!r} is not found: give a program on PATH, or its path"
@@ -96,12 +99,16 @@ def _here(job: Job, here: Surroundings, shared_folders: Sequence[str]) -> Iterat
         yield _refusal("entry", here.entry_fault)
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
-    if job.request.nodes > 1 and not _shared(here.folder, shared_folders):
+    nodes = job.request.nodes
+    if (nodes > 1 or on_slurm) and not _shared(here.folder, shared_folders):
         where = f"one of {listed(shared_folders)}" if shared_folders else "a folder that every node sees"
-        yield _refusal(
-            "folder-not-shared",
-            f"{counted(job.request.nodes, 'node')} would not all see {here.folder}: set CLUSTERPLAN_RUNS to {where}",
-        )
+        if nodes > 1:
+            text = (
+                f"{counted(nodes, 'node')} would not all see {here.folder}: set CLUSTERPLAN_RUNS to {where}"
+            )
+        else:
+            text = f"a node other than this one would not see {here.folder}, and the job would fail there: set CLUSTERPLAN_RUNS to {where}"
+        yield Finding("folder-not-shared", text, refuses=nodes > 1)
     if here.inside_job:
         yield _warning(
             "inside-job", f"submitted from inside job {here.inside_job}: nothing of its shape is passed on"
@@ -120,7 +127,8 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
         text = f"{lacking.name} has no {job.precision} hardware: {lacking.best_precision()} is native there"
         # Accelerate falls back from fp8 to fp16 in silence; without tf32 a run is only slower than hoped.
         yield _refusal("precision", text) if job.precision is Precision.FP8 else _warning("precision", text)
-    walltime_s = limit_s(request.time or "")
+    default_s = cluster.default_walltime_s(request.partition) if cluster else None
+    walltime_s = limit_s(request.time) if request.time else default_s
     if walltime_s is None:
         return
     if job.checkpoint_s is not None and (job.segments or 1) > 1 and job.checkpoint_s >= walltime_s:

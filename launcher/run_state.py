@@ -16,7 +16,7 @@ from .attempts import Attempt
 from .failure import is_out_of_memory
 from .jobs import QueuedRun
 from .restart import Stop
-from .slurm_text import QueuedJob
+from .slurm_jobs import JobFacts, QueuedJob
 
 STALE_S = 120.0  # six heartbeats
 PREEMPTED = "PREEMPTED"  # as Slurm spells it
@@ -85,7 +85,11 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one run.  `slurm` is its newest job as squeue lists it; `slurm_answers` whether it was asked."""
+    """What is known of one run.
+
+    `slurm` is its newest job as squeue lists it, `accounted` as accounting has it; `slurm_answers` whether it was
+    asked, `elsewhere` the name of another cluster that the job belongs to.
+    """
 
     final: Mapping[str, Any] | None
     jobs: Sequence[QueuedRun]
@@ -93,10 +97,12 @@ class Evidence:
     exits: Mapping[tuple[str, int], int]
     slurm: QueuedJob | None
     slurm_answers: bool
-    accounted: str | None
+    accounted: JobFacts | None
     alive: bool | None
     cancelled_s: float | None
+    began_s: float = 0.0
     killed_words: str | None = None
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,8 @@ def run_state(evidence: Evidence, now: float) -> RunState:
         why = f"exit code {code}: {words}" if words else told.get("reason") or ""
         return RunState(State(told["state"]), str(why), told.get("ended_s") or now, code)
     if not evidence.jobs:
+        if now - evidence.began_s < STALE_S:
+            return RunState(State.PENDING, "being submitted", now)
         return RunState(State.LOST, "it was never submitted", now)
     job = evidence.jobs[-1]
     tasks = [a for a in evidence.attempts if a.job == job.job]
@@ -160,7 +168,8 @@ def _here(  # noqa: PLR0911  one line a case
 def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunState:
     first = next((a for a in last if a.rank == 0), last[0] if last else None)
     known = evidence.slurm
-    state = known.state if known else evidence.accounted
+    accounted = evidence.accounted
+    state = known.state if known else accounted.state if accounted else None
     if known and known.state in _SLURM_WAITS:
         return RunState(State.PENDING, _pending(known, first, now), now)
     if state and state.split()[0] in _SLURM_ENDED:
@@ -168,11 +177,12 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
     if known:
         reason = "stopping" if known.state in ("COMPLETING", "SIGNALING", "STAGE_OUT") else ""
         return RunState(State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now)
-    if not evidence.slurm_answers:
+    if not evidence.slurm_answers or evidence.elsewhere:
+        whose = f"on cluster {evidence.elsewhere}" if evidence.elsewhere else "Slurm does not answer"
         beat = first.beat_s if first else evidence.jobs[-1].submitted_s
         guess = State.RUNNING if first and first.ended_s is None else State.PENDING
         stale = now - beat > STALE_S
-        return RunState(guess, f"Slurm does not answer; last heard of {_ago(now - beat)}", beat, stale=stale)
+        return RunState(guess, f"{whose}; last heard of {_ago(now - beat)}", beat, stale=stale)
     return _forgotten(evidence, last, first, now)
 
 
@@ -180,7 +190,8 @@ def _ended(
     state: State, evidence: Evidence, last: Sequence[Attempt], known: QueuedJob | None, now: float
 ) -> RunState:
     """Slurm says it ended; what its tasks said tells more."""
-    at = known.end_s if known and known.end_s else now
+    told = known or evidence.accounted
+    at = told.end_s if told and told.end_s else now
     code = _exit_code(evidence, last)
     failed = next((a for a in last if a.outcome == "failed"), None)
     if state is State.FAILED and failed:
@@ -200,7 +211,7 @@ def _ended(
     words = {
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
-        State.NODE_FAILURE: f"node {known.nodes if known else ''} failed".replace("  ", " "),
+        State.NODE_FAILURE: f"node {told.nodes if told else ''} failed".replace("  ", " "),
         State.PREEMPTED: _TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
@@ -236,10 +247,9 @@ def _forgotten(  # noqa: PLR0911  one line a case
 
 def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
     """What the job's shell saw; where the disk had no room for that, what its tasks said."""
-    if not last:
-        return None
-    told = evidence.exits.get((last[0].job, last[0].restart))
-    return _tasks_code(last) if told is None else told
+    told = evidence.exits.get((last[0].job, last[0].restart)) if last else None
+    known = _tasks_code(last) if told is None and last else told
+    return evidence.accounted.exit_code if known is None and evidence.accounted else known
 
 
 def _tasks_code(last: Sequence[Attempt]) -> int | None:

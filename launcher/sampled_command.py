@@ -41,6 +41,7 @@ def sampler_beside(
             stderr=log,
             env=dict(environment),
             start_new_session=True,
+            preexec_fn=_shield,  # noqa: PLW1509  there are no threads here yet
         )
     deadline = time.monotonic() + _FIRST_WORDS_S
     while process.poll() is None and not list(folder.glob(f"*{SUFFIX}")) and time.monotonic() < deadline:
@@ -54,6 +55,11 @@ def sampler_beside(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _shield() -> None:
+    """In the new process: Slurm sends its warning to every process, and this one would be killed by it."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def _log(folder: Path) -> int:

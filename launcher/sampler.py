@@ -24,22 +24,57 @@ from uuid import uuid4
 from ..errors import ClusterplanError, GpuLost, NvmlUnavailable
 from ..estimator.gpu_reading import Event, GpuReading, Tick
 from . import nvml
+from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
 from .tick import encode
 from .visible_gpus import Attribution, ours
 
 PERIOD_S = 1.0
-PROCESSES_EVERY = 10  # ticks; two driver calls that change slowly
-PARENT_EVERY_S = 5.0  # a sampler outlives a killed parent by no more
+SLOW_EVERY_S = 5.0  # between readings of what changes slowly
 CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
 EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
 
 
+class Stop:
+    """That sampling is to end.  A loop that wakes once a second pays dearly for all that threading.Event does."""
+
+    def __init__(self) -> None:
+        self._unset = threading.Lock()
+        self._unset.acquire()
+
+    def set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was set
+            self._unset.release()
+
+    def is_set(self) -> bool:
+        return not self._unset.locked()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is set, within that time."""
+        if not self._unset.acquire(timeout=timeout_s):
+            return False
+        self._unset.release()
+        return True
+
+
+class StopWithParent(Stop):
+    """Set, too, once the process that started this one is gone: seen at the next `wait`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parent = os.getppid()
+
+    def wait(self, timeout_s: float) -> bool:
+        if os.getppid() != self._parent:
+            self.set()
+        return super().wait(timeout_s)
+
+
 def sample(
-    devices: Sequence[nvml.Device],
+    devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
-    stop: threading.Event,
+    stop: Stop,
     period_s: float = PERIOD_S,
 ) -> None:
     """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
@@ -47,7 +82,7 @@ def sample(
     A lost GPU is said once and left out; late ticks and steps of the wall clock are said too.
     """
     present = dict(enumerate(devices))
-    started = time.monotonic()
+    started, slow_every = time.monotonic(), max(round(SLOW_EVERY_S / period_s), 1)
     offset, ticks, last = time.time() - started, 0, started
     if (now := time.time()) < EARLIEST_S:
         year = time.gmtime(now).tm_year
@@ -61,7 +96,7 @@ def sample(
         if ticks and steady - last > GAP_PERIODS * period_s:
             sink(Event(now, "gap", f"no sample for {steady - last:.1f} s"))
             ticks = int((steady - started) / period_s)
-        readings, lost = _round(present, with_processes=ticks % PROCESSES_EVERY == 0)
+        readings, lost = _round(present, slow=ended or ticks % slow_every == 0)
         for place in lost:
             sink(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
         sink(Tick(now, tuple(readings)))
@@ -70,20 +105,18 @@ def sample(
             return
 
 
-def _round(present: Mapping[int, nvml.Device], *, with_processes: bool) -> tuple[list[GpuReading], list[int]]:
+def _round(present: Mapping[int, Device], *, slow: bool) -> tuple[list[GpuReading], list[int]]:
     readings, lost = [], []
     for place, device in present.items():
         try:
-            readings.append(device.read(place, with_processes=with_processes))
+            readings.append(device.read(place, slow=slow))
         except GpuLost:
             lost.append(place)
     return readings, lost
 
 
 @contextlib.contextmanager
-def sampling(
-    sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S
-) -> Iterator[list[nvml.GpuIdentity]]:
+def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -> Iterator[list[GpuIdentity]]:
     """Sample this process's GPUs into `sink` while the block runs.  Raises NvmlUnavailable.
 
     with sampling(ticks.append) as gpus:
@@ -91,7 +124,7 @@ def sampling(
     """
     with nvml.opened() as library:
         devices, _ = ours(library.devices()[0], os.environ)
-        stop = threading.Event()
+        stop = Stop()
         loop = threading.Thread(target=sample, args=(devices, sink, stop, period_s), daemon=True)
         loop.start()
         try:
@@ -101,7 +134,7 @@ def sampling(
             loop.join()
 
 
-def run(folder: Path, period_s: float, stop: threading.Event, environment: Mapping[str, str]) -> None:
+def run(folder: Path, period_s: float, stop: Stop, environment: Mapping[str, str]) -> None:
     """Sample this node's GPUs of the job into a new spool in `folder` until `stop` is set."""
     node = environment.get("SLURMD_NODENAME") or socket.gethostname()
     path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
@@ -119,7 +152,7 @@ def _run(
     path: Path,
     header: Mapping[str, Any],
     period_s: float,
-    stop: threading.Event,
+    stop: Stop,
     environment: Mapping[str, str],
 ) -> None:
     found, wrong = library.devices()
@@ -156,9 +189,9 @@ def _run(
 
 def _listen(
     library: nvml.Library,
-    devices: Sequence[nvml.Device],
+    devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
-    stop: threading.Event,
+    stop: Stop,
 ) -> None:
     places = {d.identity.uuid: place for place, d in enumerate(devices)}
     with contextlib.suppress(ClusterplanError):  # a full disk is said by the loop
@@ -174,22 +207,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
     given = parser.parse_args()
-    stop = threading.Event()
+    stop = StopWithParent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    parent = os.getppid()
-    threading.Thread(target=_watch_parent, args=(parent, stop), daemon=True).start()
     try:
         run(given.folder, given.period, stop, os.environ)
     except ClusterplanError as error:
         print(f"sampling stopped: {error}", file=sys.stderr)  # noqa: T201  sampler.log
         sys.exit(1)
-
-
-def _watch_parent(parent: int, stop: threading.Event) -> None:
-    while not stop.wait(PARENT_EVERY_S):
-        if os.getppid() != parent:
-            stop.set()
 
 
 if __name__ == "__main__":

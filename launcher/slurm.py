@@ -1,4 +1,4 @@
-"""The only module that asks Slurm.  Answers are the frozen values of `slurm_text`.
+"""The only module that asks Slurm.  Answers are the frozen values of `slurm_jobs` and `slurm_nodes`.
 
 Every question has a time limit, is asked in plain English and Unix seconds, and does not see the options a user
 keeps in SQUEUE_*, SBATCH_* and the like.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
@@ -15,25 +15,27 @@ from functools import cache
 
 from ..errors import SlurmRefused, SlurmUnavailable
 from .cluster import Cluster
-from .slurm_text import (
+from .slurm_jobs import (
     ACCOUNT_FORMAT,
-    NODE_FORMAT,
     QUEUE_FORMAT,
     Forecast,
     JobFacts,
-    NodeFacts,
-    PartitionFacts,
     QueuedJob,
-    Settings,
-    last_words,
     parse_account,
     parse_forecast,
     parse_job,
+    parse_queue,
+)
+from .slurm_nodes import (
+    NODE_FORMAT,
+    NodeFacts,
+    PartitionFacts,
+    Settings,
     parse_nodes,
     parse_partitions,
-    parse_queue,
     parse_settings,
 )
+from .slurm_text import last_words
 
 _JOBS_A_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10

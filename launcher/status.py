@@ -1,6 +1,5 @@
 """The state of runs: gather what there is to know, and write down what will not change any more."""
 
-import json
 import os
 import socket
 import time
@@ -13,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from . import slurm
 from .attempts import birth, exit_codes, process_alive, read_attempts, starts
+from .cancellation import cancelled_s, put_cancelled, take_back
 from .checkpoints import newest
 from .failure import best_line, tail
-from .final_status import final_status, is_over, put_final
-from .jobs import read_jobs
+from .final_status import LOST, final_status, is_over, put_final
+from .jobs import QueuedRun, read_jobs
 from .launch import Launch
 from .progress import Progress, progress, read_ends
 from .registered import linked, run_facts
-from .run_folder import SUBMITIT, write_json
+from .run_folder import SUBMITIT
 from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
 from .spool import SUFFIX
 
 if TYPE_CHECKING:
-    from .slurm_text import JobFacts
-
-CANCEL_FILE = "cancel.json"
+    from .slurm_jobs import JobFacts
 
 
 @dataclass(frozen=True)
@@ -49,21 +47,26 @@ class RunStatus:
 def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     """The status of each run, with one question to Slurm for all of them.
 
-    A state that is final is written into its folder: Slurm forgets in minutes.
+    A state that is final is written into its folder: Slurm forgets in minutes.  A run that was given up as lost may
+    still be heard of: it is looked at again.
     """
-    finals = {folder: final_status(folder) for folder in folders}
+    finals = {folder: _known_end(folder) for folder in folders}
     jobs = {folder: read_jobs(folder) for folder in folders}
     asked = [f for f in folders if finals[f] is None and jobs[f] and jobs[f][-1].executor == "slurm"]
     try:
         queue, answers = ({job.job_id: job for job in slurm.queue()} if asked else {}), True
     except (SlurmRefused, SlurmUnavailable):
         queue, answers = {}, False
-    newest = {f: jobs[f][-1].job for f in asked}
+    here = _cluster() if asked and answers else None
+    elsewhere = {
+        f: job.cluster for f in asked for job in jobs[f][-1:] if here and job.cluster not in (None, here)
+    }
+    newest = {f: jobs[f][-1].job for f in asked if f not in elsewhere}  # another cluster has the same numbers
     missing = [job for job in newest.values() if job not in queue] if answers else []
     accounted = _accounted(missing) if missing else {}
     found = []
     for folder in folders:
-        attempts = read_attempts(folder)
+        attempts, run = read_attempts(folder), run_facts(folder)
         evidence = Evidence(
             final=finals[folder],
             jobs=jobs[folder],
@@ -71,15 +74,16 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
             exits=exit_codes(folder),
             slurm=queue.get(newest.get(folder, "")),
             slurm_answers=answers,
-            accounted=told.state if (told := accounted.get(newest.get(folder, ""))) else None,
+            accounted=accounted.get(newest.get(folder, "")),
+            elsewhere=elsewhere.get(folder),
             alive=process_alive(attempts[-1]) if attempts else None,
-            cancelled_s=_cancelled_s(folder),
-            killed_words=None if finals[folder] else _killed_words(folder),
+            cancelled_s=cancelled_s(folder),
+            began_s=float(run.get("began_s") or 0),
+            killed_words=None if finals[folder] else _killed_words(folder, jobs[folder][-1:]),
         )
         state = run_state(evidence, time.time())
         if state.final and finals[folder] is None and jobs[folder]:
             put_final(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
-        run = run_facts(folder)
         found.append(
             RunStatus(
                 run=folder.name,
@@ -95,6 +99,18 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     return found
 
 
+def _known_end(folder: Path) -> dict[str, Any] | None:
+    final = final_status(folder)
+    return final if final and final["state"] != LOST else None
+
+
+def _cluster() -> str | None:
+    """The name of the Slurm that answers here."""
+    with suppress(SlurmRefused, SlurmUnavailable):
+        return slurm.settings().cluster or None
+    return None
+
+
 def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
     with suppress(SlurmRefused, SlurmUnavailable):
         return slurm.account(jobs) or {}
@@ -103,7 +119,7 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = {folder: run_facts(folder) for folder in linked(history) if not is_over(folder)}
+    open_ = {folder: run_facts(folder) for folder in linked(history) if _known_end(folder) is None}
     submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
     if submitted:
         statuses(submitted)
@@ -128,11 +144,14 @@ def cancel(folder: Path) -> RunState:
     status = statuses([folder])[0]
     if status.state.state not in OPEN:
         return status.state
+    put_cancelled(folder)  # first: a job that is saving, and would start again after that, looks for it
     job = read_jobs(folder)[-1]
     if job.executor == "slurm":
-        slurm.cancel(job.job)  # may fail, and then it was not cancelled
-    write_json(folder / CANCEL_FILE, {"time_s": time.time()})
-    if job.executor == "slurm":
+        try:
+            slurm.cancel(job.job)
+        except (SlurmRefused, SlurmUnavailable):
+            take_back(folder)
+            raise
         return status.state
     for attempt in read_attempts(folder)[-1:]:
         if process_alive(attempt):
@@ -140,17 +159,10 @@ def cancel(folder: Path) -> RunState:
     return status.state
 
 
-def _cancelled_s(folder: Path) -> float | None:
-    try:
-        return float(json.loads((folder / CANCEL_FILE).read_text(encoding="utf-8"))["time_s"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _killed_words(folder: Path) -> str | None:
+def _killed_words(folder: Path, newest: Sequence[QueuedRun]) -> str | None:
     """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
-    logs = sorted((folder / SUBMITIT).glob("*_log.err"), key=lambda path: path.stat().st_mtime)
-    return best_line(tail(logs[-1], 8192)) if logs else None
+    logs = [path for job in newest for path in (folder / SUBMITIT).glob(f"{job.job}_*_log.err")]
+    return best_line(tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None
 
 
 def _progress(folder: Path, total: int | None) -> Progress | None:

@@ -11,6 +11,7 @@ from ..errors import ClusterplanError
 from . import slurm
 from .run_folder import SUBMITIT
 
+CANCELLED = "CANCELLED"  # as Slurm spells it
 _WORDS = re.compile(r"\*\*\* (STEP|JOB) \S+ ON \S+ CANCELLED AT \S+ (?:DUE TO ([A-Z ]+))?")
 _STATES = {
     "PREEMPTION": "PREEMPTED",
@@ -50,7 +51,7 @@ def state_in(text: str) -> str | None:
         if why.strip() in _STATES:
             return _STATES[why.strip()]
         if whose == "JOB" and not why:
-            return "CANCELLED"
+            return CANCELLED
     return None
 
 

@@ -79,6 +79,7 @@ def plan(
     swept: Sequence[Mapping[str, str]],
     cwd: str,
     time_s: float | None,
+    default_s: float | None,
     requeue: bool,
     parallel: int | None,
     on_slurm: bool,
@@ -87,7 +88,8 @@ def plan(
 ) -> Plan:
     """What is submitted for `workload` as placed, in the run folders given.
 
-    `trainer_saves` is whether the Trainer that the command uses knows --enable_jit_checkpoint.
+    `trainer_saves` is whether the Trainer that the command uses knows --enable_jit_checkpoint, and `default_s` the
+    walltime of a job that asks for none.
     Without an estimate no interval of checkpoints is known, and no walltime but `time_s`.  Raises WorkloadError.
     """
     run = workload.run or Run(command=tuple(command))
@@ -100,13 +102,14 @@ def plan(
     words, stopping = _stopping(words, stated) if trainer_saves else (words, [])
     said = [settings.said, *saving, *stopping, _bootstrap_said(bootstrap, placement, run.command)]
     environment = {**settings.environment, **_shape(placement, workload)}
-    delay_s = signal_delay_s(workload.checkpoint.time_s, time_s)
+    walltime_s = time_s or default_s
+    delay_s = signal_delay_s(workload.checkpoint.time_s, walltime_s)
     grace_s = max(delay_s - 5.0, 5.0)
     stop = run.stop_signal or ("SIGUSR1" if stated is Framework.LIGHTNING and on_slurm else "SIGTERM")
     _placeholders_agree(run, swept)
     launches = []
     for folder, values in zip(folders, swept, strict=True):
-        output = workload.checkpoint.folder or f"{folder}/{OUTPUT}"
+        output = _output(workload.checkpoint.folder, folder, cwd, alone=not values)
         known = {
             "batch_size": training.batch_size,
             "accumulation": training.accumulation,
@@ -152,14 +155,24 @@ def plan(
         said.append(
             f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
         )
-    if time_s and on_slurm:
-        said.append(f"warned {delay_s} s before its limit of {format_duration(time_s)}, to save and go on")
+    if walltime_s and on_slurm:
+        whose = "its" if time_s else "the partition's"
+        said.append(
+            f"warned {delay_s} s before {whose} limit of {format_duration(walltime_s)}, to save and go on"
+        )
     elif time_s:
         said.append(
             f"told to save and end {grace_s:g} s before its {format_duration(time_s)} are over, counted from when it has "
             "its GPUs; nothing starts it again then"
         )
     return Plan(tuple(launches), tuple(swept), request, tuple(said), settings.config)
+
+
+def _output(given: str | None, folder: str, cwd: str, *, alone: bool) -> str:
+    """Where a run's checkpoints go, from any folder; runs of a sweep must not resume from one another's."""
+    if given is None:
+        return f"{folder}/{OUTPUT}"
+    return str(PurePath(cwd, given) if alone else PurePath(cwd, given, PurePath(folder).name))
 
 
 def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str | None:

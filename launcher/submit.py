@@ -3,15 +3,16 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SubmissionError
+from ..errors import ClusterplanError, RunFolderError, SubmissionError
 from . import slurm
 from .attempts import ATTEMPTS
 from .jobs import put_job
@@ -26,29 +27,39 @@ if TYPE_CHECKING:
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
 # submitit counts requeues, and not whether they made progress; ours does.
 _NO_LIMIT = 10**6
+_OF_A_RUN = {"CLUSTERPLAN_ATTEMPT", "CLUSTERPLAN_RUN_FOLDER"}
 _AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
 
 
-def submit(folders: Sequence[Path], request: JobRequest) -> list[str]:
+def submit(folders: Sequence[Path], request: JobRequest, cluster: str | None) -> list[str]:
     """One Slurm job for the run in each of `folders`: an array where there are several.  Their job ids.
 
-    Raises SubmissionError with what Slurm said.
+    `cluster` is the name of the Slurm that is asked.  Once it is, Ctrl-C waits for its answer: a job that nobody
+    noted could not be cancelled.  Raises SubmissionError with what Slurm said, and RunFolderError.
     """
     executor = _executor(folders[0], request)
     jobs = [TrainingJob(str(folder)) for folder in folders]
     for folder in folders:
         for name in (ATTEMPTS, LOGS):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
+    for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
+        (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    try:
-        with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
-            queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
-    except (FailedJobError, FailedSubmissionError, OSError) as error:
-        raise SubmissionError(f"sbatch refused: {_said(error)}") from None
-    ids = [str(job.job_id) for job in queued]
-    for folder, job in zip(folders, ids, strict=True):
-        put_job(folder, "slurm", job)
+    with _uninterrupted():
+        try:
+            with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
+                queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            raise SubmissionError(f"sbatch refused: {_said(error)}") from None
+        ids = [str(job.job_id) for job in queued]
+        try:
+            for folder, job in zip(folders, ids, strict=True):
+                put_job(folder, "slurm", job, cluster)
+        except RunFolderError:
+            with suppress(ClusterplanError):
+                slurm.cancel(ids[0].partition("_")[0])
+            raise
     return ids
 
 
@@ -69,8 +80,7 @@ def submit_local(folder: Path) -> str:
     for name in (ATTEMPTS, LOGS, SUBMITIT):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-P", "-m", __name__, str(folder)]
-    with (folder / SUBMITIT / "start.log").open("wb") as log:
-        # Ctrl-C in this terminal is not for the run.
+    with (folder / SUBMITIT / "start.log").open("wb") as log, _uninterrupted():
         started = subprocess.run(  # noqa: S603  our own module
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
         )
@@ -85,10 +95,21 @@ def submit_local(folder: Path) -> str:
 
 
 @contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is not for this block, nor for what it starts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def _outside_job() -> Iterator[None]:
-    """This process's environment without what the job that it may run in left there: srun would obey it."""
+    """This process's environment without what the job or run that it may be part of left there: it would be obeyed."""
     before = dict(os.environ)
-    for name in before.keys() - slurm.clean_environment(before).keys():
+    ours = {name for name in before if name.startswith("SUBMITIT_")} | (_OF_A_RUN & before.keys())
+    for name in ours | (before.keys() - slurm.clean_environment(before).keys()):
         del os.environ[name]
     try:
         yield
@@ -105,12 +126,17 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
 
     from submitit import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # it asks for srun, which only the nodes need
+
     logging.getLogger("submitit").setLevel(logging.ERROR)
     where = folder / SUBMITIT
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
     # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
     python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
-    executor = SlurmExecutor(where, max_num_timeout=_NO_LIMIT, python=python)
+    executor = Executor(where, max_num_timeout=_NO_LIMIT, python=python)
     executor.update_parameters(**_parameters(where, request))
     return executor
 
@@ -127,9 +153,9 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
         "ntasks_per_node": request.tasks_per_node,
         "gpus_per_node": request.gpus_per_node,
         "signal_delay_s": request.signal_delay_s,
-        "array_parallelism": request.parallel,
+        "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
         "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
-        "teardown": _teardown(where.parent / ATTEMPTS),
+        "teardown": _teardown(where),
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
         "additional_parameters": more,
     }
@@ -141,12 +167,12 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     return ours | {name: value for name, value in asked.items() if value is not None}
 
 
-def _teardown(attempts: Path) -> list[str]:
+def _teardown(where: Path) -> list[str]:
     """The job's own shell says how its tasks ended: it lives on when they were killed."""
     return [
         "code=$?",
         "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
-        f'echo $code > {shlex.quote(str(attempts))}/"${{job:-$SLURM_JOB_ID}}.${{SLURM_RESTART_COUNT:-0}}.exit"',
+        f'echo $code > {shlex.quote(str(where))}/"${{job:-$SLURM_JOB_ID}}.${{SLURM_RESTART_COUNT:-0}}.exit"',
         "exit $code",
     ]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 from ..errors import SubmissionError
@@ -18,4 +19,4 @@ def queue_successor(folder: Path, job: str) -> str:
         raise SubmissionError(f"{folder / REQUEST_FILE}: cannot be read: {error}") from None
     options = tuple((name, value) for name, value in request.options if name != "dependency")
     after = dataclasses.replace(request, options=(*options, ("dependency", f"afterany:{job}")))
-    return submit([folder], after)[0]
+    return submit([folder], after, os.environ.get("SLURM_CLUSTER_NAME"))[0]

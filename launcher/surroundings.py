@@ -54,18 +54,14 @@ def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, 
     )
 
 
-def trainer_saves_when_stopped(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> bool:
-    """Whether the Trainer that `command` will import knows --enable_jit_checkpoint, as transformers 5 does.
+def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
+    """Whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
 
     It is looked for and not imported, which takes seconds.
     """
-    program = _which(command[0], cwd, environ)
-    interpreter = _interpreter(program) if program else None
-    if interpreter is None:
-        return False
     try:
         done = subprocess.run(  # noqa: S603  the interpreter the job will use
-            [interpreter, "-c", _SAVES],
+            [python, "-c", _SAVES],
             env=dict(environ),
             cwd="/",  # nothing there is called transformers
             stdin=subprocess.DEVNULL,

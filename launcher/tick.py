@@ -10,7 +10,7 @@ The milliseconds of a ring sample are those before the newest of its reading.  A
 import json
 import struct
 from functools import cache
-from operator import attrgetter
+from typing import NamedTuple
 
 from ..errors import SpoolError
 from ..estimator.gpu_reading import Event, GpuReading, Tick
@@ -18,7 +18,7 @@ from ..estimator.packed_block import SHARE_SCALE, SHARES
 
 _TICK, _EVENT = 1, 2
 
-# Name in GpuReading, and its struct code.  New fields go to the end, and old spools stay readable.
+# Name in GpuReading, in its order, and struct code.  New fields go to the end, and old spools stay readable.
 FIELDS = (
     ("utilisation_percent", "B"),
     ("memory_utilisation_percent", "B"),
@@ -40,13 +40,19 @@ FIELDS = (
     ("processes", "H"),
 )
 _LARGEST = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
-_PACKING = tuple(
-    (1 << i, _LARGEST[code], SHARE_SCALE if name in SHARES else 1) for i, (name, code) in enumerate(FIELDS)
-)
-_values = attrgetter(*(name for name, _ in FIELDS))
 _HEAD = struct.Struct("<BdB")
 _READING = struct.Struct("<BI")
 _RING = struct.Struct("<HB")
+_MOST_RING = 255  # samples of a reading
+
+
+class _Layout(NamedTuple):
+    """How a reading is packed that has certain values, and a certain number of ring samples."""
+
+    packing: struct.Struct
+    codes: str
+    mask: int
+    shares: slice  # among the values that there are
 
 
 def encode(item: Tick | Event) -> bytes:
@@ -54,22 +60,34 @@ def encode(item: Tick | Event) -> bytes:
     if isinstance(item, Event):
         known = {"time_s": item.time_s, "kind": item.kind, "text": item.text, "gpu": item.gpu}
         return bytes((_EVENT,)) + json.dumps(known).encode()
-    parts = [_HEAD.pack(_TICK, item.time_s, len(item.readings))]
-    for reading in item.readings:
-        mask, values = 0, []
-        for (bit, largest, scale), value in zip(_PACKING, _values(reading), strict=True):
-            if value is not None:
-                mask |= bit
-                whole = round(value * scale) if scale > 1 else value
-                values.append(whole if 0 <= whole <= largest else min(max(whole, 0), largest))
-        ring = reading.ring[-_LARGEST["B"] :]
-        parts.append(_READING.pack(reading.gpu, mask))
-        parts.append(_fields(mask).pack(*values))
-        parts.append(bytes((len(ring),)))
-        parts += [
-            _RING.pack(min(max(round(before * 1000), 0), _LARGEST["H"]), percent) for before, percent in ring
-        ]
-    return b"".join(parts)
+    return _HEAD.pack(_TICK, item.time_s, len(item.readings)) + b"".join(map(_encoded, item.readings))
+
+
+def _encoded(reading: GpuReading) -> bytes:
+    values = reading[1:-1]  # those of FIELDS
+    ring = reading.ring[-_MOST_RING:]
+    layout = _layout(tuple([value is not None for value in values]), len(ring))
+    known = [value for value in values if value is not None]
+    known[layout.shares] = [round(share * SHARE_SCALE) for share in known[layout.shares]]
+    samples = [number for before, percent in ring for number in (round(before * 1000), percent)]
+    numbers = (reading.gpu, layout.mask, *known, len(ring), *samples)
+    try:
+        return layout.packing.pack(*numbers)
+    except struct.error:  # one is out of the range of its field
+        ranged = (
+            min(max(number, 0), _LARGEST[code]) for number, code in zip(numbers, layout.codes, strict=True)
+        )
+        return layout.packing.pack(*ranged)
+
+
+@cache
+def _layout(present: tuple[bool, ...], samples: int) -> _Layout:
+    there = [field for field, has in zip(FIELDS, present, strict=True) if has]
+    shares = [name in SHARES for name, _ in there]
+    first = shares.index(True) if any(shares) else 0
+    codes = "BI" + "".join(code for _, code in there) + "B" + "HB" * samples
+    mask = sum(1 << bit for bit, has in enumerate(present) if has)
+    return _Layout(struct.Struct("<" + codes), codes, mask, slice(first, first + sum(shares)))
 
 
 def is_tick(payload: bytes) -> bool:

@@ -18,8 +18,10 @@ class TrainingJob:
         from .final_status import put_final
         from .guard import run_task
         from .successor import queue_successor
+        from .task_place import task_place
 
-        for left in (Path(self.folder) / "submitit").glob("*.save_tmp"):
+        job = task_place(os.environ).job
+        for left in (Path(self.folder) / "submitit").glob(f"{job}_*.save_tmp"):
             left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
         try:
             code = run_task(Path(self.folder), os.environ, queue_successor)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from .nvml import Device
+from .nvml_device import Device
 
 
 class Attribution(StrEnum):

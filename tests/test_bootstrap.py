@@ -167,7 +167,8 @@ def test_one_task_per_gpu_gets_its_ranks():
 
 @pytest.mark.parametrize("bootstrap", [Bootstrap.TORCHRUN, Bootstrap.SINGLE])
 def test_where_others_give_the_ranks_none_is_given(bootstrap):
-    assert set(task_environment(bootstrap, task(), {})) == {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS"}
+    added = {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
+    assert set(task_environment(bootstrap, task(), {})) == added
 
 
 @pytest.mark.parametrize("bootstrap", Bootstrap)
@@ -191,8 +192,9 @@ def test_threads_share_the_cpus_of_the_task(bootstrap, cpus, gpus, threads):
     )
 
 
-def test_threads_that_are_given_stay():
-    assert "OMP_NUM_THREADS" not in task_environment(Bootstrap.TORCHRUN, task(), {"OMP_NUM_THREADS": "2"})
+@pytest.mark.parametrize(("name", "value"), [("OMP_NUM_THREADS", "2"), ("PYTHONUNBUFFERED", "")])
+def test_what_is_given_stays(name, value):
+    assert name not in task_environment(Bootstrap.TORCHRUN, task(), {name: value})
 
 
 def test_every_rank_of_a_job_meets_at_one_port():

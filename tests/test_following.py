@@ -15,9 +15,7 @@ from test_submit import Launched
 
 PROGRAM = Path(sys.executable).with_name("clusterplan")
 # It ends once the file is there.
-WAITS = (
-    "import os, sys, time\nprint('hello', flush=True)\nwhile not os.path.exists('end'): time.sleep(0.05)\n"
-)
+WAITS = "import os, sys, time\nprint('hello')\nwhile not os.path.exists('end'): time.sleep(0.05)\n"
 TRACKED = (
     "import os, time\nfrom clusterplan import track\n"
     "for _ in track(range(10_000), total=10_000):\n    time.sleep(0.05)\n    if os.path.exists('end'): break\n"
@@ -27,6 +25,7 @@ TRACKED = (
 @pytest.fixture
 def here(clusterplan, tmp_path):
     here = Launched(tmp_path, clusterplan)
+    here.environment.pop("PYTHONUNBUFFERED", None)
     yield here
     here.file("end", "")
 
@@ -108,6 +107,29 @@ def test_ctrl_c_leaves_the_run_running_and_says_so(here, again):
     assert process.returncode == 130
     assert said.startswith(f"{run} goes on without you: ")
     assert here.status(run)["state"] == "running"
+
+
+def test_a_run_that_ended_in_silence_is_not_waited_for(here):
+    run = here.submit("--executor", "local", "--", "true")["run"]
+    here.ended(run)
+    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing\n"
+
+
+def test_a_run_that_is_silent_so_far_may_yet_speak(here):
+    here.file("waits.py", WAITS.replace("print('hello')", ""))
+    run = here.submit("--executor", "local", "--", "python", "waits.py")["run"]
+    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing yet\n"
+
+
+def test_the_tasks_that_have_printed_something_are_named(here):
+    job = here.file(
+        "job.toml",
+        "[data]\nsamples = 2\n[training]\nbatch_size = 1\ngpus = 3\n[run]\nbootstrap = 'per-gpu'\n"
+        "command = ['sh', '-c', '[ $RANK = 0 ] || echo rank $RANK']\n",
+    )
+    run = here.submit("--executor", "local", job)["run"]
+    here.ended(run)
+    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing; try --rank 1, 2\n"
 
 
 @pytest.mark.parametrize("other", [["--json"], ["--sweep", "lr=1,2"]])

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
+from clusterplan.estimator.history_salvage import TABLES, examined
 from clusterplan.estimator.packed_block import pack, unpack
 from clusterplan.estimator.rollup import energy_j, rollups
 from clusterplan.estimator.run_report import run_report
-from clusterplan.estimator.salvage import TABLES, examined
 from clusterplan.estimator.schema import migrations
 from clusterplan.launcher.collect import collect, registered
 from clusterplan.launcher.run_folder import create, register, write_json
@@ -266,11 +266,21 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
         db.executescript(stored.read_text(encoding="utf-8"))
     db.close()
     before = dump(path)
+    rolled = before.pop("rollup")
     with History(path) as history:
         after = dump(path)
+        view = (
+            sqlite3.connect(path)
+            .execute("SELECT * FROM rollup ORDER BY run, uuid, width_s, time_s")
+            .fetchall()
+        )
         (run,) = history.runs(model="phi2")
         readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
         found = run_report(history, run["run"])
+    assert (len(after.pop("series")), len(after.pop("rollup_row"))) == (2, len(rolled))
+    assert [
+        [v if isinstance(v, str | None) else pytest.approx(v, abs=5e-4) for v in row] for row in rolled
+    ] == [list(row) for row in sorted(view, key=str)]
     assert {table: [row[: len(before[table][0])] for row in rows] for table, rows in after.items()} == before
     assert (run["name"], run["utilisation_mean"], readings) == ("train", 65.0, [300, 300])
     assert [(note.code, note.uuids) for note in found.notes][:2] == [
@@ -281,16 +291,17 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
     assert shown == [(0.167, 0.039)]
 
 
-READINGS = st.builds(
-    GpuReading,
-    gpu=st.just(0),
-    energy_mj=st.none() | st.integers(0, 2**64 - 1),
-    power_mw=st.none() | st.integers(0, 2**31),
-    sm_active=st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
-    ring=st.lists(
-        st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
-    ).map(tuple),
-)
+READINGS = st.fixed_dictionaries(
+    {
+        "gpu": st.just(0),
+        "energy_mj": st.none() | st.integers(0, 2**64 - 1),
+        "power_mw": st.none() | st.integers(0, 2**31),
+        "sm_active": st.none() | st.integers(0, 1000).map(lambda n: n / 1000),
+        "ring": st.lists(
+            st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
+        ).map(tuple),
+    }
+).map(lambda values: GpuReading(**values))
 
 
 @settings(max_examples=100 * SCALE, deadline=None)
@@ -517,7 +528,7 @@ def damaged(ran, history):
     ran("import")
     with history.writing():
         history.put_run({"run": "gone-1", "folder": "/gone", "state": "completed", "began_s": 1.0})
-    (root,) = history._db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'rollup'").fetchone()
+    (root,) = history._db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'rollup_row'").fetchone()
     history.close()
     data = bytearray(history.path.read_bytes())
     data[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
@@ -529,7 +540,7 @@ def damaged(ran, history):
 def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran, folder):
     found = json.loads(ran("check", "--json").stdout)
     assert found["faults"]
-    assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup"]) == (2, 2, 0)
+    assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup_row"]) == (2, 2, 0)
     assert set(found["rows"]) == set(TABLES)
     assert (found["in_run_folders"], found["only_here"]) == ([folder.name], ["gone-1"])
     text = ran("check").stdout

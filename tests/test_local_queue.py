@@ -64,7 +64,6 @@ def queue(clusterplan, fake_nvml, tmp_path):
         "LD_LIBRARY_PATH": str(fake_nvml),
         "FAKE_NVML": str(scenario),
         "FAKE_NVML_T0": str(fake.T0),
-        "TMPDIR": str(tmp_path),  # where the locks are: not those of other tests on this machine
     }
     queue.environment.pop("CUDA_VISIBLE_DEVICES", None)
     yield queue
@@ -108,6 +107,40 @@ def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
     queue.told("waiting")
     assert not birth(command)
     assert queue.status(killed)["state"] == "failed"
+
+
+def test_shells_with_other_temporary_folders_share_one_queue(queue):
+    queue.start("first", 2)
+    queue.told("first")
+    queue.environment["TMPDIR"] = str(queue.folder)
+    assert queue.pending(queue.start("second", 1))["reason"] == "waiting for GPUs of this machine"
+
+
+# Starts a process that a signal to its group does not reach, and that has no file of its parent's open.
+LEAVES = """
+import os, pathlib, subprocess, sys
+left = subprocess.Popen(["sleep", "300"], start_new_session=True)
+pathlib.Path("left.json").write_text(str(left.pid))
+os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        ("sleep 300 & echo $! > left.json", "completed"),
+        ("python leaves.py 0", "completed"),
+        ("python leaves.py 9", "failed"),  # as torchrun, which its workers outlive
+    ],
+)
+def test_what_a_command_leaves_behind_ends_with_its_run(queue, command, state):
+    queue.file("leaves.py", LEAVES)
+    run = queue.submit("--executor", "local", "--gpus", "2", "--", "sh", "-c", command)["run"]
+    left = queue.told("left")
+    queue.start("next", 2)
+    queue.told("next")
+    assert not birth(left)
+    assert queue.status(run)["state"] == state
 
 
 def test_a_run_cancelled_while_it_waits_never_starts(queue):

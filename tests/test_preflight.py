@@ -12,7 +12,7 @@ from clusterplan.launcher import slurm as asking
 from clusterplan.launcher.cluster import Cluster
 from clusterplan.launcher.preflight import CODES, Job, findings
 from clusterplan.launcher.request import JobRequest
-from clusterplan.launcher.slurm_text import parse_nodes, parse_partitions, parse_settings
+from clusterplan.launcher.slurm_nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.surroundings import Surroundings, look
 
 CLUSTER = Cluster(
@@ -21,13 +21,14 @@ CLUSTER = Cluster(
             "PartitionName=short MaxTime=00:30:00 State=UP\n"
             "PartitionName=long Default=YES MaxTime=1-00:00:00 State=UP\n"
             "PartitionName=old MaxTime=UNLIMITED State=UP\n"
+            "PartitionName=brief MaxTime=00:10:00 DefaultTime=00:02:00 State=UP\n"
             "PartitionName=odd MaxTime=UNLIMITED State=UP\n"
             "PartitionName=cpu MaxTime=UNLIMITED State=DRAIN"
         )
     ),
     tuple(
         parse_nodes(
-            "a1|short|idle|64|512000|gpu:a100:8\na1|long|idle|64|512000|gpu:a100:8\n"
+            "a1|short|idle|64|512000|gpu:a100:8\na1|brief|idle|64|512000|gpu:a100:8\na1|long|idle|64|512000|gpu:a100:8\n"
             "a2|long|idle|64|512000|gpu:a100:8\na3|long|idle|64|512000|gpu:a100:4\n"
             "v1|old|idle|64|512000|gpu:v100:8\nx1|odd|idle|64|512000|gpu:new:8\nc1|cpu|idle|64|512000|(null)"
         )
@@ -79,6 +80,8 @@ def test_nothing_stands_against_a_job_that_fits():
         ({"time": "00:29:00"}, ["signal"]),
         ({"time": "00:30:00"}, []),
         ({"time": None}, []),
+        ({"time": None, "partition": "brief", "nodes": 1}, ["signal"]),
+        ({"time": None, "partition": "old", "gpus_per_node": "8", "nodes": 1}, []),
         ({"requeue": False}, ["requeue"]),
     ],
 )
@@ -136,15 +139,20 @@ def test_an_array_has_a_largest_size():
         ("/home/me/runs", ("/home",), 2, []),
         ("/homeless/runs", ("/home",), 2, ["folder-not-shared!"]),
         ("/scratch/runs", ("/home", "/project"), 2, ["folder-not-shared!"]),
-        ("/scratch/runs", ("/home",), 1, []),
+        ("/scratch/runs", ("/home",), 1, ["folder-not-shared"]),
         ("/tmp/runs", (), 2, ["folder-not-shared!"]),
-        ("/tmp/runs", (), 1, []),
+        ("/tmp/runs", (), 1, ["folder-not-shared"]),
+        ("/data/runs", (), 1, []),
         ("/tmp/runs", ("/tmp",), 2, []),
         ("/data/runs", (), 2, []),
     ],
 )
-def test_several_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
+def test_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
     assert found(here={"folder": Path(folder)}, shared=shared, nodes=nodes) == codes
+
+
+def test_this_machine_sees_its_own_folders():
+    assert found(here={"folder": Path("/tmp/runs")}, nodes=1, cluster=None) == []
 
 
 @pytest.mark.parametrize(

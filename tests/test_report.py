@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 import fake_nvml as fake
 import pytest
 
-from clusterplan.estimator.gpu_reading import Event, Tick
+from clusterplan.estimator.coverage import early_end
+from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
 from clusterplan.estimator.run_report import COURSE_POINTS, run_report
 from clusterplan.launcher import nvml
+from clusterplan.launcher.attempts import Attempt
 from clusterplan.launcher.collect import collect
 from clusterplan.launcher.run_folder import create, register, write_json
 from clusterplan.launcher.sampler import _round
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
 
+T0 = float(fake.T0)
 NODE = """
 gpu count=8
 wave gpu=* kind=const hi=92
@@ -45,7 +48,7 @@ def recorded(gpus, tmp_path):
             for second in range(1, SECONDS + 1):
                 move(second)
                 now = float(fake.T0 + second)
-                readings, lost = _round(present, with_processes=second % 10 == 0)
+                readings, lost = _round(present, slow=second % 10 == 0)
                 for place in lost:
                     spool.append(
                         encode(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
@@ -180,6 +183,69 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
         collect(recorded, history)
         texts = [note.text for note in run_report(history, recorded.name).notes if note.code == "coverage"]
     assert texts == ["n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"]
+
+
+@pytest.fixture
+def restarted(tmp_path):
+    """Import a run of two attempts of 300 s, an hour apart; gives its report.
+
+    `until` is when the first one's sampler fell silent, without a word unless `said`; `hole` is left out of it.
+    """
+
+    def imported(*, until=300, said=True, hole=range(0)):
+        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": T0})
+        (folder / "attempts").mkdir()
+        for number, begin in enumerate((0, 3900)):
+            task = Attempt("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
+            write_json(folder / "attempts" / task.file_name, vars(task))
+            header = {
+                "run": "r",
+                "node": "n1",
+                "period_s": 1.0,
+                "time_s": T0 + begin,
+                "gpus": [{"uuid": "GPU-0"}],
+            }
+            with SpoolWriter(folder / f"n1.{number}.spool", header) as spool:
+                for second in range(begin + 2, begin + (300 if number else until)):
+                    if second not in hole:
+                        readings = (GpuReading(0, utilisation_percent=90, processes=1),)
+                        spool.append(encode(Tick(T0 + second, readings)))
+                if number or said:
+                    spool.append(encode(Event(T0 + begin + 300, "end", "as asked")))
+        write_json(folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 4200})
+        with History(tmp_path / "history.db") as history:
+            collect(folder, history)
+            return run_report(history, folder.name)
+
+    return imported
+
+
+def coverage_notes(report):
+    return [note.text for note in report.notes if note.code == "coverage"]
+
+
+def test_the_time_between_two_attempts_misses_no_sample(restarted):
+    report = restarted()
+    assert coverage_notes(report) == []
+    assert report.coverage == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_hole_within_an_attempt_is_missing(restarted):
+    report = restarted(hole=range(100, 150))
+    assert coverage_notes(report) == ["n1 GPU 0: 50 of 596 samples are missing"]
+    assert report.coverage == pytest.approx(546 / 596, abs=0.01)
+
+
+def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted):
+    report = restarted(until=200, said=False)
+    assert coverage_notes(report) == ["n1 GPU 0: 100 of 596 samples are missing"]
+    assert report.coverage == pytest.approx(496 / 596, abs=0.01)
+
+
+def test_a_sampler_killed_in_the_last_attempt_is_said_though_the_first_ended_as_asked():
+    events = [Event(0, "start", ""), Event(300, "end", ""), Event(3900, "start", "")]
+    (text,) = early_end("n1", events, 4000, 4200)
+    assert text.startswith("n1: the sampler was gone 3m 20s")
 
 
 def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):

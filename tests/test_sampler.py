@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from clusterplan.estimator.gpu_reading import Event, Tick
 from clusterplan.launcher import nvml
 from clusterplan.launcher.node_record import node_records
 from clusterplan.launcher.run_folder import write_json
-from clusterplan.launcher.sampler import sample, sampling
+from clusterplan.launcher.sampled_command import sampler_beside
+from clusterplan.launcher.sampler import Stop, sample, sampling
 from clusterplan.launcher.visible_gpus import Attribution, ours
 
 H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
@@ -39,8 +41,8 @@ def first(gpus):
         opened.__exit__(None, None, None)
 
 
-def reading(device, *, with_processes=True):
-    return device.read(0, with_processes=with_processes)
+def reading(device, *, slow=True):
+    return device.read(0, slow=slow)
 
 
 def test_a_gpu_says_everything_it_can(first):
@@ -54,6 +56,20 @@ def test_a_gpu_says_everything_it_can(first):
     assert 0 < found.tensor_active < found.sm_active < 1
     assert [percent for _, percent in found.ring] == [90] * 6
     assert found.ring[-1][0] == 0.0
+
+
+def test_only_what_counts_on_or_changes_slowly_is_left_out_between(first):
+    device, move = first()
+    reading(device)
+    move(11)
+    quick = reading(device, slow=False)._asdict()
+    move(12)
+    slow = reading(device)._asdict()
+    assert None not in slow.values()
+    assert {name for name, value in quick.items() if value is None} == {
+        *("memory_clock_mhz", "processes", "sm_active", "occupancy", "tensor_active", "dram_active"),
+        *("pcie_tx_bytes", "pcie_rx_bytes", "nvlink_tx_kib", "nvlink_rx_kib"),
+    }
 
 
 def test_energy_is_a_counter_that_agrees_with_power(first):
@@ -170,9 +186,21 @@ def test_a_driver_that_does_not_answer_is_said(run_on_gpus):
     assert "NvmlUnavailable" in done.stderr
 
 
+def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml, tmp_path):
+    path = tmp_path / "scenario"
+    path.write_text(H100, encoding="utf-8")
+    sampler = f"{sys.executable} -P -m clusterplan.launcher.sampler --period 0.05 {tmp_path}"
+    # The shell that started it is gone at once.
+    subprocess.run(["sh", "-c", f"{sampler} & sleep 1"], env=fake.environment(fake_nvml, path), check=True)
+    deadline = time.monotonic() + 30
+    while not (records := list(node_records(tmp_path))) or "end" not in {e.kind for e in records[0].events}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
     gpus(H100)
-    items, stop = [], threading.Event()
+    items, stop = [], Stop()
     with nvml.opened() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.05))
         loop.start()
@@ -188,7 +216,7 @@ def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
 
 def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
     move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
-    items, stop = [], threading.Event()
+    items, stop = [], Stop()
     with nvml.opened() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.02))
         loop.start()
@@ -252,6 +280,13 @@ def test_the_process_loads_pynvml_and_the_standard_library_only():
         "numpy",
     }
     assert not foreign
+
+
+def test_slurms_warning_does_not_end_the_sampler(fake_nvml, tmp_path):
+    (tmp_path / "scenario").write_text(H100, encoding="utf-8")
+    with sampler_beside(tmp_path, 1.0, fake.environment(fake_nvml, tmp_path / "scenario")) as process:
+        process.send_signal(signal.SIGUSR2)
+    assert process.returncode == 0
 
 
 # The command.

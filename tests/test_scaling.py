@@ -160,6 +160,16 @@ def test_the_next_run_stays_within_what_is_allowed():
     assert 1 < chosen.gpus <= 3
 
 
+def test_runs_on_another_gpu_still_leave_one_to_make_on_this():
+    others = [run(m.gpus, m.batch_size, m.step_time_s, nodes=m.nodes, gpu="v100") for m in SERIES]
+    chosen = next_measurement(others, [ask(4, 32)], max_gpus=4)
+    assert chosen.gpu == "a100"
+
+
+def test_a_run_of_the_very_shape_is_asked_for_where_that_is_allowed():
+    assert next_measurement(SERIES[:3], [ask(8, 32)], max_gpus=8) == ask(8, 32)
+
+
 def test_two_bad_nodes_say_less_of_sixteen():
     """bert on 4 T4 a node (Sia, SOSP 2023): 2 nodes take 2.5 s a step, 16 take 2.1 s."""
     runs = [run(1, 8, 0.703), run(4, 8, 0.741), run(2, 8, 1.4, nodes=2), run(8, 8, 2.53, nodes=2)]

@@ -8,7 +8,8 @@ import pytest
 
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
 from clusterplan.launcher import slurm as asking
-from clusterplan.launcher.slurm_text import JobFacts, parse_account, parse_job, parse_nodes, parse_queue
+from clusterplan.launcher.slurm_jobs import JobFacts, parse_account, parse_job, parse_queue
+from clusterplan.launcher.slurm_nodes import parse_nodes
 from clusterplan.launcher.stopped_by import state_in
 
 # As sacct of a cluster with slurmdbd prints it.

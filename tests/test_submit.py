@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import until
+
+from clusterplan.launcher.cancellation import put_cancelled
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "cpu_ddp.py"
@@ -37,6 +40,7 @@ class Launched:
             **os.environ,
             "CLUSTERPLAN_HISTORY": str(folder / "history.db"),
             "CLUSTERPLAN_RUNS": str(folder / "runs"),
+            "CLUSTERPLAN_LOCKS": str(folder),
             # As in a user's environment: the command's own Python is the one on PATH.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
@@ -103,7 +107,7 @@ def stories(request, real_slurm, tmp_path_factory):
     asked = {item.name for item in request.session.items}
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
         patch.setenv("SLURM_CONF", str(real_slurm.conf))
-        patch.setenv("XDG_CONFIG_HOME", str(_profile_of_one_host(tmp_path_factory.mktemp("config"))))
+        patch.setenv("XDG_CONFIG_HOME", str(profile_of_one_host(tmp_path_factory.mktemp("config"))))
         yield {
             name: pool.submit(_told, told, real_slurm, tmp_path_factory)
             for name, told in STORIES.items()
@@ -112,7 +116,7 @@ def stories(request, real_slurm, tmp_path_factory):
     real_slurm.ask("scancel", "--user=root")
 
 
-def _profile_of_one_host(config: Path) -> Path:
+def profile_of_one_host(config: Path) -> Path:
     """The test Slurm's profile as `test`: all its nodes are this machine, so they share every folder."""
     folder = config / "clusterplan" / "profiles"
     folder.mkdir(parents=True)
@@ -130,8 +134,9 @@ def _told(told, real_slurm, tmp_path_factory):
 
 
 @pytest.fixture
-def on_slurm(slurm, launched):
+def on_slurm(slurm, launched, tmp_path):
     launched.slurm = slurm
+    profile_of_one_host(tmp_path / "config")
     return launched
 
 
@@ -172,6 +177,7 @@ def on_partition(launched, name):
         "profile.toml",
         f"""
 name = "test"
+shared_folders = ["/"]
 default_partition = "{name}"
 [[partitions]]
 name = "{name}"
@@ -323,7 +329,7 @@ def _running(run, attempt):
 @story
 def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "true")
-    until(lambda: list((Path(run["folder"]) / "attempts").glob("*.exit")), "the end", ENDED_S)
+    until(lambda: list((Path(run["folder"]) / "submitit").glob("*.exit")), "the end", ENDED_S)
     until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
     (Path(run["folder"]) / "status.json").unlink(missing_ok=True)
     assert on_slurm.status(run["run"])["state"] == "completed"
@@ -456,6 +462,14 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
     script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
     assert "--time" not in script
     assert "--wckey" not in script
+
+
+@story
+def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
+    done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
+    assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
+    assert "#SBATCH --signal=USR2@30\n" in done.stdout
+    assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
 
 
 @story
@@ -592,6 +606,117 @@ def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
     assert [on_slurm.ended(run["run"])["state"] for run in runs] == ["completed"] * 2
 
 
+SAVES_SLOWLY = """
+import pathlib, signal, sys, time
+def save(*_):
+    pathlib.Path("saving").touch()
+    time.sleep(3)
+    (pathlib.Path(sys.argv[1]) / "step_5").mkdir(parents=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path("up").touch()
+time.sleep(300)
+"""
+
+
+def _cancelled_while_it_saves(on_slurm, cancel):
+    script = on_slurm.file("slow.py", SAVES_SLOWLY)
+    run = on_slurm.submit("--gpus", "1", "--", "python", script, "{output}")
+    until((on_slurm.folder / "up").exists, "the script", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    until((on_slurm.folder / "saving").exists, "it to save", ENDED_S)
+    cancel(run)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"]) == ("cancelled", 1)
+    assert (Path(run["folder"]) / "output" / "step_5").exists()
+    assert on_slurm.slurm.state(run["job_id"]) in ("CANCELLED", "")
+
+
+@story
+def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm):
+    _cancelled_while_it_saves(on_slurm, lambda run: on_slurm("cancel", run["run"]))
+
+
+@story
+def test_a_job_cancelled_by_hand_while_it_saves_does_not_come_back(on_slurm):
+    _cancelled_while_it_saves(on_slurm, lambda run: on_slurm.slurm.ask("scancel", run["job_id"]))
+
+
+def _held(on_slurm):
+    return on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
+
+
+@story
+def test_a_run_that_was_given_up_as_lost_runs_all_the_same(on_slurm):
+    run = _held(on_slurm)
+    guess = {"state": "lost", "exit_code": None, "ended_s": 1.0, "reason": "nobody knows it", "error": None}
+    (Path(run["folder"]) / "status.json").write_text(json.dumps(guess))
+    assert on_slurm.status(run["run"])["state"] == "pending"
+    on_slurm.slurm.ask("scontrol", "release", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 5)
+
+
+@story
+def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm):
+    run = _held(on_slurm)
+    jobs = Path(run["folder"]) / "jobs.jsonl"
+    noted = json.loads(jobs.read_text())
+    assert noted["cluster"] == "test"
+    jobs.write_text(json.dumps(noted | {"cluster": "elsewhere"}) + "\n")
+    told = on_slurm.status(run["run"])
+    assert told["state"] == "pending"
+    assert told["reason"].startswith("on cluster elsewhere; last heard of ")
+    on_slurm.slurm.ask("scancel", run["job_id"])
+
+
+@story
+def test_ctrl_c_while_slurm_is_asked_waits_for_its_answer(on_slurm):
+    slow = on_slurm.folder / "sbatch"
+    slow.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" && touch asked && sleep 2\n')
+    slow.chmod(0o755)
+    path = f"{on_slurm.folder}{os.pathsep}{on_slurm.environment['PATH']}"
+    command = [Path(sys.executable).with_name("clusterplan"), "submit", "--json", "--gpus", "1", "--", "true"]
+    environment = {**on_slurm.environment, "PATH": path}
+    with subprocess.Popen(
+        command, cwd=on_slurm.folder, env=environment, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        until((on_slurm.folder / "asked").exists, "sbatch", ENDED_S)
+        os.killpg(process.pid, signal.SIGINT)
+        run = json.loads(process.communicate()[0])
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_each_run_of_a_sweep_is_told_its_own_end(on_slurm):
+    on_slurm("submit", "--gpus", "1", "--sweep", "k=1,2", "--", "sleep", "30{k}")
+    runs = json.loads(on_slurm("status", "--json").stdout)["runs"]
+    for run in runs:
+        on_slurm.wait(run["run"], "running")
+        attempts = Path(run["folder"]) / "attempts"
+        told = until(
+            lambda where=attempts: [
+                values
+                for path in where.glob("*.json")
+                if (values := json.loads(path.read_text()))["state"] == "running"
+            ],
+            "the attempt",
+        )
+        os.kill(told[0]["pid"], signal.SIGKILL)
+    ended = [on_slurm.ended(run["run"]) for run in runs]
+    assert [(run["state"], run["exit_code"]) for run in ended] == [("failed", 137)] * 2
+
+
+@story
+def test_a_job_submitted_from_inside_a_run_of_this_machine_is_slurms(on_slurm):
+    left = {"SUBMITIT_LOCAL_JOB_ID": "5", "SUBMITIT_EXECUTOR": "local", "CLUSTERPLAN_ATTEMPT": "5.0"}
+    run = on_slurm.submit("--gpus", "1", "--", "true", env=left)
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+    assert [path.name for path in (Path(run["folder"]) / "attempts").iterdir()] == [
+        f"{run['job_id']}.0.0.json"
+    ]
+
+
 @story
 def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
     tools = on_slurm.folder / "tools"
@@ -613,6 +738,48 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 
 
 # On this machine, without Slurm
+
+
+def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    assert launched("cancel", run["run"]).returncode == 0
+    assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+@pytest.mark.slow  # a heartbeat is 20 s
+def test_a_run_cancelled_from_another_machine_ends(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    put_cancelled(Path(run["folder"]))
+    assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+def test_the_task_that_failed_has_the_word(launched):
+    rank = "import os, sys, time; r = os.environ['RANK']; r == '1' and sys.exit('rank one is unwell'); time.sleep(60)"
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 2\n"
+        f"[run]\nbootstrap = 'per-gpu'\ncommand = {json.dumps(['python', '-c', rank])}\n",
+    )
+    ended = launched.ended(launched.submit("--executor", "local", job)["run"])
+    assert (ended["state"], ended["reason"]) == ("failed", "exit code 1: rank one is unwell")
+
+
+def test_restarts_do_not_lengthen_the_time_asked_for(launched):
+    fails = launched.file(
+        "fails.py",
+        "import pathlib, sys, time\n"
+        "out = pathlib.Path(sys.argv[1])\n"
+        "time.sleep(0.5)\n"
+        "saved = out / f'step_{len(list(out.iterdir())) + 1}'\n"
+        "saved.mkdir()\n"
+        "(saved / 'model.pt').touch()\n"
+        "sys.exit(1)\n",
+    )
+    run = launched.submit("--executor", "local", "--time", "9s", "--", "python", fails, "{output}")
+    ended = launched.ended(run["run"])
+    assert ended["state"] == "timed_out"
+    assert ended["attempts"] > 1
 
 
 def test_the_same_example_runs_here(launched):
@@ -642,6 +809,29 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
         run = launched.submit("--executor", "local", "--", "python", script)
         ended = runs_over_a_full_disk(launched, run, code, fill)
     assert (ended["state"], ended["exit_code"]) == (state, code)
+
+
+def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        """[run]\ncommand = ['sh', '-c', 'touch "$0/step_$1"', '{output}', '{seed}']\n""",
+    )
+    runs = [run["run"] for run in launched.submit("--executor", "local", job, "--sweep", "seed=3..4")["runs"]]
+    assert [launched.ended(run)["state"] for run in runs] == ["completed"] * 2
+    elsewhere = [json.loads(launched("status", "--json", run, cwd="/").stdout)["runs"][0] for run in runs]
+    assert [run["steps_done"] for run in elsewhere] == [3, 4]
+    assert sorted(path.name for path in (launched.folder / "kept").iterdir()) == sorted(runs)
+
+
+def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        "[run]\ncommand = ['echo', '{output}']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
+    assert f"echo {shlex.quote(str(launched.folder / 'kept'))}\n" in shown
 
 
 def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
@@ -740,6 +930,11 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
+        (
+            ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],
+            "--parallel: on this machine",
+        ),
+        (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
@@ -761,14 +956,41 @@ def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
     assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
 
 
-def test_no_sbatch_and_slurm_asked_for(launched):
-    empty = launched.folder / "bin"
-    empty.mkdir()
+@pytest.fixture
+def without_slurm(launched):
+    """PATH has no command of Slurm."""
+    few = launched.folder / "bin"
+    few.mkdir()
     for name in ("env", "python"):
-        (empty / name).symlink_to(shutil.which(name))
-    done = launched("submit", "--executor", "slurm", "--gpus", "1", "--", "env", env={"PATH": str(empty)})
+        (few / name).symlink_to(shutil.which(name))
+    launched.environment["PATH"] = str(few)
+    return launched
+
+
+def test_no_sbatch_and_slurm_asked_for(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--gpus", "1", "--", "env")
     assert done.returncode == 3
     assert "sbatch is not found here" in done.stderr
+
+
+def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "#SBATCH --gpus-per-node=2" in done.stdout
+
+
+@pytest.mark.parametrize(("said", "at_once"), [([], 300), (["--parallel", "2"], 2)])
+def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
+    sweep = ["--sweep", "seed=1..300", *said, "--", "env", "{seed}"]
+    shown = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "1", *sweep).stdout
+    assert f"#SBATCH --array=0-299%{at_once}\n" in shown
+
+
+def test_srun_is_for_the_nodes_to_have(without_slurm, slurm):
+    for name in ("sbatch", "scontrol", "sinfo", "squeue"):
+        (without_slurm.folder / "bin" / name).symlink_to(shutil.which(name))
+    run = without_slurm.submit("--gpus", "1", "--", "/usr/bin/env")
+    assert slurm.state(run["job_id"])
 
 
 def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):

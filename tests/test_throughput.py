@@ -145,6 +145,14 @@ def test_a_run_on_slower_gpus_is_carried_over_by_their_bandwidth():
     assert "h100-sxm is x0.7 to x2.8" in answer.throughput.source.text
 
 
+def test_the_same_chip_gains_no_more_than_its_memory():
+    job = Workload.of(**SEED, model="phi2", gpu="a100-sxm4-80gb")
+    answer = estimate(job, None, [measured(gpu="a100-sxm4-40gb")])
+    assert 5 * 1555 / 2039 < answer.throughput.step_time_s.p50 < 5
+    assert answer.throughput.step_time_s.p90 < 1.7 * answer.throughput.step_time_s.p10
+    assert "the same peak, other memory" in answer.throughput.source.text
+
+
 def test_an_outdated_run_gives_way_to_a_newer_one_of_its_configuration():
     runs = [measured(when=NOW), measured(step_time_s=9, when=NOW - timedelta(days=200))]
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs, NOW)

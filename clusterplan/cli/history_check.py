@@ -9,7 +9,7 @@ import click
 from ..cluster_profiles.units import counted, listed
 from ..errors import InputError
 from ..estimator.history import History
-from ..estimator.salvage import examined
+from ..estimator.history_salvage import examined
 from ..launcher.collect import registered
 from ..launcher.run_folder import history_path
 from ..report import history_text

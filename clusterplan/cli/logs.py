@@ -1,12 +1,15 @@
 """`clusterplan logs`."""
 
 import os
+from pathlib import Path
 
 import click
 
+from ..cluster_profiles.units import listed
 from ..errors import InputError
 from ..launcher.registered import find_folder
-from ..launcher.run_folder import history_path
+from ..launcher.run_folder import LOGS, history_path
+from ..launcher.status import statuses
 from . import following
 
 
@@ -27,7 +30,14 @@ def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
         return
     path = following.log(folder, rank)
     if path is None:
-        raise InputError(f"{folder.name}: task {rank} has printed nothing yet")
+        raise InputError(_nothing_of(folder, rank))
     with path.open("rb") as file:
         while block := file.read(1 << 16):
             click.echo(block, nl=False)
+
+
+def _nothing_of(folder: Path, rank: int) -> str:
+    yet = "" if statuses([folder])[0].state.final else " yet"
+    others = sorted(int(path.stem) for path in (folder / LOGS).glob("*.log") if path.stat().st_size)
+    elsewhere = f"; try --rank {listed(map(str, others))}" if others else ""
+    return f"{folder.name}: task {rank} has printed nothing{yet}{elsewhere}"

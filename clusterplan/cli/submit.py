@@ -11,7 +11,7 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
-from ..errors import ClusterplanError, InputError, ProfileError, SlurmUnavailable, WorkloadError
+from ..errors import InputError, ProfileError, SlurmUnavailable, WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
@@ -23,6 +23,7 @@ from ..launcher.cluster import Cluster
 from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
 from ..launcher.failure import tail
+from ..launcher.jobs import read_jobs
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.precision import TRAINERS
 from ..launcher.preflight import Job, findings
@@ -58,7 +59,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
     metavar="NAME=A,B",
     help="A run for each value; {NAME} in the command.",
 )
-@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once, at most.")
+@click.option(
+    "--parallel", type=click.IntRange(min=1), metavar="N", help="Runs of a sweep at once on Slurm, at most."
+)
 @click.option(
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
@@ -89,10 +92,10 @@ def submit(
         clusterplan submit job.toml
         clusterplan submit --gpus 4 -- python train.py
     """
-    _check_follow("--sweep" if sweeps else "--json" if as_json else None, follow=follow)
+    _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
-    where = _executor(executor, dry_run=dry_run)
+    where = _executor(executor, parallel, dry_run=dry_run)
     cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
@@ -109,7 +112,14 @@ def submit(
     words = typed or (workload.run.command if workload.run else ())
     named = named_config(tuple(words))
     config = tail(Path(named), _LARGEST_CONFIG) if named else None
-    saves = _trainer_is_stated(workload) and trainer_saves_when_stopped(words, Path.cwd(), os.environ)
+
+    root = runs_root(os.environ)
+    looked = look(words, Path.cwd(), root, os.environ)
+    saves = bool(
+        looked.python
+        and _trainer_is_stated(workload)
+        and trainer_saves_when_stopped(looked.python, os.environ)
+    )
 
     def made(folders: Sequence[str]) -> Plan:
         return plan(
@@ -121,6 +131,7 @@ def submit(
             swept=swept,
             cwd=str(Path.cwd()),
             time_s=time_s,
+            default_s=_default_walltime_s(placement, cluster),
             requeue=requeue,
             parallel=parallel,
             on_slurm=where == "slurm",
@@ -128,9 +139,7 @@ def submit(
             trainer_saves=saves,
         )
 
-    root = runs_root(os.environ)
     name = workload.name or Path(words[0]).name
-    looked = look(words, Path.cwd(), root, os.environ)
     checked = _checked(
         made([str(root)] * len(swept)), workload, placement, estimate, looked, cluster, profile
     )
@@ -149,10 +158,9 @@ def submit(
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
         limit_s = time_s if where == "local" else None
         fill_folders(folders, ready, workload, told, gpus_here, limit_s, history_path(os.environ))
-        jobs = _hand_over(folders, ready, where)
-    except (ClusterplanError, OSError):
-        for folder in folders:  # nothing half-registered
-            discard(folder, history_path(os.environ))
+        jobs = _hand_over(folders, ready, where, cluster.settings.cluster if cluster else None)
+    except BaseException:  # Ctrl-C too: nothing is left half-registered
+        _take_back(folders)
         raise
     runs = [
         {"run": f.name, "executor": where, "job_id": j, "folder": str(f)}
@@ -172,9 +180,11 @@ def _echo(text: str | None, fill: Callable[[Page], None]) -> None:
         click.echo(text)
 
 
-def _check_follow(other: str | None, *, follow: bool) -> None:
-    if follow and other:
-        raise InputError(f"--follow shows one run as text: leave out {other}")
+def _check_printed(*, sweep: bool, as_json: bool, follow: bool, dry_run: bool) -> None:
+    if follow and (sweep or as_json):
+        raise InputError(f"--follow shows one run as text: leave out {'--sweep' if sweep else '--json'}")
+    if dry_run and as_json:
+        raise InputError("--dry-run prints text: leave out --json")
 
 
 def _follow(folder: Path) -> None:
@@ -202,12 +212,17 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     return workload, sized
 
 
-def _executor(asked: str | None, *, dry_run: bool) -> str:
+def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
     if asked == "slurm" and not slurm.available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    return asked or ("slurm" if slurm.available() else "local")
+    where = asked or ("slurm" if slurm.available() else "local")
+    if where == "local" and parallel:
+        raise InputError(
+            "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
+        )
+    return where
 
 
 def _trainer_is_stated(workload: Workload) -> bool:
@@ -233,6 +248,11 @@ def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | No
         return discover(cluster).profile if cluster else None
     except ProfileError:  # no GPU anywhere: sbatch has the word
         return None
+
+
+def _default_walltime_s(placement: Placement, cluster: Cluster | None) -> float | None:
+    named = placement.partition
+    return cluster.default_walltime_s(named.name if named else None) if cluster else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
@@ -266,12 +286,22 @@ def _checked(
     return [(finding.text, finding.refuses) for finding in found]
 
 
-def _hand_over(folders: Sequence[Path], ready: Plan, executor: str) -> list[str]:
+def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, cluster: str | None) -> list[str]:
     from ..launcher import submit as submitting
 
     if executor == "local":
         return [submitting.submit_local(folder) for folder in folders]
-    return submitting.submit(folders, ready.request)
+    return submitting.submit(folders, ready.request, cluster)
+
+
+def _take_back(folders: Sequence[Path]) -> None:
+    """Discard the runs that have no job; say which have."""
+    begun = [folder.name for folder in folders if read_jobs(folder)]
+    for folder in folders:
+        if folder.name not in begun:
+            discard(folder, history_path(os.environ))
+    if begun:
+        click.echo(f"begun before that: {' '.join(begun)}", err=True)
 
 
 def _print_dry_run(folder: Path, shown: Plan, executor: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
-from ..estimator.salvage import Salvage
+from ..estimator.history_salvage import Salvage
 from .layout import Page, Style
 
 

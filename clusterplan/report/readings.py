@@ -17,7 +17,7 @@ from ..estimator.packed_block import SHARES
 Row = tuple[str, str, str, float, GpuReading]  # run, node, UUID, Unix time, reading
 
 _KEYS = ("run", "node", "uuid", "time_s")
-_VALUES = tuple(name for name in GpuReading.__slots__ if name not in {"gpu", "ring"})
+_VALUES = tuple(name for name in GpuReading._fields if name not in {"gpu", "ring"})
 _ROWS_AT_ONCE = 10_000
 
 

@@ -91,6 +91,8 @@ typedef struct {
     int gpu_count, line_count;
     bool gpus_settled; /* named by some line: no more may come */
     double scale;
+    double epoch; /* FAKE_NVML_T0, or -1 */
+    bool pinned; /* by FAKE_NVML_NOW, which is looked up at every call only then */
     unsigned cuda;
     Text driver;
     Gpu gpus[MAX_GPUS];

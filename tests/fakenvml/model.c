@@ -26,16 +26,15 @@ void sleep_for(double seconds) {
 /* Without a shared epoch, the scenario begins at this process' first nvmlInit. */
 double epoch(void) {
     static _Atomic double first_init;
-    const char *shared = getenv("FAKE_NVML_T0");
-    if (shared)
-        return strtod(shared, NULL);
+    if (scenario.epoch >= 0)
+        return scenario.epoch;
     if (first_init == 0)
         first_init = seconds_of(CLOCK_REALTIME);
     return first_init;
 }
 
 double now(void) {
-    const char *pinned = getenv("FAKE_NVML_NOW");
+    const char *pinned = scenario.pinned ? getenv("FAKE_NVML_NOW") : NULL;
     double t = pinned ? strtod(pinned, NULL) : (seconds_of(CLOCK_REALTIME) - epoch()) * scenario.scale;
     return fmax(t, 0);
 }

@@ -394,11 +394,18 @@ static bool number_visible_gpus(void) {
     return true;
 }
 
-static bool check_seconds(const char *variable) {
-    double number;
+/* Leaves `seconds` as it is where the variable is not set. */
+static bool read_seconds(const char *variable, double *seconds) {
     const char *text = getenv(variable);
     place.source = variable;
-    return !text || read_number(text, &number) || complain("'%s' is no number of seconds", text);
+    return !text || read_number(text, seconds) || complain("'%s' is no number of seconds", text);
+}
+
+static bool read_clock(void) {
+    double pinned_at;
+    scenario.epoch = -1;
+    scenario.pinned = getenv("FAKE_NVML_NOW");
+    return read_seconds("FAKE_NVML_T0", &scenario.epoch) && read_seconds("FAKE_NVML_NOW", &pinned_at);
 }
 
 bool load_scenario(void) {
@@ -415,7 +422,7 @@ bool load_scenario(void) {
     if (path && *path && !read_scenario(path))
         return false;
     place.line = 0;
-    return settle_gpus() && number_visible_gpus() && check_seconds("FAKE_NVML_T0") && check_seconds("FAKE_NVML_NOW");
+    return settle_gpus() && number_visible_gpus() && read_clock();
 }
 
 Line *next_line(const Line *line, Directive directive, const Gpu *gpu, double t) {

@@ -65,15 +65,17 @@ def test_what_a_call_takes(device):
     handle = device.handle
     calls = {
         "UtilizationRates": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
-        "MemoryInfo_v2": lambda: nvml._memory(handle),
-        "TemperatureV": lambda: nvml._temperature(handle),
+        "MemoryInfo": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
+        "TemperatureV": lambda: pynvml.nvmlDeviceGetTemperatureV(handle, pynvml.NVML_TEMPERATURE_GPU),
         "ClockInfo": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-        "CurrentClocksEventReasons": lambda: nvml._clock_reasons(handle),
-        "FieldValues, six": lambda: list(device._fields()),
-        "Samples": lambda: device._ring(since=0),
+        "CurrentClocksEventReasons": lambda: pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
+        "FieldValues, two": lambda: device._told_fields(slow=False),
+        "FieldValues, six": lambda: device._told_fields(slow=True),
+        "Samples": device._told_ring,
         "ComputeRunningProcesses": lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
-        "GPM": device._gpm_shares,
-        "all of a tick": lambda: device.read(0, with_processes=False),
+        "GPM": device._told_shares,
+        "all of a tick": lambda: device.read(0, slow=False),
+        "and of a slow one": lambda: device.read(0, slow=True),
     }
     print(f"\n{device.identity.name}, compute capability {device.identity.compute_capability}")
     for name, call in calls.items():
@@ -83,14 +85,15 @@ def test_what_a_call_takes(device):
             print(f"  {name}: {error}")
     for name, why in sorted(device.missing.items()):
         print(f"  {name}: {why}")
-    assert device.read(0, with_processes=True).memory_used_bytes
+    assert device.read(0, slow=True).memory_used_bytes
 
 
 def test_what_the_driver_keeps_of_its_own_samples(device):
-    samples, newest_us = device._ring(since=0)
+    device._ring_seen_us = 0
+    samples = device._told_ring()
     if not samples:
         pytest.skip("the driver keeps no samples of utilisation")
-    span_s = (newest_us - samples[0][0]) / 1e6
+    span_s = samples[0][0]
     gap_ms = 1000 * span_s / max(len(samples) - 1, 1)
     print(f"\n  ring: {len(samples)} samples of {gap_ms:.0f} ms, {span_s:.1f} s")
     assert all(0 <= percent <= 100 for _, percent in samples)

@@ -1,6 +1,6 @@
 """What can still be read of a history file that may be damaged; the file is left as it is.
 
-Beside `history` and `schema` the only module that speaks SQL: it must do without what those rely on.
+It does without what the history itself relies on.
 """
 
 import sqlite3
@@ -13,7 +13,8 @@ TABLES = {  # and what tells their rows apart
     "node": "run, node",
     "gpu": "uuid",
     "run_gpu": "run, uuid",
-    "rollup": "run, uuid, width_s, time_s",
+    "series": "run, uuid",
+    "rollup_row": "series, width_s, time_s",
     "raw_block": "run, uuid, time_s",
     "event": "run, node, time_s, kind, text",
     "note": "run, code, uuids",

@@ -1,0 +1,76 @@
+"""Which samples a run's period calls for, and which of them are not there.
+
+A run of several attempts has a sampler for each.  Between two attempts there was nothing to sample; within one, a
+sample that is not there is missing.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..cluster_profiles.units import format_duration
+from .gpu_reading import Event
+
+COVERAGE_SHARE = 0.98  # of the samples that the period calls for
+ENDED_EARLY_S = 30.0  # a sampler that ended this long before the run did, without a word, was killed
+
+
+class Break(NamedTuple):
+    """A node's time between two attempts: from the end of one to the sampler of the next."""
+
+    ended_s: float
+    began_s: float
+
+
+def breaks(events: Sequence[Event]) -> list[Break]:
+    """The breaks of a node, by its events.
+
+    An attempt is over when its sampler ends as asked, or where that was killed, when the run folder says so.
+
+    >>> breaks([Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")])
+    [Break(ended_s=50, began_s=90)]
+    """
+    starts = sorted(event.time_s for event in events if event.kind == "start")
+    over = [event.time_s for event in events if event.kind in ("end", "attempt_ended")]
+    found = []
+    for before, start in pairwise(starts):
+        ends = [time_s for time_s in over if before <= time_s <= start]
+        if ends:
+            found.append(Break(min(ends), start))
+    return found
+
+
+def missing(times_s: Sequence[float], period_s: float, pauses: Sequence[Break]) -> int:
+    """How many samples are not there, between the first and the last.
+
+    >>> missing([0, 1, 4, 5], 1.0, [])
+    2
+    >>> missing([0, 1, 94, 95], 1.0, [Break(2, 93.5)])
+    0
+    """
+    return sum(_between(a, b, period_s, pauses) for a, b in pairwise(times_s))
+
+
+def _between(a: float, b: float, period_s: float, pauses: Sequence[Break]) -> int:
+    if b - a < 1.5 * period_s:
+        return 0
+    ended = [max(pause.ended_s, a) for pause in pauses if a < pause.began_s <= b]
+    return max(round((min(ended, default=b) - a) / period_s) - 1, 0)
+
+
+def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:
+    """The time between the first and the last sample, without the breaks."""
+    within = (pause for pause in pauses if first_s < pause.began_s <= last_s)
+    return last_s - first_s - sum(began - max(ended, first_s) for ended, began in within)
+
+
+def early_end(
+    node: str, events: Sequence[Event], last_s: float | None, ended_s: float | None
+) -> Iterator[str]:
+    """That the sampler of a node's last attempt was gone before the run ended, and did not end as asked."""
+    start = max((event.time_s for event in events if event.kind == "start"), default=0.0)
+    if last_s is None or ended_s is None or any(e.kind == "end" and e.time_s >= start for e in events):
+        return
+    if ended_s - last_s > ENDED_EARLY_S:
+        lost = format_duration(ended_s - last_s)
+        yield f"{node}: the sampler was gone {lost} before the run ended; what the GPUs did then is not known"

@@ -1,0 +1,78 @@
+"""The one state that follows from what is known of a run, and why a command failed."""
+
+from dataclasses import replace
+
+import pytest
+
+from clusterplan.launcher.failure import best_line
+from clusterplan.launcher.final_status import final_status, put_final
+from clusterplan.launcher.jobs import QueuedRun
+from clusterplan.launcher.run_state import Evidence, State, run_state
+from clusterplan.launcher.slurm_jobs import parse_account
+
+NIGHT = 1_795_600_000.0
+NOTHING = Evidence(
+    final=None,
+    jobs=[QueuedRun("slurm", "8", NIGHT)],
+    attempts=[],
+    exits={},
+    slurm=None,
+    slurm_answers=True,
+    accounted=None,
+    alive=None,
+    cancelled_s=None,
+)
+
+
+def test_accounting_says_when_a_run_ended_not_who_asks():
+    (told,) = parse_account(f"8|OUT_OF_MEMORY|0:125|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    state = run_state(replace(NOTHING, accounted=told), NIGHT + 8 * 3600)
+    assert (state.state, state.known_at) == (State.OUT_OF_MEMORY, NIGHT + 60)
+
+
+def test_accounting_has_the_exit_code_that_nobody_else_has():
+    (told,) = parse_account(f"8|FAILED|3:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).exit_code == 3
+
+
+def test_a_run_that_is_being_submitted_is_not_lost_yet():
+    fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
+    assert run_state(fresh, NIGHT + 10).state is State.PENDING
+    assert run_state(fresh, NIGHT + 1000).state is State.LOST
+
+
+def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
+    put_final(tmp_path, "lost", None)
+    put_final(tmp_path, "completed", 0)
+    put_final(tmp_path, "lost", None)
+    assert final_status(tmp_path)["state"] == "completed"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        (
+            "CUDA out of memory at batch 64, trying 32\nstep 5\nValueError: labels missing",
+            "ValueError: labels missing",
+        ),
+        (
+            "torch.OutOfMemoryError: CUDA out of memory.\ntorch.distributed.elastic.errors.ChildFailedError:",
+            "torch.OutOfMemoryError: CUDA out of memory.",
+        ),
+        (
+            "torch.OutOfMemoryError: CUDA out of memory.\ntorch.distributed.DistBackendError: NCCL error: remote process exited",
+            "torch.OutOfMemoryError: CUDA out of memory.",
+        ),
+        (
+            "ValueError: no\nslurmstepd: error: Detected 1 oom_kill event",
+            "slurmstepd: error: Detected 1 oom_kill event",
+        ),
+        ("ChildFailedError: rank 1", "ChildFailedError: rank 1"),
+        ("going well\nfatal: no such file", "fatal: no such file"),
+        ("going well", "going well"),
+        ("", None),
+    ],
+)
+def test_the_line_that_says_why(log, why):
+    assert best_line(log) == why
