@@ -26,6 +26,12 @@ def is_over(folder: Path) -> bool:
     return (folder / STATUS_FILE).exists()
 
 
+def not_lost(folder: Path) -> None:
+    """Take back that the run was lost: its job has begun."""
+    if (final_status(folder) or {}).get("state") == LOST:
+        (folder / STATUS_FILE).unlink(missing_ok=True)
+
+
 def put_final(
     folder: Path,
     state: str,

@@ -21,7 +21,7 @@ from .cancellation import cancelled_s
 from .checkpoints import newest
 from .children import Children, adopt_orphans, end_orphans
 from .failure import last_words
-from .final_status import LOST, final_status, put_final
+from .final_status import is_over, not_lost, put_final
 from .jobs import note_job
 from .launch import Launch
 from .local_gpus import Held, held_gpus
@@ -48,8 +48,8 @@ def run_task(
     """
     signals = StopSignals()
     signals.listen()
-    ended = final_status(folder)
-    if ended and ended["state"] != LOST:  # an administrator's requeue of a run that is done
+    not_lost(folder)
+    if is_over(folder):  # an administrator's requeue of a run that is done
         return 0
     launch, place = Launch.read(folder), task_place(environment)
     file = AttemptFile(folder, _first(place))

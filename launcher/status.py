@@ -119,7 +119,7 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = {folder: run_facts(folder) for folder in linked(history) if _known_end(folder) is None}
+    open_ = {folder: run_facts(folder) for folder in linked(history) if not is_over(folder)}
     submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
     if submitted:
         statuses(submitted)
