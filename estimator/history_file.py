@@ -59,6 +59,7 @@ class HistoryFile:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """All that is written in the block, or nothing.  Others wait for it.  Raises HistoryError."""
+        alone = not (self._held or self._db.in_transaction)
         try:
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -67,7 +68,7 @@ class HistoryFile:
                 yield
             except BaseException:
                 if self._db.in_transaction:  # SQLite undoes all itself when the disk is full
-                    for said in ("ROLLBACK TO block", "RELEASE block") if self._held else ("ROLLBACK",):
+                    for said in ("ROLLBACK",) if alone else ("ROLLBACK TO block", "RELEASE block"):
                         self._db.execute(said)
                 raise
             self._db.execute("RELEASE block")
@@ -75,7 +76,7 @@ class HistoryFile:
             raise UnfitValue(f"the history cannot keep a value: {error}") from None
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
-        if not self._held:
+        if alone:
             self.flush()
 
     @contextlib.contextmanager

@@ -5,7 +5,7 @@ Rows and the position they were read up to are committed together, so nothing is
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,9 +13,10 @@ from ..errors import RunFolderError, SpoolError, UnfitValue
 from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
+from ..estimator.training_loop import LoopLine
 from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import measurements, planned_precision, seen_precision
-from .progress import read_progress
+from .progress import read_ends, read_progress
 from .registered import linked
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
 from .spool import SUFFIX, Damage, opened_spool, read_frames
@@ -29,8 +30,8 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 
 
 def registered(history: Path) -> Iterator[Path]:
-    """The folder of every run that is registered beside `history` and still there."""
-    for folder in linked(history):
+    """The folder of every run that is registered beside `history` and still there, the earliest first."""
+    for folder in reversed(linked(history)):
         if (folder / RUN_FILE).exists():
             yield folder
 
@@ -41,22 +42,23 @@ def behind(history: History) -> list[Path]:
     return [folder for folder in registered(history.path) if known.get(folder.name) != _sizes(folder)]
 
 
-def collect(folder: Path, history: History) -> None:
+def collect(folder: Path, history: History, *, steps: bool = True) -> None:
     """Everything new in one run's folder, and what is to be noted of it once it has ended.
 
+    Without `steps`, which are read from the first one each time, only their precision is; the rest is left for later.
     Raises SpoolError for the first spool that cannot be read, after all others were; RunFolderError for a value that
     the history cannot keep; or HistoryError, and what is done stays done.
     """
+    sizes = _sizes(folder)
+    if history.has_whole(folder.name, sizes):
+        return
     try:
-        _collect(folder, history)
+        _collect(folder, sizes, history, steps=steps)
     except UnfitValue as error:
         raise RunFolderError(f"{folder}: {error}") from None
 
 
-def _collect(folder: Path, history: History) -> None:
-    sizes = _sizes(folder)
-    if history.has_whole(folder.name, sizes):
-        return
+def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps: bool) -> None:
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
     facts = {
@@ -77,21 +79,28 @@ def _collect(folder: Path, history: History) -> None:
         for node, event in _attempt_ends(folder):
             history.put_events(folder.name, node, [(event, None)])
     news = sampled or not history.has_ended(folder.name)
-    if news or history.spool_position(folder.name, PROGRESS_FILE)[0] < sizes.get(PROGRESS_FILE, 0):
-        _collect_steps(
-            folder, run, history
-        )  # not of a torn spool over and over: its raw readings may be gone
+    grown = history.spool_position(folder.name, PROGRESS_FILE)[0] < sizes.get(PROGRESS_FILE, 0)
+    try:
+        if not steps:
+            _collect_precision(folder, run, read_ends(folder), history)
+        elif news or grown:  # not of a torn spool over and over: its raw readings may be gone
+            _collect_steps(folder, run, history)
+    except OSError as error:
+        raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
     if news and status.get("ended_s") is not None:
         if sampled:
             history.flush()  # the report of weeks of samples takes a while
-        found = run_report(history, folder.name).notes
-        with history.writing():  # together, so that a run that counts as ended has its notes
-            history.put_run({**facts, **{key: status.get(key) for key in _STATUS_FACTS}})
-            history.put_notes(
-                folder.name, ({"code": n.code, "text": n.text, "uuids": n.uuids} for n in found)
-            )
+        _put_end({**facts, **{key: status.get(key) for key in _STATUS_FACTS}}, history)
     if wrong:
         raise wrong[0]
+
+
+def _put_end(facts: Mapping[str, Any], history: History) -> None:
+    """The end of a run and its notes together, so that a run that counts as ended has them."""
+    found = run_report(history, facts["run"]).notes
+    with history.writing():
+        history.put_run(facts)
+        history.put_notes(facts["run"], ({"code": n.code, "text": n.text, "uuids": n.uuids} for n in found))
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -122,19 +131,23 @@ def _attempt_ends(folder: Path) -> Iterator[tuple[str, Event]]:
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
     """The run's measurement as far as it has got, and the estimate that was made before it."""
-    try:
-        lines, end = read_progress(folder)
-    except OSError as error:
-        raise SpoolError(f"{folder / PROGRESS_FILE}: cannot be read: {error.strerror}") from None
+    lines, end = read_progress(folder)
     found = measurements(folder, run, lines, history)
     predicted = _predicted(folder / ESTIMATE_FILE, run)
     with history.writing():
         history.put_measurements(folder.name, found)
-        history.put_precision(folder.name, planned_precision(folder, run), seen_precision(lines))
+        _collect_precision(folder, run, lines, history)
         if predicted:
             history.put_estimate(folder.name, predicted)
         if (folder / PROGRESS_FILE).exists():
             history.put_spool(folder.name, PROGRESS_FILE, "", end, len(lines), 0)
+
+
+def _collect_precision(
+    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
+) -> None:
+    with history.writing():
+        history.put_precision(folder.name, planned_precision(folder, run), seen_precision(lines))
 
 
 def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:

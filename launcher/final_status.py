@@ -22,7 +22,7 @@ def final_status(folder: Path) -> dict[str, Any] | None:
 
 
 def is_over(folder: Path) -> bool:
-    """Whether somebody has said how the run ended."""
+    """Whether somebody has said how the run ended, if only that it was given up."""
     return (folder / STATUS_FILE).exists()
 
 

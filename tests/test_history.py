@@ -148,6 +148,15 @@ def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
     assert dump(history.path) == dump(other.path)
 
 
+def test_steps_may_be_left_for_later(folder, history):
+    steps = folder / "progress.jsonl"
+    steps.write_text('{"kind": "dtype", "time_s": 1, "step": 1, "seen": "bfloat16"}\n', encoding="utf-8")
+    for later, read in ((False, 0), (True, steps.stat().st_size)):
+        collect(folder, history, steps=later)
+        assert history.spool_position(folder.name, steps.name)[0] == read
+        assert history.precision_of(folder.name)[1] == "bf16"
+
+
 def test_damage_is_counted_and_the_rest_is_kept(folder, history):
     spool = folder / "n1.00000000.spool"
     data = bytearray(spool.read_bytes())
@@ -433,6 +442,14 @@ def test_what_is_held_is_seen_by_others_after_a_flush(history):
         assert other.runs() == []
         history.flush()
         assert [run["run"] for run in other.runs()] == ["first"]
+
+
+def test_a_block_within_another_is_whole_with_it(history):
+    with suppress(ZeroDivisionError), history.writing():
+        with history.writing():
+            history.put_run({"run": "first", "folder": "f", "state": "running"})
+        assert 1 / 0
+    assert history.runs() == []
 
 
 def test_a_block_that_fails_while_others_are_held_is_undone_alone(history):

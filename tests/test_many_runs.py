@@ -126,9 +126,9 @@ def test_many_runs_are_collected_in_few_transactions(runs):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs, terminal):
-    runs.made("short")
-    with (runs.made("long", after_s=1) / "progress.jsonl").open("w", encoding="utf-8") as steps:
-        for i in range(60_000):
+    runs.made("short", after_s=1)
+    with (runs.made("long") / "progress.jsonl").open("w", encoding="utf-8") as steps:
+        for i in range(150_000):
             steps.write(
                 f'{{"kind": "steps", "time_s": {i}, "step": {i}, "steps": 1, "seconds": 1, "longest_s": 1}}\n'
             )

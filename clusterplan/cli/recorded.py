@@ -18,7 +18,8 @@ from ..launcher.collect import behind, collect
 from ..launcher.run_folder import history_path
 from ..launcher.status import settle
 
-_LOT_S = 0.3  # of runs that are committed together
+_LOT_S = 0.5  # of runs that are committed together
+_OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
 _CLEARED = "\r\x1b[K"
 
 
@@ -43,6 +44,7 @@ def collect_all(folders: Sequence[Path], db: History) -> Iterator[ClusterplanErr
             for number, folder in enumerate(folders, 1):
                 if time.monotonic() > due_s:
                     db.flush()
+                    time.sleep(_OTHERS_S)
                     due_s = time.monotonic() + _LOT_S
                     line = f"collecting run {number:,} of {len(folders):,}" if live else ""
                     click.echo(line and _CLEARED + line, nl=False, err=True)

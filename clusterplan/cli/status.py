@@ -55,7 +55,7 @@ def _notes(status: RunStatus) -> Sequence[Note]:
 
     try:
         with History(history_path(os.environ)) as db:
-            collect(status.folder, db)
+            collect(status.folder, db, steps=False)
             return run_report(db, status.run, time.time() - status_text.NOTES_OF_S).notes
     except ClusterplanError as error:
         click.echo(f"no notes: {error}", err=True)
