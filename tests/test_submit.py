@@ -935,6 +935,14 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
             "--parallel: on this machine",
         ),
         (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
+        (
+            ["python", "train.py", "--gpus", "2"],
+            "put -- before the command: clusterplan submit --executor local -- python train.py --gpus 2",
+        ),
+        (
+            ["job.toml", "--gpus", "2", "env", "-i"],
+            "submit --executor local job.toml --gpus 2 -- env -i",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
@@ -947,6 +955,20 @@ def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (launched.folder / "runs").exists() or not list((launched.folder / "runs").iterdir())
+
+
+@pytest.mark.parametrize("before", [["--gpus", "2"], ["--gpus", "2", "--"], ["{job}", "--gpus", "2", "--"]])
+def test_flags_stand_before_the_command(launched, before):
+    words = [word.format(job=job_file(launched, where="")) for word in before]
+    done = launched("submit", "--executor", "local", "--dry-run", *words, "env", *["-i"] * ("--" in before))
+    assert done.returncode == 0, done.stderr
+    assert "CLUSTERPLAN_GPUS=2" in done.stdout
+    assert ("  task 0: env -i\n" in done.stdout) is ("--" in before)
+
+
+def test_flags_may_follow_a_job_file(launched):
+    shown = launched("submit", job_file(launched, where=""), "--dry-run", "--executor", "local", "--gpus", 3)
+    assert "CLUSTERPLAN_GPUS=3" in shown.stdout
 
 
 def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):

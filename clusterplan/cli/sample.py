@@ -15,12 +15,13 @@ from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
 from ..launcher.snapshot import redacted
+from .dashes import WithCommand
 from .options import duration_s
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=WithCommand)
 @click.option(
     "--for",
     "for_",

@@ -33,6 +33,7 @@ from ..launcher.submission import Plan, plan, reaches, sweep
 from ..launcher.surroundings import Surroundings, look, trainer_saves_when_stopped
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
+from .dashes import WithCommand
 from .measured import measurements_of
 from .options import WorkloadCommand, duration_s, echo_page, json_option, workload_values
 
@@ -40,7 +41,11 @@ _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
-@click.command(cls=WorkloadCommand, context_settings={"ignore_unknown_options": False})
+class _Submit(WithCommand, WorkloadCommand):
+    """Takes a workload's flags, and a command of its own."""
+
+
+@click.command(cls=_Submit)
 @click.argument("job", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(
