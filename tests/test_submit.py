@@ -740,6 +740,12 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 # On this machine, without Slurm
 
 
+def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):
+    run = launched.submit("--executor", "local", "--", "sh", "-c", "exit 3")
+    said = "exit code 3; no new checkpoint to go on from was saved"
+    assert launched.ended(run["run"])["reason"] == said
+
+
 def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     assert launched("cancel", run["run"]).returncode == 0
