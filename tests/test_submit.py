@@ -171,6 +171,11 @@ bootstrap = "per-gpu"
     )
 
 
+def _in_a_row(text):
+    """Without the spaces of its columns, and what was wrapped in one piece."""
+    return " ".join(text.split())
+
+
 def on_partition(launched, name):
     """Options for typed GPUs of a partition whose limit the profile does not know."""
     profile = launched.file(
@@ -465,6 +470,12 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
 
 
 @story
+def test_the_receipt_says_what_is_booked(on_slurm):
+    said = on_slurm("submit", "--profile", "test", "--nodes", "2", "--gpus", "4", "--", "true").stdout
+    assert "asks 4 x a100 2 nodes of 2 in partition long " in _in_a_row(said)
+
+
+@story
 def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
     done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
     assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
@@ -738,6 +749,11 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 
 
 # On this machine, without Slurm
+
+
+def test_a_run_without_a_gpu_is_said_to_have_none(launched):
+    said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
+    assert "no GPU there is no whole one on this machine: the run starts without " in _in_a_row(said)
 
 
 def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):

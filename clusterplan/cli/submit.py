@@ -173,7 +173,7 @@ def submit(
     ]
     said = {"runs": runs} if sweeps else runs[0]
     text = json.dumps(said, indent=2) if as_json else None
-    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate))
+    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate, gpus_here))
     if follow:
         _follow(folders[0])
 
