@@ -115,6 +115,22 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
     assert "sampled" not in done.stderr
 
 
+def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
+    names = [runs.made("train", after_s=second).name for second in range(2)]
+    runs.made("other")
+    told = json.loads(runs("status", "--json", "train").stdout)
+    assert [run["run"] for run in told["runs"]] == names[::-1]
+    assert [line.split()[0] for line in runs("status", "train").stdout.splitlines()[1:]] == names[::-1]
+
+
+@pytest.mark.parametrize("command", ["logs", "report", "history show", "history export"])
+def test_of_several_runs_with_a_beginning_the_latest_is_taken_and_named(runs, command):
+    runs.made("train")
+    latest = runs.made("train", after_s=1)
+    done = runs(*command.split(), "train")
+    assert done.stderr.startswith(f"{latest.name}: the latest of 2 runs that begin with 'train'\n")
+
+
 def test_many_runs_are_collected_in_few_transactions(runs):
     runs("history", "list")
     before = runs.transactions()
