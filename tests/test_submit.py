@@ -1045,6 +1045,30 @@ def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
     assert not list((on_slurm.folder / "runs").glob("*"))
 
 
+@pytest.fixture
+def silent_slurm(launched):
+    """Slurm's commands are there, and no cluster."""
+    if not shutil.which("scontrol"):
+        pytest.skip("Slurm is not installed")
+    nobody = "ClusterName=none\nSlurmctldHost=none(127.0.0.1)\nSlurmctldPort=1\nMessageTimeout=1\n"
+    launched.environment["SLURM_CONF"] = str(launched.file("slurm.conf", nobody))
+    return launched
+
+
+def test_a_slurm_that_does_not_answer_is_no_reason_to_stop(silent_slurm):
+    done = silent_slurm("submit", "--gpus", "1", "--", "true")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: Slurm does not answer: ")
+    assert done.stderr.endswith("; --executor local runs it on this machine\n")
+
+
+def test_a_script_is_shown_where_slurm_does_not_answer(silent_slurm):
+    shown = silent_slurm("submit", "--dry-run", "--profile", "slurm-a100", "--gpus", "2", "--", "true")
+    assert (shown.returncode, shown.stderr.count("\n")) == (0, 1)
+    assert shown.stderr.startswith("Slurm does not answer: ")
+    assert "#SBATCH --gpus-per-node=a100:2" in shown.stdout
+
+
 def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):
     done = launched(
         "submit", "--executor", "local", "--", "true", preexec_fn=lambda: _most_bytes_of_a_file(10)

@@ -101,7 +101,7 @@ def submit(
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
     where = _executor(executor, parallel, dry_run=dry_run)
-    cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
+    cluster = _cluster(where, dry_run=dry_run)
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
@@ -228,6 +228,19 @@ def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
             "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
         )
     return where
+
+
+def _cluster(executor: str, *, dry_run: bool) -> Cluster | None:
+    """Slurm's, to be looked at; what is only shown can do without."""
+    if executor != "slurm" or not slurm.available():
+        return None
+    try:
+        return slurm.cluster()
+    except SlurmUnavailable as error:
+        if not dry_run:
+            raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
+        click.echo(f"{error}: the job is held against no cluster", err=True)
+        return None
 
 
 def _trainer_is_stated(workload: Workload) -> bool:
