@@ -21,7 +21,8 @@ _SANE_SHARE = 10  # a walltime is so many times its warning, or little is left t
 _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"))  # noqa: S108  not written to
 
 CODES = {
-    "command-missing": "The command is not found.",
+    "command-missing": "The command is not found, or cannot be started.",
+    "shell": "A word such as > or && is the shell's, and commands are started without one.",
     "entry": "The command's Python file is not there, or does not compile.",
     "folder": "No run can be kept in the folder.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
@@ -70,7 +71,7 @@ def findings(
     """Everything that stands against `job`, what refuses it first; without a cluster only what holds anywhere.
 
     >>> request = JobRequest("a", nodes=2, tasks_per_node=1, gpus_per_node="8", partition=None, time=None, signal_delay_s=90)
-    >>> here = Surroundings("python", True, None, Path("/tmp/runs"), None, None)
+    >>> here = Surroundings(None, None, None, Path("/tmp/runs"), None, None)
     >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
     [('folder-not-shared', True)]
     """
@@ -91,10 +92,10 @@ def _warning(code: str, text: str) -> Finding:
 def _here(
     job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
 ) -> Iterator[Finding]:
-    if not here.command_found:
-        yield _refusal(
-            "command-missing", f"command {here.command!r} is not found: give a program on PATH, or its path"
-        )
+    if here.command_fault:
+        yield _refusal("command-missing", here.command_fault)
+    elif here.shell_fault:
+        yield _warning("shell", here.shell_fault)
     if here.entry_fault:
         yield _refusal("entry", here.entry_fault)
     if here.folder_fault:

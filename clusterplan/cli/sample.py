@@ -1,8 +1,8 @@
 """`clusterplan sample`."""
 
 import os
-import shutil
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import click
 from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError
 from ..launcher.attempts import birth
+from ..launcher.command_faults import cannot_start, shell_needed
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
@@ -57,8 +58,8 @@ def sample(
         )
     if not command and for_ is None:
         raise InputError("nothing to sample: give a command after --, or --for TIME")
-    if command and not shutil.which(command[0]):
-        raise InputError(f"command {command[0]!r} is not found: give a program on PATH, or its path")
+    if command:
+        _check(command)
     label = name or (Path(command[0]).name if command else "sample")
     began = datetime.now(UTC)
     facts = {
@@ -78,6 +79,13 @@ def sample(
         raise click.ClickException(f"the command could not be started: {ended.error}")
     if ended.exit_code:
         raise click.ClickException(f"the command failed with exit code {ended.exit_code}")
+
+
+def _check(command: Sequence[str]) -> None:
+    if fault := cannot_start(command, Path.cwd(), os.environ):
+        raise InputError(fault)
+    if fault := shell_needed(command):
+        click.echo(fault, err=True)
 
 
 def _say(folder: Path, ended: Sampled) -> None:
