@@ -389,6 +389,14 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
 
 
 @story
+def test_a_sweep_is_cancelled_as_one(on_slurm):
+    on_slurm("submit", "--name", "lr", "--gpus", "1", "--sweep", "k=1..3", "--", "sleep", "30{k}")
+    assert on_slurm("cancel", "--all", "lr").stdout.count("asked to stop") == 3
+    for run in json.loads(on_slurm("status", "--json", "lr").stdout)["runs"]:
+        assert on_slurm.ended(run["run"])["state"] == "cancelled"
+
+
+@story
 def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
     """Unknown, then two runs, then measured and transferred; the next run is put beside its estimate."""
     job = job_file(on_slurm, steps=100, step_time=0.05).read_text().replace('name = "ddp"', 'model = "ddp"')
