@@ -54,13 +54,15 @@ class Finding:
 class Job:
     """What is to run: the request, and what Slurm is not told.
 
-    `checkpoint_s` is the time between checkpoints, None if it is unknown; `runs` share one array.
+    `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
+    `runs` share one array.
     """
 
     request: JobRequest
     precision: Precision = Precision.AUTO
     gpu: Gpu | None = None
     checkpoint_s: float | None = None
+    p95_s: float | None = None
     segments: int | None = None
     runs: int = 1
 
@@ -137,11 +139,13 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
             "checkpoint",
             f"a checkpoint every {format_duration(job.checkpoint_s)} comes after the limit of {format_duration(walltime_s)}: save more often",
         )
-    least_s = _SANE_SHARE * (request.signal_delay_s + _EARLY_S)
-    if walltime_s < least_s:
+    warned_s = request.signal_delay_s + _EARLY_S
+    ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
+    if walltime_s < _SANE_SHARE * warned_s and not ends_before:
         yield _warning(
             "signal",
-            f"the warning may come {format_duration(request.signal_delay_s + _EARLY_S)} before the limit of {format_duration(walltime_s)}: a walltime from {format_duration(least_s)} on loses little to it",
+            f"Slurm may tell the run to save up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over: "
+            f"a walltime from {format_duration(_SANE_SHARE * warned_s)} on loses little to that",
         )
 
 

@@ -129,6 +129,11 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
     assert found(job={"checkpoint_s": checkpoint_s, "segments": segments}) == codes
 
 
+@pytest.mark.parametrize(("p95_s", "codes"), [(420, []), (421, ["signal"])])
+def test_a_run_that_ends_before_the_warning_is_not_told_of_it(p95_s, codes):
+    assert found(job={"p95_s": p95_s}, time="00:10:00") == codes
+
+
 def test_an_array_has_a_largest_size():
     assert found(job={"runs": 1002}) == ["array!"]
 

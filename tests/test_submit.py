@@ -486,7 +486,7 @@ def test_the_receipt_says_what_is_booked(on_slurm):
 @story
 def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
     done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
-    assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
+    assert "Slurm may tell the run to save up to 1m 30s before its 2m are over" in done.stderr
     assert "#SBATCH --signal=USR2@30\n" in done.stdout
     assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
 

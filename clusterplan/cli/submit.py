@@ -297,6 +297,7 @@ def _checked(
         precision=placement.precision,
         gpu=placement.gpu,
         checkpoint_s=every * step.p50 if every and step else None,
+        p95_s=estimate.clock.p95 if estimate else None,
         segments=estimate.clock.segments if estimate else None,
         runs=len(shown.launches),
     )
