@@ -50,8 +50,10 @@ def decided(
         found = replace(found, reason=f"rank {now.rank}: {found.reason}")
     file.put(restarting=found.restart, reason=found.reason, state="ended", ended_s=time.time())
     if not found.restart:
-        timed_out = why is Stop.TIME_LIMIT
-        put_final(folder, "timed_out" if timed_out else _failed_state(now), code, found.reason, now.error)
+        if why is Stop.TIME_LIMIT:
+            put_final(folder, "timed_out", code, found.reason, now.error)
+        else:
+            put_final(folder, _failed_state(now), code, f"exit code {code}; {found.reason}", now.error)
     return found
 
 

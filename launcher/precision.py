@@ -156,8 +156,11 @@ def _set(
     if framework is Framework.DEEPSPEED:
         return _deepspeed(plain, chosen, config)
     if framework not in (*TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
-        why = "no framework is stated" if framework is None else f"{framework} has no flag for it"
-        return _only_exported(plain, f"{why}; clusterplan.mixed_precision reads it")
+        why = (
+            "no framework is stated" if framework is None else f'framework "{framework}" has no option for it'
+        )
+        made = _only_exported(plain, why)
+        return replace(made, said=f"{made.said}, which clusterplan.mixed_precision() in the script reads")
     if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
@@ -219,7 +222,7 @@ def _exported(plain: Settings, name: str, value: str, why: str, wins: str) -> Se
 
 def _only_exported(plain: Settings, why: str) -> Settings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
-    return replace(plain, said=f"only {names} exported: {why}")
+    return replace(plain, said=f"{why}; only {names} exported")
 
 
 def _after_accelerate_launch(command: tuple[str, ...]) -> int | None:

@@ -21,7 +21,8 @@ _SANE_SHARE = 10  # a walltime is so many times its warning, or little is left t
 _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"))  # noqa: S108  not written to
 
 CODES = {
-    "command-missing": "The command is not found.",
+    "command-missing": "The command is not found, or cannot be started.",
+    "shell": "A word such as > or && is the shell's, and commands are started without one.",
     "entry": "The command's Python file is not there, or does not compile.",
     "torchrun": "The command's Python has no torch, whose torchrun would start it.",
     "folder": "No run can be kept in the folder.",
@@ -54,14 +55,15 @@ class Finding:
 class Job:
     """What is to run: the request, and what Slurm is not told.
 
-    `checkpoint_s` is the time between checkpoints, None if it is unknown; `runs` share one array; `lacks_torch` says
-    that torchrun would start it and its Python has none.
+    `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
+    `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none.
     """
 
     request: JobRequest
     precision: Precision = Precision.AUTO
     gpu: Gpu | None = None
     checkpoint_s: float | None = None
+    p95_s: float | None = None
     segments: int | None = None
     runs: int = 1
     lacks_torch: bool = False
@@ -73,7 +75,7 @@ def findings(
     """Everything that stands against `job`, what refuses it first; without a cluster only what holds anywhere.
 
     >>> request = JobRequest("a", nodes=2, tasks_per_node=1, gpus_per_node="8", partition=None, time=None, signal_delay_s=90)
-    >>> here = Surroundings("python", True, None, Path("/tmp/runs"), None, None)
+    >>> here = Surroundings(None, None, None, Path("/tmp/runs"), None, None)
     >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
     [('folder-not-shared', True)]
     """
@@ -94,10 +96,10 @@ def _warning(code: str, text: str) -> Finding:
 def _here(
     job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
 ) -> Iterator[Finding]:
-    if not here.command_found:
-        yield _refusal(
-            "command-missing", f"command {here.command!r} is not found: give a program on PATH, or its path"
-        )
+    if here.command_fault:
+        yield _refusal("command-missing", here.command_fault)
+    elif here.shell_fault:
+        yield _warning("shell", here.shell_fault)
     if here.entry_fault:
         yield _refusal("entry", here.entry_fault)
     if job.lacks_torch:
@@ -145,11 +147,13 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
             "checkpoint",
             f"a checkpoint every {format_duration(job.checkpoint_s)} comes after the limit of {format_duration(walltime_s)}: save more often",
         )
-    least_s = _SANE_SHARE * (request.signal_delay_s + _EARLY_S)
-    if walltime_s < least_s:
+    warned_s = request.signal_delay_s + _EARLY_S
+    ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
+    if walltime_s < _SANE_SHARE * warned_s and not ends_before:
         yield _warning(
             "signal",
-            f"the warning may come {format_duration(request.signal_delay_s + _EARLY_S)} before the limit of {format_duration(walltime_s)}: a walltime from {format_duration(least_s)} on loses little to it",
+            f"Slurm may tell the run to save up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over: "
+            f"a walltime from {format_duration(_SANE_SHARE * warned_s)} on loses little to that",
         )
 
 

@@ -48,21 +48,21 @@ def standing(history: Path, kind: str, most_ended: int) -> tuple[list[Path], boo
     return found, left_out
 
 
-def find_folder(history: Path, kind: str, wanted: str | None) -> Path:
-    """The run of a kind whose id is or begins with `wanted`, else the latest.  Raises InputError with the nearest ids."""
+def find_folders(history: Path, kind: str, wanted: str | None) -> list[Path]:
+    """The runs of a kind whose id is or begins with `wanted`, the latest first; without it the latest alone.
+
+    Raises InputError with the nearest ids.
+    """
     known = {folder.name: folder for folder in linked(history)}
     if wanted is not None:
         named = [wanted] if wanted in known else [name for name in known if name.startswith(wanted)]
-        found = [name for name in named if run_facts(known[name]).get("kind") == kind]
-        if len(found) == 1:
-            return known[found[0]]
-        if found:
-            raise InputError(f"run {wanted!r} is ambiguous: say one of {listed(found)}")
+        if found := [known[name] for name in named if run_facts(known[name]).get("kind") == kind]:
+            return found
     latest = list(islice((name for name in known if run_facts(known[name]).get("kind") == kind), _NEAREST))
     if not latest:
         raise InputError("there are no runs yet: `clusterplan submit JOB.toml` makes one")
     if wanted is None:
-        return known[latest[0]]
+        return [known[latest[0]]]
     alike = difflib.get_close_matches(wanted, known, n=_LOOKED_AT, cutoff=0.3)
     nearest = [name for name in alike if run_facts(known[name]).get("kind") == kind][:_NEAREST]
     raise InputError(f"run {wanted!r} is not known; the nearest are {listed(nearest or latest)}")

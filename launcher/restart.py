@@ -43,7 +43,7 @@ def verdict(why: Stop, saved: Sequence[int | None], resumed: int | None, max_res
     if why is Stop.FAILED:
         if (now or 0) > (resumed or 0):
             return Verdict(restart=True, reason=f"it failed, after a new checkpoint at step {now}")
-        return Verdict(restart=False, reason="it failed, and no new checkpoint to go on from was saved")
+        return Verdict(restart=False, reason="no new checkpoint to go on from was saved")
     last = [0, *(step or 0 for step in saved)][-MOST_WITHOUT_PROGRESS - 1 :]
     if len(last) > MOST_WITHOUT_PROGRESS and len(set(last)) == 1:
         where = f"beyond step {now}" if now else "at all"

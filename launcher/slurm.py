@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -97,15 +97,18 @@ def account(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
 
 def _by_id(job_ids: Iterable[str]) -> list[str]:
     """The option that chooses these jobs, as often as their number takes."""
-    known = sorted(set(job_ids))
-    return [
-        f"--jobs={','.join(known[i : i + _JOBS_A_QUESTION])}" for i in range(0, len(known), _JOBS_A_QUESTION)
-    ]
+    return [f"--jobs={','.join(asked)}" for asked in _batches(sorted(set(job_ids)))]
 
 
-def cancel(job_id: str) -> None:
-    """End a job, or one element of an array; one that has ended already is no error."""
-    _told("scancel", job_id, may_be_forgotten=True)
+def _batches(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(job_ids), _JOBS_A_QUESTION):
+        yield job_ids[first : first + _JOBS_A_QUESTION]
+
+
+def cancel(*job_ids: str) -> None:
+    """End jobs, or elements of an array; one that has ended already is no error."""
+    for chosen in _batches(job_ids):
+        _told("scancel", *chosen, may_be_forgotten=True)
 
 
 def requeue(job_id: str) -> None:

@@ -137,26 +137,26 @@ def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
         put_final(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
 
 
-def cancel(folder: Path) -> RunState:
-    """Ask a run to stop, for good; its state before that.  Raises SlurmUnavailable."""
+def cancel(folders: Sequence[Path]) -> list[RunStatus]:
+    """Ask runs to stop, for good; what they were before that.  Raises SlurmUnavailable, SlurmRefused."""
     import signal
 
-    status = statuses([folder])[0]
-    if status.state.state not in OPEN:
-        return status.state
-    put_cancelled(folder)  # first: a job that is saving, and would start again after that, looks for it
-    job = read_jobs(folder)[-1]
-    if job.executor == "slurm":
-        try:
-            slurm.cancel(job.job)
-        except (SlurmRefused, SlurmUnavailable):
+    found = statuses(folders)
+    jobs = {s.folder: read_jobs(s.folder)[-1] for s in found if s.state.state in OPEN}
+    for folder in jobs:
+        put_cancelled(folder)  # first: a job that is saving, and would start again after that, looks for it
+    queued = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
+    try:
+        slurm.cancel(*queued.values())
+    except (SlurmRefused, SlurmUnavailable):
+        for folder in queued:
             take_back(folder)
-            raise
-        return status.state
-    for attempt in read_attempts(folder)[-1:]:
-        if process_alive(attempt):
-            os.kill(attempt.pid, signal.SIGTERM)
-    return status.state
+        raise
+    for folder in jobs.keys() - queued.keys():
+        for attempt in read_attempts(folder)[-1:]:
+            if process_alive(attempt):
+                os.kill(attempt.pid, signal.SIGTERM)
+    return found
 
 
 def _killed_words(folder: Path, newest: Sequence[QueuedRun]) -> str | None:

@@ -2,12 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .command_faults import cannot_start, program, shell_needed
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _ENTERING_MODULES = ("torch.distributed.", "accelerate.", "deepspeed.")
@@ -34,8 +35,8 @@ class Surroundings:
     `python` the interpreter the command starts in, None if it is another program.
     """
 
-    command: str
-    command_found: bool
+    command_fault: str | None
+    shell_fault: str | None
     entry_fault: str | None
     folder: Path
     folder_fault: str | None
@@ -45,12 +46,12 @@ class Surroundings:
 
 def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Surroundings:
     """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
-    program = _which(command[0], cwd, environ)
-    python = _interpreter(program) if program else None
+    started = program(command[0], cwd, environ)
+    python = _interpreter(started) if started else None
     return Surroundings(
-        command=command[0],
-        command_found=program is not None,
-        entry_fault=_entry_fault(command, python, cwd) if program else None,
+        command_fault=cannot_start(command, cwd, environ),
+        shell_fault=shell_needed(command),
+        entry_fault=_entry_fault(command, python, cwd) if started else None,
         folder=folder.resolve(),
         folder_fault=_folder_fault(folder),
         inside_job=environ.get("SLURM_JOB_ID"),
@@ -86,11 +87,6 @@ def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.returncode
-
-
-def _which(program: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
-    # One with a slash is relative to where the job runs, as the shell has it.
-    return shutil.which(str(cwd / program) if "/" in program else program, path=environ.get("PATH"))
 
 
 def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:

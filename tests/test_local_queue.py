@@ -70,6 +70,12 @@ def queue(clusterplan, fake_nvml, tmp_path):
     queue.let_them_end()
 
 
+def test_the_receipt_says_how_many_of_the_gpus_are_lent(queue):
+    said = queue("submit", "--executor", "local", "--gpus", "1", "--", "true").stdout
+    assert "1 GPU " in said
+    assert "of 2 on this machine\n" in said
+
+
 def test_two_runs_never_share_a_gpu(queue):
     runs = [queue.start(name, 1) for name in "abcd"]
     until(lambda: len(list(queue.folder.glob("?.json"))) == 2, "two of them to run", ENDED_S)

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -31,6 +32,10 @@ class Runs:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
         register(folder, self.history)
         return folder
+
+    def waiting(self, name):
+        """Handed to this machine a moment ago."""
+        return self.made(name, state=None, began_s=time.time())
 
     def __call__(self, *args, **more):
         return self._run(*args, env=os.environ | self.environment, **more)
@@ -104,15 +109,50 @@ def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
     assert wanted.name in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("wanted", "said"), [("train", "ambiguous"), ("traim", "the nearest are train-")])
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("train", "2 runs begin with 'train'"), ("traim", "the nearest are train-")]
+)
 def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
-    names = [runs.made("train", after_s=second).name for second in range(2)]
+    names = [runs.waiting("train").name for _ in range(2)]
     runs.made("train-sampled", kind="sample")
     done = runs("cancel", wanted)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert said in done.stderr
     assert all(name in done.stderr for name in names)
     assert "sampled" not in done.stderr
+
+
+def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
+    names = [runs.made("train", after_s=second).name for second in range(2)]
+    runs.made("other")
+    told = json.loads(runs("status", "--json", "train").stdout)
+    assert [run["run"] for run in told["runs"]] == names[::-1]
+    assert [line.split()[0] for line in runs("status", "train").stdout.splitlines()[1:]] == names[::-1]
+
+
+@pytest.mark.parametrize("command", ["logs", "report", "history show", "history export"])
+def test_of_several_runs_with_a_beginning_the_latest_is_taken_and_named(runs, command):
+    runs.made("train")
+    latest = runs.made("train", after_s=1)
+    done = runs(*command.split(), "train")
+    assert done.stderr.startswith(f"{latest.name}: the latest of 2 runs that begin with 'train'\n")
+
+
+@pytest.mark.parametrize("how", ["the ids", "--all"])
+def test_the_runs_of_a_sweep_are_cancelled_as_one(runs, how):
+    names = [runs.waiting("lr").name for _ in range(3)]
+    ended = runs.made("lr").name
+    done = runs("cancel", *(["--all", "lr"] if how == "--all" else names))
+    assert sorted(done.stdout.splitlines()) == sorted(
+        f"{name}: asked to stop; it was pending" for name in names
+    )
+    assert ended not in done.stdout
+
+
+def test_the_run_that_goes_on_is_the_one_to_cancel(runs):
+    runs.made("train")
+    waiting = runs.waiting("train")
+    assert runs("cancel", "train").stdout == f"{waiting.name}: asked to stop; it was pending\n"
 
 
 def test_many_runs_are_collected_in_few_transactions(runs):

@@ -44,7 +44,7 @@ REQUEST = JobRequest(
     time="08:00:00",
     signal_delay_s=120,
 )
-HERE = Surroundings("python", True, None, Path("/home/me/runs"), None, None)
+HERE = Surroundings(None, None, None, Path("/home/me/runs"), None, None)
 FP8, BF16, FP16, TF32 = Precision.FP8, Precision.BF16, Precision.FP16, Precision.TF32
 
 
@@ -129,6 +129,11 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
     assert found(job={"checkpoint_s": checkpoint_s, "segments": segments}) == codes
 
 
+@pytest.mark.parametrize(("p95_s", "codes"), [(420, []), (421, ["signal"])])
+def test_a_run_that_ends_before_the_warning_is_not_told_of_it(p95_s, codes):
+    assert found(job={"p95_s": p95_s}, time="00:10:00") == codes
+
+
 def test_an_array_has_a_largest_size():
     assert found(job={"runs": 1002}) == ["array!"]
 
@@ -158,7 +163,8 @@ def test_this_machine_sees_its_own_folders():
 @pytest.mark.parametrize(
     ("here", "code"),
     [
-        ({"command_found": False}, "command-missing!"),
+        ({"command_fault": "command 'a' is not found"}, "command-missing!"),
+        ({"shell_fault": "'>' is given to the command"}, "shell"),
         ({"entry_fault": "train.py:1: SyntaxError: invalid syntax"}, "entry!"),
         ({"folder_fault": "/x: cannot be written: Read-only file system"}, "folder!"),
         ({"inside_job": "17"}, "inside-job"),
@@ -268,7 +274,38 @@ def test_a_launcher_of_python_is_looked_into(tmp_path):
     ("command", "there"), [("sh", True), ("/bin/sh", True), ("./sh", False), ("no such", False)]
 )
 def test_a_command_is_looked_for_as_a_shell_does(tmp_path, command, there):
-    assert seen(tmp_path, command).command_found is there
+    assert (seen(tmp_path, command).command_fault is None) is there
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["python train.py --lr 1e-4"], "leave out the quotes: -- python train.py --lr 1e-4"),
+        (
+            ["cd src && python train.py"],
+            "needs a shell, and there is none: bash -c 'cd src && python train.py'",
+        ),
+        (["python train.py > log"], "needs a shell, and there is none: bash -c 'python train.py > log'"),
+        (["cd", "my src", "&&", "python"], "'cd' needs a shell, and there is none: bash -c "),
+        (["./train.py"], "command './train.py' is not executable: put python before it"),
+        (["train.py"], "command 'train.py' is not on PATH: put python before it"),
+        (["./start"], "command './start' is not executable: chmod +x ./start"),
+        (["./none.py"], "command './none.py' is not found: give a program on PATH, or its path"),
+        (["no such", "--lr", "1"], "command 'no such' is not found: give a program"),
+        ([""], "command '' is not found"),
+    ],
+)
+def test_a_command_that_does_not_start_is_told_what_would(tmp_path, command, said):
+    for name in ("train.py", "start"):
+        (tmp_path / name).touch(mode=0o600)
+    assert said in seen(tmp_path, *command).command_fault
+
+
+@pytest.mark.parametrize(("word", "told"), [(">", True), ("&&", True), ("a > b", False), ("->", False)])
+def test_a_word_of_the_shells_is_told(tmp_path, word, told):
+    fault = seen(tmp_path, "sh", "a b", word, "log").shell_fault
+    assert bool(fault) is told
+    assert not told or fault.endswith(f"""for one, bash -c 'sh '"'"'a b'"'"' {word} log'""")
 
 
 def test_a_folder_is_tried_where_it_will_be(tmp_path):

@@ -321,6 +321,18 @@ def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
     assert link.resolve() == folder
 
 
+def test_a_commands_own_options_need_dashes_before_it(clusterplan):
+    done = clusterplan("sample", "--period", "1s", "sh", "--name", "x")
+    said = "Error: put -- before the command: clusterplan sample --period 1s -- sh --name x\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_a_quoted_command_is_told_to_leave_out_the_quotes(clusterplan):
+    done = clusterplan("sample", "--", "sh train.sh")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "leave out the quotes: -- sh train.sh" in done.stderr
+
+
 def test_the_command_knows_its_run_folder(sampled):
     done, (folder,), _ = sampled("--", "sh", "-c", 'echo "$CLUSTERPLAN_RUN_FOLDER"')
     assert done.stdout == f"{folder}\n"

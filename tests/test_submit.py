@@ -171,6 +171,11 @@ bootstrap = "per-gpu"
     )
 
 
+def _in_a_row(text):
+    """Without the spaces of its columns, and what was wrapped in one piece."""
+    return " ".join(text.split())
+
+
 def on_partition(launched, name):
     """Options for typed GPUs of a partition whose limit the profile does not know."""
     profile = launched.file(
@@ -384,6 +389,14 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
 
 
 @story
+def test_a_sweep_is_cancelled_as_one(on_slurm):
+    on_slurm("submit", "--name", "lr", "--gpus", "1", "--sweep", "k=1..3", "--", "sleep", "30{k}")
+    assert on_slurm("cancel", "--all", "lr").stdout.count("asked to stop") == 3
+    for run in json.loads(on_slurm("status", "--json", "lr").stdout)["runs"]:
+        assert on_slurm.ended(run["run"])["state"] == "cancelled"
+
+
+@story
 def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
     """Unknown, then two runs, then measured and transferred; the next run is put beside its estimate."""
     job = job_file(on_slurm, steps=100, step_time=0.05).read_text().replace('name = "ddp"', 'model = "ddp"')
@@ -465,9 +478,15 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
 
 
 @story
+def test_the_receipt_says_what_is_booked(on_slurm):
+    said = on_slurm("submit", "--profile", "test", "--nodes", "2", "--gpus", "4", "--", "true").stdout
+    assert "asks 4 x a100 2 nodes of 2 in partition long " in _in_a_row(said)
+
+
+@story
 def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
     done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
-    assert "the warning may come 1m 30s before the limit of 2m" in done.stderr
+    assert "Slurm may tell the run to save up to 1m 30s before its 2m are over" in done.stderr
     assert "#SBATCH --signal=USR2@30\n" in done.stdout
     assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
 
@@ -762,6 +781,17 @@ def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
     assert not (launched.folder / "runs").exists()
 
 
+def test_a_run_without_a_gpu_is_said_to_have_none(launched):
+    said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
+    assert "no GPU there is no whole one on this machine: the run starts without " in _in_a_row(said)
+
+
+def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):
+    run = launched.submit("--executor", "local", "--", "sh", "-c", "exit 3")
+    said = "exit code 3; no new checkpoint to go on from was saved"
+    assert launched.ended(run["run"])["reason"] == said
+
+
 def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     assert launched("cancel", run["run"]).returncode == 0
@@ -957,6 +987,14 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
             "--parallel: on this machine",
         ),
         (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
+        (
+            ["python", "train.py", "--gpus", "2"],
+            "put -- before the command: clusterplan submit --executor local -- python train.py --gpus 2",
+        ),
+        (
+            ["job.toml", "--gpus", "2", "env", "-i"],
+            "submit --executor local job.toml --gpus 2 -- env -i",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
@@ -969,6 +1007,20 @@ def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (launched.folder / "runs").exists() or not list((launched.folder / "runs").iterdir())
+
+
+@pytest.mark.parametrize("before", [["--gpus", "2"], ["--gpus", "2", "--"], ["{job}", "--gpus", "2", "--"]])
+def test_flags_stand_before_the_command(launched, before):
+    words = [word.format(job=job_file(launched, where="")) for word in before]
+    done = launched("submit", "--executor", "local", "--dry-run", *words, "env", *["-i"] * ("--" in before))
+    assert done.returncode == 0, done.stderr
+    assert "CLUSTERPLAN_GPUS=2" in done.stdout
+    assert ("  task 0: env -i\n" in done.stdout) is ("--" in before)
+
+
+def test_flags_may_follow_a_job_file(launched):
+    shown = launched("submit", job_file(launched, where=""), "--dry-run", "--executor", "local", "--gpus", 3)
+    assert "CLUSTERPLAN_GPUS=3" in shown.stdout
 
 
 def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
@@ -1021,6 +1073,30 @@ def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
     assert done.returncode == 3
     assert done.stderr.startswith("Error: Slurm does not answer: ")
     assert not list((on_slurm.folder / "runs").glob("*"))
+
+
+@pytest.fixture
+def silent_slurm(launched):
+    """Slurm's commands are there, and no cluster."""
+    if not shutil.which("scontrol"):
+        pytest.skip("Slurm is not installed")
+    nobody = "ClusterName=none\nSlurmctldHost=none(127.0.0.1)\nSlurmctldPort=1\nMessageTimeout=1\n"
+    launched.environment["SLURM_CONF"] = str(launched.file("slurm.conf", nobody))
+    return launched
+
+
+def test_a_slurm_that_does_not_answer_is_no_reason_to_stop(silent_slurm):
+    done = silent_slurm("submit", "--gpus", "1", "--", "true")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: Slurm does not answer: ")
+    assert done.stderr.endswith("; --executor local runs it on this machine\n")
+
+
+def test_a_script_is_shown_where_slurm_does_not_answer(silent_slurm):
+    shown = silent_slurm("submit", "--dry-run", "--profile", "slurm-a100", "--gpus", "2", "--", "true")
+    assert (shown.returncode, shown.stderr.count("\n")) == (0, 1)
+    assert shown.stderr.startswith("Slurm does not answer: ")
+    assert "#SBATCH --gpus-per-node=a100:2" in shown.stdout
 
 
 def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):

@@ -18,7 +18,7 @@ _COMMANDS = {
     "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
     "status": ("status", "How runs are going, when they end, why they wait or failed."),
     "logs": ("logs", "What a run printed."),
-    "cancel": ("cancel", "Stop a run for good."),
+    "cancel": ("cancel", "Stop runs for good."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "report": ("report", "Were a run's GPUs used, and what is to be done about it."),
     "history": ("history", "What runs did: kept in one SQLite file that any tool can read."),

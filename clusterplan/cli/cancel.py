@@ -1,22 +1,44 @@
 """`clusterplan cancel`."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
-from ..launcher.registered import find_folder
+from ..cluster_profiles.units import listed
+from ..errors import InputError
+from ..launcher.final_status import is_over
+from ..launcher.registered import find_folders
 from ..launcher.run_folder import history_path
 from ..launcher.run_state import OPEN
-from ..launcher.status import cancel as cancel_run
+from ..launcher.status import cancel as cancel_runs
+from ..launcher.status import statuses
 
 
 @click.command()
-@click.argument("run")
-def cancel(run: str) -> None:
-    """Stop a run for good; it gets its stop signal, and the time to save that Slurm leaves it."""
-    folder = find_folder(history_path(os.environ), "submit", run)
-    before = cancel_run(folder)
-    if before.state in OPEN:
-        click.echo(f"{folder.name}: asked to stop; it was {before.state}")
-    else:
-        click.echo(f"{folder.name}: had ended before ({before.state})")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--all", "every", is_flag=True, help="Every run that goes on and whose id begins with RUN.")
+def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
+    """Stop runs for good; each gets its stop signal, and the time to save that Slurm leaves it.
+
+    RUN is an id, or a beginning that no other run that goes on has.
+    """
+    meant = dict.fromkeys(folder for run in runs for folder in _meant(run, every=every))
+    for before in cancel_runs(list(meant)):
+        if before.state.state in OPEN:
+            click.echo(f"{before.run}: asked to stop; it was {before.state.state}")
+        else:
+            click.echo(f"{before.run}: had ended before ({before.state.state})")
+
+
+def _meant(run: str, *, every: bool) -> Iterator[Path]:
+    """The run, or with `every` all; where none goes on, the latest."""
+    found = find_folders(history_path(os.environ), "submit", run)
+    candidates = [folder for folder in found if not is_over(folder)]
+    if len(candidates) > 1:
+        candidates = [s.folder for s in statuses(candidates) if s.state.state in OPEN]
+    if len(candidates) > 1 and not every:
+        named = listed(folder.name for folder in candidates)
+        raise InputError(f"{len(candidates):,} runs begin with {run!r}: say which, {named}, or --all")
+    yield from candidates or found[:1]

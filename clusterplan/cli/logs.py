@@ -7,10 +7,11 @@ import click
 
 from ..cluster_profiles.units import listed
 from ..errors import InputError
-from ..launcher.registered import find_folder
+from ..launcher.registered import find_folders
 from ..launcher.run_folder import LOGS, history_path
 from ..launcher.status import statuses
 from . import following
+from .options import the_latest
 
 
 @click.command()
@@ -24,7 +25,8 @@ def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
 
     With torchrun a task is a node, and its log has all ranks of that node.
     """
-    folder = find_folder(history_path(os.environ), "submit", run)
+    found = {folder.name: folder for folder in find_folders(history_path(os.environ), "submit", run)}
+    folder = found[the_latest(list(found), run)]
     if follow:
         following.follow(folder, rank)
         return

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -105,6 +105,13 @@ def echo_page(fill: Callable[[Page], None]) -> None:
     page = Page(width, colour=terminal and not os.environ.get("NO_COLOR"))
     fill(page)
     click.echo(str(page), nl=False)
+
+
+def the_latest(ids: Sequence[str], wanted: str | None) -> str:
+    """The first of the runs that `wanted` may mean, the latest; that there are others is said."""
+    if len(ids) > 1:
+        click.echo(f"{ids[0]}: the latest of {len(ids):,} runs that begin with {wanted!r}", err=True)
+    return ids[0]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

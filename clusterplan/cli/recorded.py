@@ -17,6 +17,7 @@ from ..estimator.history import History
 from ..launcher.collect import behind, collect
 from ..launcher.run_folder import history_path
 from ..launcher.status import settle
+from .options import the_latest
 
 _LOT_S = 0.5  # of runs that are committed together
 _OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
@@ -60,6 +61,7 @@ def collect_all(folders: Sequence[Path], db: History) -> Iterator[ClusterplanErr
 
 
 def find_run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
+    """The latest whose id is or begins with `wanted`; `runs` begin with the latest.  Raises InputError."""
     ids = [run["run"] for run in runs]
     if not runs:
         raise InputError("there are no runs yet: `clusterplan sample -- COMMAND` makes one")
@@ -68,9 +70,8 @@ def find_run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
     found = [run for run in runs if run["run"] == wanted] or [
         run for run in runs if run["run"].startswith(wanted)
     ]
-    if len(found) == 1:
-        return found[0]
     if found:
-        raise InputError(f"run {wanted!r} is ambiguous: say one of {listed(run['run'] for run in found)}")
+        the_latest([run["run"] for run in found], wanted)
+        return found[0]
     nearest = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.3) or ids[:3]
     raise InputError(f"run {wanted!r} is not in the history; the nearest are {listed(nearest)}")

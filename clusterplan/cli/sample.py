@@ -1,8 +1,8 @@
 """`clusterplan sample`."""
 
 import os
-import shutil
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,16 +11,18 @@ import click
 from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError
 from ..launcher.attempts import birth
+from ..launcher.command_faults import cannot_start, shell_needed
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
 from ..launcher.snapshot import redacted
+from .dashes import WithCommand
 from .options import duration_s, utf8_text
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=WithCommand)
 @click.option(
     "--for",
     "for_",
@@ -58,8 +60,8 @@ def sample(
         )
     if not command and for_ is None:
         raise InputError("nothing to sample: give a command after --, or --for TIME")
-    if command and not shutil.which(command[0]):
-        raise InputError(f"command {command[0]!r} is not found: give a program on PATH, or its path")
+    if command:
+        _check(command)
     label = name or (Path(command[0]).name if command else "sample")
     began = datetime.now(UTC)
     facts = {
@@ -79,6 +81,13 @@ def sample(
         raise click.ClickException(f"the command could not be started: {ended.error}")
     if ended.exit_code:
         raise click.ClickException(f"the command failed with exit code {ended.exit_code}")
+
+
+def _check(command: Sequence[str]) -> None:
+    if fault := cannot_start(command, Path.cwd(), os.environ):
+        raise InputError(fault)
+    if fault := shell_needed(command):
+        click.echo(fault, err=True)
 
 
 def _say(folder: Path, ended: Sampled) -> None:

@@ -9,7 +9,7 @@ import click
 
 from ..errors import ClusterplanError
 from ..estimator.utilisation import Note
-from ..launcher.registered import find_folder, standing
+from ..launcher.registered import find_folders, standing
 from ..launcher.run_folder import history_path
 from ..launcher.run_state import State
 from ..launcher.status import RunStatus, statuses
@@ -23,23 +23,24 @@ _MOST_ENDED = 50
 @click.argument("run", required=False)
 @json_option
 def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """How runs are going; RUN is an id or its beginning, else all that go on and the latest 50 that have ended.
+    """How runs are going: RUN by its id, those whose ids begin so, or all that go on and the latest 50 that have ended.
 
     It works from any folder and days later, whether Slurm remembers the job or not.
     """
     history = history_path(os.environ)
     if run:
-        chosen, earlier = [find_folder(history, "submit", run)], False
+        chosen, earlier = find_folders(history, "submit", run), False
     else:
         chosen, earlier = standing(history, "submit", _MOST_ENDED)
     found = statuses(chosen)
-    notes = _notes(found[0]) if run else []
+    alone = bool(run) and len(found) == 1
+    notes = _notes(found[0]) if alone else []
     if as_json:
         shown = [status_text.as_json(s) for s in found]
-        if run:
+        if alone:
             shown[0]["notes"] = run_json.notes(notes)
         click.echo(json.dumps({"runs": shown} | ({} if run else {"earlier": earlier}), indent=2))
-    elif run:
+    elif alone:
         echo_page(lambda page: status_text.one(page, found[0], notes))
     else:
         echo_page(lambda page: status_text.listing(page, found, earlier=earlier))

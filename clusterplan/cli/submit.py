@@ -34,6 +34,7 @@ from ..launcher.submission import Plan, plan, reaches, sweep
 from ..launcher.surroundings import Surroundings, lacks_torch, look, trainer_saves_when_stopped
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
+from .dashes import WithCommand
 from .measured import measurements_of
 from .options import WorkloadCommand, duration_s, echo_page, json_option, workload_values
 
@@ -41,7 +42,11 @@ _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
-@click.command(cls=WorkloadCommand, context_settings={"ignore_unknown_options": False})
+class _Submit(WithCommand, WorkloadCommand):
+    """Takes a workload's flags, and a command of its own."""
+
+
+@click.command(cls=_Submit)
 @click.argument("job", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(
@@ -97,7 +102,7 @@ def submit(
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
     where = _executor(executor, parallel, dry_run=dry_run)
-    cluster = slurm.cluster() if where == "slurm" and slurm.available() else None
+    cluster = _cluster(where, dry_run=dry_run)
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
     if where == "local" and placement.nodes > 1:
@@ -169,7 +174,7 @@ def submit(
     ]
     said = {"runs": runs} if sweeps else runs[0]
     text = json.dumps(said, indent=2) if as_json else None
-    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate))
+    _echo(text, lambda page: submit_text.submitted(page, runs, ready, estimate, gpus_here))
     if follow:
         _follow(folders[0])
 
@@ -226,6 +231,19 @@ def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
     return where
 
 
+def _cluster(executor: str, *, dry_run: bool) -> Cluster | None:
+    """Slurm's, to be looked at; what is only shown can do without."""
+    if executor != "slurm" or not slurm.available():
+        return None
+    try:
+        return slurm.cluster()
+    except SlurmUnavailable as error:
+        if not dry_run:
+            raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
+        click.echo(f"{error}: the job is held against no cluster", err=True)
+        return None
+
+
 def _trainer_is_stated(workload: Workload) -> bool:
     training = workload.training
     return "framework" in training.model_fields_set and training.framework in TRAINERS
@@ -280,6 +298,7 @@ def _checked(
         precision=placement.precision,
         gpu=placement.gpu,
         checkpoint_s=every * step.p50 if every and step else None,
+        p95_s=estimate.clock.p95 if estimate else None,
         segments=estimate.clock.segments if estimate else None,
         runs=len(shown.launches),
         lacks_torch=bool(

@@ -15,8 +15,17 @@ _JOB = "JOB"  # has no id yet
 _PORT = f"--master_port={master_port(_JOB)}"
 
 
-def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimate: Estimate | None) -> None:
-    """The run's id first, then what to expect and what was decided."""
+def submitted(
+    page: Page,
+    runs: Sequence[Mapping[str, str]],
+    plan: Plan,
+    estimate: Estimate | None,
+    gpus_here: Sequence[str] | None,
+) -> None:
+    """The run's id first, then what is asked for, what to expect and what was decided.
+
+    `gpus_here` are the GPUs that this machine can lend to a run that it is to do.
+    """
     first = runs[0]
     on_slurm = first["executor"] == "slurm"
     where, job = ("Slurm", "job") if on_slurm else ("this machine", "process")
@@ -29,6 +38,7 @@ def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimat
         if len(runs) > _MOST_RUNS:
             rows.append(("", f"and {len(runs) - _MOST_RUNS} more", "`clusterplan status` lists them"))
     rows.append(("folder", first["folder"], ""))
+    rows.append(("asks", *_asked(plan, gpus_here)))
     if estimate and estimate.clock.total:
         total = estimate.clock.total
         rows.append(
@@ -39,12 +49,12 @@ def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimat
             )
         )
     if on_slurm:
-        nodes, segments = counted(plan.request.nodes, "node"), estimate.clock.segments if estimate else None
+        segments = estimate.clock.segments if estimate else None
         rows.append(
             (
                 "walltime",
                 plan.request.time or "the partition's default",
-                f"{nodes}, {segments} such jobs in a row" if segments and segments > 1 else nodes,
+                f"{segments} such jobs in a row" if segments and segments > 1 else "",
             )
         )
     page.facts(rows)
@@ -54,6 +64,20 @@ def submitted(page: Page, runs: Sequence[Mapping[str, str]], plan: Plan, estimat
     page.line()
     page.line(f"clusterplan status {first['run']}")
     page.line(f"clusterplan logs -f {first['run']}")
+
+
+def _asked(plan: Plan, gpus_here: Sequence[str] | None) -> tuple[str, str]:
+    """What one run wants, and where."""
+    gpus, each = plan.launches[0].gpus, ", for each run" if len(plan.launches) > 1 else ""
+    if gpus_here:
+        return counted(gpus, "GPU"), f"of {len(gpus_here)} on this machine{each}"
+    if gpus_here is not None:
+        return "no GPU", "there is no whole one on this machine: the run starts without"
+    request = plan.request
+    kind, _, a_node = request.gpus_per_node.rpartition(":")
+    nodes = counted(request.nodes, "node") + (f" of {a_node}" if request.nodes > 1 else "")
+    partition = f"partition {request.partition}" if request.partition else "the default partition"
+    return f"{gpus} x {kind}" if kind else counted(gpus, "GPU"), f"{nodes} in {partition}{each}"
 
 
 def dry_run(page: Page, plan: Plan, script: str | None) -> None:

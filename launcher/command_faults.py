@@ -1,0 +1,57 @@
+"""What is wrong with a command's words: it is started as it is, without a shell."""
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_SHELLS_OWN = {
+    "cd",
+    "source",
+    ".",
+    "export",
+    "set",
+    "ulimit",
+    "module",
+}  # module: a function on many clusters
+_OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"}
+
+
+def program(word: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
+    """The file that `word` would start in `cwd`, as a shell finds it."""
+    # One with a slash is relative to where the job runs.
+    return shutil.which(str(cwd / word) if "/" in word else word, path=environ.get("PATH"))
+
+
+def cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
+    """Why nothing would start in `cwd`, and what would be right; None if something does."""
+    first = command[0]
+    if program(first, cwd, environ):
+        return None
+    words = first.split()
+    if words and (words[0] in _SHELLS_OWN or _OPERATORS & {*words}):
+        return f"{first!r} needs a shell, and there is none: {_in_a_shell(command)}"
+    if len(words) > 1 and len(command) == 1:
+        return f"command {first!r} is not found: leave out the quotes: -- {first}"
+    if (cwd / first).is_file():
+        starter = {".py": "python", ".sh": "bash"}.get(Path(first).suffix)
+        right = f"put {starter} before it" if starter else f"chmod +x {shlex.quote(first)}"
+        return f"command {first!r} is {'not executable' if '/' in first else 'not on PATH'}: {right}"
+    return f"command {first!r} is not found: give a program on PATH, or its path"
+
+
+def shell_needed(command: Sequence[str]) -> str | None:
+    """That a word is a shell's, which the command would be given; None if none is.
+
+    >>> shell_needed(["python", "train.py", ">", "log"])
+    "'>' is given to the command, there is no shell: for one, bash -c 'python train.py > log'"
+    """
+    word = next((word for word in command if word in _OPERATORS), None)
+    return word and f"{word!r} is given to the command, there is no shell: for one, {_in_a_shell(command)}"
+
+
+def _in_a_shell(command: Sequence[str]) -> str:
+    line = " ".join(
+        word if word in _OPERATORS or len(command) == 1 else shlex.quote(word) for word in command
+    )
+    return shlex.join(["bash", "-c", line])
