@@ -6,6 +6,7 @@ import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.given_times import Evaluation
 from clusterplan.estimator.runs import Measurement
@@ -317,6 +318,14 @@ def test_a_rate_of_another_gpu_type_is_not_carried_over():
         }
     )
     assert estimate(job).throughput.source.kind is SourceKind.UNKNOWN
+
+
+def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in():
+    a100 = Partition(name="long", nodes=4, gpus_per_node=8, gres="a100", time_limit="2d")
+    cluster = ClusterProfile(name="fresh", partitions=(a100,))
+    job = Workload.of(**SEED, samples_per_s=44.3, profile="fresh")
+    (tied,) = shapes(job, [8], ["auto"])
+    assert estimate(tied, cluster).throughput.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
 
 
 def test_a_rate_keeps_its_tokens_at_another_sequence_length():
