@@ -1,6 +1,7 @@
 """The parts of the reference that are made from the code; `make docs-pages` writes them, lint checks them."""
 
 import contextlib
+import inspect
 import io
 import os
 import shlex
@@ -90,7 +91,7 @@ def _table(title: str, fields: dict[str, FieldInfo], about: str = "") -> str:
         if flagged
         else "| key | default | meaning |\n|---|---|---|"
     )
-    intro = f"{about.strip()}\n\n" if about else ""
+    intro = f"{inspect.cleandoc(about)}\n\n" if about else ""
     return f"\n## {title}\n\n{intro}{head}\n" + "\n".join(rows) + "\n"
 
 
