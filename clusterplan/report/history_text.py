@@ -29,6 +29,7 @@ def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
             for run in runs
         ],
         right=(3, 4, 5, 6),
+        first_to_go=("began (UTC)",),  # as the run's id says
     )
 
 
@@ -66,6 +67,7 @@ def one(
                 for gpu in gpus
             ],
             right=(1, 3, 4, 5, 6, 7),
+            first_to_go=("samples", "type"),
         )
     if events:
         page.line()
