@@ -15,6 +15,7 @@ from ..estimator.entered import Entered, doubts, entered, fresh, read_csv
 from ..estimator.runs import Measurement
 from ..launcher.measurement import ADDED, as_json
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
+from .options import say
 from .recorded import collected
 
 # The flags are those of a workload where it has them.
@@ -90,9 +91,9 @@ def add(path: Path | None, **flagged: str | None) -> None:
         there = db.measurements()
     found = fresh(rows, there)
     for doubt in (*_unknown_gpus(found), *doubts(found, there)):
-        click.echo(doubt, err=True)
+        say(doubt)
     if known := len(rows) - len(found):
-        click.echo(f"{counted(known, 'measurement')} there already, and not entered again", err=True)
+        say(f"{counted(known, 'measurement')} there already, and not entered again")
     if found:
         facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
         folder = create(name, runs_root(os.environ), now, facts)

@@ -17,6 +17,7 @@ from ..estimator.history import History
 from ..launcher.collect import behind, collect
 from ..launcher.run_folder import history_path
 from ..launcher.status import settle
+from .options import say
 
 _LOT_S = 0.3  # of runs that are committed together
 _CLEARED = "\r\x1b[K"
@@ -31,7 +32,7 @@ def collected() -> Iterator[History]:
     with History(history_path(os.environ)) as db:
         settle(db.path)
         for error in collect_all(behind(db), db):
-            click.echo(f"not collected: {error}", err=True)
+            say(f"not collected: {error}")
         yield db
 
 

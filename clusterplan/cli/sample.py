@@ -15,7 +15,7 @@ from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
 from ..launcher.snapshot import redacted
-from .options import duration_s
+from .options import duration_s, say
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
@@ -48,6 +48,7 @@ def sample(
     Exit code 1 if the command failed; it is said with which code.
 
         clusterplan sample -- python train.py
+
         clusterplan sample --for 60s
     """
     if not _SHORTEST_PERIOD_S <= period <= _LONGEST_PERIOD_S:
@@ -86,13 +87,13 @@ def _say(folder: Path, ended: Sampled) -> None:
     try:
         write_json(folder / STATUS_FILE, status)
     except OSError as error:
-        click.echo(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}", err=True)
+        say(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}")
     if not ended.complete:
         why = (folder / "sampler.log").read_text(encoding="utf-8", errors="replace").strip()
-        click.echo(why or f"sampling stopped early; {folder} may be full", err=True)
+        say(why or f"sampling stopped early; {folder} may be full")
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
-        click.echo(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}", err=True)
+        say(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}")
         for event in record.events:
             if event.kind != "end":
-                click.echo(f"  {event.kind}: {event.text}", err=True)
+                say(f"  {event.kind}: {event.text}")
