@@ -107,7 +107,9 @@ def step_throughput(
         from .measured_throughput import measured_throughput  # all that learns is slow to load
 
         found = measured_throughput(workload, placement, measurements, now)
-    return found or _prior(workload, placement)
+    if found and found.step_time_s:
+        return found
+    return _prior(workload, placement, found.source.text if found else "nothing given or measured")
 
 
 def rate_given(workload: Workload) -> bool:
@@ -180,8 +182,8 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
     return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
-def _prior(workload: Workload, placement: Placement) -> Throughput:
-    """FLOPs of the step over the GPUs' peak times a published range of MFU."""
+def _prior(workload: Workload, placement: Placement, known: str) -> Throughput:
+    """FLOPs of the step over the GPUs' peak times a published range of MFU; else what little is known."""
     fastest = fastest_step_s(workload, placement)
     if fastest is None:
         missing = [
@@ -197,7 +199,7 @@ def _prior(workload: Workload, placement: Placement) -> Throughput:
             return unknown(
                 f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
             )
-        return unknown(f"nothing given or measured; a rough prior needs {', '.join(missing)}")
+        return unknown(f"{known}; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu = table[placement.precision]
     gpu = placement.gpu.name if placement.gpu else ""

@@ -367,3 +367,10 @@ def test_a_mixture_of_experts_has_a_lower_prior_mfu():
     sparse = Workload.of(**SEED, seq_len=2048, parameters=9e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
     ratio = estimate(sparse).throughput.step_time_s.p50 / estimate(dense).throughput.step_time_s.p50
     assert ratio == pytest.approx(0.35 / 0.18)
+
+
+def test_runs_that_say_nothing_of_a_gpu_are_said_to_be_there():
+    answer = estimate(Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2)
+    assert answer.throughput.source.text.startswith(
+        "measured in 2 runs of phi2, on GPUs of unknown type in bf16; nothing tells the speed of h100-sxm in bf16"
+    )
