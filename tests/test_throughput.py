@@ -30,6 +30,7 @@ def training(job, *rest):
         {"samples_per_s_per_gpu": 44.3 / 8},
         {"tokens_per_s": 44.3 * 512, "seq_len": 512},
         {"step_time": 256 / 44.3},
+        {"step_time": f"{256e3 / 44.3:.6f} ms"},
     ],
     ids=lambda rate: next(iter(rate)),
 )

@@ -157,5 +157,7 @@ def _moment_s(flag: str, text: str) -> float:
         pass
     try:
         return datetime.now(UTC).timestamp() - parse_duration_s(text)
-    except ValueError as error:
-        raise InputError(f"{flag}: {text!r} {error}, nor a date such as 2026-11-01") from None
+    except ValueError:
+        raise InputError(
+            f'{flag}: {text!r} is neither a duration such as "7d" nor a date such as 2026-11-01'
+        ) from None
