@@ -87,6 +87,8 @@ def _duration_s(value: object) -> float:
     text = value.strip().lower()
     if not 0 < len(text) <= _LONGEST_INPUT:
         raise wrong
+    if text.replace(".", "", 1).isdecimal():
+        raise ValueError(f"has no unit: say {text}m or {text}s")
     if (slurm := _SLURM_TIME.fullmatch(text)) and (slurm["d"] or slurm["b"]):
         a, b, c = (int(slurm[k] or 0) for k in "abc")
         if slurm["d"]:

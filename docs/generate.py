@@ -1,10 +1,13 @@
 """The parts of the reference that are made from the code; `make docs-pages` writes them, lint checks them."""
 
 import contextlib
+import inspect
 import io
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from pydantic import BaseModel
@@ -32,9 +35,8 @@ _HELP_WIDTH = 100
 
 def commands() -> str:
     """The help of every command."""
-    context = click.Context(
-        clusterplan, info_name="clusterplan", max_content_width=_HELP_WIDTH, terminal_width=_HELP_WIDTH
-    )
+    settings = {**clusterplan.context_settings, "max_content_width": _HELP_WIDTH}
+    context = click.Context(clusterplan, info_name="clusterplan", terminal_width=_HELP_WIDTH, **settings)
     return "\n".join(_help(clusterplan, context))
 
 
@@ -89,7 +91,7 @@ def _table(title: str, fields: dict[str, FieldInfo], about: str = "") -> str:
         if flagged
         else "| key | default | meaning |\n|---|---|---|"
     )
-    intro = f"{about.strip()}\n\n" if about else ""
+    intro = f"{inspect.cleandoc(about)}\n\n" if about else ""
     return f"\n## {title}\n\n{intro}{head}\n" + "\n".join(rows) + "\n"
 
 
@@ -174,6 +176,21 @@ def history_schema() -> str:
         names = ", ".join(f"`{c.name}`" for c in view.columns)
         parts.append(f"\n## {view.name}\n\nA view: {names}.\n")
     return "".join(parts)
+
+
+def shown_after(entered: str, arguments: str) -> str:
+    """The same, where the history has what a CSV file of measurements says, and nothing else."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"CLUSTERPLAN_HISTORY": f"{folder}/history.db", "CLUSTERPLAN_RUNS": f"{folder}/runs"}
+        path = Path(folder, "measured.csv")
+        path.write_text(entered, encoding="utf-8")
+        shown(f"history add --csv {path}")
+        try:
+            return shown(arguments)
+        finally:
+            os.environ.clear()
+            os.environ |= before
 
 
 def shown(arguments: str) -> str:

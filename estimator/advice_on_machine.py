@@ -7,7 +7,7 @@ from ..cluster_profiles.units import counted, format_duration, listed
 from .case import Advice, Case
 from .memory import Fit, gigabytes
 from .placement import USUAL_GPUS_PER_NODE
-from .throughput import SourceKind, fastest_step_s
+from .throughput import Source, SourceKind, fastest_step_s, rate_given
 from .workload import Framework, Workload
 
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  Where trouble starts is our judgement; a report of
@@ -22,7 +22,7 @@ def speed(case: Case) -> Iterator[Advice]:
     """A throughput that is unknown, suspect, wide or beyond the GPU's peak."""
     source = case.throughput.source
     if source.kind is SourceKind.UNKNOWN:
-        yield Advice("throughput-unknown", f"time is unknown: {source.text}. {how_to_measure(case.workload)}")
+        yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
     if suspects := case.throughput.suspects:
         yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
     if source.kind is SourceKind.TRANSFERRED and source.runs:
@@ -56,14 +56,16 @@ def _next_run(case: Case) -> Iterator[Advice]:
     )
 
 
-def how_to_measure(workload: Workload) -> str:
-    """The command that would measure the throughput."""
+def why_unknown(workload: Workload, source: Source) -> str:
+    """Why no throughput is known, and the command that would measure it where none is given."""
+    if rate_given(workload):
+        return source.text
     if workload.training.framework in (Framework.HF, Framework.HF_4_51):
         return (
-            "To measure: run your training command with --max_steps 50, then give its "
+            f"{source.text}. To measure: run your training command with --max_steps 50, then give its "
             "train_samples_per_second as --samples-per-s"
         )
-    return "To measure: time 50 steps of your job after the first 10, then give --step-time SECONDS"
+    return f"{source.text}. To measure: time 50 steps of your job after the first 10, then give --step-time SECONDS"
 
 
 def precision(case: Case) -> Iterator[Advice]:

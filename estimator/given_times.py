@@ -26,7 +26,12 @@ class ThroughputGiven(Section):
         None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
     )
     step_time: StepSeconds | None = flag(
-        None, "--step-time", "SECONDS", "Time of one optimizer step, in seconds.", gt=0, le=10**7
+        None,
+        "--step-time",
+        "SECONDS",
+        "Time of one optimizer step, in seconds, or such as 300ms.",
+        gt=0,
+        le=10**7,
     )
     tflops_per_gpu: Number | None = flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6

@@ -109,16 +109,22 @@ class History(HistorySamples):
             marks = ", ".join(f":{name}" for name in values)
             self._db.execute(f"INSERT INTO measurement ({', '.join(values)}) VALUES ({marks})", values)  # noqa: S608
 
-    def measurements(self, model: str | None = None) -> list[Measurement]:
-        """What runs of `model` were measured to take (None: of any), the latest first.
+    def measurements(self, model: str | None = None, run: str | None = None) -> list[Measurement]:
+        """What runs of `model`, or `run`, were measured to take (None: any), the latest first.
 
         A run that was killed before its steps were steady is not among them.
         """
         rows = self._rows(
-            "SELECT * FROM measurement WHERE :model IS NULL OR model = :model ORDER BY time_s DESC, run",
-            {"model": model},
+            "SELECT * FROM measurement WHERE (:model IS NULL OR model = :model) AND (:run IS NULL OR run = :run)"
+            " ORDER BY time_s DESC, run",
+            {"model": model, "run": run},
         )
         return [_measurement(row) for row in rows]
+
+    def remove_entered(self, run: str) -> None:
+        """Forget a run that is nothing but measurements that were entered."""
+        for table in ("measurement", "note", "run"):
+            self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608  tables are ours
 
     def put_estimate(self, run: str, values: Mapping[str, Any]) -> None:
         """What was estimated before a run, in place of what was there."""

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ..cluster_profiles.units import listed
+from ..cluster_profiles.units import counted, listed
 from .learned import Learned, asked, informing, learned, measured_range, origin, shape_of
 from .placement import Placement
 from .runs import Measurement
+from .scaling import Query
 from .suspects import Suspect, suspects
 from .throughput import Source, SourceKind, StepParts, Throughput, fastest_step_s, unknown
 from .workload import Workload
@@ -16,7 +17,10 @@ from .workload import Workload
 def measured_throughput(
     workload: Workload, placement: Placement, measurements: Sequence[Measurement], now: datetime | None
 ) -> Throughput | None:
-    """Runs of exactly this configuration, else what was learned from others; None where no run informs it."""
+    """Runs of exactly this configuration, else what was learned from others; None where the model has none.
+
+    Where its runs say nothing of this configuration, the step time is unknown.
+    """
     runs = informing(workload, measurements)
     if not runs:
         return None
@@ -34,7 +38,15 @@ def measured_throughput(
         return _transferred(found)
     if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
         return unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
-    return None
+    return unknown(_what_little_is_known(runs, query))
+
+
+def _what_little_is_known(runs: Sequence[Measurement], query: Query) -> str:
+    kinds = dict.fromkeys(f"{m.gpu or 'GPUs of unknown type'} in {m.precision}" for m in runs)
+    return (
+        f"measured in {counted(len(runs), 'run')} of {runs[0].model}, on {listed(kinds, 3)}; "
+        f"nothing tells the speed of {query.gpu or 'a GPU that is not stated'} in {query.precision} from that"
+    )
 
 
 def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:

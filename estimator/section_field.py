@@ -18,10 +18,17 @@ def _exact(value: object) -> Fraction:
 
 
 def _step_seconds(value: object) -> float:
+    text = value.strip().lower() if isinstance(value, str) else value
     try:
-        return float(exact(value))
+        if isinstance(text, str) and text.endswith("ms"):
+            return float(exact(text.removesuffix("ms")) / 1000)
+        return float(exact(text))
     except ValueError:
-        return parse_duration_s(value)
+        pass
+    try:
+        return parse_duration_s(text)
+    except ValueError:
+        raise ValueError('is not a duration such as 0.3, "300ms" or "1m 20s"') from None
 
 
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ..cluster_profiles.gpu import shared_precision
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_significant
 from .given_times import RATES
@@ -99,27 +100,37 @@ def step_throughput(
 
     Runs of exactly this configuration are the answer; others of the model inform it by what was learned of them.
     """
-    if any(getattr(workload.throughput, name) is not None for name in RATES):
+    if rate_given(workload):
         return _given(workload, placement)
     found = None
     if any(m.model == workload.model for m in measurements):
         from .measured_throughput import measured_throughput  # all that learns is slow to load
 
         found = measured_throughput(workload, placement, measurements, now)
-    return found or _prior(workload, placement)
+    if found and found.step_time_s:
+        return found
+    return _prior(workload, placement, found.source.text if found else "nothing given or measured")
+
+
+def rate_given(workload: Workload) -> bool:
+    return any(getattr(workload.throughput, name) is not None for name in RATES)
 
 
 def _given(workload: Workload, placement: Placement) -> Throughput:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
     rate, training, gpu = workload.throughput, workload.training, placement.gpu
     if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
-        return unknown(f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it yet")
+        return unknown(
+            f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it: give one measured there"
+        )
     if rate.model_parallel and rate.model_parallel != training.model_parallel:
         given, asked = (counted(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
-        return unknown(f"given with {given} a replica; nothing tells the speed with {asked} from it")
+        return unknown(
+            f"given with {given} a replica; nothing tells the speed with {asked} from it: give one measured so"
+        )
     precision = rate.precision or placement.precision
-    if precision is Precision.AUTO and gpu:
-        precision = gpu.best_precision()
+    if precision is Precision.AUTO:
+        precision = shared_precision(placement.may_be) or precision
     seq_len = workload.data.seq_len
     before = Shape(
         gpus=rate.gpus or training.gpus,
@@ -136,7 +147,7 @@ def _given(workload: Workload, placement: Placement) -> Throughput:
         )
     if ratio is None:
         return unknown(
-            f"given in {precision}; nothing published tells the speed of {placement.precision} from it"
+            f"given in {precision}; nothing published tells the speed of {placement.precision} from it: give one measured so"
         )
 
     samples_per_s, said = _given_rate(workload, before)
@@ -171,8 +182,8 @@ def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
     return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
-def _prior(workload: Workload, placement: Placement) -> Throughput:
-    """FLOPs of the step over the GPUs' peak times a published range of MFU."""
+def _prior(workload: Workload, placement: Placement, known: str) -> Throughput:
+    """FLOPs of the step over the GPUs' peak times a published range of MFU; else what little is known."""
     fastest = fastest_step_s(workload, placement)
     if fastest is None:
         missing = [
@@ -188,7 +199,7 @@ def _prior(workload: Workload, placement: Placement) -> Throughput:
             return unknown(
                 f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
             )
-        return unknown(f"nothing given or measured; a rough prior needs {', '.join(missing)}")
+        return unknown(f"{known}; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu = table[placement.precision]
     gpu = placement.gpu.name if placement.gpu else ""

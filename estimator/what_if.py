@@ -8,7 +8,7 @@ from enum import StrEnum
 from ..cluster_profiles.toml_file import validated
 from ..cluster_profiles.units import exact
 from ..errors import NotEnoughHistory, WorkloadError
-from .advice_on_machine import how_to_measure
+from .advice_on_machine import why_unknown
 from .estimate import Estimate
 from .ranges import Range
 from .throughput import SourceKind
@@ -127,7 +127,7 @@ def verdicts(estimate: Estimate, deadline_s: float | None, budget: Budget | None
     if (deadline_s is not None or budget is not None) and estimate.throughput.step_time_s is None:
         asked = "a deadline" if deadline_s is not None else "a budget"
         raise NotEnoughHistory(
-            f"{asked} cannot be judged: {estimate.throughput.source.text}. {how_to_measure(estimate.workload)}"
+            f"{asked} cannot be judged: {why_unknown(estimate.workload, estimate.throughput.source)}"
         )
     spent = estimate.gpu_hours
     if budget and budget.currency and estimate.clock.total:

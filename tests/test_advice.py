@@ -149,6 +149,13 @@ def test_unknown_time_says_how_to_measure_it():
     assert "--samples-per-s" in text
 
 
+def test_where_a_rate_is_given_nobody_is_told_to_measure_it():
+    text = advice(profile(), throughput={"samples_per_s": 44.3, "gpu": "v100-sxm2-16gb"})[
+        "throughput-unknown"
+    ]
+    assert text.endswith("from it: give one measured there")
+
+
 def test_auto_precision_takes_the_gpus_own_best():
     job = Workload.of(samples=1000, batch_size=1, gpus=1)
     assert estimate(job, profile()).placement.precision == "bf16"

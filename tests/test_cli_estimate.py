@@ -222,7 +222,7 @@ BAD = {
     "empty place": (["--gpus", "1,,2"], "has an empty place"),
     "fraction": (["--batch-size", "1.5"], "--batch-size: '1.5' is not a whole number"),
     "no epochs": (["--epochs", "0"], "--epochs: 0 must be greater than 0"),
-    "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration"),
+    "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration such as 0.3,"),
     "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
     "contradiction": (
         ["--samples-per-s", "5", "--step-time", "1"],

@@ -96,7 +96,30 @@ def test_it_enters_through_a_run_folder(add, there, clusterplan, tmp_path):
     clusterplan("history", "import")
     assert len(there()) == 1
     (run,) = json.loads(clusterplan("history", "list", "--json").stdout)
-    assert (run["state"], run["gpus"]) == ("completed", 0)
+    assert (run["state"], run["gpus"]) == ("entered", 0)
+
+
+def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, clusterplan, tmp_path):
+    add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
+    text = clusterplan("history", "show").stdout
+    assert "phi2      8  h100-sxm           32  bf16             5 s  old.csv" in text
+    found = json.loads(clusterplan("history", "show", "--json").stdout)
+    assert [m["gpus"] for m in found["measurements"]] == [16, 8]
+    assert clusterplan("history", "remove", found["run"]).stdout == "2 measurements taken back\n"
+    assert there() == []
+    assert json.loads(clusterplan("history", "list", "--json").stdout) == []
+    assert not (tmp_path / "runs" / found["run"]).exists()
+
+
+def test_no_run_is_removed(add, clusterplan):
+    add(*ONE)
+    clusterplan("sample", "--name", "kept", "--", "true")
+    (kept,) = [
+        r["run"] for r in json.loads(clusterplan("history", "list", "--json").stdout) if r["name"] == "kept"
+    ]
+    done = clusterplan("history", "remove", kept)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{kept}' is not the whole id of what `history add` entered" in done.stderr
 
 
 @pytest.mark.parametrize(

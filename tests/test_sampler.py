@@ -426,6 +426,7 @@ def test_sampling_alone_ends_after_its_time(sampled):
         ([], "nothing to sample: give a command after --, or --for TIME"),
         (["--", "no-such-program"], "command 'no-such-program' is not found"),
         (["--for", "soon"], "--for: 'soon' is not a duration"),
+        (["--for", "3"], "--for: '3' has no unit: say 3m or 3s"),
         (["--period", "0s", "--for", "1s"], "--period: '0s' must be greater than 0"),
         (["--period", "1d", "--for", "1s"], "--period: 1d must be between"),
     ],

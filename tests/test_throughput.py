@@ -6,6 +6,7 @@ import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.given_times import Evaluation
 from clusterplan.estimator.runs import Measurement
@@ -29,6 +30,7 @@ def training(job, *rest):
         {"samples_per_s_per_gpu": 44.3 / 8},
         {"tokens_per_s": 44.3 * 512, "seq_len": 512},
         {"step_time": 256 / 44.3},
+        {"step_time": f"{256e3 / 44.3:.6f} ms"},
     ],
     ids=lambda rate: next(iter(rate)),
 )
@@ -319,6 +321,14 @@ def test_a_rate_of_another_gpu_type_is_not_carried_over():
     assert estimate(job).throughput.source.kind is SourceKind.UNKNOWN
 
 
+def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in():
+    a100 = Partition(name="long", nodes=4, gpus_per_node=8, gres="a100", time_limit="2d")
+    cluster = ClusterProfile(name="fresh", partitions=(a100,))
+    job = Workload.of(**SEED, samples_per_s=44.3, profile="fresh")
+    (tied,) = shapes(job, [8], ["auto"])
+    assert estimate(tied, cluster).throughput.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
+
+
 def test_a_rate_keeps_its_tokens_at_another_sequence_length():
     values = {"data": {"samples": 100, "seq_len": 4096}, "training": {"batch_size": 1, "gpus": 1}}
     job = Workload.model_validate({**values, "throughput": {"samples_per_s": 8, "seq_len": 512}})
@@ -373,3 +383,10 @@ def test_runs_of_several_lengths_are_no_answer_to_a_job_that_states_none():
     found = estimate(job, load_profile("slurm-a100"), runs).throughput
     assert found.step_time_s is None
     assert "measured with samples of 2,048, 8,192 tokens; say which" in found.source.text
+
+
+def test_runs_that_say_nothing_of_a_gpu_are_said_to_be_there():
+    answer = estimate(Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2)
+    assert answer.throughput.source.text.startswith(
+        "measured in 2 runs of phi2, on GPUs of unknown type in bf16; nothing tells the speed of h100-sxm in bf16"
+    )

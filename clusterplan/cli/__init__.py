@@ -82,8 +82,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    one_line = " ".join(message.split())
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {one_line}", err=True)
+    from .options import say
+
+    say(" ".join(message.split()), label="Error:")
     sys.exit(code)
 
 

@@ -100,7 +100,7 @@ def estimate(
                 f"the arithmetic for {counted(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
             )
             for line in explained(e):
-                page.line(line)
+                page.sentence(line)
 
     echo_page(fill)
 

@@ -13,6 +13,7 @@ from ..launcher.run_folder import LOGS, SUBMITIT
 from ..launcher.run_state import State
 from ..launcher.status import RunStatus, statuses
 from ..report import status_text
+from .options import say
 
 _LOOK_S = 0.3
 _ASK_S = 5.0
@@ -40,16 +41,15 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
             shown = path
             if ended:
                 screen.clear()
-                click.echo(f"{folder.name}: {status.state.state} {status.state.reason}".rstrip(), err=True)
+                say(f"{folder.name}: {status.state.state} {status.state.reason}".rstrip())
                 return status
             screen.show(status_text.live(status, busy))
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
         screen.clear()
-        click.echo(
+        say(
             f"{folder.name} goes on without you: `clusterplan logs -f {folder.name}` shows it again, "
-            f"`clusterplan cancel {folder.name}` stops it",
-            err=True,
+            f"`clusterplan cancel {folder.name}` stops it"
         )
         raise click.exceptions.Exit(_INTERRUPTED) from None
 

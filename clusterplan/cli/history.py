@@ -11,9 +11,10 @@ from ..cluster_profiles.units import counted, parse_duration_s
 from ..errors import InputError
 from ..estimator.history import History
 from ..launcher.collect import registered
+from ..launcher.measurement import as_json as measurement
 from ..launcher.run_folder import RUN_FILE, history_path
 from ..report import history_text
-from .history_add import add
+from .history_add import add, remove
 from .history_check import check, rebuild
 from .history_export import export
 from .options import echo_page, json_option, utf8_text
@@ -28,6 +29,7 @@ def history() -> None:
 history.add_command(add)
 history.add_command(check)
 history.add_command(export)
+history.add_command(remove)
 
 
 @history.command()
@@ -75,14 +77,16 @@ def list_(
 @click.argument("run", required=False)
 @json_option
 def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """What one run's GPUs did; RUN is an id or its beginning, else the latest."""
+    """What one run's GPUs did, and how long a step took; RUN is an id or its beginning, else the latest."""
     with collected() as db:
         found = find_run(db.runs(), run)
         gpus, events = db.gpus(found["run"]), db.events(found["run"])
+        measured = db.measurements(run=found["run"])
     if as_json:
-        click.echo(json.dumps({**found, "gpus": gpus, "events": events}, indent=2))
+        shown = {**found, "gpus": gpus, "events": events, "measurements": [measurement(m) for m in measured]}
+        click.echo(json.dumps(shown, indent=2))
     else:
-        echo_page(lambda page: history_text.one(page, found, gpus, events))
+        echo_page(lambda page: history_text.one(page, found, gpus, events, measured))
 
 
 @history.command()
@@ -155,5 +159,7 @@ def _moment_s(flag: str, text: str) -> float:
         pass
     try:
         return datetime.now(UTC).timestamp() - parse_duration_s(text)
-    except ValueError as error:
-        raise InputError(f"{flag}: {text!r} {error}, nor a date such as 2026-11-01") from None
+    except ValueError:
+        raise InputError(
+            f'{flag}: {text!r} is neither a duration such as "7d" nor a date such as 2026-11-01'
+        ) from None

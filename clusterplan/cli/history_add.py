@@ -1,4 +1,4 @@
-"""`clusterplan history add`."""
+"""`clusterplan history add` and `remove`."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from ..errors import InputError
 from ..estimator.entered import Entered, doubts, entered, fresh, read_csv
 from ..estimator.runs import Measurement
 from ..launcher.measurement import ADDED, as_json
-from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
+from ..launcher.registered import linked, run_facts
+from ..launcher.run_folder import STATUS_FILE, create, discard, history_path, register, runs_root, write_json
+from .options import say
 from .recorded import collected
 
 # The flags are those of a workload where it has them.
@@ -65,6 +67,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
     """Enter throughputs measured elsewhere, so that estimates start warm.
 
     They go into a run folder, and from there into the history; what is there already is not entered twice.
+    `history show` has them, and `history remove` takes them back.
 
         clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 --batch-size 32 --samples-per-s 44.3
 
@@ -95,20 +98,36 @@ def add(path: Path | None, **flagged: str | None) -> None:
         there = db.measurements()
     found = fresh(rows, there)
     for doubt in (*_unknown_gpus(found), *doubts(found, there)):
-        click.echo(doubt, err=True)
+        say(doubt)
     if known := len(rows) - len(found):
-        click.echo(f"{counted(known, 'measurement')} there already, and not entered again", err=True)
+        say(f"{counted(known, 'measurement')} there already, and not entered again")
     if found:
         facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
         folder = create(name, runs_root(os.environ), now, facts)
-        write_json(
-            folder / STATUS_FILE, {"state": "completed", "exit_code": None, "ended_s": now.timestamp()}
-        )
+        write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
         register(folder, history_path(os.environ))
         with collected():
             pass
     models = listed(dict.fromkeys(one.model for one in found))
     click.echo(f"{counted(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
+
+
+@click.command()
+@click.argument("run")
+def remove(run: str) -> None:
+    """Take back what `history add` entered; RUN is its whole id, as `history list` has it."""
+    where = history_path(os.environ)
+    folder = next((folder for folder in linked(where) if folder.name == run), None)
+    if folder is None or run_facts(folder).get("kind") != ADDED:
+        raise InputError(
+            f"{run!r} is not the whole id of what `history add` entered: see `clusterplan history list`"
+        )
+    with collected() as db:
+        gone = db.measurements(run=run)
+        with db.writing():
+            db.remove_entered(run)
+    discard(folder, where)
+    click.echo(f"{counted(len(gone), 'measurement')} taken back")
 
 
 def _unknown_gpus(found: list[Measurement]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ..estimator.history_salvage import examined
 from ..launcher.collect import registered
 from ..launcher.run_folder import history_path
 from ..report import history_text
-from .options import echo_page, json_option
+from .options import echo_page, json_option, say
 from .recorded import collect_all
 
 
@@ -59,6 +59,6 @@ def rebuild(old: Path, *, as_json: bool) -> None:
         for run in only:
             click.echo(f"only in the old one: {run}")
     if salvage and salvage.faults:
-        click.echo(f"the old one is damaged: {listed(salvage.faults, 1)}", err=True)
+        say(f"the old one is damaged: {listed(salvage.faults, 1)}")
     if failed:
         raise click.ClickException(f"not imported: {'; '.join(failed)}")

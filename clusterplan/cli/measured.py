@@ -2,11 +2,10 @@
 
 import os
 
-import click
-
 from ..errors import HistoryError
 from ..estimator.runs import Measurement
 from ..launcher.run_folder import history_path, links_folder
+from .options import say
 
 
 def measurements_of(model: str | None) -> list[Measurement]:
@@ -20,5 +19,5 @@ def measurements_of(model: str | None) -> list[Measurement]:
         with collected() as db:
             return db.measurements(model)
     except HistoryError as error:
-        click.echo(f"estimated without the history: {error}", err=True)
+        say(f"estimated without the history: {error}")
         return []

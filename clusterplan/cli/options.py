@@ -4,14 +4,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
 from ..estimator.workload import flags
-from ..report.layout import Page
+from ..report.layout import Page, wrapped
 
 _LISTS = ("gpus", "precision")  # several values make a table
 
@@ -98,11 +98,17 @@ def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return seconds
 
 
+def _width(stream: TextIO | None) -> int | None:
+    """Columns of the terminal that a stream is; None where it is none."""
+    if stream is None or not stream.isatty():
+        return None
+    return shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns
+
+
 def echo_page(fill: Callable[[Page], None]) -> None:
     """Print what `fill` writes on a page as wide as the terminal, coloured if there is one."""
-    terminal = bool(sys.stdout and sys.stdout.isatty())
-    width = shutil.get_terminal_size().columns if terminal else None
-    page = Page(width, colour=terminal and not os.environ.get("NO_COLOR"))
+    columns = _width(sys.stdout)
+    page = Page(columns, colour=columns is not None and not os.environ.get("NO_COLOR"))
     fill(page)
     click.echo(str(page), nl=False)
 
@@ -110,8 +116,18 @@ def echo_page(fill: Callable[[Page], None]) -> None:
 def the_latest(ids: Sequence[str], wanted: str | None) -> str:
     """The first of the runs that `wanted` may mean, the latest; that there are others is said."""
     if len(ids) > 1:
-        click.echo(f"{ids[0]}: the latest of {len(ids):,} runs that begin with {wanted!r}", err=True)
+        say(f"{ids[0]}: the latest of {len(ids):,} runs that begin with {wanted!r}")
     return ids[0]
+
+
+def say(text: str, label: str = "") -> None:
+    """A note or an error, after a red label: wrapped on a terminal, one line in a file or a pipe."""
+    columns, whole = _width(sys.stderr), f"{label} {text}" if label else text
+    lines = [part for line in whole.splitlines() for part in wrapped(line, columns)] if columns else [whole]
+    shown = "\n".join(lines)
+    if label:
+        shown = click.style(label, fg="red", bold=True) + shown[len(label) :]
+    click.echo(shown, err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

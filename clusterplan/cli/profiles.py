@@ -11,7 +11,7 @@ from ..cluster_profiles.units import counted
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher import discovery, slurm
 from ..report import profiles_json, profiles_text, profiles_toml
-from .options import echo_page, json_option
+from .options import echo_page, json_option, say
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -102,7 +102,7 @@ def discover(name: str | None, output: Path | None) -> None:
         raise ProfileError(f"{path}: cannot be written: {error.strerror}") from None
     click.echo(path)
     for note in found.notes:
-        click.echo(note, err=True)
+        say(note)
 
 
 def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
@@ -112,7 +112,7 @@ def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
     try:
         return discovery.differences(profile, slurm.cluster())
     except SlurmUnavailable as error:
-        click.echo(f"not compared with the cluster: {error}", err=True)
+        say(f"not compared with the cluster: {error}")
         return None
 
 

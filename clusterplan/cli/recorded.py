@@ -17,7 +17,7 @@ from ..estimator.history import History
 from ..launcher.collect import behind, collect
 from ..launcher.run_folder import history_path
 from ..launcher.status import settle
-from .options import the_latest
+from .options import say, the_latest
 
 _LOT_S = 0.5  # of runs that are committed together
 _OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
@@ -33,7 +33,7 @@ def collected() -> Iterator[History]:
     with History(history_path(os.environ)) as db:
         settle(db.path)
         for error in collect_all(behind(db), db):
-            click.echo(f"not collected: {error}", err=True)
+            say(f"not collected: {error}")
         yield db
 
 

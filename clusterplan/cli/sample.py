@@ -17,7 +17,7 @@ from ..launcher.run_folder import STATUS_FILE, create, history_path, register, r
 from ..launcher.sampled_command import Sampled, run_sampled
 from ..launcher.snapshot import redacted
 from .dashes import WithCommand
-from .options import duration_s, utf8_text
+from .options import duration_s, say, utf8_text
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
@@ -52,6 +52,7 @@ def sample(
     Exit code 1 if the command failed; it is said with which code.
 
         clusterplan sample -- python train.py
+
         clusterplan sample --for 60s
     """
     if not _SHORTEST_PERIOD_S <= period <= _LONGEST_PERIOD_S:
@@ -87,7 +88,7 @@ def _check(command: Sequence[str]) -> None:
     if fault := cannot_start(command, Path.cwd(), os.environ):
         raise InputError(fault)
     if fault := shell_needed(command):
-        click.echo(fault, err=True)
+        say(fault)
 
 
 def _say(folder: Path, ended: Sampled) -> None:
@@ -97,13 +98,13 @@ def _say(folder: Path, ended: Sampled) -> None:
     try:
         write_json(folder / STATUS_FILE, status)
     except OSError as error:
-        click.echo(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}", err=True)
+        say(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}")
     if not ended.complete:
         why = (folder / "sampler.log").read_text(encoding="utf-8", errors="replace").strip()
-        click.echo(why or f"sampling stopped early; {folder} may be full", err=True)
+        say(why or f"sampling stopped early; {folder} may be full")
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
-        click.echo(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}", err=True)
+        say(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}")
         for event in record.events:
             if event.kind != "end":
-                click.echo(f"  {event.kind}: {event.text}", err=True)
+                say(f"  {event.kind}: {event.text}")

@@ -14,7 +14,7 @@ from ..launcher.run_folder import history_path
 from ..launcher.run_state import State
 from ..launcher.status import RunStatus, statuses
 from ..report import run_json, status_text
-from .options import echo_page, json_option
+from .options import echo_page, json_option, say
 
 _MOST_ENDED = 50
 
@@ -59,5 +59,5 @@ def _notes(status: RunStatus) -> Sequence[Note]:
             collect(status.folder, db, steps=False)
             return run_report(db, status.run, time.time() - status_text.NOTES_OF_S).notes
     except ClusterplanError as error:
-        click.echo(f"no notes: {error}", err=True)
+        say(f"no notes: {error}")
         return []

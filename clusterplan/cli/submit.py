@@ -36,7 +36,7 @@ from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from .dashes import WithCommand
 from .measured import measurements_of
-from .options import WorkloadCommand, duration_s, echo_page, json_option, workload_values
+from .options import WorkloadCommand, duration_s, echo_page, json_option, say, workload_values
 
 _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -96,6 +96,7 @@ def submit(
     JOB is a job file with a command in [run]; or give the command after two dashes:
 
         clusterplan submit job.toml
+
         clusterplan submit --gpus 4 -- python train.py
     """
     _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
@@ -240,7 +241,7 @@ def _cluster(executor: str, *, dry_run: bool) -> Cluster | None:
     except SlurmUnavailable as error:
         if not dry_run:
             raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
-        click.echo(f"{error}: the job is held against no cluster", err=True)
+        say(f"{error}: the job is held against no cluster")
         return None
 
 
@@ -253,7 +254,7 @@ def _judged(checked: Sequence[tuple[str, bool]], *, force: bool) -> None:
     """Warnings are said; what refuses is an error, unless it is forced."""
     for text, refuses in checked:
         if force or not refuses:
-            click.echo(text, err=True)
+            say(text)
     refused = [text for text, refuses in checked if refuses]
     if refused and not force:
         raise InputError(f"{'; '.join(refused)}; --force submits all the same")
@@ -326,7 +327,7 @@ def _take_back(folders: Sequence[Path]) -> None:
         if folder.name not in begun:
             discard(folder, history_path(os.environ))
     if begun:
-        click.echo(f"begun before that: {' '.join(begun)}", err=True)
+        say(f"begun before that: {' '.join(begun)}")
 
 
 def _print_dry_run(folder: Path, shown: Plan, executor: str) -> None:

@@ -55,13 +55,10 @@ def several(
     best: int | None,
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
-    shown = _columns(page, estimates, judged)
+    columns = _columns(estimates, judged)
     left = {"precision", "fits", "deadline", "budget"}
-    page.table(
-        list(shown),
-        list(zip(*shown.values(), strict=True)),
-        [i for i, name in enumerate(shown) if name not in left],
-    )
+    right = [i for i, name in enumerate(columns) if name not in left]
+    shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
     names = [_shape(e, precisions="precision" in shown) for e in estimates]
     page.line()
@@ -70,23 +67,25 @@ def several(
     elif bounds:
         page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
     if bounds:
-        page.line(f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only")
+        page.sentence(
+            f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only"
+        )
     if (most := knee(estimates)) is not None:
         page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
     if len({e.placement.gpus for e in estimates}) > 1:
-        page.line(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
+        page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
     if "speed-up" in shown:
         page.line(f"speed-up: samples/s against {names[0]}")
     if "efficiency" in shown:
         first = "the first row of its precision" if "precision" in shown else names[0]
         page.line(f"efficiency: samples/s per GPU against {first}")
     for origin in _origins(estimates):
-        page.line(f"throughput: {origin}")
+        page.sentence(f"throughput: {origin}")
     _advice(page, estimates, names, best or 0)
 
 
-def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
-    """The cells of the table by title: those that say something, and that the page is wide enough for."""
+def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
+    """The cells of the table by title: those that say something."""
     base = estimates[0]
     columns = {
         "GPUs": [format_count(e.placement.gpus) for e in estimates],
@@ -111,11 +110,7 @@ def _columns(page: Page, estimates: Sequence[Estimate], judged: Sequence[Verdict
     for name in ("precision", "micro-batch", "accumulation", "global batch", "jobs"):
         if len(set(columns[name])) == 1:
             del columns[name]
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
-    for name in _FIRST_TO_GO:
-        if not page.holds(shown):
-            shown.pop(name, None)
-    return shown
+    return {name: cells for name, cells in columns.items() if any(cells)}
 
 
 def _origins(estimates: Sequence[Estimate]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
 from ..estimator.history_salvage import Salvage
+from ..estimator.runs import Measurement
 from .layout import Page, Style
 
 
@@ -29,13 +30,18 @@ def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
             for run in runs
         ],
         right=(3, 4, 5, 6),
+        first_to_go=("began (UTC)",),  # as the run's id says
     )
 
 
 def one(
-    page: Page, run: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
+    page: Page,
+    run: Mapping[str, Any],
+    gpus: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    measured: Sequence[Measurement],
 ) -> None:
-    """A run, its GPUs, and what happened to them."""
+    """A run, its GPUs, what it was measured to take or was entered by it, and what happened to them."""
     page.facts(
         [
             ("run", run["run"], run["state"]),
@@ -66,6 +72,25 @@ def one(
                 for gpu in gpus
             ],
             right=(1, 3, 4, 5, 6, 7),
+            first_to_go=("samples", "type"),
+        )
+    if measured:
+        page.line()
+        page.table(
+            ("model", "GPUs", "type", "micro-batch", "precision", "step time", "source"),
+            [
+                (
+                    m.model,
+                    format_count(m.gpus),
+                    m.gpu or "not known",
+                    format_count(m.batch_size),
+                    m.precision,
+                    f"{format_significant(m.step_time_s)} s",
+                    m.source,
+                )
+                for m in measured
+            ],
+            right=(1, 3, 5),
         )
     if events:
         page.line()

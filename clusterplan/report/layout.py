@@ -5,11 +5,12 @@ Written out rather than taken from a library, because loading one cost a quarter
 """
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
-_NARROWEST = 20  # columns left for a wrapped cell, however narrow the terminal
+_NARROWEST = 30  # columns that the last cell is wrapped in; where fewer are left it goes below its row
+_BELOW = 4  # columns that it is indented by there
 _GAP = "  "
 
 
@@ -34,22 +35,43 @@ class Page:
     def __str__(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
 
-    def holds(self, columns: Mapping[str, Sequence[str]]) -> bool:
-        """Whether a table of these columns, by their titles, is no wider than the page."""
-        widths = [max(map(len, (title, *cells))) for title, cells in columns.items()]
-        return sum(widths) + len(_GAP) * (len(widths) - 1) <= self._width
-
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
-        """One line, left to the terminal to wrap."""
+        """One line, left to the terminal to wrap: what may be copied stays whole."""
         self._lines.append(self._styled(text, style))
+
+    def sentence(self, text: str, style: Style = Style.PLAIN) -> None:
+        """Text that is read: wrapped to the page."""
+        self._lines += [self._styled(line, style) for line in wrapped(text, self._width)]
 
     def facts(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Name, answer, remark: the answer stands out."""
         self._columns(list(rows), styles=(Style.BOLD, Style.ANSWER))
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> None:
-        """A table with a header; the columns numbered in `right` are right-aligned."""
-        self._columns([header, *rows], right=right, header=True)
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        right: Sequence[int] = (),
+        first_to_go: Sequence[str] = (),
+    ) -> Sequence[str]:
+        """A table with a header; the columns numbered in `right` are right-aligned.
+
+        Where it is wider than the page, empty ones are left out, then those titled in `first_to_go`, one after
+        another, and that is said below it.  The titles of the others are returned.
+        """
+        columns = {title: (title, *cells) for title, *cells in zip(header, *rows, strict=True)}
+        aligned, gone = {header[i] for i in right}, list[str]()
+        empty = [title for title, (_, *cells) in columns.items() if not any(cells)]
+        for title in (*empty, *first_to_go):
+            widths = [max(map(len, cells)) for cells in columns.values()]
+            if title in columns and sum(widths) + len(_GAP) * (len(widths) - 1) > self._width:
+                del columns[title]
+                gone += [title] if title not in empty else []
+        places = [i for i, title in enumerate(columns) if title in aligned]
+        self._columns(list(zip(*columns.values(), strict=True)), right=places, header=True)
+        if gone:
+            self.sentence(f"({', '.join(gone)} left out to fit into {self._width} columns)")
+        return list(columns)
 
     def notes(self, rows: Iterable[tuple[str, str]]) -> None:
         """Code and one sentence each."""
@@ -63,21 +85,46 @@ class Page:
         *,
         header: bool = False,
     ) -> None:
-        """Rows in aligned columns; the last column is wrapped under itself."""
+        """Rows in aligned columns; text in the last one is wrapped under itself, or where little is left below its row."""
         widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        if (
+            not header and len(widths) > 1
+        ):  # a long answer without a remark pushes the remarks of others aside
+            widths[-2] = max((len(row[-2]) for row in rows if row[-1]), default=widths[-2])
         before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-        last = max(self._width - before, _NARROWEST)
+        numbers, left = len(widths) - 1 in right, self._width - before
+        below = not numbers and left < min(widths[-1], _NARROWEST)
+        if below:
+            before, left = _BELOW, max(self._width - _BELOW, _NARROWEST)
         for number, row in enumerate(rows):
             cells = []
             for i, cell in enumerate(row[:-1]):
                 padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
                 style = Style.BOLD if header and not number else styles[i] if i < len(styles) else Style.PLAIN
                 cells.append(self._styled(padded, style))
-            aligned = row[-1].rjust(widths[-1]) if len(row) - 1 in right else row[-1]
-            first, *more = textwrap.wrap(aligned, last, drop_whitespace=False) or [""]
+            lines = [row[-1].rjust(widths[-1])] if numbers else _wrapped(row[-1], left)
+            first = "" if below else next(iter(lines), "")
             cells.append(self._styled(first, Style.BOLD if header and not number else Style.PLAIN))
             self._lines.append(_GAP.join(cells))
-            self._lines += [" " * before + line.lstrip() for line in more]
+            self._lines += [" " * before + line for line in lines[not below :]]
 
     def _styled(self, text: str, style: Style) -> str:
         return f"{style}{text}{Style.END}" if self._colour and style and text.strip() else text
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A sentence in lines no wider than that, the later ones indented by two columns more.
+
+    >>> wrapped("  one --two-three four", 14)
+    ['  one', '    --two-three', '    four']
+    """
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Blanks count: a sparkline begins with some."""
+    lines = textwrap.wrap(cell, width, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
+    return [line.lstrip() if number else line for number, line in enumerate(lines)]

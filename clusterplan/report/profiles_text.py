@@ -29,7 +29,9 @@ def _row(name: str, profile: ClusterProfile | str) -> tuple[str, ...]:
 def one(page: Page, profile: ClusterProfile) -> None:
     """Everything the profile says."""
     default = profile.partition().name
-    page.line(f"{profile.name}: {profile.description}" if profile.description else profile.name, Style.BOLD)
+    page.sentence(
+        f"{profile.name}: {profile.description}" if profile.description else profile.name, Style.BOLD
+    )
     page.line()
     page.table(
         (
@@ -58,6 +60,7 @@ def one(page: Page, profile: ClusterProfile) -> None:
             for p in profile.partitions
         ],
         right=(1, 2),
+        first_to_go=("between nodes", "inside a node", "GRES"),
     )
     page.line()
     rates, rows = profile.rates, []

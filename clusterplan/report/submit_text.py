@@ -60,7 +60,7 @@ def submitted(
     page.facts(rows)
     page.line()
     for said in plan.said:
-        page.line(said)
+        page.sentence(said)
     page.line()
     page.line(f"clusterplan status {first['run']}")
     page.line(f"clusterplan logs -f {first['run']}")
@@ -131,4 +131,4 @@ def dry_run(page: Page, plan: Plan, script: str | None) -> None:
     page.line("  CLUSTERPLAN_ATTEMPT=the job's id and how often it was restarted")
     page.line()
     for said in plan.said:
-        page.line(said)
+        page.sentence(said)

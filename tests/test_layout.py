@@ -1,0 +1,94 @@
+"""Pages are no wider than what they are read on, and lose nothing without a word."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from clusterplan.report.layout import Page
+
+JOB = str(ROOT / "examples/moe-llava/seed.toml")
+
+RUNS = [
+    ("a-run-20261125T130848-e744", "failed", "exit code 3; no new checkpoint to go on from"),
+    ("b", "running", ""),
+]
+
+
+def page(width, fill):
+    made = Page(width, colour=False)
+    fill(made)
+    return str(made).splitlines()
+
+
+def test_text_that_has_little_room_goes_below_its_row():
+    shown = page(60, lambda p: p.table(("run", "state", ""), RUNS))
+    assert shown[1:3] == [
+        "a-run-20261125T130848-e744  failed",
+        "    exit code 3; no new checkpoint to go on from",
+    ]
+    assert len(shown) == 4
+
+
+def test_a_row_with_room_keeps_its_text():
+    assert page(90, lambda p: p.table(("run", "state", ""), RUNS))[1].endswith(
+        "no new checkpoint to go on from"
+    )
+
+
+def test_columns_that_do_not_fit_are_left_out_and_named():
+    shown = page(16, lambda p: p.table(("a", "b", "c"), [("1" * 10, "22", "3")], (2,), ("b",)))
+    assert shown == ["a           c", "1111111111  3", "(b left out to", "  fit into 16", "  columns)"]
+
+
+def test_empty_columns_go_first_and_unnamed():
+    shown = page(11, lambda p: p.table(("a", "empty", "c"), [("1" * 5, "", "3")], (2,), ("a",)))
+    assert shown == ["a      c", "11111  3"]
+
+
+def test_no_word_is_broken():
+    shown = page(20, lambda p: p.sentence("see https://example.org/a-long/address-of-a-page and --max-steps"))
+    assert "  https://example.org/a-long/address-of-a-page" in shown
+
+
+def on_terminal(columns, *arguments):
+    """What the program shows on a terminal."""
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    program = Path(sys.executable).with_name("clusterplan")
+    process = subprocess.Popen([program, *arguments], stdout=writer, stderr=writer)
+    os.close(writer)
+    seen = b""
+    with suppress(OSError):  # as a terminal ends
+        while block := os.read(reader, 4096):
+            seen += block
+    os.close(reader)
+    process.wait(60)
+    return [re.sub(r"\x1b\[[\d;]*m", "", line) for line in seen.decode().splitlines()]
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize(
+    "arguments",
+    [["profiles", "show", "slurm-a100"], ["estimate", JOB, "--explain"], ["profiles", "check", "x"]],
+)
+def test_nothing_is_wider_than_the_terminal(columns, arguments):
+    assert max(map(len, on_terminal(columns, *arguments))) <= columns
+
+
+def test_an_error_is_wrapped_on_a_terminal(clusterplan):
+    first, *more = on_terminal(60, "profiles", "check", "no-such-profile")
+    assert first.startswith("Error: ")
+    assert all(line.startswith("  ") for line in more)
+    said = clusterplan("profiles", "check", "no-such-profile").stderr
+    assert said.split() == " ".join((first, *more)).split()
+    assert said.count("\n") == 1
