@@ -32,6 +32,7 @@ CODES = {
     "beyond-limit": "The run does not fit in one job under the partition's limit.",
     "limit-tight": "P95 does not fit under the limit, and more jobs would not help.",
     "limit-too-short": "No job under the limit gets anywhere, so the run never ends.",
+    "uneven-nodes": "The GPUs do not divide over the nodes: `submit` refuses such a job.",
     "slow-network": "Nodes are joined by a link too slow for data-parallel training.",
 }
 

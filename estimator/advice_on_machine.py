@@ -6,7 +6,7 @@ from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import counted, format_duration, listed
 from .case import Advice, Case
 from .memory import Fit, gigabytes
-from .placement import USUAL_GPUS_PER_NODE
+from .placement import USUAL_GPUS_PER_NODE, uneven
 from .throughput import Source, SourceKind, fastest_step_s, rate_given
 from .workload import Framework, Workload
 
@@ -140,7 +140,9 @@ def limit(case: Case) -> Iterator[Advice]:
 
 
 def cluster(case: Case) -> Iterator[Advice]:
-    """A network too slow, or a cluster that is not known."""
+    """Nodes that are not alike, a network too slow, or a cluster that is not known."""
+    if fault := uneven(case.workload, case.placement):
+        yield Advice("uneven-nodes", fault)
     partition = case.placement.partition
     link = partition.inter_node if partition else None
     if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:

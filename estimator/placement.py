@@ -1,5 +1,6 @@
 """Where a workload lands: partition, GPU type, nodes, and what precision `auto` means there."""
 
+import itertools
 from dataclasses import dataclass
 
 from ..cluster_profiles.gpu import Gpu, find_gpu, gpus_called, shared_precision
@@ -93,3 +94,28 @@ def _nodes(workload: Workload, partition: Partition | None) -> int:
             f"{counted(partition.nodes, 'node')} of {counted(each, 'GPU')}, {partition.nodes * each:,} in all"
         )
     return nodes
+
+
+def uneven(workload: Workload, placement: Placement) -> str | None:
+    """That the nodes would not be alike, and the nearest shapes in which they are; None if they are.
+
+    >>> job = Workload.of(samples=1, batch_size=1, gpus=9)
+    >>> uneven(job, place(job, None))
+    '9 GPUs do not divide over 2 nodes of 8: give 8, 10 or 16, or --nodes 3'
+    """
+    gpus, nodes, partition = placement.gpus, placement.nodes, placement.partition
+    if gpus % nodes == 0:
+        return None
+    each = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
+
+    def even(count: int) -> bool:
+        return count % (workload.cluster.nodes or cdiv(count, each)) == 0
+
+    fewer = next(filter(even, range(gpus - 1, 0, -1)), None)
+    more = next(filter(even, itertools.count(gpus + 1)))
+    *others, last = sorted({fewer or more, more, max(nodes * each, more)})
+    over = [n for n in range(2, 2 * nodes + 1) if gpus % n == 0 and gpus <= n * each]
+    fits = [n for n in over if partition is None or n <= partition.nodes]
+    ways = f"{', '.join(map(str, others))} or {last}" if others else str(last)
+    ways += f", or --nodes {min(fits, key=lambda n: abs(n - nodes))}" if fits else ""
+    return f"{gpus:,} GPUs do not divide over {nodes} nodes of {each}: give {ways}"

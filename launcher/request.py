@@ -8,7 +8,8 @@ from typing import Any, Self
 from ..cluster_profiles.units import MINUTE_S, slurm_time
 from ..errors import WorkloadError
 from ..estimator.estimate import Estimate
-from ..estimator.placement import Placement
+from ..estimator.placement import Placement, uneven
+from ..estimator.workload import Workload
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
 _LONGEST_SHARE = 0.25  # of the walltime, at most, for that
@@ -68,12 +69,10 @@ class JobRequest:
         return cls(**{**values, "srun": tuple(values["srun"]), "options": options})
 
 
-def gpus_per_node(placement: Placement) -> str:
+def gpus_per_node(workload: Workload, placement: Placement) -> str:
     """As `--gpus-per-node` spells it.  Raises WorkloadError where the nodes would not be alike."""
-    if placement.gpus % placement.nodes:
-        raise WorkloadError(
-            f"{placement.gpus} GPUs cannot be shared alike by {placement.nodes} nodes: give a multiple of {placement.nodes}"
-        )
+    if fault := uneven(workload, placement):
+        raise WorkloadError(fault)
     return f"{_kind(placement)}{placement.gpus_per_node}"
 
 

@@ -141,7 +141,7 @@ def plan(
         name=workload.name or PurePath(run.command[0]).name,
         nodes=placement.nodes,
         tasks_per_node=own_tasks,
-        gpus_per_node=gpus_per_node(placement),
+        gpus_per_node=gpus_per_node(workload, placement),
         partition=placement.partition.name if placement.partition else None,
         time=slurm_time(-(-time_s // MINUTE_S) * MINUTE_S) if time_s else None,
         signal_delay_s=delay_s,

@@ -32,7 +32,7 @@ def profile(**changes):
     return ClusterProfile.model_validate({"name": "test", "partitions": [{**partition, **changes}]})
 
 
-def advice(cluster=None, **changes):
+def advice(cluster=None, /, **changes):
     values = {table: {**GOOD.get(table, {}), **changes.get(table, {})} for table in {**GOOD, **changes}}
     answer = estimate(Workload.model_validate(values), cluster)
     return {a.code: a.text for a in answer.warnings}
@@ -71,6 +71,7 @@ CASES = {
     "beyond-limit": ({}, profile(time_limit="2h")),
     "limit-tight": ({"data": {"samples": 10_240}}, profile(time_limit="8m")),
     "limit-too-short": ({"checkpoint": {"every_steps": 0}}, profile(time_limit="1h")),
+    "uneven-nodes": ({"training": {"gpus": 9}}, profile()),
     "slow-network": ({}, profile(inter_node={"kind": "ethernet", "gb_per_s": 1.25})),
 }
 
@@ -154,6 +155,24 @@ def test_where_a_rate_is_given_nobody_is_told_to_measure_it():
         "throughput-unknown"
     ]
     assert text.endswith("from it: give one measured there")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "nodes_of", "right"),
+    [
+        (9, None, 8, "2 nodes of 8: give 8, 10 or 16, or --nodes 3"),
+        (11, None, 8, "2 nodes of 8: give 10, 12 or 16"),
+        (17, None, 8, "3 nodes of 8: give 16, 18 or 24"),
+        (6, 4, 8, "4 nodes of 8: give 4, 8 or 32, or --nodes 3"),
+        (5, None, 4, "2 nodes of 4: give 4, 6 or 8"),
+        (3, None, 2, "2 nodes of 2: give 2 or 4, or --nodes 3"),
+    ],
+)
+def test_the_nearest_shapes_of_like_nodes_are_named(gpus, nodes, nodes_of, right):
+    text = advice(
+        profile(gpus_per_node=nodes_of), training={"gpus": gpus}, cluster={"nodes": nodes} if nodes else {}
+    )
+    assert text["uneven-nodes"] == f"{gpus} GPUs do not divide over {right}"
 
 
 def test_auto_precision_takes_the_gpus_own_best():

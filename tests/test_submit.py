@@ -1053,6 +1053,12 @@ def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
     assert "#SBATCH --gpus-per-node=2" in done.stdout
 
 
+def test_gpus_that_do_not_divide_over_their_nodes_are_refused_with_what_does(without_slurm):
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "9", "--", "env")
+    said = "Error: 9 GPUs do not divide over 2 nodes of 8: give 8, 10 or 16, or --nodes 3\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
 @pytest.mark.parametrize(("said", "at_once"), [([], 300), (["--parallel", "2"], 2)])
 def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
     sweep = ["--sweep", "seed=1..300", *said, "--", "env", "{seed}"]
