@@ -92,7 +92,7 @@ class Training(Section):
     batch_size: Count = flag(
         ..., "--batch-size", "N", "Micro-batch: samples per GPU and pass.", gt=0, le=10**7
     )
-    gpus: Count = flag(..., "--gpus", "N[,N...]", "GPUs in all; several make a table.", gt=0, le=10**6)
+    gpus: Count = flag(..., "--gpus", "N", "GPUs in all.", gt=0, le=10**6)
     accumulation: Count = flag(
         1, "--accumulation", "N", "Gradient accumulation: micro-batches in one step.", gt=0, le=10**6
     )
@@ -106,9 +106,7 @@ class Training(Section):
         description="Stop after so many steps, as the framework's own setting does.",
     )
     framework: Framework = flag(Framework.HF, "--framework", "NAME", "Whose way of counting steps.")
-    precision: Precision = flag(
-        Precision.AUTO, "--precision", "P[,P...]", "Number format of training; several make a table."
-    )
+    precision: Precision = flag(Precision.AUTO, "--precision", "P", "Number format of training.")
     drop_last: StrictBool = switch("--drop-last", "The loader drops its last partial batch.")
     sampler_drop_last: StrictBool = switch(
         "--sampler-drop-last", "The distributed sampler drops samples that do not divide."

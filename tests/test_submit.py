@@ -1018,6 +1018,11 @@ def test_flags_stand_before_the_command(launched, before):
     assert ("  task 0: env -i\n" in done.stdout) is ("--" in before)
 
 
+def test_the_help_offers_no_table(clusterplan):
+    assert "several" not in clusterplan("submit", "--help").stdout
+    assert _in_a_row(clusterplan("estimate", "--help").stdout).count("several make a table") == 2
+
+
 def test_flags_may_follow_a_job_file(launched):
     shown = launched("submit", job_file(launched, where=""), "--dry-run", "--executor", "local", "--gpus", 3)
     assert "CLUSTERPLAN_GPUS=3" in shown.stdout

@@ -13,15 +13,17 @@ from ..errors import InputError
 from ..estimator.workload import flags
 from ..report.layout import Page, wrapped
 
-_LISTS = ("gpus", "precision")  # several values make a table
+_LISTS = ("gpus", "precision")
 
 
 class WorkloadCommand(click.Command):
     """A command that takes every flag of a workload, made when the command is used."""
 
+    tables = True  # whether it puts several values of a flag side by side
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if not getattr(self, "_complete", False):
-            shared = [_option(flag, place[-1], field) for flag, place, field in flags()]
+            shared = [_option(flag, place[-1], field, tables=self.tables) for flag, place, field in flags()]
             arguments = [p for p in self.params if isinstance(p, click.Argument)]
             own = [p for p in self.params if not isinstance(p, click.Argument)]
             self.params = [*arguments, *shared, *own]
@@ -29,15 +31,18 @@ class WorkloadCommand(click.Command):
         return super().get_params(ctx)
 
 
-def _option(flag: str, key: str, field: Any) -> click.Option:
+def _option(flag: str, key: str, field: Any, *, tables: bool) -> click.Option:
     name, description = flag.removeprefix("--").replace("-", "_"), field.description
     if field.annotation is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=description)
+    metavar = str(field.json_schema_extra["metavar"])
+    if tables and name in _LISTS:
+        metavar, description = f"{metavar}[,{metavar}...]", f"{description[:-1]}; several make a table."
     choices = [str(value) for value in field.annotation] if hasattr(field.annotation, "__members__") else None
     shown = f"{description} [{', '.join(choices)}]" if choices else description
     return click.Option(
         [flag, name],
-        metavar=str(field.json_schema_extra["metavar"]),
+        metavar=metavar,
         help=shown,
         shell_complete=_completer(key, choices),
     )

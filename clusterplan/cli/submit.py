@@ -43,7 +43,9 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
 class _Submit(WithCommand, WorkloadCommand):
-    """Takes a workload's flags, and a command of its own."""
+    """Takes a workload's flags, one value of each, and a command of its own."""
+
+    tables = False
 
 
 @click.command(cls=_Submit)
