@@ -986,6 +986,10 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
             ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],
             "--parallel: on this machine",
         ),
+        (
+            ["--gpus", "1", "--partition", "long", "--", "true"],
+            "partition 'long': partitions are Slurm's, and this machine runs the job: leave it out",
+        ),
         (["--gpus", "1", "--dry-run", "--json", "--", "true"], "--dry-run prints text: leave out --json"),
         (
             ["python", "train.py", "--gpus", "2"],

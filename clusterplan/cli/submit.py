@@ -104,7 +104,7 @@ def submit(
     _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
-    where = _executor(executor, parallel, dry_run=dry_run)
+    where = _executor(executor, parallel, workload, dry_run=dry_run)
     cluster = _cluster(where, dry_run=dry_run)
     profile = _profile(workload, cluster)
     placement = place(workload, profile)
@@ -221,7 +221,7 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     return workload, sized
 
 
-def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
+def _executor(asked: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
     if asked == "slurm" and not slurm.available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
@@ -230,6 +230,11 @@ def _executor(asked: str | None, parallel: int | None, *, dry_run: bool) -> str:
     if where == "local" and parallel:
         raise InputError(
             "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
+        )
+    named = workload.cluster
+    if where == "local" and named.partition and not named.profile:
+        raise InputError(
+            f"partition {named.partition!r}: partitions are Slurm's, and this machine runs the job: leave it out"
         )
     return where
 
