@@ -223,6 +223,8 @@ BAD = {
     "fraction": (["--batch-size", "1.5"], "--batch-size: '1.5' is not a whole number"),
     "no epochs": (["--epochs", "0"], "--epochs: 0 must be greater than 0"),
     "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration such as 0.3,"),
+    "counts apart": (["2", "4"], "2 4: several GPU counts are written with commas: --gpus 8,2,4"),
+    "no quotes": (["--budget", "500", "GPU-hours"], 'put quotes: --budget "500 GPU-hours"'),
     "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
     "contradiction": (
         ["--samples-per-s", "5", "--step-time", "1"],
@@ -253,7 +255,7 @@ BAD = {
     "json and explain": (["--json", "--explain"], "--json and --explain are both given"),
     "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is over: it is now"),
     "budget": (["--samples-per-s", "5", "--budget", "lots"], "--budget: 'lots' is not a budget"),
-    "too many": (["one.toml", "two.toml"], "unexpected extra argument"),
+    "too many": (["one.toml", "two.toml"], "one.toml two.toml: one job file at a time"),
     "no file": (["none.toml"], "none.toml: no such file"),
 }
 

@@ -1,7 +1,7 @@
 """`clusterplan estimate`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
-from ..errors import WorkloadError
+from ..errors import InputError, WorkloadError
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
 from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @click.command(cls=WorkloadCommand)
-@click.argument("job", required=False, type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, metavar="[JOB]", type=click.Path(path_type=Path))
 @click.option(
     "--keep",
     type=click.Choice([str(k) for k in Keep]),
@@ -43,7 +43,7 @@ T = TypeVar("T")
 @click.option("--explain", is_flag=True, help="Print the arithmetic with the numbers put in.")
 @json_option
 def estimate(
-    job: Path | None,
+    words: tuple[Path, ...],
     keep: str,
     deadline: str | None,
     budget: str | None,
@@ -59,6 +59,7 @@ def estimate(
     """
     if as_json and explain:
         raise WorkloadError("--json and --explain are both given; give one of them")
+    job = _job(words, flagged["gpus"], {"--budget": budget, "--deadline": deadline})
     given, gpus, precisions = workload_values(flagged)
     first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     base = load_workload(job, given, assumed=first)
@@ -103,6 +104,23 @@ def estimate(
                 page.sentence(line)
 
     echo_page(fill)
+
+
+def _job(words: Sequence[Path], gpus: str | None, quoted: Mapping[str, str | None]) -> Path | None:
+    """The job file; other words are what the shell tore off an option's value."""
+    files = [word for word in words if word.suffix == ".toml" or word.exists()]
+    rest = [str(word) for word in words if word not in files]
+    if rest and gpus and all(word.isdecimal() for word in rest):
+        counts = ",".join((gpus, *rest))
+        raise InputError(f"{' '.join(rest)}: several GPU counts are written with commas: --gpus {counts}")
+    for flag, value in quoted.items():
+        if rest and value:
+            raise InputError(
+                f'{rest[0]}: no such file; if it belongs to {flag}, put quotes: {flag} "{value} {" ".join(rest)}"'
+            )
+    if len(words) > 1:
+        raise InputError(f"{' '.join(map(str, words))}: one job file at a time: give one")
+    return words[0] if words else None
 
 
 def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
