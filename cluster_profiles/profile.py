@@ -165,6 +165,11 @@ class ClusterProfile(Section):
             )
         return self
 
+    @property
+    def most_gpus(self) -> int:
+        """GPUs of the largest partition: several may be of the same nodes, so they do not add up."""
+        return max(partition.nodes * partition.gpus_per_node for partition in self.partitions)
+
     def partition(self, name: str | None = None) -> Partition:
         """The partition called `name`, or the default one.  Raises InputError if there is none."""
         wanted = name or self.default_partition or self.partitions[0].name

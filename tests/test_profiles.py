@@ -124,7 +124,7 @@ def test_a_check_can_be_read_by_a_program(clusterplan):
     found = json.loads(clusterplan("profiles", "check", "slurm-a100", "--json").stdout)
     assert found == {
         "profile": "slurm-a100",
-        "gpus": 144,
+        "gpus": 128,
         "partitions": 2,
         "error": None,
         "differences": None,
@@ -138,3 +138,12 @@ def test_the_partition_that_has_the_gpu_is_taken(mine):
     assert estimate(job, load_profile(str(mine))).placement.partition.name == "old"
     default = Workload.of(samples=100, batch_size=1, gpus=2, gpu="a100-sxm4-40gb")
     assert estimate(default, load_profile(str(mine))).placement.partition.name == "gpu"
+
+
+def test_partitions_of_the_same_nodes_are_not_counted_twice(clusterplan, tmp_path):
+    partition = '[[partitions]]\nname = "{}"\nnodes = 3\ngpus_per_node = 8\ngres = "a100"\n'
+    text = 'name = "shared"\n' + partition.format("short") + partition.format("long")
+    (tmp_path / "config/clusterplan/profiles").mkdir(parents=True)
+    (tmp_path / "config/clusterplan/profiles/shared.toml").write_text(text, encoding="utf-8")
+    (line,) = [row for row in clusterplan("profiles", "list").stdout.splitlines() if row.startswith("shared")]
+    assert line.split() == ["shared", "24", "a100", "no", "limit"]

@@ -63,10 +63,9 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
     if as_json:
         click.echo(json.dumps(profiles_json.checked(profile, found, differences), indent=2))
     else:
-        gpus = sum(p.nodes * p.gpus_per_node for p in found.partitions)
         state = "differs from the cluster" if differences else "fine"
         click.echo(
-            f"{profile}: {state}, {counted(len(found.partitions), 'partition')}, {counted(gpus, 'GPU')}"
+            f"{profile}: {state}, {counted(len(found.partitions), 'partition')}, at most {counted(found.most_gpus, 'GPU')} in one"
         )
         for line in differences or ():
             click.echo(line)

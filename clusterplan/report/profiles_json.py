@@ -18,8 +18,7 @@ def listing(paths: Mapping[str, Path], profiles: Mapping[str, ClusterProfile | s
 def _checked(profile: ClusterProfile | str) -> dict[str, Any]:
     if isinstance(profile, str):
         return {"gpus": None, "partitions": None, "error": profile}
-    gpus = sum(p.nodes * p.gpus_per_node for p in profile.partitions)
-    return {"gpus": gpus, "partitions": len(profile.partitions), "error": None}
+    return {"gpus": profile.most_gpus, "partitions": len(profile.partitions), "error": None}
 
 
 def checked(name: str, profile: ClusterProfile, differences: list[str] | None) -> dict[str, Any]:

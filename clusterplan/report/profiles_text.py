@@ -10,7 +10,7 @@ from .layout import Page, Style
 def listing(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> None:
     """One row a profile; a broken one shows what is wrong with it."""
     page.table(
-        ("profile", "GPUs", "type", "longest job", "description"),
+        ("profile", "most GPUs", "type", "longest job", "description"),
         [_row(name, profile) for name, profile in sorted(profiles.items())],
         right=(1,),
     )
@@ -19,11 +19,10 @@ def listing(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> None:
 def _row(name: str, profile: ClusterProfile | str) -> tuple[str, ...]:
     if isinstance(profile, str):
         return name, "", "", "", f"broken: {profile}"
-    gpus = sum(p.nodes * p.gpus_per_node for p in profile.partitions)
-    types = ", ".join(dict.fromkeys(p.gpu or "any" for p in profile.partitions))
+    types = ", ".join(dict.fromkeys(p.gpu or p.gres or "not stated" for p in profile.partitions))
     limits = [p.time_limit for p in profile.partitions]
     longest = "no limit" if None in limits else format_duration(max(limit for limit in limits if limit))
-    return name, format_count(gpus), types, longest, profile.description
+    return name, format_count(profile.most_gpus), types, longest, profile.description
 
 
 def one(page: Page, profile: ClusterProfile) -> None:
@@ -50,7 +49,7 @@ def one(page: Page, profile: ClusterProfile) -> None:
                 f"{p.name} (default)" if p.name == default else p.name,
                 format_count(p.nodes),
                 format_count(p.gpus_per_node),
-                p.gpu or "any",
+                p.gpu or "not stated",
                 p.gres or "",
                 format_duration(p.time_limit) if p.time_limit else "none",
                 f"{p.intra_node.kind} {p.intra_node.gb_per_s:g} GB/s" if p.intra_node else "",
