@@ -21,7 +21,7 @@ def _gpu_key(value: object) -> str:
     try:
         return find_gpu(value).key
     except InputError as error:
-        raise ValueError(f"is no GPU we know: {error}") from None
+        raise ValueError(str(error).removeprefix(f"GPU {value!r} ")) from None
 
 
 def _number(value: object) -> float:

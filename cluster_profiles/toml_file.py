@@ -53,6 +53,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         *before, last = text.split("\n")
         end = f"(at line {len(before) + 1}, column {len(last) + 1}: the end)"
         fault = str(error).replace("(at end of document)", end)
+        fault += "; text needs quotes" if fault.startswith("Invalid value") else ""
         raise InputError(f"{path}: is not valid TOML: {fault}") from None
     level: list[Any] = [tables]
     for _ in range(_DEEPEST):

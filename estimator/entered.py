@@ -197,6 +197,8 @@ def read_csv(path: Path) -> list[tuple[int, Entered]]:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     known = list(Entered.model_fields)
+    if wrong := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
+        raise InputError(f"{path}:1: the columns are separated by {wrong!r}: separate them by commas")
     for name in header:
         if name not in known:
             raise InputError(f"{path}:1: {name!r} is no column; there are {', '.join(known)}")

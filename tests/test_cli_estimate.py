@@ -281,7 +281,7 @@ GOOD_FILE = "[data]\nsamples = 100\n\n[training]\nbatch_size = 1\ngpus = 1\n"
 BAD_FILES = {
     "toml": (
         GOOD_FILE + "epochs = = 2\n",
-        "job.toml: is not valid TOML: Invalid value (at line 7, column 10)",
+        "job.toml: is not valid TOML: Invalid value (at line 7, column 10); text needs quotes",
     ),
     "toml that stops": (
         'name = "job',

@@ -127,6 +127,7 @@ def test_no_run_is_removed(add, clusterplan):
     [
         ("", "has no measurement"),
         (f"{HEADER}\n", "has no measurement"),
+        ("model;gpu\n", "old.csv:1: the columns are separated by ';': separate them by commas"),
         ("model,gpuz\n", "old.csv:1: 'gpuz' is no column"),
         ("model,model\n", "old.csv:1: column 'model' is there twice"),
         (f"{HEADER}\n{ROWS}phi2,8\n", "old.csv:4: has 2 cells, and there are 7 columns"),
