@@ -54,6 +54,13 @@ def m013_compact_rollups(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m014_what_each_sampler_saw(db: Database) -> None:
+    """When each sampler saw a GPU and what that took meanwhile; what is there counts as seen by one."""
+    for statement in _STRETCHES:
+        db.execute(statement)
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,
@@ -188,4 +195,18 @@ _COMPACT = (
         dram_active_mean / 100000.0 AS dram_active_mean, throttled_share / 100000.0 AS throttled_share,
         energy_first_mj, energy_last_mj
     FROM series JOIN rollup_row USING (series)""",
+)
+
+_STRETCHES = (
+    """CREATE TABLE spool_gpu (
+    run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu, spool TEXT NOT NULL, first_s REAL NOT NULL,
+    last_s REAL NOT NULL, counter_mj INTEGER, energy_mj INTEGER,
+    PRIMARY KEY (run, uuid, spool)) WITHOUT ROWID""",
+    """INSERT INTO spool_gpu
+    SELECT run, uuid, coalesce((SELECT max(spool) FROM spool s WHERE s.run = g.run AND s.node = g.node), ''),
+        first_s, last_s,
+        (SELECT energy_last_mj FROM rollup r WHERE r.run = g.run AND r.uuid = g.uuid AND r.width_s = 600
+            ORDER BY r.time_s DESC LIMIT 1),
+        CAST(round(energy_j * 1000) AS INTEGER)
+    FROM run_gpu g WHERE first_s IS NOT NULL""",
 )

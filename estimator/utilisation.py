@@ -98,7 +98,7 @@ def _digest(gpu: GpuSeries) -> _Digest:
         others=[*_hang(gpu), *_throttling(gpu), *_coverage(gpu)],
         unused_s=unused_s,
         utilisation=statistics.fmean(values) if values else None,
-        power_w=mean_power_w(gpu.rows),
+        power_w=mean_power_w(gpu.rows, [pause.began_s for pause in gpu.pauses]),
         memory_share=peak / gpu.memory_bytes if peak and gpu.memory_bytes else None,
     )
 

@@ -180,7 +180,7 @@ def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any]
             run, node, facts, ({key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"])
         )
         for uuid, rows in readings.items():
-            history.put_readings(run, uuid, rows)
+            history.put_readings(run, spool, uuid, rows)
         history.put_events(run, node, events)
         history.put_spool(run, spool, node, offset, frames, damaged)
     return True
