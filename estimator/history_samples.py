@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import HistoryError
 from .gpu_reading import GpuReading
@@ -149,6 +149,12 @@ class HistorySamples(HistoryFile):
             readings.setdefault(row["uuid"], []).extend(within)
         summed = [rollup for rows_ in readings.values() for rollup in rollups(rows_, _ALL_S)]
         return [Activity(rollup.utilisation_mean, rollup.power_mean_w) for rollup in summed]
+
+    def stretches(self, run: str) -> list[dict[str, Any]]:
+        """`uuid`, `first_s`, `last_s`: when each sampler of a run had its first and last reading of a GPU."""
+        return self._rows(
+            "SELECT uuid, first_s, last_s FROM spool_gpu WHERE run = ? ORDER BY uuid, first_s", (run,)
+        )
 
     def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
         """(Unix time, mean utilisation) of each minute of a GPU; they stay when raw readings are forgotten."""

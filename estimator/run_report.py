@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
-from .coverage import Break, breaks, sampled_s
+from .coverage import Break, attempt_end_s, breaks, sampled_s
 from .forecast import Forecast, forecasts
 from .gpu_reading import Event
 from .history import History
@@ -40,13 +42,20 @@ class GpuReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """`coverage` is the share of samples that are there of those the period calls for, over all GPUs."""
+    """`seconds` are from the first attempt's start to the end; `waited_s` is the time in the queue before.
+
+    `gpu_hours` is what each GPU was held for by the attempts that it was sampled in.  `coverage` is the share of
+    samples that are there of those the period calls for, over all GPUs.
+    """
 
     run: str
     name: str | None
     state: str
     began_utc: str | None
+    started_utc: str | None
+    waited_s: float | None
     seconds: float | None
+    gpu_hours: float | None
     gpus: tuple[GpuReport, ...]
     notes: tuple[Note, ...]
     coverage: float | None
@@ -76,10 +85,6 @@ class RunReport:
         known = [g.energy_j for g in self.gpus if g.energy_j is not None]
         return sum(known) / 3.6e6 if known else None
 
-    @property
-    def gpu_hours(self) -> float | None:
-        return self.seconds * len(self.gpus) / 3600 if self.seconds is not None else None
-
 
 def run_report(history: History, run: str, since_s: float | None = None) -> RunReport:
     """The report of a run that is in the history, of as much as it has done so far.
@@ -89,6 +94,10 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
     line = history.run(run)
     known = history.run_gpus(run)
     events = history.events(run)
+    stretches = {
+        uuid: [(row["first_s"], row["last_s"]) for row in own]
+        for uuid, own in groupby(history.stretches(run), key=itemgetter("uuid"))
+    }
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
     gpus: list[GpuReport] = []
@@ -101,6 +110,7 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
         found += node_notes(
             node, tuple(g["uuid"] for g in there), said[node], last_there, there[0]["ended_s"]
         )
+    held_s = [_held_s(g, stretches[g["uuid"]], said[g["node"]]) for g in known if g["uuid"] in stretches]
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
@@ -110,7 +120,10 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
         name=line["name"],
         state=line["state"],
         began_utc=line["began_utc"],
+        started_utc=line["started_utc"],
+        waited_s=line["waited_s"],
         seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
+        gpu_hours=sum(held_s) / 3600 if held_s else None,
         gpus=tuple(gpus),
         notes=tuple(found),
         coverage=_coverage(known, pauses),
@@ -154,6 +167,17 @@ def _watched(
             )
         )
         yield series
+
+
+def _held_s(
+    gpu: Mapping[str, Any], stretches: Sequence[tuple[float, float]], events: Sequence[Event]
+) -> float:
+    """How long the attempts that a GPU was sampled in held it, each from its first sample on."""
+    ends = [attempt_end_s(first_s, events, gpu["ended_s"]) or 0.0 for first_s, _ in stretches]
+    return sum(
+        max(end_s, last_s + (gpu["period_s"] or 1.0)) - first_s
+        for (first_s, last_s), end_s in zip(stretches, ends, strict=True)
+    )
 
 
 def _event(row: Mapping[str, Any]) -> Event:

@@ -5,7 +5,7 @@ Rows and the position they were read up to are committed together, so nothing is
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from ..estimator.gpu_reading import Event, GpuReading, Tick
 from ..estimator.history import History
 from ..estimator.run_report import run_report
 from .attempts import ATTEMPTS, Attempt, read_attempts
-from .measurement import measurements, planned_precision, seen_precision
+from .measurement import SUBMITTED, measurements, planned_precision, seen_precision
 from .progress import read_progress
 from .registered import linked
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
@@ -52,9 +52,11 @@ def collect(folder: Path, history: History) -> None:
         return
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
+    attempts = read_attempts(folder)
     facts = {
         "run": folder.name,
         **{key: run.get(key) for key in _RUN_FACTS},
+        "started_s": _started_s(run, attempts),
         "command": json.dumps(run.get("command", [])),
         "folder": str(folder),
     }
@@ -67,7 +69,7 @@ def collect(folder: Path, history: History) -> None:
         except SpoolError as error:
             wrong.append(error)
     with history.writing():
-        for node, event in _attempt_ends(folder):
+        for node, event in _attempt_ends(attempts):
             history.put_events(folder.name, node, [(event, None)])
     _collect_steps(folder, run, history)
     news = sampled or not history.has_ended(folder.name)
@@ -97,9 +99,15 @@ def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
     return "running" if begun else "pending"
 
 
-def _attempt_ends(folder: Path) -> Iterator[tuple[str, Event]]:
+def _started_s(run: Mapping[str, Any], attempts: Sequence[Attempt]) -> float | None:
+    """When the first attempt began; what was not submitted waits in no queue."""
+    if run.get("kind") != SUBMITTED and not attempts:
+        return run.get("began_s")
+    return min((attempt.began_s for attempt in attempts if attempt.state != "waiting"), default=None)
+
+
+def _attempt_ends(attempts: Sequence[Attempt]) -> Iterator[tuple[str, Event]]:
     """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
-    attempts = read_attempts(folder)
     last = (attempts[-1].job, attempts[-1].restart) if attempts else None
     tasks: dict[tuple[str, int, str], list[Attempt]] = {}
     for task in attempts:

@@ -202,7 +202,7 @@ def test_a_counter_that_is_reset_does_not_lose_energy():
 
 
 @pytest.mark.parametrize("apart_s", [100, 3 * 3600], ids=["within a block", "blocks apart"])
-def test_energy_between_two_attempts_is_not_the_runs(folder, history, apart_s):
+def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apart_s):
     """100 W in each attempt; in between, somebody else's 1 kW."""
     (folder / "n1.00000000.spool").unlink()
     for number, begin in enumerate((100, 200 + apart_s)):
@@ -216,6 +216,7 @@ def test_energy_between_two_attempts_is_not_the_runs(folder, history, apart_s):
     assert [(gpu["energy_j"], gpu["power_mean_w"]) for gpu in history.gpus(folder.name)] == [
         (19_800, 100)
     ] * 2
+    assert sqlite3.connect(history.path).execute("SELECT gpu_hours FROM v_waste").fetchall() == [(0.111,)]
 
 
 def test_what_was_never_read_stays_unknown():

@@ -19,6 +19,8 @@ from clusterplan.launcher.run_folder import create, register, write_json
 from clusterplan.launcher.sampler import _round
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
+from clusterplan.report import run_text
+from clusterplan.report.layout import Page
 
 T0 = float(fake.T0)
 NODE = """
@@ -83,7 +85,7 @@ def test_json_has_the_contracts_keys(reported, recorded):
     assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(found["gpus"][0])
     assert all(set(note) == {"code", "text", "gpus"} for note in found["notes"])
     assert found["coverage"] == 1.0
-    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600)
+    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600, rel=0.01)
 
 
 def test_the_text_shows_each_gpu_over_time(reported):
@@ -190,10 +192,14 @@ def restarted(tmp_path):
     """Import a run of two attempts of 300 s, an hour apart; gives its report.
 
     `until` is when the first one's sampler fell silent, without a word unless `said`; `hole` is left out of it.
+    It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, said=True, hole=range(0)):
-        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": T0})
+    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0):
+        facts = {"kind": "submit", "began_s": T0 - queued_s}
+        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
+        wall_clock = {"p10": 4000, "p50": 4300, "p90": 4500, "p95": 4600}
+        write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
         (folder / "attempts").mkdir()
         for number, begin in enumerate((0, 3900)):
             task = Attempt("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
@@ -228,6 +234,21 @@ def test_the_time_between_two_attempts_misses_no_sample(restarted):
     report = restarted()
     assert coverage_notes(report) == []
     assert report.coverage == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
+    report = restarted(queued_s=172_800)
+    assert (report.waited_s, report.seconds) == (172_800, 4200)
+    assert report.gpu_hours == pytest.approx(596 / 3600)
+    assert [(forecast.what, forecast.inside) for forecast in report.forecasts] == [("wall-clock", True)]
+
+
+def test_the_wait_has_a_line_of_its_own(restarted):
+    page = Page(None, colour=False)
+    run_text.one(page, restarted(queued_s=172_800), None)
+    waited, took = str(page).splitlines()[1:3]
+    assert waited.split()[:2] == ["waited", "2d"]
+    assert took.split()[:3] == ["took", "1h", "10m"]
 
 
 def test_a_hole_within_an_attempt_is_missing(restarted):

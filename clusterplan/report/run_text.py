@@ -20,7 +20,12 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     page.facts(
         [
             ("run", report.run, state),
-            ("took", _duration(report.seconds), f"from {report.began_utc} UTC" if report.began_utc else ""),
+            *_wait(report),
+            (
+                "took",
+                _duration(report.seconds),
+                f"from {report.started_utc} UTC" if report.started_utc else "",
+            ),
             (
                 "GPU-hours",
                 _number(report.gpu_hours),
@@ -63,6 +68,11 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     if not report.notes and report.gpus:
         rows.insert(0, ("fine", "nothing stands out"))
     page.notes(rows or [("samples", "no GPU was sampled")])
+
+
+def _wait(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    if report.waited_s and report.waited_s >= 1:
+        yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
 
 
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
