@@ -84,10 +84,16 @@ def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:
 def early_end(
     node: str, events: Sequence[Event], last_s: float | None, ended_s: float | None
 ) -> Iterator[str]:
-    """That the sampler of a node's last attempt was gone before the run ended, and did not end as asked."""
+    """That the sampler of a node's last attempt was gone before that was over, and did not end as asked.
+
+    The run may have gone on without the node; that says nothing of the node.
+    """
     start = max((event.time_s for event in events if event.kind == "start"), default=0.0)
-    if last_s is None or ended_s is None or any(e.kind == "end" and e.time_s >= start for e in events):
+    since = [event for event in events if event.time_s >= start]
+    if last_s is None or any(event.kind == "end" for event in since):
         return
-    if ended_s - last_s > ENDED_EARLY_S:
-        lost = format_duration(ended_s - last_s)
-        yield f"{node}: the sampler was gone {lost} before the run ended; what the GPUs did then is not known"
+    own_s = min((event.time_s for event in since if event.kind == "attempt_ended"), default=None)
+    over_s, what = (ended_s, "run") if own_s is None else (own_s, "attempt")
+    if over_s is not None and over_s - last_s > ENDED_EARLY_S:
+        lost = format_duration(over_s - last_s)
+        yield f"{node}: the sampler was gone {lost} before the {what} ended; what the GPUs did then is not known"

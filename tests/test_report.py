@@ -269,6 +269,21 @@ def test_a_sampler_killed_in_the_last_attempt_is_said_though_the_first_ended_as_
     assert text.startswith("n1: the sampler was gone 3m 20s")
 
 
+@pytest.mark.parametrize(
+    ("last_s", "said"),
+    [
+        (300, []),
+        (
+            200,
+            ["n1: the sampler was gone 1m 40s before the attempt ended; what the GPUs did then is not known"],
+        ),
+    ],
+)
+def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(last_s, said):
+    events = [Event(0, "start", ""), Event(300, "attempt_ended", "")]
+    assert list(early_end("n1", events, last_s, 12_000)) == said
+
+
 def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     assert clusterplan("sample", "--", "true", env=environment).returncode == 0
