@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
-from .coverage import Break, attempt_end_s, breaks, sampled_s
+from .coverage import Break, attempt_end_s, breaks
 from .forecast import Forecast, forecasts
 from .gpu_reading import Event
 from .history import History
@@ -45,7 +45,7 @@ class RunReport:
     """`seconds` are from the first attempt's start to the end; `waited_s` is the time in the queue before.
 
     `gpu_hours` is what each GPU was held for by the attempts that it was sampled in.  `coverage` is the share of
-    samples that are there of those the period calls for, over all GPUs.
+    samples that are there of those the period calls for in that time, over all GPUs.
     """
 
     run: str
@@ -110,10 +110,17 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
         found += node_notes(
             node, tuple(g["uuid"] for g in there), said[node], last_there, there[0]["ended_s"]
         )
-    held_s = [_held_s(g, stretches[g["uuid"]], said[g["node"]]) for g in known if g["uuid"] in stretches]
+    lost = {event["uuid"] for event in events if event["kind"] == "gpu_lost"}
+    held_s = {
+        g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], lost=g["uuid"] in lost)
+        for g in known
+        if g["uuid"] in stretches
+    }
+    wanted = sum(round(held_s.get(g["uuid"], 0.0) / (g["period_s"] or 1.0)) for g in known)
+    ticks = sum(g["ticks"] for g in known)
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
-    if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
+    if history.raw_ticks(run) < ticks:  # forgotten, but what they showed was kept
         found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in history.notes(run)]
     return RunReport(
         run=run,
@@ -123,10 +130,10 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
         started_utc=line["started_utc"],
         waited_s=line["waited_s"],
         seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
-        gpu_hours=sum(held_s) / 3600 if held_s else None,
+        gpu_hours=sum(held_s.values()) / 3600 if held_s else None,
         gpus=tuple(gpus),
         notes=tuple(found),
-        coverage=_coverage(known, pauses),
+        coverage=min(ticks / wanted, 1.0) if wanted else None,
         guessed=any(g["attribution"] == "guess" for g in known),
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
         precision_planned=planned,
@@ -170,9 +177,14 @@ def _watched(
 
 
 def _held_s(
-    gpu: Mapping[str, Any], stretches: Sequence[tuple[float, float]], events: Sequence[Event]
+    gpu: Mapping[str, Any], stretches: Sequence[tuple[float, float]], events: Sequence[Event], *, lost: bool
 ) -> float:
-    """How long the attempts that a GPU was sampled in held it, each from its first sample on."""
+    """How long the attempts that a GPU was sampled in held it, each from its first sample on.
+
+    A sampler whose last GPU was lost ends at once, and the attempt may go on.
+    """
+    if lost:
+        events = [event for event in events if event.kind != "end"]
     ends = [attempt_end_s(first_s, events, gpu["ended_s"]) or 0.0 for first_s, _ in stretches]
     return sum(
         max(end_s, last_s + (gpu["period_s"] or 1.0)) - first_s
@@ -213,13 +225,3 @@ def _points(series: GpuSeries) -> list[tuple[float, float]]:
         if values:
             found.append((time_s, sum(values) / len(values)))
     return found
-
-
-def _coverage(gpus: Sequence[Mapping[str, Any]], pauses: Mapping[str, Sequence[Break]]) -> float | None:
-    """Of the samples that the period calls for between a GPU's first and last, attempts alone, over all GPUs."""
-    seen = [g for g in gpus if g["first_s"] is not None]
-    wanted = sum(
-        round(sampled_s(g["first_s"], g["last_s"], pauses[g["node"]]) / (g["period_s"] or 1.0)) + 1
-        for g in seen
-    )
-    return min(sum(g["ticks"] for g in seen) / wanted, 1.0) if wanted else None
