@@ -165,6 +165,17 @@ def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
     assert "with the site's PUE of 1.5" in text
 
 
+@pytest.mark.parametrize(("asked", "price"), [("gpu", 5), ("elsewhere", 2), (None, 2)])
+def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_path, asked, price):
+    path = tmp_path / "site.toml"
+    path.write_text(f"{RATES}per_gpu_hour = 5.0\n", encoding="utf-8")
+    write_json(recorded / "request.json", {"partition": asked})
+    found = json.loads(reported("--profile", path, "--json").stdout)
+    assert found["footprint"]["per_gpu_hour"] == price
+    assert found["footprint"]["gpu_hours_cost"] == pytest.approx(found["gpu_hours"] * price)
+    assert f"EUR at {price} an hour, rates of 2026-01-01" in reported("--profile", path).stdout
+
+
 def test_without_rates_nothing_is_said_of_money(reported):
     assert json.loads(reported("--json").stdout)["footprint"] is None
     assert "CO2" not in reported().stdout

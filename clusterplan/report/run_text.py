@@ -100,7 +100,8 @@ def _cost(cost: Footprint | None, name: str) -> str:
     amount = getattr(cost, name, None)
     if cost is None or amount is None:
         return ""
-    return f"; {format_significant(amount)} {cost.currency}, rates of {cost.rates_of}"
+    at = f" at {cost.per_gpu_hour:g} an hour" if name == "gpu_hours_cost" else ""
+    return f"; {format_significant(amount)} {cost.currency}{at}, rates of {cost.rates_of}"
 
 
 def gauge(percent: float | None) -> str:
