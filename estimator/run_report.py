@@ -86,14 +86,19 @@ class RunReport:
         return sum(known) / 3.6e6 if known else None
 
 
-def run_report(history: History, run: str, since_s: float | None = None) -> RunReport:
+def run_report(
+    history: History, run: str, since_s: float | None = None, ended_s: float | None = None
+) -> RunReport:
     """The report of a run that is in the history, of as much as it has done so far.
 
     `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
+    `ended_s` is the end of a run of which the history is not told yet.
     """
     line = history.run(run)
     known = history.run_gpus(run)
     events = history.events(run)
+    if ended_s is None:
+        ended_s = next((g["ended_s"] for g in known), None)
     stretches = {
         uuid: [(row["first_s"], row["last_s"]) for row in own]
         for uuid, own in groupby(history.stretches(run), key=itemgetter("uuid"))
@@ -107,12 +112,10 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
     found = [*notes(_watched(history, run, known, events, pauses, gpus, (first, last), since_s))]
     for node, there in nodes.items():
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
-        found += node_notes(
-            node, tuple(g["uuid"] for g in there), said[node], last_there, there[0]["ended_s"]
-        )
+        found += node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
     lost = {event["uuid"] for event in events if event["kind"] == "gpu_lost"}
     held_s = {
-        g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], lost=g["uuid"] in lost)
+        g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], ended_s, lost=g["uuid"] in lost)
         for g in known
         if g["uuid"] in stretches
     }
@@ -177,7 +180,12 @@ def _watched(
 
 
 def _held_s(
-    gpu: Mapping[str, Any], stretches: Sequence[tuple[float, float]], events: Sequence[Event], *, lost: bool
+    gpu: Mapping[str, Any],
+    stretches: Sequence[tuple[float, float]],
+    events: Sequence[Event],
+    ended_s: float | None,
+    *,
+    lost: bool,
 ) -> float:
     """How long the attempts that a GPU was sampled in held it, each from its first sample on.
 
@@ -185,7 +193,7 @@ def _held_s(
     """
     if lost:
         events = [event for event in events if event.kind != "end"]
-    ends = [attempt_end_s(first_s, events, gpu["ended_s"]) or 0.0 for first_s, _ in stretches]
+    ends = [attempt_end_s(first_s, events, ended_s) or 0.0 for first_s, _ in stretches]
     return sum(
         max(end_s, last_s + (gpu["period_s"] or 1.0)) - first_s
         for (first_s, last_s), end_s in zip(stretches, ends, strict=True)

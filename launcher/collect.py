@@ -76,7 +76,7 @@ def collect(folder: Path, history: History) -> None:
     if news and status.get("ended_s") is not None:
         if sampled:
             history.flush()  # the report of weeks of samples takes a while
-        found = run_report(history, folder.name).notes
+        found = run_report(history, folder.name, ended_s=status["ended_s"]).notes
         with history.writing():  # together, so that a run that counts as ended has its notes
             history.put_run({**facts, **{key: status.get(key) for key in _STATUS_FACTS}})
             history.put_notes(

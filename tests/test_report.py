@@ -195,6 +195,8 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
         report = run_report(history, recorded.name)
+        history.prune(time.time())
+        assert coverage_notes(run_report(history, recorded.name)) == coverage_notes(report)
     assert coverage_notes(report) == [
         "n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"
     ]
