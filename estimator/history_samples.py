@@ -66,7 +66,7 @@ class HistorySamples(HistoryFile):
         self._sum_up(run, uuid, rows)
 
     def _put_stretch(self, run: str, spool: str, uuid: str, rows: Rows) -> list[float]:
-        """Add readings to what a sampler has seen of a GPU; when each of the run's samplers first saw it.
+        """Add readings to what a sampler has seen of a GPU; when each but the first of the run's samplers saw it first.
 
         The energy is each sampler's own: what the GPU took between two of them may have been another's.
         """
@@ -86,7 +86,8 @@ class HistorySamples(HistoryFile):
             "energy_mj": None if fresh_mj is None else fresh_mj + ((before or {}).get("energy_mj") or 0),
         }
         self._put("spool_gpu", ("run", "uuid", "spool"), stretch)
-        return sorted([*(row["first_s"] for row in found if row["spool"] != spool), stretch["first_s"]])
+        _, *later = sorted([*(row["first_s"] for row in found if row["spool"] != spool), stretch["first_s"]])
+        return later
 
     def _put_rollups(self, run: str, uuid: str, found: Sequence[Rollup]) -> None:
         self._db.execute("INSERT OR IGNORE INTO series (run, uuid) VALUES (?, ?)", (run, uuid))

@@ -121,7 +121,10 @@ def mean_power_w(rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[fl
 
 def _by_sampler(
     rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float]
-) -> Iterator[list[tuple[float, GpuReading]]]:
+) -> Iterator[Sequence[tuple[float, GpuReading]]]:
+    if not starts_s:
+        yield rows
+        return
     starts_ms = [round(start_s * 1000) for start_s in starts_s]  # readings are kept to the millisecond
     for _, own in groupby(rows, key=lambda row: bisect_right(starts_ms, round(row[0] * 1000))):
         yield list(own)
