@@ -155,6 +155,10 @@ def written(path: Path, runs: int) -> None:
                 " VALUES (?, ?, 'n1', ?, ?, ?, ?, 88.0, 1e6, 0)",
                 (run, uuid, gpu, begin, begin + RUN_S - 1, RUN_S),
             )
+            db.execute(
+                "INSERT INTO spool_gpu (run, uuid, spool, first_s, last_s) VALUES (?, ?, 'n1.0.spool', ?, ?)",
+                (run, uuid, begin, begin + RUN_S - 1),
+            )
         if number % 10 == 9:
             db.commit()
     db.commit()

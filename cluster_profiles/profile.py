@@ -122,6 +122,11 @@ class Rates(Section):
         description="Power usage effectiveness of the site: what the GPUs' energy is multiplied with; else 1.",
     )
 
+    def gpu_hour(self, partition: Partition | None) -> float | None:
+        """What a GPU-hour costs in a partition: its own price, else that of all."""
+        own = partition.per_gpu_hour if partition else None
+        return self.per_gpu_hour if own is None else own
+
 
 def _absolute(folders: object) -> tuple[str, ...]:
     if not isinstance(folders, list | tuple):

@@ -4,6 +4,7 @@ A run of several attempts has a sampler for each.  Between two attempts there wa
 sample that is not there is missing.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from .gpu_reading import Event
 
 COVERAGE_SHARE = 0.98  # of the samples that the period calls for
 ENDED_EARLY_S = 30.0  # a sampler that ended this long before the run did, without a word, was killed
+_OVER = ("end", "attempt_ended")
 
 
 class Break(NamedTuple):
@@ -31,13 +33,28 @@ def breaks(events: Sequence[Event]) -> list[Break]:
     [Break(ended_s=50, began_s=90)]
     """
     starts = sorted(event.time_s for event in events if event.kind == "start")
-    over = [event.time_s for event in events if event.kind in ("end", "attempt_ended")]
+    over = [event.time_s for event in events if event.kind in _OVER]
     found = []
     for before, start in pairwise(starts):
         ends = [time_s for time_s in over if before <= time_s <= start]
         if ends:
             found.append(Break(min(ends), start))
     return found
+
+
+def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None) -> float | None:
+    """When the attempt of which a sampler had its first reading then was over; None while it goes on.
+
+    The last one is over with the run where neither its sampler nor the run folder says when.
+
+    >>> attempt_end_s(1, [Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")], 200)
+    50
+    >>> attempt_end_s(91, [Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")], 200)
+    200
+    """
+    after = min((e.time_s for e in events if e.kind == "start" and e.time_s > first_s), default=math.inf)
+    over = [e.time_s for e in events if e.kind in _OVER and first_s <= e.time_s <= after]
+    return min(over, default=ended_s if after == math.inf else None)
 
 
 def missing(times_s: Sequence[float], period_s: float, pauses: Sequence[Break]) -> int:
@@ -67,10 +84,16 @@ def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:
 def early_end(
     node: str, events: Sequence[Event], last_s: float | None, ended_s: float | None
 ) -> Iterator[str]:
-    """That the sampler of a node's last attempt was gone before the run ended, and did not end as asked."""
+    """That the sampler of a node's last attempt was gone before that was over, and did not end as asked.
+
+    The run may have gone on without the node; that says nothing of the node.
+    """
     start = max((event.time_s for event in events if event.kind == "start"), default=0.0)
-    if last_s is None or ended_s is None or any(e.kind == "end" and e.time_s >= start for e in events):
+    since = [event for event in events if event.time_s >= start]
+    if last_s is None or any(event.kind == "end" for event in since):
         return
-    if ended_s - last_s > ENDED_EARLY_S:
-        lost = format_duration(ended_s - last_s)
-        yield f"{node}: the sampler was gone {lost} before the run ended; what the GPUs did then is not known"
+    own_s = min((event.time_s for event in since if event.kind == "attempt_ended"), default=None)
+    over_s, what = (ended_s, "run") if own_s is None else (own_s, "attempt")
+    if over_s is not None and over_s - last_s > ENDED_EARLY_S:
+        lost = format_duration(over_s - last_s)
+        yield f"{node}: the sampler was gone {lost} before the {what} ended; what the GPUs did then is not known"

@@ -99,8 +99,7 @@ def _cost(gpu_hours: Range | None, placement: Placement, profile: ClusterProfile
     rates = profile.rates if profile else None
     if rates is None or gpu_hours is None or placement.partition is None:
         return None
-    own = placement.partition.per_gpu_hour
-    rate = rates.per_gpu_hour if own is None else own
+    rate = rates.gpu_hour(placement.partition)
     if rate is None:
         return None
     return Cost(gpu_hours.scaled(rate), rates.currency, rates.date.isoformat())

@@ -21,6 +21,7 @@ TABLES = {  # and what tells their rows apart
     "measurement": "id",
     "estimate": "run",
     "spool": "run, spool",
+    "spool_gpu": "run, uuid, spool",
 }
 _MOST_FAULTS = 100  # what SQLite's check lists at most
 

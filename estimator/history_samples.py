@@ -4,13 +4,13 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import HistoryError
 from .gpu_reading import GpuReading
 from .history_file import HistoryFile
 from .packed_block import pack, unpack
-from .rollup import IDLE_PERCENT, Rollup, energy_j, rollups
+from .rollup import IDLE_PERCENT, Rollup, energy_mj, rollups
 
 BLOCK_S = 600
 WIDTHS_S = (60, 600)
@@ -44,8 +44,12 @@ def whole_numbers(rollup: Rollup) -> list[int | float | None]:
 class HistorySamples(HistoryFile):
     """The readings of a run's GPUs."""
 
-    def put_readings(self, run: str, uuid: str, rows: Rows) -> None:
-        """Readings of one GPU, merged into what is there; one of the same millisecond replaces the other."""
+    def put_readings(self, run: str, spool: str, uuid: str, rows: Rows) -> None:
+        """The next readings of one GPU in a spool, in order, merged into what is there.
+
+        One of the same millisecond replaces the other.
+        """
+        starts_s = self._put_stretch(run, spool, uuid, rows)
         blocks: dict[int, list[tuple[float, GpuReading]]] = {}
         for row in rows:
             blocks.setdefault(int(row[0] // BLOCK_S) * BLOCK_S, []).append(row)
@@ -58,8 +62,32 @@ class HistorySamples(HistoryFile):
             block = {"run": run, "uuid": uuid, "time_s": time_s, "ticks": len(whole), "packed": pack(whole)}
             self._put("raw_block", ("run", "uuid", "time_s"), block)
             for width_s in WIDTHS_S:
-                self._put_rollups(run, uuid, rollups(whole, width_s))
+                self._put_rollups(run, uuid, rollups(whole, width_s, starts_s))
         self._sum_up(run, uuid, rows)
+
+    def _put_stretch(self, run: str, spool: str, uuid: str, rows: Rows) -> list[float]:
+        """Add readings to what a sampler has seen of a GPU; when each but the first of the run's samplers saw it first.
+
+        The energy is each sampler's own: what the GPU took between two of them may have been another's.
+        """
+        own = {"run": run, "uuid": uuid, "spool": spool}
+        found = self._rows("SELECT * FROM spool_gpu WHERE run = :run AND uuid = :uuid ORDER BY first_s", own)
+        before = next((row for row in found if row["spool"] == spool), None)
+        counter = [reading.energy_mj for _, reading in rows]
+        if before:
+            counter.insert(0, before["counter_mj"])
+        fresh_mj = energy_mj(counter)
+        times = [time_s for time_s, _ in rows]
+        stretch = {
+            **own,
+            "first_s": min(before["first_s"] if before else times[0], *times),
+            "last_s": max(before["last_s"] if before else times[0], *times),
+            "counter_mj": next((mj for mj in reversed(counter) if mj is not None), None),
+            "energy_mj": None if fresh_mj is None else fresh_mj + ((before or {}).get("energy_mj") or 0),
+        }
+        self._put("spool_gpu", ("run", "uuid", "spool"), stretch)
+        _, *later = sorted([*(row["first_s"] for row in found if row["spool"] != spool), stretch["first_s"]])
+        return later
 
     def _put_rollups(self, run: str, uuid: str, found: Sequence[Rollup]) -> None:
         self._db.execute("INSERT OR IGNORE INTO series (run, uuid) VALUES (?, ?)", (run, uuid))
@@ -72,18 +100,18 @@ class HistorySamples(HistoryFile):
         )
 
     def _sum_up(self, run: str, uuid: str, rows: Rows) -> None:
-        """A GPU's line of the run, from its rollups: those of ten minutes, and of idle minutes."""
+        """A GPU's line of the run, from its rollups of ten minutes and of idle minutes, and its samplers' energies."""
         found = self._db.execute(
-            "SELECT ticks, utilisation_samples, utilisation_mean, memory_peak_bytes, power_mean_w, energy_first_mj,"
-            " energy_last_mj FROM rollup WHERE run = ? AND uuid = ? AND width_s = ? ORDER BY time_s",
+            "SELECT ticks, utilisation_samples, utilisation_mean, memory_peak_bytes, power_mean_w"
+            " FROM rollup WHERE run = ? AND uuid = ? AND width_s = ? ORDER BY time_s",
             (run, uuid, WIDTHS_S[-1]),
         ).fetchall()
         times = [time_s for time_s, _ in rows]
-        energy = energy_j((row["energy_first_mj"], row["energy_last_mj"]) for row in found)
         self._db.execute(
             "UPDATE run_gpu SET first_s = min(coalesce(first_s, :first), :first),"
             " last_s = max(coalesce(last_s, :last), :last), ticks = :ticks, utilisation_mean = :utilisation,"
-            " memory_peak_bytes = :memory, power_mean_w = :power, energy_j = :energy,"
+            " memory_peak_bytes = :memory, power_mean_w = :power,"
+            " energy_j = (SELECT sum(energy_mj) / 1000.0 FROM spool_gpu s WHERE s.run = :run AND s.uuid = :uuid),"
             " idle_s = (SELECT total(ticks) FROM rollup r WHERE r.run = :run AND r.uuid = :uuid AND width_s = :minute"
             "   AND utilisation_max <= :idle) * (SELECT coalesce(period_s, 1) FROM node n"
             "   WHERE n.run = :run AND n.node = run_gpu.node)"
@@ -99,7 +127,6 @@ class HistorySamples(HistoryFile):
                 "utilisation": _mean((row["utilisation_mean"], row["utilisation_samples"]) for row in found),
                 "memory": max((row["memory_peak_bytes"] or 0 for row in found), default=0) or None,
                 "power": _mean((row["power_mean_w"], row["ticks"]) for row in found),
-                "energy": energy,
             },
         )
 
@@ -123,6 +150,12 @@ class HistorySamples(HistoryFile):
             readings.setdefault(row["uuid"], []).extend(within)
         summed = [rollup for rows_ in readings.values() for rollup in rollups(rows_, _ALL_S)]
         return [Activity(rollup.utilisation_mean, rollup.power_mean_w) for rollup in summed]
+
+    def stretches(self, run: str) -> list[dict[str, Any]]:
+        """`uuid`, `first_s`, `last_s`: when each sampler of a run had its first and last reading of a GPU."""
+        return self._rows(
+            "SELECT uuid, first_s, last_s FROM spool_gpu WHERE run = ? ORDER BY uuid, first_s", (run,)
+        )
 
     def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
         """(Unix time, mean utilisation) of each minute of a GPU; they stay when raw readings are forgotten."""

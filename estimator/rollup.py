@@ -1,8 +1,10 @@
 """What a stretch of one GPU's readings comes to: means, extremes, the counter's ends.  Pure."""
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from .gpu_reading import GpuReading
 
@@ -43,15 +45,22 @@ class Rollup:
     energy_last_mj: int | None
 
 
-def rollups(rows: Iterable[tuple[float, GpuReading]], width_s: int) -> list[Rollup]:
-    """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order."""
+def rollups(
+    rows: Iterable[tuple[float, GpuReading]], width_s: int, starts_s: Sequence[float] = ()
+) -> list[Rollup]:
+    """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order.
+
+    `starts_s` is when samplers began: see `mean_power_w`.
+    """
     stretches: dict[int, list[tuple[float, GpuReading]]] = {}
     for row in rows:
         stretches.setdefault(int(row[0] // width_s) * width_s, []).append(row)
-    return [_rollup(time_s, width_s, stretch) for time_s, stretch in sorted(stretches.items())]
+    return [_rollup(time_s, width_s, stretch, starts_s) for time_s, stretch in sorted(stretches.items())]
 
 
-def _rollup(time_s: int, width_s: int, rows: Sequence[tuple[float, GpuReading]]) -> Rollup:
+def _rollup(
+    time_s: int, width_s: int, rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float]
+) -> Rollup:
     readings = [reading for _, reading in rows]
 
     def known(name: str) -> list[float]:
@@ -73,7 +82,7 @@ def _rollup(time_s: int, width_s: int, rows: Sequence[tuple[float, GpuReading]])
         utilisation_p50=_of(statistics.median, utilisation),
         memory_utilisation_mean=_of(statistics.fmean, known("memory_utilisation_percent")),
         memory_peak_bytes=int(max(memory)) if memory else None,
-        power_mean_w=mean_power_w(rows),
+        power_mean_w=mean_power_w(rows, starts_s),
         power_max_w=_of(max, power),
         temperature_max_c=int(max(heat)) if heat else None,
         sm_clock_mean_mhz=_of(statistics.fmean, known("sm_clock_mhz")),
@@ -91,33 +100,49 @@ def _of(measure: Callable[[list[float]], float], values: list[float]) -> float |
     return measure(values) if values else None
 
 
-def mean_power_w(rows: Sequence[tuple[float, GpuReading]]) -> float | None:
+def mean_power_w(rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
     """Watts by the energy counter between the first and the last of the rows, else the mean of the readings.
+
+    Each sampler counts by itself: before one of `starts_s`, in ascending order, the GPU may have been another's.
 
     >>> mean_power_w([(0.0, GpuReading(0, power_mw=700_000, energy_mj=0)), (10.0, GpuReading(0, energy_mj=4_000_000))])
     400.0
     """
-    counted = [(t, reading.energy_mj) for t, reading in rows if reading.energy_mj is not None]
-    joules = energy_j((mj, mj) for _, mj in counted)
-    if joules is not None and counted[-1][0] > counted[0][0]:
-        return joules / (counted[-1][0] - counted[0][0])
+    total_mj, seconds = 0, 0.0
+    for own in _by_sampler(rows, starts_s):
+        counted = [(t, reading.energy_mj) for t, reading in own if reading.energy_mj is not None]
+        if counted:
+            total_mj += energy_mj(mj for _, mj in counted) or 0
+            seconds += counted[-1][0] - counted[0][0]
+    if seconds > 0:
+        return total_mj / 1000 / seconds
     return _of(statistics.fmean, [r.power_mw / 1000 for _, r in rows if r.power_mw is not None])
 
 
-def energy_j(ends: Iterable[tuple[int | None, int | None]]) -> float | None:
-    """Joules between the first and the last reading of a counter in mJ, given its ends in each stretch.
+def _by_sampler(
+    rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float]
+) -> Iterator[Sequence[tuple[float, GpuReading]]]:
+    if not starts_s:
+        yield rows
+        return
+    starts_ms = [round(start_s * 1000) for start_s in starts_s]  # readings are kept to the millisecond
+    for _, own in groupby(rows, key=lambda row: bisect_right(starts_ms, round(row[0] * 1000))):
+        yield list(own)
 
-    A counter that falls has been reset; what it showed after the reset counts from there.
 
-    >>> energy_j([(1000, 5000), (6000, 9000), (0, 2000)])
-    10.0
+def energy_mj(counter: Iterable[int | None]) -> int | None:
+    """Millijoules between the first and the last reading of a counter; None if there was none.
+
+    A counter that falls has been reset; what it shows after the reset counts from there.
+
+    >>> energy_mj([1000, 5000, None, 6000, 0, 2000])
+    7000
     """
     total, last = 0, None
-    for first, end in ends:
-        if first is None or end is None:
+    for now in counter:
+        if now is None:
             continue
-        total += end - first if end >= first else end
-        if last is not None and first >= last:
-            total += first - last
-        last = end
-    return None if last is None else total / 1000
+        if last is not None:
+            total += now - last if now >= last else now
+        last = now
+    return None if last is None else total

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
-from .coverage import Break, breaks, sampled_s
+from .coverage import Break, attempt_end_s, breaks
 from .forecast import Forecast, forecasts
 from .gpu_reading import Event
 from .history import History
@@ -40,13 +42,20 @@ class GpuReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """`coverage` is the share of samples that are there of those the period calls for, over all GPUs."""
+    """`seconds` are from the first attempt's start to the end; `waited_s` is the time in the queue before.
+
+    `gpu_hours` is what each GPU was held for by the attempts that it was sampled in.  `coverage` is the share of
+    samples that are there of those the period calls for in that time, over all GPUs.
+    """
 
     run: str
     name: str | None
     state: str
     began_utc: str | None
+    started_utc: str | None
+    waited_s: float | None
     seconds: float | None
+    gpu_hours: float | None
     gpus: tuple[GpuReport, ...]
     notes: tuple[Note, ...]
     coverage: float | None
@@ -76,19 +85,24 @@ class RunReport:
         known = [g.energy_j for g in self.gpus if g.energy_j is not None]
         return sum(known) / 3.6e6 if known else None
 
-    @property
-    def gpu_hours(self) -> float | None:
-        return self.seconds * len(self.gpus) / 3600 if self.seconds is not None else None
 
-
-def run_report(history: History, run: str, since_s: float | None = None) -> RunReport:
+def run_report(
+    history: History, run: str, since_s: float | None = None, ended_s: float | None = None
+) -> RunReport:
     """The report of a run that is in the history, of as much as it has done so far.
 
     `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
+    `ended_s` is the end of a run of which the history is not told yet.
     """
     line = history.run(run)
     known = history.run_gpus(run)
     events = history.events(run)
+    if ended_s is None:
+        ended_s = next((g["ended_s"] for g in known), None)
+    stretches = {
+        uuid: [(row["first_s"], row["last_s"]) for row in own]
+        for uuid, own in groupby(history.stretches(run), key=itemgetter("uuid"))
+    }
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
     gpus: list[GpuReport] = []
@@ -98,22 +112,31 @@ def run_report(history: History, run: str, since_s: float | None = None) -> RunR
     found = [*notes(_watched(history, run, known, events, pauses, gpus, (first, last), since_s))]
     for node, there in nodes.items():
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
-        found += node_notes(
-            node, tuple(g["uuid"] for g in there), said[node], last_there, there[0]["ended_s"]
-        )
+        found += node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
+    lost = {event["uuid"] for event in events if event["kind"] == "gpu_lost"}
+    held_s = {
+        g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], ended_s, lost=g["uuid"] in lost)
+        for g in known
+        if g["uuid"] in stretches
+    }
+    wanted = sum(round(held_s.get(g["uuid"], 0.0) / (g["period_s"] or 1.0)) for g in known)
+    ticks = sum(g["ticks"] for g in known)
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
-    if history.raw_ticks(run) < sum(g["ticks"] for g in known):  # forgotten, but what they showed was kept
+    if history.raw_ticks(run) < ticks:  # forgotten, but what they showed was kept
         found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in history.notes(run)]
     return RunReport(
         run=run,
         name=line["name"],
         state=line["state"],
         began_utc=line["began_utc"],
+        started_utc=line["started_utc"],
+        waited_s=line["waited_s"],
         seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
+        gpu_hours=sum(held_s.values()) / 3600 if held_s else None,
         gpus=tuple(gpus),
         notes=tuple(found),
-        coverage=_coverage(known, pauses),
+        coverage=min(ticks / wanted, 1.0) if wanted else None,
         guessed=any(g["attribution"] == "guess" for g in known),
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
         precision_planned=planned,
@@ -156,6 +179,27 @@ def _watched(
         yield series
 
 
+def _held_s(
+    gpu: Mapping[str, Any],
+    stretches: Sequence[tuple[float, float]],
+    events: Sequence[Event],
+    ended_s: float | None,
+    *,
+    lost: bool,
+) -> float:
+    """How long the attempts that a GPU was sampled in held it, each from its first sample on.
+
+    A sampler whose last GPU was lost ends at once, and the attempt may go on.
+    """
+    if lost:
+        events = [event for event in events if event.kind != "end"]
+    ends = [attempt_end_s(first_s, events, ended_s) or 0.0 for first_s, _ in stretches]
+    return sum(
+        max(end_s, last_s + (gpu["period_s"] or 1.0)) - first_s
+        for (first_s, last_s), end_s in zip(stretches, ends, strict=True)
+    )
+
+
 def _event(row: Mapping[str, Any]) -> Event:
     return Event(row["time_s"], row["kind"], row["text"])
 
@@ -189,13 +233,3 @@ def _points(series: GpuSeries) -> list[tuple[float, float]]:
         if values:
             found.append((time_s, sum(values) / len(values)))
     return found
-
-
-def _coverage(gpus: Sequence[Mapping[str, Any]], pauses: Mapping[str, Sequence[Break]]) -> float | None:
-    """Of the samples that the period calls for between a GPU's first and last, attempts alone, over all GPUs."""
-    seen = [g for g in gpus if g["first_s"] is not None]
-    wanted = sum(
-        round(sampled_s(g["first_s"], g["last_s"], pauses[g["node"]]) / (g["period_s"] or 1.0)) + 1
-        for g in seen
-    )
-    return min(sum(g["ticks"] for g in seen) / wanted, 1.0) if wanted else None

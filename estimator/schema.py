@@ -54,6 +54,20 @@ def m013_compact_rollups(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m014_what_each_sampler_saw(db: Database) -> None:
+    """When each sampler saw a GPU and what that took meanwhile; what is there counts as seen by one."""
+    for statement in _STRETCHES:
+        db.execute(statement)
+
+
+@migrations()
+def m015_time_without_waits(db: Database) -> None:
+    """When a run's first attempt began; the views leave out the queue, and waste the time between attempts."""
+    for statement in _WITHOUT_WAITS:
+        db.execute(statement)
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,
@@ -188,4 +202,44 @@ _COMPACT = (
         dram_active_mean / 100000.0 AS dram_active_mean, throttled_share / 100000.0 AS throttled_share,
         energy_first_mj, energy_last_mj
     FROM series JOIN rollup_row USING (series)""",
+)
+
+_STRETCHES = (
+    """CREATE TABLE spool_gpu (
+    run TEXT NOT NULL REFERENCES run, uuid TEXT NOT NULL REFERENCES gpu, spool TEXT NOT NULL, first_s REAL NOT NULL,
+    last_s REAL NOT NULL, counter_mj INTEGER, energy_mj INTEGER,
+    PRIMARY KEY (run, uuid, spool)) WITHOUT ROWID""",
+    """INSERT INTO spool_gpu
+    SELECT run, uuid, coalesce((SELECT max(spool) FROM spool s WHERE s.run = g.run AND s.node = g.node), ''),
+        first_s, last_s,
+        (SELECT energy_last_mj FROM rollup r WHERE r.run = g.run AND r.uuid = g.uuid AND r.width_s = 600
+            ORDER BY r.time_s DESC LIMIT 1),
+        CAST(round(energy_j * 1000) AS INTEGER)
+    FROM run_gpu g WHERE first_s IS NOT NULL""",
+)
+
+_WITHOUT_WAITS = (
+    "ALTER TABLE run ADD COLUMN started_s REAL",
+    """UPDATE run SET started_s = CASE kind WHEN 'submit' THEN
+        (SELECT min(time_s) FROM event e WHERE e.run = run.run AND e.kind = 'start') ELSE began_s END""",
+    "DROP VIEW v_runs",
+    """CREATE VIEW v_runs AS
+    SELECT run, name, model, state, datetime(began_s, 'unixepoch') AS began_utc,
+        datetime(started_s, 'unixepoch') AS started_utc, round(started_s - began_s, 1) AS waited_s,
+        round(ended_s - coalesce(started_s, began_s), 1) AS seconds,
+        (SELECT count(*) FROM run_gpu g WHERE g.run = run.run) AS gpus,
+        (SELECT round(sum(utilisation_mean * ticks) / sum(ticks), 1) FROM run_gpu g
+            WHERE g.run = run.run AND utilisation_mean IS NOT NULL) AS utilisation_mean,
+        (SELECT round(sum(energy_j) / 3.6e6, 3) FROM run_gpu g WHERE g.run = run.run) AS energy_kwh
+    FROM run ORDER BY began_s DESC""",
+    "DROP VIEW v_waste",
+    """CREATE VIEW v_waste AS
+    WITH held AS (
+        SELECT run, idle_s, utilisation_mean, sum(s.last_s - s.first_s + coalesce(period_s, 1)) AS seconds
+        FROM run_gpu JOIN node USING (run, node) JOIN spool_gpu s USING (run, uuid) GROUP BY run, uuid)
+    SELECT run, name, model, datetime(began_s, 'unixepoch') AS began_utc, count(*) AS gpus,
+        round(sum(seconds) / 3600, 3) AS gpu_hours, round(sum(min(idle_s, seconds)) / 3600, 3) AS idle_gpu_hours,
+        round(sum(seconds * (1 - utilisation_mean / 100)) / 3600, 3) AS unused_gpu_hours,
+        round(sum(min(idle_s, seconds)) / sum(seconds), 3) AS idle_share
+    FROM held JOIN run USING (run) GROUP BY run ORDER BY idle_gpu_hours DESC""",
 )

@@ -4,25 +4,19 @@ Each threshold is a named constant; docs/explanation/notes.md says why it is wha
 """
 
 import statistics
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from ..cluster_profiles.units import format_duration, format_significant, listed
-from .coverage import COVERAGE_SHARE, Break, early_end, missing
+from .coverage import COVERAGE_SHARE, Break, early_end, missing, sampled_s
 from .gpu_reading import Event, GpuReading
 from .rollup import IDLE_PERCENT, THROTTLING, mean_power_w
 from .sawtooth import sawtooth_lag
 
 IDLE_LEAST_S = 30.0
 STRAGGLER_SHARE = 0.8  # of the median of the run's GPUs, in utilisation and in power
-STALL_LEAST_DEVIATION = 3.0  # per cent; a flatter series has no saw-tooth
-STALL_CORRELATION = 0.4
-STALL_LIKE_HIGHEST = (
-    0.9  # of the highest peak: every multiple of a period correlates, and the shortest is the period
-)
-STALL_LEAST_PERIODS = 5
-STALL_SAMPLES, STALL_LONGEST_LAG = 3600, 400  # ten minutes of the driver's samples, periods up to a minute
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
 HEAD_ROOM_SHARE = 0.5  # of memory used at the peak
 THROTTLED_SHARE = 0.05  # of the readings
@@ -98,7 +92,7 @@ def _digest(gpu: GpuSeries) -> _Digest:
         others=[*_hang(gpu), *_throttling(gpu), *_coverage(gpu)],
         unused_s=unused_s,
         utilisation=statistics.fmean(values) if values else None,
-        power_w=mean_power_w(gpu.rows),
+        power_w=mean_power_w(gpu.rows, [pause.began_s for pause in gpu.pauses]),
         memory_share=peak / gpu.memory_bytes if peak and gpu.memory_bytes else None,
     )
 
@@ -162,12 +156,7 @@ def _without_process(run: Sequence[_Digest]) -> Iterator[Note]:
 def _idle(gpu: GpuSeries) -> list[Note]:
     """Stretches in which not even one of the driver's samples was above `IDLE_PERCENT`."""
     known = [(t, busy <= IDLE_PERCENT) for t, r in gpu.rows if (busy := _busiest(r)) is not None]
-    stretches = []
-    for quiet, group in groupby(known, key=lambda item: item[1]):
-        times = [t for t, _ in group]
-        length = times[-1] - times[0] + gpu.period_s
-        if quiet and length >= IDLE_LEAST_S:
-            stretches.append((times[0], length))
+    stretches = [(t, length) for t, length in _stretches(gpu, known) if length >= IDLE_LEAST_S]
     if not stretches:
         return []
     total = sum(length for _, length in stretches)
@@ -182,10 +171,11 @@ def _idle(gpu: GpuSeries) -> list[Note]:
 
 def _stall(gpu: GpuSeries, series: Sequence[float]) -> list[Note]:
     """A saw-tooth: the series repeats itself, which flat work at any level does not."""
-    step_s = _length(gpu) / len(series) if series else 0.0
     lag = sawtooth_lag(series)
     if lag is None:
         return []
+    apart_s = [after - before for (before, _), (after, _) in pairwise(gpu.rows)] or [gpu.period_s]
+    step_s = statistics.median(apart_s) * len(gpu.rows) / len(series)  # whatever lies between two attempts
     half = (max(series) + min(series)) / 2
     low = sum(value < half for value in series) / len(series)
     text = (
@@ -217,15 +207,16 @@ def _hang(gpu: GpuSeries) -> Iterator[Note]:
     if not gpu.power_limit_w:
         return
     bound_mw = HANG_POWER_SHARE * gpu.power_limit_w * 1000
-    waits = [
-        (reading.utilisation_percent or 0) >= HANG_PERCENT
-        and reading.power_mw is not None
-        and reading.power_mw < bound_mw
-        for _, reading in gpu.rows
-    ]
-    longest = (
-        max((len(list(group)) for waiting, group in groupby(waits) if waiting), default=0) * gpu.period_s
+    waits = (
+        (
+            time_s,
+            (reading.utilisation_percent or 0) >= HANG_PERCENT
+            and reading.power_mw is not None
+            and reading.power_mw < bound_mw,
+        )
+        for time_s, reading in gpu.rows
     )
+    longest = max((length for _, length in _stretches(gpu, waits)), default=0.0)
     if longest >= HANG_LEAST_S:
         text = f"{gpu.label}: 100 % busy at idle power for {format_duration(longest)}; a collective may hang (NCCL)"
         yield Note("hang", text, (gpu.uuid,))
@@ -262,7 +253,16 @@ def _head_room(run: Sequence[_Digest]) -> Iterator[Note]:
 
 
 def _length(gpu: GpuSeries) -> float:
-    return gpu.rows[-1][0] - gpu.rows[0][0] + gpu.period_s if gpu.rows else 0.0
+    return sampled_s(gpu.rows[0][0], gpu.rows[-1][0], gpu.pauses) + gpu.period_s if gpu.rows else 0.0
+
+
+def _stretches(gpu: GpuSeries, known: Iterable[tuple[float, bool]]) -> Iterator[tuple[float, float]]:
+    """When each stretch in which something held began, and how long its readings make it; none spans two attempts."""
+    starts = [pause.began_s for pause in gpu.pauses]
+    for (held, _), group in groupby(known, key=lambda item: (item[1], bisect_right(starts, item[0]))):
+        times = [t for t, _ in group]
+        if held:
+            yield times[0], len(times) * gpu.period_s
 
 
 def _hours(seconds: float) -> str:

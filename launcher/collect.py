@@ -15,7 +15,7 @@ from ..estimator.history import History
 from ..estimator.run_report import run_report
 from ..estimator.training_loop import LoopLine
 from .attempts import ATTEMPTS, Attempt, read_attempts
-from .measurement import measurements, planned_precision, seen_precision
+from .measurement import SUBMITTED, measurements, planned_precision, seen_precision
 from .progress import read_ends, read_progress
 from .registered import linked
 from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
@@ -61,9 +61,11 @@ def collect(folder: Path, history: History, *, steps: bool = True) -> None:
 def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps: bool) -> None:
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
+    attempts = read_attempts(folder)
     facts = {
         "run": folder.name,
         **{key: run.get(key) for key in _RUN_FACTS},
+        "started_s": _started_s(run, attempts),
         "command": json.dumps(run.get("command", [])),
         "folder": str(folder),
     }
@@ -76,7 +78,7 @@ def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps:
         except SpoolError as error:
             wrong.append(error)
     with history.writing():
-        for node, event in _attempt_ends(folder):
+        for node, event in _attempt_ends(attempts):
             history.put_events(folder.name, node, [(event, None)])
     news = sampled or not history.has_ended(folder.name)
     grown = history.spool_position(folder.name, PROGRESS_FILE)[0] < sizes.get(PROGRESS_FILE, 0)
@@ -97,7 +99,7 @@ def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps:
 
 def _put_end(facts: Mapping[str, Any], history: History) -> None:
     """The end of a run and its notes together, so that a run that counts as ended has them."""
-    found = run_report(history, facts["run"]).notes
+    found = run_report(history, facts["run"], ended_s=facts["ended_s"]).notes
     with history.writing():
         history.put_run(facts)
         history.put_notes(facts["run"], ({"code": n.code, "text": n.text, "uuids": n.uuids} for n in found))
@@ -116,9 +118,15 @@ def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
     return "running" if begun else "pending"
 
 
-def _attempt_ends(folder: Path) -> Iterator[tuple[str, Event]]:
+def _started_s(run: Mapping[str, Any], attempts: Sequence[Attempt]) -> float | None:
+    """When the first attempt began; what was not submitted waits in no queue."""
+    if run.get("kind") != SUBMITTED and not attempts:
+        return run.get("began_s")
+    return min((attempt.began_s for attempt in attempts if attempt.state != "waiting"), default=None)
+
+
+def _attempt_ends(attempts: Sequence[Attempt]) -> Iterator[tuple[str, Event]]:
     """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
-    attempts = read_attempts(folder)
     last = (attempts[-1].job, attempts[-1].restart) if attempts else None
     tasks: dict[tuple[str, int, str], list[Attempt]] = {}
     for task in attempts:
@@ -203,7 +211,7 @@ def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any]
             run, node, facts, ({key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"])
         )
         for uuid, rows in readings.items():
-            history.put_readings(run, uuid, rows)
+            history.put_readings(run, spool, uuid, rows)
         history.put_events(run, node, events)
         history.put_spool(run, spool, node, offset, frames, damaged)
     return True

@@ -14,7 +14,7 @@ from typing import Any
 from ..cluster_profiles.units import listed
 from ..errors import InputError
 from .final_status import is_over
-from .run_folder import RUN_FILE, links_folder
+from .run_folder import REQUEST_FILE, RUN_FILE, links_folder
 
 _BEGAN = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]{4}$")
 _NEAREST, _LOOKED_AT = 3, 20
@@ -70,8 +70,17 @@ def find_folders(history: Path, kind: str, wanted: str | None) -> list[Path]:
 
 def run_facts(folder: Path) -> dict[str, Any]:
     """What run.json says; nothing where the folder is gone."""
+    return _values(folder / RUN_FILE)
+
+
+def partition_of(folder: Path) -> str | None:
+    """The partition that a run asked for; None where it asked for none, or the folder is gone."""
+    return _values(folder / REQUEST_FILE).get("partition")
+
+
+def _values(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -25,7 +25,7 @@ from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
 from clusterplan.estimator.history_salvage import TABLES, examined
 from clusterplan.estimator.packed_block import pack, unpack
-from clusterplan.estimator.rollup import energy_j, rollups
+from clusterplan.estimator.rollup import energy_mj, rollups
 from clusterplan.estimator.run_report import run_report
 from clusterplan.estimator.schema import migrations
 from clusterplan.launcher.collect import collect, registered
@@ -206,8 +206,26 @@ def test_throttling_is_a_share_of_the_time(folder, history):
 
 
 def test_a_counter_that_is_reset_does_not_lose_energy():
-    assert energy_j([(1000, 4000), (4500, 5000), (0, 1000)]) == 5.0
-    assert energy_j([(None, None)]) is None
+    assert energy_mj([1000, 4000, 4500, 5000, 0, 1000]) == 5000
+    assert energy_mj([None]) is None
+
+
+@pytest.mark.parametrize("apart_s", [100, 3 * 3600], ids=["within a block", "blocks apart"])
+def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apart_s):
+    """100 W in each attempt; in between, somebody else's 1 kW."""
+    (folder / "n1.00000000.spool").unlink()
+    for number, begin in enumerate((100, 200 + apart_s)):
+        with SpoolWriter(folder / f"n1.{1 - number}.spool", spool_header()) as spool:
+            for second in range(begin, begin + 100):
+                at = tick(second)
+                others = number * apart_s * 900_000
+                readings = [r._replace(energy_mj=r.energy_mj + others, power_mw=None) for r in at.readings]
+                spool.append(encode(Tick(at.time_s, tuple(readings))))
+    collect(folder, history)
+    assert [(gpu["energy_j"], gpu["power_mean_w"]) for gpu in history.gpus(folder.name)] == [
+        (19_800, 100)
+    ] * 2
+    assert sqlite3.connect(history.path).execute("SELECT gpu_hours FROM v_waste").fetchall() == [(0.111,)]
 
 
 def test_what_was_never_read_stays_unknown():
@@ -259,29 +277,33 @@ def test_a_history_of_every_earlier_schema_is_stored():
     assert [path.stem for path in STORED] == [name.split("_")[0] for name in names[:-1]]
 
 
+def rollup_of(path):
+    """Every rollup, be it a table or a view."""
+    with sqlite3.connect(path) as db:
+        found = db.execute("SELECT * FROM rollup ORDER BY run, uuid, width_s, time_s").fetchall()
+    db.close()
+    return found
+
+
 @pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
 def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(stored, tmp_path):
     path = tmp_path / "history.db"
     with sqlite3.connect(path) as db:
         db.executescript(stored.read_text(encoding="utf-8"))
     db.close()
-    before = dump(path)
-    rolled = before.pop("rollup")
+    before, rolled = dump(path), rollup_of(path)
     with History(path) as history:
-        after = dump(path)
-        view = (
-            sqlite3.connect(path)
-            .execute("SELECT * FROM rollup ORDER BY run, uuid, width_s, time_s")
-            .fetchall()
-        )
+        after, view = dump(path), rollup_of(path)
         (run,) = history.runs(model="phi2")
         readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
         found = run_report(history, run["run"])
-    assert (len(after.pop("series")), len(after.pop("rollup_row"))) == (2, len(rolled))
+    assert (len(after["series"]), len(after["rollup_row"])) == (2, len(rolled))
     assert [
         [v if isinstance(v, str | None) else pytest.approx(v, abs=5e-4) for v in row] for row in rolled
-    ] == [list(row) for row in sorted(view, key=str)]
-    assert {table: [row[: len(before[table][0])] for row in rows] for table, rows in after.items()} == before
+    ] == [list(row) for row in view]
+    assert [row[3:] for row in after["spool_gpu"]] == [(T0, T0 + 299, 34_900_000, 29_900_000)] * 2
+    before.pop("rollup", None)
+    assert {table: [row[: len(rows[0])] for row in after[table]] for table, rows in before.items()} == before
     assert (run["name"], run["utilisation_mean"], readings) == ("train", 65.0, [300, 300])
     assert [(note.code, note.uuids) for note in found.notes][:2] == [
         ("xid", ("GPU-1",)),

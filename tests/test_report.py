@@ -19,6 +19,8 @@ from clusterplan.launcher.run_folder import create, register, write_json
 from clusterplan.launcher.sampler import _round
 from clusterplan.launcher.spool import SpoolWriter
 from clusterplan.launcher.tick import encode
+from clusterplan.report import run_text
+from clusterplan.report.layout import Page
 
 T0 = float(fake.T0)
 NODE = """
@@ -82,8 +84,8 @@ def test_json_has_the_contracts_keys(reported, recorded):
     assert {"gpus", "notes", "coverage"} <= set(found)
     assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(found["gpus"][0])
     assert all(set(note) == {"code", "text", "gpus"} for note in found["notes"])
-    assert found["coverage"] == 1.0
-    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600)
+    assert found["coverage"] == pytest.approx((7 * SECONDS + 5) / (8 * SECONDS), abs=0.001)  # one was lost
+    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600, rel=0.01)
 
 
 def test_the_text_shows_each_gpu_over_time(reported):
@@ -112,7 +114,7 @@ def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minut
         history.prune(time.time())
         after = run_report(history, recorded.name)
     assert after.notes == before.notes
-    assert (after.coverage, len(after.notes)) == (1.0, 4)
+    assert (after.coverage, len(after.notes)) == (before.coverage, 4)
     assert any(after.gpus[0].course)
 
 
@@ -163,6 +165,17 @@ def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
     assert "with the site's PUE of 1.5" in text
 
 
+@pytest.mark.parametrize(("asked", "price"), [("gpu", 5), ("elsewhere", 2), (None, 2)])
+def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_path, asked, price):
+    path = tmp_path / "site.toml"
+    path.write_text(f"{RATES}per_gpu_hour = 5.0\n", encoding="utf-8")
+    write_json(recorded / "request.json", {"partition": asked})
+    found = json.loads(reported("--profile", path, "--json").stdout)
+    assert found["footprint"]["per_gpu_hour"] == price
+    assert found["footprint"]["gpu_hours_cost"] == pytest.approx(found["gpu_hours"] * price)
+    assert f"EUR at {price} an hour, rates of 2026-01-01" in reported("--profile", path).stdout
+
+
 def test_without_rates_nothing_is_said_of_money(reported):
     assert json.loads(reported("--json").stdout)["footprint"] is None
     assert "CO2" not in reported().stdout
@@ -181,8 +194,14 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        texts = [note.text for note in run_report(history, recorded.name).notes if note.code == "coverage"]
-    assert texts == ["n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"]
+        report = run_report(history, recorded.name)
+        history.prune(time.time())
+        assert coverage_notes(run_report(history, recorded.name)) == coverage_notes(report)
+    assert coverage_notes(report) == [
+        "n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"
+    ]
+    assert report.coverage == pytest.approx(7 / 8 * SECONDS / (SECONDS + 3600), abs=0.001)
+    assert report.gpu_hours == pytest.approx(8 * (SECONDS + 3600) / 3600, rel=0.001)
 
 
 @pytest.fixture
@@ -190,10 +209,14 @@ def restarted(tmp_path):
     """Import a run of two attempts of 300 s, an hour apart; gives its report.
 
     `until` is when the first one's sampler fell silent, without a word unless `said`; `hole` is left out of it.
+    It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, said=True, hole=range(0)):
-        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": T0})
+    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0):
+        facts = {"kind": "submit", "began_s": T0 - queued_s}
+        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
+        wall_clock = {"p10": 4000, "p50": 4300, "p90": 4500, "p95": 4600}
+        write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
         (folder / "attempts").mkdir()
         for number, begin in enumerate((0, 3900)):
             task = Attempt("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
@@ -230,6 +253,21 @@ def test_the_time_between_two_attempts_misses_no_sample(restarted):
     assert report.coverage == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
+    report = restarted(queued_s=172_800)
+    assert (report.waited_s, report.seconds) == (172_800, 4200)
+    assert report.gpu_hours == pytest.approx(596 / 3600)
+    assert [(forecast.what, forecast.inside) for forecast in report.forecasts] == [("wall-clock", True)]
+
+
+def test_the_wait_has_a_line_of_its_own(restarted):
+    page = Page(None, colour=False)
+    run_text.one(page, restarted(queued_s=172_800), None)
+    waited, took = str(page).splitlines()[1:3]
+    assert waited.split()[:2] == ["waited", "2d"]
+    assert took.split()[:3] == ["took", "1h", "10m"]
+
+
 def test_a_hole_within_an_attempt_is_missing(restarted):
     report = restarted(hole=range(100, 150))
     assert coverage_notes(report) == ["n1 GPU 0: 50 of 596 samples are missing"]
@@ -246,6 +284,21 @@ def test_a_sampler_killed_in_the_last_attempt_is_said_though_the_first_ended_as_
     events = [Event(0, "start", ""), Event(300, "end", ""), Event(3900, "start", "")]
     (text,) = early_end("n1", events, 4000, 4200)
     assert text.startswith("n1: the sampler was gone 3m 20s")
+
+
+@pytest.mark.parametrize(
+    ("last_s", "said"),
+    [
+        (300, []),
+        (
+            200,
+            ["n1: the sampler was gone 1m 40s before the attempt ended; what the GPUs did then is not known"],
+        ),
+    ],
+)
+def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(last_s, said):
+    events = [Event(0, "start", ""), Event(300, "attempt_ended", "")]
+    assert list(early_end("n1", events, last_s, 12_000)) == said
 
 
 def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):

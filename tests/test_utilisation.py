@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from clusterplan.estimator.coverage import Break
 from clusterplan.estimator.gpu_reading import Event, GpuReading
 from clusterplan.estimator.sawtooth import sawtooth_lag
 from clusterplan.estimator.utilisation import GpuSeries, node_notes, notes
@@ -22,6 +23,7 @@ def series(
     processes=1,
     events=(),
     rows=None,
+    pauses=(),
 ):
     """One GPU of 80 GB and 700 W whose utilisation follows `wave` over the seconds."""
     made = []
@@ -43,7 +45,7 @@ def series(
             processes=processes,
         )
         made.append((1000.0 + s, reading))
-    return GpuSeries(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, made, events)
+    return GpuSeries(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, made, events, pauses=pauses)
 
 
 def codes(run):
@@ -76,6 +78,35 @@ def test_short_pauses_are_not_idleness():
     pauses = [40, 130, 260]
     wave = lambda t: 0.0 if any(p <= t < p + 8 for p in pauses) else 95.0  # noqa: E731
     assert codes([series(wave=wave)]) == []
+
+
+BETWEEN = (Break(1300.0, 4900.0),)  # two attempts of 300 s, an hour apart
+TWO_ATTEMPTS = [*range(300), *range(3900, 4200)]
+
+
+def test_idleness_ends_with_its_attempt():
+    def idle_around(seconds):
+        return lambda t: 0.0 if 300 - seconds <= t < 3900 + seconds else 95.0
+
+    assert codes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=idle_around(20))]) == []
+    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=idle_around(40))])
+    assert "idle for 1m 20s of 10m (2 times, first after 4m 20s; 0.022 GPU-hours)" in note.text
+
+
+def test_a_hang_ends_with_its_attempt():
+    wave = lambda t: 100.0 if 260 <= t < 3940 else 90.0  # noqa: E731
+    assert codes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=wave, power=90)]) == []
+
+
+def test_the_period_of_a_stall_is_that_within_an_attempt():
+    wave = lambda t: 97.0 if t % 10 < 7 else 2.0  # noqa: E731
+    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=wave)])
+    assert "stalls every 10 s" in note.text
+
+
+def test_a_gpu_is_unused_in_attempts_alone():
+    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=lambda _: 0.0, processes=0)])
+    assert "the run used no GPU at all (0.17 GPU-hours)" in note.text
 
 
 def test_a_gpu_that_no_process_used_is_one_too_many():

@@ -8,6 +8,8 @@ from ..cluster_profiles.catalog import load_profile
 from ..errors import InputError
 from ..estimator.footprint import footprint
 from ..estimator.run_report import run_report
+from ..launcher.registered import partition_of
+from ..launcher.run_folder import links_folder
 from ..report import run_json, run_text
 from .options import echo_page, json_option
 from .recorded import collected, find_run
@@ -19,12 +21,17 @@ from .recorded import collected, find_run
 @json_option
 def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Were the GPUs used, and what is to be done about it; RUN is an id or its beginning, else the latest."""
-    rates = load_profile(profile).rates if profile else None
+    cluster = load_profile(profile) if profile else None
+    rates = cluster.rates if cluster else None
     if profile and rates is None:
         raise InputError(f"--profile: {profile} has no [rates], so no cost and no CO2 can be told")
+    partition = None
     with collected() as db:
         found = run_report(db, find_run(db.runs(), run)["run"])
-    cost = footprint(found.energy_kwh, found.gpu_hours, rates) if rates else None
+        if cluster:
+            asked = partition_of(links_folder(db.path) / found.run)
+            partition = next((p for p in cluster.partitions if p.name == asked), None)
+    cost = footprint(found.energy_kwh, found.gpu_hours, rates, partition) if rates else None
     if as_json:
         click.echo(json.dumps(run_json.one(found, cost), indent=2))
     else:

@@ -45,7 +45,11 @@ def one(
     page.facts(
         [
             ("run", run["run"], run["state"]),
-            ("took", _duration(run["seconds"]), f"from {run['began_utc']} UTC" if run["began_utc"] else ""),
+            (
+                "took",
+                _duration(run["seconds"]),
+                f"from {run['started_utc']} UTC" if run["started_utc"] else "",
+            ),
             (
                 "utilisation",
                 _with_unit(run["utilisation_mean"], "%") or "not known",

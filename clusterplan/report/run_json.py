@@ -16,6 +16,8 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
         "name": report.name,
         "state": report.state,
         "began_utc": report.began_utc,
+        "started_utc": report.started_utc,
+        "waited_s": report.waited_s,
         "duration_s": report.seconds,
         "gpu_hours": report.gpu_hours,
         "energy_kwh": report.energy_kwh,

@@ -20,7 +20,12 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     page.facts(
         [
             ("run", report.run, state),
-            ("took", _duration(report.seconds), f"from {report.began_utc} UTC" if report.began_utc else ""),
+            *_wait(report),
+            (
+                "took",
+                _duration(report.seconds),
+                f"from {report.started_utc} UTC" if report.started_utc else "",
+            ),
             (
                 "GPU-hours",
                 _number(report.gpu_hours),
@@ -65,6 +70,11 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
     page.notes(rows or [("samples", "no GPU was sampled")])
 
 
+def _wait(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    if report.waited_s and report.waited_s >= 1:
+        yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
+
+
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
     """A word where it is as planned; where it is not, a note says more, and what was not seen is not said."""
     if report.precision_seen and agrees(report.precision_planned, report.precision_seen):
@@ -90,7 +100,8 @@ def _cost(cost: Footprint | None, name: str) -> str:
     amount = getattr(cost, name, None)
     if cost is None or amount is None:
         return ""
-    return f"; {format_significant(amount)} {cost.currency}, rates of {cost.rates_of}"
+    at = f" at {cost.per_gpu_hour:g} an hour" if name == "gpu_hours_cost" else ""
+    return f"; {format_significant(amount)} {cost.currency}{at}, rates of {cost.rates_of}"
 
 
 def gauge(percent: float | None) -> str:
