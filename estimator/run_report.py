@@ -63,6 +63,7 @@ class RunReport:
     forecasts: tuple[Forecast, ...] = ()
     precision_planned: Precision | None = None
     precision_seen: Precision | None = None  # by its tracker
+    unsampled: tuple[str, ...] = ()  # why no GPU could be read
 
     @property
     def utilisation_mean(self) -> float | None:
@@ -141,6 +142,7 @@ def run_report(
         forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
         precision_planned=planned,
         precision_seen=seen,
+        unsampled=tuple(dict.fromkeys(e["text"] for e in events if e["kind"] == "no_gpu" and not known)),
     )
 
 

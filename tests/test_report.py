@@ -306,7 +306,7 @@ def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
     assert clusterplan("sample", "--", "true", env=environment).returncode == 0
     done = clusterplan("report", env=environment)
     assert done.returncode == 0
-    assert "no GPU was sampled" in done.stdout
+    assert "no GPU was sampled: no NVIDIA GPU can be read here: " in done.stdout
 
 
 def test_an_unknown_run_is_one_line(reported):

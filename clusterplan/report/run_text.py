@@ -26,16 +26,7 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
                 _duration(report.seconds),
                 f"from {report.started_utc} UTC" if report.started_utc else "",
             ),
-            (
-                "GPU-hours",
-                _number(report.gpu_hours),
-                counted(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost"),
-            ),
-            (
-                "energy",
-                _number(report.energy_kwh, "kWh"),
-                "of the GPUs alone, by their counters" + _cost(cost, "energy_cost"),
-            ),
+            *_gpu_use(report, cost),
             *_precision(report),
         ]
     )
@@ -49,9 +40,9 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
             [_forecast(forecast) for forecast in report.forecasts],
             right=(1, 2, 3),
         )
-    page.line()
-    page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])
     if report.gpus:
+        page.line()
+        page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])
         page.line()
         page.table(
             ("node", "GPU", "busy", "memory peak", "power", "energy", "over time"),
@@ -67,12 +58,23 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
         rows.append(("samples", f"{report.coverage:.1%} of those the period calls for are there"))
     if not report.notes and report.gpus:
         rows.insert(0, ("fine", "nothing stands out"))
-    page.notes(rows or [("samples", "no GPU was sampled")])
+    none = ": ".join(("no GPU was sampled", *report.unsampled[:1]))
+    page.notes(rows or [("samples", none)])
 
 
 def _wait(report: RunReport) -> Iterator[tuple[str, str, str]]:
     if report.waited_s and report.waited_s >= 1:
         yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
+
+
+def _gpu_use(report: RunReport, cost: Footprint | None) -> Iterator[tuple[str, str, str]]:
+    """Nothing of a run whose GPUs could not be read."""
+    if not report.gpus:
+        return
+    gpus = counted(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost")
+    yield "GPU-hours", _number(report.gpu_hours), gpus
+    counters = "of the GPUs alone, by their counters" + _cost(cost, "energy_cost")
+    yield "energy", _number(report.energy_kwh, "kWh"), counters
 
 
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
