@@ -40,7 +40,7 @@ docs: docs-pages
 docs-pages: .venv/installed-dev
 	$(BIN)/cog -r -I docs $(PAGES)
 
-## Build the wheel, install it into a bare environment, and run the tests against it.
+## Build the wheel, install it into a bare environment, and run the tests against it, but those of arithmetic alone.
 wheel: .venv/installed-dev
 	rm -rf build dist .venv-wheel
 	$(BIN)/python -m build -q
@@ -48,7 +48,7 @@ wheel: .venv/installed-dev
 	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt dist/*.whl
 	cd / && $(CURDIR)/.venv-wheel/bin/clusterplan --help > /dev/null
 	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest hypothesis cogapp
-	.venv-wheel/bin/pytest tests
+	.venv-wheel/bin/pytest tests --ignore tests/test_steps.py --ignore tests/test_walltime.py --ignore tests/test_scaling.py
 
 ## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
 frameworks: .venv-frameworks/installed
