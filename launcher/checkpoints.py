@@ -14,6 +14,7 @@ _ENDINGS = {
     *("", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zst", ".zip", ".npz", ".npy"),
     *(".h5", ".hdf5", ".keras", ".index", ".pkl", ".pickle", ".msgpack", ".distcp", ".nemo", ".eqx"),
 }
+_OF_A_TRAINER = ("optimizer.pt", "scheduler.pt", "training_args.bin", "rng_state")
 _NO_STEP = re.compile(r"(?i)^hpc_ckpt|[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
 
 
@@ -71,10 +72,6 @@ def _whole(folder: Path) -> bool:
         return False
     if "checkpoint-is-incomplete.txt" in names:  # Trainer's own mark, of one that it writes as it is stopped
         return False
-    if folder.name.startswith("checkpoint-") and names & {
-        "optimizer.pt",
-        "scheduler.pt",
-        "training_args.bin",
-    }:
-        return "trainer_state.json" in names
+    if folder.name.startswith("checkpoint-") and any(name.startswith(_OF_A_TRAINER) for name in names):
+        return "trainer_state.json" in names  # ranks that were stopped at different steps leave parts
     return bool(names)

@@ -18,6 +18,7 @@ def made(root, *paths):
         (["checkpoint-500/trainer_state.json", "checkpoint-1000/trainer_state.json"], 1000),
         (["checkpoint-500/trainer_state.json", "checkpoint-1000/optimizer.pt"], 500),
         (["checkpoint-7/trainer_state.json", "checkpoint-9/checkpoint-is-incomplete.txt"], 7),
+        (["checkpoint-7/trainer_state.json", "checkpoint-8/rng_state_1.pth"], 7),
         (["lightning_logs/version_0/checkpoints/epoch=3-step=40.ckpt"], 40),
         (["global_step7/mp_rank_00.pt", "global_step12/mp_rank_00.pt", "latest"], 12),
         (["iter_0000500/model.pt"], 500),
