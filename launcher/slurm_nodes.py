@@ -34,11 +34,6 @@ class NodeFacts:
     memory_bytes: int
     gpus: tuple[tuple[str, int], ...]
 
-    @property
-    def gpu_count(self) -> int:
-        """GPUs of all types."""
-        return sum(count for _, count in self.gpus)
-
 
 @dataclass(frozen=True)
 class Settings:
