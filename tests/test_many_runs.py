@@ -23,11 +23,12 @@ class Runs:
         self.folder, self.history, self._run = folder, folder / "history.db", run
         self.environment = {"CLUSTERPLAN_HISTORY": str(self.history)}
 
-    def made(self, name, *, state="completed", after_s=0, **facts):
+    def made(self, name, *, state="completed", after_s=0, job=True, **facts):
         known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
         began = datetime.fromtimestamp(known["began_s"], UTC)
         folder = create(name, self.folder / "runs", began, known)
-        put_job(folder, "local", "7")
+        if job:
+            put_job(folder, "local", "7")
         if state:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
         register(folder, self.history)
@@ -98,6 +99,12 @@ def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs
 def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs):
     names = [runs.made("same").name for _ in range(5)]
     assert [run["run"] for run in runs.status()["runs"]] == names[::-1]
+
+
+def test_a_run_that_is_just_being_submitted_can_be_cancelled(runs):
+    run = runs.made("early", state=None, began_s=time.time(), job=False)
+    assert runs("cancel", "early").stdout == f"{run.name}: asked to stop; it was pending\n"
+    assert (run / "cancel.json").exists()
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
