@@ -1,6 +1,7 @@
 """From a job file to what is submitted: the command of every run, and the request.  Pure; every choice is said."""
 
 import itertools
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,10 +64,9 @@ def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
                 raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
             listed = [str(n) for n in range(first, last + 1)]
         found[name] = listed
-    combinations = [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
-    if len(combinations) > _MOST_RUNS:
-        raise WorkloadError(f"--sweep: {len(combinations):,} runs are more than {_MOST_RUNS:,}")
-    return combinations
+    if (runs := math.prod(map(len, found.values()))) > _MOST_RUNS:
+        raise WorkloadError(f"--sweep: {runs:,} runs are more than {_MOST_RUNS:,}")
+    return [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
 
 
 def plan(

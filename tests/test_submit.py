@@ -978,6 +978,10 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1,2", "--", "true"], "submit takes one value"),
         (["--gpus", "1", "--sweep", "lr=1,2", "--", "true"], "no placeholder {lr}"),
         (["--gpus", "1", "--sweep", "lr", "--", "true"], "is no sweep"),
+        (
+            ["--gpus", "1", *(f"--sweep={name}=1..9999" for name in "abc"), "--", "true"],
+            "--sweep: 999,700,029,999 runs are more than 10,000",
+        ),
         (["--gpus", "1", "--time", "soon", "--", "true"], "--time: 'soon'"),
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
