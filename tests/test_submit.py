@@ -1066,6 +1066,24 @@ def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
     assert "#SBATCH --gpus-per-node=2" in done.stdout
 
 
+@pytest.mark.parametrize(("own", "account"), [("", "lab"), ('[slurm]\naccount = "own"', "own")])
+def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has_one(
+    without_slurm, own, account
+):
+    job = job_file(without_slurm, more=own, where="")
+    asked = ["--executor", "slurm", "--dry-run", "--force", job]
+    kept = {"SBATCH_ACCOUNT": "lab", "SBATCH_PARTITION": "cpu"}
+    shown = without_slurm("submit", *asked, env=kept).stdout
+    assert f"#SBATCH --account={account}\n" in shown
+    assert ("--account=lab, as SBATCH_ACCOUNT says" in shown) is (account == "lab")
+    assert "partition" not in shown
+
+
+def test_slurm_is_told_the_account(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "true", env={"SBATCH_ACCOUNT": "lab"})
+    assert "Account=lab" in on_slurm.slurm.ask("scontrol", "show", "job", run["job_id"])
+
+
 def test_gpus_that_do_not_divide_over_their_nodes_are_refused_with_what_does(without_slurm):
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "9", "--", "env")
     said = "Error: 9 GPUs do not divide over 2 nodes of 8: give 8, 10 or 16, or --nodes 3\n"

@@ -144,6 +144,7 @@ def submit(
             requeue=requeue,
             parallel=parallel,
             on_slurm=where == "slurm",
+            standing=slurm.standing_options(os.environ) if where == "slurm" else {},
             deepspeed_config=config,
             trainer_saves=saves,
         )
