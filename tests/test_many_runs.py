@@ -64,6 +64,14 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     assert {run["run"] for run in runs.status()["runs"]} == {damaged.name, whole.name}
 
 
+@pytest.mark.parametrize("command", ["status", "history list"])
+def test_a_run_that_cannot_be_looked_at_hides_no_other(runs, command):
+    whole = runs.made("whole")
+    link = runs.history.with_suffix(".runs") / whole.name.replace("whole", "locked")
+    link.symlink_to(f"/{'x' * 300}")  # like a disk that does not answer, it is not merely not found
+    assert whole.name in runs(*command.split()).stdout
+
+
 def test_a_file_that_cannot_be_written_is_named(runs):
     run = runs.made("open", state=None)
     (run / "cancel.json").mkdir()
