@@ -406,6 +406,14 @@ def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
     assert record.samples > 3
 
 
+def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clusterplan):
+    spools = '"$CLUSTERPLAN_RUN_FOLDER"/*.spool'
+    emptied = f"until [ -s {spools} ]; do sleep 0.01; done; for spool in {spools}; do : > $spool; done"
+    done = clusterplan("sample", "--", "sh", "-c", emptied)
+    assert done.returncode == 0
+    assert "has no header that can be read" in done.stderr
+
+
 def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
     hostile = "a 'b' \"c\"\n$(touch x) ; é"
     done, _, _ = sampled("--", "printf", "%s", hostile)
