@@ -53,7 +53,7 @@ def one(
             (
                 "utilisation",
                 _with_unit(run["utilisation_mean"], "%") or "not known",
-                f"mean of {run['gpus']} GPUs",
+                f"mean of {counted(run['gpus'], 'GPU')}",
             ),
             ("energy", _with_unit(run["energy_kwh"], "kWh") or "not known", "by the GPUs' counters"),
         ]
