@@ -1079,6 +1079,18 @@ def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has
     assert "partition" not in shown
 
 
+def test_a_shared_folder_may_be_a_link(without_slurm):
+    (without_slurm.folder / "gpfs").mkdir()
+    (without_slurm.folder / "home").symlink_to(without_slurm.folder / "gpfs")
+    home = json.dumps(str(without_slurm.folder / "home"))
+    shape = '[[partitions]]\nname = "gpu"\nnodes = 2\ngpus_per_node = 8\n'
+    profile = without_slurm.file("site.toml", f'name = "site"\nshared_folders = [{home}]\n{shape}')
+    asked = ["--executor", "slurm", "--dry-run", "--profile", profile, "--gpus", "16", "--", "env"]
+    runs = {"CLUSTERPLAN_RUNS": str(without_slurm.folder / "home" / "runs")}
+    assert without_slurm("submit", *asked, env=runs).stderr == ""
+    assert "would not all see" in without_slurm("submit", *asked).stderr
+
+
 def test_slurm_is_told_the_account(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "true", env={"SBATCH_ACCOUNT": "lab"})
     assert "Account=lab" in on_slurm.slurm.ask("scontrol", "show", "job", run["job_id"])

@@ -31,7 +31,13 @@ from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
 from ..launcher.submission import Plan, plan, reaches, sweep
-from ..launcher.surroundings import Surroundings, lacks_torch, look, trainer_saves_when_stopped
+from ..launcher.surroundings import (
+    Surroundings,
+    lacks_torch,
+    look,
+    trainer_saves_when_stopped,
+    with_real_names,
+)
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from .dashes import WithCommand
@@ -316,7 +322,8 @@ def _checked(
             and lacks_torch(looked.python, os.environ)
         ),
     )
-    found = findings(job, looked, cluster, profile.shared_folders if profile else ())
+    shared = with_real_names(profile.shared_folders if profile else ())
+    found = findings(job, looked, cluster, shared)
     return [(finding.text, finding.refuses) for finding in found]
 
 
