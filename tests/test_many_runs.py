@@ -137,6 +137,15 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
     assert "sampled" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+def test_a_run_that_was_not_submitted_is_not_called_unknown(runs, command):
+    runs.made("train")
+    sampled = runs.made("sampled", kind="sample")
+    done = runs(command, "sampl")
+    said = f"{sampled.name} was not submitted, so only `clusterplan history show {sampled.name}` and `report` tell"
+    assert (done.returncode, said in done.stderr) == (2, True)
+
+
 def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
     names = [runs.made("train", after_s=second).name for second in range(2)]
     runs.made("other")
