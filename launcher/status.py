@@ -174,8 +174,6 @@ def _progress(folder: Path, total: int | None) -> Progress | None:
             return told
         output = Launch.read(folder).output
         saved = newest(Path(output)) if output else None
-        return (
-            Progress(saved.step, total, None, None, Path(saved.path).stat().st_mtime, None) if saved else None
-        )
+        return Progress(saved.step, total, None, None, None) if saved else None
     except (OSError, ValueError, RunFolderError):
         return None
