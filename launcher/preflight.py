@@ -32,7 +32,7 @@ CODES = {
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
     "gpu-type": "The partition has no GPUs of that type.",
     "gpu-count": "No node of the partition has so many of those GPUs.",
-    "nodes": "The partition has fewer such nodes.",
+    "nodes": "The partition has fewer such nodes, or gives a job fewer: Slurm would let it wait for ever.",
     "precision": "The GPU has no hardware for that precision.",
     "checkpoint": "A job under the limit would end before its first checkpoint.",
     "signal": "The warning before the limit takes much of the walltime.",
@@ -199,6 +199,11 @@ def _machines(
     most = max((_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
         yield _refusal("gpu-count", f"{counted(gpus, 'GPU')} a node: those of {where} have {most}")
+        return
+    if partition.max_nodes is not None and request.nodes > partition.max_nodes:
+        yield _refusal(
+            "nodes", f"{counted(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
+        )
         return
     fitting = sum(_gpus(node, gres) >= gpus for node in nodes)
     if request.nodes > fitting:
