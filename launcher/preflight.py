@@ -18,6 +18,7 @@ from .surroundings import Surroundings
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)
 _SANE_SHARE = 10  # a walltime is so many times its warning, or little is left to train in
+_PATTERN = {"%", "\\"}  # of the files that Slurm writes (man sbatch, filename pattern)
 _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"))  # noqa: S108  not written to
 
 CODES = {
@@ -110,6 +111,9 @@ def _here(
         )
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
+    elif on_slurm and set(str(here.folder)) & _PATTERN:
+        right = "set CLUSTERPLAN_RUNS to one without"
+        yield _refusal("folder", f"{here.folder}: Slurm would take the % or \\ in it for a pattern: {right}")
     nodes = job.request.nodes
     if (nodes > 1 or on_slurm) and not _shared(here.folder, shared_folders):
         where = f"one of {listed(shared_folders)}" if shared_folders else "a folder that every node sees"

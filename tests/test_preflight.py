@@ -179,6 +179,12 @@ def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
     assert found(here=here, cluster=None) == [code]
 
 
+@pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])
+def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder):
+    assert found(here={"folder": Path(folder)}) == ["folder!"]
+    assert found(here={"folder": Path(folder)}, cluster=None) == []
+
+
 def test_refusals_come_first():
     assert found(here={"inside_job": "17"}, nodes=9) == ["nodes!", "inside-job"]
 
