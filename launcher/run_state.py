@@ -212,6 +212,9 @@ def _ended(
         )
         return RunState(state, said, at, code)
     words = {
+        State.FAILED: ""
+        if last
+        else "ended before the run began, and wrote nothing: does its node see the folder?",
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
         State.NODE_FAILURE: f"node {told.nodes if told else ''} failed".replace("  ", " "),

@@ -44,6 +44,11 @@ def test_a_job_that_failed_before_the_run_began_says_why(slurm):
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
 
 
+def test_a_job_that_failed_without_a_word_asks_for_its_folder():
+    (told,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    assert "does its node see the folder?" in run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason
+
+
 def test_a_run_that_is_being_submitted_is_not_lost_yet():
     fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
     assert run_state(fresh, NIGHT + 10).state is State.PENDING
