@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clusterplan.launcher.attempts import Attempt
 from clusterplan.launcher.jobs import put_job
 from clusterplan.launcher.run_folder import create, register, write_json
 
@@ -62,6 +63,17 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
     assert {run["run"] for run in runs.status()["runs"]} == {damaged.name, whole.name}
+
+
+@pytest.mark.parametrize(("began_s", "seconds"), [(None, None), (T0 + 9.4, 0)])
+def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, began_s, seconds):
+    run = runs.made("train", state="cancelled")  # ended at T0 + 9, as Slurm has it: in whole seconds
+    if began_s:
+        (run / "attempts").mkdir()
+        write_json(
+            run / "attempts" / "7.0.0.json", vars(Attempt("7", 0, 0, 1, "n", "n", 1, "1", began_s, began_s))
+        )
+    assert json.loads(runs("history", "list", "--json").stdout)[0]["seconds"] == seconds
 
 
 @pytest.mark.parametrize("command", ["status", "history list"])

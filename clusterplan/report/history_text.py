@@ -47,7 +47,7 @@ def one(
             ("run", run["run"], run["state"]),
             (
                 "took",
-                _duration(run["seconds"]),
+                _duration(run["seconds"]) or "not known",
                 f"from {run['started_utc']} UTC" if run["started_utc"] else "",
             ),
             (
