@@ -1091,6 +1091,18 @@ def test_a_shared_folder_may_be_a_link(without_slurm):
     assert "would not all see" in without_slurm("submit", *asked).stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [("no-requeue", "use --no-requeue"), ("ntasks", "use run.bootstrap"), ("wait", "use --follow")],
+)
+def test_an_option_of_sbatch_that_contradicts_ours_is_refused_with_the_right_place(
+    without_slurm, option, right
+):
+    job = job_file(without_slurm, more=f"[slurm]\n{option} = true\n", where="")
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", job)
+    assert (done.returncode, f"{option} is set by clusterplan: {right}" in done.stderr) == (2, True)
+
+
 def test_slurm_is_told_the_account(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "true", env={"SBATCH_ACCOUNT": "lab"})
     assert "Account=lab" in on_slurm.slurm.ask("scontrol", "show", "job", run["job_id"])
