@@ -37,6 +37,7 @@ _LAUNCHER_MODULES = {
     "accelerate.commands.launch",
     "deepspeed.launcher.runner",
 }
+_TORCHRUNS = {"torchrun", "torch.distributed.run", "torch.distributed.launch"}
 # They run the program that follows their own options.
 _WRAPPERS = {
     *("env", "nice", "numactl", "stdbuf", "taskset", "time"),
@@ -102,6 +103,18 @@ def reaches_other_nodes(command: tuple[str, ...]) -> bool:
     (True, False)
     """
     return _launcher(command) in {*_REACHING_OUT, "deepspeed.launcher.runner"}
+
+
+def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
+    """The launcher of which each node would start one that knows of no other node; None if it is told, or is none.
+
+    >>> alone_on_its_node(("torchrun", "train.py"), {}), alone_on_its_node(("torchrun", "--nnodes=2", "train.py"), {})
+    ('torchrun', None)
+    """
+    launcher = _launcher(command)
+    if launcher not in _TORCHRUNS or "PET_NNODES" in environment:
+        return None
+    return None if any(word.partition("=")[0] == "--nnodes" for word in command) else launcher
 
 
 def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> tuple[str, ...]:

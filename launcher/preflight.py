@@ -26,6 +26,7 @@ CODES = {
     "shell": "A word such as > or && is the shell's, and commands are started without one.",
     "entry": "The command's Python file is not there, or does not compile.",
     "torchrun": "The command's Python has no torch, whose torchrun would start it.",
+    "node-alone": "The command's launcher is told of no other node, so each would train by itself.",
     "folder": "No run can be kept in the folder.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "partition": "The partition does not exist.",
@@ -57,7 +58,8 @@ class Job:
     """What is to run: the request, and what Slurm is not told.
 
     `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
-    `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none.
+    `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none, and
+    `alone_on_its_node` is a launcher of the command that is told of no other node.
     """
 
     request: JobRequest
@@ -68,6 +70,7 @@ class Job:
     segments: int | None = None
     runs: int = 1
     lacks_torch: bool = False
+    alone_on_its_node: str | None = None
 
 
 def findings(
@@ -80,7 +83,8 @@ def findings(
     >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
     [('folder-not-shared', True)]
     """
-    found = [*_here(job, here, shared_folders, on_slurm=cluster is not None), *_training(job, cluster)]
+    found = [*_command(job, here), *_folder(job, here, shared_folders, on_slurm=cluster is not None)]
+    found += _training(job, cluster)
     if cluster:
         found += _on(job, cluster)
     return sorted(found, key=lambda finding: not finding.refuses)
@@ -94,9 +98,7 @@ def _warning(code: str, text: str) -> Finding:
     return Finding(code, text, refuses=False)
 
 
-def _here(
-    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
-) -> Iterator[Finding]:
+def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
     if here.command_fault:
         yield _refusal("command-missing", here.command_fault)
     elif here.shell_fault:
@@ -109,6 +111,21 @@ def _here(
             f"{here.python} has no torch, and several GPUs of a Python command are started by torchrun: "
             'install it there, or set bootstrap = "per-gpu" or "single" in [run]',
         )
+    if job.alone_on_its_node and job.request.nodes > 1:
+        yield _warning(
+            "node-alone",
+            f"{job.alone_on_its_node} without --nnodes trains on each of {counted(job.request.nodes, 'node')} by itself: leave "
+            "it out of the command, and it is started over all of them",
+        )
+    if here.inside_job:
+        yield _warning(
+            "inside-job", f"submitted from inside job {here.inside_job}: nothing of its shape is passed on"
+        )
+
+
+def _folder(
+    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
+) -> Iterator[Finding]:
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
     elif on_slurm and set(str(here.folder)) & _PATTERN:
@@ -124,10 +141,6 @@ def _here(
         else:
             text = f"a node other than this one would not see {here.folder}, and the job would fail there: set CLUSTERPLAN_RUNS to {where}"
         yield Finding("folder-not-shared", text, refuses=nodes > 1)
-    if here.inside_job:
-        yield _warning(
-            "inside-job", f"submitted from inside job {here.inside_job}: nothing of its shape is passed on"
-        )
 
 
 def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:

@@ -179,6 +179,11 @@ def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
     assert found(here=here, cluster=None) == [code]
 
 
+def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several():
+    assert found(job={"alone_on_its_node": "torchrun"}) == ["node-alone"]
+    assert found(job={"alone_on_its_node": "torchrun"}, nodes=1) == []
+
+
 @pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])
 def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder):
     assert found(here={"folder": Path(folder)}) == ["folder!"]

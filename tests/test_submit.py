@@ -1079,6 +1079,14 @@ def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has
     assert "partition" not in shown
 
 
+@pytest.mark.parametrize(("more", "alone"), [([], True), (["--nnodes", "2"], False)])
+def test_torchrun_that_is_told_of_no_other_node_is_warned_of(without_slurm, more, alone):
+    (without_slurm.folder / "bin" / "torchrun").symlink_to(shutil.which("env"))
+    (without_slurm.folder / "train.py").touch()
+    asked = ["--executor", "slurm", "--dry-run", "--gpus", "16", "--", "torchrun", *more, "train.py"]
+    assert ("torchrun without --nnodes" in without_slurm("submit", *asked).stderr) is alone
+
+
 def test_a_shared_folder_may_be_a_link(without_slurm):
     (without_slurm.folder / "gpfs").mkdir()
     (without_slurm.folder / "home").symlink_to(without_slurm.folder / "gpfs")

@@ -20,6 +20,7 @@ from ..estimator.run_section import Bootstrap
 from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
 from ..launcher import slurm
+from ..launcher.bootstrap import alone_on_its_node
 from ..launcher.cluster import Cluster
 from ..launcher.deepspeed_config import named_config
 from ..launcher.discovery import discover
@@ -321,6 +322,7 @@ def _checked(
             and shown.launches[0].bootstrap is Bootstrap.TORCHRUN
             and lacks_torch(looked.python, os.environ)
         ),
+        alone_on_its_node=alone_on_its_node(shown.launches[0].command, os.environ),
     )
     shared = with_real_names(profile.shared_folders if profile else ())
     found = findings(job, looked, cluster, shared)
