@@ -37,7 +37,13 @@ _LAUNCHER_MODULES = {
     "accelerate.commands.launch",
     "deepspeed.launcher.runner",
 }
-_TORCHRUNS = {"torchrun", "torch.distributed.run", "torch.distributed.launch"}
+# By which flag, file or variable launchers that start processes on their own node know of the others.
+_TOLD_OF_NODES = {
+    **dict.fromkeys(
+        ("torchrun", "torch.distributed.run", "torch.distributed.launch"), ("--nnodes", "PET_NNODES")
+    ),
+    **dict.fromkeys(("accelerate", "accelerate.commands.launch"), ("--num_machines", "--config_file")),
+}
 # They run the program that follows their own options.
 _WRAPPERS = {
     *("env", "nice", "numactl", "stdbuf", "taskset", "time"),
@@ -106,15 +112,16 @@ def reaches_other_nodes(command: tuple[str, ...]) -> bool:
 
 
 def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
-    """The launcher of which each node would start one that knows of no other node; None if it is told, or is none.
+    """What the launcher that `command` is lacks to know of other nodes than its own; None if nothing, or it is none.
 
     >>> alone_on_its_node(("torchrun", "train.py"), {}), alone_on_its_node(("torchrun", "--nnodes=2", "train.py"), {})
-    ('torchrun', None)
+    ('torchrun without --nnodes', None)
     """
-    launcher = _launcher(command)
-    if launcher not in _TORCHRUNS or "PET_NNODES" in environment:
-        return None
-    return None if any(word.partition("=")[0] == "--nnodes" for word in command) else launcher
+    launcher = _launcher(command) or ""
+    needed, *others = _TOLD_OF_NODES.get(launcher, ("",))
+    given = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
+    told = any(name.replace("-", "_") in given for name in (needed, *others))
+    return f"{launcher} without {needed}" if needed and not told else None
 
 
 def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class Job:
 
     `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
     `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none, and
-    `alone_on_its_node` is a launcher of the command that is told of no other node.
+    `alone_on_its_node` what a launcher in the command lacks to know of other nodes.
     """
 
     request: JobRequest
@@ -114,7 +114,7 @@ def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
     if job.alone_on_its_node and job.request.nodes > 1:
         yield _warning(
             "node-alone",
-            f"{job.alone_on_its_node} without --nnodes trains on each of {counted(job.request.nodes, 'node')} by itself: leave "
+            f"{job.alone_on_its_node} trains on each of {counted(job.request.nodes, 'node')} by itself: leave "
             "it out of the command, and it is started over all of them",
         )
     if here.inside_job:

@@ -180,8 +180,8 @@ def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
 
 
 def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several():
-    assert found(job={"alone_on_its_node": "torchrun"}) == ["node-alone"]
-    assert found(job={"alone_on_its_node": "torchrun"}, nodes=1) == []
+    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}) == ["node-alone"]
+    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}, nodes=1) == []
 
 
 @pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])
