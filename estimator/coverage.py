@@ -57,22 +57,18 @@ def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None
     return min(over, default=ended_s if after == math.inf else None)
 
 
-def missing(times_s: Sequence[float], period_s: float, pauses: Sequence[Break]) -> int:
-    """How many samples are not there, between the first and the last.
+def missing_between(before_s: float, next_s: float, period_s: float, pauses: Sequence[Break]) -> int:
+    """How many samples are not there, between one and the next.
 
-    >>> missing([0, 1, 4, 5], 1.0, [])
+    >>> missing_between(1, 4, 1.0, [])
     2
-    >>> missing([0, 1, 94, 95], 1.0, [Break(2, 93.5)])
+    >>> missing_between(1, 94, 1.0, [Break(2, 93.5)])
     0
     """
-    return sum(_between(a, b, period_s, pauses) for a, b in pairwise(times_s))
-
-
-def _between(a: float, b: float, period_s: float, pauses: Sequence[Break]) -> int:
-    if b - a < 1.5 * period_s:
+    if next_s - before_s < 1.5 * period_s:
         return 0
-    ended = [max(pause.ended_s, a) for pause in pauses if a < pause.began_s <= b]
-    return max(round((min(ended, default=b) - a) / period_s) - 1, 0)
+    ended = [max(pause.ended_s, before_s) for pause in pauses if before_s < pause.began_s <= next_s]
+    return max(round((min(ended, default=next_s) - before_s) / period_s) - 1, 0)
 
 
 def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:
