@@ -5,7 +5,6 @@ with what the tasks said as they ended; what they said alone; the exit code that
 last heartbeat.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +15,10 @@ from .attempts import Attempt
 from .failure import is_out_of_memory
 from .jobs import QueuedRun
 from .restart import Stop
-from .slurm_jobs import JobFacts, QueuedJob
+from .slurm_jobs import PREEMPTED, JobFacts, QueuedJob
+from .waiting import TAKEN, why_it_waits
 
 STALE_S = 120.0  # six heartbeats
-PREEMPTED = "PREEMPTED"  # as Slurm spells it
-_TAKEN = "a job of higher priority took its place"
 _SIGKILL = 128 + 9
 
 
@@ -61,25 +59,6 @@ _SLURM_WAITS = {
     "REQUEUE_FED",
     "SPECIAL_EXIT",
     "RESV_DEL_HOLD",
-}
-_IN_WORDS = {
-    "Resources": "waiting for nodes to become free",
-    "Priority": "other jobs come first",
-    "Dependency": "waiting for another job to end",
-    "DependencyNeverSatisfied": "the job it depends on did not end as required: it will never start",
-    "BeginTime": "held for a moment after a requeue",
-    "Cleaning": "its last start is being cleaned up",
-    "PartitionTimeLimit": "asks for more time than its partition allows: it will never start",
-    "PartitionNodeLimit": "asks for more nodes than its partition allows: it will never start",
-    "PartitionDown": "its partition is down",
-    "PartitionInactive": "its partition is inactive",
-    "ReqNodeNotAvail": "nodes it needs are down or reserved",
-    "JobHeldUser": "held by its user: `scontrol release` lets it go",
-    "JobHeldAdmin": "held by an administrator",
-    "JobArrayTaskLimit": "as many elements of its array run as may at once",
-    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as the QOS allows",
-    "AssocGrpGRES": "the account's GPUs are all in use",
-    "Licenses": "waiting for licences",
 }
 
 
@@ -171,7 +150,7 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
     accounted = evidence.accounted
     state = known.state if known else accounted.state if accounted else None
     if known and known.state in _SLURM_WAITS:
-        return RunState(State.PENDING, _pending(known, first, now), now)
+        return RunState(State.PENDING, why_it_waits(known, first, now), now)
     if state and state.split()[0] in _SLURM_ENDED:
         return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
     if known:
@@ -212,7 +191,7 @@ def _ended(
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
         State.NODE_FAILURE: f"node {told.nodes if told else ''} failed".replace("  ", " "),
-        State.PREEMPTED: _TAKEN,
+        State.PREEMPTED: TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
     return RunState(state, words.get(state, ""), at, code)
@@ -257,18 +236,6 @@ def _tasks_code(last: Sequence[Attempt]) -> int | None:
     if failed:
         return failed[0]
     return 0 if len(last) == last[0].ranks and all(a.outcome == "completed" for a in last) else None
-
-
-def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
-    bare = re.split(r"[,(]", known.reason.strip("() "))[0]
-    words = _IN_WORDS.get(bare, bare if bare not in ("", "None") else "just submitted")
-    if last and last.restarting:
-        words = f"restarts: {last.reason}; {words}"
-    elif last and last.slurm_state == PREEMPTED:
-        words = f"restarts: {_TAKEN}; {words}"
-    if known.start_s and known.start_s > now:
-        words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
-    return words
 
 
 def _ago(seconds: float) -> str:
