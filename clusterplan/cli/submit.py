@@ -30,8 +30,9 @@ from ..launcher.precision import TRAINERS
 from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
-from ..launcher.submission import Plan, plan, reaches, sweep
+from ..launcher.submission import Plan, plan, reaches
 from ..launcher.surroundings import Surroundings, lacks_torch, look, trainer_saves_when_stopped
+from ..launcher.sweep import sweep
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
 from .dashes import WithCommand
