@@ -10,7 +10,8 @@ from ..errors import WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.placement import Placement
 from ..estimator.run_section import Bootstrap, Run
-from ..estimator.workload import Framework, Workload
+from ..estimator.training_section import Framework
+from ..estimator.workload import Workload
 from .bootstrap import choose, reaches_other_nodes, tasks_per_node
 from .deepspeed_config import with_config
 from .flags import flag_value, takes_no_flags
