@@ -12,10 +12,11 @@ class Course:
 
     There are `COURSE_POINTS` parts, or fewer so that each has two values.
 
-    >>> Course(0, 3, 1.0).of([(0, 10), (1, 20), (2, 30), (3, 40)])
+    >>> course = Course(0, 3, 1.0)
+    >>> for time_s, value in [(0, 10), (1, 20), (2, 30), (3, 40)]:
+    ...     course.add(time_s, value)
+    >>> course.means
     (15.0, 35.0)
-    >>> Course(0, 40, 0.5).of([(0, 10), (1, 20), (40, 50)])[:2]
-    (10.0, 20.0)
     """
 
     def __init__(self, first: float, last: float, step_s: float) -> None:
@@ -28,12 +29,6 @@ class Course:
         part = min(max(int((time_s - self._first) / self._width), 0), len(self._sums) - 1)
         self._sums[part] += value
         self._counts[part] += 1
-
-    def of(self, points: Iterable[tuple[float, float]]) -> tuple[float | None, ...]:
-        """The means with these added."""
-        for time_s, value in points:
-            self.add(time_s, value)
-        return self.means
 
     def along(self, rows: Iterable[tuple[float, GpuReading]]) -> Iterator[tuple[float, GpuReading]]:
         """The same readings, each added as it goes by: by the driver's own samples, else by what was polled."""

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
+from ..cluster_profiles.units import MINUTE_S
 from .course import Course
 from .coverage import Break, attempt_end_s, breaks
 from .forecast import Forecast, forecasts
@@ -173,11 +174,12 @@ def _watched(
     course = Course(*time_s, gpu.period_s)
     rows = history.readings(line["run"], gpu.uuid, since_s)
     seen = digest(gpu, rows if since_s else course.along(rows))
-    means = course.means
-    if not any(mean is not None for mean in means):
-        means = Course(*time_s, 60.0).of(history.minutes(line["run"], gpu.uuid))
-    kept = {f.name: line[f.name] for f in fields(GpuReport) if f.name != "course"}
-    return seen, GpuReport(**kept, course=means)
+    if all(mean is None for mean in course.means):  # forgotten, or not asked for
+        course = Course(*time_s, MINUTE_S)
+        for minute_s, utilisation in history.minutes(line["run"], gpu.uuid):
+            course.add(minute_s, utilisation)
+    known = {f.name: line[f.name] for f in fields(GpuReport) if f.name != "course"}
+    return seen, GpuReport(**known, course=course.means)
 
 
 def _held_s(
