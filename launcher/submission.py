@@ -22,7 +22,7 @@ from .request import JobRequest, gpus_per_node, signal_delay_s
 from .run_folder import DEEPSPEED_FILE
 from .sweep import check_reached
 
-OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
+_OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
 _SHORTEST_S = 1_800.0  # a walltime that is worth its start
 
 
@@ -139,7 +139,7 @@ def plan(
 def _output(given: str | None, folder: str, cwd: str, *, alone: bool) -> str:
     """Where a run's checkpoints go, from any folder; runs of a sweep must not resume from one another's."""
     if given is None:
-        return f"{folder}/{OUTPUT}"
+        return f"{folder}/{_OUTPUT}"
     return str(PurePath(cwd, given) if alone else PurePath(cwd, given, PurePath(folder).name))
 
 
