@@ -16,7 +16,7 @@ from .failure import is_out_of_memory
 from .jobs import QueuedRun
 from .restart import Stop
 from .slurm_jobs import PREEMPTED, JobFacts, QueuedJob
-from .waiting import TAKEN, why_it_waits
+from .waiting import TAKEN, WAITING_STATES, why_it_waits
 
 STALE_S = 120.0  # six heartbeats
 _SIGKILL = 128 + 9
@@ -51,14 +51,11 @@ _SLURM_ENDED = {
     "NODE_FAIL": State.NODE_FAILURE,
     "BOOT_FAIL": State.NODE_FAILURE,
 }
-_SLURM_WAITS = {
-    "PENDING",
-    "CONFIGURING",
-    "REQUEUED",
-    "REQUEUE_HOLD",
-    "REQUEUE_FED",
-    "SPECIAL_EXIT",
-    "RESV_DEL_HOLD",
+_SLURM_RUNS = {
+    "COMPLETING": "stopping",
+    "SIGNALING": "stopping",
+    "STAGE_OUT": "stopping",
+    "SUSPENDED": "suspended",
 }
 
 
@@ -149,13 +146,12 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
     known = evidence.slurm
     accounted = evidence.accounted
     state = known.state if known else accounted.state if accounted else None
-    if known and known.state in _SLURM_WAITS:
+    if known and known.state in WAITING_STATES:
         return RunState(State.PENDING, why_it_waits(known, first, now), now)
     if state and state.split()[0] in _SLURM_ENDED:
         return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
     if known:
-        reason = "stopping" if known.state in ("COMPLETING", "SIGNALING", "STAGE_OUT") else ""
-        return RunState(State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now)
+        return RunState(State.RUNNING, _SLURM_RUNS.get(known.state, ""), now)
     if not evidence.slurm_answers or evidence.elsewhere:
         whose = f"on cluster {evidence.elsewhere}" if evidence.elsewhere else "Slurm does not answer"
         beat = first.beat_s if first else evidence.jobs[-1].submitted_s
@@ -190,7 +186,7 @@ def _ended(
     words = {
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
-        State.NODE_FAILURE: f"node {told.nodes if told else ''} failed".replace("  ", " "),
+        State.NODE_FAILURE: f"{_lost_node(told.nodes if told else '')} failed",
         State.PREEMPTED: TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
@@ -236,6 +232,13 @@ def _tasks_code(last: Sequence[Attempt]) -> int | None:
     if failed:
         return failed[0]
     return 0 if len(last) == last[0].ranks and all(a.outcome == "completed" for a in last) else None
+
+
+def _lost_node(nodes: str) -> str:
+    """Slurm names the nodes of the job, and not the one that failed."""
+    if not nodes:
+        return "its node"
+    return f"one of {nodes}" if "," in nodes or "[" in nodes else f"node {nodes}"
 
 
 def _ago(seconds: float) -> str:

@@ -7,7 +7,15 @@ from .attempts import Attempt
 from .slurm_jobs import PREEMPTED, QueuedJob
 
 TAKEN = "a job of higher priority took its place"
-
+WAITING_STATES = {
+    "PENDING",
+    "CONFIGURING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SPECIAL_EXIT",
+    "RESV_DEL_HOLD",
+}
 REASONS = {
     "Resources": "waiting for nodes to become free",
     "Priority": "other jobs come first",
