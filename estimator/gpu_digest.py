@@ -1,6 +1,6 @@
 """What one GPU's readings come to, folded one after another: of a run of months, a few numbers stay.
 
-What is made of them, in words, is in `utilisation`.
+What is made of them, in words, is in `gpu_notes`.
 """
 
 from bisect import bisect_right

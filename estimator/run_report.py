@@ -12,10 +12,10 @@ from .course import Course
 from .coverage import Break, attempt_end_s, breaks
 from .forecast import Forecast, forecasts
 from .gpu_digest import GpuDigest, WatchedGpu, digest
+from .gpu_notes import Note, node_notes, notes
 from .gpu_reading import Event
 from .history import History
 from .used_precision import precision_notes
-from .utilisation import Note, node_notes, notes
 
 
 @dataclass(frozen=True)

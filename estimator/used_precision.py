@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..cluster_profiles.precision import Precision
-from .utilisation import Note
+from .gpu_notes import Note
 
 TENSOR_IDLE_SHARE = 0.005  # of the time that the SMs worked; a step of small products is far above it
 SM_BUSY_SHARE = 0.2  # of the run; a GPU that did less trained too little to tell

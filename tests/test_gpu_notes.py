@@ -6,9 +6,9 @@ import pytest
 
 from clusterplan.estimator.coverage import Break
 from clusterplan.estimator.gpu_digest import WatchedGpu, digest
+from clusterplan.estimator.gpu_notes import node_notes, notes
 from clusterplan.estimator.gpu_reading import Event, GpuReading
 from clusterplan.estimator.sawtooth import sawtooth_lag
-from clusterplan.estimator.utilisation import node_notes, notes
 
 RING = 6  # samples a second
 
