@@ -8,7 +8,8 @@ from .case import Advice, Case
 from .memory import Fit, gigabytes
 from .placement import USUAL_GPUS_PER_NODE, uneven
 from .throughput import Source, SourceKind, fastest_step_s, rate_given
-from .workload import Framework, Workload
+from .training_section import Framework
+from .workload import Workload
 
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  Where trouble starts is our judgement; a report of
 # 5 times the expected time on two nodes without a fast link is haotian-liu/LLaVA#594.

@@ -6,7 +6,7 @@ from ..cluster_profiles.units import counted, format_count, format_duration, for
 from ..errors import WorkloadError
 from .case import Advice, Case
 from .steps import StepCount, count_steps
-from .workload import Framework
+from .training_section import Framework
 
 
 def identity(case: Case) -> Iterator[Advice]:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from ..errors import InputError
 from ..estimator.run_section import Bootstrap
-from ..estimator.workload import Framework
+from ..estimator.training_section import Framework
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)

@@ -18,7 +18,7 @@ from typing import Any
 from ..cluster_profiles.gpu import Gpu, shared_precision
 from ..cluster_profiles.precision import Precision
 from ..errors import InputError
-from ..estimator.workload import Framework
+from ..estimator.training_section import Framework
 from .deepspeed_config import enabled, merged, named_config, parsed
 from .flags import flag_value, takes_no_flags
 

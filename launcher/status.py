@@ -21,7 +21,8 @@ from .launch import Launch
 from .progress import Progress, progress, read_ends
 from .registered import linked, run_facts
 from .run_folder import SUBMITIT
-from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
+from .run_state import OPEN, Evidence, RunState, State, run_state
+from .slurm_jobs import PREEMPTED
 from .spool import SUFFIX
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import pytest
 
 from clusterplan.errors import InputError
-from clusterplan.estimator.workload import Framework
+from clusterplan.estimator.training_section import Framework
 from clusterplan.launcher.bootstrap import (
     Bootstrap,
     Task,

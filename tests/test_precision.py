@@ -5,7 +5,7 @@ import pytest
 from clusterplan.cluster_profiles.gpu import gpus, gpus_called
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
-from clusterplan.estimator.workload import Framework
+from clusterplan.estimator.training_section import Framework
 from clusterplan.launcher.deepspeed_config import named_config, with_config
 from clusterplan.launcher.precision import precision_settings
 

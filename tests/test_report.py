@@ -3,15 +3,17 @@
 import json
 import os
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import fake_nvml as fake
 import pytest
 
+from clusterplan.estimator.course import COURSE_POINTS
 from clusterplan.estimator.coverage import early_end
 from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
-from clusterplan.estimator.run_report import COURSE_POINTS, run_report
+from clusterplan.estimator.run_report import run_report
 from clusterplan.launcher import nvml
 from clusterplan.launcher.attempts import Attempt
 from clusterplan.launcher.collect import collect
@@ -312,6 +314,24 @@ def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
     done = clusterplan("report", env=environment)
     assert done.returncode == 0
     assert "no GPU was sampled: no NVIDIA GPU can be read here: " in done.stdout
+
+
+def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
+    def peak_bytes(minutes):
+        run = f"of-{minutes}-minutes"
+        history.put_run({"run": run, "folder": "/runs", "began_s": T0, "state": "running"})
+        history.put_node(run, "n1", {"period_s": 1.0}, [{"uuid": "GPU-0"}])
+        rows = [(T0 + second, GpuReading(0, 90, power_mw=600_000)) for second in range(minutes * 60)]
+        history.put_readings(run, "n1.0.spool", "GPU-0", rows)
+        tracemalloc.start()
+        try:
+            assert run_report(history, run).gpus[0].ticks == len(rows)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    with History(tmp_path / "history.db") as history:
+        assert peak_bytes(60) < 1.5 * peak_bytes(20)
 
 
 def test_an_unknown_run_is_one_line(reported):

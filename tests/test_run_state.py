@@ -49,6 +49,15 @@ def test_a_job_that_failed_without_a_word_asks_for_its_folder():
     assert "does its node see the folder?" in run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason
 
 
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [("gpu3", "node gpu3 failed"), ("gpu[1-4]", "one of gpu[1-4] failed"), ("", "its node failed")],
+)
+def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, said):
+    (told,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
+    assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason == said
+
+
 def test_a_run_that_is_being_submitted_is_not_lost_yet():
     fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
     assert run_state(fresh, NIGHT + 10).state is State.PENDING

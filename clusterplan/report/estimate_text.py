@@ -20,6 +20,7 @@ _QUESTION = {
 }
 _FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps")  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
+_FITS_IN_WORDS = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
@@ -131,29 +132,13 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         )
         rows.append(("time", _whole(estimate), f"{why}; see the advice"))
     else:
-        rows.append(
-            (
-                "time",
-                _time(clock.total),
-                f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}",
-            )
-        )
-    if estimate.gpu_hours:
-        rows.append(
-            (
-                "GPU-hours",
-                _number(estimate.gpu_hours),
-                f"{_between_numbers(estimate.gpu_hours)} on {counted(gpus, 'GPU')}",
-            )
-        )
+        width = f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}"
+        rows.append(("time", _time(clock.total), width))
+    if hours := estimate.gpu_hours:
+        rows.append(("GPU-hours", _number(hours), f"{_between_numbers(hours)} on {counted(gpus, 'GPU')}"))
     if cost := estimate.cost:
-        rows.append(
-            (
-                "cost",
-                f"{_number(cost.amount)} {cost.currency}",
-                f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}",
-            )
-        )
+        amount = f"{_number(cost.amount)} {cost.currency}"
+        rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.throughput.step_time_s
@@ -172,11 +157,7 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
     if memory.peak_bytes is None:
         return []
     held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
-    fits = (
-        {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}[memory.fits]
-        if gpu
-        else ""
-    )
+    fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
     most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
     told = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"

@@ -10,8 +10,8 @@ from ..estimator.memory import gigabytes
 from ..estimator.ranges import DRAWS
 from ..estimator.steps import CONVENTION
 from ..estimator.throughput import fastest_step_s, flops_per_sample, flops_text
+from ..estimator.training_section import Framework
 from ..estimator.walltime import GRACE_S
-from ..estimator.workload import Framework
 from ..launcher.request import slurm_request
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..estimator.footprint import Footprint
+from ..estimator.gpu_notes import Note
 from ..estimator.run_report import RunReport
-from ..estimator.utilisation import Note
 
 
 def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
