@@ -212,9 +212,13 @@ def reaches(run: Run, flagged: Collection[str]) -> None:
     >>> reaches(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
     there = names((*run.command, *run.resume))
-    for name in ("batch_size", "accumulation"):
-        if name in flagged and name not in there:
-            flag = name.replace("_", "-")
+    for flag, name in (
+        ("batch_size", "batch_size"),
+        ("accumulation", "accumulation"),
+        ("epochs", "max_steps"),
+    ):
+        if flag in flagged and name not in there:
             raise WorkloadError(
-                f"--{flag}: the command has no placeholder {{{name}}}, so it would train with its own: put it in"
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
+                "put it in"
             )

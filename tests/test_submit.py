@@ -1036,11 +1036,16 @@ def test_flags_may_follow_a_job_file(launched):
     assert "CLUSTERPLAN_GPUS=3" in shown.stdout
 
 
-def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
-    job = job_file(launched, where="").read_text().replace("{batch_size}", "32")
-    done = launched("submit", "--executor", "local", launched.file("job.toml", job), "--batch-size", "64")
-    assert done.returncode == 2
-    assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
+@pytest.mark.parametrize(
+    ("flag", "placeholder"), [("--batch-size", "{batch_size}"), ("--epochs", "{max_steps}")]
+)
+def test_a_changed_number_that_does_not_reach_the_command_is_refused(launched, flag, placeholder):
+    job = job_file(launched, where="").read_text().replace(placeholder, "32")
+    done = launched("submit", "--executor", "local", launched.file("job.toml", job), flag, "64")
+    assert (done.returncode, f"{flag}: the command has no placeholder {placeholder}" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 @pytest.fixture
