@@ -185,6 +185,14 @@ def test_the_runs_of_a_sweep_are_cancelled_as_one(runs, how):
     assert ended not in done.stdout
 
 
+@pytest.mark.parametrize("every", [[], ["--all"]])
+def test_an_empty_beginning_cancels_nothing(runs, every):
+    run = runs.waiting("train")
+    done = runs("cancel", *every, "")
+    assert (done.returncode, "RUN is empty" in done.stderr) == (2, True)
+    assert not (run / "cancel.json").exists()
+
+
 def test_the_run_that_goes_on_is_the_one_to_cancel(runs):
     runs.made("train")
     waiting = runs.waiting("train")
