@@ -24,7 +24,7 @@ def speed(case: Case) -> Iterator[Advice]:
     if source.kind is SourceKind.UNKNOWN:
         yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
     if suspects := case.throughput.suspects:
-        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
+        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3, '; ')}")
     if source.kind is SourceKind.TRANSFERRED and source.runs:
         yield from _next_run(case)
     step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
