@@ -53,6 +53,7 @@ class Learned:
     runs: tuple[Measurement, ...]
     same: tuple[Measurement, ...]
     origin: str
+    beyond: str  # what of the shape is beyond them, with its verb
     assumed: tuple[str, ...]
     prediction: Prediction
 
@@ -103,15 +104,15 @@ def learned(
         work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
         step = fed(work, told.loaders, query)
     elif same and not stretched:
-        return Learned(step, work.p50, told.used, same, origin(same, now), (), told)
-    beyond = (f"{_named(told.beyond, query)} beyond what was measured",) if told.beyond else ()
+        return Learned(step, work.p50, told.used, same, origin(same, now), "", (), told)
     return Learned(
         step.at_least(floor_s or 0.0),
         max(work.p50, floor_s or 0.0),
         told.used,
         (),
         origin(told.used, now),
-        (*stretched, *(ratio.text for ratio in ratios), *beyond, *_faster_than_measured(near, told)),
+        _named(told.beyond, query),
+        (*stretched, *(ratio.text for ratio in ratios), *_faster_than_measured(near, told)),
         told,
     )
 
@@ -256,6 +257,7 @@ def _ago(days: int) -> str:
 
 def _named(dimension: str, query: Query) -> str:
     names = {
+        "": "",
         "gpus": f"{counted(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
         "nodes": f"{counted(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
     }

@@ -57,7 +57,7 @@ def _told(found: Learned) -> Throughput:
 
 def _source(found: Learned) -> Source:
     if not found.same:
-        return Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed)
+        return Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed, found.beyond)
     sources = listed(dict.fromkeys(m.source for m in found.same if m.source), 3)
     text = f"{found.origin} in this configuration{f' ({sources})' if sources else ''}"
     return Source(SourceKind.MEASURED, text, len(found.same))

@@ -59,21 +59,62 @@ def test_more_runs_narrow_the_range_and_the_truth_stays_inside(clusterplan, tmp_
     assert widths == sorted(widths, reverse=True)
 
 
-@pytest.mark.usefixtures("path")
-def test_several_shapes_show_where_measurement_ends(clusterplan):
+@pytest.fixture
+def measured(clusterplan, path):
+    """Runs on 1 and 2 GPUs are known."""
     for gpus, seconds in ((1, 1.0), (2, 1.05)):
-        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds)
+        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds, "--source", f"log {gpus}")
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("measured")
+def test_several_shapes_show_where_measurement_ends(clusterplan):
     text = clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout
-    assert "4 GPUs are beyond what was measured; 8 GPUs are beyond what was measured" in " ".join(
-        text.split()
+    assert [line.split()[-1] for line in text.splitlines()[1:5]] == [
+        "measured",
+        "measured",
+        "beyond",
+        "beyond",
+    ]
+    assert [e["beyond_measured"] for e in asked(clusterplan, "--gpus", "1,2,4,8")["shapes"]] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.usefixtures("measured")
+def test_several_shapes_name_the_runs_that_each_rests_on(clusterplan):
+    text = " ".join(clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout.split())
+    assert (
+        "throughput of 2 GPUs: from 1 run of phi2 on 2 h100-sxm, the last today in this configuration (log 2)"
+        in text
+    )
+    assert (
+        "throughput of 4 and 8 GPUs: from 2 runs of phi2 on 1-2 h100-sxm, the last today; beyond what was"
+        in text
     )
 
 
+@pytest.mark.usefixtures("measured")
+def test_a_knee_that_is_not_reached_is_said(clusterplan):
+    assert "knee: beyond 2 GPUs, all keep an efficiency of 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_parts_of_a_step_are_in_the_json(clusterplan):
+    for gpus in (2, 8):
+        found = asked(clusterplan, "--gpus", gpus)
+        assert sum(found["step_parts_s"].values()) == pytest.approx(found["step_time_s"]["p50"])
+
+
+@pytest.mark.parametrize("gpus_asked", [2, 4])
 @pytest.mark.usefixtures("path")
-def test_the_parts_of_a_step_are_explained(clusterplan):
+def test_the_parts_of_a_step_are_explained(clusterplan, gpus_asked):
     for gpus, seconds in ((1, 1.0), (2, 1.05)):
         clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds)
-    text = clusterplan(*ASKED, "--gpus", "4", "--explain").stdout
+    text = clusterplan(*ASKED, "--gpus", gpus_asked, "--explain").stdout
     assert "s compute + " in text
     assert "of a step computes" in text
 

@@ -12,6 +12,7 @@ from ..estimator.steps import CONVENTION
 from ..estimator.what_if import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
 from ..launcher.request import slurm_request
 from .layout import Page, Style
+from .origins import origins, source_of
 
 UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
@@ -56,7 +57,7 @@ def several(
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
     columns = _columns(estimates, judged)
-    left = {"precision", "fits", "deadline", "budget"}
+    left = {"precision", "source", "fits", "deadline", "budget"}
     right = [i for i, name in enumerate(columns) if name not in left]
     shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
@@ -70,8 +71,8 @@ def several(
         page.sentence(
             f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only"
         )
-    if (most := knee(estimates)) is not None:
-        page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
+    if said := _knee(estimates, names):
+        page.line(said)
     if len({e.placement.gpus for e in estimates}) > 1:
         page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
     if "speed-up" in shown:
@@ -79,8 +80,8 @@ def several(
     if "efficiency" in shown:
         first = "the first row of its precision" if "precision" in shown else names[0]
         page.line(f"efficiency: samples/s per GPU against {first}")
-    for origin in _origins(estimates):
-        page.sentence(f"throughput: {origin}")
+    for line in origins(estimates, names):
+        page.sentence(line)
     _advice(page, estimates, names, best or 0)
 
 
@@ -102,23 +103,25 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
         "efficiency": [f"{x:.0%}" if (x := efficiency(estimates, e)) else "" for e in estimates],
         "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
+        "source": [source_of(e) for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
         "fits": [_FITS[e.memory.fits] for e in estimates],
         "deadline": [_MARK[v.deadline] for v in judged],
         "budget": [_MARK[v.budget] for v in judged],
     }
-    for name in ("precision", "micro-batch", "accumulation", "global batch", "jobs"):
-        if len(set(columns[name])) == 1:
+    for name in ("precision", "micro-batch", "accumulation", "global batch", "source", "jobs"):
+        if len({*columns[name]} - {""}) == 1:
             del columns[name]
     return {name: cells for name, cells in columns.items() if any(cells)}
 
 
-def _origins(estimates: Sequence[Estimate]) -> list[str]:
-    """Where the throughputs come from, each origin once with all that was assumed on it."""
-    assumed: dict[str, dict[str, None]] = {}
-    for source in (e.throughput.source for e in estimates):
-        assumed.setdefault(source.origin, {}).update(dict.fromkeys(source.assumed))
-    return ["; ".join((origin, *texts)) for origin, texts in assumed.items()]
+def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
+    if (most := knee(estimates)) is not None:
+        return f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}"
+    counts = [e.placement.gpus for e in estimates]
+    if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
+        return None
+    return f"knee: beyond {names[counts.index(max(counts))]}, all keep an efficiency of {WORTHWHILE:.0%}"
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
