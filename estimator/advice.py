@@ -12,6 +12,7 @@ CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
     "suspect-measurement": "A run that informs the estimate is hard to believe, and counts less or not.",
     "measure-next": "The run that would narrow the range of a step time most.",
+    "input-bound": "A good part of a step waits for its input.",
     "no-profile": "No cluster profile is given, so no limits are assumed.",
     "above-peak": "The throughput given is beyond the GPU's dense peak.",
     "trainer-steps": "The trainer reports other steps than the numbers imply.",

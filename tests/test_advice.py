@@ -93,8 +93,10 @@ def run(**changes):
     return Measurement(**{**values, **changes})
 
 
+WAITING = {"samples": 10**6, "batch_size": 32, "gpus": 8, "seq_len": 2048, "model": "m"}
 OF_RUNS = {
     "measure-next": [run()],
+    "input-bound": [run(gpus=2, gpus_per_node=2, data_wait_share=0.4)],
     "suspect-measurement": [run(), run(batch_size=16, step_time_s=2.7), run(batch_size=8, step_time_s=1400)],
 }
 
@@ -110,6 +112,21 @@ def test_the_next_run_is_no_larger_than_the_job():
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m")
     (text,) = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "measure-next"]
     assert re.search(r"on [12] GPUs? with a micro-batch of \d+ would narrow it most", text)
+
+
+def test_the_next_run_names_the_gpu_and_precision_that_no_run_had():
+    job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m", gpu="h100-sxm")
+    (text,) = [a.text for a in estimate(job, None, [run()]).warnings if a.code == "measure-next"]
+    assert re.search(r"on [12] GPUs?, h100-sxm in bf16, with a micro-batch of \d+ would narrow it most", text)
+
+
+def test_a_measured_shape_says_that_it_waits_for_input():
+    (text,) = [
+        a.text
+        for a in estimate(Workload.of(**WAITING), profile(), [run(data_wait_share=0.4)]).warnings
+        if a.code == "input-bound"
+    ]
+    assert text.startswith("40% of a step waits for input")
 
 
 @pytest.mark.parametrize("code", CASES)

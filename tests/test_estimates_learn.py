@@ -97,6 +97,21 @@ def test_several_shapes_name_the_runs_that_each_rests_on(clusterplan):
     )
 
 
+@pytest.mark.usefixtures("path")
+def test_of_several_shapes_the_one_known_least_says_what_to_measure(clusterplan):
+    clusterplan(*ADD, "--gpus", "1", "--step-time", "1")
+    factors = {
+        e["shape"]["gpus"]: e["step_time_s"]["p90"] / e["step_time_s"]["p10"]
+        for e in asked(clusterplan, "--gpus", "1,2,4,8")["shapes"]
+    }
+    text = " ".join(clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout.split())
+    assert f"measure-next ({max(factors, key=factors.get)} GPUs; others differ)" in text
+
+
+def test_an_unknown_speed_says_how_it_becomes_known_for_good(clusterplan):
+    assert "`clusterplan history add` keeps it" in " ".join(clusterplan(*ASKED, "--gpus", "8").stdout.split())
+
+
 @pytest.mark.usefixtures("measured")
 def test_a_knee_that_is_not_reached_is_said(clusterplan):
     assert "knee: beyond 2 GPUs, all keep an efficiency of 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout

@@ -44,7 +44,7 @@ def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bou
             ],
             right=(1, 2),
         )
-    _advice(page, [estimate], [""], 0)
+    _advice(page, [estimate], [""], None)
 
 
 def several(
@@ -82,7 +82,7 @@ def several(
         page.line(f"efficiency: samples/s per GPU against {first}")
     for line in origins(estimates, names):
         page.sentence(line)
-    _advice(page, estimates, names, best or 0)
+    _advice(page, estimates, names, best)
 
 
 def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
@@ -198,18 +198,20 @@ def step_text(estimate: Estimate) -> str:
     return f"{made} ({CONVENTION[steps.convention][0]})"
 
 
-def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], chosen: int) -> None:
-    """Each code once: the chosen shape's words if it has it, else the first's; the shape is named if others differ."""
-    said: dict[str, tuple[str, str]] = {}
-    for i in (chosen, *range(len(estimates))):
-        for advice in estimates[i].warnings:
-            said.setdefault(advice.code, (names[i], advice.text))
+def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:
+    """Each code once: the best shape's words if it has it, else the weightiest; the shape is named if others differ."""
+    said: dict[str, tuple[tuple[bool, float], str, str]] = {}
+    for i, estimate in enumerate(estimates):
+        for advice in estimate.warnings:
+            rank = (i == best, advice.weight)
+            if advice.code not in said or rank > said[advice.code][0]:
+                said[advice.code] = rank, names[i], advice.text
     if not said:
         return
     page.line()
     page.line("advice", Style.BOLD)
     rows = []
-    for code, (name, text) in said.items():
+    for code, (_, name, text) in said.items():
         texts = [a.text for e in estimates for a in e.warnings if a.code == code]
         alike = texts.count(text) == len(estimates)
         rows.append(
