@@ -11,6 +11,7 @@ from .case import Advice, Case
 CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
     "suspect-measurement": "A run that informs the estimate is hard to believe, and counts less or not.",
+    "runs-differ": "Runs of the model contradict the throughput that is given, which is used all the same.",
     "measure-next": "The run that would narrow the range of a step time most.",
     "input-bound": "A good part of a step waits for its input.",
     "no-profile": "No cluster profile is given, so no limits are assumed.",

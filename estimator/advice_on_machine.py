@@ -1,5 +1,6 @@
 """Advice on speed, and on what the GPUs, the partition and the network allow."""
 
+import math
 from collections.abc import Iterator
 
 from ..cluster_profiles.precision import Precision
@@ -29,6 +30,7 @@ def speed(case: Case) -> Iterator[Advice]:
     if source.runs and (source.kind is SourceKind.TRANSFERRED or suspects):
         yield from _next_run(case)
     yield from _input(case)
+    yield from _runs_differ(case)
     step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
     if step and fastest and step.p50 < fastest and case.placement.gpu:
         yield Advice(
@@ -61,6 +63,24 @@ def _next_run(case: Case) -> Iterator[Advice]:
         f"micro-batch of {best.batch_size:,} would narrow it most",
         factor,
     )
+
+
+def _runs_differ(case: Case) -> Iterator[Advice]:
+    """Runs of the model that say something else than the rate that was given."""
+    step, model = case.throughput.step_time_s, case.workload.model
+    if step is None or not rate_given(case.workload) or all(m.model != model for m in case.measurements):
+        return
+    from .measured_throughput import measured_throughput  # a fit loads numpy
+
+    found = measured_throughput(case.workload, case.placement, case.measurements, None)
+    told = found and found.step_time_s
+    if found and told and (told.p90 < step.p10 or step.p90 < told.p10):
+        yield Advice(
+            "runs-differ",
+            f"the throughput given makes a step of {format_duration(step.p50)}, runs say {format_duration(told.p10)} to "
+            f"{format_duration(told.p90)} ({found.source.origin}): leave it out to go by them",
+            abs(math.log(told.p50 / step.p50)),
+        )
 
 
 def _input(case: Case) -> Iterator[Advice]:

@@ -112,7 +112,12 @@ def learned(
         (),
         origin(told.used, now),
         _named(told.beyond, query),
-        (*stretched, *(ratio.text for ratio in ratios), *_faster_than_measured(near, told)),
+        (
+            *stretched,
+            *(ratio.text for ratio in ratios),
+            *_unseen(near, told),
+            *_faster_than_measured(near, told),
+        ),
         told,
     )
 
@@ -134,6 +139,14 @@ def _repeated(same: Sequence[Measurement], told: Prediction) -> Range:
     if len(same) > 1 or not any(s.measurement is same[0] for s in told.suspects):
         return step
     return Range(min(step.p10, told.step_time_s.p10), step.p50, max(step.p90, told.step_time_s.p90))
+
+
+def _unseen(query: Query, told: Prediction) -> Iterator[str]:
+    """A line if nothing was measured of the network that the job needs."""
+    if query.nodes > 1 and all(m.nodes == 1 for m in told.used):
+        yield "no run was on several nodes: their network is a prior"
+    elif query.gpus > 1 and all(m.gpus == 1 for m in told.used):
+        yield "no run was on several GPUs: their network is a prior"
 
 
 def _faster_than_measured(query: Query, told: Prediction) -> Iterator[str]:

@@ -77,7 +77,7 @@ CASES = {
 
 
 def test_every_code_has_a_case():
-    assert set(CASES) | set(OF_RUNS) == set(CODES)
+    assert {*CASES, *OF_RUNS, "runs-differ"} == set(CODES)
 
 
 def run(**changes):
@@ -99,6 +99,15 @@ OF_RUNS = {
     "input-bound": [run(gpus=2, gpus_per_node=2, data_wait_share=0.4)],
     "suspect-measurement": [run(), run(batch_size=16, step_time_s=2.7), run(batch_size=8, step_time_s=1400)],
 }
+
+
+@pytest.mark.parametrize(("step_time", "said"), [(2.0, True), (5.1, False)])
+def test_a_rate_that_runs_contradict_is_said(step_time, said):
+    job = Workload.of(**WAITING, step_time=step_time)
+    texts = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "runs-differ"]
+    assert bool(texts) == said
+    if said:
+        assert "makes a step of 2s, runs say 4.76s to 5.25s (from 1 run of m on 8 a100-sxm4-80gb" in texts[0]
 
 
 @pytest.mark.parametrize("code", OF_RUNS)

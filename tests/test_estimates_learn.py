@@ -113,6 +113,13 @@ def test_an_unknown_speed_says_how_it_becomes_known_for_good(clusterplan):
 
 
 @pytest.mark.usefixtures("measured")
+def test_a_network_that_no_run_used_is_said(clusterplan):
+    said = "no run was on several nodes: their network is a prior"
+    assert said in asked(clusterplan, "--gpus", "16")["source"]["text"]
+    assert "prior" not in asked(clusterplan, "--gpus", "8")["source"]["text"]
+
+
+@pytest.mark.usefixtures("measured")
 def test_a_knee_that_is_not_reached_is_said(clusterplan):
     assert "knee: beyond 2 GPUs, all keep an efficiency of 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout
 

@@ -136,7 +136,8 @@ def test_the_source_says_which_runs_how_old_and_what_is_beyond_them():
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2")
     answer = estimate(job, load_profile("slurm-a100"), runs, NOW)
     assert answer.throughput.source.text == (
-        "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured"
+        "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured; "
+        "no run was on several nodes: their network is a prior"
     )
 
 
