@@ -115,7 +115,7 @@ def learned(
         (
             *stretched,
             *(ratio.text for ratio in ratios),
-            *_unseen(near, told),
+            *_unseen(near, runs),
             *_faster_than_measured(near, told),
         ),
         told,
@@ -141,11 +141,11 @@ def _repeated(same: Sequence[Measurement], told: Prediction) -> Range:
     return Range(min(step.p10, told.step_time_s.p10), step.p50, max(step.p90, told.step_time_s.p90))
 
 
-def _unseen(query: Query, told: Prediction) -> Iterator[str]:
+def _unseen(query: Query, runs: Sequence[Measurement]) -> Iterator[str]:
     """A line if nothing was measured of the network that the job needs."""
-    if query.nodes > 1 and all(m.nodes == 1 for m in told.used):
+    if query.nodes > 1 and all(m.nodes == 1 for m in runs):
         yield "no run was on several nodes: their network is a prior"
-    elif query.gpus > 1 and all(m.gpus == 1 for m in told.used):
+    elif query.gpus > 1 and all(m.gpus == 1 for m in runs):
         yield "no run was on several GPUs: their network is a prior"
 
 
