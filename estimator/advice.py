@@ -16,6 +16,7 @@ CODES = {
     "input-bound": "A good part of a step waits for its input.",
     "no-profile": "No cluster profile is given, so no limits are assumed.",
     "above-peak": "The throughput given is beyond the GPU's dense peak.",
+    "far-below-peak": "The throughput is so far below the GPU's dense peak that its unit may be wrong.",
     "trainer-steps": "The trainer reports other steps than the numbers imply.",
     "batch-identity": "The global batch stated is not micro-batch x data parallel x accumulation.",
     "below-one-batch": "There are fewer samples than one global batch.",

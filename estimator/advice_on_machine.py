@@ -16,6 +16,9 @@ from .workload import Framework, Workload
 SLOW_LINK_GB_PER_S = 2.0
 _WIDE = 1.3  # P90 over P10 of a step time that is worth another run; our judgement
 BF16_FROM = (8, 0)  # compute capability
+_LEAST_MFU = (
+    0.002  # published training is at 0.08 to 0.52 (see `priors`): a thousandth of that is another unit
+)
 _WAITS = 0.1  # the share of a step; a loader that keeps up costs a few per cent
 ALL_SHARDED = 3  # the ZeRO stage
 
@@ -37,6 +40,12 @@ def speed(case: Case) -> Iterator[Advice]:
             "above-peak",
             f"the rate needs {fastest / step.p50:.1f} times the dense {case.placement.precision} peak of "
             f"{case.placement.gpus:,} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
+        )
+    if step and fastest and step.p50 * _LEAST_MFU > fastest and case.placement.gpu:
+        yield Advice(
+            "far-below-peak",
+            f"the rate is {fastest / step.p50:.2g} of the dense {case.placement.precision} peak of "
+            f"{case.placement.gpus:,} {case.placement.gpu.name}: are its milliseconds taken for seconds?",
         )
 
 

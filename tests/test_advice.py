@@ -50,6 +50,7 @@ CASES = {
     ),
     "no-profile": ({}, None),
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
+    "far-below-peak": ({"throughput": {"samples_per_s": 0.0443}}, profile()),
     "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),
     "batch-identity": ({"training": {"global_batch": 1000, "framework": "deepspeed"}}, profile()),
     "below-one-batch": ({"data": {"samples": 100}}, profile()),
