@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ..cluster_profiles.gpu import find_gpu, gpus
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.profile import Count, Name, Number, Seconds
+from ..cluster_profiles.profile import Count, Name, Number
 from ..cluster_profiles.toml_file import Section, validated
 from ..errors import InputError
 from .placement import USUAL_GPUS_PER_NODE
@@ -76,11 +76,15 @@ class Entered(Section):
     memory_peak_bytes: Count | None = Field(
         None, gt=0, le=10**13, description="The most memory that one GPU used."
     )
-    startup_s: Seconds | None = Field(
-        None, ge=0, le=10**7, description="From the start of the job to its first step."
+    startup_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="From the start of the job to its first step, in seconds."
     )
-    evaluation_s: Seconds | None = Field(None, ge=0, le=10**7, description="What one evaluation took.")
-    checkpoint_s: Seconds | None = Field(None, ge=0, le=10**7, description="What one checkpoint took.")
+    evaluation_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="What one evaluation took, in seconds."
+    )
+    checkpoint_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="What one checkpoint took, in seconds."
+    )
     source: Name | None = Field(None, description="Where it comes from: a log, a paper, a colleague.")
     when: Annotated[dt.datetime | None, BeforeValidator(_moment)] = Field(
         None, description="The date of the measurement; else today."

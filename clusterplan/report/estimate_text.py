@@ -19,7 +19,14 @@ _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
-_FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps", "P10", "efficiency")  # where the terminal is narrow
+_FIRST_TO_GO = (
+    "nodes",
+    "speed-up",
+    "global batch",
+    "steps",
+    "P10",
+    "efficiency",
+)  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
