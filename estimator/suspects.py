@@ -14,6 +14,11 @@ from .runs import Measurement
 _UNITS, _UNITS_OTHER_KIND = 30.0, 300.0
 _COMPARED = 64  # runs with which each is compared, however many there are
 
+_SHORTEST_S, _LONGEST_S = (
+    1e-6,
+    1e8,
+)  # of a micro-batch: launching one kernel takes microseconds, and 1e8 s are years
+
 # One GPU of many that does more than this times the work of one of few, at the same batch.
 _SUPER_LINEAR = 1.25
 
@@ -34,7 +39,8 @@ class Suspect:
         m = self.measurement
         source = f" ({m.source})" if m.source else ""
         shape = f"{counted(m.gpus, 'GPU')} with a micro-batch of {m.batch_size:,}"
-        return f"{shape} at {format_significant(m.step_time_s)} s a step{source}: {self.text}"
+        step = f"{m.step_time_s:g}" if self.kind == "invalid" else format_significant(m.step_time_s)
+        return f"{shape} at {step} s a step{source}: {self.text}"
 
 
 def suspects(measurements: Sequence[Measurement]) -> list[Suspect]:
@@ -65,11 +71,11 @@ def _others(measurements: Sequence[Measurement], found: Sequence[Suspect]) -> li
 
 def _invalid(measurements: Sequence[Measurement]) -> Iterator[Suspect]:
     for m in measurements:
-        if not 0 < m.step_time_s < math.inf:
-            yield Suspect(m, "invalid", f"a step of {m.step_time_s:g} s", 0.0)
-        elif min(m.nodes, m.gpus, m.batch_size, m.accumulation) < 1 or m.gpus < m.nodes:
+        if min(m.nodes, m.gpus, m.batch_size, m.accumulation) < 1 or m.gpus < m.nodes:
             text = f"{m.gpus} GPUs on {m.nodes} nodes, batch {m.batch_size} x {m.accumulation}"
             yield Suspect(m, "invalid", text, 0.0)
+        elif not _SHORTEST_S <= m.step_time_s / m.accumulation <= _LONGEST_S:
+            yield Suspect(m, "invalid", "no step takes that", 0.0)
 
 
 def _units(runs: Sequence[Measurement], most: float) -> Iterator[Suspect]:
