@@ -21,7 +21,10 @@ def measured_throughput(
     """
     runs = informing(workload, measurements)
     if not runs:
-        return None
+        apart = {counted(m.model_parallel, "GPU") for m in measurements if m.model == workload.model}
+        asked_of = counted(workload.training.model_parallel, "GPU")
+        text = f"measured with {listed(sorted(apart), 3)} a replica; nothing tells the speed with {asked_of} from that"
+        return unknown(text) if apart else None
     lengths = {m.seq_len for m in measurements if m.model == workload.model and m.seq_len}
     if workload.data.seq_len is None and len(lengths) > 1:
         told = listed([f"{length:,}" for length in sorted(lengths)], 3)

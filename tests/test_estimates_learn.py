@@ -120,6 +120,23 @@ def test_a_network_that_no_run_used_is_said(clusterplan):
 
 
 @pytest.mark.usefixtures("measured")
+def test_a_model_that_is_spelled_almost_like_one_that_ran_is_said(clusterplan):
+    done = clusterplan(
+        "estimate", "--model", "phi-2", "--samples", "1e6", "--batch-size", "32", "--gpus", "8"
+    )
+    assert (done.returncode, done.stderr) == (0, "no run of model 'phi-2' is known; there are runs of phi2\n")
+
+
+@pytest.mark.usefixtures("measured")
+def test_runs_of_other_replicas_are_said(clusterplan):
+    found = asked(clusterplan, "--gpus", "8", "--tensor-parallel", "2")
+    assert (
+        "measured with 1 GPU a replica; nothing tells the speed with 2 GPUs from that"
+        in found["source"]["text"]
+    )
+
+
+@pytest.mark.usefixtures("measured")
 def test_a_knee_that_is_not_reached_is_said(clusterplan):
     assert "knee: beyond 2 GPUs, all keep an efficiency of 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout
 
