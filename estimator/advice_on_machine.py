@@ -29,7 +29,8 @@ def speed(case: Case) -> Iterator[Advice]:
     if source.kind is SourceKind.UNKNOWN:
         yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
     if suspects := case.throughput.suspects:
-        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3, '; ')}")
+        remedy = "`clusterplan history remove` takes back what was entered"
+        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3, '; ')}; {remedy}")
     if source.runs and (source.kind is SourceKind.TRANSFERRED or suspects):
         yield from _next_run(case)
     yield from _input(case)
