@@ -8,6 +8,7 @@ from .learned import Learned, asked, informing, learned
 from .placement import Placement
 from .runs import Measurement
 from .scaling import Query
+from .suspects import suspects
 from .throughput import Source, SourceKind, StepParts, Throughput, fastest_step_s, unknown
 from .workload import Workload
 
@@ -30,15 +31,16 @@ def measured_throughput(
         told = listed([f"{length:,}" for length in sorted(lengths)], 3)
         return unknown(f"measured with samples of {told} tokens; say which it has by --seq-len")
     found = learned(workload, placement, runs, fastest_step_s(workload, placement), now)
-    if found:
-        return _told(found)
-    query = asked(workload, placement, runs)
-    if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
-        return unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
-    return unknown(_what_little_is_known(runs, query))
+    return _told(found) if found else unknown(_why_not(runs, asked(workload, placement, runs)))
 
 
-def _what_little_is_known(runs: Sequence[Measurement], query: Query) -> str:
+def _why_not(runs: Sequence[Measurement], query: Query) -> str:
+    """Why none of the runs tells the speed that is asked for."""
+    wrong = [str(s) for s in suspects(runs) if not s.doubt]
+    if len(wrong) == len(runs):
+        return f"no run of {runs[0].model} can be right: {listed(wrong, 3, '; ')}"
+    if query.gpu is None and len(types := {m.gpu or "no GPU" for m in runs}) > 1:
+        return f"measured on {listed(sorted(types), 3)}; say on which it will run by --gpu"
     kinds = dict.fromkeys(f"{m.gpu or 'GPUs of unknown type'} in {m.precision}" for m in runs)
     return (
         f"measured in {counted(len(runs), 'run')} of {runs[0].model}, on {listed(kinds, 3)}; "

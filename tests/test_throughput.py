@@ -384,6 +384,13 @@ def test_a_run_in_another_unit_does_not_answer_for_its_own_shape(wrong_s):
     assert "8 GPUs with a micro-batch of 32" in found.suspects[0]
 
 
+def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).throughput.source
+    assert source.kind is SourceKind.UNKNOWN
+    assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s a step" in source.text
+
+
 def test_of_two_runs_a_thousand_times_apart_the_shorter_is_right():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=500.0), measured(step_time_s=0.5)]
