@@ -5,8 +5,8 @@ sample that is not there is missing.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from ..cluster_profiles.units import format_duration
@@ -55,6 +55,23 @@ def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None
     after = min((e.time_s for e in events if e.kind == "start" and e.time_s > first_s), default=math.inf)
     over = [e.time_s for e in events if e.kind in _OVER and first_s <= e.time_s <= after]
     return min(over, default=ended_s if after == math.inf else None)
+
+
+def between_s(nodes: Iterable[Sequence[Event]]) -> float:
+    """How long no attempt of a run was on any of its nodes, from the first to the last, by their events.
+
+    >>> first, next_ = [Event(0, "start", ""), Event(50, "end", "")], [Event(90, "start", "")]
+    >>> between_s([first, next_])
+    40
+    """
+    spans = sorted(
+        (event.time_s, end_s)
+        for events in nodes
+        for event in events
+        if event.kind == "start" and (end_s := attempt_end_s(event.time_s, events, math.inf)) is not None
+    )
+    reached = accumulate((end_s for _, end_s in spans), max)
+    return sum(max(began_s - over_s, 0) for over_s, (began_s, _) in zip(reached, spans[1:], strict=False))
 
 
 def missing_between(before_s: float, next_s: float, period_s: float, pauses: Sequence[Break]) -> int:

@@ -28,7 +28,7 @@ class Forecast:
 def forecasts(
     told: Mapping[str, Any] | None, step_time_s: float | None, seconds: float | None
 ) -> list[Forecast]:
-    """The forecasts of one run, from its line of the history's table `estimate`.
+    """The forecasts of one run, from its line of the history's table `estimate`; `seconds` are its attempts' own.
 
     >>> told = {f"{name}_{p}_s": v for name in ("step_time", "wall_clock") for p, v in (("p10", 1), ("p50", 2), ("p90", 3))}
     >>> [(f.what, f.inside) for f in forecasts(told, 2.5, None)]

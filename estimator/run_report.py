@@ -9,7 +9,7 @@ from typing import Any
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import MINUTE_S
 from .course import Course
-from .coverage import Break, attempt_end_s, breaks
+from .coverage import Break, attempt_end_s, between_s, breaks
 from .forecast import Forecast, forecasts
 from .gpu_digest import GpuDigest, WatchedGpu, digest
 from .gpu_notes import Note, node_notes, notes
@@ -108,7 +108,10 @@ def run_report(
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
     nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
-    said = {node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None] for node in nodes}
+    said = {
+        node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
+        for node in {*nodes, *(e["node"] for e in events)}
+    }
     pauses = {node: breaks(own) for node, own in said.items()}
     digests, gpus = [], []
     for g in known:
@@ -128,6 +131,10 @@ def run_report(
     }
     wanted = sum(round(held_s.get(g["uuid"], 0.0) / (g["period_s"] or 1.0)) for g in known)
     ticks = sum(g["ticks"] for g in known)
+    # What was estimated is the whole training, and no queue.
+    trained_s = line["seconds"] if line["state"] == "completed" else None
+    if trained_s is not None:
+        trained_s -= between_s(said.values())
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < ticks:  # forgotten, but what they showed was kept
@@ -145,7 +152,7 @@ def run_report(
         notes=tuple(found),
         coverage=min(ticks / wanted, 1.0) if wanted else None,
         guessed=any(g["attribution"] == "guess" for g in known),
-        forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
+        forecasts=tuple(forecasts(*history.estimate_of(run), trained_s)),
         precision_planned=planned,
         precision_seen=seen,
         unsampled=tuple(dict.fromkeys(e["text"] for e in events if e["kind"] == "no_gpu" and not known)),

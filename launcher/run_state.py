@@ -176,6 +176,9 @@ def _ended(
         return RunState(State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, failed.exit_code)
     if state is State.FAILED and is_out_of_memory(evidence.killed_words, code):
         return RunState(State.OUT_OF_MEMORY, evidence.killed_words or "", at, code)
+    if state is State.FAILED and code is not None and not last:
+        why = f": {evidence.killed_words}" if evidence.killed_words else ""
+        return RunState(state, f"exit code {code}, before the run began{why}", at, code)
     if state is State.FAILED and code is not None:
         said = (
             "its process was killed (SIGKILL), and could say nothing"
@@ -184,6 +187,9 @@ def _ended(
         )
         return RunState(state, said, at, code)
     words = {
+        State.FAILED: ""
+        if last
+        else "ended before the run began, and wrote nothing: does its node see the folder?",
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
         State.NODE_FAILURE: f"{_lost_node(told.nodes if told else '')} failed",
@@ -199,6 +205,8 @@ def _forgotten(  # noqa: PLR0911  one line a case
     """Slurm knows the job no more: what is left is what was written down."""
     code = _exit_code(evidence, last)
     at = max((a.ended_s or a.beat_s for a in last), default=evidence.jobs[-1].submitted_s)
+    if first is None and code and not evidence.cancelled_s:  # the job's shell lived to say so
+        return _ended(State.FAILED, evidence, last, None, at)
     if first is None:
         if now - evidence.jobs[-1].submitted_s < STALE_S / 4:
             return RunState(State.PENDING, "just submitted", now)
@@ -222,7 +230,9 @@ def _forgotten(  # noqa: PLR0911  one line a case
 
 def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
     """What the job's shell saw; where the disk had no room for that, what its tasks said."""
-    told = evidence.exits.get((last[0].job, last[0].restart)) if last else None
+    job = evidence.jobs[-1].job
+    start = last[0].restart if last else max((n for j, n in evidence.exits if j == job), default=0)
+    told = evidence.exits.get((job, start))
     known = _tasks_code(last) if told is None and last else told
     return evidence.accounted.exit_code if known is None and evidence.accounted else known
 

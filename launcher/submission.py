@@ -51,13 +51,14 @@ def plan(
     requeue: bool,
     parallel: int | None,
     on_slurm: bool,
+    standing: Mapping[str, str] | None = None,
     deepspeed_config: str | None = None,
     trainer_saves: bool = False,
 ) -> Plan:
     """What is submitted for `workload` as placed, in the run folders given.
 
     `trainer_saves` is whether the Trainer that the command uses knows --enable_jit_checkpoint, and `default_s` the
-    walltime of a job that asks for none.
+    walltime of a job that asks for none; `standing` are options of sbatch for where the job file has none.
     Without an estimate no interval of checkpoints is known, and no walltime but `time_s`.  Raises WorkloadError.
     """
     run = workload.run or Run(command=tuple(command))
@@ -105,6 +106,8 @@ def plan(
             )
         )
     own_tasks = 1 if reaches_other_nodes(run.command) else tasks_per_node(bootstrap, placement.gpus_per_node)
+    inherited = {n: v for n, v in (standing or {}).items() if n not in dict(workload.slurm)}
+    said += [f"--{name}={value}, as SBATCH_{name.upper()} says" for name, value in inherited.items()]
     request = JobRequest(
         name=workload.name or PurePath(run.command[0]).name,
         nodes=placement.nodes,
@@ -117,7 +120,7 @@ def plan(
         requeue=requeue,
         parallel=parallel,
         srun=run.srun,
-        options=workload.slurm,
+        options=(*inherited.items(), *workload.slurm),
     )
     if request.time_min:
         said.append(
@@ -209,9 +212,13 @@ def reaches(run: Run, flagged: Collection[str]) -> None:
     >>> reaches(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
     there = names((*run.command, *run.resume))
-    for name in ("batch_size", "accumulation"):
-        if name in flagged and name not in there:
-            flag = name.replace("_", "-")
+    for flag, name in (
+        ("batch_size", "batch_size"),
+        ("accumulation", "accumulation"),
+        ("epochs", "max_steps"),
+    ):
+        if flag in flagged and name not in there:
             raise WorkloadError(
-                f"--{flag}: the command has no placeholder {{{name}}}, so it would train with its own: put it in"
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
+                "put it in"
             )

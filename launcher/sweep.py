@@ -1,6 +1,7 @@
 """A sweep: the runs that `--sweep` makes of one job, by the values of its placeholders."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -35,10 +36,9 @@ def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
                 raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
             listed = [str(n) for n in range(first, last + 1)]
         found[name] = listed
-    combinations = [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
-    if len(combinations) > _MOST_RUNS:
-        raise WorkloadError(f"--sweep: {len(combinations):,} runs are more than {_MOST_RUNS:,}")
-    return combinations
+    if (runs := math.prod(map(len, found.values()))) > _MOST_RUNS:
+        raise WorkloadError(f"--sweep: {runs:,} runs are more than {_MOST_RUNS:,}")
+    return [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
 
 
 def check_reached(swept: Sequence[Mapping[str, str]], arguments: Iterable[str]) -> None:

@@ -30,6 +30,8 @@ REASONS = {
     "ReqNodeNotAvail": "nodes it needs are down or reserved",
     "JobHeldUser": "held by its user: `scontrol release` lets it go",
     "JobHeldAdmin": "held by an administrator",
+    "JobHoldMaxRequeue": "held after as many requeues as the site allows: `scontrol release` lets it go",
+    "launch failed requeued held": "held because a node could not start it: `scontrol release` lets it go",
     "JobArrayTaskLimit": "as many elements of its array run as may at once",
     "QOSMaxJobsPerUserLimit": "as many jobs of yours run as the QOS allows",
     "AssocGrpGRES": "the account's GPUs are all in use",

@@ -248,3 +248,11 @@ def test_a_trainer_that_counts_micro_batches_is_told_so():
 def test_fewer_steps_than_expected_are_no_fault_of_lone_gpus():
     text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": 488})
     assert text["trainer-steps"].endswith("does it get this batch size and accumulation?")
+
+
+@pytest.mark.parametrize(("accumulation", "missed"), [(1, None), (4, 192)])
+def test_what_drop_last_leaves_out_is_no_early_end(accumulation, missed):
+    shape = {"batch_size": 32 // accumulation, "gpus": 8, "accumulation": accumulation}
+    training = {"framework": "hf-4.51", "drop_last": True, **shape}
+    said = advice(profile(), data={"samples": 1000}, training=training).get("ends-early")
+    assert said is None if missed is None else said.startswith(f"{missed} of 1,000 samples are never seen")

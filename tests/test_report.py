@@ -215,10 +215,10 @@ def restarted(tmp_path):
     It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0):
+    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0, state="completed"):
         facts = {"kind": "submit", "began_s": T0 - queued_s}
         folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
-        wall_clock = {"p10": 4000, "p50": 4300, "p90": 4500, "p95": 4600}
+        wall_clock = {"p10": 500, "p50": 590, "p90": 700, "p95": 800}
         write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
         (folder / "attempts").mkdir()
         for number, begin in enumerate((0, 3900)):
@@ -238,7 +238,7 @@ def restarted(tmp_path):
                         spool.append(encode(Tick(T0 + second, readings)))
                 if number or said:
                     spool.append(encode(Event(T0 + begin + 300, "end", "as asked")))
-        write_json(folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 4200})
+        write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
             collect(folder, history)
             return run_report(history, folder.name)
@@ -260,7 +260,12 @@ def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
     report = restarted(queued_s=172_800)
     assert (report.waited_s, report.seconds) == (172_800, 4200)
     assert report.gpu_hours == pytest.approx(596 / 3600)
-    assert [(forecast.what, forecast.inside) for forecast in report.forecasts] == [("wall-clock", True)]
+    assert [(f.what, f.actual, f.inside) for f in report.forecasts] == [("wall-clock", 600, True)]
+
+
+def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
+    (forecast,) = restarted(state="cancelled").forecasts
+    assert (forecast.actual, forecast.inside) == (None, None)
 
 
 def test_where_the_estimate_came_from_is_said():

@@ -6,9 +6,10 @@ from ..errors import InputError
 from ..estimator.estimate import Estimate
 from ..estimator.run_section import Bootstrap
 from ..estimator.workload import Workload
+from ..launcher.bootstrap import alone_on_its_node
 from ..launcher.preflight import Finding, Job, findings
 from ..launcher.submission import Plan
-from ..launcher.surroundings import Surroundings, lacks_torch
+from ..launcher.surroundings import Surroundings, lacks_torch, with_real_names
 from .destination import Destination
 from .options import say
 
@@ -50,5 +51,7 @@ def _found(
             and shown.launches[0].bootstrap is Bootstrap.TORCHRUN
             and lacks_torch(looked.python, os.environ)
         ),
+        alone_on_its_node=alone_on_its_node(shown.launches[0].command, os.environ),
     )
-    return findings(job, looked, to.cluster, to.profile.shared_folders if to.profile else ())
+    shared = with_real_names(to.profile.shared_folders if to.profile else ())
+    return findings(job, looked, to.cluster, shared)

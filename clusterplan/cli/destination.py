@@ -1,5 +1,6 @@
 """Where a job is submitted to: Slurm, as it is now, or this machine."""
 
+import os
 from dataclasses import dataclass
 
 from ..cluster_profiles.catalog import load_profile
@@ -31,6 +32,11 @@ class Destination:
         """What limits a job that asks for no walltime, as far as that is known."""
         named = self.placement.partition
         return self.cluster.default_walltime_s(named.name if named else None) if self.cluster else None
+
+    @property
+    def standing_options(self) -> dict[str, str]:
+        """Options that the user keeps for every job of Slurm."""
+        return slurm.standing_options(os.environ) if self.on_slurm else {}
 
     @property
     def cluster_name(self) -> str | None:

@@ -133,6 +133,7 @@ def submit(
             requeue=requeue,
             parallel=parallel,
             on_slurm=to.on_slurm,
+            standing=to.standing_options,
             deepspeed_config=config,
             trainer_saves=saves,
         )
