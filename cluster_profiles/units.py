@@ -143,14 +143,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas, the rest of a long list only counted.
+def listed(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
+    """Names with commas, or what else stands between, the rest of a long list only counted.
 
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     shown = list(names)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most:,} more" if len(shown) > most else "")
+    return between.join(shown[:most]) + (f" and {len(shown) - most:,} more" if len(shown) > most else "")
 
 
 def format_count(number: float) -> str:

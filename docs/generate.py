@@ -194,7 +194,9 @@ def shown_after(entered: str, arguments: str) -> str:
         os.environ |= {"CLUSTERPLAN_HISTORY": f"{folder}/history.db", "CLUSTERPLAN_RUNS": f"{folder}/runs"}
         path = Path(folder, "measured.csv")
         path.write_text(entered, encoding="utf-8")
-        shown(f"history add --csv {path}")
+        done = shown(f"history add --csv {path}")
+        if "entered" not in done:
+            raise ValueError(f"not what a page can show: {done}")
         try:
             return shown(arguments)
         finally:

@@ -28,10 +28,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slurm)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _history_of_nobody(tmp_path_factory):
+    """Keep what tests run out of the history of whoever runs them, and that one out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("CLUSTERPLAN_HISTORY", raising=False)
+        patch.delenv("CLUSTERPLAN_RUNS", raising=False)
+        yield
+
+
 @pytest.fixture
 def clusterplan(tmp_path, monkeypatch):
     """Run `clusterplan ARGS` in an empty folder; gives the finished process."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     program = Path(sys.executable).with_name("clusterplan")
 
     def run(*args, cwd=tmp_path, **extra):

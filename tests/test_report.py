@@ -11,6 +11,7 @@ import pytest
 
 from clusterplan.estimator.course import COURSE_POINTS
 from clusterplan.estimator.coverage import early_end
+from clusterplan.estimator.forecast import forecasts
 from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
 from clusterplan.estimator.run_report import run_report
@@ -265,6 +266,12 @@ def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
 def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
     (forecast,) = restarted(state="cancelled").forecasts
     assert (forecast.actual, forecast.inside) == (None, None)
+
+
+def test_where_the_estimate_came_from_is_said():
+    told = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
+    step, whole = forecasts({**told, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
+    assert (step.source, whole.source) == ("measured: from 1 run", None)
 
 
 def test_the_wait_has_a_line_of_its_own(restarted):

@@ -30,7 +30,7 @@ T = TypeVar("T")
     type=click.Choice([str(k) for k in Keep]),
     default=str(Keep.PER_GPU_BATCH),
     show_default=True,
-    help="What stays the same over several --gpus.",
+    help="What stays the same over several --gpus: weak or strong scaling.",
 )
 @click.option(
     "--deadline",
