@@ -61,10 +61,23 @@ def pytest_xdist_make_scheduler(config, log):
     return Scheduler(config, log)
 
 
+def _at_home(folder, patch):
+    patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody(tmp_path_factory):
+    """The history and the profiles of whoever runs the tests are neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        _at_home(tmp_path_factory.mktemp("home"), patch)
+        yield
+
+
 @pytest.fixture
 def clusterplan(tmp_path, monkeypatch):
     """Run `clusterplan ARGS` in an empty folder; gives the finished process."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    _at_home(tmp_path, monkeypatch)
     program = Path(sys.executable).with_name("clusterplan")
 
     def run(*args, cwd=tmp_path, **extra):
@@ -88,7 +101,7 @@ def run_in_process(*args):
 @pytest.fixture
 def in_process(tmp_path, monkeypatch):
     """As `clusterplan`, without a process: for what is asked by the dozen, and is true of any process."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    _at_home(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return run_in_process
 
