@@ -14,6 +14,7 @@ import csv
 import time
 import zlib
 from collections import defaultdict
+from itertools import permutations
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +22,7 @@ import numpy as np
 import rivals
 
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.learned import measured_range
 from clusterplan.estimator.runs import Measurement
 from clusterplan.estimator.scaling import Query, fit
 
@@ -181,6 +183,26 @@ def table(rows: list[dict]) -> list[str]:
     return lines
 
 
+def repeats(series: dict[str, dict[Shape, list[float]]]) -> str:
+    """Whether the range that one run of a shape gives holds the other runs of it."""
+    held: dict[str, list[bool]] = defaultdict(list)
+    for name, times in series.items():
+        for shape, repeated in times.items():
+            for one, other in permutations(repeated, 2):
+                run = Measurement(
+                    "", "", *shape, accumulation=1, precision=Precision.AUTO, seq_len=None, step_time_s=one
+                )
+                told = measured_range([run])
+                held[name].append(told.p10 <= other <= told.p90)
+    if not held:
+        return "no shape was run twice"
+    of_all = [ok for oks in held.values() for ok in oks]
+    each = ", ".join(f"{name} {np.mean(oks):.0%} of {len(oks)}" for name, oks in held.items())
+    return (
+        f"run once, the range holds {np.mean(of_all):.0%} of {len(of_all)} other runs of the shape ({each})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -189,7 +211,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--methods", type=lambda s: s.split(","), default=list(METHODS))
     args = parser.parse_args()
-    print("\n".join(table(evaluate(read(args.data), args.methods, args.seeds))))
+    series = read(args.data)
+    print("\n".join(table(evaluate(series, args.methods, args.seeds))))
+    print(repeats(series))
 
 
 if __name__ == "__main__":

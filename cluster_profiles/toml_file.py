@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,20 +64,32 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     raise InputError(f"{path}: is nested more than {_DEEPEST} levels deep, which no job file or profile is")
 
 
-def line_of(text: str, key: Iterable[str | int]) -> int | None:
+def line_of(text: str, key: Sequence[str | int]) -> int | None:
     """The line that sets `key` (its table names, then its own), counted from 1; None if it is not found.
+
+    A number after a name is the place, from 0, in a list of tables of that name.
 
     >>> line_of("name = 'a'\\n[training]\\ngpus = 8\\n", ("training", "gpus"))
     3
+    >>> line_of("[[partitions]]\\nnodes = 1\\n[[partitions]]\\nnodes = 0\\n", ("partitions", 1, "nodes"))
+    4
     """
-    *tables, last = [str(part) for part in key if isinstance(part, str)] or [""]
-    table: list[str] = []
+    names = [part for part in key if isinstance(part, str)] or [""]
+    listed = names[: next((i for i, part in enumerate(key) if isinstance(part, int)), 0)]
+    place = next((part for part in key if isinstance(part, int)), 0)
+    *tables, last = names
+    table, before = list[str](), -1
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[{1,2}\s*([^\]]+?)\s*\]", line):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
-            if table == [*tables, last]:
+        if header := re.match(r"\s*(\[{1,2})\s*([^\]]+?)\s*\]", line):
+            table = [part.strip().strip("\"'") for part in header[2].split(".")]
+            before += header[1] == "[[" and table == listed
+            if table == names and before in (-1, place):
                 return number
-        elif table == tables and re.match(rf"\s*[\"']?{re.escape(last)}[\"']?\s*(=|\.)", line):
+        elif (
+            table == tables
+            and before in (-1, place)
+            and re.match(rf"\s*[\"']?{re.escape(last)}[\"']?\s*(=|\.)", line)
+        ):
             return number
     return None
 

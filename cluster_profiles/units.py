@@ -105,7 +105,7 @@ def _duration_s(value: object) -> float:
 def parse_deadline_s(text: str, now: datetime) -> float:
     """Seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
 
-    A date alone means its first moment, as Slurm reads it; a clock time alone could be either, and is neither.
+    Without a zone both are of this machine, whose clock may be changed between them.  A date alone means its first moment, as Slurm reads it; a clock time alone could be either, and is neither.
 
     >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / HOUR_S
     12.0
@@ -123,11 +123,10 @@ def parse_deadline_s(text: str, now: datetime) -> float:
         except ValueError:
             raise wrong from None
     else:
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=now.tzinfo)
-        elif now.tzinfo is None:
-            now = now.astimezone()
-        seconds = (moment - now).total_seconds()
+        moment = moment.replace(tzinfo=moment.tzinfo or now.tzinfo)
+        seconds = (moment.replace(tzinfo=None) - now.replace(tzinfo=None)).total_seconds()
+        if abs(seconds) <= LONGEST_DEADLINE_S:  # further away a zone may have no such time
+            seconds = (moment.astimezone() - now.astimezone()).total_seconds()
     if seconds > LONGEST_DEADLINE_S:
         raise ValueError("is more than 100 years away")
     if seconds <= 0:
@@ -144,14 +143,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas, the rest of a long list only counted.
+def listed(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
+    """Names with commas, or what else stands between, the rest of a long list only counted.
 
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     shown = list(names)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most:,} more" if len(shown) > most else "")
+    return between.join(shown[:most]) + (f" and {len(shown) - most:,} more" if len(shown) > most else "")
 
 
 def format_count(number: float) -> str:

@@ -6,7 +6,7 @@ import io
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -26,6 +26,7 @@ from clusterplan.estimator.steps import CONVENTION
 from clusterplan.estimator.workload import Workload
 from clusterplan.launcher.preflight import CODES as PREFLIGHT
 from clusterplan.launcher.tick import FIELDS
+from clusterplan.launcher.waiting import REASONS
 
 os.environ["CLUSTERPLAN_HISTORY"] = (
     "/nonexistent/history.db"  # what the writer has run is not for these pages
@@ -111,14 +112,22 @@ def _default(field: FieldInfo) -> str:
 
 def advice() -> str:
     """Every code, and what it means."""
-    rows = "\n".join(f"| `{code}` | {text} |" for code, text in CODES.items())
-    return f"\n| code | what it says |\n|---|---|\n{rows}\n"
+    return _in_words("code", "what it says", CODES)
 
 
 def preflight() -> str:
     """Every code of the checks before a job is queued."""
-    rows = "\n".join(f"| `{code}` | {text} |" for code, text in PREFLIGHT.items())
-    return f"\n| code | what it says |\n|---|---|\n{rows}\n"
+    return _in_words("code", "what it says", PREFLIGHT)
+
+
+def waiting() -> str:
+    """Every reason of Slurm's that has words of our own."""
+    return _in_words("Slurm's reason", "in words", REASONS)
+
+
+def _in_words(what: str, means: str, known: Mapping[str, str]) -> str:
+    rows = "\n".join(f"| `{code}` | {text} |" for code, text in known.items())
+    return f"\n| {what} | {means} |\n|---|---|\n{rows}\n"
 
 
 def frameworks() -> str:
@@ -185,7 +194,9 @@ def shown_after(entered: str, arguments: str) -> str:
         os.environ |= {"CLUSTERPLAN_HISTORY": f"{folder}/history.db", "CLUSTERPLAN_RUNS": f"{folder}/runs"}
         path = Path(folder, "measured.csv")
         path.write_text(entered, encoding="utf-8")
-        shown(f"history add --csv {path}")
+        done = shown(f"history add --csv {path}")
+        if "entered" not in done:
+            raise ValueError(f"not what a page can show: {done}")
         try:
             return shown(arguments)
         finally:

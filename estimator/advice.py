@@ -11,9 +11,12 @@ from .case import Advice, Case
 CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
     "suspect-measurement": "A run that informs the estimate is hard to believe, and counts less or not.",
+    "runs-differ": "Runs of the model contradict the throughput that is given, which is used all the same.",
     "measure-next": "The run that would narrow the range of a step time most.",
+    "input-bound": "A good part of a step waits for its input.",
     "no-profile": "No cluster profile is given, so no limits are assumed.",
     "above-peak": "The throughput given is beyond the GPU's dense peak.",
+    "far-below-peak": "The throughput is so far below the GPU's dense peak that its unit may be wrong.",
     "trainer-steps": "The trainer reports other steps than the numbers imply.",
     "batch-identity": "The global batch stated is not micro-batch x data parallel x accumulation.",
     "below-one-batch": "There are fewer samples than one global batch.",

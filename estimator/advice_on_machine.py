@@ -1,20 +1,26 @@
 """Advice on speed, and on what the GPUs, the partition and the network allow."""
 
+import math
 from collections.abc import Iterator
 
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.units import counted, format_duration, listed
+from ..cluster_profiles.units import counted, format_duration, format_significant, listed
 from .case import Advice, Case
 from .memory import Fit, gigabytes
 from .placement import USUAL_GPUS_PER_NODE, uneven
 from .throughput import Source, SourceKind, fastest_step_s, rate_given
-from .workload import Framework, Workload
+from .training_section import Framework
+from .workload import Workload
 
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  Where trouble starts is our judgement; a report of
 # 5 times the expected time on two nodes without a fast link is haotian-liu/LLaVA#594.
 SLOW_LINK_GB_PER_S = 2.0
 _WIDE = 1.3  # P90 over P10 of a step time that is worth another run; our judgement
 BF16_FROM = (8, 0)  # compute capability
+_LEAST_MFU = (
+    0.002  # published training is at 0.08 to 0.52 (see `priors`): a thousandth of that is another unit
+)
+_WAITS = 0.1  # the share of a step; a loader that keeps up costs a few per cent
 ALL_SHARDED = 3  # the ZeRO stage
 
 
@@ -24,15 +30,24 @@ def speed(case: Case) -> Iterator[Advice]:
     if source.kind is SourceKind.UNKNOWN:
         yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
     if suspects := case.throughput.suspects:
-        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3)}")
-    if source.kind is SourceKind.TRANSFERRED and source.runs:
+        remedy = "`clusterplan history remove` takes back what was entered"
+        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3, '; ')}; {remedy}")
+    if source.runs and (source.kind is SourceKind.TRANSFERRED or suspects):
         yield from _next_run(case)
+    yield from _input(case)
+    yield from _runs_differ(case)
     step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
     if step and fastest and step.p50 < fastest and case.placement.gpu:
         yield Advice(
             "above-peak",
             f"the rate needs {fastest / step.p50:.1f} times the dense {case.placement.precision} peak of "
             f"{case.placement.gpus:,} {case.placement.gpu.name}: check the rate, its unit, and the GPU count",
+        )
+    if step and fastest and step.p50 * _LEAST_MFU > fastest and case.placement.gpu:
+        yield Advice(
+            "far-below-peak",
+            f"the rate is {fastest / step.p50:.2g} of the dense {case.placement.precision} peak of "
+            f"{case.placement.gpus:,} {case.placement.gpu.name}: are its milliseconds taken for seconds?",
         )
 
 
@@ -48,12 +63,47 @@ def _next_run(case: Case) -> Iterator[Advice]:
     query = asked(case.workload, placement, runs)
     links = links_of(case.workload, placement, runs)
     best = next_measurement(runs, [query], placement.gpus, placement.nodes, links)
-    where = counted(best.gpus, "GPU") + (f" of {counted(best.nodes, 'node')}" if best.nodes > 1 else "")
+    factor, where = step.p90 / step.p10, counted(best.gpus, "GPU")
+    if best.nodes > 1:
+        where += f" of {counted(best.nodes, 'node')}"
+    if best.gpu and {(m.gpu, m.precision) for m in runs} != {(best.gpu, best.precision)}:
+        where += f", {best.gpu} in {best.precision},"
     yield Advice(
         "measure-next",
-        f"the step time is known within a factor of {step.p90 / step.p10:.1f}; some 50 steps on {where} with a "
+        f"the step time is known within a factor of {format_significant(factor, 2)}; some 50 steps on {where} with a "
         f"micro-batch of {best.batch_size:,} would narrow it most",
+        factor,
     )
+
+
+def _runs_differ(case: Case) -> Iterator[Advice]:
+    """Runs of the model that say something else than the rate that was given."""
+    step, model = case.throughput.step_time_s, case.workload.model
+    if step is None or not rate_given(case.workload) or all(m.model != model for m in case.measurements):
+        return
+    from .measured_throughput import measured_throughput  # a fit loads numpy
+
+    found = measured_throughput(case.workload, case.placement, case.measurements, None)
+    told = found and found.step_time_s
+    if found and told and (told.p90 < step.p10 or step.p90 < told.p10):
+        yield Advice(
+            "runs-differ",
+            f"the throughput given makes a step of {format_duration(step.p50)}, runs say {format_duration(told.p10)} to "
+            f"{format_duration(told.p90)} ({found.source.origin}): leave it out to go by them",
+            abs(math.log(told.p50 / step.p50)),
+        )
+
+
+def _input(case: Case) -> Iterator[Advice]:
+    """A step that waits for what it trains on."""
+    step, parts = case.throughput.step_time_s, case.throughput.parts
+    if step and parts and parts.input_s > _WAITS * step.p50:
+        yield Advice(
+            "input-bound",
+            f"{parts.input_s / step.p50:.0%} of a step waits for input: no faster GPU shortens that, but more workers of "
+            "the data loader or faster storage",
+            parts.input_s / step.p50,
+        )
 
 
 def why_unknown(workload: Workload, source: Source) -> str:
@@ -61,11 +111,15 @@ def why_unknown(workload: Workload, source: Source) -> str:
     if rate_given(workload):
         return source.text
     if workload.training.framework in (Framework.HF, Framework.HF_4_51):
-        return (
-            f"{source.text}. To measure: run your training command with --max_steps 50, then give its "
-            "train_samples_per_second as --samples-per-s"
-        )
-    return f"{source.text}. To measure: time 50 steps of your job after the first 10, then give --step-time SECONDS"
+        how = "run your training command with --max_steps 50, then give its train_samples_per_second as --samples-per-s"
+    else:
+        how = "time 50 steps of your job after the first 10, then give --step-time SECONDS"
+    lasting = (
+        "`clusterplan history add` keeps it, and submitted runs that call track() are measured by themselves"
+        if workload.model
+        else "with --model, what runs of that model measured would inform it"
+    )
+    return f"{source.text}. To measure: {how}; {lasting}"
 
 
 def precision(case: Case) -> Iterator[Advice]:

@@ -6,7 +6,7 @@ from ..cluster_profiles.units import counted, format_count, format_duration, for
 from ..errors import WorkloadError
 from .case import Advice, Case
 from .steps import StepCount, count_steps
-from .workload import Framework
+from .training_section import Framework
 
 
 def identity(case: Case) -> Iterator[Advice]:
@@ -66,13 +66,14 @@ def data(case: Case) -> Iterator[Advice]:
             f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: {_partial(case)}"
             f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
-    early = training.framework is Framework.HF_4_51 and training.max_steps is None
-    if early and steps.dropped_samples:
-        yield Advice(
-            "ends-early",
-            f"{steps.dropped_samples:,} of {int(samples * training.epochs):,} samples are never seen: Trainer <= 4.51 "
-            "rounds down and ends early; 4.52 and later do not",
-        )
+    if training.framework is Framework.HF_4_51 and training.max_steps is None:
+        later = _counted(case, framework=Framework.HF)  # drops with drop_last what this one does
+        if later and (missed := steps.dropped_samples - later.dropped_samples) > 0:
+            yield Advice(
+                "ends-early",
+                f"{missed:,} of {int(samples * training.epochs):,} samples are never seen: Trainer <= 4.51 rounds down "
+                "and ends early; 4.52 and later do not",
+            )
 
 
 def _partial(case: Case) -> str:

@@ -14,10 +14,11 @@ from .workload import Workload
 
 @dataclass(frozen=True)
 class Advice:
-    """One line for the user; `code` is stable."""
+    """One line for the user; `code` is stable.  Of several shapes that with the largest `weight` speaks for all."""
 
     code: str
     text: str
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ sample that is not there is missing.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from ..cluster_profiles.units import format_duration
@@ -57,22 +57,35 @@ def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None
     return min(over, default=ended_s if after == math.inf else None)
 
 
-def missing(times_s: Sequence[float], period_s: float, pauses: Sequence[Break]) -> int:
-    """How many samples are not there, between the first and the last.
+def between_s(nodes: Iterable[Sequence[Event]]) -> float:
+    """How long no attempt of a run was on any of its nodes, from the first to the last, by their events.
 
-    >>> missing([0, 1, 4, 5], 1.0, [])
+    >>> first, next_ = [Event(0, "start", ""), Event(50, "end", "")], [Event(90, "start", "")]
+    >>> between_s([first, next_])
+    40
+    """
+    spans = sorted(
+        (event.time_s, end_s)
+        for events in nodes
+        for event in events
+        if event.kind == "start" and (end_s := attempt_end_s(event.time_s, events, math.inf)) is not None
+    )
+    reached = accumulate((end_s for _, end_s in spans), max)
+    return sum(max(began_s - over_s, 0) for over_s, (began_s, _) in zip(reached, spans[1:], strict=False))
+
+
+def missing_between(before_s: float, next_s: float, period_s: float, pauses: Sequence[Break]) -> int:
+    """How many samples are not there, between one and the next.
+
+    >>> missing_between(1, 4, 1.0, [])
     2
-    >>> missing([0, 1, 94, 95], 1.0, [Break(2, 93.5)])
+    >>> missing_between(1, 94, 1.0, [Break(2, 93.5)])
     0
     """
-    return sum(_between(a, b, period_s, pauses) for a, b in pairwise(times_s))
-
-
-def _between(a: float, b: float, period_s: float, pauses: Sequence[Break]) -> int:
-    if b - a < 1.5 * period_s:
+    if next_s - before_s < 1.5 * period_s:
         return 0
-    ended = [max(pause.ended_s, a) for pause in pauses if a < pause.began_s <= b]
-    return max(round((min(ended, default=b) - a) / period_s) - 1, 0)
+    ended = [max(pause.ended_s, before_s) for pause in pauses if before_s < pause.began_s <= next_s]
+    return max(round((min(ended, default=next_s) - before_s) / period_s) - 1, 0)
 
 
 def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:

@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import io
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,19 +13,18 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ..cluster_profiles.gpu import find_gpu, gpus
 from ..cluster_profiles.precision import Precision
-from ..cluster_profiles.profile import Count, Name, Number, Seconds
+from ..cluster_profiles.profile import Count, Name, Number
 from ..cluster_profiles.toml_file import Section, validated
-from ..cluster_profiles.units import counted, format_significant
 from ..errors import InputError
 from .placement import USUAL_GPUS_PER_NODE
 from .runs import Measurement
 from .section_field import StepSeconds
 from .steps import cdiv
+from .suspects import suspects
 
 if TYPE_CHECKING:
     import _csv
 
-_SUSPECT = 100.0  # so many times the others' speed is no other machine, but another unit
 RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
 
 
@@ -78,11 +76,15 @@ class Entered(Section):
     memory_peak_bytes: Count | None = Field(
         None, gt=0, le=10**13, description="The most memory that one GPU used."
     )
-    startup_s: Seconds | None = Field(
-        None, ge=0, le=10**7, description="From the start of the job to its first step."
+    startup_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="From the start of the job to its first step, in seconds."
     )
-    evaluation_s: Seconds | None = Field(None, ge=0, le=10**7, description="What one evaluation took.")
-    checkpoint_s: Seconds | None = Field(None, ge=0, le=10**7, description="What one checkpoint took.")
+    evaluation_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="What one evaluation took, in seconds."
+    )
+    checkpoint_s: StepSeconds | None = Field(
+        None, ge=0, le=10**7, description="What one checkpoint took, in seconds."
+    )
     source: Name | None = Field(None, description="Where it comes from: a log, a paper, a colleague.")
     when: Annotated[dt.datetime | None, BeforeValidator(_moment)] = Field(
         None, description="The date of the measurement; else today."
@@ -222,24 +224,10 @@ def _entered_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Ite
 
 
 def doubts(found: Sequence[Measurement], there: Sequence[Measurement]) -> Iterator[str]:
-    """Which of `found` are hard to believe beside the others of their model, and why.
-
-    Compared is the time a GPU takes for one sample, which shapes change by a few times only.
-    """
-    times: dict[str, list[float]] = {}
+    """Which of `found` are hard to believe beside the others of their model, and why."""
+    new = {id(m) for m in found}
+    models: dict[tuple[str, int], list[Measurement]] = {}
     for m in (*found, *there):
-        times.setdefault(m.model, []).append(_gpu_s_per_sample(m))
-    # Of two, the shorter is taken for right: it is milliseconds that are mistaken for seconds.
-    typical = {model: statistics.median_low(of_model) for model, of_model in times.items()}
-    for m in found:
-        ratio = _gpu_s_per_sample(m) / typical[m.model]
-        if not 1 / _SUSPECT < ratio < _SUSPECT:
-            factor, how = (ratio, "slower") if ratio > 1 else (1 / ratio, "faster")
-            yield (
-                f"{m.model} on {counted(m.gpus, 'GPU')} at {format_significant(m.step_time_s)} s a step is"
-                f" {format_significant(factor, 2)} times {how} a sample and GPU than the others: is that seconds?"
-            )
-
-
-def _gpu_s_per_sample(m: Measurement) -> float:
-    return m.step_time_s * m.gpus / m.step_samples
+        models.setdefault((m.model, m.model_parallel), []).append(m)
+    for (model, _), runs in models.items():
+        yield from dict.fromkeys(f"{model} on {s}" for s in suspects(runs) if id(s.measurement) in new)

@@ -9,11 +9,15 @@ from .ranges import Range
 
 @dataclass(frozen=True)
 class Forecast:
-    """One quantity in seconds: its estimate, and what it was; None is not known, or not yet."""
+    """One quantity in seconds: its estimate, and what it was; None is not known, or not yet.
+
+    `source` is where the estimate of a step time came from, in a line.
+    """
 
     what: str
     estimated: Range
     actual: float | None
+    source: str | None = None
 
     @property
     def inside(self) -> bool | None:
@@ -24,7 +28,7 @@ class Forecast:
 def forecasts(
     told: Mapping[str, Any] | None, step_time_s: float | None, seconds: float | None
 ) -> list[Forecast]:
-    """The forecasts of one run, from its line of the history's table `estimate`.
+    """The forecasts of one run, from its line of the history's table `estimate`; `seconds` are its attempts' own.
 
     >>> told = {f"{name}_{p}_s": v for name in ("step_time", "wall_clock") for p, v in (("p10", 1), ("p50", 2), ("p90", 3))}
     >>> [(f.what, f.inside) for f in forecasts(told, 2.5, None)]
@@ -36,10 +40,11 @@ def forecasts(
 def _forecasts(
     told: Mapping[str, Any], step_time_s: float | None, seconds: float | None
 ) -> Iterator[Forecast]:
-    for what, name, actual in (
-        ("step time", "step_time", step_time_s),
-        ("wall-clock", "wall_clock", seconds),
+    source = ": ".join(said for key in ("source_kind", "source") if (said := told.get(key))) or None
+    for what, name, actual, origin in (
+        ("step time", "step_time", step_time_s, source),
+        ("wall-clock", "wall_clock", seconds, None),
     ):
         values = [told[f"{name}_{p}_s"] for p in ("p10", "p50", "p90")]
         if None not in values:
-            yield Forecast(what, Range(*values), actual)
+            yield Forecast(what, Range(*values), actual, origin)

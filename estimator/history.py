@@ -121,6 +121,10 @@ class History(HistorySamples):
         )
         return [_measurement(row) for row in rows]
 
+    def models(self) -> list[str]:
+        """The models that were measured."""
+        return [row["model"] for row in self._rows("SELECT DISTINCT model FROM measurement ORDER BY model")]
+
     def remove_entered(self, run: str) -> None:
         """Forget a run that is nothing but measurements that were entered."""
         for table in ("measurement", "note", "run"):

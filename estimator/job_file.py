@@ -10,7 +10,8 @@ from ..cluster_profiles.toml_file import parse_toml, place_in, read_toml, valida
 from ..errors import WorkloadError
 from .given_times import RATES
 from .placement import place
-from .workload import Training, Workload, flags, nested
+from .training_section import Training
+from .workload import Workload, flags, nested
 
 # Of each of these only one may be set, so a flag that sets one takes the file's others away.
 _ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": RATES}

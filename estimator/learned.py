@@ -4,12 +4,13 @@ From runs on another GPU type, or in another precision, the step time is carried
 its spread; see `rate_ratio`.  Everything else about the shape is the learned model's: see `scaling`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
-from statistics import median
+from statistics import NormalDist, median
 
 from ..cluster_profiles.gpu import Gpu, gpus
 from ..cluster_profiles.precision import Precision
@@ -22,25 +23,37 @@ from .ranges import Range
 from .rate_ratio import gpu_ratio, precision_ratio
 from .runs import Measurement
 from .scaling import Links, Prediction, Query, fit
+from .throughput import GIVEN_SPREAD
 from .workload import Workload
 
-# The same configuration on one cluster repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs; clusters are shared.
-LEAST_MEASURED_SPREAD = 0.02
 # A run this much older than the newest of its configuration no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
-_CLEARLY_FASTER = 1.05  # repeats of one configuration differ by 4 to 6 %
+# However well runs of one configuration agree: it repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs, on machines that
+# nobody shares.
+LEAST_MEASURED_SPREAD = 0.02
+_CLEARLY_FASTER = 1 + GIVEN_SPREAD
+# A run that the others contradict by more than this is a mistake; a slow link alone has made steps 5 times longer
+# (haotian-liu/LLaVA#594).
+_MISTAKEN = 10.0
 _GIGA = 1e9
+_Z90 = NormalDist().inv_cdf(0.9)
+_SD_OF_MEDIAN_DISTANCE = 1 / NormalDist().inv_cdf(0.75)
 _BYTES = {Precision.FP32: 4, Precision.TF32: 4}  # of one gradient; else 2, the least that is exchanged
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The step time that runs of the model say, and what that rests on."""
+    """The step time that runs of the model say, and what that rests on.
+
+    `same` are those of exactly this configuration; where there are any, the step time is theirs.
+    """
 
     step_time_s: Range
     work_s: float  # of its P50, what GPUs and network take
     runs: tuple[Measurement, ...]
+    same: tuple[Measurement, ...]
     origin: str
+    beyond: str  # what of the shape is beyond them, with its verb
     assumed: tuple[str, ...]
     prediction: Prediction
 
@@ -84,21 +97,56 @@ def learned(
         (told,) = fit(runs, links).predict([near], [0.0 if ratios else floor_s or 0.0])
     except NotEnoughHistory:
         return None
-    same = [m for m in told.used if shape_of(m) == near]
-    step = measured_range(same) if same else told.step_time_s
+    same = _believed(near, told)
+    step = _repeated(same, told) if same else told.step_time_s
     work = step.scaled(told.work_s.p50 / told.step_time_s.p50)
     if ratios:  # another GPU or precision does not hasten input
         work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
         step = fed(work, told.loaders, query)
-    beyond = (f"{_named(told.beyond, query)} beyond what was measured",) if told.beyond else ()
+    elif same and not stretched:
+        return Learned(step, work.p50, told.used, same, origin(same, now), "", (), told)
     return Learned(
         step.at_least(floor_s or 0.0),
         max(work.p50, floor_s or 0.0),
         told.used,
+        (),
         origin(told.used, now),
-        (*stretched, *(ratio.text for ratio in ratios), *beyond, *_faster_than_measured(near, told)),
+        _named(told.beyond, query),
+        (
+            *stretched,
+            *(ratio.text for ratio in ratios),
+            *_unseen(near, runs),
+            *_faster_than_measured(near, told),
+        ),
         told,
     )
+
+
+def _believed(shape: Query, told: Prediction) -> tuple[Measurement, ...]:
+    """The runs of one configuration, less those that are a mistake: one alone is, where all others contradict it."""
+    same = [m for m in told.used if shape_of(m) == shape]
+    mistaken = {
+        id(s.measurement)
+        for s in told.suspects
+        if s.kind == "units" or (len(same) == 1 and s.doubt > math.log(_MISTAKEN) ** 2)
+    }
+    return tuple(m for m in same if id(m) not in mistaken)
+
+
+def _repeated(same: Sequence[Measurement], told: Prediction) -> Range:
+    """What runs of one configuration say; of one alone that is hard to believe, what all others say of it too."""
+    step = measured_range(same)
+    if len(same) > 1 or not any(s.measurement is same[0] for s in told.suspects):
+        return step
+    return Range(min(step.p10, told.step_time_s.p10), step.p50, max(step.p90, told.step_time_s.p90))
+
+
+def _unseen(query: Query, runs: Sequence[Measurement]) -> Iterator[str]:
+    """A line if nothing was measured of the network that the job needs."""
+    if query.nodes > 1 and all(m.nodes == 1 for m in runs):
+        yield "no run was on several nodes: their network is a prior"
+    elif query.gpus > 1 and all(m.gpus == 1 for m in runs):
+        yield "no run was on several GPUs: their network is a prior"
 
 
 def _faster_than_measured(query: Query, told: Prediction) -> Iterator[str]:
@@ -191,13 +239,19 @@ def links_of(workload: Workload, placement: Placement, runs: Sequence[Measuremen
 
 
 def measured_range(same: Sequence[Measurement]) -> Range:
-    """Runs of one configuration: their median, as wide as they differ and as each of them did."""
-    times = sorted(m.step_time_s for m in same)
-    each = Range.around(median(times), max(median([m.spread or 0.0 for m in same]), LEAST_MEASURED_SPREAD))
-    outer = max(
-        (len(times) + 1) // 10, 1
-    )  # the slowest and fastest tenth; of few runs the slowest and fastest
-    return Range(min(times[outer - 1], each.p10), each.p50, max(times[-outer], each.p90))
+    """Runs of one configuration: their median, and between what another run of it would be.
+
+    One run is known to h: what its steps spread, at least `GIVEN_SPREAD`.  With n runs, z the 90 % point of the normal
+    distribution and m the median distance of log T from its median, z s sqrt(1 + 1/n) either way, where
+    s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more of them agree, the narrower, to
+    `LEAST_MEASURED_SPREAD`.
+    """
+    n, times = len(same), [m.step_time_s for m in same]
+    middle = median(times)
+    one = math.log1p(max(median([m.spread or 0.0 for m in same]), GIVEN_SPREAD)) / _Z90
+    apart = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
+    sd = math.sqrt((one**2 / 2 + (n - 1) * apart**2) / n)
+    return Range.around(middle, max(math.expm1(_Z90 * sd * math.sqrt(1 + 1 / n)), LEAST_MEASURED_SPREAD))
 
 
 def origin(runs: Sequence[Measurement], now: datetime | None) -> str:
@@ -216,6 +270,7 @@ def _ago(days: int) -> str:
 
 def _named(dimension: str, query: Query) -> str:
     names = {
+        "": "",
         "gpus": f"{counted(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
         "nodes": f"{counted(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
     }

@@ -1,15 +1,14 @@
 """The time of one step as runs of the model tell it: measured in this configuration, or carried over from others."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from ..cluster_profiles.units import counted, listed
-from .learned import Learned, asked, informing, learned, measured_range, origin, shape_of
+from .learned import Learned, asked, informing, learned
 from .placement import Placement
 from .runs import Measurement
 from .scaling import Query
-from .suspects import Suspect, suspects
+from .suspects import suspects
 from .throughput import Source, SourceKind, StepParts, Throughput, fastest_step_s, unknown
 from .workload import Workload
 
@@ -23,25 +22,25 @@ def measured_throughput(
     """
     runs = informing(workload, measurements)
     if not runs:
-        return None
+        apart = {counted(m.model_parallel, "GPU") for m in measurements if m.model == workload.model}
+        asked_of = counted(workload.training.model_parallel, "GPU")
+        text = f"measured with {listed(sorted(apart), 3)} a replica; nothing tells the speed with {asked_of} from that"
+        return unknown(text) if apart else None
     lengths = {m.seq_len for m in measurements if m.model == workload.model and m.seq_len}
     if workload.data.seq_len is None and len(lengths) > 1:
         told = listed([f"{length:,}" for length in sorted(lengths)], 3)
         return unknown(f"measured with samples of {told} tokens; say which it has by --seq-len")
-    query = asked(workload, placement, runs)
-    odd = suspects(runs)
-    wrong = {id(s.measurement) for s in odd if s.kind in ("invalid", "units")}
-    if same := [m for m in runs if shape_of(m) == query and id(m) not in wrong]:
-        return replace(_measured(same, now), suspects=_told(odd))
     found = learned(workload, placement, runs, fastest_step_s(workload, placement), now)
-    if found:
-        return _transferred(found)
-    if query.gpu is None and len(kinds := {m.gpu or "no GPU" for m in runs}) > 1:
-        return unknown(f"measured on {listed(sorted(kinds), 3)}; say on which it will run by --gpu")
-    return unknown(_what_little_is_known(runs, query))
+    return _told(found) if found else unknown(_why_not(runs, asked(workload, placement, runs)))
 
 
-def _what_little_is_known(runs: Sequence[Measurement], query: Query) -> str:
+def _why_not(runs: Sequence[Measurement], query: Query) -> str:
+    """Why none of the runs tells the speed that is asked for."""
+    wrong = [str(s) for s in suspects(runs) if not s.doubt]
+    if len(wrong) == len(runs):
+        return f"no run of {runs[0].model} can be right: {listed(wrong, 3, '; ')}"
+    if query.gpu is None and len(types := {m.gpu or "no GPU" for m in runs}) > 1:
+        return f"measured on {listed(sorted(types), 3)}; say on which it will run by --gpu"
     kinds = dict.fromkeys(f"{m.gpu or 'GPUs of unknown type'} in {m.precision}" for m in runs)
     return (
         f"measured in {counted(len(runs), 'run')} of {runs[0].model}, on {listed(kinds, 3)}; "
@@ -49,23 +48,21 @@ def _what_little_is_known(runs: Sequence[Measurement], query: Query) -> str:
     )
 
 
-def _measured(same: Sequence[Measurement], now: datetime | None) -> Throughput:
-    sources = listed(dict.fromkeys(m.source for m in same if m.source), 3)
-    text = f"{origin(same, now)} in this configuration{f' ({sources})' if sources else ''}"
-    return Throughput(measured_range(same), Source(SourceKind.MEASURED, text, len(same)))
-
-
-def _transferred(found: Learned) -> Throughput:
+def _told(found: Learned) -> Throughput:
     told = found.prediction
     scale = found.work_s / (told.compute_s + told.network_s)
     waiting = max(found.step_time_s.p50 - found.work_s, 0.0)
     return Throughput(
         found.step_time_s,
-        Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed),
+        _source(found),
         StepParts(told.compute_s * scale, told.network_s * scale, waiting),
-        _told(told.suspects),
+        tuple(dict.fromkeys(map(str, told.suspects))),
     )
 
 
-def _told(odd: Sequence[Suspect]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{s.measurement.source or s.measurement.model}: {s.text}" for s in odd))
+def _source(found: Learned) -> Source:
+    if not found.same:
+        return Source(SourceKind.TRANSFERRED, found.origin, len(found.runs), found.assumed, found.beyond)
+    sources = listed(dict.fromkeys(m.source for m in found.same if m.source), 3)
+    text = f"{found.origin} in this configuration{f' ({sources})' if sources else ''}"
+    return Source(SourceKind.MEASURED, text, len(found.same))

@@ -142,18 +142,22 @@ def _fits(peak: Range, gpu: Gpu) -> Fit | None:
 def _like(workload: Workload, placement: Placement, measurements: Sequence[Measurement]) -> list[Measurement]:
     """Runs whose memory tells of this one: of the nearest GPU count that does.
 
-    Where states are sharded, fewer GPUs hold more each, so that a larger count tells nothing.
+    Where states are sharded, fewer GPUs hold more each, so that a larger count tells nothing.  A sequence length or a
+    precision that is not stated is that of the runs, if all have one.
     """
+    precision, seq_len = placement.precision, workload.data.seq_len
     like = [
         m
         for m in measurements
         if m.memory_peak_bytes
         and m.model == workload.model
         and m.model_parallel == workload.training.model_parallel
-        and m.precision == placement.precision
-        and m.seq_len == workload.data.seq_len
+        and precision in (m.precision, Precision.AUTO)
+        and (seq_len == m.seq_len or None in (seq_len, m.seq_len))
         and (m.gpus <= placement.gpus or workload.training.zero_stage == 0)
     ]
+    if len({m.precision for m in like}) > 1 or len({m.seq_len for m in like if m.seq_len}) > 1:
+        return []
     nearest = min((abs(m.gpus - placement.gpus) for m in like), default=0)
     return [m for m in like if abs(m.gpus - placement.gpus) == nearest]
 

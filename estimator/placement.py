@@ -53,29 +53,35 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
         raise WorkloadError(
             f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')}: give at most one node a GPU"
         )
-    may_be = (gpu,) if gpu else gpus_called(partition.gres) if partition and partition.gres else ()
+    may_be = (gpu,) if gpu else _gpus_of(partition) if partition else ()
     precision = workload.training.precision
     if precision is Precision.AUTO:
         precision = shared_precision(may_be) or precision
     return Placement(partition, gpu, precision, nodes, gpus, may_be)
 
 
+def _gpus_of(partition: Partition) -> tuple[Gpu, ...]:
+    """The GPU a partition has, or those that Slurm's name of it may mean; none where nothing says."""
+    stated = partition.gpu_model()
+    return (stated,) if stated else gpus_called(partition.gres) if partition.gres else ()
+
+
 def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
-    wanted = workload.cluster
-    if wanted.gpu is None:
-        return profile.partition(wanted.partition)
-    offered = tuple(dict.fromkeys(p.gpu for p in profile.partitions if p.gpu))
-    if not offered:
-        return profile.partition(wanted.partition)
+    wanted, asked = workload.cluster, profile.partition(workload.cluster.partition)
+    there = {p.name: [gpu.key for gpu in _gpus_of(p)] for p in profile.partitions}
+    offered = tuple(dict.fromkeys(key for keys in there.values() for key in keys))
+    if wanted.gpu is None or not offered:
+        return asked
     try:
         key = find_gpu(wanted.gpu, among=offered).key
     except InputError as error:
         raise WorkloadError(f"{profile.name}: {error}") from None
-    fitting = [p for p in profile.partitions if p.gpu == key]
-    default = profile.partition(wanted.partition)
-    if wanted.partition and default not in fitting:
-        raise WorkloadError(f"partition {default.name!r} of {profile.name} has {default.gpu}, not {key}")
-    return default if default in fitting else fitting[0]
+    if key in there[asked.name] or (wanted.partition and not there[asked.name]):
+        return asked
+    if wanted.partition:
+        has = asked.gpu or asked.gres
+        raise WorkloadError(f"partition {asked.name!r} of {profile.name} has {has}, not {key}")
+    return next(p for p in profile.partitions if key in there[p.name])
 
 
 def _nodes(workload: Workload, partition: Partition | None) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..cluster_profiles.precision import Precision
 from .ranges import Range
-from .workload import Optimizer
+from .training_section import Optimizer
 
 _MLPERF = "MLPerf Training v4.1 logs"
 _DLE = "NVIDIA/DeepLearningExamples tables"

@@ -2,9 +2,8 @@
 
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from .gpu_reading import GpuReading
 
@@ -100,34 +99,57 @@ def _of(measure: Callable[[list[float]], float], values: list[float]) -> float |
     return measure(values) if values else None
 
 
-def mean_power_w(rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
-    """Watts by the energy counter between the first and the last of the rows, else the mean of the readings.
-
-    Each sampler counts by itself: before one of `starts_s`, in ascending order, the GPU may have been another's.
+def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
+    """The `MeanPower` of rows, of samplers that began in turn at `starts_s`, in ascending order.
 
     >>> mean_power_w([(0.0, GpuReading(0, power_mw=700_000, energy_mj=0)), (10.0, GpuReading(0, energy_mj=4_000_000))])
     400.0
     """
-    total_mj, seconds = 0, 0.0
-    for own in _by_sampler(rows, starts_s):
-        counted = [(t, reading.energy_mj) for t, reading in own if reading.energy_mj is not None]
-        if counted:
-            total_mj += energy_mj(mj for _, mj in counted) or 0
-            seconds += counted[-1][0] - counted[0][0]
-    if seconds > 0:
-        return total_mj / 1000 / seconds
-    return _of(statistics.fmean, [r.power_mw / 1000 for _, r in rows if r.power_mw is not None])
-
-
-def _by_sampler(
-    rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float]
-) -> Iterator[Sequence[tuple[float, GpuReading]]]:
-    if not starts_s:
-        yield rows
-        return
+    power = MeanPower()
     starts_ms = [round(start_s * 1000) for start_s in starts_s]  # readings are kept to the millisecond
-    for _, own in groupby(rows, key=lambda row: bisect_right(starts_ms, round(row[0] * 1000))):
-        yield list(own)
+    for time_s, reading in rows:
+        power.add(time_s, reading, bisect_right(starts_ms, round(time_s * 1000)) if starts_ms else 0)
+    return power.mean_w
+
+
+@dataclass
+class MeanPower:
+    """Watts by the energy counter between the first and the last of the readings, else the mean of what they say.
+
+    Each sampler counts by itself: before it began the GPU may have been another's.
+    """
+
+    _counted_mj: int = 0
+    _counted_s: float = 0.0  # by the samplers before
+    _sampler: int | None = None
+    _began_s: float = 0.0
+    _last_s: float = 0.0
+    _last_mj: int = 0
+    _polled_mw: int = 0
+    _polled: int = 0
+
+    def add(self, time_s: float, reading: GpuReading, sampler: int) -> None:
+        """The next reading, and the number of the sampler that made it."""
+        if reading.power_mw is not None:
+            self._polled_mw += reading.power_mw
+            self._polled += 1
+        now_mj = reading.energy_mj
+        if now_mj is None:
+            return
+        if sampler == self._sampler:
+            self._counted_mj += _taken_mj(self._last_mj, now_mj)
+        else:
+            self._counted_s += self._last_s - self._began_s
+            self._sampler, self._began_s = sampler, time_s
+        self._last_s, self._last_mj = time_s, now_mj
+
+    @property
+    def mean_w(self) -> float | None:
+        """None if nothing was read."""
+        seconds = self._counted_s + (self._last_s - self._began_s)
+        if seconds > 0:
+            return self._counted_mj / 1000 / seconds
+        return self._polled_mw / 1000 / self._polled if self._polled else None
 
 
 def energy_mj(counter: Iterable[int | None]) -> int | None:
@@ -143,6 +165,10 @@ def energy_mj(counter: Iterable[int | None]) -> int | None:
         if now is None:
             continue
         if last is not None:
-            total += now - last if now >= last else now
+            total += _taken_mj(last, now)
         last = now
     return None if last is None else total
+
+
+def _taken_mj(before: int, now: int) -> int:
+    return now - before if now >= before else now

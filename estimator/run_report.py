@@ -1,20 +1,21 @@
 """One run, as its report tells it: what each GPU did, what that cost, and what to do about it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from ..cluster_profiles.precision import Precision
-from .coverage import Break, attempt_end_s, breaks
+from ..cluster_profiles.units import MINUTE_S
+from .course import Course
+from .coverage import Break, attempt_end_s, between_s, breaks
 from .forecast import Forecast, forecasts
+from .gpu_digest import GpuDigest, WatchedGpu, digest
+from .gpu_notes import Note, node_notes, notes
 from .gpu_reading import Event
 from .history import History
 from .used_precision import precision_notes
-from .utilisation import GpuSeries, Note, node_notes, notes
-
-COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,19 @@ def run_report(
     }
     first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
     last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
-    gpus: list[GpuReport] = []
     nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
-    said = {node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None] for node in nodes}
+    said = {
+        node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
+        for node in {*nodes, *(e["node"] for e in events)}
+    }
     pauses = {node: breaks(own) for node, own in said.items()}
-    found = [*notes(_watched(history, run, known, events, pauses, gpus, (first, last), since_s))]
+    digests, gpus = [], []
+    for g in known:
+        own = [_event(e) for e in events if e["uuid"] == g["uuid"]]
+        one, shown = _watched(history, g, own, pauses[g["node"]], (first, last), since_s)
+        digests.append(one)
+        gpus.append(shown)
+    found = notes(digests)
     for node, there in nodes.items():
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
         found += node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
@@ -122,6 +131,10 @@ def run_report(
     }
     wanted = sum(round(held_s.get(g["uuid"], 0.0) / (g["period_s"] or 1.0)) for g in known)
     ticks = sum(g["ticks"] for g in known)
+    # What was estimated is the whole training, and no queue.
+    trained_s = line["seconds"] if line["state"] == "completed" else None
+    if trained_s is not None:
+        trained_s -= between_s(said.values())
     planned, seen = history.precision_of(run)
     found += precision_notes(planned, seen, gpus)
     if history.raw_ticks(run) < ticks:  # forgotten, but what they showed was kept
@@ -139,7 +152,7 @@ def run_report(
         notes=tuple(found),
         coverage=min(ticks / wanted, 1.0) if wanted else None,
         guessed=any(g["attribution"] == "guess" for g in known),
-        forecasts=tuple(forecasts(*history.estimate_of(run), line["seconds"])),
+        forecasts=tuple(forecasts(*history.estimate_of(run), trained_s)),
         precision_planned=planned,
         precision_seen=seen,
         unsampled=tuple(dict.fromkeys(e["text"] for e in events if e["kind"] == "no_gpu" and not known)),
@@ -148,37 +161,32 @@ def run_report(
 
 def _watched(
     history: History,
-    run: str,
-    known: Sequence[Mapping[str, Any]],
-    events: Sequence[Mapping[str, Any]],
-    pauses: Mapping[str, Sequence[Break]],
-    gpus: list[GpuReport],
+    line: Mapping[str, Any],
+    events: Sequence[Event],
+    pauses: Sequence[Break],
     time_s: tuple[float, float],
     since_s: float | None,
-) -> Iterator[GpuSeries]:
-    """Each GPU's series in turn, and its line added to `gpus`: the readings of all would not fit in memory."""
-    for g in known:
-        series = GpuSeries(
-            uuid=g["uuid"],
-            label=f"{g['node']} GPU {g['place']}",
-            period_s=g["period_s"] or 1.0,
-            power_limit_w=g["power_limit_w"],
-            memory_bytes=g["memory_bytes"],
-            rows=list(history.readings(run, g["uuid"], since_s)),
-            events=[_event(e) for e in events if e["uuid"] == g["uuid"]],
-            first_s=g["first_s"],
-            pauses=pauses[g["node"]],
-        )
-        points, step_s = [] if since_s else _points(series), series.period_s
-        if not points:
-            points, step_s = history.minutes(run, g["uuid"]), 60.0
-        gpus.append(
-            GpuReport(
-                **{f.name: g[f.name] for f in fields(GpuReport) if f.name != "course"},
-                course=course(points, *time_s, step_s),
-            )
-        )
-        yield series
+) -> tuple[GpuDigest, GpuReport]:
+    """What the readings of a GPU come to, and its line.  They are read once and never held: of months they are millions."""
+    gpu = WatchedGpu(
+        uuid=line["uuid"],
+        label=f"{line['node']} GPU {line['place']}",
+        period_s=line["period_s"] or 1.0,
+        power_limit_w=line["power_limit_w"],
+        memory_bytes=line["memory_bytes"],
+        events=events,
+        first_s=line["first_s"],
+        pauses=pauses,
+    )
+    course = Course(*time_s, gpu.period_s)
+    rows = history.readings(line["run"], gpu.uuid, since_s)
+    seen = digest(gpu, rows if since_s else course.along(rows))
+    if all(mean is None for mean in course.means):  # forgotten, or not asked for
+        course = Course(*time_s, MINUTE_S)
+        for minute_s, utilisation in history.minutes(line["run"], gpu.uuid):
+            course.add(minute_s, utilisation)
+    known = {f.name: line[f.name] for f in fields(GpuReport) if f.name != "course"}
+    return seen, GpuReport(**known, course=course.means)
 
 
 def _held_s(
@@ -204,34 +212,3 @@ def _held_s(
 
 def _event(row: Mapping[str, Any]) -> Event:
     return Event(row["time_s"], row["kind"], row["text"])
-
-
-def course(
-    points: Sequence[tuple[float, float]], first: float, last: float, step_s: float
-) -> tuple[float | None, ...]:
-    """The mean of (time, value) points, which are `step_s` apart, in equal parts of the time; None where there is none.
-
-    There are `COURSE_POINTS` parts, or fewer so that each has two points.
-
-    >>> course([(0, 10), (1, 20), (40, 50)], 0, 40, 0.5)[0]
-    10.0
-    >>> course([(0, 10), (1, 20), (2, 30), (3, 40)], 0, 3, 1.0)
-    (15.0, 35.0)
-    """
-    number = min(max(int(((last - first) / step_s + 1) / 2), 1), COURSE_POINTS)
-    parts: list[list[float]] = [[] for _ in range(number)]
-    width = max(last - first, 1e-9) / number
-    for time_s, value in points:
-        parts[min(max(int((time_s - first) / width), 0), number - 1)].append(value)
-    return tuple(sum(part) / len(part) if part else None for part in parts)
-
-
-def _points(series: GpuSeries) -> list[tuple[float, float]]:
-    found = []
-    for time_s, reading in series.rows:
-        values = [percent for _, percent in reading.ring]
-        if not values and reading.utilisation_percent is not None:
-            values = [reading.utilisation_percent]
-        if values:
-            found.append((time_s, sum(values) / len(values)))
-    return found

@@ -65,7 +65,10 @@ _OURS = {
     "partition": "use cluster.partition or --partition",
     "time": "use --time",
     "job-name": "use name or --name",
-    "ntasks-per-node": "use run.bootstrap",
+    "no-requeue": "use --no-requeue",
+    "test-only": "use --dry-run",
+    "wait": "use --follow",
+    **dict.fromkeys(("ntasks", "ntasks-per-node", "ntasks-per-gpu", "gpus-per-task"), "use run.bootstrap"),
     **dict.fromkeys(
         (
             "array",

@@ -68,6 +68,13 @@ def m015_time_without_waits(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations()
+def m016_time_of_what_began(db: Database) -> None:
+    """A run that never began took no time, and none took less than nothing: Slurm tells ends in whole seconds."""
+    for statement in _WHAT_BEGAN:
+        db.execute(statement)
+
+
 # What a rollup says of its time: utilisation from the driver's own samples where it keeps them.
 _ROLLED_UP = """
     ticks INTEGER NOT NULL,
@@ -242,4 +249,17 @@ _WITHOUT_WAITS = (
         round(sum(seconds * (1 - utilisation_mean / 100)) / 3600, 3) AS unused_gpu_hours,
         round(sum(min(idle_s, seconds)) / sum(seconds), 3) AS idle_share
     FROM held JOIN run USING (run) GROUP BY run ORDER BY idle_gpu_hours DESC""",
+)
+
+_WHAT_BEGAN = (
+    "DROP VIEW v_runs",
+    """CREATE VIEW v_runs AS
+    SELECT run, name, model, state, datetime(began_s, 'unixepoch') AS began_utc,
+        datetime(started_s, 'unixepoch') AS started_utc, round(started_s - began_s, 1) AS waited_s,
+        round(max(ended_s - started_s, 0), 1) AS seconds,
+        (SELECT count(*) FROM run_gpu g WHERE g.run = run.run) AS gpus,
+        (SELECT round(sum(utilisation_mean * ticks) / sum(ticks), 1) FROM run_gpu g
+            WHERE g.run = run.run AND utilisation_mean IS NOT NULL) AS utilisation_mean,
+        (SELECT round(sum(energy_j) / 3.6e6, 3) FROM run_gpu g WHERE g.run = run.run) AS energy_kwh
+    FROM run ORDER BY began_s DESC""",
 )

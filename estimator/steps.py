@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import WorkloadError
-from .workload import Framework, Workload
+from .training_section import Framework
+from .workload import Workload
 
 # Whose steps they are, and the rule in words.
 CONVENTION = {

@@ -1,16 +1,23 @@
 """Runs whose step time cannot be right, or not beside the others, each with one line that says why."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+from functools import cache
+from statistics import median_low
 
+from ..cluster_profiles.units import counted, format_significant
 from .runs import Measurement
 
-# Samples per second of one GPU differ between configurations of one model and GPU by less than this factor: the
-# smallest batch on the slowest network is within 100 of the best in the series of Pollux, Sia and Gavel.
-_UNITS = 300
-_UNITS_TEXT = "{:.3g} times {} per sample than the median of the others: milliseconds taken for seconds?"
+# A step is no shorter than that of a smaller micro-batch, and no longer than by as many samples as it has more: the
+# worst pair is 11 times beyond that in the series of Pollux, Sia and Gavel (NCF on 1 GPU and on 48 of 16 nodes).
+_UNITS, _UNITS_OTHER_KIND = 30.0, 300.0
+_COMPARED = 64  # runs with which each is compared, however many there are
+
+_SHORTEST_S, _LONGEST_S = (
+    1e-6,
+    1e8,
+)  # of a micro-batch: launching one kernel takes microseconds, and 1e8 s are years
 
 # One GPU of many that does more than this times the work of one of few, at the same batch.
 _SUPER_LINEAR = 1.25
@@ -28,43 +35,70 @@ class Suspect:
     text: str
     doubt: float
 
+    def __str__(self) -> str:
+        m = self.measurement
+        source = f" ({m.source})" if m.source else ""
+        shape = f"{counted(m.gpus, 'GPU')} with a micro-batch of {m.batch_size:,}"
+        step = f"{m.step_time_s:g}" if self.kind == "invalid" else format_significant(m.step_time_s)
+        return f"{shape} at {step} s a step{source}: {self.text}"
+
 
 def suspects(measurements: Sequence[Measurement]) -> list[Suspect]:
     """What is wrong with single runs, and between two, without a model of the rest."""
     found = list(_invalid(measurements))
-    bad = {id(s.measurement) for s in found}
-    kinds: dict[tuple[object, ...], list[Measurement]] = {}
-    for m in measurements:
-        if id(m) not in bad:
-            kinds.setdefault((m.gpu, m.precision, m.seq_len), []).append(m)
-    for runs in kinds.values():
-        units = list(_units(runs))
-        bad = {id(s.measurement) for s in units}
+    for runs in _alike(_others(measurements, found), lambda m: m.seq_len):
+        found += _units(runs, _UNITS_OTHER_KIND)
+    for runs in _alike(_others(measurements, found), lambda m: (m.gpu, m.precision, m.seq_len)):
+        units = list(_units(runs, _UNITS))
         found += units
-        found += _super_linear([m for m in runs if id(m) not in bad])
+        found += _super_linear(_others(runs, units))
     return found
+
+
+def _alike(
+    measurements: Sequence[Measurement], key: Callable[[Measurement], Hashable]
+) -> list[list[Measurement]]:
+    groups: dict[Hashable, list[Measurement]] = {}
+    for m in measurements:
+        groups.setdefault(key(m), []).append(m)
+    return list(groups.values())
+
+
+def _others(measurements: Sequence[Measurement], found: Sequence[Suspect]) -> list[Measurement]:
+    bad = {id(s.measurement) for s in found}
+    return [m for m in measurements if id(m) not in bad]
 
 
 def _invalid(measurements: Sequence[Measurement]) -> Iterator[Suspect]:
     for m in measurements:
-        if not 0 < m.step_time_s < math.inf:
-            yield Suspect(m, "invalid", f"a step of {m.step_time_s:g} s", 0.0)
-        elif min(m.nodes, m.gpus, m.batch_size, m.accumulation) < 1 or m.gpus < m.nodes:
+        if min(m.nodes, m.gpus, m.batch_size, m.accumulation) < 1 or m.gpus < m.nodes:
             text = f"{m.gpus} GPUs on {m.nodes} nodes, batch {m.batch_size} x {m.accumulation}"
             yield Suspect(m, "invalid", text, 0.0)
+        elif not _SHORTEST_S <= m.step_time_s / m.accumulation <= _LONGEST_S:
+            yield Suspect(m, "invalid", "no step takes that", 0.0)
 
 
-def _units(runs: Sequence[Measurement]) -> Iterator[Suspect]:
-    """Runs far from the median; of two, which is wrong cannot be told, and both are doubted."""
-    rates = [math.log(_gpu_rate(m)) for m in runs]
-    middle = median(rates)
-    for m, rate in zip(runs, rates, strict=True):
-        off = middle - rate
-        factor = math.exp(abs(off))
-        if len(runs) == 2:  # noqa: PLR2004
-            factor **= 2
-        if factor > _UNITS:
-            text = _UNITS_TEXT.format(factor, "slower" if off > 0 else "faster")
+def _units(runs: Sequence[Measurement], most: float) -> Iterator[Suspect]:
+    """Runs far from what the others allow; of as many against as many the shorter are right, since it is milliseconds
+    that are taken for seconds."""
+    ordered = sorted(runs, key=lambda m: (m.batch_size, m.gpus, m.step_time_s))
+    compared = [
+        (m.batch_size, m.step_time_s / m.accumulation) for m in ordered[:: len(ordered) // _COMPARED or 1]
+    ]
+
+    @cache
+    def allowed(batch_size: int) -> tuple[float, float]:
+        grown = [(batch_size / other, pass_s) for other, pass_s in compared]
+        return (
+            median_low(pass_s * min(factor, 1) for factor, pass_s in grown),
+            median_low(pass_s * max(factor, 1) for factor, pass_s in grown),
+        )
+
+    for m in runs:
+        pass_s, (least, longest) = m.step_time_s / m.accumulation, allowed(m.batch_size)
+        if max(pass_s / longest, least / pass_s) > most:
+            factor, how = (pass_s / longest, "slower") if pass_s > longest else (least / pass_s, "faster")
+            text = f"{format_significant(factor, 2)} times {how} than the other runs allow: is that seconds?"
             yield Suspect(m, "units", text, math.log(factor) ** 2)
 
 
@@ -76,7 +110,9 @@ def _super_linear(runs: Sequence[Measurement]) -> Iterator[Suspect]:
         gpus, most, fewer = best.get(key, (m.gpus, rate, m))
         if gpus < m.gpus and rate > _SUPER_LINEAR * most:
             ratio = rate / most
-            text = f"{m.gpus} GPUs do {ratio:.2f} times the work each of {gpus} at batch {m.batch_size}"
+            text = (
+                f"each of {m.gpus} GPUs does {ratio:.2f} times what each of {gpus} does at that micro-batch"
+            )
             for one in (m, fewer):
                 if id(one) not in doubted:
                     doubted.add(id(one))

@@ -34,16 +34,21 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number comes from: its kind, what was given or measured, over how many runs, what was assumed."""
+    """Where a number comes from: its kind, what was given or measured, over how many runs, what was assumed.
+
+    `beyond` is what of the shape lies beyond what was measured, with its verb, such as "8 GPUs are"; empty if nothing does.
+    """
 
     kind: SourceKind
     origin: str
     runs: int = 0
     assumed: tuple[str, ...] = ()
+    beyond: str = ""
 
     @property
     def text(self) -> str:
-        return "; ".join((self.origin, *self.assumed))
+        beyond = f"{self.beyond} beyond what was measured"
+        return "; ".join((self.origin, *([beyond] if self.beyond else []), *self.assumed))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..cluster_profiles.precision import Precision
-from .utilisation import Note
+from .gpu_notes import Note
 
 TENSOR_IDLE_SHARE = 0.005  # of the time that the SMs worked; a step of small products is far above it
 SM_BUSY_SHARE = 0.2  # of the run; a GPU that did less trained too little to tell
@@ -68,17 +68,18 @@ def precision_notes(planned: Precision | None, seen: Precision | None, gpus: Seq
         ]
     if match or planned not in _ON_TENSOR_CORES:
         return []
-    busy = [gpu for gpu in gpus if (gpu.sm_active_mean or 0) >= SM_BUSY_SHARE]
-    shares = [(g, g.tensor_active_mean, g.sm_active_mean) for g in busy]
-    idle = [
-        gpu
-        for gpu, tensor, sm in shares
-        if tensor is not None and sm is not None and tensor < TENSOR_IDLE_SHARE * sm
-    ]
-    if not idle or len(idle) < len(gpus):
+    if not gpus or not all(map(_tensor_cores_idled, gpus)):
         return []
     text = (
         f"planned in {planned}, which tensor cores compute, but they idled while the GPUs worked, as in fp32: "
         f"{_REMEDY}fp32"
     )
-    return [Note("precision", text, tuple(gpu.uuid for gpu in idle))]
+    return [Note("precision", text, tuple(gpu.uuid for gpu in gpus))]
+
+
+def _tensor_cores_idled(gpu: Worked) -> bool:
+    """While its SMs worked; what was not measured is not known to have idled."""
+    sms, tensor_cores = gpu.sm_active_mean, gpu.tensor_active_mean
+    if sms is None or tensor_cores is None:
+        return False
+    return sms >= SM_BUSY_SHARE and tensor_cores < TENSOR_IDLE_SHARE * sms

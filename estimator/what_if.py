@@ -12,7 +12,8 @@ from .advice_on_machine import why_unknown
 from .estimate import Estimate
 from .ranges import Range
 from .throughput import SourceKind
-from .workload import Training, Workload
+from .training_section import Training
+from .workload import Workload
 
 WORTHWHILE = 0.75
 _GPU_HOURS = {"gpuhours", "gpuhour", "gpuh"}

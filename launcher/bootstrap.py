@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from ..errors import InputError
 from ..estimator.run_section import Bootstrap
-from ..estimator.workload import Framework
+from ..estimator.training_section import Framework
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)
@@ -36,6 +36,13 @@ _LAUNCHER_MODULES = {
     "torch.distributed.launch",
     "accelerate.commands.launch",
     "deepspeed.launcher.runner",
+}
+# By which flag, file or variable launchers that start processes on their own node know of the others.
+_TOLD_OF_NODES = {
+    **dict.fromkeys(
+        ("torchrun", "torch.distributed.run", "torch.distributed.launch"), ("--nnodes", "PET_NNODES")
+    ),
+    **dict.fromkeys(("accelerate", "accelerate.commands.launch"), ("--num_machines", "--config_file")),
 }
 # They run the program that follows their own options.
 _WRAPPERS = {
@@ -102,6 +109,19 @@ def reaches_other_nodes(command: tuple[str, ...]) -> bool:
     (True, False)
     """
     return _launcher(command) in {*_REACHING_OUT, "deepspeed.launcher.runner"}
+
+
+def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
+    """What the launcher that `command` is lacks to know of other nodes than its own; None if nothing, or it is none.
+
+    >>> alone_on_its_node(("torchrun", "train.py"), {}), alone_on_its_node(("torchrun", "--nnodes=2", "train.py"), {})
+    ('torchrun without --nnodes', None)
+    """
+    launcher = _launcher(command) or ""
+    needed, *others = _TOLD_OF_NODES.get(launcher, ("",))
+    given = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
+    told = any(name.replace("-", "_") in given for name in (needed, *others))
+    return f"{launcher} without {needed}" if needed and not told else None
 
 
 def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from .attempts import ATTEMPTS, Attempt, read_attempts
 from .measurement import SUBMITTED, measurements, planned_precision, seen_precision
 from .progress import read_ends, read_progress
 from .registered import linked
-from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE
+from .run_folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, is_there
 from .spool import SUFFIX, Damage, opened_spool, read_frames
 from .tick import decode
 from .tracker import PROGRESS_FILE
@@ -32,7 +32,7 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 def registered(history: Path) -> Iterator[Path]:
     """The folder of every run that is registered beside `history` and still there, the earliest first."""
     for folder in reversed(linked(history)):
-        if (folder / RUN_FILE).exists():
+        if is_there(folder / RUN_FILE):
             yield folder
 
 

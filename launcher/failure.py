@@ -16,6 +16,7 @@ _CONSEQUENCE = re.compile(
     r"ChildFailedError|DistBackendError|NCCL|gloo|Connection (?:closed|reset|refused)|Broken pipe",
     re.IGNORECASE,
 )
+_HINT = re.compile(r"Try ['\"`].*--help\b")  # after what is wrong with an option
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|oom[-_ ]?kill|Cannot allocate memory|std::bad_alloc|\bMemoryError\b",
     re.IGNORECASE,
@@ -43,7 +44,8 @@ def best_line(text: str) -> str | None:
     >>> best_line("step 3\nTraceback (most recent call last):\n  ...\nValueError: no such file\nbye\n")
     'ValueError: no such file'
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()][-200:]
+    stripped = (line.strip() for line in text.splitlines())
+    lines = [line for line in stripped if line and not _HINT.match(line)][-200:]
 
     def last(pattern: re.Pattern[str], *, cause: bool = False) -> int:
         found = (

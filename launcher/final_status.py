@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .run_folder import STATUS_FILE, write_json
+from .run_folder import STATUS_FILE, is_there, write_json
 
 LOST = "lost"
 
@@ -23,7 +23,7 @@ def final_status(folder: Path) -> dict[str, Any] | None:
 
 def is_over(folder: Path) -> bool:
     """Whether somebody has said how the run ended, if only that it was given up."""
-    return (folder / STATUS_FILE).exists()
+    return is_there(folder / STATUS_FILE)
 
 
 def not_lost(folder: Path) -> None:

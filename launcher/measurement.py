@@ -20,6 +20,7 @@ from ..estimator.steady_state import SteadyState, steady_state
 from ..estimator.training_loop import LoopDtype, LoopLine, LoopStart
 from ..estimator.used_precision import spoken
 from .attempts import read_attempts, starts
+from .failure import is_out_of_memory
 from .launch import Launch
 from .precision import VARIABLE
 
@@ -63,7 +64,8 @@ def _measured(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
-    attempts = {f"{a.job}.{a.restart}": a.began_s for a in starts(read_attempts(folder))}
+    tried = read_attempts(folder)
+    attempts = {f"{a.job}.{a.restart}": a.began_s for a in starts(tried)}
     began_s = attempts or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
     shape = _shape(run.get("shape"), planned_precision(folder, run), lines)
@@ -71,6 +73,8 @@ def _measured(
         return None
     name = str(run.get("run") or folder.name)
     gpu, memory = _gpus(history.run_gpus(name))
+    if any(is_out_of_memory(a.error, a.exit_code) for a in tried):
+        memory = None  # what it used is what there was, not what it needs
     found = Measurement(
         **{**shape, "gpu": gpu or shape["gpu"]},
         step_time_s=steady.step_time_s,

@@ -42,7 +42,10 @@ def decided(
         wait_for(lambda: signals.terminated or _all_stopped(folder, now, besides=0), _OTHERS_S)
     if _cancelled(folder, launch, file, words, code):
         return None
-    past = [a.saved_step for a in starts(read_attempts(folder)) if a.file_name != now.file_name]
+    # Of this start another task may speak: it counts once.
+    past = [
+        a.saved_step for a in starts(read_attempts(folder)) if (a.job, a.restart) != (now.job, now.restart)
+    ]
     found = verdict(why, [*past, now.saved_step], now.resumed_step, launch.max_restarts)
     if launch.local_gpus is not None and why is Stop.TIME_LIMIT:
         found = Verdict(restart=False, reason="the time asked for is over")  # nobody but the user set it

@@ -18,7 +18,7 @@ from typing import Any
 from ..cluster_profiles.gpu import Gpu, shared_precision
 from ..cluster_profiles.precision import Precision
 from ..errors import InputError
-from ..estimator.workload import Framework
+from ..estimator.training_section import Framework
 from .deepspeed_config import enabled, merged, named_config, parsed
 from .flags import flag_value, takes_no_flags
 
@@ -79,10 +79,10 @@ def precision_settings(
     """
     config = parsed(config_text) if framework is Framework.DEEPSPEED else None
     own = any(_PLACEHOLDER in word for word in command)
-    stated = None if own else _stated(framework, command, config)
+    chosen = (shared_precision(may_be) or precision) if precision is Precision.AUTO else precision
+    stated = None if own else _stated(framework, command, config) or _off(framework, command, chosen)
     if stated and not _agree(precision, stated[0]):
         raise InputError(f"precision {precision} contradicts {stated[1]}: give one of them")
-    chosen = (shared_precision(may_be) or precision) if precision is Precision.AUTO else precision
     if stated and precision is Precision.AUTO:
         chosen = stated[0] or Precision.AUTO
     plain = Settings(command, {VARIABLE: str(chosen)}, "")
@@ -134,6 +134,16 @@ def _stated(
     if config is not None and (switched_on := enabled(config)):
         return switched_on, f'"{switched_on}" enabled in {named_config(command)}'
     return None
+
+
+def _off(
+    framework: Framework | None, command: tuple[str, ...], chosen: Precision
+) -> tuple[Precision | None, str] | None:
+    """What is left, and what says so, where a Trainer's command switches the chosen precision off and none on."""
+    flag, *_ = _HF_FLAGS.get(chosen, ("",)) if framework in TRAINERS else ("",)
+    value = flag_value(command, flag) or ""
+    left = None if chosen is Precision.TF32 else Precision.FP32  # what tf32 is not, fp32 agrees with
+    return (left, f"{flag} {value} in the command") if value.lower() in _OFF else None
 
 
 def _spelled(

@@ -18,6 +18,7 @@ from .surroundings import Surroundings
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)
 _SANE_SHARE = 10  # a walltime is so many times its warning, or little is left to train in
+_PATTERN = {"%", "\\"}  # of the files that Slurm writes (man sbatch, filename pattern)
 _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run"))  # noqa: S108  not written to
 
 CODES = {
@@ -25,6 +26,7 @@ CODES = {
     "shell": "A word such as > or && is the shell's, and commands are started without one.",
     "entry": "The command's Python file is not there, or does not compile.",
     "torchrun": "The command's Python has no torch, whose torchrun would start it.",
+    "node-alone": "The command's launcher is told of no other node, so each would train by itself.",
     "folder": "No run can be kept in the folder.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "partition": "The partition does not exist.",
@@ -32,7 +34,7 @@ CODES = {
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
     "gpu-type": "The partition has no GPUs of that type.",
     "gpu-count": "No node of the partition has so many of those GPUs.",
-    "nodes": "The partition has fewer such nodes.",
+    "nodes": "The partition has fewer such nodes, or gives a job fewer: Slurm would let it wait for ever.",
     "precision": "The GPU has no hardware for that precision.",
     "checkpoint": "A job under the limit would end before its first checkpoint.",
     "signal": "The warning before the limit takes much of the walltime.",
@@ -56,7 +58,8 @@ class Job:
     """What is to run: the request, and what Slurm is not told.
 
     `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
-    `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none.
+    `runs` share one array; `lacks_torch` says that torchrun would start it and its Python has none, and
+    `alone_on_its_node` what a launcher in the command lacks to know of other nodes.
     """
 
     request: JobRequest
@@ -67,6 +70,7 @@ class Job:
     segments: int | None = None
     runs: int = 1
     lacks_torch: bool = False
+    alone_on_its_node: str | None = None
 
 
 def findings(
@@ -79,7 +83,8 @@ def findings(
     >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
     [('folder-not-shared', True)]
     """
-    found = [*_here(job, here, shared_folders, on_slurm=cluster is not None), *_training(job, cluster)]
+    found = [*_command(job, here), *_folder(job, here, shared_folders, on_slurm=cluster is not None)]
+    found += _training(job, cluster)
     if cluster:
         found += _on(job, cluster)
     return sorted(found, key=lambda finding: not finding.refuses)
@@ -93,9 +98,7 @@ def _warning(code: str, text: str) -> Finding:
     return Finding(code, text, refuses=False)
 
 
-def _here(
-    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
-) -> Iterator[Finding]:
+def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
     if here.command_fault:
         yield _refusal("command-missing", here.command_fault)
     elif here.shell_fault:
@@ -108,8 +111,26 @@ def _here(
             f"{here.python} has no torch, and several GPUs of a Python command are started by torchrun: "
             'install it there, or set bootstrap = "per-gpu" or "single" in [run]',
         )
+    if job.alone_on_its_node and job.request.nodes > 1:
+        yield _warning(
+            "node-alone",
+            f"{job.alone_on_its_node} trains on each of {counted(job.request.nodes, 'node')} by itself: leave "
+            "it out of the command, and it is started over all of them",
+        )
+    if here.inside_job:
+        yield _warning(
+            "inside-job", f"submitted from inside job {here.inside_job}: nothing of its shape is passed on"
+        )
+
+
+def _folder(
+    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
+) -> Iterator[Finding]:
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
+    elif on_slurm and set(str(here.folder)) & _PATTERN:
+        right = "set CLUSTERPLAN_RUNS to one without"
+        yield _refusal("folder", f"{here.folder}: Slurm would take the % or \\ in it for a pattern: {right}")
     nodes = job.request.nodes
     if (nodes > 1 or on_slurm) and not _shared(here.folder, shared_folders):
         where = f"one of {listed(shared_folders)}" if shared_folders else "a folder that every node sees"
@@ -120,10 +141,6 @@ def _here(
         else:
             text = f"a node other than this one would not see {here.folder}, and the job would fail there: set CLUSTERPLAN_RUNS to {where}"
         yield Finding("folder-not-shared", text, refuses=nodes > 1)
-    if here.inside_job:
-        yield _warning(
-            "inside-job", f"submitted from inside job {here.inside_job}: nothing of its shape is passed on"
-        )
 
 
 def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
@@ -199,6 +216,11 @@ def _machines(
     most = max((_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
         yield _refusal("gpu-count", f"{counted(gpus, 'GPU')} a node: those of {where} have {most}")
+        return
+    if partition.max_nodes is not None and request.nodes > partition.max_nodes:
+        yield _refusal(
+            "nodes", f"{counted(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
+        )
         return
     fitting = sum(_gpus(node, gres) >= gpus for node in nodes)
     if request.nodes > fitting:

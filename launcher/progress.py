@@ -36,7 +36,6 @@ class Progress:
     total: int | None
     rate_steps_per_s: float | None
     eta_s: float | None
-    last_time_s: float
     loss: float | None
 
 
@@ -63,7 +62,7 @@ def progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | 
         trained_s = sum(line.seconds for line in steady)
         paused_s = sum(line.seconds for line in lines if isinstance(line, LoopPause))
         eta_s = max(total - last.step, 0) / rate * (1 + paused_s / trained_s)
-    return Progress(last.step, total, rate, eta_s, last.time_s, next(losses, None))
+    return Progress(last.step, total, rate, eta_s, next(losses, None))
 
 
 def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:

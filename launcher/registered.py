@@ -56,8 +56,12 @@ def find_folders(history: Path, kind: str, wanted: str | None) -> list[Path]:
     known = {folder.name: folder for folder in linked(history)}
     if wanted is not None:
         named = [wanted] if wanted in known else [name for name in known if name.startswith(wanted)]
-        if found := [known[name] for name in named if run_facts(known[name]).get("kind") == kind]:
+        kinds = {name: run_facts(known[name]).get("kind") for name in named}
+        if found := [known[name] for name in named if kinds[name] == kind]:
             return found
+        if other := next((name for name in named if kinds[name]), None):  # else its folder is gone
+            shown = f"`clusterplan history show {other}`"
+            raise InputError(f"{other} was not submitted, so only {shown} and `report` tell of it")
     latest = list(islice((name for name in known if run_facts(known[name]).get("kind") == kind), _NEAREST))
     if not latest:
         raise InputError("there are no runs yet: `clusterplan submit JOB.toml` makes one")

@@ -90,6 +90,11 @@ def register(folder: Path, history: Path) -> None:
         raise RunFolderError(f"{links}: the run cannot be registered: {error.strerror}") from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file can be found; one on a disk that does not answer, or in another user's folder, cannot."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises for those
+
+
 def discard(folder: Path, history: Path) -> None:
     """Take back a run that was never accepted: its folder and its link."""
     (links_folder(history) / folder.name).unlink(missing_ok=True)

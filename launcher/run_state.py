@@ -5,7 +5,6 @@ with what the tasks said as they ended; what they said alone; the exit code that
 last heartbeat.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +15,10 @@ from .attempts import Attempt
 from .failure import is_out_of_memory
 from .jobs import QueuedRun
 from .restart import Stop
-from .slurm_jobs import JobFacts, QueuedJob
+from .slurm_jobs import PREEMPTED, JobFacts, QueuedJob
+from .waiting import TAKEN, WAITING_STATES, why_it_waits
 
 STALE_S = 120.0  # six heartbeats
-PREEMPTED = "PREEMPTED"  # as Slurm spells it
-_TAKEN = "a job of higher priority took its place"
 _SIGKILL = 128 + 9
 
 
@@ -53,33 +51,11 @@ _SLURM_ENDED = {
     "NODE_FAIL": State.NODE_FAILURE,
     "BOOT_FAIL": State.NODE_FAILURE,
 }
-_SLURM_WAITS = {
-    "PENDING",
-    "CONFIGURING",
-    "REQUEUED",
-    "REQUEUE_HOLD",
-    "REQUEUE_FED",
-    "SPECIAL_EXIT",
-    "RESV_DEL_HOLD",
-}
-_IN_WORDS = {
-    "Resources": "waiting for nodes to become free",
-    "Priority": "other jobs come first",
-    "Dependency": "waiting for another job to end",
-    "DependencyNeverSatisfied": "the job it depends on did not end as required: it will never start",
-    "BeginTime": "held for a moment after a requeue",
-    "Cleaning": "its last start is being cleaned up",
-    "PartitionTimeLimit": "asks for more time than its partition allows: it will never start",
-    "PartitionNodeLimit": "asks for more nodes than its partition allows: it will never start",
-    "PartitionDown": "its partition is down",
-    "PartitionInactive": "its partition is inactive",
-    "ReqNodeNotAvail": "nodes it needs are down or reserved",
-    "JobHeldUser": "held by its user: `scontrol release` lets it go",
-    "JobHeldAdmin": "held by an administrator",
-    "JobArrayTaskLimit": "as many elements of its array run as may at once",
-    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as the QOS allows",
-    "AssocGrpGRES": "the account's GPUs are all in use",
-    "Licenses": "waiting for licences",
+_SLURM_RUNS = {
+    "COMPLETING": "stopping",
+    "SIGNALING": "stopping",
+    "STAGE_OUT": "stopping",
+    "SUSPENDED": "suspended",
 }
 
 
@@ -170,13 +146,12 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
     known = evidence.slurm
     accounted = evidence.accounted
     state = known.state if known else accounted.state if accounted else None
-    if known and known.state in _SLURM_WAITS:
-        return RunState(State.PENDING, _pending(known, first, now), now)
+    if known and known.state in WAITING_STATES:
+        return RunState(State.PENDING, why_it_waits(known, first, now), now)
     if state and state.split()[0] in _SLURM_ENDED:
         return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
     if known:
-        reason = "stopping" if known.state in ("COMPLETING", "SIGNALING", "STAGE_OUT") else ""
-        return RunState(State.RUNNING, reason or known.state.lower() * (known.state == "SUSPENDED"), now)
+        return RunState(State.RUNNING, _SLURM_RUNS.get(known.state, ""), now)
     if not evidence.slurm_answers or evidence.elsewhere:
         whose = f"on cluster {evidence.elsewhere}" if evidence.elsewhere else "Slurm does not answer"
         beat = first.beat_s if first else evidence.jobs[-1].submitted_s
@@ -201,6 +176,9 @@ def _ended(
         return RunState(State.OUT_OF_MEMORY if memory else state, f"{rank}{wrong}", at, failed.exit_code)
     if state is State.FAILED and is_out_of_memory(evidence.killed_words, code):
         return RunState(State.OUT_OF_MEMORY, evidence.killed_words or "", at, code)
+    if state is State.FAILED and code is not None and not last:
+        why = f": {evidence.killed_words}" if evidence.killed_words else ""
+        return RunState(state, f"exit code {code}, before the run began{why}", at, code)
     if state is State.FAILED and code is not None:
         said = (
             "its process was killed (SIGKILL), and could say nothing"
@@ -209,10 +187,13 @@ def _ended(
         )
         return RunState(state, said, at, code)
     words = {
+        State.FAILED: ""
+        if last
+        else "ended before the run began, and wrote nothing: does its node see the folder?",
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "cancelled before it began" if not last else "cancelled",
-        State.NODE_FAILURE: f"node {told.nodes if told else ''} failed".replace("  ", " "),
-        State.PREEMPTED: _TAKEN,
+        State.NODE_FAILURE: f"{_lost_node(told.nodes if told else '')} failed",
+        State.PREEMPTED: TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
     return RunState(state, words.get(state, ""), at, code)
@@ -224,6 +205,8 @@ def _forgotten(  # noqa: PLR0911  one line a case
     """Slurm knows the job no more: what is left is what was written down."""
     code = _exit_code(evidence, last)
     at = max((a.ended_s or a.beat_s for a in last), default=evidence.jobs[-1].submitted_s)
+    if first is None and code and not evidence.cancelled_s:  # the job's shell lived to say so
+        return _ended(State.FAILED, evidence, last, None, at)
     if first is None:
         if now - evidence.jobs[-1].submitted_s < STALE_S / 4:
             return RunState(State.PENDING, "just submitted", now)
@@ -247,7 +230,9 @@ def _forgotten(  # noqa: PLR0911  one line a case
 
 def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
     """What the job's shell saw; where the disk had no room for that, what its tasks said."""
-    told = evidence.exits.get((last[0].job, last[0].restart)) if last else None
+    job = evidence.jobs[-1].job
+    start = last[0].restart if last else max((n for j, n in evidence.exits if j == job), default=0)
+    told = evidence.exits.get((job, start))
     known = _tasks_code(last) if told is None and last else told
     return evidence.accounted.exit_code if known is None and evidence.accounted else known
 
@@ -259,16 +244,11 @@ def _tasks_code(last: Sequence[Attempt]) -> int | None:
     return 0 if len(last) == last[0].ranks and all(a.outcome == "completed" for a in last) else None
 
 
-def _pending(known: QueuedJob, last: Attempt | None, now: float) -> str:
-    bare = re.split(r"[,(]", known.reason.strip("() "))[0]
-    words = _IN_WORDS.get(bare, bare if bare not in ("", "None") else "just submitted")
-    if last and last.restarting:
-        words = f"restarts: {last.reason}; {words}"
-    elif last and last.slurm_state == PREEMPTED:
-        words = f"restarts: {_TAKEN}; {words}"
-    if known.start_s and known.start_s > now:
-        words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
-    return words
+def _lost_node(nodes: str) -> str:
+    """Slurm names the nodes of the job, and not the one that failed."""
+    if not nodes:
+        return "its node"
+    return f"one of {nodes}" if "," in nodes or "[" in nodes else f"node {nodes}"
 
 
 def _ago(seconds: float) -> str:

@@ -110,11 +110,13 @@ def run_sampled(
 
 
 def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
-    """The exit code of `command`, 128 + n if signal n ended it; our own signals are handed on to it."""
+    """The exit code of `command`, 128 + n if signal n ended it; signals that reach us alone are handed on to it."""
     inner = {**environment, "CLUSTERPLAN_RUN_FOLDER": str(folder)}
     process = subprocess.Popen(list(command), env=inner)  # noqa: S603  the user's command, no shell
 
     def hand_on(number: int, _: object) -> None:
+        if number == signal.SIGINT and _in_foreground():
+            return  # Ctrl-C reached the command too, and a second one is often taken for force
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
 
@@ -125,6 +127,20 @@ def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         for number, handler in before.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+def _in_foreground() -> bool:
+    """Whether what is typed on the terminal is for our process group; False where there is no terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _slept(limit_s: float | None) -> int | None:

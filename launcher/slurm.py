@@ -1,7 +1,7 @@
 """The only module that asks Slurm.  Answers are the frozen values of `slurm_jobs` and `slurm_nodes`.
 
 Every question has a time limit, is asked in plain English and Unix seconds, and does not see the options a user
-keeps in SQUEUE_*, SBATCH_* and the like.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
+keeps in SQUEUE_*, SBATCH_* and the like, but for `standing_options`.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
 Slurm says no.
 """
 
@@ -41,6 +41,7 @@ _JOBS_A_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers wit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
 _OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
 _KEPT = {"SLURM_CONF"}
+_STANDING = ("account", "qos", "reservation")  # who pays, and by which rules
 _NOBODY_ANSWERS = re.compile(
     r"(?:unable to|could not) (?:contact|process configuration|establish|determine)|connect(?:ion)? (?:failure|refused)"
     r"|timed out|zero bytes were transmitted|authentication",
@@ -64,6 +65,18 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     {'SLURM_CONF': '/etc/slurm.conf', 'HOME': '/root'}
     """
     return {name: value for name, value in environ.items() if name in _KEPT or not name.startswith(_OURS)}
+
+
+def standing_options(environ: Mapping[str, str]) -> dict[str, str]:
+    """Options of sbatch that a user keeps for every job in its variables.
+
+    The others are those of a job's shape, which is ours to say.
+
+    >>> standing_options({"SBATCH_ACCOUNT": "lab", "SBATCH_QOS": "", "SBATCH_PARTITION": "cpu"})
+    {'account': 'lab'}
+    """
+    kept = {name: environ.get(f"SBATCH_{name.upper()}") for name in _STANDING}
+    return {name: value for name, value in kept.items() if value}
 
 
 def queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:

@@ -22,6 +22,7 @@ _FREE_TEXT = {
     "StdOut",
 }
 
+PREEMPTED = "PREEMPTED"  # a state, as Slurm spells it
 QUEUE_FORMAT = "%i|%T|%V|%S|%e|%l|%Q|%P|%N|%r"
 ACCOUNT_FORMAT = "JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,Timelimit,NodeList"
 

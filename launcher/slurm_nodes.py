@@ -12,7 +12,7 @@ NODE_FORMAT = "%N|%R|%T|%c|%m|%G"
 
 @dataclass(frozen=True)
 class PartitionFacts:
-    """A partition's rules; `limit_s` is None where it has no limit."""
+    """A partition's rules; `limit_s` and `max_nodes`, of one job, are None where there is no limit."""
 
     name: str
     default: bool
@@ -21,6 +21,7 @@ class PartitionFacts:
     default_limit_s: float | None
     priority_tier: int
     preempt_mode: str
+    max_nodes: int | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
             default_limit_s=limit_s(pairs.get("DefaultTime", "")),
             priority_tier=int(pairs.get("PriorityTier", "1")),
             preempt_mode=pairs.get("PreemptMode", ""),
+            max_nodes=int(most) if (most := pairs.get("MaxNodes", "")).isdecimal() else None,
         )
         for pairs in (dict(_words(line)) for line in text.splitlines())
         if "PartitionName" in pairs

@@ -23,6 +23,7 @@ _KEPT = re.compile(
     r"(PATH|LD_LIBRARY_PATH|PYTHONPATH|VIRTUAL_ENV|CONDA_.*|CUDA_.*|NCCL_.*|OMP_.*|MKL_.*|TORCH_.*|PYTORCH_.*|HF_HOME|"
     r"TRANSFORMERS_.*|SLURM_CLUSTER_NAME|LOADEDMODULES|LANG|USER|HOSTNAME)"
 )
+_PLAIN_DIFF = ("diff", "--no-ext-diff", "--no-color")  # whatever program or colours its user sees diffs with
 _LARGEST_DIFF = 1_000_000
 _LONGEST_S = 20
 _HIDDEN = "[redacted]"
@@ -33,9 +34,8 @@ _INSTALLED = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:
 
 def snapshot(cwd: Path, environment: Mapping[str, str], python: str | None) -> dict[str, Any]:
     """The git commit and what differs from it, the packages of `python`, and the variables on the list of those kept."""
-    head, changes = (
-        _start("git", "-C", str(cwd), *asked) for asked in (("rev-parse", "HEAD"), ("diff", "HEAD"))
-    )
+    git = ("git", "-C", str(cwd))
+    head, changes = _start(*git, "rev-parse", "HEAD"), _start(*git, *_PLAIN_DIFF, "HEAD")
     paths = _start(python, "-c", _PATHS) if python and python != sys.executable else None
     commit, diff, found = (_said(asked) for asked in (head, changes, paths))
     kept = {

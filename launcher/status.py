@@ -21,7 +21,8 @@ from .launch import Launch
 from .progress import Progress, progress, read_ends
 from .registered import linked, run_facts
 from .run_folder import SUBMITIT
-from .run_state import OPEN, PREEMPTED, Evidence, RunState, State, run_state
+from .run_state import OPEN, Evidence, RunState, State, run_state
+from .slurm_jobs import PREEMPTED
 from .spool import SUFFIX
 
 if TYPE_CHECKING:
@@ -142,9 +143,10 @@ def cancel(folders: Sequence[Path]) -> list[RunStatus]:
     import signal
 
     found = statuses(folders)
-    jobs = {s.folder: read_jobs(s.folder)[-1] for s in found if s.state.state in OPEN}
-    for folder in jobs:
-        put_cancelled(folder)  # first: a job that is saving, and would start again after that, looks for it
+    going = [s.folder for s in found if s.state.state in OPEN]
+    for folder in going:
+        put_cancelled(folder)  # first: a job that begins, or that is saving, looks for it
+    jobs = {folder: job for folder in going for job in read_jobs(folder)[-1:]}  # none while it is submitted
     queued = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
     try:
         slurm.cancel(*queued.values())
@@ -155,7 +157,8 @@ def cancel(folders: Sequence[Path]) -> list[RunStatus]:
     for folder in jobs.keys() - queued.keys():
         for attempt in read_attempts(folder)[-1:]:
             if process_alive(attempt):
-                os.kill(attempt.pid, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(attempt.pid, signal.SIGTERM)
     return found
 
 
@@ -172,8 +175,6 @@ def _progress(folder: Path, total: int | None) -> Progress | None:
             return told
         output = Launch.read(folder).output
         saved = newest(Path(output)) if output else None
-        return (
-            Progress(saved.step, total, None, None, Path(saved.path).stat().st_mtime, None) if saved else None
-        )
+        return Progress(saved.step, total, None, None, None) if saved else None
     except (OSError, ValueError, RunFolderError):
         return None

@@ -1,7 +1,5 @@
 """From a job file to what is submitted: the command of every run, and the request.  Pure; every choice is said."""
 
-import itertools
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -12,7 +10,8 @@ from ..errors import WorkloadError
 from ..estimator.estimate import Estimate
 from ..estimator.placement import Placement
 from ..estimator.run_section import Bootstrap, Run
-from ..estimator.workload import Framework, Workload
+from ..estimator.training_section import Framework
+from ..estimator.workload import Workload
 from .bootstrap import choose, reaches_other_nodes, tasks_per_node
 from .deepspeed_config import with_config
 from .flags import flag_value, takes_no_flags
@@ -21,13 +20,10 @@ from .placeholders import LATEST, filled, names
 from .precision import TRAINERS, precision_settings
 from .request import JobRequest, gpus_per_node, signal_delay_s
 from .run_folder import DEEPSPEED_FILE
+from .sweep import check_reached
 
-OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
-_SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
-_COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
-_MOST_RUNS = 10_000
+_OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
 _SHORTEST_S = 1_800.0  # a walltime that is worth its start
-_PLACES = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", "output", "latest")
 
 
 @dataclass(frozen=True)
@@ -39,34 +35,6 @@ class Plan:
     request: JobRequest
     said: tuple[str, ...]
     deepspeed_config: Mapping[str, Any] | None = None  # for each run's own file
-
-
-def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
-    """Every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
-
-    >>> sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
-    {'lr': '1e-4', 'seed': '2'}
-    """
-    found: dict[str, list[str]] = {}
-    for text in texts:
-        match = _SWEPT.fullmatch(text)
-        if not match or not all(part.strip() for part in match[2].split(",")):
-            raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
-        name, listed = match[1], [part.strip() for part in match[2].split(",")]
-        if name in found or name in _PLACES:
-            raise WorkloadError(
-                f"--sweep: {name} {'is given twice' if name in found else 'has a meaning already'}"
-            )
-        if counting := _COUNTING.fullmatch(match[2]):
-            first, last = int(counting[1]), int(counting[2])
-            if not first <= last < first + _MOST_RUNS:
-                raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
-            listed = [str(n) for n in range(first, last + 1)]
-        found[name] = listed
-    combinations = [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
-    if len(combinations) > _MOST_RUNS:
-        raise WorkloadError(f"--sweep: {len(combinations):,} runs are more than {_MOST_RUNS:,}")
-    return combinations
 
 
 def plan(
@@ -83,13 +51,14 @@ def plan(
     requeue: bool,
     parallel: int | None,
     on_slurm: bool,
+    standing: Mapping[str, str] | None = None,
     deepspeed_config: str | None = None,
     trainer_saves: bool = False,
 ) -> Plan:
     """What is submitted for `workload` as placed, in the run folders given.
 
     `trainer_saves` is whether the Trainer that the command uses knows --enable_jit_checkpoint, and `default_s` the
-    walltime of a job that asks for none.
+    walltime of a job that asks for none; `standing` are options of sbatch for where the job file has none.
     Without an estimate no interval of checkpoints is known, and no walltime but `time_s`.  Raises WorkloadError.
     """
     run = workload.run or Run(command=tuple(command))
@@ -106,7 +75,7 @@ def plan(
     delay_s = signal_delay_s(workload.checkpoint.time_s, walltime_s)
     grace_s = max(delay_s - 5.0, 5.0)
     stop = run.stop_signal or ("SIGUSR1" if stated is Framework.LIGHTNING and on_slurm else "SIGTERM")
-    _placeholders_agree(run, swept)
+    check_reached(swept, (*run.command, *run.resume))
     launches = []
     for folder, values in zip(folders, swept, strict=True):
         output = _output(workload.checkpoint.folder, folder, cwd, alone=not values)
@@ -137,6 +106,8 @@ def plan(
             )
         )
     own_tasks = 1 if reaches_other_nodes(run.command) else tasks_per_node(bootstrap, placement.gpus_per_node)
+    inherited = {n: v for n, v in (standing or {}).items() if n not in dict(workload.slurm)}
+    said += [f"--{name}={value}, as SBATCH_{name.upper()} says" for name, value in inherited.items()]
     request = JobRequest(
         name=workload.name or PurePath(run.command[0]).name,
         nodes=placement.nodes,
@@ -149,7 +120,7 @@ def plan(
         requeue=requeue,
         parallel=parallel,
         srun=run.srun,
-        options=workload.slurm,
+        options=(*inherited.items(), *workload.slurm),
     )
     if request.time_min:
         said.append(
@@ -171,7 +142,7 @@ def plan(
 def _output(given: str | None, folder: str, cwd: str, *, alone: bool) -> str:
     """Where a run's checkpoints go, from any folder; runs of a sweep must not resume from one another's."""
     if given is None:
-        return f"{folder}/{OUTPUT}"
+        return f"{folder}/{_OUTPUT}"
     return str(PurePath(cwd, given) if alone else PurePath(cwd, given, PurePath(folder).name))
 
 
@@ -241,19 +212,13 @@ def reaches(run: Run, flagged: Collection[str]) -> None:
     >>> reaches(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
     there = names((*run.command, *run.resume))
-    for name in ("batch_size", "accumulation"):
-        if name in flagged and name not in there:
-            flag = name.replace("_", "-")
+    for flag, name in (
+        ("batch_size", "batch_size"),
+        ("accumulation", "accumulation"),
+        ("epochs", "max_steps"),
+    ):
+        if flag in flagged and name not in there:
             raise WorkloadError(
-                f"--{flag}: the command has no placeholder {{{name}}}, so it would train with its own: put it in"
-            )
-
-
-def _placeholders_agree(run: Run, swept: Sequence[Mapping[str, str]]) -> None:
-    """What a sweep changes must reach the command."""
-    there = names((*run.command, *run.resume))
-    for name in swept[0] if swept else ():
-        if name not in there:
-            raise WorkloadError(
-                f"--sweep: the command has no placeholder {{{name}}}, so every run would be the same"
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
+                "put it in"
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ClusterplanError, RunFolderError, SubmissionError
 from . import slurm
 from .attempts import ATTEMPTS
-from .jobs import put_job
+from .jobs import put_job, read_jobs
 from .request import JobRequest, whole_minutes
 from .run_folder import LOGS, SUBMITIT
 from .slurm_text import limit_s
@@ -89,8 +89,6 @@ def submit_local(folder: Path) -> str:
         raise SubmissionError(
             f"the run cannot be started here: {said.splitlines()[-1] if said else 'no reason given'}"
         )
-    from .jobs import read_jobs
-
     return read_jobs(folder)[-1].job
 
 

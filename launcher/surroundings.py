@@ -59,6 +59,11 @@ def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, 
     )
 
 
+def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
+    """Folders, each followed by what it is called without links, as the folder of `Surroundings` is."""
+    return tuple(dict.fromkeys(name for folder in folders for name in (folder, str(Path(folder).resolve()))))
+
+
 def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
     """Whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
 

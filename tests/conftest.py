@@ -67,10 +67,12 @@ def _at_home(folder, patch):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nobody(tmp_path_factory):
-    """The history and the profiles of whoever runs the tests are neither read nor written."""
+def _history_of_nobody(tmp_path_factory):
+    """Keep what tests run out of the history of whoever runs them, and that one out of the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        _at_home(tmp_path_factory.mktemp("home"), patch)
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("CLUSTERPLAN_HISTORY", raising=False)
+        patch.delenv("CLUSTERPLAN_RUNS", raising=False)
         yield
 
 

@@ -50,6 +50,7 @@ CASES = {
     ),
     "no-profile": ({}, None),
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
+    "far-below-peak": ({"throughput": {"samples_per_s": 0.0443}}, profile()),
     "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),
     "batch-identity": ({"training": {"global_batch": 1000, "framework": "deepspeed"}}, profile()),
     "below-one-batch": ({"data": {"samples": 100}}, profile()),
@@ -77,7 +78,7 @@ CASES = {
 
 
 def test_every_code_has_a_case():
-    assert set(CASES) | set(OF_RUNS) == set(CODES)
+    assert {*CASES, *OF_RUNS, "runs-differ"} == set(CODES)
 
 
 def run(**changes):
@@ -93,10 +94,21 @@ def run(**changes):
     return Measurement(**{**values, **changes})
 
 
+WAITING = {"samples": 10**6, "batch_size": 32, "gpus": 8, "seq_len": 2048, "model": "m"}
 OF_RUNS = {
     "measure-next": [run()],
+    "input-bound": [run(gpus=2, gpus_per_node=2, data_wait_share=0.4)],
     "suspect-measurement": [run(), run(batch_size=16, step_time_s=2.7), run(batch_size=8, step_time_s=1400)],
 }
+
+
+@pytest.mark.parametrize(("step_time", "said"), [(2.0, True), (5.1, False)])
+def test_a_rate_that_runs_contradict_is_said(step_time, said):
+    job = Workload.of(**WAITING, step_time=step_time)
+    texts = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "runs-differ"]
+    assert bool(texts) == said
+    if said:
+        assert "makes a step of 2s, runs say 4.76s to 5.25s (from 1 run of m on 8 a100-sxm4-80gb" in texts[0]
 
 
 @pytest.mark.parametrize("code", OF_RUNS)
@@ -110,6 +122,21 @@ def test_the_next_run_is_no_larger_than_the_job():
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m")
     (text,) = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "measure-next"]
     assert re.search(r"on [12] GPUs? with a micro-batch of \d+ would narrow it most", text)
+
+
+def test_the_next_run_names_the_gpu_and_precision_that_no_run_had():
+    job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m", gpu="h100-sxm")
+    (text,) = [a.text for a in estimate(job, None, [run()]).warnings if a.code == "measure-next"]
+    assert re.search(r"on [12] GPUs?, h100-sxm in bf16, with a micro-batch of \d+ would narrow it most", text)
+
+
+def test_a_measured_shape_says_that_it_waits_for_input():
+    (text,) = [
+        a.text
+        for a in estimate(Workload.of(**WAITING), profile(), [run(data_wait_share=0.4)]).warnings
+        if a.code == "input-bound"
+    ]
+    assert text.startswith("40% of a step waits for input")
 
 
 @pytest.mark.parametrize("code", CASES)
@@ -221,3 +248,11 @@ def test_a_trainer_that_counts_micro_batches_is_told_so():
 def test_fewer_steps_than_expected_are_no_fault_of_lone_gpus():
     text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": 488})
     assert text["trainer-steps"].endswith("does it get this batch size and accumulation?")
+
+
+@pytest.mark.parametrize(("accumulation", "missed"), [(1, None), (4, 192)])
+def test_what_drop_last_leaves_out_is_no_early_end(accumulation, missed):
+    shape = {"batch_size": 32 // accumulation, "gpus": 8, "accumulation": accumulation}
+    training = {"framework": "hf-4.51", "drop_last": True, **shape}
+    said = advice(profile(), data={"samples": 1000}, training=training).get("ends-early")
+    assert said is None if missed is None else said.startswith(f"{missed} of 1,000 samples are never seen")

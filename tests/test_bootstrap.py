@@ -3,10 +3,11 @@
 import pytest
 
 from clusterplan.errors import InputError
-from clusterplan.estimator.workload import Framework
+from clusterplan.estimator.training_section import Framework
 from clusterplan.launcher.bootstrap import (
     Bootstrap,
     Task,
+    alone_on_its_node,
     choose,
     master_port,
     reaches_other_nodes,
@@ -210,3 +211,22 @@ def test_jobs_near_each_other_meet_at_different_ports():
 
 def test_ports_stay_below_those_of_outgoing_connections():
     assert all(20_000 <= master_port(str(job)) < 32_768 for job in range(2_000))
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks"),
+    [
+        ("accelerate launch train.py", "accelerate without --num_machines"),
+        ("accelerate launch --num-machines 2 train.py", None),
+        ("accelerate launch --config_file=two.yaml train.py", None),
+        ("python -m torch.distributed.run train.py", "torch.distributed.run without --nnodes"),
+        ("python train.py", None),
+        ("mpirun -np 16 train", None),
+    ],
+)
+def test_a_launcher_is_alone_on_its_node_unless_told_of_others(command, lacks):
+    assert alone_on_its_node(tuple(command.split()), {}) == lacks
+
+
+def test_torchrun_is_told_by_a_variable_too():
+    assert alone_on_its_node(("torchrun", "train.py"), {"PET_NNODES": "2"}) is None

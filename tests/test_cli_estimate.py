@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from conftest import ROOT
 
+from clusterplan.cluster_profiles.catalog import BUNDLED
+
 SEED = ("--samples", "1_000_000", "--batch-size", "32", "--gpus", "8")
 MOE = ROOT / "examples" / "moe-llava"
 
@@ -128,6 +130,28 @@ def test_explain_puts_the_numbers_in(in_process):
     assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
     assert "best checkpoint interval = sqrt(2 x 40s x" in text
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        (0, "the whole training, which nothing interrupts = 6h 16m = 3,907 steps"),
+        (
+            10**6,
+            "the mean time between interruptions, as a save of 3m takes twice that or more = 1m 26s = 14 steps",
+        ),
+    ],
+)
+def test_explain_says_by_which_rule_the_interval_is_best(in_process, tmp_path, failures, said):
+    profile = tmp_path / "site.toml"
+    text = (BUNDLED / "one-machine.toml").read_text(encoding="utf-8")
+    profile.write_text(f"node_failures_per_1000_days = {failures}\n{text}", encoding="utf-8")
+    job = tmp_path / "job.toml"
+    job.write_text("[checkpoint]\ntime_s = 180\n", encoding="utf-8")
+    shown = in_process(
+        "estimate", job, *SEED, "--samples-per-s", "44.3", "--profile", profile, "--explain"
+    ).stdout
+    assert f"best checkpoint interval = {said}" in " ".join(shown.split())
 
 
 def test_a_flag_wins_over_the_file(in_process):

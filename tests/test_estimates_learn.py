@@ -59,25 +59,6 @@ def test_more_runs_narrow_the_range_and_the_truth_stays_inside(in_process, tmp_p
     assert widths == sorted(widths, reverse=True)
 
 
-@pytest.mark.usefixtures("path")
-def test_several_shapes_show_where_measurement_ends(in_process):
-    for gpus, seconds in ((1, 1.0), (2, 1.05)):
-        in_process(*ADD, "--gpus", gpus, "--step-time", seconds)
-    text = in_process(*ASKED, "--gpus", "1,2,4,8").stdout
-    assert "4 GPUs are beyond what was measured; 8 GPUs are beyond what was measured" in " ".join(
-        text.split()
-    )
-
-
-@pytest.mark.usefixtures("path")
-def test_the_parts_of_a_step_are_explained(in_process):
-    for gpus, seconds in ((1, 1.0), (2, 1.05)):
-        in_process(*ADD, "--gpus", gpus, "--step-time", seconds)
-    text = in_process(*ASKED, "--gpus", "4", "--explain").stdout
-    assert "s compute + " in text
-    assert "of a step computes" in text
-
-
 def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan, path):
     path.parent.mkdir()
     path.write_bytes(b"no database at all, however long it is read")

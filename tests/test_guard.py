@@ -4,12 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from slurm_cluster import until
 
 from clusterplan.estimator.run_section import Bootstrap
+from clusterplan.launcher.attempts import Attempt, AttemptFile
 from clusterplan.launcher.launch import Launch
+from clusterplan.launcher.next_start import decided
+from clusterplan.launcher.stop_signals import StopSignals
+from clusterplan.launcher.stopped_by import DaemonsWords
 
 GUARD = """
 import os, sys
@@ -20,25 +25,28 @@ sys.exit(run_task(Path(sys.argv[1]), os.environ, lambda folder, job: None))
 ENDED_S = 20
 
 
+LAUNCH = Launch(
+    command=("train",),
+    resume=(),
+    cwd="/",
+    environment={},
+    bootstrap=Bootstrap.SINGLE,
+    nodes=2,
+    gpus=2,
+    output=None,
+    stop_signal="SIGTERM",
+    grace_s=1,
+    max_restarts=0,
+)
+
+
 @pytest.fixture
 def task(tmp_path):
     """Start the task `rank` of two of a command on two nodes; gives its process and its attempt's file."""
     started = []
 
     def start(command, rank, cwd=tmp_path):
-        Launch(
-            command=tuple(command),
-            resume=(),
-            cwd=str(cwd),
-            environment={},
-            bootstrap=Bootstrap.SINGLE,
-            nodes=2,
-            gpus=2,
-            output=None,
-            stop_signal="SIGTERM",
-            grace_s=1,
-            max_restarts=0,
-        ).write(tmp_path)
+        replace(LAUNCH, command=tuple(command), cwd=str(cwd)).write(tmp_path)
         (tmp_path / "logs").mkdir()
         place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
         started.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))
@@ -72,3 +80,12 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, c
     process, own = task([command], rank=0, cwd=tmp_path / folder)
     assert process.wait(ENDED_S) == 127
     assert json.loads(own.read_text())["error"] == said.format(tmp_path)
+
+
+def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
+    first = Attempt("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
+    AttemptFile(tmp_path, first)
+    other = AttemptFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
+    launch = replace(LAUNCH, max_restarts=1)
+    found = decided(tmp_path, launch, other, StopSignals(), DaemonsWords(tmp_path, "7"), 1)
+    assert (found.restart, found.reason) == (True, "rank 1: it failed, after a new checkpoint at step 50")

@@ -691,6 +691,11 @@ def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran_in_process):
     assert "MB now" in ran_in_process("vacuum").stdout
 
 
+def test_pruning_up_to_a_day_yet_to_come_is_refused(clusterplan):
+    done = clusterplan("history", "prune", "--keep", "2999-01-01")
+    assert (done.returncode, "2999-01-01 is yet to come" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [

@@ -80,6 +80,13 @@ def test_many_by_a_file(add, there, tmp_path):
     assert [(m.gpus, m.nodes, m.source) for m in there()] == [(16, 2, "old.csv"), (8, 1, "old.csv")]
 
 
+def test_seconds_of_a_column_need_no_unit(add, there, tmp_path):
+    head = "model,gpu,gpus,batch_size,step_time_s,startup_s,evaluation_s,checkpoint_s"
+    assert add("--csv", csv_file(tmp_path, f"{head}\nphi2,h100-sxm,8,32,5,70.5,2m,0.01\n")).returncode == 0
+    (one,) = there()
+    assert (one.startup_s, one.evaluation_s, one.checkpoint_s) == (70.5, 120, 0.01)
+
+
 def test_nothing_is_entered_twice(add, there, tmp_path):
     path = csv_file(tmp_path, f"{HEADER}\n{ROWS}{ROWS}")
     assert "2 measurements there already" in add("--csv", path).stderr
@@ -179,7 +186,8 @@ def test_milliseconds_for_seconds_are_suspected(add, there):
     add(*ONE)
     done = add(*ONE[:-4], "--batch-size", "16", "--step-time", "2500")
     assert done.returncode == 0
-    assert "1,000 times slower a sample and GPU than the others: is that seconds?" in done.stderr
+    assert "8 GPUs with a micro-batch of 16 at 2,500 s a step" in done.stderr
+    assert "times slower than the other runs allow: is that seconds?" in done.stderr
     assert len(there()) == 2
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from clusterplan.launcher.attempts import Attempt
 from clusterplan.launcher.jobs import put_job
 from clusterplan.launcher.run_folder import create, register, write_json
 
@@ -23,11 +24,12 @@ class Runs:
         self.folder, self.history, self._run = folder, folder / "history.db", run
         self.environment = {"CLUSTERPLAN_HISTORY": str(self.history)}
 
-    def made(self, name, *, state="completed", after_s=0, **facts):
+    def made(self, name, *, state="completed", after_s=0, job=True, **facts):
         known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
         began = datetime.fromtimestamp(known["began_s"], UTC)
         folder = create(name, self.folder / "runs", began, known)
-        put_job(folder, "local", "7")
+        if job:
+            put_job(folder, "local", "7")
         if state:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
         register(folder, self.history)
@@ -61,6 +63,25 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
     assert {run["run"] for run in runs.status()["runs"]} == {damaged.name, whole.name}
+
+
+@pytest.mark.parametrize(("began_s", "seconds"), [(None, None), (T0 + 9.4, 0)])
+def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, began_s, seconds):
+    run = runs.made("train", state="cancelled")  # ended at T0 + 9, as Slurm has it: in whole seconds
+    if began_s:
+        (run / "attempts").mkdir()
+        write_json(
+            run / "attempts" / "7.0.0.json", vars(Attempt("7", 0, 0, 1, "n", "n", 1, "1", began_s, began_s))
+        )
+    assert json.loads(runs("history", "list", "--json").stdout)[0]["seconds"] == seconds
+
+
+@pytest.mark.parametrize("command", ["status", "history list"])
+def test_a_run_that_cannot_be_looked_at_hides_no_other(runs, command):
+    whole = runs.made("whole")
+    link = runs.history.with_suffix(".runs") / whole.name.replace("whole", "locked")
+    link.symlink_to(f"/{'x' * 300}")  # like a disk that does not answer, it is not merely not found
+    assert whole.name in runs(*command.split()).stdout
 
 
 def test_a_file_that_cannot_be_written_is_named(runs):
@@ -100,6 +121,12 @@ def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs):
     assert [run["run"] for run in runs.status()["runs"]] == names[::-1]
 
 
+def test_a_run_that_is_just_being_submitted_can_be_cancelled(runs):
+    run = runs.made("early", state=None, began_s=time.time(), job=False)
+    assert runs("cancel", "early").stdout == f"{run.name}: asked to stop; it was pending\n"
+    assert (run / "cancel.json").exists()
+
+
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
 def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
     wanted, other = runs.made("wanted"), runs.made("other")
@@ -120,6 +147,15 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
     assert said in done.stderr
     assert all(name in done.stderr for name in names)
     assert "sampled" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+def test_a_run_that_was_not_submitted_is_not_called_unknown(runs, command):
+    runs.made("train")
+    sampled = runs.made("sampled", kind="sample")
+    done = runs(command, "sampl")
+    said = f"{sampled.name} was not submitted, so only `clusterplan history show {sampled.name}` and `report` tell"
+    assert (done.returncode, said in done.stderr) == (2, True)
 
 
 def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
@@ -147,6 +183,14 @@ def test_the_runs_of_a_sweep_are_cancelled_as_one(runs, how):
         f"{name}: asked to stop; it was pending" for name in names
     )
     assert ended not in done.stdout
+
+
+@pytest.mark.parametrize("every", [[], ["--all"]])
+def test_an_empty_beginning_cancels_nothing(runs, every):
+    run = runs.waiting("train")
+    done = runs("cancel", *every, "")
+    assert (done.returncode, "RUN is empty" in done.stderr) == (2, True)
+    assert not (run / "cancel.json").exists()
 
 
 def test_the_run_that_goes_on_is_the_one_to_cancel(runs):

@@ -156,6 +156,14 @@ def test_a_run_becomes_a_measurement(folder, history):
     )
 
 
+def test_a_run_out_of_memory_tells_no_memory_that_would_do(folder, history):
+    attempt = Attempt("7", 0, 0, 1, "n1", "h", pid=1, born="", began_s=T0, beat_s=T0)
+    AttemptFile(folder, attempt).put(error="torch.OutOfMemoryError: CUDA out of memory.", exit_code=1)
+    collect(folder, history)
+    (found,) = history.measurements("phi2")
+    assert (found.step_time_s, found.memory_peak_bytes) == (0.5, None)
+
+
 def test_collecting_twice_gives_one_measurement(folder, history):
     collect(folder, history)
     collect(folder, history)

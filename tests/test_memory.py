@@ -97,6 +97,18 @@ def test_runs_of_something_else_tell_nothing(other):
     assert memory(job(), run(8, peak, **other)).source.kind is SourceKind.UNKNOWN
 
 
+def test_a_length_that_the_job_or_the_run_does_not_state_is_the_others():
+    assert memory(job(seq_len=None), run(8, 30)).fits is Fit.YES
+    assert memory(job(), run(8, 30, seq_len=None)).fits is Fit.YES
+    assert memory(job(seq_len=None), run(8, 30), run(8, 60, seq_len=4096)).peak_bytes is None
+
+
+def test_without_a_gpu_the_precision_is_that_of_the_runs():
+    workload = job(gpu=None, precision="auto")
+    assert gb(memory(workload, run(8, 30)).peak_bytes)[1] == 30.0
+    assert memory(workload, run(8, 30), run(8, 60, precision=Precision.FP32)).peak_bytes is None
+
+
 def test_more_gpus_take_over_the_peak_of_fewer_and_say_so():
     answer = memory(job(gpus=16), run(8, 30, gpus=4), run(8, 20, gpus=8))
     assert (answer.source.kind, gb(answer.peak_bytes)[1]) == (SourceKind.TRANSFERRED, 20.0)

@@ -5,7 +5,7 @@ import pytest
 from clusterplan.cluster_profiles.gpu import gpus, gpus_called
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
-from clusterplan.estimator.workload import Framework
+from clusterplan.estimator.training_section import Framework
 from clusterplan.launcher.deepspeed_config import named_config, with_config
 from clusterplan.launcher.precision import precision_settings
 
@@ -166,6 +166,7 @@ def test_tf32_is_exported_for_torch_too():
         (HF, "train.py --bf16", "bf16"),
         (HF, "train.py --bf16 True --tf32 True", "bf16"),
         (HF, "train.py --bf16 False --fp16=true", "fp16"),
+        (HF, "train.py --bf16 False", "fp32"),
         (HF, "train.py --mixed-precision fp16", "fp16"),
         (ACCELERATE, "-m accelerate.commands.launch --mixed_precision=no t.py", "fp32"),
         (ACCELERATE, "train.py --mixed_precision fp16", "fp16"),
@@ -184,6 +185,7 @@ def test_what_the_command_says_already_is_respected(framework, command, stated):
     ("framework", "command", "config", "both"),
     [
         (HF, "train.py --bf16", None, "precision fp16 contradicts --bf16 in the command: give one of them"),
+        (HF, "train.py --fp16 no", None, "precision fp16 contradicts --fp16 no in the command"),
         (
             ACCELERATE,
             "t.py --mixed_precision bf16",
@@ -202,6 +204,15 @@ def test_what_the_command_says_already_is_respected(framework, command, stated):
 def test_two_precisions_are_refused_by_name(framework, command, config, both):
     with pytest.raises(InputError, match=both):
         settings("fp16", framework, command, config=config)
+
+
+def test_tf32_that_is_switched_off_is_refused_though_it_is_how_fp32_is_multiplied():
+    with pytest.raises(InputError, match="precision tf32 contradicts --tf32 False in the command"):
+        settings("tf32", HF, "train.py --tf32 False")
+
+
+def test_a_precision_that_is_switched_off_leaves_the_others_to_choose_from():
+    assert added("auto", HF, "train.py --bf16 False", gpu=V100) == "--bf16 False --fp16"
 
 
 def test_tf32_goes_with_a_flag_that_says_no_mixed_precision():

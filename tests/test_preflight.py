@@ -23,12 +23,14 @@ CLUSTER = Cluster(
             "PartitionName=old MaxTime=UNLIMITED State=UP\n"
             "PartitionName=brief MaxTime=00:10:00 DefaultTime=00:02:00 State=UP\n"
             "PartitionName=odd MaxTime=UNLIMITED State=UP\n"
+            "PartitionName=lone MaxTime=UNLIMITED MaxNodes=1 State=UP\n"
             "PartitionName=cpu MaxTime=UNLIMITED State=DRAIN"
         )
     ),
     tuple(
         parse_nodes(
-            "a1|short|idle|64|512000|gpu:a100:8\na1|brief|idle|64|512000|gpu:a100:8\na1|long|idle|64|512000|gpu:a100:8\n"
+            "a1|short|idle|64|512000|gpu:a100:8\na1|lone|idle|64|512000|gpu:a100:8\na2|lone|idle|64|512000|gpu:a100:8\n"
+            "a1|brief|idle|64|512000|gpu:a100:8\na1|long|idle|64|512000|gpu:a100:8\n"
             "a2|long|idle|64|512000|gpu:a100:8\na3|long|idle|64|512000|gpu:a100:4\n"
             "v1|old|idle|64|512000|gpu:v100:8\nx1|odd|idle|64|512000|gpu:new:8\nc1|cpu|idle|64|512000|(null)"
         )
@@ -74,6 +76,8 @@ def test_nothing_stands_against_a_job_that_fits():
         ({"gpus_per_node": "9"}, ["gpu-count!"]),
         ({"gpus_per_node": "8"}, []),
         ({"nodes": 3}, ["nodes!"]),
+        ({"partition": "lone"}, ["nodes!"]),
+        ({"partition": "lone", "nodes": 1}, []),
         ({"nodes": 3, "gpus_per_node": "4"}, []),
         ({"partition": "cpu", "nodes": 1}, ["gpu-type!", "partition-down"]),
         ({"partition": "cpu", "nodes": 1, "gpus_per_node": "0"}, ["partition-down"]),
@@ -173,6 +177,17 @@ def test_this_machine_sees_its_own_folders():
 def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
     assert found(here=here) == [code]
     assert found(here=here, cluster=None) == [code]
+
+
+def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several():
+    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}) == ["node-alone"]
+    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}, nodes=1) == []
+
+
+@pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])
+def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder):
+    assert found(here={"folder": Path(folder)}) == ["folder!"]
+    assert found(here={"folder": Path(folder)}, cluster=None) == []
 
 
 def test_refusals_come_first():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
+from clusterplan.errors import WorkloadError
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.workload import Workload
 
@@ -139,6 +140,47 @@ def test_the_partition_that_has_the_gpu_is_taken(mine):
     assert estimate(job, load_profile(str(mine))).placement.partition.name == "old"
     default = Workload.of(samples=100, batch_size=1, gpus=2, gpu="a100-sxm4-40gb")
     assert estimate(default, load_profile(str(mine))).placement.partition.name == "gpu"
+
+
+@pytest.fixture
+def as_discovered(tmp_path):
+    """Partitions of which only Slurm's name of the GPU is known; the first is the default."""
+    names = ("old", "v100"), ("new", "a100"), ("odd", "zz9")
+    shape = "nodes = 1\ngpus_per_node = 8\n"
+    parts = [f'[[partitions]]\nname = "{name}"\ngres = "{gres}"\n{shape}' for name, gres in names]
+    path = tmp_path / "found.toml"
+    path.write_text('name = "found"\n' + "".join(parts), encoding="utf-8")
+    return load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("asked", "partition"),
+    [
+        ({"gpu": "a100-pcie-40gb"}, "new"),
+        ({"gpu": "v100-sxm2-16gb"}, "old"),
+        ({"gpu": "a100-pcie-40gb", "partition": "odd"}, "odd"),
+        ({}, "old"),
+    ],
+)
+def test_the_partition_whose_gpu_slurm_calls_so_is_taken(as_discovered, asked, partition):
+    placed = estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered).placement
+    assert placed.partition.name == partition
+    assert placed.gpu is None or placed.gpu.key == asked["gpu"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"gpu": "h100-sxm"}, "found: GPU 'h100-sxm' is not there"),
+        (
+            {"gpu": "a100-pcie-40gb", "partition": "old"},
+            "partition 'old' of found has v100, not a100-pcie-40gb",
+        ),
+    ],
+)
+def test_a_gpu_that_slurms_name_cannot_mean_is_refused(as_discovered, asked, said):
+    with pytest.raises(WorkloadError, match=said):
+        estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered)
 
 
 def test_partitions_of_the_same_nodes_are_not_counted_twice(in_process, tmp_path):

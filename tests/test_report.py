@@ -3,15 +3,18 @@
 import json
 import os
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import fake_nvml as fake
 import pytest
 
+from clusterplan.estimator.course import COURSE_POINTS
 from clusterplan.estimator.coverage import early_end
+from clusterplan.estimator.forecast import forecasts
 from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
 from clusterplan.estimator.history import History
-from clusterplan.estimator.run_report import COURSE_POINTS, run_report
+from clusterplan.estimator.run_report import run_report
 from clusterplan.launcher import nvml
 from clusterplan.launcher.attempts import Attempt
 from clusterplan.launcher.collect import collect
@@ -212,10 +215,10 @@ def restarted(tmp_path):
     It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0):
+    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0, state="completed"):
         facts = {"kind": "submit", "began_s": T0 - queued_s}
         folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
-        wall_clock = {"p10": 4000, "p50": 4300, "p90": 4500, "p95": 4600}
+        wall_clock = {"p10": 500, "p50": 590, "p90": 700, "p95": 800}
         write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
         (folder / "attempts").mkdir()
         for number, begin in enumerate((0, 3900)):
@@ -235,7 +238,7 @@ def restarted(tmp_path):
                         spool.append(encode(Tick(T0 + second, readings)))
                 if number or said:
                     spool.append(encode(Event(T0 + begin + 300, "end", "as asked")))
-        write_json(folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 4200})
+        write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
             collect(folder, history)
             return run_report(history, folder.name)
@@ -257,7 +260,18 @@ def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
     report = restarted(queued_s=172_800)
     assert (report.waited_s, report.seconds) == (172_800, 4200)
     assert report.gpu_hours == pytest.approx(596 / 3600)
-    assert [(forecast.what, forecast.inside) for forecast in report.forecasts] == [("wall-clock", True)]
+    assert [(f.what, f.actual, f.inside) for f in report.forecasts] == [("wall-clock", 600, True)]
+
+
+def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
+    (forecast,) = restarted(state="cancelled").forecasts
+    assert (forecast.actual, forecast.inside) == (None, None)
+
+
+def test_where_the_estimate_came_from_is_said():
+    told = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
+    step, whole = forecasts({**told, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
+    assert (step.source, whole.source) == ("measured: from 1 run", None)
 
 
 def test_the_wait_has_a_line_of_its_own(restarted):
@@ -307,6 +321,24 @@ def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
     done = clusterplan("report", env=environment)
     assert done.returncode == 0
     assert "no GPU was sampled: no NVIDIA GPU can be read here: " in done.stdout
+
+
+def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
+    def peak_bytes(minutes):
+        run = f"of-{minutes}-minutes"
+        history.put_run({"run": run, "folder": "/runs", "began_s": T0, "state": "running"})
+        history.put_node(run, "n1", {"period_s": 1.0}, [{"uuid": "GPU-0"}])
+        rows = [(T0 + second, GpuReading(0, 90, power_mw=600_000)) for second in range(minutes * 60)]
+        history.put_readings(run, "n1.0.spool", "GPU-0", rows)
+        tracemalloc.start()
+        try:
+            assert run_report(history, run).gpus[0].ticks == len(rows)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    with History(tmp_path / "history.db") as history:
+        assert peak_bytes(60) < 1.5 * peak_bytes(20)
 
 
 def test_an_unknown_run_is_one_line(reported):

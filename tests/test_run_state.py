@@ -35,6 +35,29 @@ def test_accounting_has_the_exit_code_that_nobody_else_has():
     assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).exit_code == 3
 
 
+@pytest.mark.parametrize("slurm", ["failed", "has forgotten it"])
+def test_a_job_that_failed_before_the_run_began_says_why(slurm):
+    (told,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    seen = replace(NOTHING, exits={("8", 0): 255}, killed_words="srun: unrecognized option '--x'")
+    state = run_state(replace(seen, accounted=told if slurm == "failed" else None), NIGHT + 100)
+    assert (state.state, state.exit_code) == (State.FAILED, 255)
+    assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
+
+
+def test_a_job_that_failed_without_a_word_asks_for_its_folder():
+    (told,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    assert "does its node see the folder?" in run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [("gpu3", "node gpu3 failed"), ("gpu[1-4]", "one of gpu[1-4] failed"), ("", "its node failed")],
+)
+def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, said):
+    (told,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
+    assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason == said
+
+
 def test_a_run_that_is_being_submitted_is_not_lost_yet():
     fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
     assert run_state(fresh, NIGHT + 10).state is State.PENDING
@@ -52,6 +75,10 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
 @pytest.mark.parametrize(
     ("log", "why"),
     [
+        (
+            "srun: unrecognized option '--x'\nTry \"srun --help\" for more information",
+            "srun: unrecognized option '--x'",
+        ),
         (
             "CUDA out of memory at batch 64, trying 32\nstep 5\nValueError: labels missing",
             "ValueError: labels missing",

@@ -407,6 +407,42 @@ def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
     assert record.samples > 3
 
 
+def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clusterplan):
+    spools = '"$CLUSTERPLAN_RUN_FOLDER"/*.spool'
+    emptied = f"until [ -s {spools} ]; do sleep 0.01; done; for spool in {spools}; do : > $spool; done"
+    done = clusterplan("sample", "--", "sh", "-c", emptied)
+    assert done.returncode == 0
+    assert "has no header that can be read" in done.stderr
+
+
+COUNTS_INTERRUPTS = """
+import signal, threading
+heard = [threading.Event(), threading.Event()]
+signal.signal(signal.SIGINT, lambda *_: heard[heard[0].is_set()].set())
+print("ready", flush=True)
+heard[0].wait()
+print("twice" if heard[1].wait(0.3) else "once")  # a second one would come at once
+"""
+
+
+def test_ctrl_c_reaches_the_command_once(clusterplan, tmp_path):
+    program = clusterplan("--version").args[0]
+    command = [program, "sample", "--", sys.executable, "-c", COUNTS_INTERRUPTS]
+    on_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *command]
+    environment = os.environ | {
+        "CLUSTERPLAN_RUNS": str(tmp_path),
+        "CLUSTERPLAN_HISTORY": str(tmp_path / "h.db"),
+    }
+    with subprocess.Popen(
+        on_terminal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+    ) as started:
+        said = started.stdout.readline()
+        started.stdin.write(b"\x03")
+        said += started.stdout.read()
+    assert b"ready" in said
+    assert b"once" in said
+
+
 def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
     hostile = "a 'b' \"c\"\n$(touch x) ; é"
     done, _, _ = sampled("--", "printf", "%s", hostile)

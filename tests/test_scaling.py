@@ -132,9 +132,24 @@ def test_super_linear_scaling_is_flagged():
     assert (8, "super-linear") in kinds([run(1, 32, 32 / 36), run(8, 32, 8 * 32 / 641)])
 
 
-@pytest.mark.parametrize("step_time_s", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("step_time_s", [0, -1, math.nan, math.inf, 5e-324, 1e-9, 1e300])
 def test_a_time_that_is_none_is_left_out_by_name(step_time_s):
     assert (2, "invalid") in kinds([*SERIES, run(2, 32, step_time_s)])
+
+
+@pytest.mark.parametrize("factor", [100, 1 / 100, 1000])
+def test_of_three_runs_the_one_that_is_far_off_is_suspected(factor):
+    runs = [run(1, 32, 0.3), run(2, 32, 0.31)]
+    assert kinds([*runs, run(4, 8, 0.1 * factor)]) == {(4, "units")}
+
+
+def test_batches_a_thousand_times_apart_are_no_reason_for_suspicion():
+    assert kinds([run(1, b, 0.01 + b * 1e-6) for b in (16, 1024, 16_384)]) == set()
+
+
+def test_a_type_of_gpu_that_is_measured_in_milliseconds_throughout_is_suspected():
+    wrong = [run(g, 32, 250.0, gpu="h100-sxm") for g in (1, 2)]
+    assert {k for _, k in kinds([*SERIES, *wrong])} == {"units"}
 
 
 def test_ten_thousand_runs_take_bounded_time():

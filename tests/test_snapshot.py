@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,20 +34,36 @@ def test_a_program_that_is_no_python_has_no_packages(tmp_path: Path) -> None:
     assert snapshot(tmp_path, os.environ, None)["packages"] == []
 
 
-def test_a_diff_larger_than_a_pipe_is_read_whole(tmp_path: Path) -> None:
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[..., None]:
+    """Run git in a repository with one file, train.py, that says x = 1."""
+
     def git(*words: str) -> None:
         author = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
 
     git("init", "-q")
-    train = tmp_path / "train.py"
-    train.write_text("x = 1\n")
+    (tmp_path / "train.py").write_text("x = 1\n")
     git("add", "train.py")
     git("commit", "-qm", "one")
-    train.write_text("".join(f"x = {i}\n" for i in range(50_000)))
+    return git
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_diff_larger_than_a_pipe_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("".join(f"x = {i}\n" for i in range(50_000)))
     said = snapshot(tmp_path, os.environ, None)
     assert said["git"]["dirty"]
     assert said["diff"].endswith("+x = 49999\n")
+
+
+def test_a_diff_is_plain_whatever_its_user_sees_diffs_with(
+    tmp_path: Path, repository: Callable[..., None]
+) -> None:
+    repository("config", "diff.external", "echo a window opens")
+    repository("config", "color.ui", "always")
+    (tmp_path / "train.py").write_text("x = 2\n")
+    assert snapshot(tmp_path, os.environ, None)["diff"].splitlines()[-2:] == ["-x = 1", "+x = 2"]
 
 
 @pytest.mark.parametrize(

@@ -985,6 +985,10 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         (["--gpus", "1,2", "--", "true"], "submit takes one value"),
         (["--gpus", "1", "--sweep", "lr=1,2", "--", "true"], "no placeholder {lr}"),
         (["--gpus", "1", "--sweep", "lr", "--", "true"], "is no sweep"),
+        (
+            ["--gpus", "1", *(f"--sweep={name}=1..9999" for name in "abc"), "--", "true"],
+            "--sweep: 999,700,029,999 runs are more than 10,000",
+        ),
         (["--gpus", "1", "--time", "soon", "--", "true"], "--time: 'soon'"),
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
         (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
@@ -1039,11 +1043,16 @@ def test_flags_may_follow_a_job_file(launched):
     assert "CLUSTERPLAN_GPUS=3" in shown.stdout
 
 
-def test_a_changed_batch_that_does_not_reach_the_command_is_refused(launched):
-    job = job_file(launched, where="").read_text().replace("{batch_size}", "32")
-    done = launched("submit", "--executor", "local", launched.file("job.toml", job), "--batch-size", "64")
-    assert done.returncode == 2
-    assert "--batch-size: the command has no placeholder {batch_size}" in done.stderr
+@pytest.mark.parametrize(
+    ("flag", "placeholder"), [("--batch-size", "{batch_size}"), ("--epochs", "{max_steps}")]
+)
+def test_a_changed_number_that_does_not_reach_the_command_is_refused(launched, flag, placeholder):
+    job = job_file(launched, where="").read_text().replace(placeholder, "32")
+    done = launched("submit", "--executor", "local", launched.file("job.toml", job), flag, "64")
+    assert (done.returncode, f"{flag}: the command has no placeholder {placeholder}" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 @pytest.fixture
@@ -1067,6 +1076,56 @@ def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
     assert (done.returncode, done.stderr) == (0, "")
     assert "#SBATCH --gpus-per-node=2" in done.stdout
+
+
+@pytest.mark.parametrize(("own", "account"), [("", "lab"), ('[slurm]\naccount = "own"', "own")])
+def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has_one(
+    without_slurm, own, account
+):
+    job = job_file(without_slurm, more=own, where="")
+    asked = ["--executor", "slurm", "--dry-run", "--force", job]
+    kept = {"SBATCH_ACCOUNT": "lab", "SBATCH_PARTITION": "cpu"}
+    shown = without_slurm("submit", *asked, env=kept).stdout
+    assert f"#SBATCH --account={account}\n" in shown
+    assert ("--account=lab, as SBATCH_ACCOUNT says" in shown) is (account == "lab")
+    assert "partition" not in shown
+
+
+@pytest.mark.parametrize(("more", "alone"), [([], True), (["--nnodes", "2"], False)])
+def test_torchrun_that_is_told_of_no_other_node_is_warned_of(without_slurm, more, alone):
+    (without_slurm.folder / "bin" / "torchrun").symlink_to(shutil.which("env"))
+    (without_slurm.folder / "train.py").touch()
+    asked = ["--executor", "slurm", "--dry-run", "--gpus", "16", "--", "torchrun", *more, "train.py"]
+    assert ("torchrun without --nnodes" in without_slurm("submit", *asked).stderr) is alone
+
+
+def test_a_shared_folder_may_be_a_link(without_slurm):
+    (without_slurm.folder / "gpfs").mkdir()
+    (without_slurm.folder / "home").symlink_to(without_slurm.folder / "gpfs")
+    home = json.dumps(str(without_slurm.folder / "home"))
+    shape = '[[partitions]]\nname = "gpu"\nnodes = 2\ngpus_per_node = 8\n'
+    profile = without_slurm.file("site.toml", f'name = "site"\nshared_folders = [{home}]\n{shape}')
+    asked = ["--executor", "slurm", "--dry-run", "--profile", profile, "--gpus", "16", "--", "env"]
+    runs = {"CLUSTERPLAN_RUNS": str(without_slurm.folder / "home" / "runs")}
+    assert without_slurm("submit", *asked, env=runs).stderr == ""
+    assert "would not all see" in without_slurm("submit", *asked).stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [("no-requeue", "use --no-requeue"), ("ntasks", "use run.bootstrap"), ("wait", "use --follow")],
+)
+def test_an_option_of_sbatch_that_contradicts_ours_is_refused_with_the_right_place(
+    without_slurm, option, right
+):
+    job = job_file(without_slurm, more=f"[slurm]\n{option} = true\n", where="")
+    done = without_slurm("submit", "--executor", "slurm", "--dry-run", job)
+    assert (done.returncode, f"{option} is set by clusterplan: {right}" in done.stderr) == (2, True)
+
+
+def test_slurm_is_told_the_account(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "true", env={"SBATCH_ACCOUNT": "lab"})
+    assert "Account=lab" in on_slurm.slurm.ask("scontrol", "show", "job", run["job_id"])
 
 
 def test_gpus_that_do_not_divide_over_their_nodes_are_refused_with_what_does(without_slurm):

@@ -136,7 +136,8 @@ def test_the_source_says_which_runs_how_old_and_what_is_beyond_them():
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2")
     answer = estimate(job, load_profile("slurm-a100"), runs, NOW)
     assert answer.throughput.source.text == (
-        "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured"
+        "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured; "
+        "no run was on several nodes: their network is a prior"
     )
 
 
@@ -178,7 +179,7 @@ def test_milliseconds_among_seconds_are_said_and_not_used():
     runs = [measured(), measured(batch_size=16, step_time_s=2.7), measured(batch_size=8, step_time_s=1400)]
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
     assert answer.throughput.step_time_s.p50 == 5
-    assert any("milliseconds" in a.text for a in answer.warnings if a.code == "suspect-measurement")
+    assert any("is that seconds?" in a.text for a in answer.warnings if a.code == "suspect-measurement")
 
 
 def test_a_gpu_type_that_is_not_stated_is_the_one_that_was_measured():
@@ -349,11 +350,63 @@ def test_a_step_time_counts_the_samples_of_its_own_shape():
     ).samples_per_s.p50 == pytest.approx(16)
 
 
-def test_measurements_that_differ_make_a_range_as_wide():
+def test_one_run_is_known_as_well_as_repeats_of_published_ones_agree():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)]).throughput.step_time_s
+    assert (step.p10, step.p50, step.p90) == pytest.approx((4 / 1.05, 4, 4 * 1.05))
+
+
+def test_another_run_may_differ_by_more_than_the_few_there_are():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=4.0), measured(step_time_s=5.0), measured(step_time_s=6.0)]
     step = estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s
-    assert (step.p10, step.p50, step.p90) == pytest.approx((4, 5, 6))
+    assert (step.p10 < 4, step.p50, step.p90 > 6) == (True, 5, True)
+
+
+def test_runs_that_agree_narrow_the_range():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    widths = []
+    for n in (1, 2, 4):
+        step = estimate(
+            job, load_profile("slurm-a100"), [measured(step_time_s=4.0)] * n
+        ).throughput.step_time_s
+        widths.append(step.p90 / step.p10)
+    assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.parametrize("wrong_s", [500.0, 0.005])
+def test_a_run_in_another_unit_does_not_answer_for_its_own_shape(wrong_s):
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    runs = [measured(gpus=n, step_time_s=0.5) for n in (1, 2, 4)] + [measured(step_time_s=wrong_s)]
+    found = estimate(job, load_profile("slurm-a100"), runs).throughput
+    assert found.source.kind is SourceKind.TRANSFERRED
+    assert found.step_time_s.p10 < 0.55 < found.step_time_s.p90
+    assert "8 GPUs with a micro-batch of 32" in found.suspects[0]
+
+
+def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).throughput.source
+    assert source.kind is SourceKind.UNKNOWN
+    assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s a step" in source.text
+
+
+def test_of_two_runs_a_thousand_times_apart_the_shorter_is_right():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    runs = [measured(step_time_s=500.0), measured(step_time_s=0.5)]
+    assert estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s.p50 == 0.5
+
+
+def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second_settles_it():
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    others = [measured(gpus=n, batch_size=b, step_time_s=b / 64) for n in (1, 2, 4) for b in (16, 32)]
+    slow = measured(step_time_s=2.0)
+    (alone, twice) = (
+        estimate(job, load_profile("slurm-a100"), [*others, *[slow] * n]).throughput.step_time_s
+        for n in (1, 2)
+    )
+    assert alone.p10 < 0.6 < alone.p50 == 2.0
+    assert twice.p10 > 1.8
 
 
 def test_measurements_of_two_gpu_types_are_not_pooled():

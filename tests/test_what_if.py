@@ -1,8 +1,12 @@
 """Other shapes: what is kept, which bounds are met, which shape is best."""
 
+import time
+from datetime import datetime
+
 import pytest
 
 from clusterplan.cluster_profiles.profile import ClusterProfile
+from clusterplan.cluster_profiles.units import parse_deadline_s
 from clusterplan.errors import NotEnoughHistory, WorkloadError
 from clusterplan.estimator.estimate import estimate
 from clusterplan.estimator.what_if import (
@@ -49,6 +53,18 @@ def test_a_global_batch_that_cannot_be_shared_is_refused():
 def test_a_deadline_is_met_at_p90_at_p50_or_not(deadline_h, expected):
     (answer,) = estimates([8])
     assert verdicts(answer, deadline_h * 3600, None).deadline == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "hours"), [("2026-10-26T12:00", 49), ("2026-10-26T12:00+01:00", 49), ("2026-10-25", 12)]
+)
+def test_a_deadline_counts_the_hour_by_which_clocks_are_put_back(monkeypatch, when, hours):
+    with monkeypatch.context() as berlin:
+        berlin.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        seconds = parse_deadline_s(when, datetime(2026, 10, 24, 12))  # noqa: DTZ001  of this machine
+    time.tzset()
+    assert seconds == hours * 3600
 
 
 def test_under_a_deadline_the_cheapest_is_best_and_under_a_budget_the_fastest():

@@ -34,6 +34,8 @@ def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
 
 def _meant(run: str, *, every: bool) -> Iterator[Path]:
     """The run, or with `every` all; where none goes on, the latest."""
+    if not run:  # as of a variable that is not set
+        raise InputError("RUN is empty, and every run begins so: give an id, or a beginning of one")
     found = find_folders(history_path(os.environ), "submit", run)
     candidates = [folder for folder in found if not is_over(folder)]
     if len(candidates) > 1:

@@ -30,7 +30,7 @@ T = TypeVar("T")
     type=click.Choice([str(k) for k in Keep]),
     default=str(Keep.PER_GPU_BATCH),
     show_default=True,
-    help="What stays the same over several --gpus.",
+    help="What stays the same over several --gpus: weak or strong scaling.",
 )
 @click.option(
     "--deadline",
@@ -63,9 +63,8 @@ def estimate(
     given, gpus, precisions = workload_values(flagged)
     first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     base = load_workload(job, given, assumed=first)
-    deadline_s = _parsed(
-        "--deadline", deadline, lambda text: parse_deadline_s(text, datetime.now().astimezone())
-    )
+    here = datetime.now().astimezone().replace(tzinfo=None)  # an offset would hold today's only
+    deadline_s = _parsed("--deadline", deadline, lambda text: parse_deadline_s(text, here))
     bound = _parsed("--budget", budget, parse_budget)
 
     profile = load_profile(base.cluster.profile) if base.cluster.profile else None

@@ -97,6 +97,8 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
     """Forget raw readings of ended runs; lines, rollups, events and notes stay for ever."""
     before_s = _moment_s("--keep", keep)
+    if before_s > datetime.now(UTC).timestamp():
+        raise InputError(f"--keep: {keep} is yet to come, so no reading would be young enough to stay")
     with collected() as db:
         gone = db.prune(before_s)
     if as_json:

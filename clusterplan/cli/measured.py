@@ -1,7 +1,9 @@
 """What commands that estimate know of a model.  Where there is no history, what reads one is not even loaded."""
 
+import difflib
 import os
 
+from ..cluster_profiles.units import listed
 from ..errors import HistoryError
 from ..estimator.runs import Measurement
 from ..launcher.run_folder import history_path, links_folder
@@ -17,7 +19,10 @@ def measurements_of(model: str | None) -> list[Measurement]:
 
     try:
         with collected() as db:
-            return db.measurements(model)
+            found = db.measurements(model)
+            if not found and (near := difflib.get_close_matches(model, db.models(), n=3, cutoff=0.8)):
+                say(f"no run of model {model!r} is known; there are runs of {listed(near)}")
+            return found
     except HistoryError as error:
         say(f"estimated without the history: {error}")
         return []

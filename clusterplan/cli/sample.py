@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from ..cluster_profiles.units import counted, format_duration
-from ..errors import InputError
+from ..errors import InputError, SpoolError
 from ..launcher.attempts import birth
 from ..launcher.command_faults import cannot_start, shell_needed
+from ..launcher.failure import tail
 from ..launcher.node_record import node_records
 from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.sampled_command import Sampled, run_sampled
@@ -100,8 +101,14 @@ def _say(folder: Path, ended: Sampled) -> None:
     except OSError as error:
         say(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}")
     if not ended.complete:
-        why = (folder / "sampler.log").read_text(encoding="utf-8", errors="replace").strip()
-        say(why or f"sampling stopped early; {folder} may be full")
+        say(tail(folder / "sampler.log").strip() or f"sampling stopped early; {folder} may be full")
+    try:
+        _say_records(folder)
+    except SpoolError as error:
+        say(str(error))
+
+
+def _say_records(folder: Path) -> None:
     for record in node_records(folder):
         gpus = counted(len(record.header["gpus"]), "GPU")
         say(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}")

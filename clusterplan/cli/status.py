@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ClusterplanError
-from ..estimator.utilisation import Note
+from ..estimator.gpu_notes import Note
 from ..launcher.registered import find_folders, standing
 from ..launcher.run_folder import history_path
 from ..launcher.run_state import State

@@ -9,32 +9,26 @@ from typing import Any
 
 import click
 
-from ..cluster_profiles.catalog import load_profile
-from ..cluster_profiles.profile import ClusterProfile
-from ..errors import InputError, ProfileError, SlurmUnavailable, WorkloadError
-from ..estimator.estimate import Estimate
+from ..errors import InputError, WorkloadError
 from ..estimator.estimate import estimate as estimate_one
 from ..estimator.job_file import load_workload
-from ..estimator.placement import Placement, place
-from ..estimator.run_section import Bootstrap
 from ..estimator.what_if import Verdicts
 from ..estimator.workload import Workload
-from ..launcher import slurm
-from ..launcher.cluster import Cluster
 from ..launcher.deepspeed_config import named_config
-from ..launcher.discovery import discover
 from ..launcher.failure import tail
 from ..launcher.jobs import read_jobs
 from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
 from ..launcher.precision import TRAINERS
-from ..launcher.preflight import Job, findings
 from ..launcher.run_folder import discard, history_path, runs_root, slug
 from ..launcher.run_state import State
-from ..launcher.submission import Plan, plan, reaches, sweep
-from ..launcher.surroundings import Surroundings, lacks_torch, look, trainer_saves_when_stopped
+from ..launcher.submission import Plan, plan, reaches
+from ..launcher.surroundings import look, trainer_saves_when_stopped
+from ..launcher.sweep import sweep
 from ..report import estimate_json, submit_text
 from ..report.layout import Page
+from .checks import check
 from .dashes import WithCommand
+from .destination import Destination, destination
 from .measured import measurements_of
 from .options import WorkloadCommand, duration_s, echo_page, json_option, say, workload_values
 
@@ -104,17 +98,12 @@ def submit(
     _check_printed(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, typed = _job_and_command(job, command)
     workload, sized = _workload(path, typed, flagged)
-    where = _executor(executor, parallel, workload, dry_run=dry_run)
-    cluster = _cluster(where, dry_run=dry_run)
-    profile = _profile(workload, cluster)
-    placement = place(workload, profile)
-    if where == "local" and placement.nodes > 1:
-        raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
+    to = destination(executor, parallel, workload, dry_run=dry_run)
     now = datetime.now(UTC)
     known = measurements_of(workload.model)
-    estimate = estimate_one(workload, profile, known, now) if sized else None
+    estimate = estimate_one(workload, to.profile, known, now) if sized else None
     time_s = time
-    if time is None and estimate and where == "slurm":  # here nobody asks for one
+    if time is None and estimate and to.on_slurm:  # here nobody asks for one
         time_s = estimate.clock.request_s
     swept = sweep(sweeps)
 
@@ -133,46 +122,46 @@ def submit(
     def made(folders: Sequence[str]) -> Plan:
         return plan(
             workload,
-            placement,
+            to.placement,
             estimate,
             command=typed,
             folders=folders,
             swept=swept,
             cwd=str(Path.cwd()),
             time_s=time_s,
-            default_s=_default_walltime_s(placement, cluster),
+            default_s=to.default_walltime_s,
             requeue=requeue,
             parallel=parallel,
-            on_slurm=where == "slurm",
+            on_slurm=to.on_slurm,
+            standing=to.standing_options,
             deepspeed_config=config,
             trainer_saves=saves,
         )
 
     name = workload.name or Path(words[0]).name
-    checked = _checked(
-        made([str(root)] * len(swept)), workload, placement, estimate, looked, cluster, profile
-    )
-    _judged(checked, force=force or dry_run)
+    check(made([str(root)] * len(swept)), workload, estimate, looked, to, force=force or dry_run)
     if dry_run:
         shown = made([str(root / f"{slug(name)}-DRY-RUN")] * len(swept))
-        _print_dry_run(root / f"{slug(name)}-DRY-RUN", shown, where)
+        _print_dry_run(root / f"{slug(name)}-DRY-RUN", shown, on_slurm=to.on_slurm)
         return
-    gpus_here = local_gpus(placement.gpus, os.environ) if where == "local" else None
+    gpus_here = None if to.on_slurm else local_gpus(to.placement.gpus, os.environ)
     steps = estimate.steps.total if estimate else None
-    facts = run_facts(workload, placement, words, steps, where, Path.cwd(), os.environ, looked.python)
+    facts = run_facts(
+        workload, to.placement, words, steps, to.executor, Path.cwd(), os.environ, looked.python
+    )
     folders: list[Path] = []
     try:
         folders.extend(make_folders(name, root, now, facts, swept))
         ready = made([str(folder) for folder in folders])
         told = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
-        limit_s = time_s if where == "local" else None
+        limit_s = None if to.on_slurm else time_s
         fill_folders(folders, ready, workload, told, gpus_here, limit_s, history_path(os.environ))
-        jobs = _hand_over(folders, ready, where, cluster.settings.cluster if cluster else None)
+        jobs = _hand_over(folders, ready, to)
     except BaseException:  # Ctrl-C too: nothing is left half-registered
         _take_back(folders)
         raise
     runs = [
-        {"run": f.name, "executor": where, "job_id": j, "folder": str(f)}
+        {"run": f.name, "executor": to.executor, "job_id": j, "folder": str(f)}
         for f, j in zip(folders, jobs, strict=True)
     ]
     said = {"runs": runs} if sweeps else runs[0]
@@ -221,65 +210,9 @@ def _workload(path: Path | None, typed: Sequence[str], flagged: Mapping[str, Any
     return workload, sized
 
 
-def _executor(asked: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
-    if asked == "slurm" and not slurm.available() and not dry_run:
-        raise SlurmUnavailable(
-            "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
-        )
-    where = asked or ("slurm" if slurm.available() else "local")
-    if where == "local" and parallel:
-        raise InputError(
-            "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
-        )
-    named = workload.cluster
-    if where == "local" and named.partition and not named.profile:
-        raise InputError(
-            f"partition {named.partition!r}: partitions are Slurm's, and this machine runs the job: leave it out"
-        )
-    return where
-
-
-def _cluster(executor: str, *, dry_run: bool) -> Cluster | None:
-    """Slurm's, to be looked at; what is only shown can do without."""
-    if executor != "slurm" or not slurm.available():
-        return None
-    try:
-        return slurm.cluster()
-    except SlurmUnavailable as error:
-        if not dry_run:
-            raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
-        say(f"{error}: the job is held against no cluster")
-        return None
-
-
 def _trainer_is_stated(workload: Workload) -> bool:
     training = workload.training
     return "framework" in training.model_fields_set and training.framework in TRAINERS
-
-
-def _judged(checked: Sequence[tuple[str, bool]], *, force: bool) -> None:
-    """Warnings are said; what refuses is an error, unless it is forced."""
-    for text, refuses in checked:
-        if force or not refuses:
-            say(text)
-    refused = [text for text, refuses in checked if refuses]
-    if refused and not force:
-        raise InputError(f"{'; '.join(refused)}; --force submits all the same")
-
-
-def _profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | None:
-    """The one that is named, else the cluster as it is."""
-    if workload.cluster.profile:
-        return load_profile(workload.cluster.profile)
-    try:
-        return discover(cluster).profile if cluster else None
-    except ProfileError:  # no GPU anywhere: sbatch has the word
-        return None
-
-
-def _default_walltime_s(placement: Placement, cluster: Cluster | None) -> float | None:
-    named = placement.partition
-    return cluster.default_walltime_s(named.name if named else None) if cluster else None
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
@@ -289,42 +222,12 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     return None, (job, *command)
 
 
-def _checked(
-    shown: Plan,
-    workload: Workload,
-    placement: Placement,
-    estimate: Estimate | None,
-    looked: Surroundings,
-    cluster: Cluster | None,
-    profile: ClusterProfile | None,
-) -> list[tuple[str, bool]]:
-    """What stands against the submission: one line each, and whether it refuses."""
-    step = estimate.throughput.step_time_s if estimate else None
-    every = workload.checkpoint.every_steps
-    job = Job(
-        shown.request,
-        precision=placement.precision,
-        gpu=placement.gpu,
-        checkpoint_s=every * step.p50 if every and step else None,
-        p95_s=estimate.clock.p95 if estimate else None,
-        segments=estimate.clock.segments if estimate else None,
-        runs=len(shown.launches),
-        lacks_torch=bool(
-            looked.python
-            and shown.launches[0].bootstrap is Bootstrap.TORCHRUN
-            and lacks_torch(looked.python, os.environ)
-        ),
-    )
-    found = findings(job, looked, cluster, profile.shared_folders if profile else ())
-    return [(finding.text, finding.refuses) for finding in found]
-
-
-def _hand_over(folders: Sequence[Path], ready: Plan, executor: str, cluster: str | None) -> list[str]:
+def _hand_over(folders: Sequence[Path], ready: Plan, to: Destination) -> list[str]:
     from ..launcher import submit as submitting
 
-    if executor == "local":
-        return [submitting.submit_local(folder) for folder in folders]
-    return submitting.submit(folders, ready.request, cluster)
+    if to.on_slurm:
+        return submitting.submit(folders, ready.request, to.cluster_name)
+    return [submitting.submit_local(folder) for folder in folders]
 
 
 def _take_back(folders: Sequence[Path]) -> None:
@@ -337,8 +240,8 @@ def _take_back(folders: Sequence[Path]) -> None:
         say(f"begun before that: {' '.join(begun)}")
 
 
-def _print_dry_run(folder: Path, shown: Plan, executor: str) -> None:
+def _print_dry_run(folder: Path, shown: Plan, *, on_slurm: bool) -> None:
     from ..launcher.submit import script
 
-    text = script(folder, shown.request, len(shown.launches)) if executor == "slurm" else None
+    text = script(folder, shown.request, len(shown.launches)) if on_slurm else None
     echo_page(lambda page: submit_text.dry_run(page, shown, text))

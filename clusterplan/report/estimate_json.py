@@ -39,6 +39,9 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "global_batch": training.step_samples,
         },
         "step_time_s": _range(estimate.throughput.step_time_s),
+        "step_parts_s": {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
+        if (parts := estimate.throughput.parts)
+        else None,
         "samples_per_s": _range(estimate.samples_per_s),
         "gpu_hours": _range(estimate.gpu_hours),
         "cost": {**_values(cost.amount), "currency": cost.currency, "rates_of": cost.rates_of}
@@ -60,6 +63,7 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "largest_batch_size": memory.largest_batch_size,
         },
         "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
+        "beyond_measured": bool(source.beyond),
         "request": {"time": request.time, "segments": request.segments, "options": list(request.options)},
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
         "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],

@@ -12,14 +12,23 @@ from ..estimator.steps import CONVENTION
 from ..estimator.what_if import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
 from ..launcher.request import slurm_request
 from .layout import Page, Style
+from .origins import origins, source_of
 
 UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
-_FIRST_TO_GO = ("nodes", "speed-up", "global batch", "steps")  # where the terminal is narrow
+_FIRST_TO_GO = (
+    "nodes",
+    "speed-up",
+    "global batch",
+    "steps",
+    "P10",
+    "efficiency",
+)  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
+_FITS_IN_WORDS = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}
 _MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
@@ -43,7 +52,7 @@ def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bou
             ],
             right=(1, 2),
         )
-    _advice(page, [estimate], [""], 0)
+    _advice(page, [estimate], [""], None)
 
 
 def several(
@@ -56,7 +65,7 @@ def several(
 ) -> None:
     """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
     columns = _columns(estimates, judged)
-    left = {"precision", "fits", "deadline", "budget"}
+    left = {"precision", "source", "fits", "deadline", "budget"}
     right = [i for i, name in enumerate(columns) if name not in left]
     shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
@@ -70,8 +79,8 @@ def several(
         page.sentence(
             f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only"
         )
-    if (most := knee(estimates)) is not None:
-        page.line(f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}")
+    if said := _knee(estimates, names):
+        page.line(said)
     if len({e.placement.gpus for e in estimates}) > 1:
         page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
     if "speed-up" in shown:
@@ -79,9 +88,9 @@ def several(
     if "efficiency" in shown:
         first = "the first row of its precision" if "precision" in shown else names[0]
         page.line(f"efficiency: samples/s per GPU against {first}")
-    for origin in _origins(estimates):
-        page.sentence(f"throughput: {origin}")
-    _advice(page, estimates, names, best or 0)
+    for line in origins(estimates, names):
+        page.sentence(line)
+    _advice(page, estimates, names, best)
 
 
 def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
@@ -102,23 +111,25 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
         "efficiency": [f"{x:.0%}" if (x := efficiency(estimates, e)) else "" for e in estimates],
         "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
+        "source": [source_of(e) for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
         "fits": [_FITS[e.memory.fits] for e in estimates],
         "deadline": [_MARK[v.deadline] for v in judged],
         "budget": [_MARK[v.budget] for v in judged],
     }
-    for name in ("precision", "micro-batch", "accumulation", "global batch", "jobs"):
-        if len(set(columns[name])) == 1:
+    for name in ("precision", "micro-batch", "accumulation", "global batch", "source", "jobs"):
+        if len({*columns[name]} - {""}) == 1:
             del columns[name]
     return {name: cells for name, cells in columns.items() if any(cells)}
 
 
-def _origins(estimates: Sequence[Estimate]) -> list[str]:
-    """Where the throughputs come from, each origin once with all that was assumed on it."""
-    assumed: dict[str, dict[str, None]] = {}
-    for source in (e.throughput.source for e in estimates):
-        assumed.setdefault(source.origin, {}).update(dict.fromkeys(source.assumed))
-    return ["; ".join((origin, *texts)) for origin, texts in assumed.items()]
+def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
+    if (most := knee(estimates)) is not None:
+        return f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}"
+    counts = [e.placement.gpus for e in estimates]
+    if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
+        return None
+    return f"knee: beyond {names[counts.index(max(counts))]}, all keep an efficiency of {WORTHWHILE:.0%}"
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
@@ -131,29 +142,13 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         )
         rows.append(("time", _whole(estimate), f"{why}; see the advice"))
     else:
-        rows.append(
-            (
-                "time",
-                _time(clock.total),
-                f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}",
-            )
-        )
-    if estimate.gpu_hours:
-        rows.append(
-            (
-                "GPU-hours",
-                _number(estimate.gpu_hours),
-                f"{_between_numbers(estimate.gpu_hours)} on {counted(gpus, 'GPU')}",
-            )
-        )
+        width = f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}"
+        rows.append(("time", _time(clock.total), width))
+    if hours := estimate.gpu_hours:
+        rows.append(("GPU-hours", _number(hours), f"{_between_numbers(hours)} on {counted(gpus, 'GPU')}"))
     if cost := estimate.cost:
-        rows.append(
-            (
-                "cost",
-                f"{_number(cost.amount)} {cost.currency}",
-                f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}",
-            )
-        )
+        amount = f"{_number(cost.amount)} {cost.currency}"
+        rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.throughput.step_time_s
@@ -172,11 +167,7 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
     if memory.peak_bytes is None:
         return []
     held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
-    fits = (
-        {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}[memory.fits]
-        if gpu
-        else ""
-    )
+    fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
     most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
     told = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"
@@ -195,18 +186,20 @@ def step_text(estimate: Estimate) -> str:
     return f"{made} ({CONVENTION[steps.convention][0]})"
 
 
-def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], chosen: int) -> None:
-    """Each code once: the chosen shape's words if it has it, else the first's; the shape is named if others differ."""
-    said: dict[str, tuple[str, str]] = {}
-    for i in (chosen, *range(len(estimates))):
-        for advice in estimates[i].warnings:
-            said.setdefault(advice.code, (names[i], advice.text))
+def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:
+    """Each code once: the best shape's words if it has it, else the weightiest; the shape is named if others differ."""
+    said: dict[str, tuple[tuple[bool, float], str, str]] = {}
+    for i, estimate in enumerate(estimates):
+        for advice in estimate.warnings:
+            rank = (i == best, advice.weight)
+            if advice.code not in said or rank > said[advice.code][0]:
+                said[advice.code] = rank, names[i], advice.text
     if not said:
         return
     page.line()
     page.line("advice", Style.BOLD)
     rows = []
-    for code, (name, text) in said.items():
+    for code, (_, name, text) in said.items():
         texts = [a.text for e in estimates for a in e.warnings if a.code == code]
         alike = texts.count(text) == len(estimates)
         rows.append(

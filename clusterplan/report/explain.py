@@ -1,15 +1,17 @@
 """The arithmetic of an estimate, with the numbers put in."""
 
+import math
 from collections.abc import Iterator
 
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate import Estimate
+from ..estimator.interruptions import CheckpointInterval
 from ..estimator.memory import gigabytes
 from ..estimator.ranges import DRAWS
 from ..estimator.steps import CONVENTION
 from ..estimator.throughput import fastest_step_s, flops_per_sample, flops_text
+from ..estimator.training_section import Framework
 from ..estimator.walltime import GRACE_S
-from ..estimator.workload import Framework
 from ..launcher.request import slurm_request
 
 
@@ -136,16 +138,7 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
         f"(P10 {format_duration(clock.total.p10)}, P90 {format_duration(clock.total.p90)}, P95 {format_duration(clock.p95)})"
     )
     if best := clock.checkpoint_interval:
-        c, r = format_duration(best.write_s), format_duration(best.restart_s)
-        m = (
-            format_duration(best.between_interruptions_s)
-            if best.between_interruptions_s < float("inf")
-            else "never"
-        )
-        yield (
-            f"best checkpoint interval = sqrt(2 x {c} x ({m} + {r})) - {c} = {format_duration(best.seconds)} "
-            f"= {best.steps:,} steps"
-        )
+        yield f"best checkpoint interval = {_interval(best)} = {format_duration(best.seconds)} = {best.steps:,} steps"
     request = slurm_request(estimate)
     if request.time and clock.segments:
         grace = format_duration(GRACE_S)
@@ -154,3 +147,12 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
         else:
             p95, grace = slurm_time(clock.p95), slurm_time(GRACE_S)
             yield f"--time={request.time}: P95 {p95} + {grace} of grace, rounded up"
+
+
+def _interval(best: CheckpointInterval) -> str:
+    if math.isinf(best.between_interruptions_s):
+        return "the whole training, which nothing interrupts"
+    c, m, r = map(format_duration, (best.write_s, best.between_interruptions_s, best.restart_s))
+    if best.seconds == best.between_interruptions_s:
+        return f"the mean time between interruptions, as a save of {c} takes twice that or more"
+    return f"sqrt(2 x {c} x ({m} + {r})) - {c}"

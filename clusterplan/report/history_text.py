@@ -47,13 +47,13 @@ def one(
             ("run", run["run"], run["state"]),
             (
                 "took",
-                _duration(run["seconds"]),
+                _duration(run["seconds"]) or "not known",
                 f"from {run['started_utc']} UTC" if run["started_utc"] else "",
             ),
             (
                 "utilisation",
                 _with_unit(run["utilisation_mean"], "%") or "not known",
-                f"mean of {run['gpus']} GPUs",
+                f"mean of {counted(run['gpus'], 'GPU')}",
             ),
             ("energy", _with_unit(run["energy_kwh"], "kWh") or "not known", "by the GPUs' counters"),
         ]

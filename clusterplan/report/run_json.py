@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..estimator.footprint import Footprint
+from ..estimator.gpu_notes import Note
 from ..estimator.run_report import RunReport
-from ..estimator.utilisation import Note
 
 
 def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
@@ -30,7 +30,13 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
         "coverage": report.coverage,
         "attribution_guessed": report.guessed,
         "forecasts": [
-            {"what": f.what, "estimated_s": asdict(f.estimated), "actual_s": f.actual, "inside": f.inside}
+            {
+                "what": f.what,
+                "estimated_s": asdict(f.estimated),
+                "actual_s": f.actual,
+                "inside": f.inside,
+                "source": f.source,
+            }
             for f in report.forecasts
         ],
         "gpus": [asdict(gpu) for gpu in report.gpus],

@@ -40,6 +40,9 @@ def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
             [_forecast(forecast) for forecast in report.forecasts],
             right=(1, 2, 3),
         )
+        for forecast in report.forecasts:
+            if forecast.source:
+                page.sentence(f"the {forecast.what} was {forecast.source}")
     if report.gpus:
         page.line()
         page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..cluster_profiles.units import counted, format_duration, format_significant
-from ..estimator.utilisation import Note
+from ..estimator.gpu_notes import Note
 from ..launcher.status import RunStatus
 from .layout import Page, Style
 

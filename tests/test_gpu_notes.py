@@ -5,9 +5,10 @@ import random
 import pytest
 
 from clusterplan.estimator.coverage import Break
+from clusterplan.estimator.gpu_digest import WatchedGpu, digest
+from clusterplan.estimator.gpu_notes import node_notes, notes
 from clusterplan.estimator.gpu_reading import Event, GpuReading
 from clusterplan.estimator.sawtooth import sawtooth_lag
-from clusterplan.estimator.utilisation import GpuSeries, node_notes, notes
 
 RING = 6  # samples a second
 
@@ -45,7 +46,8 @@ def series(
             processes=processes,
         )
         made.append((1000.0 + s, reading))
-    return GpuSeries(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, made, events, pauses=pauses)
+    gpu = WatchedGpu(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, events, pauses=pauses)
+    return digest(gpu, made)
 
 
 def codes(run):
@@ -203,7 +205,8 @@ def test_unused_memory_is_said_once_for_the_run():
 
 
 def test_a_gpu_that_said_nothing_has_nothing_said_of_it():
-    silent = GpuSeries("GPU-0", "n1 GPU 0", 1.0, None, None, [(float(t), GpuReading(0)) for t in range(100)])
+    gpu = WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None)
+    silent = digest(gpu, [(float(t), GpuReading(0)) for t in range(100)])
     assert notes([silent]) == []
     assert notes([]) == []
 

@@ -1,0 +1,64 @@
+"""Readings that go by one at a time come to what they come to as a whole."""
+
+import random
+import statistics
+from itertools import groupby, pairwise
+
+import pytest
+
+from clusterplan.estimator.coverage import Break
+from clusterplan.estimator.gpu_digest import WatchedGpu, digest, median_of
+from clusterplan.estimator.gpu_reading import GpuReading
+from clusterplan.estimator.rollup import energy_mj
+
+IDLE_S = 30.0
+
+
+def recorded(seed):
+    """Two attempts of a GPU at 1 Hz, with holes, unknown values and a counter that is reset between them."""
+    rng, rows, starts = random.Random(seed), [], (1000.0, 6000.0)
+    for time_s in starts:
+        energy = 0
+        for _ in range(600):
+            time_s += rng.choice((1.0, 1.0, 1.0, 1.001, 0.999, 5.0))  # noqa: PLW2901  from there on
+            use = rng.choice((0, 90)) if int(time_s) // 100 % 2 else 0
+            energy += 400_000
+            reading = GpuReading(
+                0,
+                utilisation_percent=rng.choice((None, use, use)),
+                memory_used_bytes=rng.randrange(10**9),
+                clock_reasons=rng.choice((0, 4)),
+                energy_mj=energy,
+            )
+            rows.append((round(time_s, 3), reading))
+    return rows, Break(rows[599][0], starts[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stream_comes_to_what_the_list_does(seed):
+    rows, pause = recorded(seed)
+    found = digest(WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None, pauses=[pause]), iter(rows))
+    attempts = [[row for row in rows if (row[0] >= pause.began_s) is late] for late in (False, True)]
+    known = [r.utilisation_percent for _, r in rows if r.utilisation_percent is not None]
+    idle_s = [
+        float(len(list(stretch)))
+        for own in attempts
+        for idle, stretch in groupby(
+            r.utilisation_percent <= 2 for _, r in own if r.utilisation_percent is not None
+        )
+        if idle
+    ]
+    long = [seconds for seconds in idle_s if seconds >= IDLE_S]
+    taken_mj = sum(energy_mj(r.energy_mj for _, r in own) for own in attempts)
+    sampled_s = sum(own[-1][0] - own[0][0] for own in attempts)
+    apart_ms = [(b - a) * 1000 for (a, _), (b, _) in pairwise(rows)]
+    holes = sum(b - a > 2 for own in attempts for (a, _), (b, _) in pairwise(own))
+    assert found.missing == holes * 4  # of 5 s each
+    assert found.percents.mean == statistics.fmean(known)
+    assert found.percents.first[:100] == known[:100]
+    assert (found.idle.number, found.idle.total_s, found.idle.longest_s) == (len(long), sum(long), max(long))
+    assert found.power.mean_w == pytest.approx(taken_mj / 1000 / sampled_s)
+    assert median_of(found.apart_ms) == pytest.approx(statistics.median(apart_ms))
+    assert found.memory_peak_bytes == max(r.memory_used_bytes for _, r in rows)
+    assert found.clock_reasons[4] == sum(r.clock_reasons == 4 for _, r in rows)
+    assert found.ticks == len(rows)

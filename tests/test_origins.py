@@ -1,0 +1,120 @@
+"""What an estimate says of the runs it rests on: which they are, where they end, and what would be better known."""
+
+import json
+
+import pytest
+
+ASKED = "estimate --model phi2 --samples 1e6 --batch-size 32 --gpu h100-sxm".split()
+ADD = "history add --model phi2 --gpu h100-sxm --batch-size 32".split()
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    where = tmp_path / "h" / "history.db"
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(where))
+    return where
+
+
+def asked(clusterplan, *args):
+    done = clusterplan(*ASKED, *args, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def measured(clusterplan, path):
+    """Runs on 1 and 2 GPUs are known."""
+    for gpus, seconds in ((1, 1.0), (2, 1.05)):
+        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds, "--source", f"log {gpus}")
+    assert path.exists()
+
+
+@pytest.mark.usefixtures("measured")
+def test_several_shapes_show_where_measurement_ends(clusterplan):
+    text = clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout
+    assert [line.split()[-1] for line in text.splitlines()[1:5]] == [
+        "measured",
+        "measured",
+        "beyond",
+        "beyond",
+    ]
+    assert [e["beyond_measured"] for e in asked(clusterplan, "--gpus", "1,2,4,8")["shapes"]] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.usefixtures("measured")
+def test_several_shapes_name_the_runs_that_each_rests_on(clusterplan):
+    text = " ".join(clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout.split())
+    assert (
+        "throughput of 2 GPUs: from 1 run of phi2 on 2 h100-sxm, the last today in this configuration (log 2)"
+        in text
+    )
+    assert (
+        "throughput of 4 and 8 GPUs: from 2 runs of phi2 on 1-2 h100-sxm, the last today; beyond what was"
+        in text
+    )
+
+
+@pytest.mark.usefixtures("path")
+def test_of_several_shapes_the_one_known_least_says_what_to_measure(clusterplan):
+    clusterplan(*ADD, "--gpus", "1", "--step-time", "1")
+    factors = {
+        e["shape"]["gpus"]: e["step_time_s"]["p90"] / e["step_time_s"]["p10"]
+        for e in asked(clusterplan, "--gpus", "1,2,4,8")["shapes"]
+    }
+    text = " ".join(clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout.split())
+    assert f"measure-next ({max(factors, key=factors.get)} GPUs; others differ)" in text
+
+
+def test_an_unknown_speed_says_how_it_becomes_known_for_good(clusterplan):
+    assert "`clusterplan history add` keeps it" in " ".join(clusterplan(*ASKED, "--gpus", "8").stdout.split())
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_network_that_no_run_used_is_said(clusterplan):
+    said = "no run was on several nodes: their network is a prior"
+    assert said in asked(clusterplan, "--gpus", "16")["source"]["text"]
+    assert "prior" not in asked(clusterplan, "--gpus", "8")["source"]["text"]
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_model_that_is_spelled_almost_like_one_that_ran_is_said(clusterplan):
+    done = clusterplan(
+        "estimate", "--model", "phi-2", "--samples", "1e6", "--batch-size", "32", "--gpus", "8"
+    )
+    assert (done.returncode, done.stderr) == (0, "no run of model 'phi-2' is known; there are runs of phi2\n")
+
+
+@pytest.mark.usefixtures("measured")
+def test_runs_of_other_replicas_are_said(clusterplan):
+    found = asked(clusterplan, "--gpus", "8", "--tensor-parallel", "2")
+    assert (
+        "measured with 1 GPU a replica; nothing tells the speed with 2 GPUs from that"
+        in found["source"]["text"]
+    )
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_knee_that_is_not_reached_is_said(clusterplan):
+    assert "knee: beyond 2 GPUs, all keep an efficiency of 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_parts_of_a_step_are_in_the_json(clusterplan):
+    for gpus in (2, 8):
+        found = asked(clusterplan, "--gpus", gpus)
+        assert sum(found["step_parts_s"].values()) == pytest.approx(found["step_time_s"]["p50"])
+
+
+@pytest.mark.parametrize("gpus_asked", [2, 4])
+@pytest.mark.usefixtures("path")
+def test_the_parts_of_a_step_are_explained(clusterplan, gpus_asked):
+    for gpus, seconds in ((1, 1.0), (2, 1.05)):
+        clusterplan(*ADD, "--gpus", gpus, "--step-time", seconds)
+    text = clusterplan(*ASKED, "--gpus", gpus_asked, "--explain").stdout
+    assert "s compute + " in text
+    assert "of a step computes" in text
