@@ -13,7 +13,7 @@ demo: .venv/installed
 	@$(BIN)/python examples/demo.py
 
 test: .venv/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 ## Exhaustive fuzzing, wide random comparisons with the slow reference, more kills at random moments, and real time limits on the test Slurm.
 test-slow: .venv/installed-dev
@@ -40,15 +40,17 @@ docs: docs-pages
 docs-pages: .venv/installed-dev
 	$(BIN)/cog -r -I docs $(PAGES)
 
-## Build the wheel, install it into a bare environment, and run the tests against it, but those of arithmetic alone.
+## Build the wheel, install it into a bare environment, and run there what packaging can break: every command and
+## its data files, the examples, real jobs.  Calculations are the same from both.
+IN_WHEEL = packaging docs profiles discovery cli_estimate history many_runs report sampler submit
 wheel: .venv/installed-dev
 	rm -rf build dist .venv-wheel
 	$(BIN)/python -m build -q
 	$(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt dist/*.whl
 	cd / && $(CURDIR)/.venv-wheel/bin/clusterplan --help > /dev/null
-	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest hypothesis cogapp
-	.venv-wheel/bin/pytest tests --ignore tests/test_steps.py --ignore tests/test_walltime.py --ignore tests/test_scaling.py
+	.venv-wheel/bin/pip --disable-pip-version-check install -q -c constraints.txt pytest pytest-xdist hypothesis
+	.venv-wheel/bin/pytest -n 2 $(IN_WHEEL:%=tests/test_%.py)
 
 ## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
 frameworks: .venv-frameworks/installed

@@ -5,9 +5,11 @@ Slurm is real: four nodes of it on this machine, by tests/slurm_cluster.py.
 """
 
 import ctypes
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import fake_nvml as fake
@@ -22,10 +24,46 @@ SCALE = int(
 )  # how many times more random cases; `make test-slow`
 
 
+# There is one of each in a run of the tests: with `-n`, one process has all the files that use it.
+ONCE = {
+    "real_slurm": {
+        "test_discovery",
+        "test_frameworks",
+        "test_preflight",
+        "test_slurm",
+        "test_slurm_cluster",
+        "test_submit",
+    },
+    "fake_nvml": {"test_fake_nvml", "test_following", "test_local_queue", "test_report", "test_sampler"},
+}
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "real_slurm" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "real_slurm" in fixtures:
             item.add_marker(pytest.mark.slurm)
+        for name, files in ONCE.items():
+            if name in fixtures and item.path.stem not in files:
+                raise pytest.UsageError(f"{item.path}: it uses {name}, so name it in ONCE of {__file__}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Each test goes to the process that is free, but for those of ONCE."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = Path(nodeid.partition("::")[0]).stem
+            return next((name for name, files in ONCE.items() if file in files), nodeid)
+
+    return Scheduler(config, log)
+
+
+def _at_home(folder, patch):
+    patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    patch.setenv("XDG_DATA_HOME", str(folder / "data"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,8 +79,7 @@ def _history_of_nobody(tmp_path_factory):
 @pytest.fixture
 def clusterplan(tmp_path, monkeypatch):
     """Run `clusterplan ARGS` in an empty folder; gives the finished process."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    _at_home(tmp_path, monkeypatch)
     program = Path(sys.executable).with_name("clusterplan")
 
     def run(*args, cwd=tmp_path, **extra):
@@ -51,6 +88,24 @@ def clusterplan(tmp_path, monkeypatch):
         )
 
     return run
+
+
+def run_in_process(*args):
+    """What `clusterplan ARGS` does, in this process; gives what a finished process gives."""
+    from clusterplan.cli import main  # `make gpu` has none of what it needs
+
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in args])
+    return subprocess.CompletedProcess(args, ended.value.code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch):
+    """As `clusterplan`, without a process: for what is asked by the dozen, and is true of any process."""
+    _at_home(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return run_in_process
 
 
 @pytest.fixture(scope="session")

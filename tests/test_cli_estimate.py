@@ -29,8 +29,8 @@ def test_the_seed_case_without_any_file(clusterplan):
     }
 
 
-def test_the_floor_convention_gives_the_maintainers_number(clusterplan):
-    assert answer(clusterplan("estimate", *SEED, "--framework", "floor", "--json"))["steps"]["total"] == 3906
+def test_the_floor_convention_gives_the_maintainers_number(in_process):
+    assert answer(in_process("estimate", *SEED, "--framework", "floor", "--json"))["steps"]["total"] == 3906
 
 
 @pytest.mark.parametrize(
@@ -42,24 +42,24 @@ def test_the_floor_convention_gives_the_maintainers_number(clusterplan):
         ("openchat-stage3-*", {5197}),
     ],
 )
-def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(clusterplan, stages, steps):
+def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(in_process, stages, steps):
     files = sorted(MOE.glob(f"{stages}.toml"))
-    answers = [answer(clusterplan("estimate", path, "--json")) for path in files]
+    answers = [answer(in_process("estimate", path, "--json")) for path in files]
     assert {a["steps"]["total"] for a in answers} == steps
     for a in answers:
         assert {"checkpoint-beyond-end", "no-evaluation"} <= {w["code"] for w in a["warnings"]}
 
 
-def test_the_thirty_million_case_doubts_the_trainer(clusterplan):
-    found = answer(clusterplan("estimate", MOE / "thirty-million.toml", "--json"))
+def test_the_thirty_million_case_doubts_the_trainer(in_process):
+    found = answer(in_process("estimate", MOE / "thirty-million.toml", "--json"))
     assert found["steps"]["total"] == 117_188
     assert "trainer-steps" in {w["code"] for w in found["warnings"]}
     assert found["request"]["segments"] > 1
 
 
-def test_json_has_the_contracts_keys(clusterplan):
+def test_json_has_the_contracts_keys(in_process):
     found = answer(
-        clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--profile", "slurm-a100", "--json")
+        in_process("estimate", *SEED, "--samples-per-s", "44.3", "--profile", "slurm-a100", "--json")
     )
     three = {"p10", "p50", "p90"}
     for key in ("step_time_s", "samples_per_s", "gpu_hours"):
@@ -80,8 +80,8 @@ def test_json_has_the_contracts_keys(clusterplan):
     assert all(set(w) == {"code", "text"} for w in found["warnings"])
 
 
-def test_unknown_is_null_and_fine(clusterplan):
-    found = answer(clusterplan("estimate", *SEED, "--json"))
+def test_unknown_is_null_and_fine(in_process):
+    found = answer(in_process("estimate", *SEED, "--json"))
     assert [found[k] for k in ("step_time_s", "samples_per_s", "gpu_hours", "wall_clock_s", "cost")] == [
         None
     ] * 5
@@ -95,9 +95,9 @@ def test_unknown_is_null_and_fine(clusterplan):
     }
 
 
-def test_several_gpu_counts_make_shapes(clusterplan):
+def test_several_gpu_counts_make_shapes(in_process):
     found = answer(
-        clusterplan(
+        in_process(
             "estimate",
             *SEED[:4],
             "--gpus",
@@ -125,8 +125,8 @@ def test_no_colours_without_a_terminal(clusterplan):
     assert "\x1b" not in clusterplan("estimate", *SEED, "--samples-per-s", "44.3").stdout
 
 
-def test_explain_puts_the_numbers_in(clusterplan):
-    text = clusterplan("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
+def test_explain_puts_the_numbers_in(in_process):
+    text = in_process("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
     assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
     assert "best checkpoint interval = sqrt(2 x 40s x" in text
@@ -142,56 +142,56 @@ def test_explain_puts_the_numbers_in(clusterplan):
         ),
     ],
 )
-def test_explain_says_by_which_rule_the_interval_is_best(clusterplan, tmp_path, failures, said):
+def test_explain_says_by_which_rule_the_interval_is_best(in_process, tmp_path, failures, said):
     profile = tmp_path / "site.toml"
     text = (BUNDLED / "one-machine.toml").read_text(encoding="utf-8")
     profile.write_text(f"node_failures_per_1000_days = {failures}\n{text}", encoding="utf-8")
     job = tmp_path / "job.toml"
     job.write_text("[checkpoint]\ntime_s = 180\n", encoding="utf-8")
-    shown = clusterplan(
+    shown = in_process(
         "estimate", job, *SEED, "--samples-per-s", "44.3", "--profile", profile, "--explain"
     ).stdout
     assert f"best checkpoint interval = {said}" in " ".join(shown.split())
 
 
-def test_a_flag_wins_over_the_file(clusterplan):
+def test_a_flag_wins_over_the_file(in_process):
     found = answer(
-        clusterplan("estimate", MOE / "seed.toml", "--samples", "256000", "--framework", "floor", "--json")
+        in_process("estimate", MOE / "seed.toml", "--samples", "256000", "--framework", "floor", "--json")
     )
     assert found["steps"]["total"] == 1000
 
 
-def test_the_files_throughput_belongs_to_the_files_shape(clusterplan):
-    found = answer(clusterplan("estimate", MOE / "seed.toml", "--gpus", "16", "--json"))
+def test_the_files_throughput_belongs_to_the_files_shape(in_process):
+    found = answer(in_process("estimate", MOE / "seed.toml", "--gpus", "16", "--json"))
     assert found["source"]["kind"] == "transferred"
     assert 44.3 < found["samples_per_s"]["p50"] < 2 * 44.3
 
 
-def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(clusterplan):
+def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(in_process):
     found = answer(
-        clusterplan("estimate", MOE / "seed.toml", "--batch-size", "16", "--samples-per-s", "30", "--json")
+        in_process("estimate", MOE / "seed.toml", "--batch-size", "16", "--samples-per-s", "30", "--json")
     )
     assert found["source"]["kind"] == "given"
     assert found["samples_per_s"]["p50"] == pytest.approx(30)
 
 
-def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(clusterplan):
+def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(in_process):
     found = answer(
-        clusterplan("estimate", MOE / "seed.toml", "--gpus", "16", "--samples-per-s", "80", "--json")
+        in_process("estimate", MOE / "seed.toml", "--gpus", "16", "--samples-per-s", "80", "--json")
     )
     assert (found["source"]["kind"], found["samples_per_s"]["p50"]) == ("given", pytest.approx(80))
 
 
-def test_a_throughput_flag_may_have_its_spread(clusterplan):
+def test_a_throughput_flag_may_have_its_spread(in_process):
     rate = "--samples-per-s 44.3 --throughput-spread 0.01 --json"
-    found = json.loads(clusterplan("estimate", *SEED, *rate.split()).stdout)
+    found = json.loads(in_process("estimate", *SEED, *rate.split()).stdout)
     assert found["samples_per_s"]["p90"] == pytest.approx(44.3 * 1.01)
     assert found["source"]["text"] == "44.3 samples/s on 8 GPUs, ±1%"
 
 
-def test_the_count_a_throughput_was_measured_on_can_be_said(clusterplan):
+def test_the_count_a_throughput_was_measured_on_can_be_said(in_process):
     arguments = ("--samples-per-s", "40", "--throughput-gpus", "8", "--json")
-    found = answer(clusterplan("estimate", *SEED[:4], "--gpus", "16,8", *arguments))
+    found = answer(in_process("estimate", *SEED[:4], "--gpus", "16,8", *arguments))
     assert [s["source"]["kind"] for s in found["shapes"]] == ["transferred", "given"]
 
 
@@ -206,34 +206,34 @@ def test_the_count_a_throughput_was_measured_on_can_be_said(clusterplan):
     ],
     ids=str,
 )
-def test_the_files_rate_stays_with_its_gpus_nodes_and_replicas(clusterplan, flags, kind):
-    assert answer(clusterplan("estimate", MOE / "seed.toml", *flags, "--json"))["source"]["kind"] == kind
+def test_the_files_rate_stays_with_its_gpus_nodes_and_replicas(in_process, flags, kind):
+    assert answer(in_process("estimate", MOE / "seed.toml", *flags, "--json"))["source"]["kind"] == kind
 
 
-def test_the_files_nodes_are_kept_for_the_files_gpus_only(clusterplan, tmp_path):
+def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process, tmp_path):
     text = (MOE / "seed.toml").read_text(encoding="utf-8") + "nodes = 2\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-    found = answer(clusterplan("estimate", "job.toml", "--gpus", "8,16", "--json"))
+    found = answer(in_process("estimate", "job.toml", "--gpus", "8,16", "--json"))
     assert [s["shape"]["nodes"] for s in found["shapes"]] == [2, 2]
     assert found["shapes"][0]["request"]["options"][2] == "--gpus-per-node=a100:4"
     assert found["shapes"][1]["request"]["options"][2] == "--gpus-per-node=a100:8"
 
 
-def test_a_switch_in_the_file_can_be_turned_off(clusterplan, tmp_path):
+def test_a_switch_in_the_file_can_be_turned_off(in_process, tmp_path):
     text = "[data]\nsamples = 100\n[training]\nbatch_size = 32\ngpus = 8\ndrop_last = true\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-    assert clusterplan("estimate", "job.toml").returncode == 2
-    assert answer(clusterplan("estimate", "job.toml", "--no-drop-last", "--json"))["steps"]["total"] == 1
+    assert in_process("estimate", "job.toml").returncode == 2
+    assert answer(in_process("estimate", "job.toml", "--no-drop-last", "--json"))["steps"]["total"] == 1
 
 
-def test_samples_replace_packed_tokens(clusterplan, tmp_path):
+def test_samples_replace_packed_tokens(in_process, tmp_path):
     text = "[data]\ntokens = 1000\nseq_len = 10\npacking = 0.9\n[training]\nbatch_size = 1\ngpus = 1\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
-    assert answer(clusterplan("estimate", "job.toml", "--samples", "50", "--json"))["steps"]["total"] == 50
+    assert answer(in_process("estimate", "job.toml", "--samples", "50", "--json"))["steps"]["total"] == 50
 
 
-def test_advice_never_refuses_a_job(clusterplan):
-    done = clusterplan(*"estimate --samples 300 --batch-size 32 --gpus 32 --sequence-parallel 4".split())
+def test_advice_never_refuses_a_job(in_process):
+    done = in_process(*"estimate --samples 300 --batch-size 32 --gpus 32 --sequence-parallel 4".split())
     assert done.returncode == 0
 
 
@@ -285,9 +285,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_flags_get_one_line(clusterplan, tmp_path, case):
+def test_bad_flags_get_one_line(in_process, tmp_path, case):
     arguments, message = BAD[case]
-    done = clusterplan("estimate", *SEED, *arguments)
+    done = in_process("estimate", *SEED, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
@@ -339,10 +339,10 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files_get_one_line_with_the_place(clusterplan, tmp_path, case):
+def test_bad_files_get_one_line_with_the_place(in_process, tmp_path, case):
     content, message = BAD_FILES[case]
     (tmp_path / "job.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    done = clusterplan("estimate", "job.toml")
+    done = in_process("estimate", "job.toml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
@@ -386,10 +386,10 @@ def test_a_device_is_no_job_file(clusterplan):
     assert "is larger than 1 MB" in done.stderr
 
 
-def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(clusterplan):
+def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process):
     orders = ("fp32,bf16", "bf16,fp32")
     found = [
-        answer(clusterplan("estimate", MOE / "seed.toml", "--precision", order, "--json"))["shapes"]
+        answer(in_process("estimate", MOE / "seed.toml", "--precision", order, "--json"))["shapes"]
         for order in orders
     ]
     for shapes in found:
@@ -398,15 +398,15 @@ def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(clusterplan):
         assert rates["fp32"] == pytest.approx(44.3 / 2.84)
 
 
-def test_a_run_that_never_ends_meets_nothing(clusterplan, tmp_path):
+def test_a_run_that_never_ends_meets_nothing(in_process, tmp_path):
     text = (MOE / "seed.toml").read_text(encoding="utf-8") + "\n[checkpoint]\nevery_steps = 0\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     arguments = ("estimate", "job.toml", "--samples", "30M", "--gpus", "8,16", "--deadline", "20d")
-    found = answer(clusterplan(*arguments, "--json"))
+    found = answer(in_process(*arguments, "--json"))
     assert found["best"] is None
     assert [s["meets"]["deadline"] for s in found["shapes"]] == ["no", "no"]
     assert [s["wall_clock_s"] for s in found["shapes"]] == [None, None]
-    assert "never" in clusterplan(*arguments).stdout
+    assert "never" in in_process(*arguments).stdout
 
 
 @pytest.mark.parametrize(

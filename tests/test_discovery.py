@@ -92,8 +92,8 @@ def test_a_file_that_exists_is_not_overwritten(clusterplan, tmp_path):
 
 @pytest.mark.usefixtures("slurm")
 @pytest.mark.parametrize("name", ["../x", "x.toml", "/etc/x"])
-def test_a_path_is_no_name(clusterplan, name):
-    done = clusterplan("profiles", "discover", "--name", name)
+def test_a_path_is_no_name(in_process, name):
+    done = in_process("profiles", "discover", "--name", name)
     assert done.returncode == 2
     assert "is a path; give a word" in done.stderr
 
@@ -120,8 +120,8 @@ def test_without_slurm_nothing_is_discovered(clusterplan, monkeypatch, tmp_path)
         ('"long"\n\n', '"preempt"\n\n', "the default partition is 'long', not 'preempt'"),
     ],
 )
-def test_each_difference_is_a_line(clusterplan, profile, old, new, line):
-    done = clusterplan("profiles", "check", profile(old, new))
+def test_each_difference_is_a_line(in_process, profile, old, new, line):
+    done = in_process("profiles", "check", profile(old, new))
     assert done.returncode == 1
     assert any(line in told for told in done.stdout.splitlines())
 
@@ -133,8 +133,8 @@ def test_a_profile_that_agrees_is_fine(clusterplan, profile):
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_bundled_profile_is_of_no_cluster(clusterplan):
-    assert clusterplan("profiles", "check", "slurm-a100").returncode == 0
+def test_a_bundled_profile_is_of_no_cluster(in_process):
+    assert in_process("profiles", "check", "slurm-a100").returncode == 0
 
 
 def test_a_slurm_that_does_not_answer_is_said_and_no_fault_of_the_profile(slurm, clusterplan, profile):

@@ -21,8 +21,8 @@ def asked(clusterplan, *args):
     return json.loads(done.stdout)
 
 
-def test_an_estimate_makes_no_history(clusterplan, path):
-    assert asked(clusterplan, "--gpus", "8")["source"]["kind"] == "unknown"
+def test_an_estimate_makes_no_history(in_process, path):
+    assert asked(in_process, "--gpus", "8")["source"]["kind"] == "unknown"
     assert not path.parent.exists()
 
 
@@ -39,7 +39,7 @@ def test_what_was_entered_is_the_next_estimate(clusterplan):
 
 
 @pytest.mark.usefixtures("path")
-def test_more_runs_narrow_the_range_and_the_truth_stays_inside(clusterplan, tmp_path):
+def test_more_runs_narrow_the_range_and_the_truth_stays_inside(in_process, tmp_path):
     truth = {
         (gpus, batch): 0.1 + 0.03 * batch + 0.04 * (gpus - 1)
         for gpus in (1, 2, 4, 8)
@@ -52,8 +52,8 @@ def test_more_runs_narrow_the_range_and_the_truth_stays_inside(clusterplan, tmp_
         csv.write_text(
             "\n".join(["model,gpu,gpus,batch_size,precision,step_time_s", *lines]), encoding="utf-8"
         )
-        assert clusterplan("history", "add", "--csv", csv).returncode == 0
-        step = asked(clusterplan, "--gpus", "8")["step_time_s"]
+        assert in_process("history", "add", "--csv", csv).returncode == 0
+        step = asked(in_process, "--gpus", "8")["step_time_s"]
         assert step["p10"] <= truth[8, 32] <= step["p90"]
         widths.append(step["p90"] / step["p10"])
     assert widths == sorted(widths, reverse=True)
@@ -68,29 +68,29 @@ def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan, pa
     assert json.loads(done.stdout)["source"]["kind"] == "unknown"
 
 
-def test_no_model_reads_no_history(clusterplan, path):
+def test_no_model_reads_no_history(in_process, path):
     path.parent.mkdir()
     path.write_bytes(b"no database at all")
-    done = clusterplan("estimate", "--samples", "1e6", "--batch-size", "32", "--gpus", "8")
+    done = in_process("estimate", "--samples", "1e6", "--batch-size", "32", "--gpus", "8")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("path")
-def test_a_gpu_that_would_do_more_than_in_any_run_is_said(clusterplan):
-    clusterplan(*ADD, "--gpus", "1", "--step-time", "1")
-    grown = asked(clusterplan, "--gpus", "1", "--batch-size", "128")["source"]["text"]
+def test_a_gpu_that_would_do_more_than_in_any_run_is_said(in_process):
+    in_process(*ADD, "--gpus", "1", "--step-time", "1")
+    grown = asked(in_process, "--gpus", "1", "--batch-size", "128")["source"]["text"]
     assert "each GPU does" in grown
     assert "the fastest run" in grown
-    assert "the fastest run" not in asked(clusterplan, "--gpus", "2")["source"]["text"]
+    assert "the fastest run" not in asked(in_process, "--gpus", "2")["source"]["text"]
 
 
 @pytest.mark.usefixtures("path")
-def test_waiting_for_input_takes_as_long_on_a_faster_gpu(clusterplan, tmp_path):
+def test_waiting_for_input_takes_as_long_on_a_faster_gpu(in_process, tmp_path):
     def on_h100(wait):
         csv = tmp_path / "runs.csv"
         head = "model,gpu,gpus,batch_size,precision,step_time_s,data_wait_share"
         csv.write_text(f"{head}\nphi{wait},a100-sxm4-80gb,8,32,bf16,5,{wait}\n", encoding="utf-8")
-        assert clusterplan("history", "add", "--csv", csv).returncode == 0
-        return asked(clusterplan, "--gpus", "8", "--model", f"phi{wait}")["step_time_s"]["p50"]
+        assert in_process("history", "add", "--csv", csv).returncode == 0
+        return asked(in_process, "--gpus", "8", "--model", f"phi{wait}")["step_time_s"]["p50"]
 
     assert on_h100(0) < on_h100(0.9) <= 5

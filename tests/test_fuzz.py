@@ -1,16 +1,13 @@
 """Whatever the flags and files say: an answer, or one line and a proper exit code.  Never a traceback."""
 
-import contextlib
-import io
 import os
 import tempfile
 from pathlib import Path
 
-from conftest import SCALE
+from conftest import SCALE, run_in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterplan.cli import main
 from clusterplan.estimator.workload import Workload, flags
 
 NUMBERS = st.one_of(
@@ -46,25 +43,15 @@ EXTRA = ["--keep", "--deadline", "--budget"]
 USUAL = {"--samples": "100000", "--batch-size": "8", "--gpus": "8"}
 
 
-def run(arguments):
-    """Exit code, stdout, stderr of the command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(arguments)
-        except SystemExit as ended:
-            return ended.code, out.getvalue(), err.getvalue()
-
-
-def assert_civil(code, out, err):
-    if code == 0:
-        assert out
-        assert not err
+def assert_civil(done):
+    if done.returncode == 0:
+        assert done.stdout
+        assert not done.stderr
     else:
-        assert code in (2, 3)
-        assert not out
-        assert err.startswith("Error: ")
-        assert err.count("\n") == 1
+        assert done.returncode in (2, 3)
+        assert not done.stdout
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
 
 
 @settings(max_examples=600 * SCALE, deadline=None)
@@ -74,7 +61,7 @@ def assert_civil(code, out, err):
 )
 def test_any_flags(values, switches):
     pairs = [f"{flag}={value}" for flag, value in {**USUAL, **values}.items()]
-    assert_civil(*run(["estimate", *pairs, *switches]))
+    assert_civil(run_in_process("estimate", *pairs, *switches))
 
 
 def toml_value():
@@ -112,19 +99,19 @@ def test_any_job_file(entries, usual):
     lines = [f"{key} = {value}" for key, value in top.items() if key not in tables]
     for table, values in tables.items():
         lines += [f"[{table}]", *(f"{key} = {value}" for key, value in values.items())]
-    assert_civil(*run_on("\n".join(lines).encode()))
+    assert_civil(run_on("\n".join(lines).encode()))
 
 
 @settings(max_examples=200 * SCALE, deadline=None)
 @given(st.binary(max_size=60) | TEXT.map(str.encode))
 def test_any_bytes(content):
-    assert_civil(*run_on(content))
+    assert_civil(run_on(content))
 
 
 def run_on(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.toml"
         path.write_bytes(content)
-        found = run(["estimate", str(path)])
+        found = run_in_process("estimate", path)
         assert os.listdir(folder) == ["job.toml"]  # noqa: PTH208  names are what matters
         return found

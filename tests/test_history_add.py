@@ -13,10 +13,14 @@ HEADER = "model,gpu,gpus,batch_size,precision,samples_per_s,when"
 ROWS = "phi2,h100-sxm,8,32,bf16,51.2,2026-11-01\nphi2,h100-sxm,16,32,bf16,96,2026-11-02\n"
 
 
-@pytest.fixture
-def add(clusterplan, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def path(tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "h" / "history.db"))
-    return lambda *args: clusterplan("history", "add", *args)
+
+
+@pytest.fixture
+def add(in_process):
+    return lambda *args: in_process("history", "add", *args)
 
 
 @pytest.fixture
@@ -34,8 +38,8 @@ def csv_file(tmp_path, text):
     return path
 
 
-def test_one_by_flags(add, there):
-    done = add(*ONE, "--date", "2026-11-01", "--source", "old log")
+def test_one_by_flags(clusterplan, there):
+    done = clusterplan("history", "add", *ONE, "--date", "2026-11-01", "--source", "old log")
     assert (done.returncode, done.stdout) == (0, "1 measurement entered of phi2\n")
     (found,) = there("phi2")
     assert (found.nodes, found.gpus_per_node, found.step_time_s) == (1, 8, 5)
@@ -97,24 +101,24 @@ def test_the_same_without_a_date_is_the_same_tomorrow(add):
     assert add(*ONE, "--date", "2026-11-02").stdout == "1 measurement entered of phi2\n"
 
 
-def test_it_enters_through_a_run_folder(add, there, clusterplan, tmp_path):
+def test_it_enters_through_a_run_folder(add, there, in_process, tmp_path):
     add(*ONE)
     (tmp_path / "h" / "history.db").unlink()
-    clusterplan("history", "import")
+    in_process("history", "import")
     assert len(there()) == 1
-    (run,) = json.loads(clusterplan("history", "list", "--json").stdout)
+    (run,) = json.loads(in_process("history", "list", "--json").stdout)
     assert (run["state"], run["gpus"]) == ("entered", 0)
 
 
-def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, clusterplan, tmp_path):
+def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process, tmp_path):
     add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
-    text = clusterplan("history", "show").stdout
+    text = in_process("history", "show").stdout
     assert "phi2      8  h100-sxm           32  bf16             5 s  old.csv" in text
-    found = json.loads(clusterplan("history", "show", "--json").stdout)
+    found = json.loads(in_process("history", "show", "--json").stdout)
     assert [m["gpus"] for m in found["measurements"]] == [16, 8]
-    assert clusterplan("history", "remove", found["run"]).stdout == "2 measurements taken back\n"
+    assert in_process("history", "remove", found["run"]).stdout == "2 measurements taken back\n"
     assert there() == []
-    assert json.loads(clusterplan("history", "list", "--json").stdout) == []
+    assert json.loads(in_process("history", "list", "--json").stdout) == []
     assert not (tmp_path / "runs" / found["run"]).exists()
 
 
@@ -201,8 +205,8 @@ def test_thousands_are_entered_at_once(add, there, tmp_path):
         (("--model", "m\udcff"), "must be one line of text"),
     ],
 )
-def test_what_could_never_be_read_back_is_not_entered(add, there, more, wrong):
-    done = add(*ONE, *more)
+def test_what_could_never_be_read_back_is_not_entered(clusterplan, there, more, wrong):
+    done = clusterplan("history", "add", *ONE, *more)
     assert (done.returncode, there()) == (2, [])
     assert wrong in done.stderr
 

@@ -11,7 +11,7 @@ from test_submit import Launched
 
 from clusterplan.launcher.attempts import birth
 
-ENDED_S = 20
+ENDED_S = 60
 
 # Says when it began, on which GPUs, and, once it is told to, when it ended.
 PROGRAM = """

@@ -41,9 +41,9 @@ def test_bundled_profiles_are_fine(clusterplan, name):
     assert clusterplan("profiles", "check", name).returncode == 0
 
 
-def test_a_users_profile_is_found_by_name_and_by_path(clusterplan, mine):
+def test_a_users_profile_is_found_by_name_and_by_path(in_process, mine):
     for wanted in ("mine", mine):
-        shown = json.loads(clusterplan("profiles", "show", wanted, "--json").stdout)
+        shown = json.loads(in_process("profiles", "show", wanted, "--json").stdout)
         assert shown["partitions"][0]["gpu"] == "a100-sxm4-40gb"
         assert shown["partitions"][0]["time_limit_s"] == 36 * 3600
 
@@ -57,8 +57,8 @@ def test_rates_make_a_cost_with_their_date(clusterplan):
     assert "rates of 2026-11-01" in done.stdout
 
 
-def test_without_rates_nothing_is_said_of_money(clusterplan):
-    done = clusterplan(
+def test_without_rates_nothing_is_said_of_money(in_process):
+    done = in_process(
         *"estimate --samples 1000000 --batch-size 32 --gpus 8 --samples-per-s 44.3 --profile slurm-a100".split()
     )
     assert "cost" not in done.stdout
@@ -104,9 +104,9 @@ def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
         ),
     ],
 )
-def test_a_wrong_profile_gets_one_line(clusterplan, mine, old, new, message):
+def test_a_wrong_profile_gets_one_line(in_process, mine, old, new, message):
     mine.write_text(MINE.replace(old, new), encoding="utf-8")
-    done = clusterplan("profiles", "check", mine)
+    done = in_process("profiles", "check", mine)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
@@ -122,8 +122,8 @@ def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine):
     assert load_profile(str(mine)).partition().time_limit is None
 
 
-def test_a_check_can_be_read_by_a_program(clusterplan):
-    found = json.loads(clusterplan("profiles", "check", "slurm-a100", "--json").stdout)
+def test_a_check_can_be_read_by_a_program(in_process):
+    found = json.loads(in_process("profiles", "check", "slurm-a100", "--json").stdout)
     assert found == {
         "profile": "slurm-a100",
         "gpus": 128,
@@ -183,10 +183,10 @@ def test_a_gpu_that_slurms_name_cannot_mean_is_refused(as_discovered, asked, sai
         estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered)
 
 
-def test_partitions_of_the_same_nodes_are_not_counted_twice(clusterplan, tmp_path):
+def test_partitions_of_the_same_nodes_are_not_counted_twice(in_process, tmp_path):
     partition = '[[partitions]]\nname = "{}"\nnodes = 3\ngpus_per_node = 8\ngres = "a100"\n'
     text = 'name = "shared"\n' + partition.format("short") + partition.format("long")
     (tmp_path / "config/clusterplan/profiles").mkdir(parents=True)
     (tmp_path / "config/clusterplan/profiles/shared.toml").write_text(text, encoding="utf-8")
-    (line,) = [row for row in clusterplan("profiles", "list").stdout.splitlines() if row.startswith("shared")]
+    (line,) = [row for row in in_process("profiles", "list").stdout.splitlines() if row.startswith("shared")]
     assert line.split() == ["shared", "24", "a100", "no", "limit"]

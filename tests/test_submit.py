@@ -17,12 +17,14 @@ import pytest
 from slurm_cluster import until
 
 from clusterplan.launcher.cancellation import put_cancelled
+from clusterplan.launcher.run_state import OPEN
+from clusterplan.launcher.status import statuses
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "cpu_ddp.py"
 ENDED_S = 120
 AT_ONCE = 8
-POLL_S = 0.5  # a question starts a process
+POLL_S = 0.4  # a question to Slurm starts processes
 
 
 def program_run(*args, **more):
@@ -32,6 +34,8 @@ def program_run(*args, **more):
 
 class Launched:
     """clusterplan in a folder with a history and runs of its own."""
+
+    slurm = None
 
     def __init__(self, folder: Path, run) -> None:
         self.folder = folder
@@ -60,20 +64,23 @@ class Launched:
         return json.loads(done.stdout)["runs"][0]
 
     def wait(self, run: str, *states: str):
-        def there():
-            time.sleep(POLL_S)
-            now = self.status(run)
-            return now if now["state"] in states else None
-
-        return until(there, f"{run} to be {states}", ENDED_S)
+        return self._status_when(lambda state: state in states, run, f"{run} to be {states}")
 
     def ended(self, run: str):
-        def over():
-            time.sleep(POLL_S)
-            now = self.status(run)
-            return now if now["state"] not in ("pending", "running") else None
+        return self._status_when(lambda state: state not in OPEN, run, f"the end of {run}")
 
-        return until(over, f"the end of {run}", ENDED_S)
+    def _status_when(self, fits, run: str, what: str):
+        """The program's word, asked when it may be that: to ask it all the time would take a core."""
+
+        def there():
+            if fits(statuses([self.folder / "runs" / run])[0].state.state):
+                now = self.status(run)
+                return now if fits(now["state"]) else None
+            if self.slurm:
+                time.sleep(POLL_S)
+            return None
+
+        return until(there, what, ENDED_S)
 
     def file(self, name: str, text: str) -> Path:
         path = self.folder / name
