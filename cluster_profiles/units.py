@@ -178,11 +178,12 @@ def format_significant(number: float, digits: int = 3) -> str:
 def format_duration(seconds: float) -> str:
     """A duration in its two largest units, rounded to the nearest of the smaller one.
 
-    >>> format_duration(24912), format_duration(75), format_duration(0.7222), format_duration(2929687)
-    ('6h 55m', '1m 15s', '0.722s', '33d 22h')
+    >>> format_duration(24912), format_duration(75), format_duration(0.7222), format_duration(59.97)
+    ('6h 55m', '1m 15s', '0.722s', '1m')
     """
-    if seconds < MINUTE_S:
-        return f"{format_significant(seconds)}s"
+    shown = f"{format_significant(seconds)}s"
+    if seconds < MINUTE_S and shown != f"{MINUTE_S}s":
+        return shown
     for big, big_name, small, small_name in (
         (DAY_S, "d", HOUR_S, "h"),
         (HOUR_S, "h", MINUTE_S, "m"),

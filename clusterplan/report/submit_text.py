@@ -7,6 +7,7 @@ from ..cluster_profiles.units import counted, format_duration
 from ..estimator.estimate import Estimate
 from ..estimator.run_section import Bootstrap
 from ..launcher.bootstrap import PORT_RULE, Task, master_port, task_command, task_environment
+from ..launcher.launch import Launch
 from ..launcher.submission import Plan
 from .layout import Page, Style
 
@@ -94,33 +95,19 @@ def dry_run(page: Page, plan: Plan, script: str | None) -> None:
         ranks = launch.gpus if per_gpu else launch.nodes
         shown = [0] if ranks == 1 else [0, ranks - 1]
         for rank in shown:
-            each = launch.gpus_per_node if per_gpu else 1
-            task = Task(
-                rank,
-                ranks,
-                rank % each,
-                each,
-                rank // each,
-                launch.nodes,
-                launch.gpus_per_node,
-                "$FIRST_NODE",
-                _JOB,
-                1,
-            )
-            words = task_command(launch.bootstrap, launch.command, task)
+            words = task_command(launch.bootstrap, launch.command, _task(launch, rank, ranks))
             page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
     page.line()
     page.line("added to the environment", Style.BOLD)
     first = plan.launches[0]
-    task = Task(0, first.nodes, 0, 1, 0, first.nodes, first.gpus_per_node, "$FIRST_NODE", _JOB, 1)
     derived = {
         "MASTER_ADDR": "the first node",
         "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
         "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
     }
-    shown_values = {**task_environment(first.bootstrap, task, {}), **derived}
+    shown_values = {**task_environment(first.bootstrap, _task(first, 0, first.nodes), {}), **derived}
     if first.bootstrap is Bootstrap.PER_GPU:
         shown_values |= dict.fromkeys(
             ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK"), "the task's"
@@ -132,3 +119,20 @@ def dry_run(page: Page, plan: Plan, script: str | None) -> None:
     page.line()
     for said in plan.said:
         page.sentence(said)
+
+
+def _task(launch: Launch, rank: int, ranks: int) -> Task:
+    """A task of a job that has no id and no nodes yet."""
+    each = ranks // launch.nodes
+    return Task(
+        rank=rank,
+        ranks=ranks,
+        local_rank=rank % each,
+        local_ranks=each,
+        node_rank=rank // each,
+        nodes=launch.nodes,
+        gpus_per_node=launch.gpus_per_node,
+        first_host="$FIRST_NODE",
+        job_id=_JOB,
+        cpus=1,
+    )
