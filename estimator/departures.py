@@ -18,7 +18,7 @@ SCALES = np.tile([0.6, 1.0, 1.8, 3.2], 2)
 ROUGH = np.repeat([1.0, 10.0], 4)
 LOG_WEIGHTS = np.log(np.outer([0.75, 0.25], [0.2, 0.35, 0.3, 0.15]).ravel())
 _BATCH_SD, _PLACE_SD, _NETWORK_SD, REST_SD = 0.04, 0.045, 0.3, 0.04
-_BATCH_LENGTH, _PLACE_LENGTH = 1.0, 0.5
+_BATCH_LENGTH, _PLACE_LENGTH = 1.5, 0.5
 
 
 def covariance_of(m: Any, one: Points, other: Points, network: Array, other_network: Array) -> Array:
