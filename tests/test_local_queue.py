@@ -29,12 +29,11 @@ class Queue(Launched):
     """Runs here, each of which waits for a word of the test before it ends."""
 
     def start(self, name, gpus, *options):
-        program = self.file("program.py", PROGRAM)
         words = [
             "sh",
             "-c",
             'exec python "$0" "$@"',
-            program,
+            self.folder / "program.py",
             self.folder / f"{name}.json",
             self.folder / "end",
         ]
@@ -59,6 +58,7 @@ class Queue(Launched):
 @pytest.fixture
 def queue(clusterplan, fake_nvml, tmp_path):
     queue = Queue(tmp_path, clusterplan)
+    queue.file("program.py", PROGRAM)  # once: a run may be reading it
     scenario = queue.file("scenario", "gpu count=2\n")
     queue.environment |= {
         "LD_LIBRARY_PATH": str(fake_nvml),

@@ -84,8 +84,9 @@ class Launched:
 
     def file(self, name: str, text: str) -> Path:
         path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        return path
+        new = path.with_name(f"{path.name}.new")  # whole at once: a run may be waiting for it
+        new.write_text(text, encoding="utf-8")
+        return new.replace(path)
 
 
 @pytest.fixture
