@@ -33,6 +33,12 @@ class Optimizer(StrEnum):
     SGD = "sgd"
     ADAFACTOR = "adafactor"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Optimizer | None":
+        """Decoupled weight decay keeps nothing of its own: `adamw` is `adam`."""
+        name = str(value).lower().replace("_", "-")
+        return {"adamw": cls.ADAM, "adamw-8bit": cls.ADAM_8BIT}.get(name)
+
 
 class Training(Section):
     """How it is trained."""
@@ -74,7 +80,7 @@ class Training(Section):
         description="What data parallelism shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too, as FSDP; for "
         "memory alone.",
     )
-    optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer; for memory alone.")
+    optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer, adamw is adam; for memory alone.")
     recompute: StrictBool = switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
     global_batch: Count | None = Field(
         None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."

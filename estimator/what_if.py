@@ -167,16 +167,17 @@ def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | Non
 
 
 def knee(estimates: Sequence[Estimate]) -> int | None:
-    """The index of the largest shape that keeps `WORTHWHILE` of the first's efficiency; None if all do.
+    """The index of the largest shape that keeps `WORTHWHILE` of the smallest's efficiency; None if all do.
 
     75 % is what NCI Australia asks of jobs on its machines.  Shapes of several precisions have no knee.
     """
     if len({e.placement.precision for e in estimates}) > 1:
         return None
-    kept = [efficiency(estimates, e) or 0.0 for e in estimates]
-    if all(share >= WORTHWHILE for share in kept):
+    smallest = min(estimates, key=lambda e: e.placement.gpus)
+    kept = WORTHWHILE * (efficiency(estimates, smallest) or 1.0)
+    worth = [i for i, e in enumerate(estimates) if (efficiency(estimates, e) or 0.0) >= kept]
+    if len(worth) == len(estimates):
         return None
-    worth = [i for i, share in enumerate(kept) if share >= WORTHWHILE]
     return max(worth, key=lambda i: estimates[i].placement.gpus, default=None)
 
 

@@ -140,7 +140,8 @@ def test_zero_shards_states_as_published(stage, bytes_each):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "whole"), [("adam", 16), ("adam-8bit", 10), ("sgd", 12), ("adafactor", 8)]
+    ("optimizer", "whole"),
+    [("adam", 16), ("AdamW", 16), ("adam-8bit", 10), ("adamw_8bit", 10), ("sgd", 12), ("adafactor", 8)],
 )
 def test_optimizers_keep_what_they_keep(optimizer, whole):
     assert f": {whole} to " in memory(job(parameters=10**9, zero_stage=0, optimizer=optimizer)).source.text

@@ -140,6 +140,7 @@ def test_the_knee_is_the_largest_shape_worth_its_gpus():
     kept = [efficiency(found, e) for e in found]
     assert kept[1] > WORTHWHILE > kept[2]
     assert knee(found) == 1
+    assert knee(estimates([64, 32, 16, 8], Keep.GLOBAL_BATCH)) == 2
 
 
 def test_there_is_no_knee_where_every_shape_is_worth_it():

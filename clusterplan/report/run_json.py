@@ -40,6 +40,7 @@ def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
             for f in report.forecasts
         ],
         "gpus": [asdict(gpu) for gpu in report.gpus],
+        "unsampled": list(report.unsampled),
         "notes": notes(report.notes),
     }
 
