@@ -3,7 +3,8 @@
     python benchmarks/accuracy.py --data FILE [--seeds 4] [--methods clusterplan,ernest]
 
 FILE is a CSV of measured step times with the columns series, model, gpu, num_nodes, num_gpus, gpus_per_node,
-local_bsz (per GPU) and step_time (s); a series is one model on one cluster.  An episode gives k runs such as a
+local_bsz (per GPU) and step_time (s), and of sync_time if Pollux's own code, the package adaptdl, is there to
+be told it; a series is one model on one cluster.  An episode gives k runs such as a
 user makes first: one GPU first, few batch sizes, at most 4 GPUs (8 from k = 8) on at most 2 nodes and never
 more than half of the largest job.  It asks for every other configuration within a factor 4 of the batches seen:
 `extra` has more GPUs or nodes than any run, `interp` is the rest.  Each series counts once.
@@ -11,6 +12,7 @@ more than half of the largest job.  It asks for every other configuration within
 
 import argparse
 import csv
+import importlib.util
 import time
 import zlib
 from collections import defaultdict
@@ -60,7 +62,7 @@ def ours(runs: np.ndarray, times: np.ndarray, asked: np.ndarray) -> tuple[np.nda
     keys = ("num_nodes", "num_gpus", "gpus_per_node", "local_bsz")
     seen = [
         dict(zip(keys, row, strict=True), model="", gpu="", step_time=t)
-        for row, t in zip(runs, times, strict=True)
+        for row, t in zip(runs[:, :4], times, strict=True)
     ]
     told = predict(seen, [dict(zip(keys, row, strict=True), gpu="") for row in asked])
     point, low, high = np.array([list(t.values()) for t in told]).T
@@ -73,14 +75,14 @@ METHODS = {
     "ernest": rivals.ernest,
     "pollux": rivals.pollux,
     "clusterplan": ours,
-}
+} | ({"adaptdl": rivals.adaptdl} if importlib.util.find_spec("adaptdl") else {})
 
 
-def read(path: Path) -> dict[str, dict[Shape, list[float]]]:
+def read(path: Path, column: str = "step_time") -> dict[str, dict[Shape, list[float]]]:
     series: dict[str, dict[Shape, list[float]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as rows:
         for row in csv.DictReader(rows):
-            series[row["series"]][_numbers(row)].append(float(row["step_time"]))
+            series[row["series"]][_numbers(row)].append(float(row.get(column) or 0))
     return {name: dict(sorted(times.items())) for name, times in series.items()}
 
 
@@ -112,7 +114,12 @@ def pilot_runs(name: str, shapes: list[Shape], k: int, seed: int) -> tuple[list[
     return chosen, rng
 
 
-def evaluate(series: dict[str, dict[Shape, list[float]]], methods: list[str], seeds: int) -> list[dict]:
+def evaluate(
+    series: dict[str, dict[Shape, list[float]]],
+    sync: dict[str, dict[Shape, list[float]]],
+    methods: list[str],
+    seeds: int,
+) -> list[dict]:
     rows = []
     for name, times in series.items():
         for k in MAX_GPUS:
@@ -121,13 +128,16 @@ def evaluate(series: dict[str, dict[Shape, list[float]]], methods: list[str], se
                 asked = [s for s in times if s not in chosen and _near(s, chosen)]
                 if not asked:
                     continue
-                measured = np.array([rng.choice(times[s]) for s in chosen])
+                picked = [(s, rng.integers(len(times[s]))) for s in chosen]
+                measured = np.array([times[s][i] for s, i in picked])
+                alone = measured - [sync[name][s][i] for s, i in picked]
+                runs = np.column_stack([np.array(chosen, float), alone])
                 truth = np.array([median(times[s]) for s in asked])
                 gpus, nodes = max(s[1] for s in chosen), max(s[0] for s in chosen)
                 beyond = np.array([s[1] > gpus or s[0] > nodes for s in asked])
                 for method in methods:
                     start = time.perf_counter()
-                    told = METHODS[method](np.array(chosen, float), measured, np.array(asked, float))
+                    told = METHODS[method](runs, measured, np.array(asked, float))
                     took = time.perf_counter() - start
                     point, *ends = told if isinstance(told, tuple) else (told,)
                     error = np.abs(point / truth - 1)
@@ -212,7 +222,8 @@ def main() -> None:
     parser.add_argument("--methods", type=lambda s: s.split(","), default=list(METHODS))
     args = parser.parse_args()
     series = read(args.data)
-    print("\n".join(table(evaluate(series, args.methods, args.seeds))))
+    sync = read(args.data, "sync_time")
+    print("\n".join(table(evaluate(series, sync, args.methods, args.seeds))))
     print(repeats(series))
 
 

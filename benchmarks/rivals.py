@@ -1,6 +1,7 @@
 """Published ways to predict step time, as accuracy.py compares them: each a function of runs and shapes.
 
-With one run there is nothing to fit: all are linear scaling.  A run and a shape are (nodes, GPUs, GPUs per node, micro-batch); times are seconds.
+With one run there is nothing to fit: all but adaptdl are linear scaling.  A run and a shape are (nodes, GPUs, GPUs per
+node, micro-batch), of a run with the part of its time that is not synchronisation; times are seconds.
 """
 
 from collections.abc import Callable
@@ -75,6 +76,15 @@ def pollux(runs: np.ndarray, times: np.ndarray, asked: np.ndarray) -> np.ndarray
         if loss < best_loss:
             best, best_loss = fitted, loss
     return seconds(best, asked)
+
+
+def adaptdl(runs: np.ndarray, times: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Pollux's own code, from the package adaptdl: it alone is told the synchronisation of each run."""
+    from adaptdl.goodput import GoodputFunction, fit_perf_params
+
+    fitted = fit_perf_params(runs[:, 0], runs[:, 1], runs[:, 3], runs[:, 4], times)
+    speed = GoodputFunction(fitted, (0.0, 1.0), 1).throughput(asked[:, 0], asked[:, 1], asked[:, 3], 0)
+    return asked[:, 1] * asked[:, 3] / speed
 
 
 def _pollux(p: np.ndarray, x: np.ndarray) -> np.ndarray:
