@@ -237,6 +237,12 @@ def test_advice_never_refuses_a_job(in_process):
     assert done.returncode == 0
 
 
+def test_a_misspelt_command_is_told_the_nearest(in_process):
+    done = in_process("estimat", *SEED)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'estimate'" in done.stderr
+
+
 BAD = {
     "negative": (["--samples", "-5"], "--samples: '-5' must be greater than 0"),
     "zero": (["--samples", "0"], "--samples: '0' must be greater than 0"),
@@ -248,6 +254,10 @@ BAD = {
     "no epochs": (["--epochs", "0"], "--epochs: 0 must be greater than 0"),
     "unit": (["--step-time", "5 parsecs"], "--step-time: '5 parsecs' is not a duration such as 0.3,"),
     "counts apart": (["2", "4"], "2 4: several GPU counts are written with commas: --gpus 8,2,4"),
+    "a space after the comma": (
+        ["--gpus", "1,", "4"],
+        "4: several GPU counts are written with commas: --gpus 1,4",
+    ),
     "no quotes": (["--budget", "500", "GPU-hours"], 'put quotes: --budget "500 GPU-hours"'),
     "framework": (["--framework", "jax"], "--framework: 'jax' must be one of 'hf'"),
     "contradiction": (

@@ -51,7 +51,11 @@ class _Group(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Group,
+    commands=[click.Command(name) for name in _COMMANDS],  # only for the nearest to a misspelt one
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(package_name="clusterplan", message="%(prog)s %(version)s")
 def clusterplan() -> None:
     """Plan training jobs on shared GPUs: steps, wall-clock and GPU-hours before anything is booked.

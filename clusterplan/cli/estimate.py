@@ -110,7 +110,7 @@ def _job(words: Sequence[Path], gpus: str | None, quoted: Mapping[str, str | Non
     files = [word for word in words if word.suffix == ".toml" or word.exists()]
     rest = [str(word) for word in words if word not in files]
     if rest and gpus and all(word.isdecimal() for word in rest):
-        counts = ",".join((gpus, *rest))
+        counts = ",".join((gpus.strip(","), *rest))
         raise InputError(f"{' '.join(rest)}: several GPU counts are written with commas: --gpus {counts}")
     for flag, value in quoted.items():
         if rest and value:
