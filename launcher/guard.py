@@ -62,7 +62,7 @@ def run_task(
     ) as held:
         # Who cancels says so, then looks for the attempt's process: one of us sees the other.
         if held is None or cancelled_s(folder) is not None:
-            put_final(folder, "cancelled", None, "cancelled before it began")
+            put_final(folder, "cancelled", None, "before it began")
             file.put(state="ended", outcome="stopped", why=signals.why, ended_s=time.time())
             return 1
         limit_at = time.monotonic() + (

@@ -137,7 +137,7 @@ def _here(  # noqa: PLR0911  one line a case
     if attempt.outcome == "failed" and not attempt.restarting:
         return _ended(State.FAILED, evidence, last, None, at)
     if evidence.cancelled_s:
-        return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s)
+        return RunState(State.CANCELLED, "", evidence.cancelled_s)
     return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
 
 
@@ -191,7 +191,7 @@ def _ended(
         if last
         else "ended before the run began, and wrote nothing: does its node see the folder?",
         State.TIMED_OUT: "the time limit ended it",
-        State.CANCELLED: "cancelled before it began" if not last else "cancelled",
+        State.CANCELLED: "" if last else "before it began",
         State.NODE_FAILURE: f"{_lost_node(told.nodes if told else '')} failed",
         State.PREEMPTED: TAKEN,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
@@ -211,13 +211,13 @@ def _forgotten(  # noqa: PLR0911  one line a case
         if now - evidence.jobs[-1].submitted_s < STALE_S / 4:
             return RunState(State.PENDING, "just submitted", now)
         if evidence.cancelled_s:
-            return RunState(State.CANCELLED, "cancelled before it began", evidence.cancelled_s)
+            return RunState(State.CANCELLED, "before it began", evidence.cancelled_s)
         return RunState(State.LOST, "Slurm has forgotten the job, and it never began", at)
     told = next((a.slurm_state for a in last if a.slurm_state in _SLURM_ENDED), None)
     if told:
         return _ended(_SLURM_ENDED[told], evidence, last, None, at)
     if evidence.cancelled_s:
-        return RunState(State.CANCELLED, "cancelled", evidence.cancelled_s, code)
+        return RunState(State.CANCELLED, "", evidence.cancelled_s, code)
     if code == 0:
         return RunState(State.COMPLETED, "", at, 0)
     if code is not None:

@@ -77,7 +77,7 @@ def test_following_a_run_that_fails_fails(here):
     process = follow(here, "raise ValueError('no')", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.endswith(": failed exit code 1: ValueError: no\n")
+    assert said.endswith(": failed, exit code 1: ValueError: no\n")
 
 
 def test_a_terminal_has_a_live_line(here):

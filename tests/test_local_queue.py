@@ -156,7 +156,7 @@ def test_a_run_cancelled_while_it_waits_never_starts(queue):
     assert queue.pending(waiting)["state"] == "pending"
     assert queue("cancel", waiting).returncode == 0
     ended = queue.ended(waiting)
-    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled before it began")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "before it began")
     assert not (queue.folder / "waiting.json").exists()
 
 

@@ -271,7 +271,7 @@ def test_a_run_cancelled_before_it_began(on_slurm):
     assert pending["state"] == "pending"
     on_slurm.slurm.ask("scancel", run["job_id"])
     ended = on_slurm.ended(run["run"])
-    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled before it began")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "before it began")
 
 
 @story
@@ -1261,4 +1261,4 @@ def test_accounting_tells_of_a_job_that_slurm_has_forgotten(slurm_with_accountin
     slurm_with_accounting.ask("scancel", run["job_id"])
     until(lambda: not slurm_with_accounting.state(run["job_id"]), "Slurm to forget it", 120)
     said = launched.status(run["run"])
-    assert (said["state"], said["reason"]) == ("cancelled", "cancelled before it began")
+    assert (said["state"], said["reason"]) == ("cancelled", "before it began")

@@ -41,7 +41,8 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
             shown = path
             if ended:
                 screen.clear()
-                say(f"{folder.name}: {status.state.state} {status.state.reason}".rstrip())
+                reason = f", {status.state.reason}" if status.state.reason else ""
+                say(f"{folder.name}: {status.state.state}{reason}")
                 return status
             screen.show(status_text.live(status, busy))
             time.sleep(_LOOK_S)

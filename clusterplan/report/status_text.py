@@ -25,7 +25,7 @@ def listing(page: Page, found: Sequence[RunStatus], *, earlier: bool = False) ->
 
 def one(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
     """One run, with everything known, and what stands out of its GPUs."""
-    rows = [("run", status.run, ""), ("state", status.state.state, _reason(status))]
+    rows = [("run", status.run, ""), ("state", status.state.state, status.state.reason)]
     if status.progress:
         loss = status.progress.loss
         rows.append(("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else ""))
@@ -96,7 +96,7 @@ def _eta(status: RunStatus) -> str:
 def _why(status: RunStatus) -> str:
     again = counted(status.restarts, "restart") if status.restarts else ""
     again += f" ({taken})" if again and (taken := _preempted(status)) else ""
-    return "; ".join(part for part in (_swept(status), _reason(status), again) if part)
+    return "; ".join(part for part in (_swept(status), status.state.reason, again) if part)
 
 
 def _swept(status: RunStatus) -> str:
@@ -105,7 +105,3 @@ def _swept(status: RunStatus) -> str:
 
 def _preempted(status: RunStatus) -> str:
     return f"{status.preemptions} preempted" if status.preemptions else ""
-
-
-def _reason(status: RunStatus) -> str:
-    return "" if status.state.reason == status.state.state else status.state.reason
