@@ -42,22 +42,15 @@ def one(
     measured: Sequence[Measurement],
 ) -> None:
     """A run, its GPUs, what it was measured to take or was entered by it, and what happened to them."""
-    page.facts(
-        [
-            ("run", run["run"], run["state"]),
-            (
-                "took",
-                _duration(run["seconds"]) or "not known",
-                f"from {run['started_utc']} UTC" if run["started_utc"] else "",
-            ),
-            (
-                "utilisation",
-                _with_unit(run["utilisation_mean"], "%") or "not known",
-                f"mean of {counted(run['gpus'], 'GPU')}",
-            ),
-            ("energy", _with_unit(run["energy_kwh"], "kWh") or "not known", "by the GPUs' counters"),
-        ]
-    )
+    facts = [("run", run["run"], run["state"])]
+    if run["started_utc"]:
+        facts.append(("took", _duration(run["seconds"]) or "not known", f"from {run['started_utc']} UTC"))
+    if run["gpus"]:
+        utilisation = _with_unit(run["utilisation_mean"], "%") or "not known"
+        energy = _with_unit(run["energy_kwh"], "kWh") or "not known"
+        facts.append(("utilisation", utilisation, f"mean of {counted(run['gpus'], 'GPU')}"))
+        facts.append(("energy", energy, "by the GPUs' counters"))
+    page.facts(facts)
     if gpus:
         page.line()
         page.table(
