@@ -114,6 +114,7 @@ def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process,
     add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
     text = in_process("history", "show").stdout
     assert "phi2      8  h100-sxm           32  bf16             5 s  old.csv" in text
+    assert in_process("history", "list").stdout.endswith("entered\n")  # and no 0 GPUs
     assert "not known" not in text  # nobody asked how long it took, nor on how busy GPUs
     found = json.loads(in_process("history", "show", "--json").stdout)
     assert [m["gpus"] for m in found["measurements"]] == [16, 8]

@@ -23,7 +23,7 @@ def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
                 run["state"],
                 run["began_utc"] or "",
                 _duration(run["seconds"]),
-                format_count(run["gpus"]),
+                format_count(run["gpus"]) if run["gpus"] else "",  # none sampled, though it may have had some
                 _with_unit(run["utilisation_mean"], "%"),
                 _with_unit(run["energy_kwh"], "kWh"),
             )
