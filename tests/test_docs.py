@@ -59,3 +59,9 @@ def test_every_test_that_a_page_names_is_there():
     there = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
     assert {name for name in named if f"def {name}(" not in there} == set()
+
+
+@pytest.mark.parametrize("group", ["history", "profiles"])
+def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process, group):
+    _, commands = in_process(group, "--help").stdout.split("Commands:\n")
+    assert "..." not in commands

@@ -77,7 +77,7 @@ def list_(
 @click.argument("run", required=False)
 @json_option
 def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """What one run's GPUs did, and how long a step took; RUN is an id or its beginning, else the latest."""
+    """What one run's GPUs did, and how long a step took.  RUN is an id or its beginning, else the latest."""
     with collected() as db:
         found = find_run(db.runs(), run)
         gpus, events = db.gpus(found["run"]), db.events(found["run"])
@@ -95,7 +95,7 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 )
 @json_option
 def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
-    """Forget raw readings of ended runs; lines, rollups, events and notes stay for ever."""
+    """Forget raw readings of ended runs.  Lines, rollups, events and notes stay for ever."""
     before_s = _moment_s("--keep", keep)
     if before_s > datetime.now(UTC).timestamp():
         raise InputError(f"--keep: {keep} is yet to come, so no reading would be young enough to stay")
@@ -128,7 +128,7 @@ def vacuum(as_json: bool) -> None:  # noqa: FBT001
 )
 @json_option
 def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Fold run folders into the history; without FOLDERS every run that is registered.
+    """Fold run folders into the history.  Without FOLDERS every run that is registered.
 
     Importing twice changes nothing, and a run that is still written can be imported again later.
     """

@@ -64,7 +64,7 @@ def _options(command: click.Command) -> click.Command:
     help="Many at once: a line each, below the names of the columns.",
 )
 def add(path: Path | None, **flagged: str | None) -> None:
-    """Enter throughputs measured elsewhere, so that estimates start warm.
+    """Enter throughputs measured elsewhere.  Estimates start warm then.
 
     They go into a run folder, and from there into the history; what is there already is not entered twice.
     `history show` has them, and `history remove` takes them back.
@@ -115,7 +115,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
 @click.command()
 @click.argument("run")
 def remove(run: str) -> None:
-    """Take back what `history add` entered; RUN is its whole id, as `history list` has it."""
+    """Take back what `history add` entered.  RUN is its whole id, as `history list` has it."""
     where = history_path(os.environ)
     folder = next((folder for folder in linked(where) if folder.name == run), None)
     if folder is None or run_facts(folder).get("kind") != ADDED:

@@ -20,7 +20,7 @@ from .recorded import collect_all
 @click.command()
 @json_option
 def check(as_json: bool) -> None:  # noqa: FBT001
-    """Whether the history file is sound; if not, what can be saved, and exit code 1.
+    """Whether the history file is sound.  If not, what can be saved, and exit code 1.
 
     The file is only read.
     """

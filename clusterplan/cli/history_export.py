@@ -18,7 +18,7 @@ from .recorded import collected, find_run
 @click.option("--json", "form", flag_value="json", help="One JSON list.")
 @click.option("--parquet", "form", flag_value="parquet", help="A Parquet file; needs pyarrow.")
 def export(run: str | None, form: str) -> None:
-    """Print the raw readings of a run that are still kept, one a GPU and second."""
+    """Print the raw readings of a run that are still kept.  A line is one GPU and second."""
     if form == "parquet" and sys.stdout.isatty():
         raise InputError("--parquet: is no text for a terminal; write `> readings.parquet` after it")
     with collected() as db:

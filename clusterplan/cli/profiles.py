@@ -54,7 +54,7 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 @click.pass_context
 def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT001
-    """Whether a profile can be used; if not, its first fault with the line, and exit code 2.
+    """Whether a profile can be used.  If not, its first fault with the line, and exit code 2.
 
     Where Slurm is, a profile of your own is compared with the cluster: a line for each difference, and exit code 1.
     """
@@ -78,7 +78,7 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
 )
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there instead.")
 def discover(name: str | None, output: Path | None) -> None:
-    """A profile of this cluster, from what Slurm says: partitions, limits, nodes, GPUs.
+    """A profile of this cluster, from what Slurm says.  That is its partitions, limits, nodes and GPUs.
 
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
