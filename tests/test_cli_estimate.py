@@ -237,6 +237,12 @@ def test_advice_never_refuses_a_job(in_process):
     assert done.returncode == 0
 
 
+def test_nothing_is_not_estimated(in_process):
+    done = in_process("estimate")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to estimate: give a job file, or --samples, --batch-size and --gpus" in done.stderr
+
+
 def test_a_misspelt_command_is_told_the_nearest(in_process):
     done = in_process("estimat", *SEED)
     assert (done.returncode, done.stdout) == (2, "")

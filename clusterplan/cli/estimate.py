@@ -59,7 +59,7 @@ def estimate(
     """
     if as_json and explain:
         raise WorkloadError("--json and --explain are both given; give one of them")
-    job = _job(words, flagged["gpus"], {"--budget": budget, "--deadline": deadline})
+    job = _job(words, flagged, {"--budget": budget, "--deadline": deadline})
     given, gpus, precisions = workload_values(flagged)
     first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     base = load_workload(job, given, assumed=first)
@@ -105,10 +105,13 @@ def estimate(
     echo_page(fill)
 
 
-def _job(words: Sequence[Path], gpus: str | None, quoted: Mapping[str, str | None]) -> Path | None:
+def _job(words: Sequence[Path], flagged: Mapping[str, Any], quoted: Mapping[str, str | None]) -> Path | None:
     """The job file; other words are what the shell tore off an option's value."""
+    if not words and all(value is None for value in flagged.values()):
+        raise InputError("nothing to estimate: give a job file, or --samples, --batch-size and --gpus")
     files = [word for word in words if word.suffix == ".toml" or word.exists()]
     rest = [str(word) for word in words if word not in files]
+    gpus = flagged["gpus"]
     if rest and gpus and all(word.isdecimal() for word in rest):
         counts = ",".join((gpus.strip(","), *rest))
         raise InputError(f"{' '.join(rest)}: several GPU counts are written with commas: --gpus {counts}")
