@@ -24,7 +24,7 @@ _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/sh
 CODES = {
     "command-missing": "The command is not found, or cannot be started.",
     "shell": "A word such as > or && is the shell's, and commands are started without one.",
-    "entry": "The command's Python file is not there, or does not compile.",
+    "entry": "The command's Python file or shell script is not there, or the Python does not compile.",
     "torchrun": "The command's Python has no torch, whose torchrun would start it.",
     "node-alone": "The command's launcher is told of no other node, so each would train by itself.",
     "folder": "No run can be kept in the folder.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from .command_faults import cannot_start, program, shell_needed
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
+_SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
 _ENTERING_MODULES = ("torch.distributed.", "accelerate.", "deepspeed.")
 _COMPILE = "import sys, warnings; warnings.simplefilter('ignore'); compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
 _SAVES = (
@@ -95,7 +96,7 @@ def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None
 
 
 def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:
-    """Why the Python file of `command` cannot start: it is not there, or is no Python to its own interpreter."""
+    """Why the script of `command` cannot start: it is not there, or is no Python to its own interpreter."""
     entry = _entry(command)
     if entry is None:
         return None
@@ -111,6 +112,10 @@ def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str |
 
 
 def _entry(command: Sequence[str]) -> str | None:
+    if Path(command[0]).name in _SHELLS:  # after an option the word may be one of its values
+        return next(
+            (w for w in command[1:2] if w.endswith(".sh") and "{" not in w and w[0] not in "-~$"), None
+        )
     if not Path(command[0]).name.startswith(_ENTERING) or "-c" in command:
         return None
     if "-m" in command and not any(word.startswith(_ENTERING_MODULES) for word in command):

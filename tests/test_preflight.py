@@ -247,6 +247,22 @@ def test_a_missing_python_file_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (("bash", "train.sh", "--lr", "1"), True),
+        (("/bin/sh", "train.sh"), True),
+        (("bash", "there.sh", "gone.sh"), False),
+        (("bash", "-c", "gone.sh"), False),
+        (("bash", "{script}.sh"), False),
+    ],
+)
+def test_a_missing_shell_script_is_told(tmp_path, command, missing):
+    (tmp_path / "there.sh").touch()
+    fault = f"train.sh: no such file in {tmp_path}" if missing else None
+    assert seen(tmp_path, *command).entry_fault == fault
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ("-m", "mine", "config.py"),
