@@ -166,7 +166,7 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
         )
     warned_s = request.signal_delay_s + _EARLY_S
     ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
-    if walltime_s < _SANE_SHARE * warned_s and not ends_before:
+    if cluster and walltime_s < _SANE_SHARE * warned_s and not ends_before:
         yield _warning(
             "signal",
             f"Slurm may tell the run to save up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over: "
