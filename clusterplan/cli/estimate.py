@@ -85,7 +85,9 @@ def estimate(
         return
     bounds = []
     if deadline is not None and deadline_s is not None:
-        bounds.append(estimate_text.Bound("deadline", f"{deadline} (in {format_duration(deadline_s)})"))
+        left = format_duration(deadline_s)
+        said = deadline if deadline == left else f"{deadline} (in {left})"
+        bounds.append(estimate_text.Bound("deadline", said))
     if budget is not None:
         bounds.append(estimate_text.Bound("budget", budget))
 
