@@ -65,3 +65,9 @@ def test_every_test_that_a_page_names_is_there():
 def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process, group):
     _, commands = in_process(group, "--help").stdout.split("Commands:\n")
     assert "..." not in commands
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_help_on_a_narrow_terminal_tears_no_example(in_process, path):
+    lines = in_process(*path.split()[1:], "--help").stdout.splitlines()
+    assert not [line for line in lines if line.startswith("      clusterplan ") and line.endswith("-")]

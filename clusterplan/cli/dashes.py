@@ -24,7 +24,10 @@ class WithCommand(click.Command):
 
     def _from_first_word(self, ctx: click.Context, args: list[str]) -> list[str]:
         """What is left after the options before the first other word."""
-        options: list[click.Parameter] = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        own_help = self.get_help_option(ctx)  # the parser below has one too
+        options: list[click.Parameter] = [
+            p for p in self.get_params(ctx) if isinstance(p, click.Option) and p is not own_help
+        ]
         parser = click.Command(self.name, params=options).make_parser(ctx)
         parser.allow_interspersed_args = False
         return parser.parse_args(list(args))[1]

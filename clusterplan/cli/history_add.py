@@ -69,8 +69,9 @@ def add(path: Path | None, **flagged: str | None) -> None:
     They go into a run folder, and from there into the history; what is there already is not entered twice.
     `history show` has them, and `history remove` takes them back.
 
-        clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 --batch-size 32 --samples-per-s 44.3
-
+    \b
+        clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 \\
+            --batch-size 32 --samples-per-s 44.3
         clusterplan history add --csv measured.csv --source "team wiki"
     """
     given: dict[str, Any] = {name: value for name, value in flagged.items() if value is not None}
