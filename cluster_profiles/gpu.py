@@ -122,6 +122,10 @@ def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
         return found[0]
     if found:
         raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in found)}")
+    if name.isdecimal():
+        raise InputError(
+            f"GPU {name!r} is a number, which is gpus: say a type, such as {next(iter(offered))}"
+        )
     import difflib
 
     nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)

@@ -279,6 +279,10 @@ BAD = {
         ["--profile", "slurm-h100", "--gpu", "a100"],
         "slurm-h100: GPU 'a100' is not there: say h100-sxm",
     ),
+    "gpu for gpus": (
+        ["--gpu", "8", "--profile", "slurm-h100"],
+        "GPU '8' is a number, which is gpus: say a type, such as h100-sxm",
+    ),
     "no such gpu": (["--gpu", "tpu"], "GPU 'tpu' is not in the catalogue"),
     "too many gpus": (
         ["--profile", "one-machine", "--gpus", "9"],
