@@ -37,6 +37,8 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
                 ended = status.state.final
                 busy = recent_utilisation(folder) if status.state.state is State.RUNNING else None
             path = log(folder, rank)
+            if path and not shown:
+                asked_at = 0.0  # it waits no longer
             position = screen.printed(path, position if path == shown else 0) if path else 0
             shown = path
             if ended:
