@@ -167,9 +167,14 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
     warned_s = request.signal_delay_s + _EARLY_S
     ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
     if cluster and walltime_s < _SANE_SHARE * warned_s and not ends_before:
+        when = (
+            f"up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over"
+            if warned_s < walltime_s
+            else f"from the start of its {format_duration(walltime_s)}"
+        )
         yield _warning(
             "signal",
-            f"Slurm may tell the run to save up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over: "
+            f"Slurm may tell the run to save {when}: "
             f"a walltime from {format_duration(_SANE_SHARE * warned_s)} on loses little to that",
         )
 

@@ -133,6 +133,15 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
     assert found(job={"checkpoint_s": checkpoint_s, "segments": segments}) == codes
 
 
+@pytest.mark.parametrize(
+    ("time", "when"),
+    [("00:04:00", "up to 3m before its 4m are over"), ("00:03:00", "from the start of its 3m")],
+)
+def test_the_time_before_a_limit_is_within_it(time, when):
+    job = Job(replace(REQUEST, time=time))
+    assert f"may tell the run to save {when}: a walltime from 30m on" in findings(job, HERE, CLUSTER)[0].text
+
+
 @pytest.mark.parametrize(("p95_s", "codes"), [(420, []), (421, ["signal"])])
 def test_a_run_that_ends_before_the_warning_is_not_told_of_it(p95_s, codes):
     assert found(job={"p95_s": p95_s}, time="00:10:00") == codes
