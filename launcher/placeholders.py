@@ -29,7 +29,10 @@ def filled(
         if name == LATEST and name not in values:
             raise WorkloadError("{latest} is known only when there is a checkpoint: put it into run.resume")
         if name not in values:
-            raise WorkloadError(f"placeholder {match[0]} is not known: there are {listed(sorted(values))}")
+            raise WorkloadError(
+                f"placeholder {match[0]} is not known: there are {listed(sorted({*values, *kept}))}; or give it values by "
+                f"--sweep {name}=A,B"
+            )
         return str(values[name])
 
     return tuple(_PLACEHOLDER.sub(value, argument) for argument in arguments)

@@ -992,7 +992,7 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         ),
         (["--gpus", "1", "--time", "soon", "--", "true"], "--time: 'soon'"),
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
-        (["--gpus", "1", "--", "echo", "{lr}"], "placeholder {lr} is not known"),
+        (["--gpus", "1", "--", "echo", "{lr}"], "or give it values by --sweep lr=A,B"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
         (
             ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],
