@@ -200,7 +200,11 @@ def _asked(*command: str) -> "subprocess.CompletedProcess[str]":
         raise SlurmUnavailable(
             f"{command[0]} is not on PATH: this needs a machine that submits to Slurm"
         ) from None
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as late:
+        said = (
+            last_words(late.stderr.decode(errors="replace")) if late.stderr else ""
+        )  # bytes, whatever `text` is
+        besides = f" but {said!r}" if said else ""
         raise SlurmUnavailable(
-            f"Slurm does not answer: {command[0]} said nothing for {TIMEOUT_S:g} s"
+            f"Slurm does not answer: {command[0]} said nothing{besides} for {TIMEOUT_S:g} s"
         ) from None

@@ -184,6 +184,15 @@ def test_a_hung_controller_does_not_hang_us(slurm, monkeypatch):
                 question()
 
 
+@pytest.mark.usefixtures("slurm")
+def test_what_a_command_complains_of_while_it_hangs_is_said(monkeypatch, tmp_path):
+    # As after the end of a test Slurm, in a shell where it still is the one.
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "gone.conf"))
+    monkeypatch.setattr(asking, "TIMEOUT_S", 1.0)
+    with pytest.raises(SlurmUnavailable, match=r"said nothing but '.*cannot stat file .*gone\.conf"):
+        asking.settings()
+
+
 def test_a_job_of_a_job_does_not_take_its_shape(slurm):
     # Under the outer job's environment sbatch would ask for its GPUs, and srun fail.
     script = (
