@@ -157,7 +157,8 @@ class History(HistorySamples):
         return self._rows(
             "SELECT v.* FROM run JOIN v_runs v USING (run)"
             " WHERE (:name IS NULL OR instr(lower(run.name), lower(:name)))"
-            " AND (:model IS NULL OR instr(lower(run.model), lower(:model)))"
+            " AND (:model IS NULL OR instr(lower(run.model), lower(:model))"
+            "   OR EXISTS (SELECT 1 FROM measurement m WHERE m.run = run.run AND instr(lower(m.model), lower(:model))))"
             " AND (:since IS NULL OR run.began_s >= :since) AND (:until IS NULL OR run.began_s < :until)"
             " AND (:gpu IS NULL OR EXISTS (SELECT 1 FROM run_gpu g JOIN gpu USING (uuid)"
             "   WHERE g.run = run.run AND instr(lower(gpu.name), lower(:gpu))))"

@@ -124,6 +124,12 @@ def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process,
     assert not (tmp_path / "runs" / found["run"]).exists()
 
 
+@pytest.mark.parametrize(("model", "there"), [("PHI", 1), ("llama", 0)])
+def test_what_was_entered_is_found_by_its_model(add, in_process, tmp_path, model, there):
+    add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))  # named like the file
+    assert len(json.loads(in_process("history", "list", "--json", "--model", model).stdout)) == there
+
+
 def test_no_run_is_removed(add, clusterplan):
     add(*ONE)
     clusterplan("sample", "--name", "kept", "--", "true")
