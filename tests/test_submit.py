@@ -1142,7 +1142,7 @@ def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
     assert f"#SBATCH --array=0-299%{at_once}\n" in shown
 
 
-def test_srun_is_for_the_nodes_to_have(without_slurm, slurm):
+def test_srun_is_for_the_nodes_to_have(slurm, without_slurm):
     for name in ("sbatch", "scontrol", "sinfo", "squeue"):
         (without_slurm.folder / "bin" / name).symlink_to(shutil.which(name))
     run = without_slurm.submit("--gpus", "1", "--", "/usr/bin/env")
