@@ -96,7 +96,7 @@ def _nodes(workload: Workload, partition: Partition | None) -> int:
         )
     if nodes > partition.nodes:
         raise WorkloadError(
-            f"{counted(gpus, 'GPU')} on {counted(nodes, 'node')} are more than partition {partition.name!r} has: "
+            f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')} are more than partition {partition.name!r} has: "
             f"{counted(partition.nodes, 'node')} of {counted(each, 'GPU')}, {partition.nodes * each:,} in all"
         )
     return nodes

@@ -286,7 +286,7 @@ BAD = {
     "no such gpu": (["--gpu", "tpu"], "GPU 'tpu' is not in the catalogue"),
     "too many gpus": (
         ["--profile", "one-machine", "--gpus", "9"],
-        "9 GPUs on 2 nodes are more than partition 'local' has",
+        "2 nodes for 9 GPUs are more than partition 'local' has",
     ),
     "partition alone": (["--partition", "gpu"], "partition 'gpu' needs a profile"),
     "no such profile": (["--profile", "mars"], "profile 'mars' is not known: there are one-machine"),
