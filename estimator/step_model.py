@@ -29,7 +29,7 @@ HIGHEST = np.array([6, 4, 5, 3, 5, 2, 2, 0.3, 2.5, 2.5])
 # Independent beliefs; round numbers that 38 published series bear out (Pollux, OSDI 2021; Sia, SOSP 2023;
 # Gavel, OSDI 2020).  lb, li and ln are told relative to the others: the fixed cost is a time, whatever the work;
 # models of longer steps have more to exchange, but not in proportion; between nodes is relative to within one.
-_MEAN = np.array([-1, -2.2, -3, 0.5, 0.75, 0.1, 0.05, 0.02, -1.5, -0.25])
+_MEAN = np.array([-1, -2.2, -3.25, 0.5, 0.75, 0.1, 0.05, 0.02, -1.5, -0.25])
 _SD = np.array([2.5, 1.1, 1.8, 0.3, 1.2, 0.2, 0.2, 0.02, 0.7, 1.0])
 _RELATIVE = np.eye(len(NAMES))
 _RELATIVE[LB, LS] = -1.0

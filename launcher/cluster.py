@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .slurm_nodes import NodeFacts, PartitionFacts, Settings
+from .slurm_nodes import NodeFacts, PartitionFacts, SlurmSettings
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Cluster:
 
     partitions: tuple[PartitionFacts, ...]
     nodes: tuple[NodeFacts, ...]
-    settings: Settings
+    settings: SlurmSettings
 
     def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
         """The nodes of one partition, whatever state they are in."""

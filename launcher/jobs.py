@@ -12,7 +12,7 @@ from .run_folder import JOBS_FILE
 
 
 @dataclass(frozen=True)
-class QueuedRun:
+class SubmittedJob:
     """A job that a run was given: a Slurm job id, or the process id of its controller on this machine.
 
     `cluster` is the name of its Slurm, None where it is not known.
@@ -33,7 +33,7 @@ def note_job(folder: Path, executor: str, job: str, cluster: str | None = None) 
 
 def put_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
     """Add a line.  Raises RunFolderError."""
-    line = json.dumps(asdict(QueuedRun(executor, job, time.time(), cluster))) + "\n"
+    line = json.dumps(asdict(SubmittedJob(executor, job, time.time(), cluster))) + "\n"
     try:
         file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -44,7 +44,7 @@ def put_job(folder: Path, executor: str, job: str, cluster: str | None = None) -
         raise RunFolderError(f"{folder / JOBS_FILE}: job {job} cannot be noted: {error.strerror}") from None
 
 
-def read_jobs(folder: Path) -> list[QueuedRun]:
+def read_jobs(folder: Path) -> list[SubmittedJob]:
     """The jobs of a run, in order; none if it has not been submitted.  A line that is torn is left out."""
     try:
         lines = (folder / JOBS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -53,11 +53,11 @@ def read_jobs(folder: Path) -> list[QueuedRun]:
     return [job for line in lines if (job := _parsed(line))]
 
 
-def _parsed(line: str) -> QueuedRun | None:
+def _parsed(line: str) -> SubmittedJob | None:
     try:
         values = json.loads(line)
-        return QueuedRun(
-            **{field.name: values[field.name] for field in fields(QueuedRun) if field.name in values}
+        return SubmittedJob(
+            **{field.name: values[field.name] for field in fields(SubmittedJob) if field.name in values}
         )
     except (ValueError, TypeError):
         return None

@@ -13,7 +13,7 @@ from typing import Any
 from ..cluster_profiles.units import format_duration
 from .attempts import Attempt
 from .failure import is_out_of_memory
-from .jobs import QueuedRun
+from .jobs import SubmittedJob
 from .restart import Stop
 from .slurm_jobs import PREEMPTED, JobFacts, QueuedJob
 from .waiting import TAKEN, WAITING_STATES, why_it_waits
@@ -68,7 +68,7 @@ class Evidence:
     """
 
     final: Mapping[str, Any] | None
-    jobs: Sequence[QueuedRun]
+    jobs: Sequence[SubmittedJob]
     attempts: Sequence[Attempt]
     exits: Mapping[tuple[str, int], int]
     slurm: QueuedJob | None
@@ -117,7 +117,7 @@ def run_state(evidence: Evidence, now: float) -> RunState:
 
 
 def _here(  # noqa: PLR0911  one line a case
-    evidence: Evidence, job: QueuedRun, last: Sequence[Attempt], now: float
+    evidence: Evidence, job: SubmittedJob, last: Sequence[Attempt], now: float
 ) -> RunState:
     if not last:
         if now - job.submitted_s < STALE_S:

@@ -18,9 +18,9 @@ from .cluster import Cluster
 from .slurm_jobs import (
     ACCOUNT_FORMAT,
     QUEUE_FORMAT,
-    Forecast,
     JobFacts,
     QueuedJob,
+    StartForecast,
     parse_account,
     parse_forecast,
     parse_job,
@@ -30,7 +30,7 @@ from .slurm_nodes import (
     NODE_FORMAT,
     NodeFacts,
     PartitionFacts,
-    Settings,
+    SlurmSettings,
     parse_nodes,
     parse_partitions,
     parse_settings,
@@ -139,7 +139,7 @@ def nodes() -> list[NodeFacts]:
     return parse_nodes(_told("sinfo", "--Node", "--noheader", f"--format={NODE_FORMAT}"))
 
 
-def settings() -> Settings:
+def settings() -> SlurmSettings:
     """How the cluster is set up."""
     return parse_settings(_told("scontrol", "show", "config"))
 
@@ -151,7 +151,7 @@ def cluster() -> Cluster:
     return Cluster(tuple(asked[0].result()), tuple(asked[1].result()), asked[2].result())
 
 
-def forecast(options: Sequence[str]) -> Forecast:
+def forecast(options: Sequence[str]) -> StartForecast:
     """When and where a job with these options of sbatch would start, or why it never can.
 
     It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.

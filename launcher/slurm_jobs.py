@@ -69,7 +69,7 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class StartForecast:
     """What `sbatch --test-only` says: when and where the job would start, or why it never can."""
 
     start_s: float | None
@@ -171,17 +171,17 @@ def parse_account(text: str) -> dict[str, JobFacts]:
     return jobs
 
 
-def parse_forecast(text: str) -> Forecast:
+def parse_forecast(text: str) -> StartForecast:
     """The answer of `sbatch --test-only`.
 
     >>> parse_forecast("sbatch: Job 7 to start at 1795668748 using 3 processors on nodes gpu[1-3] in partition a")
-    Forecast(start_s=1795668748.0, nodes='gpu[1-3]', refusal=None)
+    StartForecast(start_s=1795668748.0, nodes='gpu[1-3]', refusal=None)
     >>> parse_forecast("allocation failure: Invalid partition name specified").refusal
     'Invalid partition name specified'
     """
     if found := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
-        return Forecast(moment_s(found[1]), found[2], None)
-    return Forecast(None, "", last_words(text))
+        return StartForecast(moment_s(found[1]), found[2], None)
+    return StartForecast(None, "", last_words(text))
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

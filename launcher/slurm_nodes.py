@@ -37,7 +37,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SlurmSettings:
     """What of `scontrol show config` decides how a job fares."""
 
     version: str
@@ -89,7 +89,7 @@ def parse_nodes(text: str) -> list[NodeFacts]:
     ]
 
 
-def parse_settings(text: str) -> Settings:
+def parse_settings(text: str) -> SlurmSettings:
     """The settings of `scontrol show config`.
 
     >>> parse_settings("JobRequeue = 0\\nKillWait = 30 sec\\nAccountingStorageType = (null)").kill_wait_s
@@ -99,7 +99,7 @@ def parse_settings(text: str) -> Settings:
         key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())
     }
     size = found.get("MaxArraySize", "")
-    return Settings(
+    return SlurmSettings(
         version=found.get("SLURM_VERSION", ""),
         cluster=found.get("ClusterName", ""),
         requeue=found.get("JobRequeue", "1") != "0",

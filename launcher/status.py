@@ -16,7 +16,7 @@ from .cancellation import cancelled_s, put_cancelled, take_back
 from .checkpoints import newest
 from .failure import best_line, tail
 from .final_status import LOST, final_status, is_over, put_final
-from .jobs import QueuedRun, read_jobs
+from .jobs import SubmittedJob, read_jobs
 from .launch import Launch
 from .progress import Progress, progress, read_ends
 from .registered import linked, run_facts
@@ -162,7 +162,7 @@ def cancel(folders: Sequence[Path]) -> list[RunStatus]:
     return found
 
 
-def _killed_words(folder: Path, newest: Sequence[QueuedRun]) -> str | None:
+def _killed_words(folder: Path, newest: Sequence[SubmittedJob]) -> str | None:
     """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
     logs = [path for job in newest for path in (folder / SUBMITIT).glob(f"{job.job}_*_log.err")]
     return best_line(tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None

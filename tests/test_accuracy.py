@@ -50,3 +50,15 @@ def test_every_rival_fits_a_series_that_scales_perfectly(method):
     runs = np.array([[1, 1, 1, 32], [1, 2, 2, 32], [1, 4, 4, 32]], float)
     asked = np.array([[1, 8, 8, 32]], float)
     assert method(runs, np.full(3, 0.4), asked) == pytest.approx(0.4, rel=0.05)
+
+
+def test_published_throughput_that_scales_perfectly_is_told_from_fewer_gpus(tmp_path):
+    header = "source,model,gpu,precision,seq_len,n_gpus,micro_batch,global_batch,tokens_per_s_per_gpu,parallelism\n"
+    rows = [f"s,m,g,bf16,2048,{gpus},8,{gpus * 16},4000,FULL_SHARD\n" for gpus in (8, 16, 64, 256)]
+    data = tmp_path / "published.csv"
+    data.write_text(header + "".join(rows) + "s,m,g,bf16,2048,512,8,8192,9000,tp=2 pp=4\n")
+    command = [sys.executable, ROOT / "benchmarks" / "published_scaling.py", "--data", data]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    factors, count, ours, perfect, _ = (cell.strip() for cell in told.splitlines()[-1].strip("|").split("|"))
+    assert (factors, count, float(perfect)) == ("2 to 64", "6", 0)
+    assert float(ours) < 10

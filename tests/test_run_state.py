@@ -6,14 +6,14 @@ import pytest
 
 from clusterplan.launcher.failure import best_line
 from clusterplan.launcher.final_status import final_status, put_final
-from clusterplan.launcher.jobs import QueuedRun
+from clusterplan.launcher.jobs import SubmittedJob
 from clusterplan.launcher.run_state import Evidence, State, run_state
 from clusterplan.launcher.slurm_jobs import parse_account
 
 NIGHT = 1_795_600_000.0
 NOTHING = Evidence(
     final=None,
-    jobs=[QueuedRun("slurm", "8", NIGHT)],
+    jobs=[SubmittedJob("slurm", "8", NIGHT)],
     attempts=[],
     exits={},
     slurm=None,
