@@ -2,8 +2,8 @@
 
     python benchmarks/cold_start.py [--runs 15] [--peers PYTHON ...]
 
-Commands take turns, so that a machine that slows down slows all of them; medians are printed.  The peers
-that estimate too, llm-analysis and accelerate, join in where this interpreter or one of PYTHON has them.
+Commands take turns, so that a machine that slows down slows all of them; medians are printed.  Estimates are made
+without a history, and with one that knows two runs of the model.  The peers that estimate too, llm-analysis and accelerate, join in where this interpreter or one of PYTHON has them.
 """
 
 import argparse
@@ -11,11 +11,14 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 FOLDER = Path(sys.executable).parent
 JOB = Path(__file__).parent.parent / "examples" / "moe-llava" / "seed.toml"
+LEARNED = "clusterplan estimate FLAGS, of measured runs"
+MODEL = ["--model", "moe-llava", "--gpu", "a100-sxm4-80gb", "--batch-size", "32"]
 
 
 PEERS = {
@@ -35,6 +38,7 @@ def commands(pythons: list[str]) -> dict[str, list[str]]:
         "clusterplan --help": [ours, "--help"],
         "clusterplan estimate JOB": [ours, "estimate", str(JOB)],
         "clusterplan estimate JOB --gpus 1,2,4,8,16": [ours, "estimate", str(JOB), "--gpus", "1,2,4,8,16"],
+        LEARNED: [ours, "estimate", *MODEL, "--samples", "1_000_000", "--gpus", "8"],
     }
     for name, (module, arguments) in PEERS.items():
         has = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -44,16 +48,29 @@ def commands(pythons: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def one_run(command: list[str]) -> tuple[float, float]:
+def one_run(command: list[str], history: Path) -> tuple[float, float]:
     """Seconds and peak MiB of one process."""
+    environment = os.environ | {"CLUSTERPLAN_HISTORY": str(history)}
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     elapsed = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(command)} exited with {process.returncode}")
     return elapsed, usage.ru_maxrss / 1024
+
+
+def learn(history: Path) -> None:
+    """Two runs of the model, on 1 and 2 GPUs."""
+    environment = os.environ | {
+        "CLUSTERPLAN_HISTORY": str(history),
+        "CLUSTERPLAN_RUNS": str(history.parent / "runs"),
+    }
+    for gpus, step_s in ((1, 2.0), (2, 2.1)):
+        shape = ["--gpus", str(gpus), "--step-time", str(step_s)]
+        command = [str(FOLDER / "clusterplan"), "history", "add", *MODEL, *shape]
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
@@ -64,12 +81,15 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=[], metavar="PYTHON")
     given = parser.parse_args()
     compared = commands([sys.executable, *given.peers])
-    for command in compared.values():  # files into the page cache, .pyc written
-        one_run(command)
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in compared}
-    for _ in range(given.runs):
-        for name, command in compared.items():
-            measured[name].append(one_run(command))
+    with tempfile.TemporaryDirectory() as made:
+        none, known = Path(made) / "none.db", Path(made) / "history.db"
+        learn(known)
+        for turn in range(given.runs + 1):  # the first fills the page cache and writes .pyc
+            for name, command in compared.items():
+                took = one_run(command, known if name == LEARNED else none)
+                if turn:
+                    measured[name].append(took)
 
     floor = statistics.median(t for t, _ in measured["python -c pass"])
     print(f"{'command':<44} {'median':>9} {'min':>9} {'x python':>9} {'peak MiB':>9}")

@@ -1,6 +1,5 @@
 """What commands that estimate know of a model.  Where there is no history, what reads one is not even loaded."""
 
-import difflib
 import os
 
 from ..cluster_profiles.units import listed
@@ -20,8 +19,11 @@ def measurements_of(model: str | None) -> list[Measurement]:
     try:
         with collected() as db:
             found = db.measurements(model)
-            if not found and (near := difflib.get_close_matches(model, db.models(), n=3, cutoff=0.8)):
-                say(f"no run of model {model!r} is known; there are runs of {listed(near)}")
+            if not found:
+                import difflib
+
+                if near := difflib.get_close_matches(model, db.models(), n=3, cutoff=0.8):
+                    say(f"no run of model {model!r} is known; there are runs of {listed(near)}")
             return found
     except HistoryError as error:
         say(f"estimated without the history: {error}")
