@@ -14,10 +14,8 @@ from .runs import Measurement
 _UNITS, _UNITS_OTHER_KIND = 30.0, 300.0
 _COMPARED = 64  # runs with which each is compared, however many there are
 
-_SHORTEST_S, _LONGEST_S = (
-    1e-6,
-    1e8,
-)  # of a micro-batch: launching one kernel takes microseconds, and 1e8 s are years
+# Of a micro-batch: launching one kernel takes microseconds, and 1e8 s are years.
+_SHORTEST_S, _LONGEST_S = 1e-6, 1e8
 
 # One GPU of many that does more than this times the work of one of few, at the same batch.
 _SUPER_LINEAR = 1.25

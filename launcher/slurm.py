@@ -201,9 +201,8 @@ def _asked(*command: str) -> "subprocess.CompletedProcess[str]":
             f"{command[0]} is not on PATH: this needs a machine that submits to Slurm"
         ) from None
     except subprocess.TimeoutExpired as late:
-        said = (
-            last_words(late.stderr.decode(errors="replace")) if late.stderr else ""
-        )  # bytes, whatever `text` is
+        # Bytes, whatever `text` is.
+        said = last_words(late.stderr.decode(errors="replace")) if late.stderr else ""
         besides = f" but {said!r}" if said else ""
         raise SlurmUnavailable(
             f"Slurm does not answer: {command[0]} said nothing{besides} for {TIMEOUT_S:g} s"
