@@ -62,8 +62,9 @@ class ThroughputGiven(Section):
         given = [name for name in RATES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are both given; give one of them")
-        if self.spread and not given:
-            raise ValueError(f"spread belongs to a rate: give one of {', '.join(RATES)}")
+        for name, value in self:
+            if not given and value is not None:
+                raise ValueError(f"{name} belongs to a rate: give one of {', '.join(RATES)}")
         return self
 
 

@@ -270,6 +270,7 @@ BAD = {
         ["--samples-per-s", "5", "--step-time", "1"],
         "samples_per_s and step_time are both given",
     ),
+    "no rate": (["--throughput-gpus", "4"], "gpus belongs to a rate: give one of samples_per_s"),
     "two sizes": (["--tokens", "5", "--seq-len", "5"], "samples and tokens are both given"),
     "tokens/s alone": (["--tokens-per-s", "5"], "tokens_per_s needs seq_len"),
     "drop_last floor": (["--drop-last", "--framework", "floor"], "drop_last contradicts framework floor"),
