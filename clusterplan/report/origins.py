@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from ..estimator.estimate import Estimate
 
-BEYOND = "beyond"
+_BEYOND = "beyond"
 
 
 def source_of(estimate: Estimate) -> str:
     """In a word where a shape's throughput comes from: `beyond` what was measured, or the kind of its source."""
     source = estimate.throughput.source
-    return BEYOND if source.beyond else str(source.kind)
+    return _BEYOND if source.beyond else str(source.kind)
 
 
 def origins(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str]:
