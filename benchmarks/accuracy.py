@@ -24,9 +24,10 @@ import numpy as np
 import rivals
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.learned import measured_range
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.scaling import Query, fit
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.shape import Query
+from clusterplan.estimator.step_time.transfer import measured_range
 
 MAX_GPUS = {1: 1, 2: 2, 3: 4, 4: 4, 6: 4, 8: 8, 12: 8}
 BATCH_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 3, 12: 4}

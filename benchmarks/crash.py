@@ -21,11 +21,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from clusterplan.estimator.history import History
-from clusterplan.estimator.history_salvage import examined
-from clusterplan.launcher.collect import collect
-from clusterplan.launcher.run_folder import write_json
-from clusterplan.launcher.spool import Damage, Frame, read_frames
+from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.history.salvage import examined
+from clusterplan.launcher.run_folder.folder import write_json
+from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.sampler.spool import Damage, Frame, read_frames
 
 GPUS = ("GPU-0", "GPU-1")
 LONGEST_S = 0.15  # of a writer's life after its first frame
@@ -34,9 +34,9 @@ DAMAGED_SPOOLS, FLIPS = 40, 5
 WRITER = """
 import sys
 from pathlib import Path
-from clusterplan.estimator.gpu_reading import GpuReading, Tick
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 gpus = [{"uuid": f"GPU-{i}"} for i in range(2)]
 with SpoolWriter(Path(sys.argv[1]), {"run": "r", "node": "n", "period_s": 1.0, "gpus": gpus}) as spool:
     for i in range(10**9):
@@ -48,8 +48,8 @@ with SpoolWriter(Path(sys.argv[1]), {"run": "r", "node": "n", "period_s": 1.0, "
 IMPORTER = """
 import sys
 from pathlib import Path
-from clusterplan.estimator.history import History
-from clusterplan.launcher.collect import collect
+from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.runs.collect import collect
 with History(Path(sys.argv[1])) as history:
     print("open", flush=True)
     for folder in sys.argv[2:]:

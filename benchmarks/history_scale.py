@@ -19,16 +19,16 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clusterplan.estimator.gpu_reading import GpuReading, Tick
-from clusterplan.estimator.history import History
-from clusterplan.estimator.history_samples import BLOCK_S, WIDTHS_S, whole_numbers
-from clusterplan.estimator.packed_block import pack
-from clusterplan.estimator.rollup import Rollup, rollups
-from clusterplan.launcher.collect import collect
-from clusterplan.launcher.run_folder import create, write_json
-from clusterplan.launcher.sampler import SLOW_EVERY_S
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
+from clusterplan.estimator.gpu_use.rollup import Rollup, rollups
+from clusterplan.estimator.history.packed_block import pack
+from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.history.samples import BLOCK_S, WIDTHS_S, whole_numbers
+from clusterplan.launcher.run_folder.folder import create, write_json
+from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.sampler.loop import SLOW_EVERY_S
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 
 GPUS, RUN_S, DAYS = 8, 3 * 3600, 60
 T0 = 1_760_000_400 // BLOCK_S * BLOCK_S

@@ -19,9 +19,10 @@ import numpy as np
 from accuracy import BATCH_FACTOR, MOST_NODES, Shape, read
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.next_measurement import most_telling
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.scaling import Query, StepTimeModel, fit
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.next_run import most_telling
+from clusterplan.estimator.step_time.predict import StepTimeModel, fit
+from clusterplan.estimator.step_time.shape import Query
 
 COUNTS = (2, 3, 4, 6)
 MOST_GPUS = 8

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.scaling import Query, fit
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.shape import Query
 
 A_NODE = 8  # GPUs of the machines that FILE was measured on
 FACTORS = ((2, 4), (5, 16), (17, 64))

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import fake_nvml
 
-from clusterplan.launcher.node_record import read_spool
+from clusterplan.launcher.sampler.spool_reader import read_spool
 
 WARM_UP_S = 3.0
 

@@ -216,3 +216,12 @@ def round_up_walltime_s(seconds: float) -> int:
     """
     grain = 5 * MINUTE_S if seconds <= 2 * HOUR_S else 15 * MINUTE_S if seconds <= 12 * HOUR_S else HOUR_S
     return max(math.ceil(seconds / grain), 1) * grain
+
+
+def cdiv(a: int, b: int) -> int:
+    """a / b, rounded up.
+
+    >>> cdiv(1_000_000, 256)
+    3907
+    """
+    return -(-a // b)

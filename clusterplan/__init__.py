@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from .cluster_profiles.precision import Precision as Precision
     from .cluster_profiles.profile import ClusterProfile as ClusterProfile
     from .errors import ClusterplanError as ClusterplanError
-    from .estimator.estimate import Estimate as Estimate
-    from .estimator.estimate import estimate as estimate
-    from .estimator.runs import Measurement as Measurement
-    from .estimator.workload import Workload as Workload
-    from .launcher.mixed_precision import mixed_precision as mixed_precision
-    from .launcher.tracker import track as track
+    from .estimator.estimate.estimate import Estimate as Estimate
+    from .estimator.estimate.estimate import estimate as estimate
+    from .estimator.job.workload import Workload as Workload
+    from .estimator.measurements.measurement import Measurement as Measurement
+    from .launcher.in_training.mixed_precision import mixed_precision as mixed_precision
+    from .launcher.in_training.tracker import track as track
 
 _HOME = {
     "ClusterProfile": ".cluster_profiles.profile",
     "ClusterplanError": ".errors",
-    "Estimate": ".estimator.estimate",
-    "Measurement": ".estimator.runs",
+    "Estimate": ".estimator.estimate.estimate",
+    "Measurement": ".estimator.measurements.measurement",
     "Precision": ".cluster_profiles.precision",
-    "Workload": ".estimator.workload",
-    "estimate": ".estimator.estimate",
+    "Workload": ".estimator.job.workload",
+    "estimate": ".estimator.estimate.estimate",
     "load_profile": ".cluster_profiles.catalog",
-    "mixed_precision": ".launcher.mixed_precision",
-    "track": ".launcher.tracker",
+    "mixed_precision": ".launcher.in_training.mixed_precision",
+    "track": ".launcher.in_training.tracker",
 }
 
 __version__ = "0.1"

@@ -19,14 +19,14 @@ from clusterplan.cluster_profiles.gpu import gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
-from clusterplan.estimator.advice import CODES
-from clusterplan.estimator.entered import Entered
-from clusterplan.estimator.schema import migrations
-from clusterplan.estimator.steps import CONVENTION
-from clusterplan.estimator.workload import Workload
-from clusterplan.launcher.preflight import CODES as PREFLIGHT
-from clusterplan.launcher.tick import FIELDS
-from clusterplan.launcher.waiting import REASONS
+from clusterplan.estimator.estimate.advice import CODES
+from clusterplan.estimator.estimate.steps import CONVENTION
+from clusterplan.estimator.history.schema import migrations
+from clusterplan.estimator.job.workload import Workload
+from clusterplan.estimator.measurements.entered import Entered
+from clusterplan.launcher.runs.queue_reasons import REASONS
+from clusterplan.launcher.sampler.spool_items import FIELDS
+from clusterplan.launcher.submission.preflight import CODES as PREFLIGHT
 
 os.environ["CLUSTERPLAN_HISTORY"] = (
     "/nonexistent/history.db"  # what the writer has run is not for these pages

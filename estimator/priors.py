@@ -12,8 +12,8 @@ Every number an estimate takes from here is labelled `prior`, or named as assume
 from dataclasses import dataclass
 
 from ..cluster_profiles.precision import Precision
+from .job.training import Optimizer
 from .ranges import Range
-from .training_section import Optimizer
 
 _MLPERF = "MLPerf Training v4.1 logs"
 _DLE = "NVIDIA/DeepLearningExamples tables"
@@ -162,3 +162,8 @@ HIDDEN_PER_LAYER = 128
 # Logits, bytes / (sequence length x micro-batch): none with a fused loss, 32,000 words in 16 bit, fp32 and a gradient,
 # 152,000 words with another copy (vocabularies of Llama 2 and Qwen 2).
 LOGIT_BYTES = Range(0, 32_000 * 8, 152_000 * 12)
+
+
+# Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
+# (SOSP 2023); used where no spread is given.
+GIVEN_SPREAD = 0.05

@@ -1,6 +1,6 @@
 """Steps counted the slow way: sampler, loader, accumulation and epochs are walked one by one.
 
-Nothing is shared with clusterplan.estimator.steps.  Each framework's loop is written after its source:
+Nothing is shared with clusterplan.estimator.estimate.steps.  Each framework's loop is written after its source:
 torch.utils.data.DistributedSampler and DataLoader, accelerate's BatchSamplerShard, transformers' Trainer,
 Lightning's fit loop, DeepSpeed's engine.
 """

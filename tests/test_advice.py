@@ -6,9 +6,9 @@ import pytest
 
 from clusterplan import Measurement, Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile
-from clusterplan.estimator.advice import CODES
-from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.estimate.advice import CODES
+from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.job.workload import Workload
 
 GOOD = {
     "data": {"samples": 1_024_000, "seq_len": 2048},

@@ -3,8 +3,8 @@
 import pytest
 
 from clusterplan.errors import InputError
-from clusterplan.estimator.training_section import Framework
-from clusterplan.launcher.bootstrap import (
+from clusterplan.estimator.job.training import Framework
+from clusterplan.launcher.command.launchers import (
     Bootstrap,
     Task,
     alone_on_its_node,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clusterplan.launcher.checkpoints import newest
+from clusterplan.launcher.run_folder.checkpoints import newest
 
 
 def made(root, *paths):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile
-from clusterplan.launcher.cluster import Cluster
-from clusterplan.launcher.discovery import differences, discover
-from clusterplan.launcher.slurm_nodes import parse_nodes, parse_partitions, parse_settings
+from clusterplan.launcher.slurm.cluster import Cluster
+from clusterplan.launcher.slurm.discovery import differences, discover
+from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 
 
 def cluster(nodes, partitions="PartitionName=gpu Default=YES MaxTime=1-0 State=UP", config=""):

@@ -8,7 +8,7 @@ from conftest import SCALE, run_in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterplan.estimator.workload import Workload, flags
+from clusterplan.estimator.job.workload import Workload, flags
 
 NUMBERS = st.one_of(
     st.integers(-(10**20), 10**20).map(str),

@@ -6,10 +6,10 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from clusterplan.estimator.coverage import Break
-from clusterplan.estimator.gpu_digest import WatchedGpu, digest, median_of
-from clusterplan.estimator.gpu_reading import GpuReading
-from clusterplan.estimator.rollup import energy_mj
+from clusterplan.estimator.gpu_use.coverage import Break
+from clusterplan.estimator.gpu_use.digest import WatchedGpu, digest, median_of
+from clusterplan.estimator.gpu_use.reading import GpuReading
+from clusterplan.estimator.gpu_use.rollup import energy_mj
 
 IDLE_S = 30.0
 

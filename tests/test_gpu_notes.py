@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from clusterplan.estimator.coverage import Break
-from clusterplan.estimator.gpu_digest import WatchedGpu, digest
-from clusterplan.estimator.gpu_notes import node_notes, notes
-from clusterplan.estimator.gpu_reading import Event, GpuReading
-from clusterplan.estimator.sawtooth import sawtooth_lag
+from clusterplan.estimator.gpu_use.coverage import Break
+from clusterplan.estimator.gpu_use.digest import WatchedGpu, digest
+from clusterplan.estimator.gpu_use.notes import node_notes, notes
+from clusterplan.estimator.gpu_use.periodicity import sawtooth_lag
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading
 
 RING = 6  # samples a second
 

@@ -9,17 +9,17 @@ from dataclasses import replace
 import pytest
 from slurm_cluster import until
 
-from clusterplan.estimator.run_section import Bootstrap
-from clusterplan.launcher.attempts import Attempt, AttemptFile
-from clusterplan.launcher.launch import Launch
-from clusterplan.launcher.next_start import decided
-from clusterplan.launcher.stop_signals import StopSignals
-from clusterplan.launcher.stopped_by import DaemonsWords
+from clusterplan.estimator.job.run import Bootstrap
+from clusterplan.launcher.node.after_attempt import decided
+from clusterplan.launcher.node.signals import StopSignals
+from clusterplan.launcher.node.slurm_reason import DaemonsWords
+from clusterplan.launcher.run_folder.attempts import Attempt, AttemptFile
+from clusterplan.launcher.run_folder.launch import Launch
 
 GUARD = """
 import os, sys
 from pathlib import Path
-from clusterplan.launcher.guard import run_task
+from clusterplan.launcher.node.task import run_task
 sys.exit(run_task(Path(sys.argv[1]), os.environ, lambda folder, job: None))
 """
 ENDED_S = 20

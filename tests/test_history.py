@@ -21,17 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
-from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
-from clusterplan.estimator.history import History
-from clusterplan.estimator.history_salvage import TABLES, examined
-from clusterplan.estimator.packed_block import pack, unpack
-from clusterplan.estimator.rollup import energy_mj, rollups
-from clusterplan.estimator.run_report import run_report
-from clusterplan.estimator.schema import migrations
-from clusterplan.launcher.collect import collect, registered
-from clusterplan.launcher.run_folder import create, register, write_json
-from clusterplan.launcher.spool import SpoolWriter, frame
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.report import run_report
+from clusterplan.estimator.gpu_use.rollup import energy_mj, rollups
+from clusterplan.estimator.history.packed_block import pack, unpack
+from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.history.salvage import TABLES, examined
+from clusterplan.estimator.history.schema import migrations
+from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.runs.collect import collect, registered
+from clusterplan.launcher.sampler.spool import SpoolWriter, frame
+from clusterplan.launcher.sampler.spool_items import encode
 
 T0 = 1_763_900_000.0  # 2025-11-23, a multiple of neither 60 nor 600
 GPUS = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in range(2)]
@@ -296,7 +296,7 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
         after, view = dump(path), rollup_of(path)
         (run,) = history.runs(model="phi2")
         readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
-        found = run_report(history, run["run"])
+        found = run_report(history.record(run["run"]))
     assert (len(after["series"]), len(after["rollup_row"])) == (2, len(rolled))
     assert [
         [v if isinstance(v, str | None) else pytest.approx(v, abs=5e-4) for v in row] for row in rolled
@@ -373,7 +373,7 @@ def test_importers_that_race_store_everything_once(folder, history, tmp_path):
 
 def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
     path = tmp_path / "history.db"
-    script = f"from pathlib import Path; from clusterplan.estimator.history import History; History(Path({str(path)!r}))"
+    script = f"from pathlib import Path; from clusterplan.estimator.history.runs import History; History(Path({str(path)!r}))"
     running = [
         subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(6)
     ]
@@ -411,8 +411,8 @@ def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, 
 IMPORTER = """
 import sys
 from pathlib import Path
-from clusterplan.estimator.history import History
-from clusterplan.launcher.collect import collect
+from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.runs.collect import collect
 with History(Path(sys.argv[2])) as history:
     print("open", flush=True)
     collect(Path(sys.argv[1]), history)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from clusterplan import Precision
-from clusterplan.estimator.history import History
+from clusterplan.estimator.history.runs import History
 
 ONE = "--model phi2 --gpu h100-sxm --gpus 8 --batch-size 32 --step-time 5".split()
 HEADER = "model,gpu,gpus,batch_size,precision,samples_per_s,when"

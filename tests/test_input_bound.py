@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.input_bound import loaders, waits
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.scaling import Query, fit
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.input_wait import loaders, waits
+from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.shape import Query
 
 READ_PER_NODE = 250.0  # samples/s
 BATCH = 32

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from clusterplan.report.layout import Page
+from clusterplan.render.layout import Page
 
 JOB = str(ROOT / "examples/moe-llava/seed.toml")
 

@@ -9,7 +9,7 @@ import pytest
 from slurm_cluster import until
 from test_submit import Launched
 
-from clusterplan.launcher.attempts import birth
+from clusterplan.launcher.run_folder.attempts import birth
 
 ENDED_S = 60
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clusterplan.launcher.attempts import Attempt
-from clusterplan.launcher.jobs import put_job
-from clusterplan.launcher.run_folder import create, register, write_json
+from clusterplan.launcher.run_folder.attempts import Attempt
+from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.run_folder.job_log import put_job
 
 T0 = 1_763_900_000.0
 

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from clusterplan import Measurement, Precision
-from clusterplan.estimator.gpu_reading import GpuReading, Tick
-from clusterplan.estimator.history import History
-from clusterplan.estimator.steady_state import steady_state
-from clusterplan.estimator.training_loop import LoopEnd, LoopPause, LoopStart, LoopSteps
-from clusterplan.launcher.attempts import Attempt, AttemptFile
-from clusterplan.launcher.collect import collect
-from clusterplan.launcher.run_folder import create, write_json
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
+from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.measurements.steady_state import steady_state
+from clusterplan.estimator.measurements.training_loop import LoopEnd, LoopPause, LoopStart, LoopSteps
+from clusterplan.launcher.run_folder.attempts import Attempt, AttemptFile
+from clusterplan.launcher.run_folder.folder import create, write_json
+from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 
 T0 = 1_763_900_000.0
 SHAPE = {

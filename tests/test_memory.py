@@ -4,10 +4,10 @@ import pytest
 
 from clusterplan import Workload, estimate
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.memory import Fit, gpu_memory
-from clusterplan.estimator.placement import place
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.throughput import SourceKind
+from clusterplan.estimator.estimate.memory import Fit, gpu_memory
+from clusterplan.estimator.job.placement import place
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.source import SourceKind
 
 GB = 10**9
 

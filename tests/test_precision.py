@@ -5,9 +5,9 @@ import pytest
 from clusterplan.cluster_profiles.gpu import gpus, gpus_called
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
-from clusterplan.estimator.training_section import Framework
-from clusterplan.launcher.deepspeed_config import named_config, with_config
-from clusterplan.launcher.precision import precision_settings
+from clusterplan.estimator.job.training import Framework
+from clusterplan.launcher.command.deepspeed import named_config, with_config
+from clusterplan.launcher.command.precision import precision_settings
 
 A100, V100, H100, P100 = (
     gpus()[key] for key in ("a100-sxm4-80gb", "v100-sxm2-16gb", "h100-sxm", "p100-pcie-16gb")

@@ -8,12 +8,12 @@ import pytest
 
 from clusterplan.cluster_profiles.gpu import find_gpu
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.launcher import slurm as asking
-from clusterplan.launcher.cluster import Cluster
-from clusterplan.launcher.preflight import CODES, Job, findings
-from clusterplan.launcher.request import JobRequest
-from clusterplan.launcher.slurm_nodes import parse_nodes, parse_partitions, parse_settings
-from clusterplan.launcher.surroundings import Surroundings, look
+from clusterplan.launcher.slurm import client as asking
+from clusterplan.launcher.slurm.cluster import Cluster
+from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
+from clusterplan.launcher.submission.machine import Surroundings, look
+from clusterplan.launcher.submission.preflight import CODES, Job, findings
+from clusterplan.launcher.submission.request import JobRequest
 
 CLUSTER = Cluster(
     tuple(

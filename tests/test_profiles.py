@@ -6,8 +6,8 @@ import pytest
 
 from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
 from clusterplan.errors import WorkloadError
-from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.job.workload import Workload
 
 MINE = """\
 name = "mine"

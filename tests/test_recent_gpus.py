@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
-from clusterplan.launcher.recent_gpus import recent_utilisation
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.launcher.sampler.recent import recent_utilisation
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 
 T0 = 1_763_900_000.0
 

@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 import fake_nvml as fake
 import pytest
 
-from clusterplan.estimator.course import COURSE_POINTS
-from clusterplan.estimator.coverage import early_end
-from clusterplan.estimator.forecast import forecasts
-from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
-from clusterplan.estimator.history import History
-from clusterplan.estimator.run_report import run_report
-from clusterplan.launcher import nvml
-from clusterplan.launcher.attempts import Attempt
-from clusterplan.launcher.collect import collect
-from clusterplan.launcher.run_folder import create, register, write_json
-from clusterplan.launcher.sampler import _round
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
-from clusterplan.report import run_text
-from clusterplan.report.layout import Page
+from clusterplan.estimator.gpu_use.coverage import early_end
+from clusterplan.estimator.gpu_use.forecast import forecasts
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.report import run_report
+from clusterplan.estimator.gpu_use.timeline import COURSE_POINTS
+from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.run_folder.attempts import Attempt
+from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.sampler import nvml
+from clusterplan.launcher.sampler.loop import _round
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
+from clusterplan.render import run_text
+from clusterplan.render.layout import Page
 
 T0 = float(fake.T0)
 NODE = """
@@ -113,9 +113,9 @@ def test_energy_is_what_the_counters_say(reported):
 def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minutes(recorded, tmp_path):
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        before = run_report(history, recorded.name)
+        before = run_report(history.record(recorded.name))
         history.prune(time.time())
-        after = run_report(history, recorded.name)
+        after = run_report(history.record(recorded.name))
     assert after.notes == before.notes
     assert (after.coverage, len(after.notes)) == (before.coverage, 4)
     assert any(after.gpus[0].course)
@@ -125,8 +125,8 @@ def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
     """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        late = run_report(history, recorded.name, fake.T0 + SECONDS - 60)
-        whole = run_report(history, recorded.name)
+        late = run_report(history.record(recorded.name), fake.T0 + SECONDS - 60)
+        whole = run_report(history.record(recorded.name))
         readings = [
             len(list(history.readings(recorded.name, whole.gpus[0].uuid, since_s)))
             for since_s in (None, fake.T0 + SECONDS - 60)
@@ -197,9 +197,9 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        report = run_report(history, recorded.name)
+        report = run_report(history.record(recorded.name))
         history.prune(time.time())
-        assert coverage_notes(run_report(history, recorded.name)) == coverage_notes(report)
+        assert coverage_notes(run_report(history.record(recorded.name))) == coverage_notes(report)
     assert coverage_notes(report) == [
         "n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"
     ]
@@ -241,7 +241,7 @@ def restarted(tmp_path):
         write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
             collect(folder, history)
-            return run_report(history, folder.name)
+            return run_report(history.record(folder.name))
 
     return imported
 
@@ -332,7 +332,7 @@ def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
         history.put_readings(run, "n1.0.spool", "GPU-0", rows)
         tracemalloc.start()
         try:
-            assert run_report(history, run).gpus[0].ticks == len(rows)
+            assert run_report(history.record(run)).gpus[0].ticks == len(rows)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from clusterplan.launcher.failure import best_line
-from clusterplan.launcher.final_status import final_status, put_final
-from clusterplan.launcher.jobs import SubmittedJob
-from clusterplan.launcher.run_state import Evidence, State, run_state
-from clusterplan.launcher.slurm_jobs import parse_account
+from clusterplan.launcher.run_folder.final_status import final_status, put_final
+from clusterplan.launcher.run_folder.job_log import SubmittedJob
+from clusterplan.launcher.run_folder.log_errors import best_line
+from clusterplan.launcher.runs.state import Evidence, State, run_state
+from clusterplan.launcher.slurm.jobs import parse_account
 
 NIGHT = 1_795_600_000.0
 NOTHING = Evidence(

@@ -13,13 +13,13 @@ import time
 import fake_nvml as fake
 import pytest
 
-from clusterplan.estimator.gpu_reading import Event, Tick
-from clusterplan.launcher import nvml
-from clusterplan.launcher.node_record import node_records
-from clusterplan.launcher.run_folder import write_json
-from clusterplan.launcher.sampled_command import sampler_beside
-from clusterplan.launcher.sampler import Stop, sample, sampling
-from clusterplan.launcher.visible_gpus import Attribution, ours
+from clusterplan.estimator.gpu_use.reading import Event, Tick
+from clusterplan.launcher.run_folder.folder import write_json
+from clusterplan.launcher.sampler import nvml
+from clusterplan.launcher.sampler.beside import sampler_beside
+from clusterplan.launcher.sampler.loop import Stop, sample, sampling
+from clusterplan.launcher.sampler.spool_reader import node_records
+from clusterplan.launcher.sampler.visible_gpus import Attribution, ours
 
 H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
 
@@ -181,7 +181,7 @@ def test_uuids_name_the_jobs_gpus_exactly(gpus):
 
 
 def test_a_driver_that_does_not_answer_is_said(run_on_gpus):
-    snippet = "from clusterplan.launcher import nvml\nwith nvml.opened(): pass"
+    snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.opened(): pass"
     done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
     assert "NvmlUnavailable" in done.stderr
 
@@ -259,7 +259,7 @@ def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus):
     if importlib.util.find_spec("nvitop") is None:
         pytest.skip("nvitop is not installed")
     snippet = (
-        "import time, nvitop\nfrom clusterplan.launcher.sampler import sampling\nticks = []\n"
+        "import time, nvitop\nfrom clusterplan.launcher.sampler.loop import sampling\nticks = []\n"
         "with sampling(ticks.append, period_s=0.02): time.sleep(0.1)\n"
         "print(ticks[0].readings[0].memory_used_bytes > 0)"
     )
@@ -267,9 +267,7 @@ def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus):
 
 
 def test_the_process_loads_pynvml_and_the_standard_library_only():
-    script = (
-        "import sys, clusterplan.launcher.sampler; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    )
+    script = "import sys, clusterplan.launcher.sampler.loop; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     foreign = set(done.stdout.split()) & {
         "click",

@@ -8,10 +8,11 @@ import pytest
 
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
-from clusterplan.estimator import step_model
-from clusterplan.estimator.next_measurement import next_measurement
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.scaling import Links, Query, fit
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time import model as step_model
+from clusterplan.estimator.step_time.next_run import next_measurement
+from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.shape import Links, Query
 
 
 def run(gpus, batch, step_time_s, *, nodes=1, gpu="a100", accumulation=1, precision=Precision.BF16, **more):

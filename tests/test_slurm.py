@@ -7,10 +7,10 @@ import time
 import pytest
 
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
-from clusterplan.launcher import slurm as asking
-from clusterplan.launcher.slurm_jobs import JobFacts, parse_account, parse_job, parse_queue
-from clusterplan.launcher.slurm_nodes import parse_nodes
-from clusterplan.launcher.stopped_by import state_in
+from clusterplan.launcher.node.slurm_reason import state_in
+from clusterplan.launcher.slurm import client as asking
+from clusterplan.launcher.slurm.jobs import JobFacts, parse_account, parse_job, parse_queue
+from clusterplan.launcher.slurm.nodes import parse_nodes
 
 # As sacct of a cluster with slurmdbd prints it.
 SACCT = """\
@@ -196,7 +196,7 @@ def test_what_a_command_complains_of_while_it_hangs_is_said(monkeypatch, tmp_pat
 def test_a_job_of_a_job_does_not_take_its_shape(slurm):
     # Under the outer job's environment sbatch would ask for its GPUs, and srun fail.
     script = (
-        "import os, subprocess; from clusterplan.launcher.slurm import clean_environment as clean; "
+        "import os, subprocess; from clusterplan.launcher.slurm.client import clean_environment as clean; "
         "subprocess.run(['sbatch', '--output=/dev/null', '--job-name=inner', '--wrap', "
         "'srun true'], env=clean(os.environ), check=True)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterplan.launcher.snapshot import redacted, snapshot, without_secrets
+from clusterplan.launcher.submission.snapshot import redacted, snapshot, without_secrets
 
 
 @pytest.fixture

@@ -16,10 +16,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import SpoolError
-from clusterplan.estimator.gpu_reading import Event, GpuReading, Tick
-from clusterplan.launcher.node_record import node_records, read_spool
-from clusterplan.launcher.spool import LARGEST_PAYLOAD, MAGIC, Damage, Frame, SpoolWriter, frame, read_frames
-from clusterplan.launcher.tick import FIELDS, decode, encode
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.launcher.sampler.spool import (
+    LARGEST_PAYLOAD,
+    MAGIC,
+    Damage,
+    Frame,
+    SpoolWriter,
+    frame,
+    read_frames,
+)
+from clusterplan.launcher.sampler.spool_items import FIELDS, decode, encode
+from clusterplan.launcher.sampler.spool_reader import node_records, read_spool
 
 
 def spool(path, payloads):
@@ -175,9 +183,9 @@ def test_content_that_cannot_be_read_is_a_spool_error(payload):
 WRITER = """
 import sys, time
 from pathlib import Path
-from clusterplan.estimator.gpu_reading import GpuReading, Tick
-from clusterplan.launcher.spool import SpoolWriter
-from clusterplan.launcher.tick import encode
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 with SpoolWriter(Path(sys.argv[1]), {"run": "r", "node": "n", "gpus": []}) as spool:
     for i in range(10**9):
         spool.append(encode(Tick(float(i), tuple(GpuReading(g, energy_mj=i) for g in range(8)))))
@@ -210,7 +218,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 from pathlib import Path
 from clusterplan.errors import SpoolError
-from clusterplan.launcher.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool import SpoolWriter
 with SpoolWriter(Path({str(tmp_path / "a.spool")!r}), {{"run": "r", "node": "n", "gpus": []}}) as spool:
     try:
         for i in range(1000):

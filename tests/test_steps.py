@@ -13,9 +13,9 @@ from reference_steps import walk
 
 from clusterplan.cli import main
 from clusterplan.errors import WorkloadError
-from clusterplan.estimator.steps import count, count_steps
-from clusterplan.estimator.training_section import Framework
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.estimate.steps import count, count_steps
+from clusterplan.estimator.job.training import Framework
+from clusterplan.estimator.job.workload import Workload
 
 VECTORS = list(
     csv.DictReader(Path(__file__).with_name("step_vectors.csv").read_text(encoding="utf-8").splitlines())

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from slurm_cluster import until
 
-from clusterplan.launcher.cancellation import put_cancelled
-from clusterplan.launcher.run_state import OPEN
-from clusterplan.launcher.status import statuses
+from clusterplan.launcher.run_folder.cancel_request import put_cancelled
+from clusterplan.launcher.runs.state import OPEN
+from clusterplan.launcher.runs.status import statuses
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "cpu_ddp.py"

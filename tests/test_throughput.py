@@ -7,12 +7,12 @@ import pytest
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
-from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.given_times import Evaluation
-from clusterplan.estimator.runs import Measurement
-from clusterplan.estimator.throughput import SourceKind
-from clusterplan.estimator.what_if import Keep, shapes
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.shapes import Keep, shapes
+from clusterplan.estimator.job.given import Evaluation
+from clusterplan.estimator.job.workload import Workload
+from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.source import SourceKind
 
 SEED = {"samples": 1_000_000, "batch_size": 32, "gpus": 8}
 DAY_S = 86400

@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from clusterplan import track
-from clusterplan.launcher.progress import progress, read_ends, read_progress
+from clusterplan.launcher.run_folder.progress import progress, read_ends, read_progress
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from clusterplan import Precision
-from clusterplan.estimator.used_precision import precision_notes
-from clusterplan.launcher.run_folder import create, register, write_json
+from clusterplan.estimator.gpu_use.precision import precision_notes
+from clusterplan.launcher.run_folder.folder import create, register, write_json
 
 BF16, FP16, FP32, TF32, FP8 = (Precision(p) for p in ("bf16", "fp16", "fp32", "tf32", "fp8"))
 

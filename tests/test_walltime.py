@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.profile import ClusterProfile
-from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.interruptions import poisson_quantile, repeated, young_daly_s
+from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.interruptions import poisson_quantile, repeated, young_daly_s
+from clusterplan.estimator.estimate.walltime import GRACE_S
+from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
 from clusterplan.estimator.ranges import Range, normals, quantile, uniforms
-from clusterplan.estimator.throughput import SourceKind
-from clusterplan.estimator.walltime import GRACE_S
-from clusterplan.estimator.workload import Workload
+from clusterplan.estimator.step_time.source import SourceKind
 
 PARTS = ("startup", "training", "evaluation", "checkpoints", "restarts")
 

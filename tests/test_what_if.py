@@ -8,8 +8,8 @@ import pytest
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.cluster_profiles.units import parse_deadline_s
 from clusterplan.errors import NotEnoughHistory, WorkloadError
-from clusterplan.estimator.estimate import estimate
-from clusterplan.estimator.what_if import (
+from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.shapes import (
     WORTHWHILE,
     Budget,
     Keep,
@@ -22,9 +22,9 @@ from clusterplan.estimator.what_if import (
     speed_up,
     verdicts,
 )
-from clusterplan.estimator.workload import Workload
-from clusterplan.report import estimate_text
-from clusterplan.report.layout import Page
+from clusterplan.estimator.job.workload import Workload
+from clusterplan.render import estimate_text
+from clusterplan.render.layout import Page
 
 SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
 

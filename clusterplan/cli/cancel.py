@@ -8,12 +8,12 @@ import click
 
 from ..cluster_profiles.units import listed
 from ..errors import InputError
-from ..launcher.final_status import is_over
-from ..launcher.registered import find_folders
-from ..launcher.run_folder import history_path
-from ..launcher.run_state import OPEN
-from ..launcher.status import cancel as cancel_runs
-from ..launcher.status import statuses
+from ..launcher.run_folder.final_status import is_over
+from ..launcher.run_folder.folder import history_path
+from ..launcher.run_folder.registry import find_folders
+from ..launcher.runs.state import OPEN
+from ..launcher.runs.status import cancel as cancel_runs
+from ..launcher.runs.status import statuses
 
 
 @click.command()

@@ -3,13 +3,13 @@
 import os
 
 from ..errors import InputError
-from ..estimator.estimate import Estimate
-from ..estimator.run_section import Bootstrap
-from ..estimator.workload import Workload
-from ..launcher.bootstrap import alone_on_its_node
-from ..launcher.preflight import Finding, Job, findings
-from ..launcher.submission import Plan
-from ..launcher.surroundings import Surroundings, lacks_torch, with_real_names
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.job.run import Bootstrap
+from ..estimator.job.workload import Workload
+from ..launcher.command.launchers import alone_on_its_node
+from ..launcher.submission.machine import Surroundings, lacks_torch, with_real_names
+from ..launcher.submission.plan import Plan
+from ..launcher.submission.preflight import Finding, Job, findings
 from .destination import Destination
 from .options import say
 

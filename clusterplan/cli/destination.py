@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
 from ..errors import InputError, ProfileError, SlurmUnavailable
-from ..estimator.placement import Placement, place
-from ..estimator.workload import Workload
-from ..launcher import slurm
-from ..launcher.cluster import Cluster
-from ..launcher.discovery import discover
+from ..estimator.job.placement import Placement, place
+from ..estimator.job.workload import Workload
+from ..launcher.slurm import client as slurm
+from ..launcher.slurm.cluster import Cluster
+from ..launcher.slurm.discovery import discover
 from .options import say
 
 

@@ -11,12 +11,12 @@ import click
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
 from ..errors import InputError, WorkloadError
-from ..estimator.estimate import estimate as estimate_one
-from ..estimator.job_file import load_workload
-from ..estimator.what_if import Keep, best, parse_budget, shapes, verdicts
-from ..report import estimate_json, estimate_text
-from ..report.explain import explained
-from ..report.layout import Page, Style
+from ..estimator.estimate.estimate import estimate as estimate_one
+from ..estimator.estimate.shapes import Keep, best, parse_budget, shapes, verdicts
+from ..estimator.job.job_file import load_workload
+from ..render import estimate_json, estimate_text
+from ..render.explain import explained
+from ..render.layout import Page, Style
 from .measured import measurements_of
 from .options import WorkloadCommand, echo_page, json_option, workload_values
 

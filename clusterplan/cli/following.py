@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from ..launcher.final_status import final_status
-from ..launcher.recent_gpus import recent_utilisation
-from ..launcher.run_folder import LOGS, SUBMITIT
-from ..launcher.run_state import State
-from ..launcher.status import RunStatus, statuses
-from ..report import status_text
+from ..launcher.run_folder.final_status import final_status
+from ..launcher.run_folder.folder import LOGS, SUBMITIT
+from ..launcher.runs.state import State
+from ..launcher.runs.status import RunStatus, statuses
+from ..launcher.sampler.recent import recent_utilisation
+from ..render import status_text
 from .options import say
 
 _LOOK_S = 0.3

@@ -9,11 +9,11 @@ import click
 
 from ..cluster_profiles.units import counted, parse_duration_s
 from ..errors import InputError
-from ..estimator.history import History
-from ..launcher.collect import registered
-from ..launcher.measurement import as_json as measurement
-from ..launcher.run_folder import RUN_FILE, history_path
-from ..report import history_text
+from ..estimator.history.runs import History
+from ..launcher.run_folder.folder import RUN_FILE, history_path
+from ..launcher.runs.collect import registered
+from ..launcher.runs.measurement import as_json as measurement
+from ..render import history_text
 from .history_add import add, remove
 from .history_check import check, rebuild
 from .history_export import export

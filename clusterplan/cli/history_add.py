@@ -11,11 +11,19 @@ import click
 from ..cluster_profiles.gpu import gpus
 from ..cluster_profiles.units import counted, listed
 from ..errors import InputError
-from ..estimator.entered import Entered, doubts, entered, fresh, read_csv
-from ..estimator.runs import Measurement
-from ..launcher.measurement import ADDED, as_json
-from ..launcher.registered import linked, run_facts
-from ..launcher.run_folder import STATUS_FILE, create, discard, history_path, register, runs_root, write_json
+from ..estimator.measurements.entered import Entered, doubts, entered, fresh, read_csv
+from ..estimator.measurements.measurement import Measurement
+from ..launcher.run_folder.folder import (
+    STATUS_FILE,
+    create,
+    discard,
+    history_path,
+    register,
+    runs_root,
+    write_json,
+)
+from ..launcher.run_folder.registry import linked, run_facts
+from ..launcher.runs.measurement import ADDED, as_json
 from .options import say
 from .recorded import collected
 

@@ -8,11 +8,11 @@ import click
 
 from ..cluster_profiles.units import counted, listed
 from ..errors import InputError
-from ..estimator.history import History
-from ..estimator.history_salvage import examined
-from ..launcher.collect import registered
-from ..launcher.run_folder import history_path
-from ..report import history_text
+from ..estimator.history.runs import History
+from ..estimator.history.salvage import examined
+from ..launcher.run_folder.folder import history_path
+from ..launcher.runs.collect import registered
+from ..render import history_text
 from .options import echo_page, json_option, say
 from .recorded import collect_all
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import click
 
 from ..errors import InputError
-from ..estimator.history import History
-from ..report import readings
+from ..estimator.history.runs import History
+from ..render import readings
 from .recorded import collected, find_run
 
 

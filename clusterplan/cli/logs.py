@@ -7,9 +7,9 @@ import click
 
 from ..cluster_profiles.units import listed
 from ..errors import InputError
-from ..launcher.registered import find_folders
-from ..launcher.run_folder import LOGS, history_path
-from ..launcher.status import statuses
+from ..launcher.run_folder.folder import LOGS, history_path
+from ..launcher.run_folder.registry import find_folders
+from ..launcher.runs.status import statuses
 from . import following
 from .options import the_latest
 

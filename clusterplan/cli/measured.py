@@ -4,8 +4,8 @@ import os
 
 from ..cluster_profiles.units import listed
 from ..errors import HistoryError
-from ..estimator.runs import Measurement
-from ..launcher.run_folder import history_path, links_folder
+from ..estimator.measurements.measurement import Measurement
+from ..launcher.run_folder.folder import history_path, links_folder
 from .options import say
 
 

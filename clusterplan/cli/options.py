@@ -10,8 +10,8 @@ import click
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.workload import flags
-from ..report.layout import Page, wrapped
+from ..estimator.job.workload import flags
+from ..render.layout import Page, wrapped
 
 _LISTS = ("gpus", "precision")
 

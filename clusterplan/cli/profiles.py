@@ -9,8 +9,9 @@ from ..cluster_profiles.catalog import BUNDLED, load_profile, profile_path, prof
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import counted
 from ..errors import InputError, ProfileError, SlurmUnavailable
-from ..launcher import discovery, slurm
-from ..report import profiles_json, profiles_text, profiles_toml
+from ..launcher.slurm import client as slurm
+from ..launcher.slurm import discovery
+from ..render import profiles_json, profiles_text, profiles_toml
 from .options import echo_page, json_option, say
 
 

@@ -13,10 +13,10 @@ import click
 
 from ..cluster_profiles.units import listed
 from ..errors import ClusterplanError, HistoryError, InputError
-from ..estimator.history import History
-from ..launcher.collect import behind, collect
-from ..launcher.run_folder import history_path
-from ..launcher.status import settle
+from ..estimator.history.runs import History
+from ..launcher.run_folder.folder import history_path
+from ..launcher.runs.collect import behind, collect
+from ..launcher.runs.status import settle
 from .options import say, the_latest
 
 _LOT_S = 0.5  # of runs that are committed together

@@ -6,11 +6,11 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..errors import InputError
-from ..estimator.footprint import footprint
-from ..estimator.run_report import run_report
-from ..launcher.registered import partition_of
-from ..launcher.run_folder import links_folder
-from ..report import run_json, run_text
+from ..estimator.gpu_use.cost import footprint
+from ..estimator.gpu_use.report import run_report
+from ..launcher.run_folder.folder import links_folder
+from ..launcher.run_folder.registry import partition_of
+from ..render import run_json, run_text
 from .options import echo_page, json_option
 from .recorded import collected, find_run
 
@@ -27,7 +27,7 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
         raise InputError(f"--profile: {profile} has no [rates], so no cost and no CO2 can be told")
     partition = None
     with collected() as db:
-        found = run_report(db, find_run(db.runs(), run)["run"])
+        found = run_report(db.record(find_run(db.runs(), run)["run"]))
         if cluster:
             asked = partition_of(links_folder(db.path) / found.run)
             partition = next((p for p in cluster.partitions if p.name == asked), None)

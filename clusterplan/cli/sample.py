@@ -10,15 +10,15 @@ import click
 
 from ..cluster_profiles.units import counted, format_duration
 from ..errors import InputError, SpoolError
-from ..launcher.attempts import birth
-from ..launcher.command_faults import cannot_start, shell_needed
-from ..launcher.failure import tail
-from ..launcher.node_record import node_records
-from ..launcher.run_folder import STATUS_FILE, create, history_path, register, runs_root, write_json
-from ..launcher.sampled_command import Sampled, run_sampled
-from ..launcher.snapshot import redacted
-from .dashes import WithCommand
+from ..launcher.command.checks import cannot_start, shell_needed
+from ..launcher.run_folder.attempts import birth
+from ..launcher.run_folder.folder import STATUS_FILE, create, history_path, register, runs_root, write_json
+from ..launcher.run_folder.log_errors import tail
+from ..launcher.sampler.beside import Sampled, run_sampled
+from ..launcher.sampler.spool_reader import node_records
+from ..launcher.submission.snapshot import redacted
 from .options import duration_s, say, utf8_text
+from .passthrough import WithCommand
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ClusterplanError
-from ..estimator.gpu_notes import Note
-from ..launcher.registered import find_folders, standing
-from ..launcher.run_folder import history_path
-from ..launcher.run_state import State
-from ..launcher.status import RunStatus, statuses
-from ..report import run_json, status_text
+from ..estimator.gpu_use.notes import Note
+from ..launcher.run_folder.folder import history_path
+from ..launcher.run_folder.registry import find_folders, standing
+from ..launcher.runs.state import State
+from ..launcher.runs.status import RunStatus, statuses
+from ..render import run_json, status_text
 from .options import echo_page, json_option, say
 
 _MOST_ENDED = 50
@@ -50,14 +50,14 @@ def _notes(status: RunStatus) -> Sequence[Note]:
     """What stands out of a running run's GPUs of late; where the history cannot take it, that is said."""
     if status.state.state is not State.RUNNING:
         return []
-    from ..estimator.history import History
-    from ..estimator.run_report import run_report
-    from ..launcher.collect import collect
+    from ..estimator.gpu_use.report import run_report
+    from ..estimator.history.runs import History
+    from ..launcher.runs.collect import collect
 
     try:
         with History(history_path(os.environ)) as db:
             collect(status.folder, db, steps=False)
-            return run_report(db, status.run, time.time() - status_text.NOTES_OF_S).notes
+            return run_report(db.record(status.run), time.time() - status_text.NOTES_OF_S).notes
     except ClusterplanError as error:
         say(f"no notes: {error}")
         return []

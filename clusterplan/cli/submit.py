@@ -10,27 +10,27 @@ from typing import Any
 import click
 
 from ..errors import InputError, WorkloadError
-from ..estimator.estimate import estimate as estimate_one
-from ..estimator.job_file import load_workload
-from ..estimator.what_if import Verdicts
-from ..estimator.workload import Workload
-from ..launcher.deepspeed_config import named_config
-from ..launcher.failure import tail
-from ..launcher.jobs import read_jobs
-from ..launcher.new_run import fill_folders, local_gpus, make_folders, run_facts
-from ..launcher.precision import TRAINERS
-from ..launcher.run_folder import discard, history_path, runs_root, slug
-from ..launcher.run_state import State
-from ..launcher.submission import Plan, plan, reaches
-from ..launcher.surroundings import look, trainer_saves_when_stopped
-from ..launcher.sweep import sweep
-from ..report import estimate_json, submit_text
-from ..report.layout import Page
+from ..estimator.estimate.estimate import estimate as estimate_one
+from ..estimator.estimate.shapes import Verdicts
+from ..estimator.job.job_file import load_workload
+from ..estimator.job.workload import Workload
+from ..launcher.command.deepspeed import named_config
+from ..launcher.command.precision import TRAINERS
+from ..launcher.run_folder.folder import discard, history_path, runs_root, slug
+from ..launcher.run_folder.job_log import read_jobs
+from ..launcher.run_folder.log_errors import tail
+from ..launcher.runs.state import State
+from ..launcher.submission.create import fill_folders, local_gpus, make_folders, run_facts
+from ..launcher.submission.machine import look, trainer_saves_when_stopped
+from ..launcher.submission.plan import Plan, plan, reaches
+from ..launcher.submission.sweep import sweep
+from ..render import estimate_json, submit_text
+from ..render.layout import Page
 from .checks import check
-from .dashes import WithCommand
 from .destination import Destination, destination
 from .measured import measurements_of
 from .options import WorkloadCommand, duration_s, echo_page, json_option, say, workload_values
+from .passthrough import WithCommand
 
 _LARGEST_CONFIG = 1 << 20  # bytes
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -223,10 +223,11 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
 
 
 def _hand_over(folders: Sequence[Path], ready: Plan, to: Destination) -> list[str]:
-    from ..launcher import submit as submitting
+    from ..launcher.node.training_job import TrainingJob
+    from ..launcher.submission import submit as submitting
 
     if to.on_slurm:
-        return submitting.submit(folders, ready.request, to.cluster_name)
+        return submitting.submit(folders, ready.request, to.cluster_name, TrainingJob)
     return [submitting.submit_local(folder) for folder in folders]
 
 
@@ -241,7 +242,7 @@ def _take_back(folders: Sequence[Path]) -> None:
 
 
 def _print_dry_run(folder: Path, shown: Plan, *, on_slurm: bool) -> None:
-    from ..launcher.submit import script
+    from ..launcher.submission.submit import script
 
     text = script(folder, shown.request, len(shown.launches)) if on_slurm else None
     echo_page(lambda page: submit_text.dry_run(page, shown, text))

@@ -16,8 +16,8 @@ import pytest
 
 pynvml = pytest.importorskip("pynvml")
 
-from clusterplan.launcher import nvml  # noqa: E402
-from clusterplan.launcher.node_record import node_records  # noqa: E402
+from clusterplan.launcher.sampler import nvml  # noqa: E402
+from clusterplan.launcher.sampler.spool_reader import node_records  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 ROOT = Path(__file__).parent.parent.parent

@@ -1,0 +1,94 @@
+"""An estimate as JSON; docs/reference/json.md describes every key."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, knee, speed_up
+from ..estimator.ranges import Range
+from ..launcher.submission.request import slurm_request
+
+
+def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
+    """The keys of a single estimate."""
+    steps, clock, placement, source = (
+        estimate.steps,
+        estimate.clock,
+        estimate.placement,
+        estimate.throughput.source,
+    )
+    training, request, cost = estimate.workload.training, slurm_request(estimate), estimate.cost
+    memory = estimate.memory
+    return {
+        "steps": {
+            "total": steps.total,
+            "full": steps.full,
+            "last_partial_samples": steps.last_partial_samples,
+            "dropped_samples": steps.dropped_samples,
+            "batches_per_epoch": steps.batches,
+            "convention": steps.convention,
+        },
+        "shape": {
+            "gpus": placement.gpus,
+            "nodes": placement.nodes,
+            "gpu": placement.gpu.key if placement.gpu else None,
+            "precision": placement.precision,
+            "batch_size": training.batch_size,
+            "accumulation": training.accumulation,
+            "data_parallel": training.data_parallel,
+            "global_batch": training.step_samples,
+        },
+        "step_time_s": _range(estimate.throughput.step_time_s),
+        "step_parts_s": {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
+        if (parts := estimate.throughput.parts)
+        else None,
+        "samples_per_s": _range(estimate.samples_per_s),
+        "gpu_hours": _range(estimate.gpu_hours),
+        "cost": {**_values(cost.amount), "currency": cost.currency, "rates_of": cost.rates_of}
+        if cost
+        else None,
+        "wall_clock_s": {**_values(clock.total), "p95": clock.p95} if clock.total else None,
+        "wall_clock_parts_s": {
+            name: {
+                **(_values(part.seconds) if part.seconds else dict.fromkeys(("p10", "p50", "p90"))),
+                "source": part.source.kind,
+            }
+            for name, part in clock.parts.items()
+        },
+        "memory": {
+            "peak_bytes": _range(memory.peak_bytes),
+            "source": memory.source.kind,
+            "text": memory.source.text,
+            "fits": memory.fits,
+            "largest_batch_size": memory.largest_batch_size,
+        },
+        "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
+        "beyond_measured": bool(source.beyond),
+        "request": {"time": request.time, "segments": request.segments, "options": list(request.options)},
+        "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
+        "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],
+    }
+
+
+def several(
+    estimates: Sequence[Estimate], keep: Keep, judged: Sequence[Verdicts], best: int | None
+) -> dict[str, Any]:
+    """`shapes` of single estimates, compared with the first of them, and with the first of their precision."""
+    base = estimates[0]
+    return {
+        "keep": keep,
+        "best": best,
+        "knee": knee(estimates),
+        "shapes": [
+            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
+            for e, v in zip(estimates, judged, strict=True)
+        ],
+    }
+
+
+def _values(amount: Range) -> dict[str, float]:
+    return {"p10": amount.p10, "p50": amount.p50, "p90": amount.p90}
+
+
+def _range(amount: Range | None) -> dict[str, float] | None:
+    return _values(amount) if amount else None

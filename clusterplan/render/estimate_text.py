@@ -1,0 +1,244 @@
+"""An estimate, or several side by side, as a person reads them: the answer first."""
+
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.memory import Fit, gigabytes
+from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
+from ..estimator.estimate.steps import CONVENTION
+from ..estimator.ranges import Range
+from ..launcher.submission.request import slurm_request
+from .layout import Page, Style
+from .origins import origins, source_of
+
+UNKNOWN, NEVER = "unknown", "never"
+_QUESTION = {
+    Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
+    Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
+}
+_FIRST_TO_GO = (
+    "nodes",
+    "speed-up",
+    "global batch",
+    "steps",
+    "P10",
+    "efficiency",
+)  # where the terminal is narrow
+_FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
+_FITS_IN_WORDS = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}
+_MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
+
+
+class Bound(NamedTuple):
+    """A deadline or a budget, as the user gave it."""
+
+    name: str
+    shown: str
+
+
+def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
+    """The answer, the parts it is made of, and the advice."""
+    page.facts(_answer(estimate, verdicts, bounds))
+    if estimate.throughput.step_time_s:
+        page.line()
+        page.table(
+            ("part", "P50", "P10 to P90", "source"),
+            [
+                (name, _time(part.seconds), _between(part.seconds), f"{part.source.kind}: {part.source.text}")
+                for name, part in estimate.clock.parts.items()
+            ],
+            right=(1, 2),
+        )
+    _advice(page, [estimate], [""], None)
+
+
+def several(
+    page: Page,
+    estimates: Sequence[Estimate],
+    keep: Keep,
+    judged: Sequence[Verdicts],
+    bounds: Sequence[Bound],
+    best: int | None,
+) -> None:
+    """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
+    columns = _columns(estimates, judged)
+    left = {"precision", "source", "fits", "deadline", "budget"}
+    right = [i for i, name in enumerate(columns) if name not in left]
+    shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
+
+    names = [_shape(e, precisions="precision" in shown) for e in estimates]
+    page.line()
+    if best is not None:
+        page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
+    elif bounds:
+        page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
+    if bounds:
+        page.sentence(
+            f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only"
+        )
+    if said := _knee(estimates, names):
+        page.line(said)
+    if len({e.placement.gpus for e in estimates}) > 1:
+        page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
+    if "speed-up" in shown:
+        page.line(f"speed-up: samples/s against {names[0]}")
+    if "efficiency" in shown:
+        first = "the first row of its precision" if "precision" in shown else names[0]
+        page.line(f"efficiency: samples/s per GPU against {first}")
+    for line in origins(estimates, names):
+        page.sentence(line)
+    _advice(page, estimates, names, best)
+
+
+def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
+    """The cells of the table by title: those that say something."""
+    base = estimates[0]
+    columns = {
+        "GPUs": [format_count(e.placement.gpus) for e in estimates],
+        "nodes": [format_count(e.placement.nodes) for e in estimates],
+        "precision": [str(e.placement.precision) for e in estimates],
+        "micro-batch": [format_count(e.workload.training.batch_size) for e in estimates],
+        "accumulation": [format_count(e.workload.training.accumulation) for e in estimates],
+        "global batch": [format_count(e.workload.training.step_samples) for e in estimates],
+        "steps": [format_count(e.steps.total) for e in estimates],
+        "time": [_whole(e) for e in estimates],
+        "P10": [format_duration(e.clock.total.p10) if e.clock.total else "" for e in estimates],
+        "P90": [format_duration(e.clock.total.p90) if e.clock.total else "" for e in estimates],
+        "speed-up": [f"{x:.2f}" if (x := speed_up(base, e)) else "" for e in estimates],
+        "efficiency": [f"{x:.0%}" if (x := efficiency(estimates, e)) else "" for e in estimates],
+        "GPU-hours": [_number(e.gpu_hours) if e.gpu_hours else "" for e in estimates],
+        "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
+        "source": [source_of(e) for e in estimates],
+        "jobs": [_jobs(e) for e in estimates],
+        "fits": [_FITS[e.memory.fits] for e in estimates],
+        "deadline": [_MARK[v.deadline] for v in judged],
+        "budget": [_MARK[v.budget] for v in judged],
+    }
+    for name in ("precision", "micro-batch", "accumulation", "global batch", "source", "jobs"):
+        if len({*columns[name]} - {""}) == 1:
+            del columns[name]
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
+    if (most := knee(estimates)) is not None:
+        return f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}"
+    counts = [e.placement.gpus for e in estimates]
+    if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
+        return None
+    return f"knee: beyond {names[counts.index(max(counts))]}, all keep an efficiency of {WORTHWHILE:.0%}"
+
+
+def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
+    steps, clock, gpus = estimate.steps, estimate.clock, estimate.placement.gpus
+    request = slurm_request(estimate)
+    rows = [("steps", format_count(steps.total), step_text(estimate))]
+    if clock.total is None or clock.p95 is None:
+        why = (
+            "no job under the limit gets anywhere" if _whole(estimate) == NEVER else "no throughput is known"
+        )
+        rows.append(("time", _whole(estimate), f"{why}; see the advice"))
+    else:
+        width = f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}"
+        rows.append(("time", _time(clock.total), width))
+    if hours := estimate.gpu_hours:
+        rows.append(("GPU-hours", _number(hours), f"{_between_numbers(hours)} on {counted(gpus, 'GPU')}"))
+    if cost := estimate.cost:
+        amount = f"{_number(cost.amount)} {cost.currency}"
+        rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
+    if estimate.samples_per_s:
+        speed = f"{_number(estimate.samples_per_s)} samples/s"
+        step = estimate.throughput.step_time_s
+        rows.append(("speed", speed, f"{_time(step)} a step; {estimate.throughput.source.kind}"))
+    rows += _memory(estimate)
+    jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
+    rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
+    for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
+        rows.append((bound.name, _MARK[verdict], bound.shown))
+    return rows
+
+
+def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
+    """The line on memory, if anything is known of it."""
+    memory, gpu = estimate.memory, estimate.placement.gpu
+    if memory.peak_bytes is None:
+        return []
+    held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+    fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
+    most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
+    told = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
+    shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"
+    return [("memory", shown, f"{gigabytes(memory.peak_bytes)} GB a GPU{held}; {told}")]
+
+
+def step_text(estimate: Estimate) -> str:
+    """How the steps are made up: `3,906 full + 1 of 64 samples (Hugging Face Trainer ...)`."""
+    steps = estimate.steps
+    partial = steps.total - steps.full
+    made = f"{steps.full:,} full"
+    if partial:
+        made += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
+    if steps.dropped_samples:
+        made += f", {steps.dropped_samples:,} samples dropped"
+    return f"{made} ({CONVENTION[steps.convention][0]})"
+
+
+def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:
+    """Each code once: the best shape's words if it has it, else the weightiest; the shape is named if others differ."""
+    said: dict[str, tuple[tuple[bool, float], str, str]] = {}
+    for i, estimate in enumerate(estimates):
+        for advice in estimate.warnings:
+            rank = (i == best, advice.weight)
+            if advice.code not in said or rank > said[advice.code][0]:
+                said[advice.code] = rank, names[i], advice.text
+    if not said:
+        return
+    page.line()
+    page.line("advice", Style.BOLD)
+    rows = []
+    for code, (_, name, text) in said.items():
+        texts = [a.text for e in estimates for a in e.warnings if a.code == code]
+        alike = texts.count(text) == len(estimates)
+        rows.append(
+            (code, text if alike else f"({name}{'; others differ' if len(set(texts)) > 1 else ''}) {text}")
+        )
+    page.notes(rows)
+
+
+def _shape(estimate: Estimate, *, precisions: bool) -> str:
+    gpus = estimate.placement.gpus
+    return counted(gpus, "GPU") + (f" {estimate.placement.precision}" if precisions else "")
+
+
+def _whole(estimate: Estimate) -> str:
+    if estimate.clock.total is None and estimate.throughput.step_time_s:
+        return NEVER
+    return _time(estimate.clock.total)
+
+
+def _jobs(estimate: Estimate) -> str:
+    return f"{estimate.clock.segments:,}" if estimate.clock.segments else ""
+
+
+def _asked(estimate: Estimate) -> str:
+    jobs = f"{_jobs(estimate)} jobs of " if estimate.clock.segments and estimate.clock.segments > 1 else ""
+    return jobs + shlex.join(slurm_request(estimate).options)
+
+
+def _time(seconds: Range | None) -> str:
+    return UNKNOWN if seconds is None else format_duration(seconds.p50)
+
+
+def _between(seconds: Range | None) -> str:
+    return f"{format_duration(seconds.p10)} to {format_duration(seconds.p90)}" if seconds else ""
+
+
+def _number(amount: Range) -> str:
+    return format_significant(amount.p50)
+
+
+def _between_numbers(amount: Range) -> str:
+    return f"{format_significant(amount.p10)} to {format_significant(amount.p90)}"

@@ -1,0 +1,158 @@
+"""The arithmetic of an estimate, with the numbers put in."""
+
+import math
+from collections.abc import Iterator
+
+from ..cluster_profiles.units import format_duration, format_significant, slurm_time
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.interruptions import CheckpointInterval
+from ..estimator.estimate.memory import gigabytes
+from ..estimator.estimate.steps import CONVENTION
+from ..estimator.estimate.walltime import GRACE_S
+from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
+from ..estimator.job.training import Framework
+from ..estimator.ranges import DRAWS
+from ..launcher.submission.request import slurm_request
+
+
+def explained(estimate: Estimate) -> Iterator[str]:
+    """One line an equation; a line without indent is a heading."""
+    yield "steps"
+    yield from (f"  {line}" for line in _steps(estimate))
+    yield "speed"
+    yield from (f"  {line}" for line in _speed(estimate))
+    yield "memory"
+    yield from (f"  {line}" for line in _memory(estimate))
+    yield "wall-clock"
+    yield from (f"  {line}" for line in _wall_clock(estimate))
+
+
+def _steps(estimate: Estimate) -> Iterator[str]:
+    t, data, steps = estimate.workload.training, estimate.workload.data, estimate.steps
+    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, t.epochs
+    epochs = "1 epoch" if e == 1 else f"{float(e):g} epochs"
+    if data.tokens:
+        packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
+        yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {n:,}"
+    if t.model_parallel > 1:
+        split = " x ".join(
+            f"{size} {name}"
+            for name, size in (
+                ("tensor", t.tensor_parallel),
+                ("pipeline", t.pipeline_parallel),
+                ("context", t.context_parallel),
+                ("sequence", t.sequence_parallel),
+            )
+            if size > 1
+        )
+        yield f"data parallel = {t.gpus:,} GPUs / ({split}) = {w:,}"
+    yield f"global batch = {b:,} micro-batch x {w:,} data parallel x {g:,} accumulation = {t.step_samples:,} samples"
+    yield "counted as {} does: {}".format(*CONVENTION[steps.convention])
+    total, f = f"{steps.total:,}", steps.convention
+    if t.max_steps is not None:
+        yield f"max_steps is set to {t.max_steps:,}"
+    if f in (Framework.FLOOR, Framework.MEGATRON):
+        yield f"steps = floor({n:,} samples x {epochs} / {t.step_samples:,}) = {total}"
+    else:
+        yield f"batches a replica loads an epoch = {_batches(estimate)} = {steps.batches:,}"
+        formula = {
+            Framework.HF_4_51: f"ceil({epochs} x max(floor({steps.batches:,} / {g:,}), 1))",
+            Framework.DEEPSPEED: f"floor({epochs} x {steps.batches:,} / {g:,})",
+        }.get(f, f"ceil({epochs} x ceil({steps.batches:,} / {g:,}))")
+        yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {total}"
+    rest = (
+        f" + {steps.total - steps.full:,} partial of {steps.last_partial_samples:,} samples"
+        if steps.total > steps.full
+        else ""
+    )
+    yield f"of them {steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
+
+
+def _batches(estimate: Estimate) -> str:
+    t, n = estimate.workload.training, estimate.workload.data.sequences
+    b, w = t.batch_size, t.data_parallel
+    if estimate.steps.convention is Framework.HF and t.sequence_parallel > 1:
+        rounding = "floor" if t.drop_last else "ceil"
+        return f"{t.sequence_parallel} sequence parallel x {rounding}({n:,} / ({b:,} x {w * t.sequence_parallel:,} GPUs))"
+    if estimate.steps.convention in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
+        return f"{'floor' if t.drop_last else 'ceil'}({n:,} / ({b:,} x {w:,}))"
+    inner = f"{'floor' if t.sampler_drop_last else 'ceil'}({n:,} / {w:,})"
+    return f"{'floor' if t.drop_last else 'ceil'}({inner} / {b:,})"
+
+
+def _speed(estimate: Estimate) -> Iterator[str]:
+    step, source = estimate.throughput.step_time_s, estimate.throughput.source
+    yield f"{source.kind}: {source.text}"
+    if step is None or estimate.samples_per_s is None:
+        return
+    t, placement = estimate.workload.training, estimate.placement
+    yield (
+        f"step time = {t.step_samples:,} samples / {format_significant(estimate.samples_per_s.p50, 4)} samples/s = "
+        f"{format_significant(step.p50, 4)} s (P10 {format_significant(step.p10, 4)}, P90 {format_significant(step.p90, 4)})"
+    )
+    if parts := estimate.throughput.parts:
+        shares = {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
+        said = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
+        yield f"of it {said}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
+    flops, fastest = flops_per_sample(estimate.workload), fastest_step_s(estimate.workload, placement)
+    if flops is not None:
+        per_gpu = flops * t.step_samples / placement.gpus / step.p50 / 1e12
+        line = f"{flops_text(estimate.workload)}: {format_significant(flops / 1e12)} TFLOP a sample, {format_significant(per_gpu)} TFLOP/s per GPU"
+        if fastest is not None and placement.gpu is not None:
+            peak = placement.gpu.peak_flops[placement.precision] / 1e12
+            line += f", {fastest / step.p50:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
+        yield line
+
+
+def _memory(estimate: Estimate) -> Iterator[str]:
+    memory, gpu = estimate.memory, estimate.placement.gpu
+    yield f"{memory.source.kind}: {memory.source.text}"
+    if memory.peak_bytes:
+        held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+        yield f"peak at micro-batch {estimate.workload.training.batch_size:,} = {gigabytes(memory.peak_bytes)} GB a GPU{held}"
+
+
+def _training(estimate: Estimate) -> str:
+    steps, g = estimate.steps, estimate.workload.training.accumulation
+    if steps.micro_batches == steps.total * g:
+        return f"{steps.total:,} steps"
+    return f"{steps.micro_batches:,} micro-batches / {g:,} a step"
+
+
+def _wall_clock(estimate: Estimate) -> Iterator[str]:
+    clock, step = estimate.clock, estimate.throughput.step_time_s
+    if step is None:
+        yield "unknown, as the step time is"
+        return
+    for name, part in clock.parts.items():
+        seconds = format_duration(part.seconds.p50) if part.seconds else "unknown"
+        equation = (
+            f" = {_training(estimate)} x {format_significant(step.p50, 4)} s" if name == "training" else ""
+        )
+        yield f"{name}{equation} = {seconds} at P50 ({part.source.kind}: {part.source.text})"
+    if clock.total is None or clock.p95 is None:
+        yield "whole: never, no job under the limit gets anywhere"
+        return
+    yield (
+        f"whole, from {DRAWS:,} draws of all parts together = {format_duration(clock.total.p50)} "
+        f"(P10 {format_duration(clock.total.p10)}, P90 {format_duration(clock.total.p90)}, P95 {format_duration(clock.p95)})"
+    )
+    if best := clock.checkpoint_interval:
+        yield f"best checkpoint interval = {_interval(best)} = {format_duration(best.seconds)} = {best.steps:,} steps"
+    request = slurm_request(estimate)
+    if request.time and clock.segments:
+        grace = format_duration(GRACE_S)
+        if clock.segments > 1:
+            yield f"--time={request.time}, the partition's limit: P95 and {grace} of grace a job need {clock.segments:,} jobs"
+        else:
+            p95, grace = slurm_time(clock.p95), slurm_time(GRACE_S)
+            yield f"--time={request.time}: P95 {p95} + {grace} of grace, rounded up"
+
+
+def _interval(best: CheckpointInterval) -> str:
+    if math.isinf(best.between_interruptions_s):
+        return "the whole training, which nothing interrupts"
+    c, m, r = map(format_duration, (best.write_s, best.between_interruptions_s, best.restart_s))
+    if best.seconds == best.between_interruptions_s:
+        return f"the mean time between interruptions, as a save of {c} takes twice that or more"
+    return f"sqrt(2 x {c} x ({m} + {r})) - {c}"

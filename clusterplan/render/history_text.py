@@ -1,0 +1,123 @@
+"""Runs of the history as a person reads them."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
+from ..estimator.history.salvage import Salvage
+from ..estimator.measurements.measurement import Measurement
+from .layout import Page, Style
+
+
+def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
+    """One row a run, the latest first."""
+    if not runs:
+        page.line("no runs yet: `clusterplan sample -- COMMAND` makes one")
+        return
+    page.table(
+        ("run", "state", "began (UTC)", "took", "GPUs", "utilisation", "energy"),
+        [
+            (
+                run["run"],
+                run["state"],
+                run["began_utc"] or "",
+                _duration(run["seconds"]),
+                format_count(run["gpus"]) if run["gpus"] else "",  # none sampled, though it may have had some
+                _with_unit(run["utilisation_mean"], "%"),
+                _with_unit(run["energy_kwh"], "kWh"),
+            )
+            for run in runs
+        ],
+        right=(3, 4, 5, 6),
+        first_to_go=("began (UTC)",),  # as the run's id says
+    )
+
+
+def one(
+    page: Page,
+    run: Mapping[str, Any],
+    gpus: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    measured: Sequence[Measurement],
+) -> None:
+    """A run, its GPUs, what it was measured to take or was entered by it, and what happened to them."""
+    facts = [("run", run["run"], run["state"])]
+    if run["started_utc"]:
+        facts.append(("took", _duration(run["seconds"]) or "not known", f"from {run['started_utc']} UTC"))
+    if run["gpus"]:
+        utilisation = _with_unit(run["utilisation_mean"], "%") or "not known"
+        energy = _with_unit(run["energy_kwh"], "kWh") or "not known"
+        facts.append(("utilisation", utilisation, f"mean of {counted(run['gpus'], 'GPU')}"))
+        facts.append(("energy", energy, "by the GPUs' counters"))
+    page.facts(facts)
+    if gpus:
+        page.line()
+        page.table(
+            ("node", "GPU", "type", "utilisation", "memory peak", "power", "energy", "samples"),
+            [
+                (
+                    gpu["node"],
+                    str(gpu["place"]),
+                    gpu["name"] or "",
+                    _with_unit(gpu["utilisation_mean"], "%"),
+                    _with_unit(gpu["memory_peak_gib"], "GiB"),
+                    _with_unit(gpu["power_mean_w"], "W"),
+                    _with_unit(gpu["energy_j"], "J"),
+                    format_count(gpu["ticks"]),
+                )
+                for gpu in gpus
+            ],
+            right=(1, 3, 4, 5, 6, 7),
+            first_to_go=("samples", "type"),
+        )
+    if measured:
+        page.line()
+        page.table(
+            ("model", "GPUs", "type", "micro-batch", "precision", "step time", "source"),
+            [
+                (
+                    m.model,
+                    format_count(m.gpus),
+                    m.gpu or "not known",
+                    format_count(m.batch_size),
+                    m.precision,
+                    f"{format_significant(m.step_time_s)} s",
+                    m.source,
+                )
+                for m in measured
+            ],
+            right=(1, 3, 5),
+        )
+    if events:
+        page.line()
+        page.line("events", Style.BOLD)
+        page.notes(
+            (event["kind"], f"{_clock(event['time_s'])} on {event['node']}: {event['text']}")
+            for event in events
+        )
+
+
+def damaged(page: Page, found: Salvage, folders: int, only_here: Sequence[str]) -> None:
+    """What a damaged history file still holds, and where the rest is."""
+    page.table(
+        ("table", "rows that can be read"),
+        [(table, format_count(rows)) for table, rows in found.rows.items()],
+        right=(1,),
+    )
+    page.line()
+    runs = f"{counted(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
+    lost = f"{counted(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{listed(only_here)}"
+    page.notes([("saved", runs), ("at risk", lost)])
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{format_significant(value)} {unit}"
+
+
+def _clock(time_s: float) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

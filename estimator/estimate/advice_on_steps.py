@@ -1,0 +1,150 @@
+"""Advice on what is counted in steps: batches, partial ones, checkpoints, evaluations."""
+
+from collections.abc import Iterator
+
+from ...cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ...errors import WorkloadError
+from ..job.training import Framework
+from .case import Advice, Case
+from .steps import StepCount, count_steps
+
+
+def identity(case: Case) -> Iterator[Advice]:
+    """Numbers of steps or batches that are stated twice, and differ."""
+    training = case.workload.training
+    told = training.trainer_steps
+    if told is not None and told != case.steps.total:
+        yield Advice(
+            "trainer-steps", f"your trainer says {format_count(told)} steps, {_why_other_steps(case, told)}"
+        )
+    stated = training.global_batch
+    if stated is not None and stated != training.step_samples:
+        product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
+        stops = "; DeepSpeed stops at this" if training.framework is Framework.DEEPSPEED else ""
+        yield Advice(
+            "batch-identity",
+            f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
+            f"{training.step_samples:,}{stops}",
+        )
+
+
+def _why_other_steps(case: Case, told: int) -> str:
+    training, total = case.workload.training, format_count(case.steps.total)
+    if training.max_steps is not None:
+        return (
+            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer get that setting?"
+        )
+    for framework in Framework:
+        for drop_last in (False, True):
+            other = _counted(case, framework=framework, drop_last=drop_last)
+            if other and other.total == told:
+                rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
+                return f"your numbers give {total}: it rounds otherwise, as {rule} does"
+    unaccumulated = _counted(case, accumulation=1)
+    if unaccumulated and unaccumulated.total == told:
+        return f"your numbers give {total}; it counts micro-batches: does it get accumulation {training.accumulation:,}?"
+    effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
+    ask = "does it get this batch size and accumulation"
+    if training.gpus > 1 and told > case.steps.total:
+        ask = f"are all {training.gpus:,} GPUs in one process group"
+    return f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: {ask}?"
+
+
+def data(case: Case) -> Iterator[Advice]:
+    """Samples that do not fill batches, or epochs that do not end."""
+    steps, training = case.steps, case.workload.training
+    samples, batch = case.workload.data.sequences, training.step_samples
+    if samples < batch:
+        none = "no step is made: " if not steps.total else ""
+        yield Advice(
+            "below-one-batch", f"{none}{samples:,} samples are fewer than one global batch of {batch:,}"
+        )
+    elif steps.last_partial_samples:
+        each = "the last step of each epoch" if training.epochs > 1 else "the last step"
+        yield Advice(
+            "partial-batch",
+            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: {_partial(case)}"
+            f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
+        )
+    if training.framework is Framework.HF_4_51 and training.max_steps is None:
+        later = _counted(case, framework=Framework.HF)  # drops with drop_last what this one does
+        if later and (missed := steps.dropped_samples - later.dropped_samples) > 0:
+            yield Advice(
+                "ends-early",
+                f"{missed:,} of {int(samples * training.epochs):,} samples are never seen: Trainer <= 4.51 rounds down "
+                "and ends early; 4.52 and later do not",
+            )
+
+
+def _partial(case: Case) -> str:
+    training = case.workload.training
+    filled_up = training.framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE)
+    if filled_up and training.data_parallel > 1 and training.accumulation == 1:
+        return "Accelerate fills it up with samples the epoch has already seen"
+    return "its gradient is noisier at the same learning rate"
+
+
+def _drop_last_helps(case: Case) -> bool:
+    if case.workload.training.drop_last:
+        return False
+    dropping = _counted(case, drop_last=True)
+    return dropping is not None and not dropping.last_partial_samples
+
+
+def _counted(case: Case, **changes: object) -> StepCount | None:
+    """The steps with other settings; None where those leave no batch."""
+    training = case.workload.training.model_copy(update=changes)
+    try:
+        return count_steps(case.workload.model_copy(update={"training": training}))
+    except WorkloadError:
+        return None
+
+
+def checkpoints(case: Case) -> Iterator[Advice]:
+    """Whether checkpoints come in time, and the interval that loses least."""
+    every, total = case.workload.checkpoint.every_steps, case.steps.total
+    step, limit = case.throughput.step_time_s, case.placement.limit_s
+    if every == 0:
+        yield Advice("no-checkpoint", "no checkpoint is written: whatever stops the job loses all of it")
+    elif every is not None and every > total:
+        yield Advice(
+            "checkpoint-beyond-end",
+            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: nothing is saved before the end, and a "
+            "time limit loses everything",
+        )
+    elif every is not None and step and limit and every * step.p50 > limit:
+        yield Advice(
+            "checkpoint-beyond-limit",
+            f"a checkpoint every {every:,} steps is every {format_duration(every * step.p50)}, longer than the limit of "
+            f"{format_duration(limit)}: no job would reach one",
+        )
+    if (best := case.clock.checkpoint_interval) and step and total:
+        why = (
+            f"a save of {format_duration(best.write_s)}, one interruption in "
+            f"{format_duration(best.between_interruptions_s)}, {format_duration(best.restart_s)} to restart"
+            if best.between_interruptions_s < float("inf")
+            else "no failures are expected"
+        )
+        if best.steps >= total:
+            yield Advice("checkpoint-interval", f"one checkpoint at the end is enough (Young/Daly: {why})")
+        else:
+            yield Advice(
+                "checkpoint-interval",
+                f"a checkpoint every {counted(best.steps, 'step')} ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
+            )
+
+
+def evaluation(case: Case) -> Iterator[Advice]:
+    """Whether anything can confirm a plateau."""
+    every = case.workload.evaluation.every_steps
+    if not every:
+        stated = "no evaluation is stated" if every is None else "the job never evaluates"
+        yield Advice(
+            "no-evaluation",
+            f"{stated}: no loss plateau can be confirmed without one; set evaluation.every_steps",
+        )
+    elif every > case.steps.total:
+        yield Advice(
+            "evaluation-beyond-end",
+            f"an evaluation every {every:,} steps is beyond the end at {case.steps.total:,}",
+        )

@@ -1,0 +1,35 @@
+"""What advice is given on, and one piece of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..job.placement import Placement
+from ..job.workload import Workload
+from ..measurements.measurement import Measurement
+from ..step_time.source import Throughput
+from .memory import Memory
+from .steps import StepCount
+from .walltime import WallClock
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One line for the user; `code` is stable.  Of several shapes that with the largest `weight` speaks for all."""
+
+    code: str
+    text: str
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything the advice may look at."""
+
+    workload: Workload
+    placement: Placement
+    steps: StepCount
+    throughput: Throughput
+    clock: WallClock
+    memory: Memory
+    has_profile: bool
+    measurements: Sequence[Measurement] = ()

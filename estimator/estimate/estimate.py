@@ -1,0 +1,106 @@
+"""One question, one answer: a workload on a cluster, in steps, time, GPU-hours and advice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ...cluster_profiles.profile import ClusterProfile
+from ..job.placement import Placement, place
+from ..job.workload import Workload
+from ..measurements.measurement import Measurement
+from ..ranges import Range
+from ..step_time.source import Throughput
+from ..step_time.throughput import step_throughput
+from .advice import advise
+from .case import Advice, Case
+from .memory import Memory, gpu_memory
+from .steps import StepCount, count_steps
+from .walltime import WallClock, wall_clock
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the GPU-hours cost, at rates true on one day."""
+
+    amount: Range
+    currency: str
+    rates_of: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one workload takes on one cluster.
+
+    Every quantity that depends on speed is None while the throughput is unknown.
+    """
+
+    workload: Workload
+    placement: Placement
+    steps: StepCount
+    throughput: Throughput
+    clock: WallClock
+    memory: Memory
+    samples_per_s: Range | None
+    gpu_hours: Range | None
+    cost: Cost | None
+    warnings: tuple[Advice, ...]
+
+
+def estimate(
+    workload: Workload,
+    profile: ClusterProfile | None = None,
+    measurements: Sequence[Measurement] = (),
+    now: datetime | None = None,
+) -> Estimate:
+    """The steps and the wall-clock of `workload`; pure, and the same for the same arguments.
+
+    Measurements of the workload's model inform it; `now` lets the answer say how old they are.
+    Raises WorkloadError where the numbers contradict each other or the profile.
+
+    >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
+    >>> answer = estimate(job)
+    >>> answer.steps.total, round(answer.clock.parts["training"].seconds.p50 / 3600, 2)
+    (3907, 6.27)
+    """
+    placement = place(workload, profile)
+    steps = count_steps(workload)
+    throughput = step_throughput(workload, placement, measurements, now)
+    failures = profile.node_failures_per_1000_days if profile else None
+    runs = [m for m in measurements if m.model == workload.model]
+    clock = wall_clock(workload, placement, steps, throughput, failures, runs)
+    memory = gpu_memory(workload, placement, measurements)
+    gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
+    step = throughput.step_time_s
+    return Estimate(
+        workload=workload,
+        placement=placement,
+        steps=steps,
+        throughput=throughput,
+        clock=clock,
+        memory=memory,
+        samples_per_s=step.inverted(workload.training.step_samples) if step else None,
+        gpu_hours=gpu_hours,
+        cost=_cost(gpu_hours, placement, profile),
+        warnings=advise(
+            Case(
+                workload,
+                placement,
+                steps,
+                throughput,
+                clock,
+                memory,
+                profile is not None,
+                measurements,
+            )
+        ),
+    )
+
+
+def _cost(gpu_hours: Range | None, placement: Placement, profile: ClusterProfile | None) -> Cost | None:
+    rates = profile.rates if profile else None
+    if rates is None or gpu_hours is None or placement.partition is None:
+        return None
+    rate = rates.gpu_hour(placement.partition)
+    if rate is None:
+        return None
+    return Cost(gpu_hours.scaled(rate), rates.currency, rates.date.isoformat())

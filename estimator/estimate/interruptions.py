@@ -1,0 +1,86 @@
+"""What stops a run before its end, and how often to save because of it."""
+
+import math
+from dataclasses import dataclass
+
+from ...cluster_profiles.units import DAY_S
+
+_MOST_EXACT_POISSON_MEAN = 30.0
+_MOST_STEPS = 10**12
+
+
+@dataclass(frozen=True)
+class CheckpointInterval:
+    """The interval with the least expected loss, and the numbers it follows from.
+
+    tau = sqrt(2 C (M + R)) - C where C < 2 M, else M: Daly 2006 (FGCS 22); Young 1974 without R and the last C.
+    C seconds a checkpoint stops training, M mean seconds between interruptions, R seconds of a restart.
+    """
+
+    seconds: float
+    steps: int
+    write_s: float
+    between_interruptions_s: float
+    restart_s: float
+
+
+def young_daly_s(write_s: float, between_interruptions_s: float, restart_s: float = 0.0) -> float:
+    """The best interval between checkpoints in seconds; see `CheckpointInterval`.
+
+    >>> round(young_daly_s(60, 21 * 86400) / 3600, 1)  # 16 GPUs that fail every 21 days
+    4.1
+    """
+    if write_s >= 2 * between_interruptions_s:
+        return between_interruptions_s
+    return math.sqrt(2 * write_s * (between_interruptions_s + restart_s)) - write_s
+
+
+def failures_per_second(node_failures_per_1000_days: float, nodes: float) -> float:
+    """Failures of a job on so many nodes.
+
+    >>> round(1 / failures_per_second(6.5, 2) / 86400, 1)  # days between two
+    76.9
+    """
+    return node_failures_per_1000_days / 1000 / DAY_S * nodes
+
+
+def repeated(restarts: int, u: float, z: float) -> float:
+    """Intervals of work repeated after so many restarts, each of which loses a uniform part of one.
+
+    `u` is a uniform and `z` a normal draw; the sum of several uniforms is nearly normal.
+
+    >>> repeated(1, 0.3, 0.0), repeated(12, 0.3, 1.0)
+    (0.3, 7.0)
+    """
+    if restarts <= 1:
+        return restarts * u
+    return min(max(restarts / 2 + z * math.sqrt(restarts / 12), 0.0), float(restarts))
+
+
+def best_interval(
+    write_s: float, restart_s: float, interruptions_per_second: float, step_s: float, training_s: float
+) -> CheckpointInterval:
+    """`young_daly_s` in steps; without interruptions the whole training is one interval, and without steps one."""
+    between = 1 / interruptions_per_second if interruptions_per_second else math.inf
+    best = young_daly_s(write_s, between, restart_s) if between < math.inf else training_s
+    steps = max(int(min(best / step_s, _MOST_STEPS)), 1) if step_s else 1
+    return CheckpointInterval(best, steps, write_s, between, restart_s)
+
+
+def poisson_quantile(mean: float, u: float) -> int:
+    """The smallest n that a Poisson count of this mean exceeds with probability at most 1 - u.
+
+    >>> [poisson_quantile(0.5, u) for u in (0.5, 0.7, 0.95)]
+    [0, 1, 2]
+    """
+    if mean > _MOST_EXACT_POISSON_MEAN:  # normal, with the mean as its variance
+        from statistics import NormalDist
+
+        return max(round(NormalDist(mean, math.sqrt(mean)).inv_cdf(u)), 0)
+    n, term = 0, math.exp(-mean)
+    below = term
+    while below < u and term > 0:
+        n += 1
+        term *= mean / n
+        below += term
+    return n

@@ -1,0 +1,183 @@
+"""How many optimizer steps a run makes, exactly as each framework counts them.
+
+Integer arithmetic only.  N samples an epoch, B micro-batch, W data-parallel replicas, G gradient
+accumulation, E epochs (a fraction), and `cdiv(a, b)` for a / b rounded up.  Sources of every rule, with
+test vectors: docs/explanation/steps.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...cluster_profiles.units import cdiv
+from ...errors import WorkloadError
+from ..job.training import Framework
+from ..job.workload import Workload
+
+# Whose steps they are, and the rule in words.
+CONVENTION = {
+    Framework.HF: ("Hugging Face Trainer >= 4.52", "each epoch ends with a step, full or not"),
+    Framework.HF_4_51: (
+        "Hugging Face Trainer <= 4.51",
+        "accumulation is rounded down, so training may end early",
+    ),
+    Framework.LIGHTNING: ("Lightning", "each epoch ends with a step, full or not"),
+    Framework.ACCELERATE: ("Accelerate's accumulate()", "each epoch ends with a step, full or not"),
+    Framework.DEEPSPEED: (
+        "DeepSpeed engine",
+        "accumulation runs on across epochs, and the last rest makes no step",
+    ),
+    Framework.TORCH: ("torch DistributedSampler and DataLoader", "each epoch ends with a step, full or not"),
+    Framework.FLOOR: ("data / (batch x GPUs)", "rounded down"),
+    Framework.MEGATRON: ("Megatron and NeMo", "one stream of samples, cut into global batches"),
+}
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """The optimizer steps of one run, and where every sample went.
+
+    `full` steps hold batch x data parallel x accumulation samples, each counted once an epoch;
+    `last_partial_samples` is how many the last other step holds (0 if there is none);
+    `dropped_samples` of all samples x epochs are never seen; `batches` is what each replica loads an epoch,
+    and `micro_batches` what it passes through the model in the whole run.
+    """
+
+    total: int
+    full: int
+    last_partial_samples: int
+    dropped_samples: int
+    batches: int
+    micro_batches: int
+    convention: Framework
+
+
+def count_steps(workload: Workload) -> StepCount:
+    """The steps of `workload`.  Raises WorkloadError if no batch is left to train on.
+
+    >>> steps = count_steps(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
+    >>> steps.total, steps.full, steps.last_partial_samples
+    (3907, 3906, 64)
+    >>> count_steps(Workload.of(samples=1_000_000, batch_size=32, gpus=8, framework="floor")).total
+    3906
+    """
+    t = workload.training
+    return count(
+        t.framework,
+        samples=workload.data.sequences,
+        batch_size=t.batch_size,
+        world=t.data_parallel,
+        accumulation=t.accumulation,
+        epochs=t.epochs,
+        drop_last=t.drop_last,
+        sampler_drop_last=t.sampler_drop_last,
+        sequence_parallel=t.sequence_parallel,
+        max_steps=t.max_steps,
+    )
+
+
+def count(
+    framework: Framework,
+    *,
+    samples: int,
+    batch_size: int,
+    world: int,
+    accumulation: int = 1,
+    epochs: Fraction = Fraction(1),
+    drop_last: bool = False,
+    sampler_drop_last: bool = False,
+    sequence_parallel: int = 1,
+    max_steps: int | None = None,
+) -> StepCount:
+    """`count_steps` over plain numbers."""
+    batch = batch_size * world
+    asked = int(samples * epochs)
+    if framework in (Framework.FLOOR, Framework.MEGATRON):
+        total = _limited(framework, asked // (batch * accumulation), max_steps)
+        dropped = max(asked - total * batch * accumulation, 0)
+        return StepCount(total, total, 0, dropped, samples // batch, total * accumulation, framework)
+
+    if framework is Framework.HF:
+        # Trainer deals the data to every GPU, then each sequence-parallel group takes its batches in turn.
+        batches = sequence_parallel * _batches(
+            framework, samples, batch_size, world * sequence_parallel, drop_last
+        )
+    else:
+        batches = _batches(framework, samples, batch_size, world, drop_last, sampler_drop_last)
+    if not batches:
+        dealt = world * (sequence_parallel if framework is Framework.HF else 1)
+        raise WorkloadError(
+            f"drop_last leaves no batch: {samples:,} samples are fewer than batch size {batch_size:,} x "
+            f"{dealt:,} GPUs that load data = {batch_size * dealt:,}; keep the last batch, or make it smaller"
+        )
+    total = _limited(framework, _TOTAL[framework](batches, accumulation, epochs), max_steps)
+    kept = samples // world * world if sampler_drop_last else samples
+    used = min(kept, batches * batch)  # beyond `kept` the sampler only repeats samples
+    compose = _across_epochs if framework is Framework.DEEPSPEED else _by_epoch
+    full, last_partial, seen, micro_batches = compose(total, batches, used, batch, accumulation)
+    return StepCount(total, full, last_partial, max(asked - seen, 0), batches, micro_batches, framework)
+
+
+def _batches(
+    framework: Framework,
+    samples: int,
+    batch_size: int,
+    world: int,
+    drop_last: bool,  # noqa: FBT001
+    sampler_drop_last: bool = False,  # noqa: FBT001, FBT002
+) -> int:
+    """Batches each replica loads in an epoch."""
+    if framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
+        # Accelerate deals whole micro-batches to the replicas, and fills up the last round.
+        return samples // (batch_size * world) if drop_last else cdiv(samples, batch_size * world)
+    # torch's sampler pads to a multiple of the replicas first, which may complete a batch.
+    each = samples // world if sampler_drop_last else cdiv(samples, world)
+    return each // batch_size if drop_last else cdiv(each, batch_size)
+
+
+_TOTAL: dict[Framework, Callable[[int, int, Fraction], int]] = {
+    Framework.HF: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.HF_4_51: lambda batches, g, epochs: _ceil(epochs * max(batches // g, 1)),
+    Framework.LIGHTNING: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.ACCELERATE: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.TORCH: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.DEEPSPEED: lambda batches, g, epochs: int(epochs * batches) // g,
+}
+
+
+def _ceil(number: Fraction) -> int:
+    return cdiv(number.numerator, number.denominator)
+
+
+def _limited(framework: Framework, total: int, max_steps: int | None) -> int:
+    if max_steps is None:
+        return total
+    # In Trainer a positive max_steps wins over the epochs, even if it is larger; elsewhere it only ends early.
+    return max_steps if framework in (Framework.HF, Framework.HF_4_51) else min(total, max_steps)
+
+
+def _by_epoch(
+    total: int, batches: int, used: int, batch: int, accumulation: int
+) -> tuple[int, int, int, int]:
+    """(full steps, samples of the last partial one, samples seen, micro-batches) where epochs end with a step."""
+    step = batch * accumulation
+    full_per_epoch, closing = divmod(used, step)
+    epochs, rest = divmod(total, cdiv(batches, accumulation))
+    full = epochs * full_per_epoch + min(rest, full_per_epoch)
+    seen = epochs * used + min(rest * step, used)
+    return full, closing if full < total else 0, seen, epochs * batches + min(rest * accumulation, batches)
+
+
+def _across_epochs(
+    total: int, batches: int, used: int, batch: int, accumulation: int
+) -> tuple[int, int, int, int]:
+    """The same where a step takes the next `accumulation` batches, whatever epoch they are from."""
+    short = batches * batch - used  # what the closing batch of an epoch lacks
+    ends = total * accumulation // batches  # epoch ends that the steps reach
+    seen, micro_batches = total * accumulation * batch - ends * short, total * accumulation
+    if not short or not ends:
+        return total, 0, seen, micro_batches
+    last = cdiv(ends * batches, accumulation)  # the step that holds the last of them
+    ends_in_last = last * accumulation // batches - (last - 1) * accumulation // batches
+    partial = ends if batches >= accumulation else total
+    return total - partial, accumulation * batch - ends_in_last * short, seen, micro_batches

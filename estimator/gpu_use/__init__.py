@@ -1,0 +1,1 @@
+"""What a run's GPUs did: readings folded into rollups, notes and the report."""

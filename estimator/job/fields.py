@@ -1,0 +1,53 @@
+"""Fields of the job file's sections: exact numbers, and fields that have a flag on the command line."""
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from ...cluster_profiles.units import exact, parse_duration_s
+
+MOST_STEPS = 10**12
+
+
+def _exact(value: object) -> Fraction:
+    number = exact(value)
+    if number.denominator > 10**6:
+        raise ValueError("has more than 6 digits after the point")
+    return number
+
+
+def _step_seconds(value: object) -> float:
+    text = value.strip().lower() if isinstance(value, str) else value
+    try:
+        if isinstance(text, str) and text.endswith("ms"):
+            return float(exact(text.removesuffix("ms")) / 1000)
+        return float(exact(text))
+    except ValueError:
+        pass
+    try:
+        return parse_duration_s(text)
+    except ValueError:
+        raise ValueError('is not a duration such as 0.3, "300ms" or "1m 20s"') from None
+
+
+StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
+Exact = Annotated[Fraction, BeforeValidator(_exact)]
+
+
+def switch(name: str, description: str) -> Any:
+    """A flag without a value: given or not."""
+    return flag(default=False, name=name, metavar="", description=description)
+
+
+def flag(default: Any, name: str, metavar: str, description: str, **bounds: Any) -> Any:
+    """A key that has a flag too: its name, and the word for its value in the help."""
+    return Field(
+        default, description=description, json_schema_extra={"flag": name, "metavar": metavar}, **bounds
+    )
+
+
+def section(name: str) -> Any:
+    """A table of the file, empty where it is left out."""
+    # An empty table, validated as part of the whole: a default of its own would need a validator of its own.
+    return Field(default_factory=dict, validate_default=True, description=f"`{name}`")

@@ -1,0 +1,182 @@
+"""What is to be trained: the job file, section by section, as frozen values.
+
+Each field says its meaning once, here or in the module of its section: the job file's keys, the flags of the
+command line and the reference pages are all made from these models.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
+
+from ...cluster_profiles.profile import Count, Name
+from ...cluster_profiles.toml_file import Section
+from .fields import Exact, flag, section
+from .given import Checkpoint, Evaluation, Startup, ThroughputGiven
+from .run import Run, SbatchOptions
+from .training import Training
+
+_MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
+
+
+class Data(Section):
+    """How much data one epoch is."""
+
+    samples: Count | None = flag(None, "--samples", "N", "Samples in one epoch.", gt=0, le=_MOST_SAMPLES)
+    tokens: Count | None = flag(
+        None,
+        "--tokens",
+        "N",
+        "Tokens in one epoch, instead of samples; needs seq_len.",
+        gt=0,
+        le=_MOST_TOKENS,
+    )
+    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens in one sample.", gt=0, le=10**8)
+    packing: Exact = Field(
+        Fraction(1),
+        gt=0,
+        le=1,
+        description="Share of each packed sequence that holds tokens of the data, when counting from tokens.",
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.samples is None and self.tokens is None:
+            raise ValueError("the size of the data is missing: give samples, or tokens and seq_len")
+        if self.samples is not None and self.tokens is not None:
+            raise ValueError("samples and tokens are both given; give one of them")
+        if self.tokens is not None and self.seq_len is None:
+            raise ValueError("tokens need seq_len, to know how many samples they make")
+        if self.packing != 1 and self.tokens is None:
+            raise ValueError("packing only matters when counting from tokens")
+        return self
+
+    @property
+    def sequences(self) -> int:
+        """Samples in one epoch; of tokens, ceil(tokens / (seq_len * packing))."""
+        if self.samples is not None:
+            return self.samples
+        tokens, seq_len = self.tokens or 0, self.seq_len or 1
+        return -(-tokens * self.packing.denominator // (seq_len * self.packing.numerator))
+
+
+class Architecture(Section):
+    """What is known of the model, for a prior where nothing is measured."""
+
+    parameters: Count | None = flag(None, "--parameters", "N", "Parameters of the model.", gt=0, le=10**15)
+    active_parameters: Count | None = flag(
+        None, "--active-parameters", "N", "Parameters a token passes through, if MoE.", gt=0, le=10**15
+    )
+    trainable_parameters: Count | None = Field(
+        None,
+        gt=0,
+        le=10**15,
+        description="Parameters that are trained, if not all are (LoRA); for memory alone.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_parts(self) -> Self:
+        for name in ("active_parameters", "trainable_parameters"):
+            part = getattr(self, name)
+            if part and self.parameters and part > self.parameters:
+                raise ValueError(
+                    f"{name} {part} is more than parameters {self.parameters}; it is a part of them"
+                )
+        return self
+
+    @property
+    def flops_parameters(self) -> int | None:
+        """The parameters that count for FLOPs: the active ones."""
+        return self.active_parameters or self.parameters
+
+
+class Cluster(Section):
+    """Where it runs."""
+
+    profile: Name | None = flag(None, "--profile", "NAME|PATH", "Cluster profile: limits, node shape, links.")
+    partition: Name | None = flag(None, "--partition", "NAME", "Partition of that profile.")
+    gpu: Name | None = flag(None, "--gpu", "TYPE", "GPU type, such as a100-sxm4-80gb.")
+    nodes: Count | None = flag(None, "--nodes", "N", "Nodes; else GPUs / GPUs per node.", gt=0, le=10**5)
+
+
+class Workload(Section):
+    """A job as its file describes it.
+
+    >>> Workload.of(samples=1_000_000, batch_size=32, gpus=8).training.step_samples
+    256
+    """
+
+    name: Name | None = flag(None, "--name", "TEXT", "Labels the run.")
+    model: Name | None = flag(
+        None, "--model", "TEXT", "The model trained; measurements of it inform the estimate."
+    )
+    data: Data = Field(description="`[data]`")
+    training: Training = Field(description="`[training]`")
+    architecture: Architecture = section("[architecture]")
+    throughput: ThroughputGiven = section("[throughput]")
+    evaluation: Evaluation = section("[evaluation]")
+    checkpoint: Checkpoint = section("[checkpoint]")
+    startup: Startup = section("[startup]")
+    cluster: Cluster = section("[cluster]")
+    run: Run | None = Field(None, description="`[run]`")
+    slurm: SbatchOptions = Field(
+        (), description='Table of further sbatch options by their long names, such as `account = "lab"`.'
+    )
+
+    @model_validator(mode="after")
+    def _rate_has_its_unit(self) -> Self:
+        rate = self.throughput
+        if rate.tokens_per_s and not self.data.seq_len:
+            raise ValueError("tokens_per_s needs seq_len, to know how many samples that is")
+        if rate.tflops_per_gpu and not (self.architecture.flops_parameters and self.data.seq_len):
+            raise ValueError("tflops_per_gpu needs parameters and seq_len, to know the FLOPs of a sample")
+        return self
+
+    def with_rate_tied(self) -> Self:
+        """The same job, its rate tied to this shape however the shape is changed afterwards."""
+        here = {
+            "gpus": self.training.gpus,
+            "nodes": self.cluster.nodes,
+            "gpu": self.cluster.gpu,
+            "batch_size": self.training.batch_size,
+            "accumulation": self.training.accumulation,
+            "model_parallel": self.training.model_parallel,
+            "precision": self.training.precision,
+            "seq_len": self.data.seq_len,
+        }
+        left_out = {key: value for key, value in here.items() if getattr(self.throughput, key) is None}
+        return self.model_copy(update={"throughput": self.throughput.model_copy(update=left_out)})
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """A workload from the names of the flags: `batch_size` for `--batch-size`, and so on."""
+        return cls.model_validate(nested(values))
+
+
+def flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
+    """Every field with a flag: its flag, its place in the job file, its description and bounds."""
+    for key, field in Workload.model_fields.items():
+        table = field.annotation
+        inner = table.model_fields if isinstance(table, type) and issubclass(table, Section) else {}
+        for place, leaf in [((key,), field), *(((key, name), f) for name, f in inner.items())]:
+            if isinstance(leaf.json_schema_extra, dict) and (flag := leaf.json_schema_extra.get("flag")):
+                yield str(flag), place, leaf
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values named as flags are, laid out as the job file is.
+
+    >>> nested({"batch_size": 32, "samples": 100})
+    {'data': {'samples': 100}, 'training': {'batch_size': 32}}
+    """
+    tables: dict[str, Any] = {"data": {}, "training": {}}
+    places = {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in flags()}
+    for name, value in values.items():
+        if name not in places:
+            raise TypeError(f"{name!r} is no flag of a workload: there are {', '.join(places)}")
+        *table, key = places[name]
+        (tables.setdefault(table[0], {}) if table else tables)[key] = value
+    return tables

@@ -1,0 +1,234 @@
+"""The step model fitted to a few runs: where it fits best, how well that is known, and what it then predicts.
+
+The scale and the roughness of the departures from the model are one of a few, weighed by evidence.  For each the
+posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt; what is drawn from it is
+weighed by what it should have been.  No model is the whole truth, so that both weights count less than in full.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import HIGHEST, LOWEST, LS, NAMES, Array, Belief, Points, log_time, log_time_slopes, network_share
+from .residuals import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same
+
+_ROUNDS, _ENOUGH = 30, 1e-4
+_DRAWS = 256
+_CREDIT = 0.6  # the power of itself that evidence counts as
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Distinct configurations, the logarithm of the time of each, and what is against each of them.
+
+    `runs` is how many runs each is the mean of; `doubt` a variance added to those under suspicion.
+    """
+
+    at: Points
+    log_time: Array
+    runs: Array
+    doubt: Array
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The fits, one a scale and roughness: modes (m, 10), covariances, weights, and what the departures need."""
+
+    observed: Observed
+    reference: float
+    mean: Array  # before any run
+    precision: Array
+    mode: Array
+    covariance: Array
+    weight: Array
+    network: Array  # d log T / d log Tnet of the observations
+    inverse: Array  # of the covariance of the observations
+    residual: Array
+    slopes: Array
+
+    @property
+    def best(self) -> int:
+        return int(np.argmax(self.weight))
+
+
+def fit(observed: Observed, belief: Belief, reference: float) -> Posterior:
+    """The posterior of each scale and roughness."""
+    every = np.arange(len(SCALES))
+    noise = SCALES[:, None] ** 2 * REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
+    precision, mode = _inverse(belief.covariance), np.repeat(belief.mean[None], len(every), 0)
+    network = np.zeros((len(every), len(observed.at)))
+    if len(observed.at):
+        start, _, _ = log_time(mode, observed.at, reference)
+        smallest = np.lexsort((observed.at.batch, observed.at.nodes * observed.at.per_node))[0]
+        # Everything relative to the compute time moves with it.
+        shift = belief.covariance[LS] / belief.covariance[LS, LS]
+        mode = mode + (observed.log_time - start)[:, smallest, None] * shift
+    for again in (False, True):
+        if again:  # a first fit tells how far the network shows
+            network = network_share(mode, observed.at, reference)
+        covariance = covariance_of(every, observed.at, observed.at, network, network)
+        covariance = covariance + noise[:, :, None] * np.eye(len(observed.at))
+        inverse = _inverse(covariance)
+        mode, loss, residual, slopes = _descend(mode, observed, belief.mean, precision, inverse, reference)
+        if not np.any(observed.at.nodes * observed.at.per_node > 1):
+            break
+    curvature = np.swapaxes(slopes, -1, -2) @ inverse @ slopes + precision
+    evidence = -loss - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(curvature)[1]
+    weight = np.exp(_CREDIT * (evidence - np.max(evidence)) + LOG_WEIGHTS)
+    return Posterior(
+        observed,
+        reference,
+        belief.mean,
+        precision,
+        mode,
+        _inverse(curvature),
+        weight / weight.sum(),
+        network,
+        inverse,
+        residual,
+        slopes,
+    )
+
+
+def _descend(
+    mode: Array, observed: Observed, mean: Array, precision: Array, inverse: Array, reference: float
+) -> tuple[Array, Array, Array, Array]:
+    """Levenberg-Marquardt, all scales at once: mode, loss, residual, slopes."""
+
+    def at(phi: Array) -> tuple[Array, Array, Array]:
+        log_t, slopes = log_time_slopes(np.clip(phi, LOWEST, HIGHEST), observed.at, reference)
+        residual, off = observed.log_time - log_t, phi - mean
+        loss = _square(residual, inverse) + _square(off, precision)
+        return 0.5 * loss, residual, slopes
+
+    loss, residual, slopes = at(mode)
+    damping = np.full(len(mode), 1e-3)
+    for _ in range(_ROUNDS):
+        lever = np.swapaxes(slopes, -1, -2) @ inverse
+        curvature = lever @ slopes + precision
+        downhill = (lever @ residual[..., None])[..., 0] - (mode - mean) @ precision
+        damped = curvature * (1 + damping[:, None, None] * np.eye(len(NAMES)))
+        tried = mode + np.linalg.solve(damped, downhill[..., None])[..., 0]
+        new_loss, new_residual, new_slopes = at(tried)
+        better = new_loss < loss
+        settled = bool(np.all(np.abs(loss - new_loss) < _ENOUGH))
+        mode = np.where(better[:, None], tried, mode)
+        residual = np.where(better[:, None], new_residual, residual)
+        slopes = np.where(better[:, None, None], new_slopes, slopes)
+        loss = np.where(better, new_loss, loss)
+        damping = np.where(better, damping * 0.3, damping * 6)
+        if settled:
+            break
+    return mode, loss, residual, slopes
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+def _square(x: Array, matrix: Array) -> Array:
+    product: Array = (x[:, None] @ matrix @ x[..., None])[:, 0, 0]
+    return product
+
+
+def draw(posterior: Posterior, at: Points) -> Array:
+    """Equally likely logarithms of the step time: (draws, n)."""
+    drawn, done = [], 0
+    half = _normals()
+    for scale, share in enumerate(_apportioned(posterior.weight)):
+        if share:
+            z = half[done : done + share]
+            drawn.append(_draw_one(posterior, scale, at, np.concatenate([z, -z])))
+            done += share
+    return np.concatenate(drawn)
+
+
+def _apportioned(weight: Array) -> list[int]:
+    ends = np.round(np.cumsum(weight) * (_DRAWS // 2)).astype(int)
+    return [int(n) for n in np.diff(ends, prepend=0)]
+
+
+def _draw_one(posterior: Posterior, m: int, at: Points, z: Array) -> Array:
+    observed, scale, reference = posterior.observed, SCALES[m], posterior.reference
+    phi = posterior.mode[m] + z[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    clipped = np.clip(phi, LOWEST, HIGHEST)
+    residual = observed.log_time - log_time(clipped, observed.at, reference)[0]
+    rest, network = scale**2 * REST_SD**2, network_share(posterior.mode[m], at, reference)
+    across = covariance_of(m, at, observed.at, network, posterior.network[m])
+    across = across + rest / 2 * same(at, observed.at)
+    pull = across @ posterior.inverse[m]
+    left = np.maximum(own_variance(m, network) - np.sum(pull * across, -1), rest / 2)
+    drawn: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(left) * z[:, -1:]
+    loss = _square(residual, posterior.inverse[m]) + _square(phi - posterior.mean, posterior.precision)
+    return drawn[_chosen(_CREDIT / 2 * (np.sum(z[:, : len(NAMES)] ** 2, -1) - loss))]
+
+
+def _chosen(log_weight: Array) -> NDArray[np.intp]:
+    """As many indices as there are weights, each as often as its weight has it."""
+    reached = np.cumsum(np.exp(log_weight - np.max(log_weight)))
+    found = np.searchsorted(reached, (np.arange(len(reached)) + 0.5) / len(reached) * reached[-1])
+    return np.asarray(found, np.intp)
+
+
+@cache
+def _normals() -> Array:
+    """Half of the draws, which their negatives complete: 10 parameters and the noise, evenly spread.
+
+    The additive sequence of M. Roberts (2018), frac(i / root^(j + 1)), root^(d + 1) = root + 1.
+    """
+    dimensions, root = len(NAMES) + 1, 1.5
+    for _ in range(60):
+        root = (1 + root) ** (1 / (dimensions + 1))
+    i = np.arange(1, _DRAWS // 2 + 1)[:, None]
+    uniform = np.modf(0.5 + i * root ** -np.arange(1.0, dimensions + 1))[0]
+    quantile = NormalDist().inv_cdf
+    return np.array([[quantile(u) for u in row] for row in uniform])
+
+
+def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
+    """How far each observation is, in log, from what all others say of it, and the sd that has."""
+    m = posterior.best
+    slopes = posterior.slopes[m]
+    prior_residual = posterior.residual[m] + slopes @ (posterior.mode[m] - belief.mean)
+    covariance = np.linalg.inv(posterior.inverse[m]) + slopes @ belief.covariance @ slopes.T
+    precision = _inverse(covariance)
+    own = np.diag(precision)
+    off = np.asarray(precision @ prior_residual / own, np.float64)
+    return off, np.asarray(1 / np.sqrt(own), np.float64)
+
+
+def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
+    """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
+    m, reference = posterior.best, posterior.reference
+    ours, theirs = (network_share(posterior.mode[m], at, reference) for at in (candidates, wanted))
+    half = _normals()[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    phi = np.clip(posterior.mode[m] + np.concatenate([half, -half]), LOWEST, HIGHEST)
+    seen, asked = (log_time(phi, at, reference)[0] for at in (candidates, wanted))
+    seen, asked = seen - np.mean(seen, 0), asked - np.mean(asked, 0)
+    spread = np.mean(seen**2, 0) + own_variance(m, ours)
+    both = seen.T @ asked / len(phi) + covariance_of(m, candidates, wanted, ours, theirs)
+    narrowed: Array = both**2 / spread[:, None]
+    return narrowed
+
+
+def transferred(
+    belief: Belief, others: Sequence[Observed], share: Sequence[float], reference: float
+) -> Belief:
+    """What runs on related hardware say of this one: parameter i, relative to those before, has `share[i]` of
+    its variance in common.
+    """
+    root = np.linalg.cholesky(belief.covariance)
+    common = root * np.asarray(share, float) @ root.T
+    own, mean = belief.covariance - common, belief.mean
+    for other in others:
+        before = Belief(mean, own + common)
+        fitted = fit(other, before, reference)
+        gain = common @ np.linalg.inv(before.covariance)
+        mean = mean + gain @ (fitted.mode[fitted.best] - mean)
+        common = common - gain @ (before.covariance - fitted.covariance[fitted.best]) @ gain.T
+        common = (common + common.T) / 2
+    return Belief(mean, own + common)

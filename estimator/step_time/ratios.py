@@ -1,0 +1,107 @@
+"""One throughput carried to another shape or precision, with published ratios and their spread.
+
+A synchronous step of micro-batch b on n GPUs runs at  n b a / t  samples/s, a micro-batches a step.
+From one shape (index 0) to another the rate of one GPU is multiplied by
+
+    e^log2(n / n0)                      what each doubling keeps, e about 0.97
+    c                                   the same GPUs on more nodes, c about 0.96
+    (b / b0) / (f + (1 - f) b / b0)     a share f of the step does not shrink with b
+    s0 / s                              sequence length: tokens/s stay
+    r(p0 -> p)                          speed of one precision over the other, at most the ratio of the peaks
+
+each a range; see `priors`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ...cluster_profiles.gpu import Gpu
+from ...cluster_profiles.precision import Precision
+from ..priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, OTHER_GPU, Prior, speed_ratio
+from ..ranges import Range
+
+_SAME_CHIP_SPREAD = 0.1  # power limits and clocks of boards with one chip
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the step time depends on, as far as it is scaled here; None is not known."""
+
+    gpus: int
+    batch_size: int
+    precision: Precision
+    nodes: int | None = None
+    seq_len: int | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A factor on the rate, and the published ratios it rests on."""
+
+    range: Range
+    assumed: tuple[str, ...]
+
+
+def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | None:
+    """Samples/s per GPU in `after` over `before`, on one GPU type; None where nothing published tells it.
+
+    >>> ratio = rate_ratio(Shape(1, 32, Precision.BF16), Shape(8, 32, Precision.BF16)).range
+    >>> round(ratio.p10, 3), round(ratio.p50, 3), round(ratio.p90, 3)
+    (0.713, 0.914, 0.989)
+    """
+    ratio, assumed = Range.exactly(1), list[str]()
+    if before.gpus != after.gpus:
+        doublings = math.log2(after.gpus / before.gpus)
+        kept = (x**doublings for x in _values(EFFICIENCY_PER_DOUBLING.range))
+        ratio = ratio.times(Range(*sorted(kept)))
+        assumed.append(EFFICIENCY_PER_DOUBLING.text)
+    elif before.nodes and after.nodes and before.nodes != after.nodes:
+        more = after.nodes > before.nodes
+        ratio = ratio.times(MORE_NODES.range if more else MORE_NODES.range.inverted(1))
+        assumed.append(MORE_NODES.text)
+    if before.batch_size != after.batch_size:
+        relative = after.batch_size / before.batch_size
+        gained = (relative / (f + (1 - f) * relative) for f in _values(FIXED_SHARE.range))
+        ratio = ratio.times(Range(*sorted(gained)))
+        assumed.append(FIXED_SHARE.text)
+    if before.seq_len and after.seq_len and before.seq_len != after.seq_len:
+        ratio = ratio.scaled(before.seq_len / after.seq_len)
+        assumed.append(f"as many tokens/s at {after.seq_len:,} tokens a sample as at {before.seq_len:,}")
+    if before.precision != after.precision:
+        faster = precision_ratio(before.precision, after.precision, gpu)
+        if faster is None:
+            return None
+        ratio = ratio.times(faster.range)
+        assumed.append(faster.text)
+    return Ratio(ratio, tuple(assumed))
+
+
+def gpu_ratio(before: Gpu, after: Gpu) -> Prior:
+    """Speed of one GPU type over another, for one model in one shape.
+
+    With the same peaks, memory alone can tell them apart, and by no more than its bandwidth.
+    """
+    bandwidths = after.bandwidth_bytes_per_s / before.bandwidth_bytes_per_s
+    if before.peak_flops == after.peak_flops:
+        either = Range(min(1.0, bandwidths), math.sqrt(bandwidths), max(1.0, bandwidths))
+        text = f"{after.key} is x{either.p10:.2f} to x{either.p90:.2f} against {before.key}: the same peak, other memory"
+        return Prior(either.times(Range.around(1, _SAME_CHIP_SPREAD)), text)
+    time_on_faster = OTHER_GPU.range
+    off = time_on_faster.inverted(1) if bandwidths > 1 else time_on_faster
+    return Prior(off.scaled(bandwidths), f"{after.key} is {OTHER_GPU.text} against {before.key}")
+
+
+def precision_ratio(before: Precision, after: Precision, gpu: Gpu | None) -> Prior | None:
+    """Speed in one precision over another, at most the ratio of the peaks; None where nothing published tells it."""
+    faster = speed_ratio(before, after)
+    if faster is None or gpu is None:
+        return faster
+    if before not in gpu.peak_flops or after not in gpu.peak_flops:
+        return None
+    peaks = gpu.peak_flops[after] / gpu.peak_flops[before]
+    within = (min(max(x, min(peaks, 1.0)), max(peaks, 1.0)) for x in _values(faster.range))
+    return Prior(Range(*within), faster.text)
+
+
+def _values(r: Range) -> tuple[float, float, float]:
+    return r.p10, r.p50, r.p90

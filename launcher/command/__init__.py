@@ -1,0 +1,1 @@
+"""What is known of training commands: launchers, flags, precision, placeholders.  Pure."""

@@ -1,0 +1,1 @@
+"""What training code imports: the standard library is all it loads."""

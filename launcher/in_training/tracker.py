@@ -1,0 +1,239 @@
+"""Report the steps of a training loop: used in training code, so the standard library is all it loads.
+
+    from clusterplan import track
+
+    for batch in track(loader, total=10_000):
+        ...
+
+Outside a clusterplan job, and on every rank but 0, items pass through and nothing is written.  Inside, lines
+go to progress.jsonl in the run folder; when one cannot be written, tracking ends, and training goes on.
+docs/reference/run-folder.md describes the lines.
+"""
+
+import atexit
+import json
+import math
+import os
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Generic, SupportsFloat, TypeVar
+
+from .autograd_dtype import seen_dtype
+
+T = TypeVar("T")
+
+PROGRESS_FILE = "progress.jsonl"
+# A line at most so often, so that a week of fast steps stays a file of megabytes.
+SHORTEST_S, LONGEST_S = 1.0, 10.0
+_LOOKS = 3  # steps in which the number format is looked for
+_OUTLIER = 3.0  # so many times the mean is no step like the others: perhaps an evaluation nobody marked
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+
+
+def track(
+    iterable: Iterable[T] | None = None,
+    start: int = 0,
+    total: int | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    per_step: int = 1,
+) -> "Tracker[T]":
+    """`iterable`, its items counted as steps from `start` on, of `total`; `per_step` items make one step.
+
+    `batch_size` (samples per GPU and item) and `dtype` are noted, to be compared with what was planned.
+    Iterating again, for the next epoch, goes on counting.  Without an iterable, call `advance` after each step.
+
+    >>> steps = track("abcdef", start=100, per_step=3)
+    >>> len(list(steps)), steps.step
+    (6, 102)
+    """
+    if per_step < 1:
+        raise ValueError(f"per_step: {per_step} is no number of items; give 1 or more")
+    facts = {
+        "total": None if total is None else int(total),
+        "attempt": os.environ.get("CLUSTERPLAN_ATTEMPT", ""),
+        "batch_size": None if batch_size is None else int(batch_size),
+        "dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+    }
+    return Tracker(iterable, int(start), facts, per_step)
+
+
+class Tracker(Generic[T]):
+    """The steps of one loop; made by `track`."""
+
+    def __init__(
+        self, iterable: Iterable[T] | None, start: int, facts: Mapping[str, object], per_step: int
+    ) -> None:
+        self._iterable, self._per_step, self._step = iterable, per_step, start
+        self._facts: Mapping[str, object] | None = facts  # None once they are written
+        self._file = _opened()
+        self._loss: SupportsFloat | None = None
+        self._looks = 0 if self._file is None else _LOOKS
+        self._seen: str | None = None
+        if self._file is not None:
+            self._close = weakref.finalize(self, os.close, self._file)
+        self._created_s, self._every_s = time.perf_counter(), SHORTEST_S
+        self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0  # not written yet
+        if iterable is None:
+            self._enter()
+
+    @property
+    def step(self) -> int:
+        """Steps done in all, those before `start` included."""
+        return self._step
+
+    def __iter__(self) -> Iterator[T]:
+        self._enter()
+        clock, per_step, items = time.perf_counter, self._per_step, 0
+        asked_s = clock()
+        try:
+            for item in () if self._iterable is None else self._iterable:
+                self._waited_s += clock() - asked_s
+                yield item
+                asked_s = clock()
+                items += 1
+                if items == per_step:
+                    items = 0
+                    self._count(asked_s)
+        finally:
+            self._end()
+
+    def advance(self) -> None:
+        """One step more, in a loop that does not iterate over this."""
+        self._count(time.perf_counter())
+
+    def loss(self, value: SupportsFloat) -> None:
+        """Note the loss.  A tensor is read only when a line is written, so that the GPU need not wait here."""
+        if self._file is not None:
+            if self._looks:
+                self._look(value)
+            self._loss = value.detach() if hasattr(value, "detach") else value
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Mark an evaluation: its time is none of the step's."""
+        with self._pause("evaluation"):
+            yield
+
+    @contextmanager
+    def checkpoint(self) -> Iterator[None]:
+        """Mark the writing of a checkpoint, as far as training waits for it."""
+        with self._pause("checkpoint"):
+            yield
+
+    @contextmanager
+    def _pause(self, what: str) -> Iterator[None]:
+        before_s, began_s = self._paused_s, time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began_s - (self._paused_s - before_s)  # less the pauses inside
+            self._paused_s += seconds
+            self._append("pause", what=what, seconds=round(seconds, 6))
+
+    def _enter(self) -> None:
+        """The loop begins, or begins again."""
+        if self._file is not None:
+            if self._facts is not None:
+                self._append("start", **self._facts)
+                self._facts = None
+            atexit.register(self._end)  # an exception that nobody catches holds the loop's frame to the end
+        self._fresh = True
+        self._paused_s = self._waited_s = 0.0  # in the step under way
+        self._began_s = self._written_s = time.perf_counter()
+
+    def _count(self, now_s: float) -> None:
+        """A step is done: put it with those that wait to be written, and write them if it is time."""
+        if self._file is None:
+            self._step += 1
+            return
+        seconds, wait_s = now_s - self._began_s - self._paused_s, self._waited_s
+        self._began_s, self._paused_s, self._waited_s = now_s, 0.0, 0.0
+        since_s = now_s - self._written_s
+        alone = (
+            self._fresh
+            or seconds > self._every_s
+            or (seconds * self._steps > _OUTLIER * self._seconds and since_s > SHORTEST_S)
+        )
+        if alone:
+            self._flush()
+        self._fresh = False
+        self._step += 1
+        self._steps += 1
+        self._seconds += seconds
+        self._wait_s += wait_s
+        self._longest_s = max(seconds, self._longest_s)
+        if self._looks:
+            self._look(None)
+            self._looks = max(self._looks - 1, 0)
+        if alone or since_s > self._every_s:
+            self._flush()
+            self._written_s = now_s
+            self._every_s = min(LONGEST_S, max(SHORTEST_S, (now_s - self._created_s) / 60))
+
+    def _look(self, loss: object) -> None:
+        """See in which number format the step computes, if that can be seen; nothing it finds may disturb training."""
+        with suppress(Exception):
+            self._seen = seen_dtype(loss)
+        if self._seen:
+            self._looks = 0
+
+    def _flush(self) -> None:
+        if not self._steps:
+            return
+        self._append(
+            "steps",
+            steps=self._steps,
+            seconds=round(self._seconds, 6),
+            wait_s=None if self._iterable is None else round(self._wait_s, 6),
+            longest_s=round(self._longest_s, 6),
+            loss=_number(self._loss),
+        )
+        self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
+        self._loss = None
+        if self._seen:
+            self._append("dtype", seen=self._seen)
+            self._seen = None
+
+    def _end(self) -> None:
+        """The loop is over, however it ended; it may be entered again."""
+        if self._file is not None:
+            self._flush()
+            self._append("end")
+            atexit.unregister(self._end)
+
+    def _append(self, kind: str, **values: object) -> None:
+        if self._file is None:
+            return
+        line = {"kind": kind, "time_s": round(time.time(), 3), "step": self._step, **values}
+        data = json.dumps(line).encode() + b"\n"
+        try:
+            if os.write(self._file, data) == len(data):
+                return
+        except OSError:
+            pass
+        self._file = None  # closed with the tracker
+
+
+def _opened() -> int | None:
+    """The file to append to; None where nothing is to be written, or nothing can be."""
+    folder, environment = os.environ.get("CLUSTERPLAN_RUN_FOLDER"), os.environ
+    rank = next((environment[name] for name in _RANKS if name in environment), "0")
+    # Lightning's own children have the rank of their task, and a local one that tells them apart.
+    if not folder or rank != "0" or environment.get("LOCAL_RANK", "0") != "0":
+        return None
+    try:
+        return os.open(f"{folder}/{PROGRESS_FILE}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        return None
+
+
+def _number(loss: SupportsFloat | None) -> float | str | None:
+    """A loss as JSON can hold it: `nan` and `inf` are no JSON numbers, and must not be lost."""
+    try:
+        value = None if loss is None else float(loss)
+    except (TypeError, ValueError, RuntimeError):  # no number, or a tensor of several
+        return None
+    return value if value is None or math.isfinite(value) else str(value)

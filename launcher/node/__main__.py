@@ -1,0 +1,13 @@
+"""Start the run in a folder on this machine:
+
+python -P -m clusterplan.launcher.node RUN_FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+from ..submission.submit import start_here
+from .training_job import TrainingJob
+
+if __name__ == "__main__":
+    start_here(Path(sys.argv[1]), TrainingJob)

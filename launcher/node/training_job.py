@@ -1,0 +1,39 @@
+"""What submitit runs on the node: nothing but the run's folder is in its pickle."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+
+class TrainingJob:
+    """One run's job.  What it does is in the run's folder, so a requeued one does the same."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self) -> NoReturn:
+        from ..run_folder.final_status import put_final
+        from .ranks import task_place
+        from .requeue import queue_successor
+        from .task import run_task
+
+        job = task_place(os.environ).job
+        for left in (Path(self.folder) / "submitit").glob(f"{job}_*.save_tmp"):
+            left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
+        try:
+            code = run_task(Path(self.folder), os.environ, partial(queue_successor, job_class=type(self)))
+        except Exception as error:
+            put_final(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
+            raise
+        # The exit code itself: submitit would turn an exception, or a disk too full for its own result, into 1.
+        raise SystemExit(code)
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """For a warning that arrives before the guard listens: nothing has begun, so start again as it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)

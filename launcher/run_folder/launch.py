@@ -1,0 +1,64 @@
+"""What the tasks of one run do on their nodes: written once at submission, read at every start.
+
+It is a file and not a pickle, so that a restart days later reads the same, whatever was upgraded meanwhile.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ...errors import RunFolderError
+from ...estimator.job.run import Bootstrap
+from .folder import json_text, put
+
+LAUNCH_FILE = "launch.json"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The command of a run, and how it is started, stopped and resumed.
+
+    `command` has its placeholders filled in; `{latest}` in `resume` is filled at each start.  `output` is the folder
+    in which checkpoints appear.  `local_gpus` are the UUIDs a run on this machine may wait for; None on Slurm.
+    `limit_s` is the time such a run gets once it has them; None is no limit, or Slurm's.
+    """
+
+    command: tuple[str, ...]
+    resume: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    bootstrap: Bootstrap
+    nodes: int
+    gpus: int
+    output: str | None
+    stop_signal: str
+    grace_s: float
+    max_restarts: int
+    period_s: float = 1.0
+    local_gpus: tuple[str, ...] | None = None
+    limit_s: float | None = None
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs on each node."""
+        return -(-self.gpus // self.nodes)
+
+    def write(self, folder: Path) -> None:
+        """Into the run's folder.  Raises OSError."""
+        put(folder / LAUNCH_FILE, json_text(asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Launch":
+        """From the run's folder.  Raises RunFolderError."""
+        try:
+            values: dict[str, Any] = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{folder / LAUNCH_FILE}: cannot be read: {error}") from None
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        for name in ("command", "resume", "local_gpus"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
+        known["bootstrap"] = Bootstrap(known["bootstrap"])
+        return cls(**known)

@@ -1,0 +1,183 @@
+"""How far a run's training loop is, from the lines that `track` wrote."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...estimator.measurements.training_loop import (
+    LoopDtype,
+    LoopEnd,
+    LoopLine,
+    LoopPause,
+    LoopStart,
+    LoopSteps,
+    steady_lines,
+)
+from ..in_training.tracker import PROGRESS_FILE
+
+T = TypeVar("T")
+
+_FIRST_BYTES, _LATEST_BYTES = 1 << 12, 1 << 18  # the latter are 5 hours of lines, when they are rarest
+RECENT_S = 300.0  # of training that the present rate is taken from
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Steps done and how fast; `eta_s` is the time that the rest takes at that rate, pauses included.
+
+    None is not known: the total was not given, or no step but the loop's first is done.
+    """
+
+    steps_done: int
+    total: int | None
+    rate_steps_per_s: float | None
+    eta_s: float | None
+    loss: float | None
+
+
+def progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | None:
+    """Where the loop is after all `lines`; `total` if the script did not say it.  None without lines.
+
+    The rate is that of the last five minutes of steps; the rest is stretched by what pauses took so far.
+
+    >>> lines = [LoopStart(0, 0, total=100), LoopSteps(9, 1, 1, 9, 9), LoopSteps(19, 21, 20, 10, 0.5)]
+    >>> now = progress(lines)
+    >>> now.steps_done, now.rate_steps_per_s, now.eta_s
+    (21, 2.0, 39.5)
+    """
+    if not lines:
+        return None
+    last = lines[-1]
+    steady = steady_lines(lines)
+    stated = next((line.total for line in reversed(lines) if isinstance(line, LoopStart)), None)
+    total = total if stated is None else stated
+    rate = _recent_rate(steady)
+    losses = (line.loss for line in reversed(lines) if isinstance(line, LoopSteps) and line.loss is not None)
+    eta_s = None
+    if rate and total is not None:
+        trained_s = sum(line.seconds for line in steady)
+        paused_s = sum(line.seconds for line in lines if isinstance(line, LoopPause))
+        eta_s = max(total - last.step, 0) / rate * (1 + paused_s / trained_s)
+    return Progress(last.step, total, rate, eta_s, next(losses, None))
+
+
+def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:
+    steps, seconds = 0, 0.0
+    for line in reversed(lines):
+        steps, seconds = steps + line.steps, seconds + line.seconds
+        if seconds > RECENT_S:
+            break
+    return steps / seconds if seconds else None
+
+
+def read_progress(folder: Path, offset: int = 0) -> tuple[list[LoopLine], int]:
+    """The lines of a run folder from `offset` on, and the offset to go on from.
+
+    A line that is torn, or of a kind that is not known, is left out; one that has no end yet is left for later.
+    Raises OSError, but not where there is no file yet.
+    """
+    found = list[LoopLine]()
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            file.seek(offset)
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break
+                offset += len(text)
+                if line := _parsed(text):
+                    found.append(line)
+    except FileNotFoundError:
+        pass
+    return found, offset
+
+
+def read_ends(folder: Path) -> list[LoopLine]:
+    """The first lines and the latest, which is what `progress` needs of a file that months of steps made long.
+
+    Raises OSError, but not where there is no file yet.
+    """
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            text = file.read(_FIRST_BYTES)
+            skipped = file.seek(0, os.SEEK_END) - _LATEST_BYTES
+            if skipped > len(text):
+                text = text[: text.rfind(b"\n") + 1]
+                file.seek(skipped)
+                file.readline()  # of which the beginning is left out
+            else:
+                file.seek(len(text))
+            text += file.read()
+    except FileNotFoundError:
+        return []
+    whole = text[: text.rfind(b"\n") + 1].splitlines()
+    return [line for line in map(_parsed, whole) if line]
+
+
+def _parsed(text: bytes) -> LoopLine | None:
+    try:
+        values = json.loads(text)
+        return _KINDS[values["kind"]](values)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def _start(v: Mapping[str, Any]) -> LoopStart:
+    return LoopStart(
+        _seconds(v["time_s"]),
+        int(v["step"]),
+        _or_none(int, v.get("total")),
+        str(v.get("attempt") or ""),
+        _or_none(int, v.get("batch_size")),
+        _or_none(str, v.get("dtype")),
+    )
+
+
+def _steps(v: Mapping[str, Any]) -> LoopSteps:
+    line = LoopSteps(
+        _seconds(v["time_s"]),
+        int(v["step"]),
+        int(v["steps"]),
+        _seconds(v["seconds"]),
+        _seconds(v["longest_s"]),
+        _or_none(_seconds, v.get("wait_s")),
+        _or_none(float, v.get("loss")),  # may be "nan"
+    )
+    if line.steps < 1:
+        raise ValueError("no steps")
+    return line
+
+
+def _pause(v: Mapping[str, Any]) -> LoopPause:
+    return LoopPause(_seconds(v["time_s"]), int(v["step"]), str(v["what"]), _seconds(v["seconds"]))
+
+
+def _end(v: Mapping[str, Any]) -> LoopEnd:
+    return LoopEnd(_seconds(v["time_s"]), int(v["step"]))
+
+
+def _dtype(v: Mapping[str, Any]) -> LoopDtype:
+    return LoopDtype(_seconds(v["time_s"]), int(v["step"]), str(v["seen"]))
+
+
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
+    "start": _start,
+    "steps": _steps,
+    "pause": _pause,
+    "end": _end,
+    "dtype": _dtype,
+}
+
+
+def _seconds(value: float | str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{value} is no time")
+    return seconds
+
+
+def _or_none(kind: Callable[[Any], T], value: object) -> T | None:
+    return None if value is None else kind(value)

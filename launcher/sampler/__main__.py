@@ -1,0 +1,37 @@
+"""The sampler as a process of its own, beside the training job on its node:
+
+    python -P -m clusterplan.launcher.sampler RUN_FOLDER
+
+Where the spool itself cannot be written, that is a line on stderr, and exit code 1.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from ...errors import ClusterplanError
+from .loop import PERIOD_S, StopWithParent, run
+
+
+def main() -> None:
+    """Sample until asked to end by SIGTERM or SIGINT, or until the parent is gone."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
+    given = parser.parse_args()
+    stop = StopWithParent()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        run(given.folder, given.period, stop, os.environ)
+    except ClusterplanError as error:
+        print(f"sampling stopped: {error}", file=sys.stderr)  # noqa: T201  sampler.log
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

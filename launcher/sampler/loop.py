@@ -1,0 +1,191 @@
+"""The sampling loop: every GPU of the job, once a second, into a sink.
+
+It imports pynvml and the standard library only, and never disturbs the job.  What goes wrong is an event in its spool.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ...errors import ClusterplanError, GpuLost, NvmlUnavailable
+from ...estimator.gpu_use.reading import Event, GpuReading, Tick
+from . import nvml
+from .nvml_device import Device, GpuIdentity
+from .spool import SUFFIX, SpoolWriter
+from .spool_items import encode
+from .visible_gpus import Attribution, ours
+
+PERIOD_S = 1.0
+SLOW_EVERY_S = 5.0  # between readings of what changes slowly
+CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
+GAP_PERIODS = 2.0  # a tick later than this is a gap
+EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
+
+
+class Stop:
+    """That sampling is to end.  A loop that wakes once a second pays dearly for all that threading.Event does."""
+
+    def __init__(self) -> None:
+        self._unset = threading.Lock()
+        self._unset.acquire()
+
+    def set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was set
+            self._unset.release()
+
+    def is_set(self) -> bool:
+        return not self._unset.locked()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is set, within that time."""
+        if not self._unset.acquire(timeout=timeout_s):
+            return False
+        self._unset.release()
+        return True
+
+
+class StopWithParent(Stop):
+    """Set, too, once the process that started this one is gone: seen at the next `wait`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parent = os.getppid()
+
+    def wait(self, timeout_s: float) -> bool:
+        if os.getppid() != self._parent:
+            self.set()
+        return super().wait(timeout_s)
+
+
+def sample(
+    devices: Sequence[Device],
+    sink: Callable[[Tick | Event], None],
+    stop: Stop,
+    period_s: float = PERIOD_S,
+) -> None:
+    """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
+
+    A lost GPU is said once and left out; late ticks and steps of the wall clock are said too.
+    """
+    present = dict(enumerate(devices))
+    started, slow_every = time.monotonic(), max(round(SLOW_EVERY_S / period_s), 1)
+    offset, ticks, last = time.time() - started, 0, started
+    if (now := time.time()) < EARLIEST_S:
+        year = time.gmtime(now).tm_year
+        sink(Event(now, "clock_wrong", f"the clock says {year}, which is long over; so do the times here"))
+    while present:
+        ended = stop.wait(max(started + ticks * period_s - time.monotonic(), 0))
+        steady, now = time.monotonic(), time.time()
+        if abs(now - steady - offset) > CLOCK_STEP_S:
+            sink(Event(now, "clock_step", f"the clock jumped by {now - steady - offset:+.1f} s"))
+            offset = now - steady
+        if ticks and steady - last > GAP_PERIODS * period_s:
+            sink(Event(now, "gap", f"no sample for {steady - last:.1f} s"))
+            ticks = int((steady - started) / period_s)
+        readings, lost = _round(present, slow=ended or ticks % slow_every == 0)
+        for place in lost:
+            sink(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
+        sink(Tick(now, tuple(readings)))
+        last, ticks = steady, ticks + 1
+        if ended:
+            return
+
+
+def _round(present: Mapping[int, Device], *, slow: bool) -> tuple[list[GpuReading], list[int]]:
+    readings, lost = [], []
+    for place, device in present.items():
+        try:
+            readings.append(device.read(place, slow=slow))
+        except GpuLost:
+            lost.append(place)
+    return readings, lost
+
+
+@contextlib.contextmanager
+def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -> Iterator[list[GpuIdentity]]:
+    """Sample this process's GPUs into `sink` while the block runs.  Raises NvmlUnavailable.
+
+    with sampling(ticks.append) as gpus:
+        train()
+    """
+    with nvml.opened() as library:
+        devices, _ = ours(library.devices()[0], os.environ)
+        stop = Stop()
+        loop = threading.Thread(target=sample, args=(devices, sink, stop, period_s), daemon=True)
+        loop.start()
+        try:
+            yield [device.identity for device in devices]
+        finally:
+            stop.set()
+            loop.join()
+
+
+def run(folder: Path, period_s: float, stop: Stop, environment: Mapping[str, str]) -> None:
+    """Sample this node's GPUs of the job into a new spool in `folder` until `stop` is set."""
+    node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+    path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
+    header: dict[str, Any] = {"run": folder.name, "node": node, "period_s": period_s, "time_s": time.time()}
+    try:
+        with nvml.opened() as library:
+            _run(library, path, header, period_s, stop, environment)
+    except NvmlUnavailable as error:
+        with SpoolWriter(path, {**header, "gpus": []}) as spool:
+            spool.append(encode(Event(time.time(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
+
+
+def _run(
+    library: nvml.Library,
+    path: Path,
+    header: Mapping[str, Any],
+    period_s: float,
+    stop: Stop,
+    environment: Mapping[str, str],
+) -> None:
+    found, wrong = library.devices()
+    devices, attribution = ours(found, environment)
+    known = {
+        **header,
+        "driver": library.driver_version(),
+        "attribution": attribution,
+        "gpus": [{**vars(d.identity), "ring_depth": d.ring_depth()} for d in devices],
+    }
+    with SpoolWriter(path, known) as spool:
+        lock = threading.Lock()  # the event thread and the loop share the spool
+
+        def sink(item: Tick | Event) -> None:
+            with lock:
+                spool.append(encode(item))
+
+        for text in wrong:
+            sink(Event(time.time(), "gpu_lost", text))
+        if attribution is Attribution.GUESS:
+            sink(Event(time.time(), "attribution", "GPUs were chosen by position; they may be another job's"))
+        if not devices:
+            sink(Event(time.time(), "no_gpu", "NVML shows no GPU of this job"))
+        listener = threading.Thread(target=_listen, args=(library, devices, sink, stop), daemon=True)
+        listener.start()
+        sample(devices, sink, stop, period_s)
+        listener.join(timeout=2)
+        sink(Event(time.time(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
+        for place, device in enumerate(devices):
+            if device.missing:
+                said = ", ".join(f"{name}: {why}" for name, why in sorted(device.missing.items()))
+                sink(Event(time.time(), "not_read", said, place))
+
+
+def _listen(
+    library: nvml.Library,
+    devices: Sequence[Device],
+    sink: Callable[[Tick | Event], None],
+    stop: Stop,
+) -> None:
+    places = {d.identity.uuid: place for place, d in enumerate(devices)}
+    with contextlib.suppress(ClusterplanError):  # a full disk is said by the loop
+        for uuid, text in library.critical_events(devices, stop.is_set):
+            sink(Event(time.time(), "xid", text, places.get(uuid)))

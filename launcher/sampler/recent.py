@@ -1,0 +1,40 @@
+"""What the GPUs of a run do right now, from the ends of its spools: cheap enough to ask again and again."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ...errors import SpoolError
+from ...estimator.gpu_use.reading import GpuReading, Tick
+from ...estimator.gpu_use.rollup import rollups
+from .spool import SUFFIX, Frame, read_frames
+from .spool_items import decode
+
+RECENT_S = 10.0
+_STALE_S = 60.0  # a sampler that has written nothing for so long is gone
+_END_BYTES = 1 << 16  # ten ticks of 16 GPUs, and more
+_ALL_S = 2**40
+
+
+def recent_utilisation(folder: Path) -> float | None:
+    """Mean per cent over the GPUs of the run in `folder`, of the last `RECENT_S`; None if nothing is sampled."""
+    rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent(path)]
+    found = rollups(rows, _ALL_S)
+    return found[0].utilisation_mean if found else None
+
+
+def _recent(path: Path) -> Iterator[tuple[float, GpuReading]]:
+    ticks = []
+    with suppress(OSError, SpoolError):
+        if time.time() - path.stat().st_mtime > _STALE_S:
+            return
+        with path.open("rb") as file:
+            # Where the end begins within a frame, that one is damage.
+            pieces = read_frames(file, max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
+            items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
+        ticks = [item for item in items if isinstance(item, Tick)]
+    for tick in ticks:
+        if tick.time_s > ticks[-1].time_s - RECENT_S:  # by the node's own clock
+            yield from ((tick.time_s, reading) for reading in tick.readings)

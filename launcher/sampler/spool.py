@@ -1,0 +1,173 @@
+"""A file of checksummed frames: one writer appends, any number of readers follow it.
+
+A frame is 16 bytes of header and a payload, little-endian:
+
+    magic    4 bytes  b"CPF1"
+    sequence u32      0, 1, 2, ... in this file
+    length   u32      of the payload, in bytes
+    crc      u32      CRC-32 of the payload, seeded with the sequence
+
+Frame 0 holds a JSON header.  A frame is built in memory and written by one `write`, so a writer that is
+killed loses only that frame; whatever a crash or a bad disk leaves behind is skipped, and counted.
+docs/reference/spool-format.md describes the file byte by byte.
+"""
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from ...errors import SpoolError
+
+FORMAT = 1
+MAGIC = b"CPF1"
+SUFFIX = ".spool"
+FRAMES_PER_SYNC = 30  # so that at most this many ticks are lost with the power
+LARGEST_PAYLOAD = 1 << 20  # bytes; a larger length is damage
+
+_HEAD = struct.Struct("<4sIII")
+_LARGEST_FRAME = _HEAD.size + LARGEST_PAYLOAD
+_BLOCK = 1 << 20  # bytes, of one reading
+
+
+def frame(sequence: int, payload: bytes) -> bytes:
+    """`payload` as the frame of that number.
+
+    >>> len(frame(0, b"abc"))
+    19
+    """
+    return _HEAD.pack(MAGIC, sequence, len(payload), zlib.crc32(payload, sequence)) + payload
+
+
+class SpoolWriter:
+    """The only writer of a new file, made with mode 0600.  Raises SpoolError when nothing more can be written."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        self._path = path
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
+        self._sequence = 0
+        self.append(json.dumps({"format": FORMAT, **header}).encode())
+        os.fsync(self._file)
+
+    def append(self, payload: bytes) -> None:
+        """Add one frame; it is in the file, whole, when this returns."""
+        data = frame(self._sequence, payload)
+        try:
+            written = os.write(self._file, data)
+            if self._sequence % FRAMES_PER_SYNC == FRAMES_PER_SYNC - 1:
+                os.fsync(self._file)
+        except OSError as error:
+            raise SpoolError(f"{self._path}: cannot be written: {error.strerror}") from None
+        if written < len(data):
+            raise SpoolError(
+                f"{self._path}: only {written} of {len(data)} bytes were written; is the disk full?"
+            )
+        self._sequence += 1
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One intact frame, and where the next one begins."""
+
+    sequence: int
+    payload: bytes
+    end: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Bytes that belong to no intact frame."""
+
+    start: int
+    end: int
+
+
+def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
+    """The frames of `file` from byte `start` on, with the damage between them; a few MiB of it are held at a time.
+
+    What follows the last intact frame is left alone: it may be a frame that is still being written.
+
+    >>> import io
+    >>> data = frame(0, b"a") + b"junk" + frame(1, b"b") + frame(2, b"torn")[:-1]
+    >>> [type(f).__name__ for f in read_frames(io.BytesIO(data))]
+    ['Frame', 'Damage', 'Frame']
+    """
+    file.seek(start)
+    data, begin, good = b"", start, start  # `data` is the file from `begin` on; up to `good` all is told
+    ended = False
+    while not ended:
+        block = file.read(_BLOCK)
+        ended = not block
+        data, position = data + block, 0
+        while (found := data.find(MAGIC, position)) >= 0:
+            intact = _frame_at(data, found, begin)
+            if intact:
+                if good < begin + found:
+                    yield Damage(good, begin + found)
+                good, position = intact.end, intact.end - begin
+                yield intact
+            elif ended or len(data) >= found + _LARGEST_FRAME:
+                position = found + 1
+            else:  # the rest of it may come with the next block
+                position = found
+                break
+        else:
+            position = max(position, len(data) - len(MAGIC) + 1)  # a magic may begin in the last bytes
+        data, begin = data[position:], begin + position
+
+
+def _frame_at(data: bytes, offset: int, begin: int) -> Frame | None:
+    if len(data) < offset + _HEAD.size:
+        return None
+    _, sequence, length, crc = _HEAD.unpack_from(data, offset)
+    payload_at, end = offset + _HEAD.size, offset + _HEAD.size + length
+    if length > LARGEST_PAYLOAD or end > len(data):
+        return None
+    payload = data[payload_at:end]
+    return Frame(sequence, payload, begin + end) if zlib.crc32(payload, sequence) == crc else None
+
+
+@contextmanager
+def opened_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+    """The file of a spool, to read frames from, and its header.
+
+    Raises SpoolError if it cannot be read, is none, or is of a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file, _header(path, file)
+    except OSError as error:
+        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+    first = next((piece for piece in read_frames(file) if isinstance(piece, Frame)), None)
+    if first is None or first.sequence:
+        raise SpoolError(f"{path}: has no header that can be read")
+    try:
+        header: dict[str, Any] = json.loads(first.payload)
+        version = int(header["format"])
+    except (ValueError, KeyError, TypeError):
+        raise SpoolError(f"{path}: its first frame is no header of a spool") from None
+    if version > FORMAT:
+        raise SpoolError(
+            f"{path}: is of format {version}, and this clusterplan reads up to {FORMAT}: upgrade it"
+        )
+    return header

@@ -1,0 +1,1 @@
+"""The only room that asks Slurm, and the frozen values that Slurm's answers become."""

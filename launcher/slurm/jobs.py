@@ -1,0 +1,201 @@
+"""What Slurm's commands print of jobs, as frozen values.  Nothing is asked here: `client` does that.
+
+Text that users choose (a job's name or comment) is never taken for a key.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .text import last_words, limit_s, moment_s
+
+# From these keys of `scontrol show job` on, a line is free text.
+_FREE_TEXT = {
+    "JobName",
+    "Command",
+    "WorkDir",
+    "Comment",
+    "AdminComment",
+    "SystemComment",
+    "StdErr",
+    "StdIn",
+    "StdOut",
+}
+
+PREEMPTED = "PREEMPTED"  # a state, as Slurm spells it
+QUEUE_FORMAT = "%i|%T|%V|%S|%e|%l|%Q|%P|%N|%r"
+ACCOUNT_FORMAT = "JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,Timelimit,NodeList"
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """One job, or one element `A_i` of an array, as squeue has it; times are Unix seconds.
+
+    `start_s` of a pending job is when Slurm expects to start it, `end_s` of a running one is its limit.
+    """
+
+    job_id: str
+    state: str
+    reason: str
+    nodes: str
+    submit_s: float | None
+    start_s: float | None
+    end_s: float | None
+    limit_s: float | None
+    priority: int | None
+    partition: str
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """One job as `scontrol show job` or sacct has it; None is what that command does not tell.
+
+    `exit_code` and `signal` are those of the batch script, `derived_exit_code` the largest of its steps.
+    """
+
+    job_id: str
+    state: str
+    reason: str
+    nodes: str
+    exit_code: int | None
+    signal: int | None
+    derived_exit_code: int | None
+    requeue: bool | None
+    restarts: int | None
+    submit_s: float | None
+    start_s: float | None
+    end_s: float | None
+    limit_s: float | None
+
+
+@dataclass(frozen=True)
+class StartForecast:
+    """What `sbatch --test-only` says: when and where the job would start, or why it never can."""
+
+    start_s: float | None
+    nodes: str
+    refusal: str | None
+
+
+def parse_queue(text: str) -> list[QueuedJob]:
+    """The jobs of `squeue --format=QUEUE_FORMAT`.
+
+    >>> parse_queue("7_1|PENDING|1795610546|N/A|N/A|2-00:00:00|9|long||Priority")[0].limit_s
+    172800.0
+    """
+    return [
+        _queued(line.split("|", 9))
+        for line in text.splitlines()
+        if line.count("|") >= QUEUE_FORMAT.count("|")
+    ]
+
+
+def _queued(fields: list[str]) -> QueuedJob:
+    job_id, state, submit, start, end, limit, priority, partition, nodes, reason = fields
+    return QueuedJob(
+        job_id=job_id,
+        state=state,
+        reason="" if reason == "None" else reason,
+        nodes=nodes,
+        submit_s=moment_s(submit),
+        start_s=moment_s(start),
+        end_s=moment_s(end),
+        limit_s=limit_s(limit),
+        priority=int(priority) if priority.isdecimal() else None,
+        partition=partition,
+    )
+
+
+def parse_job(text: str) -> JobFacts | None:
+    """The first job of `scontrol --details show job`.
+
+    >>> parse_job('''JobId=5 JobName=x JobState=COMPLETED
+    ...    JobState=FAILED Reason=NonZeroExitCode Dependency=(null)
+    ...    Requeue=1 Restarts=2 BatchFlag=1 Reboot=0 ExitCode=0:9''').signal
+    9
+    """
+    pairs: dict[str, str] = {}
+    for key, value in _pairs(text):
+        if key == "JobId" and key in pairs:
+            break
+        pairs.setdefault(key, value)
+    if "JobState" not in pairs:
+        return None
+    code, signal = _exit(pairs.get("ExitCode", ""))
+    array, index = pairs.get("ArrayJobId"), pairs.get("ArrayTaskId", "")
+    return JobFacts(
+        job_id=f"{array}_{index}" if array else pairs["JobId"],
+        state=pairs["JobState"],
+        reason=_said(pairs.get("Reason", "")),
+        nodes=_said(pairs.get("NodeList", "")),
+        exit_code=code,
+        signal=signal,
+        derived_exit_code=_exit(pairs.get("DerivedExitCode", ""))[0],
+        requeue=pairs["Requeue"] == "1" if "Requeue" in pairs else None,
+        restarts=int(pairs["Restarts"]) if "Restarts" in pairs else None,
+        submit_s=moment_s(pairs.get("SubmitTime", "")),
+        start_s=moment_s(pairs.get("StartTime", "")),
+        end_s=moment_s(pairs.get("EndTime", "")),
+        limit_s=limit_s(pairs.get("TimeLimit", "")),
+    )
+
+
+def parse_account(text: str) -> dict[str, JobFacts]:
+    """The jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id.
+
+    >>> parse_account("8|CANCELLED by 1000|0:15|0:0|1|2|3|00:30:00|gpu1")["8"].reason
+    'by 1000'
+    """
+    jobs = {}
+    for line in text.splitlines():
+        if line.count("|") < ACCOUNT_FORMAT.count(","):
+            continue
+        job_id, state, ended, derived, submit, start, end, limit, nodes = line.split("|", 8)
+        code, signal = _exit(ended)
+        word, _, more = state.partition(" ")
+        jobs[job_id] = JobFacts(
+            job_id=job_id,
+            state=word,
+            reason=more,
+            nodes="" if nodes == "None assigned" else nodes,
+            exit_code=code,
+            signal=signal,
+            derived_exit_code=_exit(derived)[0],
+            requeue=None,
+            restarts=None,
+            submit_s=moment_s(submit),
+            start_s=moment_s(start),
+            end_s=moment_s(end),
+            limit_s=limit_s(limit),
+        )
+    return jobs
+
+
+def parse_forecast(text: str) -> StartForecast:
+    """The answer of `sbatch --test-only`.
+
+    >>> parse_forecast("sbatch: Job 7 to start at 1795668748 using 3 processors on nodes gpu[1-3] in partition a")
+    StartForecast(start_s=1795668748.0, nodes='gpu[1-3]', refusal=None)
+    >>> parse_forecast("allocation failure: Invalid partition name specified").refusal
+    'Invalid partition name specified'
+    """
+    if found := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
+        return StartForecast(moment_s(found[1]), found[2], None)
+    return StartForecast(None, "", last_words(text))
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        for match in re.finditer(r"(?:^|\s)([A-Za-z][\w/:]*)=(\S*)", line):
+            if match[1] in _FREE_TEXT:
+                break
+            yield match[1], match[2]
+
+
+def _exit(text: str) -> tuple[int | None, int | None]:
+    code, _, signal = text.partition(":")
+    return (int(code), int(signal)) if code.isdecimal() and signal.isdecimal() else (None, None)
+
+
+def _said(value: str) -> str:
+    return "" if value in ("None", "(null)") else value

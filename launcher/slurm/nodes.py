@@ -1,0 +1,134 @@
+"""What Slurm's commands print of partitions, nodes and its settings, as frozen values; `client` asks for it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .text import limit_s
+
+_MIB = 2**20
+NODE_FORMAT = "%N|%R|%T|%c|%m|%G"
+
+
+@dataclass(frozen=True)
+class PartitionFacts:
+    """A partition's rules; `limit_s` and `max_nodes`, of one job, are None where there is no limit."""
+
+    name: str
+    default: bool
+    up: bool
+    limit_s: float | None
+    default_limit_s: float | None
+    priority_tier: int
+    preempt_mode: str
+    max_nodes: int | None
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """One node; `gpus` maps the GRES type to how many, "" where Slurm knows no type."""
+
+    name: str
+    partitions: tuple[str, ...]
+    state: str
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """What of `scontrol show config` decides how a job fares."""
+
+    version: str
+    cluster: str
+    requeue: bool
+    kill_wait_s: float | None
+    min_job_age_s: float | None
+    max_array_size: int | None
+    enforces_limits: bool
+    preempt_type: str
+    accounting: bool
+
+
+def parse_partitions(text: str) -> list[PartitionFacts]:
+    """The partitions of `scontrol --oneliner show partition`.
+
+    >>> parse_partitions("PartitionName=a Default=YES MaxTime=1-00:00:00 DefaultTime=NONE State=UP")[0].limit_s
+    86400.0
+    """
+    return [
+        PartitionFacts(
+            name=pairs["PartitionName"],
+            default=pairs.get("Default") == "YES",
+            up=pairs.get("State") == "UP",
+            limit_s=limit_s(pairs.get("MaxTime", "")),
+            default_limit_s=limit_s(pairs.get("DefaultTime", "")),
+            priority_tier=int(pairs.get("PriorityTier", "1")),
+            preempt_mode=pairs.get("PreemptMode", ""),
+            max_nodes=int(most) if (most := pairs.get("MaxNodes", "")).isdecimal() else None,
+        )
+        for pairs in (dict(_words(line)) for line in text.splitlines())
+        if "PartitionName" in pairs
+    ]
+
+
+def parse_nodes(text: str) -> list[NodeFacts]:
+    """The nodes of `sinfo --Node --format=NODE_FORMAT`, each once with all its partitions.
+
+    >>> parse_nodes("n1|gpu|idle|16|64000|gpu:a100:4(S:0-1),shard:8")[0].gpus
+    (('a100', 4),)
+    """
+    rows = [line.split("|", 5) for line in text.splitlines() if line.count("|") >= NODE_FORMAT.count("|")]
+    partitions: dict[str, list[str]] = {}
+    for name, partition, *_ in rows:
+        partitions.setdefault(name, []).append(partition)
+    return [
+        NodeFacts(name, tuple(sorted(partitions[name])), state, int(cpus), int(memory) * _MIB, _gpus(gres))
+        for name, _, state, cpus, memory, gres in {row[0]: row for row in rows}.values()
+    ]
+
+
+def parse_settings(text: str) -> SlurmSettings:
+    """The settings of `scontrol show config`.
+
+    >>> parse_settings("JobRequeue = 0\\nKillWait = 30 sec\\nAccountingStorageType = (null)").kill_wait_s
+    30.0
+    """
+    found = {
+        key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())
+    }
+    size = found.get("MaxArraySize", "")
+    return SlurmSettings(
+        version=found.get("SLURM_VERSION", ""),
+        cluster=found.get("ClusterName", ""),
+        requeue=found.get("JobRequeue", "1") != "0",
+        kill_wait_s=_seconds(found.get("KillWait", "")),
+        min_job_age_s=_seconds(found.get("MinJobAge", "")),
+        max_array_size=int(size) if size.isdecimal() else None,
+        enforces_limits=found.get("EnforcePartLimits", "NO") != "NO",
+        preempt_type=found.get("PreemptType", ""),
+        accounting=found.get("AccountingStorageType", "") not in ("", "(null)", "accounting_storage/none"),
+    )
+
+
+def _words(line: str) -> Iterator[tuple[str, str]]:
+    for word in line.split():
+        key, equals, value = word.partition("=")
+        if equals:
+            yield key, value
+
+
+def _gpus(gres: str) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
+        name, *kind, count = entry.split(":") if ":" in entry else (entry, "0")
+        if name == "gpu" and count.isdecimal():
+            key = ":".join(kind)
+            counts[key] = counts.get(key, 0) + int(count)
+    return tuple(counts.items())
+
+
+def _seconds(text: str) -> float | None:
+    found = re.match(r"\d+", text)
+    return float(found[0]) if found else None

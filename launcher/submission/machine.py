@@ -1,0 +1,165 @@
+"""What the machine that submits says of a job: its program, its script, its folder.  Looks, and changes nothing."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..command.checks import cannot_start, program, shell_needed
+
+_ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
+_SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
+_ENTERING_MODULES = ("torch.distributed.", "accelerate.", "deepspeed.")
+_COMPILE = "import sys, warnings; warnings.simplefilter('ignore'); compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
+_SAVES = (
+    "import importlib.util, pathlib, sys; found = importlib.util.find_spec('transformers');"
+    "text = pathlib.Path(found.origin).with_name('training_args.py').read_text(encoding='utf-8') if found else '';"
+    "sys.exit('enable_jit_checkpoint' not in text)"
+)
+_NO_TORCH = 3
+_LACKS_TORCH = (
+    f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('torch') else {_NO_TORCH})"
+)
+_TIMEOUT_S = 10.0
+_LONGEST_SHEBANG = 1000
+_BLOCK = b"\0" * 4096  # a full disk takes an empty file
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What was found; a fault is one line, None if there is none.
+
+    `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from, and
+    `python` the interpreter the command starts in, None if it is another program.
+    """
+
+    command_fault: str | None
+    shell_fault: str | None
+    entry_fault: str | None
+    folder: Path
+    folder_fault: str | None
+    inside_job: str | None
+    python: str | None = None
+
+
+def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Surroundings:
+    """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
+    started = program(command[0], cwd, environ)
+    python = _interpreter(started) if started else None
+    return Surroundings(
+        command_fault=cannot_start(command, cwd, environ),
+        shell_fault=shell_needed(command),
+        entry_fault=_entry_fault(command, python, cwd) if started else None,
+        folder=folder.resolve(),
+        folder_fault=_folder_fault(folder),
+        inside_job=environ.get("SLURM_JOB_ID"),
+        python=python,
+    )
+
+
+def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
+    """Folders, each followed by what it is called without links, as the folder of `Surroundings` is."""
+    return tuple(dict.fromkeys(name for folder in folders for name in (folder, str(Path(folder).resolve()))))
+
+
+def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
+    """Whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
+
+    It is looked for and not imported, which takes seconds.
+    """
+    return _exit_code(python, _SAVES, environ) == 0
+
+
+def lacks_torch(python: str, environ: Mapping[str, str]) -> bool:
+    """Whether this interpreter has no torch, and so no torchrun; it is looked for and not imported."""
+    return _exit_code(python, _LACKS_TORCH, environ) == _NO_TORCH
+
+
+def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None:
+    try:
+        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+            [python, "-c", code],
+            env=dict(environ),
+            cwd="/",  # nothing there is called torch or transformers
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.returncode
+
+
+def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:
+    """Why the script of `command` cannot start: it is not there, or is no Python to its own interpreter."""
+    entry = _entry(command)
+    if entry is None:
+        return None
+    if not (cwd / entry).is_file():
+        return f"{entry}: no such file in {cwd}"
+    said = _compiled(python, cwd / entry) if python else []
+    if not said or "Error" not in said[-1]:
+        return None
+    line = next(
+        (found[1] for text in reversed(said) if (found := re.match(r"File .*, line (\d+)", text))), "?"
+    )
+    return f"{entry}:{line}: {said[-1]}"
+
+
+def _entry(command: Sequence[str]) -> str | None:
+    if Path(command[0]).name in _SHELLS:  # after an option the word may be one of its values
+        return next(
+            (w for w in command[1:2] if w.endswith(".sh") and "{" not in w and w[0] not in "-~$"), None
+        )
+    if not Path(command[0]).name.startswith(_ENTERING) or "-c" in command:
+        return None
+    if "-m" in command and not any(word.startswith(_ENTERING_MODULES) for word in command):
+        return None  # a module's own arguments
+    return next(
+        (w for w in command[1:] if w.endswith(".py") and not w.startswith("-") and "{" not in w), None
+    )
+
+
+def _compiled(interpreter: str, path: Path) -> list[str]:
+    """What the interpreter says of a file that it only compiles."""
+    try:
+        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+            [interpreter, "-I", "-S", "-c", _COMPILE, path],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stderr.splitlines() if line.strip()] if done.returncode else []
+
+
+def _interpreter(program: str) -> str | None:
+    if Path(program).name.startswith("python"):
+        return program
+    try:
+        with Path(program).open("rb") as file:
+            first = os.fsdecode(file.readline(_LONGEST_SHEBANG))
+    except OSError:
+        return None
+    shebang = first.removeprefix("#!").split() if first.startswith("#!") else []
+    return shebang[0] if len(shebang) == 1 and "python" in shebang[0] else None
+
+
+def _folder_fault(folder: Path) -> str | None:
+    """Why no run can be kept in `folder`: tried where its nearest parent is."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(_BLOCK)
+    except OSError as error:
+        return f"{there}: cannot be written: {error.strerror}"
+    return None

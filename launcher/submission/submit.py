@@ -1,0 +1,205 @@
+"""Hand runs to an executor.  The only importer of submitit, with the job that it runs and is handed here."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...errors import ClusterplanError, RunFolderError, SubmissionError
+from ..run_folder.attempts import ATTEMPTS
+from ..run_folder.folder import LOGS, SUBMITIT
+from ..run_folder.job_log import put_job, read_jobs
+from ..slurm import client as slurm
+from ..slurm.text import limit_s
+from .request import JobRequest, whole_minutes
+
+if TYPE_CHECKING:
+    import submitit
+
+_LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
+# submitit counts requeues, and not whether they made progress; ours does.
+_NO_LIMIT = 10**6
+_STARTER = f"{__name__.rpartition('.submission')[0]}.node"  # calls `start_here` in a process of its own
+_OF_A_RUN = {"CLUSTERPLAN_ATTEMPT", "CLUSTERPLAN_RUN_FOLDER"}
+_AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
+
+
+JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submitit pickles what it makes
+
+
+def submit(
+    folders: Sequence[Path], request: JobRequest, cluster: str | None, job_class: JobClass
+) -> list[str]:
+    """One Slurm job for the run in each of `folders`: an array where there are several.  Their job ids.
+
+    `cluster` is the name of the Slurm that is asked.  Once it is, Ctrl-C waits for its answer: a job that nobody
+    noted could not be cancelled.  Raises SubmissionError with what Slurm said, and RunFolderError.
+    """
+    executor = _executor(folders[0], request)
+    jobs = [job_class(str(folder)) for folder in folders]
+    for folder in folders:
+        for name in (ATTEMPTS, LOGS):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+    for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
+        (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    with _uninterrupted():
+        try:
+            with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
+                queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            raise SubmissionError(f"sbatch refused: {_said(error)}") from None
+        ids = [str(job.job_id) for job in queued]
+        try:
+            for folder, job in zip(folders, ids, strict=True):
+                put_job(folder, "slurm", job, cluster)
+        except RunFolderError:
+            with suppress(ClusterplanError):
+                slurm.cancel(ids[0].partition("_")[0])
+            raise
+    return ids
+
+
+def script(folder: Path, request: JobRequest, runs: int = 1) -> str:
+    """The batch script that `submit` would hand to sbatch."""
+    executor = _executor(folder, request)
+    if runs > 1:
+        executor.parameters["map_count"] = runs
+    text: str = executor._make_submission_file_text(executor._submitit_command_str, "")  # noqa: SLF001  no public way
+    return text
+
+
+def submit_local(folder: Path) -> str:
+    """Start the run in `folder` on this machine, in a session of its own; the id of its process.
+
+    Raises SubmissionError.
+    """
+    for name in (ATTEMPTS, LOGS, SUBMITIT):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    command = [sys.executable, "-P", "-m", _STARTER, str(folder)]
+    with (folder / SUBMITIT / "start.log").open("wb") as log, _uninterrupted():
+        started = subprocess.run(  # noqa: S603  our own module
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
+        )
+    if started.returncode:
+        said = (folder / SUBMITIT / "start.log").read_text(encoding="utf-8", errors="replace").strip()
+        raise SubmissionError(
+            f"the run cannot be started here: {said.splitlines()[-1] if said else 'no reason given'}"
+        )
+    return read_jobs(folder)[-1].job
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is not for this block, nor for what it starts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _outside_job() -> Iterator[None]:
+    """This process's environment without what the job or run that it may be part of left there: it would be obeyed."""
+    before = dict(os.environ)
+    ours = {name for name in before if name.startswith("SUBMITIT_")} | (_OF_A_RUN & before.keys())
+    for name in ours | (before.keys() - slurm.clean_environment(before).keys()):
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _run(job: Callable[[], Any]) -> None:
+    job()
+
+
+def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
+    import logging
+
+    from submitit import SlurmExecutor
+
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # it asks for srun, which only the nodes need
+
+    logging.getLogger("submitit").setLevel(logging.ERROR)
+    where = folder / SUBMITIT
+    # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
+    # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
+    python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
+    executor = Executor(where, max_num_timeout=_NO_LIMIT, python=python)
+    executor.update_parameters(**_parameters(where, request))
+    return executor
+
+
+def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
+    more: dict[str, Any] = {name: value for name, value in request.options if value is not False}
+    more["requeue" if request.requeue else "no-requeue"] = True
+    if request.time_min:
+        more["time-min"] = request.time_min
+    asked = {
+        "job_name": request.name,
+        "partition": request.partition,
+        "nodes": request.nodes,
+        "ntasks_per_node": request.tasks_per_node,
+        "gpus_per_node": request.gpus_per_node,
+        "signal_delay_s": request.signal_delay_s,
+        "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
+        "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
+        "teardown": _teardown(where),
+        "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
+        "additional_parameters": more,
+    }
+    # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
+    ours = {"time": None, "wckey": more.pop("wckey", None)}
+    if limit := limit_s(request.time or ""):
+        ours["time"] = whole_minutes(limit)  # it reckons with this when it is warned before the guard listens
+        more["time"] = request.time
+    return ours | {name: value for name, value in asked.items() if value is not None}
+
+
+def _teardown(where: Path) -> list[str]:
+    """The job's own shell says how its tasks ended: it lives on when they were killed."""
+    return [
+        "code=$?",
+        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
+        f'echo $code > {shlex.quote(str(where))}/"${{job:-$SLURM_JOB_ID}}.${{SLURM_RESTART_COUNT:-0}}.exit"',
+        "exit $code",
+    ]
+
+
+def _said(error: Exception) -> str:
+    """sbatch's own lines, without its name before them."""
+    lines = str(error).splitlines()
+    wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
+    return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
+
+
+def start_here(folder: Path, job_class: JobClass) -> NoReturn:
+    """Start the run in `folder` by submitit's local executor, and end this process."""
+    from submitit import LocalExecutor
+
+    # submitit hides all GPUs; the run sees what its user does, until it is lent some.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    restored = (
+        "-u CUDA_VISIBLE_DEVICES" if visible is None else shlex.quote(f"CUDA_VISIBLE_DEVICES={visible}")
+    )
+    python = f"env {restored} {shlex.quote(sys.executable)} -P"
+    executor = LocalExecutor(folder / SUBMITIT, max_num_timeout=_NO_LIMIT, python=python)
+    executor.update_parameters(timeout_min=_LONGEST_LOCAL_MINUTES, tasks_per_node=1, signal_delay_s=30)
+    job: Any = executor.submit(job_class(str(folder)))
+    put_job(folder, "local", str(job.job_id))
+    job._process.returncode = 0  # noqa: SLF001  it outlives us, and that is no news
+    os._exit(0)
