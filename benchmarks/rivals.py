@@ -80,7 +80,7 @@ def pollux(runs: np.ndarray, times: np.ndarray, asked: np.ndarray) -> np.ndarray
 
 def adaptdl(runs: np.ndarray, times: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Pollux's own code, from the package adaptdl: it alone is told the synchronisation of each run."""
-    from adaptdl.goodput import GoodputFunction, fit_perf_params
+    from adaptdl.goodput import GoodputFunction, fit_perf_params  # noqa: PLC0415  not installed everywhere
 
     fitted = fit_perf_params(runs[:, 0], runs[:, 1], runs[:, 3], runs[:, 4], times)
     speed = GoodputFunction(fitted, (0.0, 1.0), 1).throughput(asked[:, 0], asked[:, 1], asked[:, 3], 0)

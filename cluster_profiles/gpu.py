@@ -126,7 +126,7 @@ def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
         raise InputError(
             f"GPU {name!r} is a number, which is gpus: say a type, such as {next(iter(offered))}"
         )
-    import difflib
+    import difflib  # noqa: PLC0415  difflib, for a wrong name only
 
     nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)
     choice = " or ".join(nearest) if nearest and not among else ", ".join(offered)

@@ -149,7 +149,7 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _unknown_key(key: str, table: type[BaseModel] | None, model: type[BaseModel]) -> str:
-    import difflib
+    import difflib  # noqa: PLC0415  difflib, for a wrong key only
 
     known = list(table.model_fields) if table else []
     elsewhere = [

@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Each test goes to the process that is free, but for those of ONCE."""
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  `make gpu` has no xdist
 
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid):
@@ -92,7 +92,7 @@ def clusterplan(tmp_path, monkeypatch):
 
 def run_in_process(*args):
     """What `clusterplan ARGS` does, in this process; gives what a finished process gives."""
-    from clusterplan.cli import main  # `make gpu` has none of what it needs
+    from clusterplan.cli import main  # noqa: PLC0415  `make gpu` has none of what it needs
 
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:

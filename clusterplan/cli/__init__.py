@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from .options import say
+    from .options import say  # noqa: PLC0415  pydantic and all models, for `--help`
 
     say(" ".join(message.split()), label="Error:")
     sys.exit(code)

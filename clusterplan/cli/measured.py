@@ -14,13 +14,13 @@ def measurements_of(model: str | None) -> list[Measurement]:
     path = history_path(os.environ)
     if model is None or not (path.exists() or links_folder(path).exists()):
         return []
-    from .recorded import collected
+    from .recorded import collected  # noqa: PLC0415  SQLite and the launcher, where there is no history
 
     try:
         with collected() as db:
             found = db.measurements(model)
             if not found:
-                import difflib
+                import difflib  # noqa: PLC0415  difflib, for an unknown model only
 
                 if near := difflib.get_close_matches(model, db.models(), n=3, cutoff=0.8):
                     say(f"no run of model {model!r} is known; there are runs of {listed(near)}")

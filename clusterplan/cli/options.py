@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import click
 
+from ..cluster_profiles.catalog import profile_paths
+from ..cluster_profiles.gpu import gpus
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
 from ..estimator.job.workload import flags
@@ -52,12 +54,8 @@ def _completer(key: str, choices: list[str] | None) -> Callable[..., list[str]] 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
         offered = choices
         if key == "profile":
-            from ..cluster_profiles.catalog import profile_paths
-
             offered = sorted(profile_paths())
         elif key == "gpu":
-            from ..cluster_profiles.gpu import gpus
-
             offered = list(gpus())
         before, comma, begun = incomplete.rpartition(",") if key in _LISTS else ("", "", incomplete)
         return [f"{before}{comma}{value}" for value in offered or [] if value.startswith(begun)]

@@ -50,9 +50,9 @@ def _notes(status: RunStatus) -> Sequence[Note]:
     """What stands out of a running run's GPUs of late; where the history cannot take it, that is said."""
     if status.state.state is not State.RUNNING:
         return []
-    from ..estimator.gpu_use.report import run_report
-    from ..estimator.history.runs import History
-    from ..launcher.runs.collect import collect
+    from ..estimator.gpu_use.report import run_report  # noqa: PLC0415  the history, for a running run only
+    from ..estimator.history.runs import History  # noqa: PLC0415  likewise
+    from ..launcher.runs.collect import collect  # noqa: PLC0415  likewise
 
     try:
         with History(history_path(os.environ)) as db:

@@ -187,7 +187,7 @@ def _check_printed(*, sweep: bool, as_json: bool, follow: bool, dry_run: bool) -
 
 def _follow(folder: Path) -> None:
     """Show the run until it ends; like a command of its own, it fails if the run did."""
-    from . import following  # what tells a run's state is only now worth loading
+    from . import following  # noqa: PLC0415  the state of runs, for --follow only
 
     if following.follow(folder).state.state is not State.COMPLETED:
         raise click.exceptions.Exit(1)
@@ -223,8 +223,8 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
 
 
 def _hand_over(folders: Sequence[Path], ready: Plan, to: Destination) -> list[str]:
-    from ..launcher.node.training_job import TrainingJob
-    from ..launcher.submission import submit as submitting
+    from ..launcher.node.training_job import TrainingJob  # noqa: PLC0415  submitit, until a job is submitted
+    from ..launcher.submission import submit as submitting  # noqa: PLC0415  likewise
 
     if to.on_slurm:
         return submitting.submit(folders, ready.request, to.cluster_name, TrainingJob)
@@ -242,7 +242,7 @@ def _take_back(folders: Sequence[Path]) -> None:
 
 
 def _print_dry_run(folder: Path, shown: Plan, *, on_slurm: bool) -> None:
-    from ..launcher.submission.submit import script
+    from ..launcher.submission.submit import script  # noqa: PLC0415  submitit, until its script is wanted
 
     text = script(folder, shown.request, len(shown.launches)) if on_slurm else None
     echo_page(lambda page: submit_text.dry_run(page, shown, text))

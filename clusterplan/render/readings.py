@@ -51,8 +51,8 @@ def json_list(rows: Iterable[Row]) -> Iterator[str]:
 def write_parquet(rows: Iterable[Row], file: IO[bytes]) -> None:
     """The same columns as a Parquet file; `ring` is a list of (`before_s`, `percent`).  Raises PackageMissing."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow as pa  # noqa: PLC0415  an optional extra
+        import pyarrow.parquet as pq  # noqa: PLC0415  likewise
     except ImportError:
         raise PackageMissing("Parquet needs pyarrow: pip install 'clusterplan[parquet]'") from None
     samples = pa.list_(pa.struct([("before_s", pa.float64()), ("percent", pa.int64())]))

@@ -55,8 +55,8 @@ def speed(case: Case) -> Iterator[Advice]:
 
 def _next_run(case: Case) -> Iterator[Advice]:
     """The run to make next, where the step time is known within a wide range only."""
-    from ..step_time.next_run import next_measurement
-    from ..step_time.transfer import asked, informing, links_of  # a fit loads numpy
+    from ..step_time.next_run import next_measurement  # noqa: PLC0415  numpy
+    from ..step_time.transfer import asked, informing, links_of  # noqa: PLC0415  numpy
 
     step, placement = case.throughput.step_time_s, case.placement
     if step is None or step.p90 < _WIDE * step.p10:
@@ -83,7 +83,7 @@ def _runs_differ(case: Case) -> Iterator[Advice]:
     step, model = case.throughput.step_time_s, case.workload.model
     if step is None or not rate_given(case.workload) or all(m.model != model for m in case.measurements):
         return
-    from ..step_time.measured import measured_throughput  # a fit loads numpy
+    from ..step_time.measured import measured_throughput  # noqa: PLC0415  numpy
 
     found = measured_throughput(case.workload, case.placement, case.measurements, None)
     told = found and found.step_time_s

@@ -147,9 +147,9 @@ def _make(path: Path) -> None:
 
 
 def _apply_migrations(db: sqlite3.Connection) -> None:
-    import sqlite_utils
+    import sqlite_utils  # noqa: PLC0415  slow to load, and a history that is up to date needs no migration
 
-    from .schema import migrations
+    from .schema import migrations  # noqa: PLC0415  likewise
 
     wrapped = sqlite_utils.Database(db)
     for left in reversed(range(_TRIES)):

@@ -14,13 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median
-from typing import TYPE_CHECKING
 
 from ..measurements.measurement import Measurement
 from ..ranges import Range
-
-if TYPE_CHECKING:
-    from .shape import Query
+from .shape import Query
 
 # A loader that keeps up still costs the step a few per cent; of GPUs less busy than others, noise is more.
 _WAITS, _IDLES = 0.05, 0.1
@@ -38,7 +35,7 @@ class Loader:
     by_node: bool
     rate: float
 
-    def step_s(self, work_s: float, shape: "Query", slower: float = 1.0) -> float:
+    def step_s(self, work_s: float, shape: Query, slower: float = 1.0) -> float:
         read_s = _demand(shape, by_node=self.by_node) / self.rate * slower
         return max(work_s, read_s) if self.ahead else work_s + read_s
 
@@ -74,7 +71,7 @@ def loaders(runs: Sequence[Measurement]) -> tuple[Loader, ...]:
     return tuple(sorted((loader for loader in off if off[loader] <= limit), key=unlikely))
 
 
-def fed(work: Range, allowed: Sequence[Loader], shape: "Query") -> Range:
+def fed(work: Range, allowed: Sequence[Loader], shape: Query) -> Range:
     """The step whose GPUs and network take `work`, as wide as the loaders that may be."""
     if not allowed:
         return work

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ...errors import NotEnoughHistory
 from ..measurements.measurement import Measurement
 from .observations import points
+from .posterior import gains
 from .predict import StepTimeModel, fit
 from .shape import Links, Query
 
@@ -39,8 +40,6 @@ def next_measurement(
 
 def most_telling(model: StepTimeModel, candidates: Sequence[Query], wanted: Sequence[Query]) -> Query:
     """The first of the candidates whose run narrows the wanted ones about as much as any."""
-    from .posterior import gains
-
     narrowed = gains(model.learned(wanted[0]).posterior, points(candidates), points(wanted)).sum(1)
     enough = _NEARLY * max(narrowed)
     return next(c for c, gain in zip(candidates, narrowed, strict=True) if gain >= enough)

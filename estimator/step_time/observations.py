@@ -3,15 +3,14 @@
 import math
 from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..measurements.measurement import Measurement
 from .input_wait import waits
-
-if TYPE_CHECKING:
-    from .model import Points
-    from .posterior import Observed
-    from .shape import Query
+from .model import Points
+from .posterior import Observed
+from .shape import Query
 
 # The most configurations that one fit looks at: it stays within milliseconds, whatever the history holds.
 MOST_CONFIGURATIONS = 48
@@ -29,8 +28,6 @@ def configurations(runs: Sequence[Measurement]) -> list[list[Measurement]]:
 
 
 def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    import numpy as np
-
     place = np.log2(np.array(keys, float))
     chosen, apart = [0], np.full(len(keys), np.inf)
     while len(chosen) < MOST_CONFIGURATIONS:
@@ -39,12 +36,8 @@ def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [keys[i] for i in sorted(chosen)]
 
 
-def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed":
+def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> Observed:
     """What the GPUs and the network took in each configuration: a wait for input is not theirs."""
-    import numpy as np
-
-    from .posterior import Observed
-
     groups = configurations(runs)
     work = {id(m): m.step_time_s * (1 - (w or 0)) for m, w in zip(runs, waits(runs), strict=True)}
     return Observed(
@@ -55,11 +48,7 @@ def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> "Observed"
     )
 
 
-def points(shapes: Sequence["Query | Measurement"]) -> "Points":
-    import numpy as np
-
-    from .model import Points
-
+def points(shapes: Sequence[Query | Measurement]) -> Points:
     rows = [(s.nodes, s.gpus / s.nodes, s.batch_size, s.accumulation) for s in shapes]
     table = np.array(rows, float).reshape(-1, 4)
     return Points(*table.T)

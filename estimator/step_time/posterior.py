@@ -55,7 +55,7 @@ class Posterior:
         return int(np.argmax(self.weight))
 
 
-def fit(observed: Observed, belief: Belief, reference: float) -> Posterior:
+def fit_posterior(observed: Observed, belief: Belief, reference: float) -> Posterior:
     """The posterior of each scale and roughness."""
     every = np.arange(len(SCALES))
     noise = SCALES[:, None] ** 2 * REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
@@ -189,7 +189,7 @@ def _normals() -> Array:
     return np.array([[quantile(u) for u in row] for row in uniform])
 
 
-def surprises(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
+def leave_one_out_residuals(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
     """How far each observation is, in log, from what all others say of it, and the sd that has."""
     m = posterior.best
     slopes = posterior.slopes[m]
@@ -215,7 +215,7 @@ def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
     return narrowed
 
 
-def transferred(
+def transfer_belief(
     belief: Belief, others: Sequence[Observed], share: Sequence[float], reference: float
 ) -> Belief:
     """What runs on related hardware say of this one: parameter i, relative to those before, has `share[i]` of
@@ -226,7 +226,7 @@ def transferred(
     own, mean = belief.covariance - common, belief.mean
     for other in others:
         before = Belief(mean, own + common)
-        fitted = fit(other, before, reference)
+        fitted = fit_posterior(other, before, reference)
         gain = common @ np.linalg.inv(before.covariance)
         mean = mean + gain @ (fitted.mode[fitted.best] - mean)
         common = common - gain @ (before.covariance - fitted.covariance[fitted.best]) @ gain.T

@@ -1,26 +1,25 @@
 """The step time of shapes that were not measured, learned from those that were.
 
 `fit` takes the runs of one model, `StepTimeModel.predict` tells any shape, each as a range with what it rests on:
-`model` has the physics, `posterior` the fit.  Only calling them loads numpy.
+`model` has the physics, `posterior` the fit.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ...errors import NotEnoughHistory
 from ..measurements.measurement import Measurement
 from ..measurements.suspects import Suspect, suspects
 from ..ranges import Range
 from .input_wait import Loader, fed, loaders
+from .model import HIGHEST, LOWEST, Belief, log_time, prior
 from .observations import configurations, observed, points
+from .posterior import Posterior, draw, fit_posterior, leave_one_out_residuals, transfer_belief
 from .shape import Links, Query
-
-if TYPE_CHECKING:
-    from .model import Belief
-    from .posterior import Posterior
 
 # What the fit's own widths are multiplied by: the clusters but one put it at 0.73 to 0.86 (docs/explanation/accuracy.md).
 _WIDTH = 0.8
@@ -90,8 +89,6 @@ class StepTimeModel:
 
     def learned(self, query: Query) -> "Learned":
         """The fit to the runs of this GPU and precision, with what all others say as its prior."""
-        from . import model as step_model
-        from . import posterior as laplace
 
         kinds: dict[tuple[object, ...], list[Measurement]] = {}
         for m in self.measurements:
@@ -100,7 +97,7 @@ class StepTimeModel:
         sizes = [m.batch_size for m in (own or self.measurements)]
         reference = math.exp(fmean(map(math.log, sizes)))
         links = self.links
-        belief = step_model.prior(
+        belief = prior(
             links.ring_s(links.bandwidth_intra_bytes_s), links.ring_s(links.bandwidth_inter_bytes_s)
         )
         doubt = {id(s.measurement): s.doubt for s in self.suspects}
@@ -109,14 +106,14 @@ class StepTimeModel:
                 observed(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
             ]
             if others:
-                belief = laplace.transferred(belief, others, shares, reference)
-        posterior = laplace.fit(observed(own, doubt), belief, reference)
+                belief = transfer_belief(belief, others, shares, reference)
+        posterior = fit_posterior(observed(own, doubt), belief, reference)
         odd: tuple[Suspect, ...] = ()
         if len(posterior.observed.at) >= _ENOUGH_TO_JUDGE:
             odd = _outliers(own, posterior, belief)
             if odd:
                 doubt |= {id(s.measurement): s.doubt for s in odd}
-                posterior = laplace.fit(observed(own, doubt), belief, reference)
+                posterior = fit_posterior(observed(own, doubt), belief, reference)
         return Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
 
 
@@ -124,13 +121,9 @@ _ENOUGH_TO_JUDGE = 5  # configurations: fewer cannot tell a wrong run from a rul
 _SURPRISING_SD, _SURPRISING = 4.0, math.log(1.5)
 
 
-def _outliers(own: Sequence[Measurement], posterior: "Posterior", belief: "Belief") -> tuple[Suspect, ...]:
+def _outliers(own: Sequence[Measurement], posterior: Posterior, belief: Belief) -> tuple[Suspect, ...]:
     """The run, if any, that all others contradict."""
-    import numpy as np
-
-    from . import posterior as laplace
-
-    off, sd = laplace.surprises(posterior, belief)
+    off, sd = leave_one_out_residuals(posterior, belief)
     worst = int(np.argmax(np.abs(off) / sd))
     if abs(off[worst]) < max(_SURPRISING_SD * sd[worst], _SURPRISING):
         return ()
@@ -146,24 +139,17 @@ class Learned:
     own: tuple[Measurement, ...]
     measurements: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
-    posterior: "Posterior"
+    posterior: Posterior
 
     def predictions(self, queries: Sequence[Query], floors: Sequence[float]) -> list[Prediction]:
-        import numpy as np
-
-        from . import model as step_model
-        from . import posterior as laplace
-
         at = points(queries)
-        drawn = np.sort(laplace.draw(self.posterior, at), 0)
+        drawn = np.sort(draw(self.posterior, at), 0)
         low, middle, high = np.quantile(drawn, (0.1, 0.5, 0.9), axis=0)
         # The least expected percentage error is at the median under weights 1 / T.
         weight = np.cumsum(np.exp(drawn[0] - drawn), 0)
         point = np.take_along_axis(drawn, np.argmax(weight >= weight[-1] / 2, 0)[None], 0)[0]
         mode = self.posterior.mode[self.posterior.best]
-        log_t, log_c, _ = step_model.log_time(
-            np.clip(mode, step_model.LOWEST, step_model.HIGHEST), at, self.posterior.reference
-        )
+        log_t, log_c, _ = log_time(np.clip(mode, LOWEST, HIGHEST), at, self.posterior.reference)
         compute = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
         used = self.own or self.measurements
         allowed = loaders(used)

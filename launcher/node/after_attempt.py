@@ -11,6 +11,7 @@ from ..run_folder.attempts import Attempt, AttemptFile, read_attempts, starts
 from ..run_folder.cancel_request import cancelled_s
 from ..run_folder.final_status import put_final
 from ..run_folder.launch import Launch
+from ..run_folder.log_errors import is_out_of_memory
 from ..slurm import client as slurm
 from .restart_policy import Stop, Verdict, verdict
 from .signals import StopSignals
@@ -87,8 +88,6 @@ def _cancelled(folder: Path, launch: Launch, file: AttemptFile, words: DaemonsWo
 
 
 def _failed_state(attempt: Attempt) -> str:
-    from ..run_folder.log_errors import is_out_of_memory
-
     return "out_of_memory" if is_out_of_memory(attempt.error, attempt.exit_code) else "failed"
 
 

@@ -16,10 +16,10 @@ class TrainingJob:
         self.folder = folder
 
     def __call__(self) -> NoReturn:
-        from ..run_folder.final_status import put_final
-        from .ranks import task_place
-        from .requeue import queue_successor
-        from .task import run_task
+        from ..run_folder.final_status import put_final  # noqa: PLC0415  what only the node needs, where jobs are submitted
+        from .ranks import task_place  # noqa: PLC0415  likewise
+        from .requeue import queue_successor  # noqa: PLC0415  likewise
+        from .task import run_task  # noqa: PLC0415  likewise
 
         job = task_place(os.environ).job
         for left in (Path(self.folder) / "submitit").glob(f"{job}_*.save_tmp"):
@@ -34,6 +34,6 @@ class TrainingJob:
 
     def checkpoint(self) -> "DelayedSubmission":
         """For a warning that arrives before the guard listens: nothing has begun, so start again as it is."""
-        from submitit.helpers import DelayedSubmission
+        from submitit.helpers import DelayedSubmission  # noqa: PLC0415  submitit, for a rare early warning
 
         return DelayedSubmission(self)

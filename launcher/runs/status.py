@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from ..slurm import client as slurm
@@ -22,12 +22,8 @@ from ..run_folder.progress import Progress, progress, read_ends
 from ..run_folder.registry import linked, run_facts
 from ..run_folder.folder import SUBMITIT
 from .state import OPEN, Evidence, RunState, State, run_state
-from ..slurm.jobs import PREEMPTED
+from ..slurm.jobs import PREEMPTED, JobFacts
 from ..sampler.spool import SUFFIX
-
-if TYPE_CHECKING:
-    from ..slurm.jobs import JobFacts
-
 
 @dataclass(frozen=True)
 class RunStatus:

@@ -104,8 +104,8 @@ def fill_folders(
 
 def local_gpus(wanted: int, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The GPUs of this machine that a run may wait for; none where there are none.  Raises InputError if too few."""
-    from ..sampler import nvml
-    from ..sampler.visible_gpus import ours
+    from ..sampler import nvml  # noqa: PLC0415  pynvml, for a run on this machine only
+    from ..sampler.visible_gpus import ours  # noqa: PLC0415  likewise
 
     try:
         with nvml.opened() as library:

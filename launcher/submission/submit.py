@@ -49,7 +49,7 @@ def submit(
             (folder / name).mkdir(mode=0o700, exist_ok=True)
     for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
         (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
+    from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415  submitit, slow to load
 
     with _uninterrupted():
         try:
@@ -125,9 +125,9 @@ def _run(job: Callable[[], Any]) -> None:
 
 
 def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
-    import logging
+    import logging  # noqa: PLC0415  likewise
 
-    from submitit import SlurmExecutor
+    from submitit import SlurmExecutor  # noqa: PLC0415  likewise
 
     class Executor(SlurmExecutor):
         @classmethod
@@ -189,9 +189,8 @@ def _said(error: Exception) -> str:
 
 def start_here(folder: Path, job_class: JobClass) -> NoReturn:
     """Start the run in `folder` by submitit's local executor, and end this process."""
-    from submitit import LocalExecutor
+    from submitit import LocalExecutor  # noqa: PLC0415  likewise
 
-    # submitit hides all GPUs; the run sees what its user does, until it is lent some.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     restored = (
         "-u CUDA_VISIBLE_DEVICES" if visible is None else shlex.quote(f"CUDA_VISIBLE_DEVICES={visible}")
