@@ -24,16 +24,16 @@ import numpy as np
 import rivals
 
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.predict import fit
-from clusterplan.estimator.step_time.shape import Query
 from clusterplan.estimator.step_time.transfer import measured_range
 
 MAX_GPUS = {1: 1, 2: 2, 3: 4, 4: 4, 6: 4, 8: 8, 12: 8}
 BATCH_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 3, 12: 4}
 MOST_NODES, BATCH_FACTOR = 2, 4
 
-Shape = tuple[int, int, int, int]  # nodes, GPUs, GPUs per node, micro-batch
+ShapeKey = tuple[int, int, int, int]  # nodes, GPUs, GPUs per node, micro-batch
 
 
 def predict(observations: list[dict], queries: list[dict]) -> list[dict]:
@@ -50,11 +50,11 @@ def predict(observations: list[dict], queries: list[dict]) -> list[dict]:
         )
         for o in observations
     ]
-    steps = [p.step_time_s for p in fit(runs).predict([Query(q["gpu"], *_numbers(q)) for q in queries])]
+    steps = [p.step_time_s for p in fit(runs).predict([Shape(q["gpu"], *_numbers(q)) for q in queries])]
     return [{"step_time": s.p50, "lo80": s.p10, "hi80": s.p90} for s in steps]
 
 
-def _numbers(row: dict) -> Shape:
+def _numbers(row: dict) -> ShapeKey:
     return int(row["num_nodes"]), int(row["num_gpus"]), int(row["gpus_per_node"]), int(row["local_bsz"])
 
 
@@ -79,15 +79,17 @@ METHODS = {
 } | ({"adaptdl": rivals.adaptdl} if importlib.util.find_spec("adaptdl") else {})
 
 
-def read(path: Path, column: str = "step_time") -> dict[str, dict[Shape, list[float]]]:
-    series: dict[str, dict[Shape, list[float]]] = defaultdict(lambda: defaultdict(list))
+def read(path: Path, column: str = "step_time") -> dict[str, dict[ShapeKey, list[float]]]:
+    series: dict[str, dict[ShapeKey, list[float]]] = defaultdict(lambda: defaultdict(list))
     with path.open(newline="") as rows:
         for row in csv.DictReader(rows):
             series[row["series"]][_numbers(row)].append(float(row.get(column) or 0))
     return {name: dict(sorted(times.items())) for name, times in series.items()}
 
 
-def pilot_runs(name: str, shapes: list[Shape], k: int, seed: int) -> tuple[list[Shape], np.random.Generator]:
+def pilot_runs(
+    name: str, shapes: list[ShapeKey], k: int, seed: int
+) -> tuple[list[ShapeKey], np.random.Generator]:
     """The k shapes a user measures first."""
     rng = np.random.default_rng(zlib.crc32(repr(("pilot", name, k, seed)).encode()))
     gpus = min(MAX_GPUS[k], max(max(s[1] for s in shapes) // 2, 1))
@@ -116,8 +118,8 @@ def pilot_runs(name: str, shapes: list[Shape], k: int, seed: int) -> tuple[list[
 
 
 def evaluate(
-    series: dict[str, dict[Shape, list[float]]],
-    sync: dict[str, dict[Shape, list[float]]],
+    series: dict[str, dict[ShapeKey, list[float]]],
+    sync: dict[str, dict[ShapeKey, list[float]]],
     methods: list[str],
     seeds: int,
 ) -> list[dict]:
@@ -163,7 +165,7 @@ def evaluate(
     return rows
 
 
-def _near(shape: Shape, chosen: list[Shape]) -> bool:
+def _near(shape: ShapeKey, chosen: list[ShapeKey]) -> bool:
     sizes = [s[3] for s in chosen]
     return min(sizes) / BATCH_FACTOR <= shape[3] <= max(sizes) * BATCH_FACTOR
 
@@ -194,7 +196,7 @@ def table(rows: list[dict]) -> list[str]:
     return lines
 
 
-def repeats(series: dict[str, dict[Shape, list[float]]]) -> str:
+def repeats(series: dict[str, dict[ShapeKey, list[float]]]) -> str:
     """Whether the range that one run of a shape gives holds the other runs of it."""
     held: dict[str, list[bool]] = defaultdict(list)
     for name, times in series.items():

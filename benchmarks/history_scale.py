@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
-from clusterplan.estimator.gpu_use.rollup import Rollup, rollups
+from clusterplan.estimator.gpu_use.rollup import Rollup, roll_up
 from clusterplan.estimator.history.packed_block import pack
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.samples import BLOCK_S, WIDTHS_S, whole_numbers
@@ -123,7 +123,7 @@ def written(path: Path, runs: int) -> None:
     """`runs` more runs, their blocks and rollups put in directly, in transactions of ten runs."""
     blocks = [list(readings(0.0, BLOCK_S, seed)) for seed in range(DISTINCT)]
     packed = [pack(rows) for rows in blocks]
-    summed = [[whole_numbers(r) for width in WIDTHS_S for r in rollups(rows, width)] for rows in blocks]
+    summed = [[whole_numbers(r) for width in WIDTHS_S for r in roll_up(rows, width)] for rows in blocks]
     db = sqlite3.connect(path)
     db.execute("PRAGMA synchronous = OFF")  # a benchmark's file may be lost
     names = ", ".join(f.name for f in fields(Rollup))

@@ -16,21 +16,23 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from accuracy import BATCH_FACTOR, MOST_NODES, Shape, read
+from accuracy import BATCH_FACTOR, MOST_NODES, ShapeKey, read
 
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.next_run import most_telling
 from clusterplan.estimator.step_time.predict import StepTimeModel, fit
-from clusterplan.estimator.step_time.shape import Query
 
 COUNTS = (2, 3, 4, 6)
 MOST_GPUS = 8
 
-Next = Callable[[list[Shape], list[Shape], StepTimeModel, list[Shape], np.random.Generator], Shape]
+Next = Callable[
+    [list[ShapeKey], list[ShapeKey], StepTimeModel, list[ShapeKey], np.random.Generator], ShapeKey
+]
 
 
-def planned(left: list[Shape], made: list[Shape], *_: object) -> Shape:
+def planned(left: list[ShapeKey], made: list[ShapeKey], *_: object) -> ShapeKey:
     """The first of the plan that is not made; shapes as near as the series has them."""
     batch = made[0][3]
     third = min((s[3] for s in left), key=lambda b: abs(np.log(3 * b / batch)))
@@ -47,14 +49,18 @@ def planned(left: list[Shape], made: list[Shape], *_: object) -> Shape:
     return max(left, key=lambda s: s[1])
 
 
-def asked_for(left: list[Shape], _: object, model: StepTimeModel, wanted: list[Shape], *__: object) -> Shape:
+def asked_for(
+    left: list[ShapeKey], _: object, model: StepTimeModel, wanted: list[ShapeKey], *__: object
+) -> ShapeKey:
     """What the product asks for; of like use the fewest GPUs."""
     left = sorted(left, key=lambda s: s[1])
     queries = [_query(s) for s in left]
     return left[queries.index(most_telling(model, queries, [_query(s) for s in wanted]))]
 
 
-def usual(left: list[Shape], made: list[Shape], _: object, __: object, rng: np.random.Generator) -> Shape:
+def usual(
+    left: list[ShapeKey], made: list[ShapeKey], _: object, __: object, rng: np.random.Generator
+) -> ShapeKey:
     """One of b, fewer GPUs likelier."""
     alike = [s for s in left if s[3] == made[0][3]] or left
     weight = np.array([1 / s[1] for s in alike])
@@ -64,7 +70,7 @@ def usual(left: list[Shape], made: list[Shape], _: object, __: object, rng: np.r
 WAYS: dict[str, Next] = {"fixed plan": planned, "next_measurement": asked_for, "small ones": usual}
 
 
-def errors(times: dict[Shape, list[float]], way: Next, rng: np.random.Generator) -> dict[int, float]:
+def errors(times: dict[ShapeKey, list[float]], way: Next, rng: np.random.Generator) -> dict[int, float]:
     """The mean absolute percentage error beyond the runs, by their count."""
     most = min(MOST_GPUS, max(s[1] for s in times) // 2)
     pool = [s for s in times if s[1] <= most and s[0] <= MOST_NODES]
@@ -72,7 +78,7 @@ def errors(times: dict[Shape, list[float]], way: Next, rng: np.random.Generator)
     sizes = sorted({s[3] for s in larger if (1, 1, 1, s[3]) in times})
     batch = int(rng.choice(sizes[len(sizes) // 2 :]))
     wanted = [s for s in larger if batch / BATCH_FACTOR <= s[3] <= batch * BATCH_FACTOR]
-    made, runs, found = list[Shape](), list[Measurement](), dict[int, float]()
+    made, runs, found = list[ShapeKey](), list[Measurement](), dict[int, float]()
     shape = (1, 1, 1, batch)
     truth = np.array([median(times[s]) for s in wanted])
     while True:
@@ -89,8 +95,8 @@ def errors(times: dict[Shape, list[float]], way: Next, rng: np.random.Generator)
         shape = way(left, made, model, wanted, rng)
 
 
-def _query(shape: Shape) -> Query:
-    return Query("", *shape)
+def _query(shape: ShapeKey) -> Shape:
+    return Shape("", *shape)
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.predict import fit
-from clusterplan.estimator.step_time.shape import Query
 
 A_NODE = 8  # GPUs of the machines that FILE was measured on
 FACTORS = ((2, 4), (5, 16), (17, 64))
@@ -60,7 +60,7 @@ def scores(kind: list[Row]) -> list[tuple[float, ...]]:
             Measurement("", "", *shape(r), r[2], Precision.AUTO, seq_len=None, step_time_s=r[3])
             for r in given
         ]
-        told = fit(runs).predict([Query("", *shape(r), r[2]) for r in asked])
+        told = fit(runs).predict([Shape("", *shape(r), r[2]) for r in asked])
         each = np.median([r[3] / (r[1] * r[2]) for r in given])
         for (gpus, batch, accumulation, step_s), said in zip(asked, told, strict=True):
             ours, perfect = said.step_time_s.p50 / step_s - 1, each * batch * accumulation / step_s - 1

@@ -7,8 +7,8 @@ import platformdirs
 
 from ..errors import ProfileError
 from .profile import ClusterProfile
-from .toml_file import parse_toml, place_in, read_toml, validated
-from .units import listed
+from .toml_file import locate, parse_toml, read_toml, validate
+from .units import join_names
 
 BUNDLED = Path(__file__).parent
 _NOT_PROFILES = {"gpus.toml"}
@@ -40,7 +40,7 @@ def profile_path(name_or_path: str) -> Path:
     known = profile_paths()
     if name_or_path not in known:
         raise ProfileError(
-            f"profile {name_or_path!r} is not known: there are {listed(sorted(known))}; "
+            f"profile {name_or_path!r} is not known: there are {join_names(sorted(known))}; "
             f"or give a path ending in .toml"
         )
     return known[name_or_path]
@@ -56,4 +56,4 @@ def load_profile(name_or_path: str) -> ClusterProfile:
     """
     path = profile_path(name_or_path)
     text = read_toml(path)
-    return validated(ClusterProfile, parse_toml(text, path), partial(place_in, text, path), ProfileError)
+    return validate(ClusterProfile, parse_toml(text, path), partial(locate, text, path), ProfileError)

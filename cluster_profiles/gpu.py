@@ -75,10 +75,10 @@ def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:
 
 
 @cache
-def gpus() -> Mapping[str, Gpu]:
+def read_gpus() -> Mapping[str, Gpu]:
     """Every GPU of the catalogue, by key.
 
-    >>> gpus()["a100-sxm4-80gb"].peak_flops[Precision.BF16] / 1e12
+    >>> read_gpus()["a100-sxm4-80gb"].peak_flops[Precision.BF16] / 1e12
     312.0
     """
     text = Path(__file__).with_name(_CATALOGUE).read_text(encoding="utf-8")
@@ -88,19 +88,19 @@ def gpus() -> Mapping[str, Gpu]:
     )
 
 
-def gpus_called(name: str) -> tuple[Gpu, ...]:
+def match_gpus(name: str) -> tuple[Gpu, ...]:
     """Every GPU that people, NVML or Slurm call `name`: Slurm's names are often those of several.
 
-    >>> {gpu.compute_capability for gpu in gpus_called("v100")}
+    >>> {gpu.compute_capability for gpu in match_gpus("v100")}
     {(7, 0)}
     """
-    return tuple(gpu for gpu in gpus().values() if gpu.answers_to(name))
+    return tuple(gpu for gpu in read_gpus().values() if gpu.answers_to(name))
 
 
 def shared_precision(may_be: Sequence[Gpu]) -> Precision | None:
     """What `precision = "auto"` means on a GPU that is one of these; None where they differ, or there is none.
 
-    >>> shared_precision(gpus_called("a100"))
+    >>> shared_precision(match_gpus("a100"))
     <Precision.BF16: 'bf16'>
     """
     best = {gpu.best_precision() for gpu in may_be}
@@ -115,7 +115,7 @@ def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
     >>> find_gpu("NVIDIA H100 80GB HBM3").key
     'h100-sxm'
     """
-    offered = {key: gpu for key, gpu in gpus().items() if not among or key in among}
+    offered = {key: gpu for key, gpu in read_gpus().items() if not among or key in among}
     exact = [gpu for gpu in offered.values() if _plain(gpu.key) == _plain(name)]
     found = exact or [gpu for gpu in offered.values() if gpu.answers_to(name)]
     if len(found) == 1:

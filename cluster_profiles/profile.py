@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from ..errors import InputError
 from .gpu import Gpu, find_gpu
 from .toml_file import Section
-from .units import exact, listed, parse_count, parse_duration_s
+from .units import join_names, parse_count, parse_duration_s, parse_exact
 
 
 def _gpu_key(value: object) -> str:
@@ -25,7 +25,7 @@ def _gpu_key(value: object) -> str:
 
 
 def _number(value: object) -> float:
-    return float(exact(value))
+    return float(parse_exact(value))
 
 
 Count = Annotated[int, BeforeValidator(parse_count)]
@@ -166,7 +166,7 @@ class ClusterProfile(Section):
             raise ValueError(f"partition {twice[0]!r} is defined twice; each needs a name of its own")
         if self.default_partition and self.default_partition not in names:
             raise ValueError(
-                f"default_partition {self.default_partition!r} is not a partition: there are {listed(names)}"
+                f"default_partition {self.default_partition!r} is not a partition: there are {join_names(names)}"
             )
         return self
 
@@ -181,5 +181,5 @@ class ClusterProfile(Section):
         for partition in self.partitions:
             if partition.name == wanted:
                 return partition
-        there = listed(partition.name for partition in self.partitions)
+        there = join_names(partition.name for partition in self.partitions)
         raise InputError(f"partition {wanted!r} is none of {self.name} with GPUs: say one of {there}")

@@ -94,14 +94,14 @@ def line_of(text: str, key: Sequence[str | int]) -> int | None:
     return None
 
 
-def place_in(text: str, path: Path, location: tuple[int | str, ...]) -> str:
+def locate(text: str, path: Path, location: tuple[int | str, ...]) -> str:
     """How a fault's line begins: the file, the line if it is known, and the key; list items count from 1."""
     line = line_of(text, location)
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
     return f"{path}:{f'{line}:' if line else ''} {f'{key}: ' if key else ''}"
 
 
-def validated(
+def validate(
     model: type[M],
     values: Mapping[str, Any],
     place: Callable[[tuple[int | str, ...]], str],

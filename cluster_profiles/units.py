@@ -20,12 +20,12 @@ _LONGEST_INPUT = 60  # characters; longer text is no number
 _LARGEST_EXPONENT = 30  # 1e30 is beyond every bound; 1e999999999 must not be expanded
 
 
-def exact(value: object) -> Fraction:
+def parse_exact(value: object) -> Fraction:
     """A finite number, exactly as it was written: 2.5 is 5/2, "1_000" is 1000, 300e9 is 300000000000.
 
     Raises ValueError for anything else, NaN, infinities and booleans included.
 
-    >>> exact("0.1") * 3
+    >>> parse_exact("0.1") * 3
     Fraction(3, 10)
     """
     if isinstance(value, Fraction):
@@ -55,7 +55,7 @@ def parse_count(value: object) -> int:
         factor = _COUNT_SUFFIX[suffix]
         text = value.strip()[: -len(suffix) or None]
     try:
-        number = exact(text) * factor
+        number = parse_exact(text) * factor
     except ValueError:
         raise ValueError("is not a whole number such as 558_128, 300e9 or 30M") from None
     if number.denominator != 1:
@@ -81,7 +81,7 @@ def _duration_s(value: object) -> float:
     wrong = ValueError('is not a duration such as "90m", "3d 4h" or "2-12:00:00"')
     if not isinstance(value, str):
         try:
-            return float(exact(value))
+            return float(parse_exact(value))
         except ValueError:
             raise wrong from None
     text = value.strip().lower()
@@ -99,7 +99,7 @@ def _duration_s(value: object) -> float:
         raise wrong
     if any(unit not in _DURATION_S for _, unit in pieces):
         raise wrong
-    return float(sum(exact(number) * _DURATION_S[unit] for number, unit in pieces))
+    return float(sum(parse_exact(number) * _DURATION_S[unit] for number, unit in pieces))
 
 
 def parse_deadline_s(text: str, now: datetime) -> float:
@@ -134,19 +134,19 @@ def parse_deadline_s(text: str, now: datetime) -> float:
     return seconds
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """A number and its noun.
 
-    >>> counted(1, "GPU"), counted(1024, "GPU")
+    >>> plural(1, "GPU"), plural(1024, "GPU")
     ('1 GPU', '1,024 GPUs')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
+def join_names(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
     """Names with commas, or what else stands between, the rest of a long list only counted.
 
-    >>> listed(["a", "b", "c"], most=2)
+    >>> join_names(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     shown = list(names)
@@ -218,10 +218,10 @@ def round_up_walltime_s(seconds: float) -> int:
     return max(math.ceil(seconds / grain), 1) * grain
 
 
-def cdiv(a: int, b: int) -> int:
+def ceil_div(a: int, b: int) -> int:
     """a / b, rounded up.
 
-    >>> cdiv(1_000_000, 256)
+    >>> ceil_div(1_000_000, 256)
     3907
     """
     return -(-a // b)

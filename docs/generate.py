@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from sqlite_utils import Database
 
 from clusterplan.cli import clusterplan, main
-from clusterplan.cluster_profiles.gpu import gpus
+from clusterplan.cluster_profiles.gpu import read_gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
@@ -23,7 +23,7 @@ from clusterplan.estimator.estimate.advice import CODES
 from clusterplan.estimator.estimate.steps import CONVENTION
 from clusterplan.estimator.history.schema import migrations
 from clusterplan.estimator.job.workload import Workload
-from clusterplan.estimator.measurements.entered import Entered
+from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.sampler.spool_items import FIELDS
 from clusterplan.launcher.submission.preflight import CODES as PREFLIGHT
@@ -63,7 +63,7 @@ def job_file() -> str:
 
 def entered() -> str:
     """Every column of a CSV of measurements."""
-    return _table("Columns", Entered.model_fields).replace("\n## Columns\n", "")
+    return _table("Columns", EnteredRun.model_fields).replace("\n## Columns\n", "")
 
 
 def profile() -> str:
@@ -143,7 +143,7 @@ def catalogue() -> str:
         f"\n| GPU | cc | memory, GB | GB/s | TDP, W | {' | '.join(kinds)} |",
         "|---|---|" + "---:|" * (3 + len(kinds)),
     ]
-    for key, gpu in gpus().items():
+    for key, gpu in read_gpus().items():
         peaks = [_peak(gpu.peak_flops.get(p), gpu.sources.get(f"{p}_tflops", "")) for p in kinds]
         major, minor = gpu.compute_capability
         memory, rate = gpu.memory_bytes / 1e9, gpu.bandwidth_bytes_per_s / 1e9

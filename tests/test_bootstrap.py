@@ -8,7 +8,7 @@ from clusterplan.launcher.command.launchers import (
     Bootstrap,
     Task,
     alone_on_its_node,
-    choose,
+    choose_bootstrap,
     master_port,
     reaches_other_nodes,
     task_command,
@@ -75,12 +75,12 @@ def torchrun(*command, **shape):
     ],
 )
 def test_the_default_follows_the_command(command, framework, gpus, expected):
-    assert choose(tuple(command.split()), framework, gpus) == expected
+    assert choose_bootstrap(tuple(command.split()), framework, gpus) == expected
 
 
 @pytest.mark.parametrize("asked", Bootstrap)
 def test_what_is_asked_for_is_done(asked):
-    assert choose(("python", "train.py"), Framework.LIGHTNING, 8, asked) is asked
+    assert choose_bootstrap(("python", "train.py"), Framework.LIGHTNING, 8, asked) is asked
 
 
 @pytest.mark.parametrize("asked", [Bootstrap.TORCHRUN, Bootstrap.PER_GPU])
@@ -88,7 +88,7 @@ def test_a_launcher_is_not_started_by_another(asked):
     with pytest.raises(
         InputError, match="would start accelerate, which starts the processes itself: say single"
     ):
-        choose(("accelerate", "launch", "train.py"), None, 8, asked)
+        choose_bootstrap(("accelerate", "launch", "train.py"), None, 8, asked)
 
 
 def test_only_one_task_per_gpu_takes_more_than_a_task_a_node():

@@ -8,7 +8,7 @@ from conftest import SCALE, run_in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterplan.estimator.job.workload import Workload, flags
+from clusterplan.estimator.job.workload import Workload, list_flags
 
 NUMBERS = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
@@ -37,8 +37,8 @@ WORDS = st.sampled_from(
     ]
 )
 VALUES = NUMBERS | TEXT | WORDS
-FLAGS = [flag for flag, _, field in flags() if field.annotation is not bool]
-SWITCHES = [flag for flag, _, field in flags() if field.annotation is bool] + ["--explain", "--json"]
+FLAGS = [flag for flag, _, field in list_flags() if field.annotation is not bool]
+SWITCHES = [flag for flag, _, field in list_flags() if field.annotation is bool] + ["--explain", "--json"]
 EXTRA = ["--keep", "--deadline", "--budget"]
 USUAL = {"--samples": "100000", "--batch-size": "8", "--gpus": "8"}
 

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from clusterplan.cluster_profiles.gpu import find_gpu, gpus
+from clusterplan.cluster_profiles.gpu import find_gpu, read_gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
 
@@ -34,10 +34,10 @@ def test_no_source_is_idle():
 
 
 def test_the_gpus_people_have_are_there():
-    assert set(WANTED) <= set(gpus())
+    assert set(WANTED) <= set(read_gpus())
 
 
-@pytest.mark.parametrize("gpu", gpus().values(), ids=lambda gpu: gpu.key)
+@pytest.mark.parametrize("gpu", read_gpus().values(), ids=lambda gpu: gpu.key)
 def test_precisions_follow_the_architecture(gpu):
     native = set(gpu.peak_flops)
     assert (Precision.BF16 in native) == (gpu.compute_capability >= (8, 0))
@@ -59,7 +59,7 @@ def test_precisions_follow_the_architecture(gpu):
     ],
 )
 def test_peaks_are_dense_with_fp32_accumulation(key, precision, dense):
-    assert gpus()[key].peak_flops[Precision(precision)] / 1e12 == pytest.approx(dense, rel=0.01)
+    assert read_gpus()[key].peak_flops[Precision(precision)] / 1e12 == pytest.approx(dense, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from clusterplan.estimator.gpu_use.coverage import Break
 from clusterplan.estimator.gpu_use.digest import WatchedGpu, digest
-from clusterplan.estimator.gpu_use.notes import node_notes, notes
+from clusterplan.estimator.gpu_use.notes import find_node_notes, find_notes
 from clusterplan.estimator.gpu_use.periodicity import sawtooth_lag
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading
 
@@ -51,7 +51,7 @@ def series(
 
 
 def codes(run):
-    return [(note.code, *note.uuids) for note in notes(run)]
+    return [(note.code, *note.uuids) for note in find_notes(run)]
 
 
 def noisy(level):
@@ -70,7 +70,7 @@ def test_half_the_power_of_a_gpu_is_not_dead_half_the_time():
 
 
 def test_an_idle_gpu_is_said_with_when_and_what_it_cost():
-    (note,) = notes([series(5, 600, lambda t: 95.0 if t < 60 else 0.0)])
+    (note,) = find_notes([series(5, 600, lambda t: 95.0 if t < 60 else 0.0)])
     assert note.code == "idle"
     assert "n1 GPU 5: idle for 9m of 10m (once, first after 1m; 0.15 GPU-hours)" in note.text
 
@@ -91,7 +91,7 @@ def test_idleness_ends_with_its_attempt():
         return lambda t: 0.0 if 300 - seconds <= t < 3900 + seconds else 95.0
 
     assert codes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=idle_around(20))]) == []
-    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=idle_around(40))])
+    (note,) = find_notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=idle_around(40))])
     assert "idle for 1m 20s of 10m (2 times, first after 4m 20s; 0.022 GPU-hours)" in note.text
 
 
@@ -102,12 +102,12 @@ def test_a_hang_ends_with_its_attempt():
 
 def test_the_period_of_a_stall_is_that_within_an_attempt():
     wave = lambda t: 97.0 if t % 10 < 7 else 2.0  # noqa: E731
-    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=wave)])
+    (note,) = find_notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=wave)])
     assert "stalls every 10 s" in note.text
 
 
 def test_a_gpu_is_unused_in_attempts_alone():
-    (note,) = notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=lambda _: 0.0, processes=0)])
+    (note,) = find_notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=lambda _: 0.0, processes=0)])
     assert "the run used no GPU at all (0.17 GPU-hours)" in note.text
 
 
@@ -117,9 +117,9 @@ def test_a_gpu_that_no_process_used_is_one_too_many():
 
 def test_gpus_that_no_process_used_are_one_note():
     run = [series(0), *(series(i, wave=lambda _: 0.0, processes=0) for i in (1, 2))]
-    (note,) = notes(run)
+    (note,) = find_notes(run)
     assert (note.uuids, "ask for 2 fewer" in note.text) == (("GPU-1", "GPU-2"), True)
-    (note,) = notes(run[1:])
+    (note,) = find_notes(run[1:])
     assert "the run used no GPU at all" in note.text
 
 
@@ -139,12 +139,12 @@ END = Event(1300.0, "end", "sampling ended as asked")
     ],
 )
 def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ended_s, expected):
-    assert [note.code for note in node_notes("n1", ("GPU-0",), events, last_s, ended_s)] == expected
+    assert [note.code for note in find_node_notes("n1", ("GPU-0",), events, last_s, ended_s)] == expected
 
 
 @pytest.mark.parametrize(("period", "duty"), [(1.0, 0.5), (4.0, 0.6), (10.0, 0.7), (30.0, 0.5)])
 def test_an_input_stall_is_found_with_its_period(period, duty):
-    (note,) = notes([series(6, wave=lambda t: 97.0 if t % period < duty * period else 2.0)])
+    (note,) = find_notes([series(6, wave=lambda t: 97.0 if t % period < duty * period else 2.0)])
     assert note.code == "stall"
     said = float(note.text.split("every ")[1].split(" s")[0])
     assert said == pytest.approx(period, rel=0.1)
@@ -178,7 +178,7 @@ def test_a_hung_collective_is_busy_at_idle_power():
     ("reasons", "word"), [(0x40, "thermal (hardware)"), (0x4, "power cap"), (0x80, "power brake")]
 )
 def test_throttling_is_said_by_its_reason(reasons, word):
-    (note,) = notes([series(7, reasons=reasons)])
+    (note,) = find_notes([series(7, reasons=reasons)])
     assert note.code == "throttled"
     assert f"{word} 100% of the time" in note.text
 
@@ -195,20 +195,20 @@ def test_a_lost_gpu_and_its_xid_are_said_and_nothing_else_of_it():
 
 
 def test_missing_samples_are_counted():
-    (note,) = notes([series(rows=[s for s in range(300) if not 100 <= s < 120])])
+    (note,) = find_notes([series(rows=[s for s in range(300) if not 100 <= s < 120])])
     assert (note.code, "20 of 300 samples are missing" in note.text) == ("coverage", True)
 
 
 def test_unused_memory_is_said_once_for_the_run():
-    (note,) = notes([series(i, memory=0.3) for i in range(4)])
+    (note,) = find_notes([series(i, memory=0.3) for i in range(4)])
     assert (note.code, len(note.uuids)) == ("head-room", 4)
 
 
 def test_a_gpu_that_said_nothing_has_nothing_said_of_it():
     gpu = WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None)
     silent = digest(gpu, [(float(t), GpuReading(0)) for t in range(100)])
-    assert notes([silent]) == []
-    assert notes([]) == []
+    assert find_notes([silent]) == []
+    assert find_notes([]) == []
 
 
 def test_the_scripted_node_has_four_notes_and_no_more():

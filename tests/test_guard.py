@@ -10,10 +10,10 @@ import pytest
 from slurm_cluster import until
 
 from clusterplan.estimator.job.run import Bootstrap
-from clusterplan.launcher.node.after_attempt import decided
+from clusterplan.launcher.node.after_attempt import decide_after_attempt
 from clusterplan.launcher.node.signals import StopSignals
-from clusterplan.launcher.node.slurm_reason import DaemonsWords
-from clusterplan.launcher.run_folder.attempts import Attempt, AttemptFile
+from clusterplan.launcher.node.slurm_reason import SlurmdLog
+from clusterplan.launcher.run_folder.attempts import TaskFile, TaskRecord
 from clusterplan.launcher.run_folder.launch import Launch
 
 GUARD = """
@@ -83,9 +83,9 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, c
 
 
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
-    first = Attempt("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
-    AttemptFile(tmp_path, first)
-    other = AttemptFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
+    first = TaskRecord("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
+    TaskFile(tmp_path, first)
+    other = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
     launch = replace(LAUNCH, max_restarts=1)
-    found = decided(tmp_path, launch, other, StopSignals(), DaemonsWords(tmp_path, "7"), 1)
+    found = decide_after_attempt(tmp_path, launch, other, StopSignals(), SlurmdLog(tmp_path, "7"), 1)
     assert (found.restart, found.reason) == (True, "rank 1: it failed, after a new checkpoint at step 50")

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
-from clusterplan.estimator.gpu_use.report import run_report
-from clusterplan.estimator.gpu_use.rollup import energy_mj, rollups
+from clusterplan.estimator.gpu_use.report import build_report
+from clusterplan.estimator.gpu_use.rollup import energy_mj, roll_up
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
-from clusterplan.estimator.history.salvage import TABLES, examined
+from clusterplan.estimator.history.salvage import TABLES, examine
 from clusterplan.estimator.history.schema import migrations
 from clusterplan.launcher.run_folder.folder import create, register, write_json
-from clusterplan.launcher.runs.collect import collect, registered
+from clusterplan.launcher.runs.collect import collect, folders_of_history
 from clusterplan.launcher.sampler.spool import SpoolWriter, frame
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -229,7 +229,7 @@ def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apar
 
 
 def test_what_was_never_read_stays_unknown():
-    (found,) = rollups([(0.0, GpuReading(0))], 60)
+    (found,) = roll_up([(0.0, GpuReading(0))], 60)
     assert (found.ticks, found.utilisation_mean, found.power_mean_w, found.energy_first_mj) == (
         1,
         None,
@@ -240,8 +240,8 @@ def test_what_was_never_read_stays_unknown():
 
 def test_mean_power_is_the_counters_where_readings_alias_with_the_work():
     rows = [(float(s), GpuReading(0, power_mw=700_000, energy_mj=s * 350_000)) for s in range(60)]
-    assert rollups(rows, 60)[0].power_mean_w == 350
-    assert rollups(rows, 60)[0].power_max_w == 700
+    assert roll_up(rows, 60)[0].power_mean_w == 350
+    assert roll_up(rows, 60)[0].power_max_w == 700
 
 
 def test_waste_is_told_by_a_view(history, tmp_path):
@@ -296,7 +296,7 @@ def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(sto
         after, view = dump(path), rollup_of(path)
         (run,) = history.runs(model="phi2")
         readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
-        found = run_report(history.record(run["run"]))
+        found = build_report(history.record(run["run"]))
     assert (len(after["series"]), len(after["rollup_row"])) == (2, len(rolled))
     assert [
         [v if isinstance(v, str | None) else pytest.approx(v, abs=5e-4) for v in row] for row in rolled
@@ -401,7 +401,7 @@ def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, 
         with pytest.raises(HistoryError, match="disk"):
             collect(folder, history)
         filler.unlink()
-        assert examined(history.path).faults == ()
+        assert examine(history.path).faults == ()
         collect(folder, history)
         with History(tmp_path / "other.db") as other:
             collect(folder, other)
@@ -434,7 +434,7 @@ def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_
     with History(tmp_path / "other.db") as other:
         collect(folder, other)
     assert dump(history.path) == dump(other.path)
-    assert examined(history.path).faults == ()
+    assert examine(history.path).faults == ()
 
 
 def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(folder, history, tmp_path):
@@ -508,7 +508,7 @@ def ran_in_process(one_run, in_process):  # noqa: ARG001
 
 def test_a_registered_run_is_found_from_anywhere(history, folder):
     register(folder, history.path)
-    assert list(registered(history.path)) == [folder]
+    assert list(folders_of_history(history.path)) == [folder]
 
 
 def test_the_list_collects_first(ran, folder):

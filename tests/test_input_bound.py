@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.input_wait import loaders, waits
+from clusterplan.estimator.step_time.input_wait import infer_loaders, waiting_shares
 from clusterplan.estimator.step_time.predict import fit
-from clusterplan.estimator.step_time.shape import Query
 
 READ_PER_NODE = 250.0  # samples/s
 BATCH = 32
@@ -27,7 +27,7 @@ def run(gpus, step_time_s, **more):
 
 
 def ask(gpus, batch=BATCH):
-    return Query("a100", 1, gpus, gpus, batch, 1, Precision.BF16)
+    return Shape("a100", 1, gpus, gpus, batch, precision=Precision.BF16)
 
 
 def starved(**share_of):
@@ -65,25 +65,25 @@ def test_the_rule_of_the_work_is_learned_without_the_wait():
 def test_runs_that_do_not_wait_are_predicted_as_if_nothing_were_known():
     runs = [run(gpus, work_s(gpus)) for gpus in (1, 2, 4)]
     fed = [replace(m, data_wait_share=0.01, busy_share=0.95) for m in runs]
-    assert loaders(fed) == ()
+    assert infer_loaders(fed) == ()
     assert step_of(fed, ask(8)) == step_of(runs, ask(8))
 
 
 def test_one_busy_share_alone_says_nothing_of_input():
-    assert waits([run(1, 0.4, busy_share=0.3), run(2, 0.4)]) == [None, None]
+    assert waiting_shares([run(1, 0.4, busy_share=0.3), run(2, 0.4)]) == [None, None]
 
 
 def test_a_loader_of_each_gpu_is_told_by_more_gpus_that_wait_alike():
     runs = [run(gpus, 0.5, data_wait_share=0.5) for gpus in (1, 4)]
-    assert not any(loader.by_node for loader in loaders(runs))
+    assert not any(loader.by_node for loader in infer_loaders(runs))
 
 
 def test_a_loader_shared_by_a_node_is_told_by_more_gpus_that_wait_more():
-    assert all(loader.by_node for loader in loaders(starved(data_wait_share=lambda w: w)))
+    assert all(loader.by_node for loader in infer_loaders(starved(data_wait_share=lambda w: w)))
 
 
 def test_of_one_run_a_short_wait_is_of_a_loader_in_turn_and_a_long_one_of_one_ahead():
-    likeliest = [loaders([run(2, 0.5, data_wait_share=share)])[0] for share in (0.1, 0.6)]
+    likeliest = [infer_loaders([run(2, 0.5, data_wait_share=share)])[0] for share in (0.1, 0.6)]
     assert [loader.ahead for loader in likeliest] == [False, True]
 
 

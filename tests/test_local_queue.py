@@ -9,7 +9,7 @@ import pytest
 from slurm_cluster import until
 from test_submit import Launched
 
-from clusterplan.launcher.run_folder.attempts import birth
+from clusterplan.launcher.run_folder.attempts import process_birth
 
 ENDED_S = 60
 
@@ -111,7 +111,7 @@ def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
     attempt = json.loads(next((queue.folder / "runs" / killed / "attempts").glob("*.json")).read_text())
     os.kill(attempt["pid"], signal.SIGKILL)
     queue.told("waiting")
-    assert not birth(command)
+    assert not process_birth(command)
     assert queue.status(killed)["state"] == "failed"
 
 
@@ -145,7 +145,7 @@ def test_what_a_command_leaves_behind_ends_with_its_run(queue, command, state):
     left = queue.told("left")
     queue.start("next", 2)
     queue.told("next")
-    assert not birth(left)
+    assert not process_birth(left)
     assert queue.status(run)["state"] == state
 
 
@@ -185,7 +185,7 @@ def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(que
     queue.told("killed")
     attempt = json.loads(next((queue.folder / "runs" / run / "attempts").glob("*.json")).read_text())
     os.kill(attempt["pid"], signal.SIGKILL)
-    until(lambda: not birth(attempt["pid"]), "its end")
+    until(lambda: not process_birth(attempt["pid"]), "its end")
     assert json.loads(queue("report", "--json", run).stdout)["state"] == "failed"
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clusterplan.launcher.run_folder.attempts import Attempt
+from clusterplan.launcher.run_folder.attempts import TaskRecord
 from clusterplan.launcher.run_folder.folder import create, register, write_json
 from clusterplan.launcher.run_folder.job_log import put_job
 
@@ -71,7 +71,8 @@ def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, be
     if began_s:
         (run / "attempts").mkdir()
         write_json(
-            run / "attempts" / "7.0.0.json", vars(Attempt("7", 0, 0, 1, "n", "n", 1, "1", began_s, began_s))
+            run / "attempts" / "7.0.0.json",
+            vars(TaskRecord("7", 0, 0, 1, "n", "n", 1, "1", began_s, began_s)),
         )
     assert json.loads(runs("history", "list", "--json").stdout)[0]["seconds"] == seconds
 

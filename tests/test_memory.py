@@ -4,7 +4,7 @@ import pytest
 
 from clusterplan import Workload, estimate
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.estimate.memory import Fit, gpu_memory
+from clusterplan.estimator.estimate.memory import Fit, estimate_memory
 from clusterplan.estimator.job.placement import place
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.source import SourceKind
@@ -46,7 +46,7 @@ def run(batch_size, peak_gb, gpus=8, **other):
 
 
 def memory(workload, *runs):
-    return gpu_memory(workload, place(workload, None), runs)
+    return estimate_memory(workload, place(workload, None), runs)
 
 
 def gb(amount):

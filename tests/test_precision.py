@@ -2,15 +2,15 @@
 
 import pytest
 
-from clusterplan.cluster_profiles.gpu import gpus, gpus_called
+from clusterplan.cluster_profiles.gpu import match_gpus, read_gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
 from clusterplan.estimator.job.training import Framework
-from clusterplan.launcher.command.deepspeed import named_config, with_config
+from clusterplan.launcher.command.deepspeed import find_config, with_config
 from clusterplan.launcher.command.precision import precision_settings
 
 A100, V100, H100, P100 = (
-    gpus()[key] for key in ("a100-sxm4-80gb", "v100-sxm2-16gb", "h100-sxm", "p100-pcie-16gb")
+    read_gpus()[key] for key in ("a100-sxm4-80gb", "v100-sxm2-16gb", "h100-sxm", "p100-pcie-16gb")
 )
 HF, ACCELERATE, LIGHTNING, DEEPSPEED = (
     Framework.HF,
@@ -39,10 +39,10 @@ def test_auto_is_what_the_gpu_does_best(gpu, expected):
 
 
 def test_auto_needs_only_what_the_gpus_that_it_may_be_share():
-    made = precision_settings(Precision.AUTO, HF, gpus_called("a100"), ("python", "train.py"))
-    names = " or ".join(gpu.name for gpu in gpus_called("a100"))
+    made = precision_settings(Precision.AUTO, HF, match_gpus("a100"), ("python", "train.py"))
+    names = " or ".join(gpu.name for gpu in match_gpus("a100"))
     assert made.said == f"precision bf16 (auto on {names}): --bf16 added to the command"
-    assert len(gpus_called("a100")) > 1
+    assert len(match_gpus("a100")) > 1
     unlike = precision_settings(Precision.AUTO, HF, (A100, V100), ("python", "train.py"))
     assert unlike.environment["CLUSTERPLAN_PRECISION"] == "auto"
 
@@ -133,8 +133,8 @@ def test_without_a_readable_config_deepspeed_is_left_alone(command, text, why):
     ],
 )
 def test_the_config_of_deepspeed_is_found_and_replaced(command):
-    assert named_config(command) == "ds.json"
-    assert named_config(with_config(command, "/runs/it's 1.json")) == "/runs/it's 1.json"
+    assert find_config(command) == "ds.json"
+    assert find_config(with_config(command, "/runs/it's 1.json")) == "/runs/it's 1.json"
     assert len(with_config(command, "/runs/it's 1.json")) == len(command)
 
 

@@ -11,8 +11,8 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
-from clusterplan.launcher.submission.machine import Surroundings, look
-from clusterplan.launcher.submission.preflight import CODES, Job, findings
+from clusterplan.launcher.submission.machine import Machine, inspect_machine
+from clusterplan.launcher.submission.preflight import CODES, Job, find_problems
 from clusterplan.launcher.submission.request import JobRequest
 
 CLUSTER = Cluster(
@@ -46,14 +46,14 @@ REQUEST = JobRequest(
     time="08:00:00",
     signal_delay_s=120,
 )
-HERE = Surroundings(None, None, None, Path("/home/me/runs"), None, None)
+HERE = Machine(None, None, None, Path("/home/me/runs"), None, None)
 FP8, BF16, FP16, TF32 = Precision.FP8, Precision.BF16, Precision.FP16, Precision.TF32
 
 
 def found(job=None, here=None, shared=("/home",), cluster=CLUSTER, **request):
     """Codes, those that refuse with an exclamation mark."""
     job = replace(Job(replace(REQUEST, **request)), **(job or {}))
-    told = findings(job, replace(HERE, **(here or {})), cluster, shared)
+    told = find_problems(job, replace(HERE, **(here or {})), cluster, shared)
     assert all(finding.code in CODES and "\n" not in finding.text for finding in told)
     return [finding.code + "!" * finding.refuses for finding in told]
 
@@ -122,7 +122,7 @@ def test_a_precision_must_be_native_to_the_gpu(precision, gpu, partition, codes)
 
 def test_an_emulated_precision_has_its_advice():
     job = Job(replace(REQUEST, partition="old", gpus_per_node="v100:8", nodes=1), BF16)
-    assert "fp16 is native there" in findings(job, HERE, CLUSTER)[0].text
+    assert "fp16 is native there" in find_problems(job, HERE, CLUSTER)[0].text
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,10 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
 )
 def test_the_time_before_a_limit_is_within_it(time, when):
     job = Job(replace(REQUEST, time=time))
-    assert f"may tell the run to save {when}: a walltime from 30m on" in findings(job, HERE, CLUSTER)[0].text
+    assert (
+        f"may tell the run to save {when}: a walltime from 30m on"
+        in find_problems(job, HERE, CLUSTER)[0].text
+    )
 
 
 @pytest.mark.parametrize(("p95_s", "codes"), [(420, []), (421, ["signal"])])
@@ -205,17 +208,17 @@ def test_refusals_come_first():
 
 def test_every_finding_names_what_is_wrong_and_what_would_be_right():
     job = Job(replace(REQUEST, partition="short", time="01:00:00", nodes=1))
-    assert findings(job, HERE, CLUSTER)[0].text == (
+    assert find_problems(job, HERE, CLUSTER)[0].text == (
         "a walltime of 1h is above the limit of partition 'short', 30m: the job would wait for ever"
     )
 
 
 @pytest.mark.usefixtures("slurm")
 def test_the_live_cluster_is_what_a_job_is_held_against():
-    cluster = asking.cluster()
+    cluster = asking.read_cluster()
     assert found(cluster=cluster, partition="long") == []
     # sbatch takes it, and lets it wait for ever.
-    assert asking.forecast(["--partition=short", "--time=60"]).refusal is None
+    assert asking.forecast_start(["--partition=short", "--time=60"]).refusal is None
     assert found(cluster=cluster, partition="short", time="01:00:00") == ["time-limit!"]
     assert found(cluster=cluster, partition="old", gpus_per_node="8", nodes=1, job={"precision": BF16}) == [
         "precision"
@@ -223,7 +226,9 @@ def test_the_live_cluster_is_what_a_job_is_held_against():
 
 
 def seen(tmp_path, *command, **more):
-    return look(command, tmp_path, more.get("folder", tmp_path), {"PATH": more.get("path", "/usr/bin:/bin")})
+    return inspect_machine(
+        command, tmp_path, more.get("folder", tmp_path), {"PATH": more.get("path", "/usr/bin:/bin")}
+    )
 
 
 @pytest.mark.parametrize(
@@ -362,4 +367,4 @@ def test_a_link_is_followed_to_the_folder(tmp_path):
 
 
 def test_the_job_around_us_is_seen(tmp_path):
-    assert look(("sh",), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job == "17"
+    assert inspect_machine(("sh",), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job == "17"

@@ -10,12 +10,12 @@ import fake_nvml as fake
 import pytest
 
 from clusterplan.estimator.gpu_use.coverage import early_end
-from clusterplan.estimator.gpu_use.forecast import forecasts
+from clusterplan.estimator.gpu_use.forecast import compare_forecasts
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
-from clusterplan.estimator.gpu_use.report import run_report
-from clusterplan.estimator.gpu_use.timeline import COURSE_POINTS
+from clusterplan.estimator.gpu_use.report import build_report
+from clusterplan.estimator.gpu_use.timeline import TIMELINE_POINTS
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.run_folder.attempts import Attempt
+from clusterplan.launcher.run_folder.attempts import TaskRecord
 from clusterplan.launcher.run_folder.folder import create, register, write_json
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler import nvml
@@ -44,7 +44,7 @@ def recorded(gpus, tmp_path):
     """The node sampled second by second through the real pynvml, its clock moved by hand; gives the run's folder."""
     move = gpus(NODE)
     folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": float(fake.T0)})
-    with nvml.opened() as library:
+    with nvml.open_library() as library:
         present = dict(enumerate(library.devices()[0]))
         header = {"run": "r", "node": "n1", "period_s": 1.0, "attribution": "enumerated"}
         with SpoolWriter(
@@ -95,7 +95,7 @@ def test_the_text_shows_each_gpu_over_time(reported):
     lines = reported().stdout.splitlines()
     (idle,) = [line for line in lines if line.startswith("n1      5")]
     (busy,) = [line for line in lines if line.startswith("n1      0")]
-    assert "▇" * COURSE_POINTS in busy
+    assert "▇" * TIMELINE_POINTS in busy
     assert idle.count("▇") in range(15, 18)
     assert any(line.startswith("utilisation") and "|" in line for line in lines)
 
@@ -113,9 +113,9 @@ def test_energy_is_what_the_counters_say(reported):
 def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minutes(recorded, tmp_path):
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        before = run_report(history.record(recorded.name))
+        before = build_report(history.record(recorded.name))
         history.prune(time.time())
-        after = run_report(history.record(recorded.name))
+        after = build_report(history.record(recorded.name))
     assert after.notes == before.notes
     assert (after.coverage, len(after.notes)) == (before.coverage, 4)
     assert any(after.gpus[0].course)
@@ -125,8 +125,8 @@ def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
     """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        late = run_report(history.record(recorded.name), fake.T0 + SECONDS - 60)
-        whole = run_report(history.record(recorded.name))
+        late = build_report(history.record(recorded.name), fake.T0 + SECONDS - 60)
+        whole = build_report(history.record(recorded.name))
         readings = [
             len(list(history.readings(recorded.name, whole.gpus[0].uuid, since_s)))
             for since_s in (None, fake.T0 + SECONDS - 60)
@@ -197,9 +197,9 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
-        report = run_report(history.record(recorded.name))
+        report = build_report(history.record(recorded.name))
         history.prune(time.time())
-        assert coverage_notes(run_report(history.record(recorded.name))) == coverage_notes(report)
+        assert coverage_notes(build_report(history.record(recorded.name))) == coverage_notes(report)
     assert coverage_notes(report) == [
         "n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"
     ]
@@ -222,7 +222,7 @@ def restarted(tmp_path):
         write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
         (folder / "attempts").mkdir()
         for number, begin in enumerate((0, 3900)):
-            task = Attempt("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
+            task = TaskRecord("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
             write_json(folder / "attempts" / task.file_name, vars(task))
             header = {
                 "run": "r",
@@ -241,7 +241,7 @@ def restarted(tmp_path):
         write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
             collect(folder, history)
-            return run_report(history.record(folder.name))
+            return build_report(history.record(folder.name))
 
     return imported
 
@@ -270,7 +270,7 @@ def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
 
 def test_where_the_estimate_came_from_is_said():
     told = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
-    step, whole = forecasts({**told, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
+    step, whole = compare_forecasts({**told, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
     assert (step.source, whole.source) == ("measured: from 1 run", None)
 
 
@@ -332,7 +332,7 @@ def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
         history.put_readings(run, "n1.0.spool", "GPU-0", rows)
         tracemalloc.start()
         try:
-            assert run_report(history.record(run)).gpus[0].ticks == len(rows)
+            assert build_report(history.record(run)).gpus[0].ticks == len(rows)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

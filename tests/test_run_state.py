@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from clusterplan.launcher.run_folder.final_status import final_status, put_final
+from clusterplan.launcher.run_folder.final_status import read_final_status, write_final_status
 from clusterplan.launcher.run_folder.job_log import SubmittedJob
 from clusterplan.launcher.run_folder.log_errors import best_line
-from clusterplan.launcher.runs.state import Evidence, State, run_state
+from clusterplan.launcher.runs.state import Evidence, State, judge_state
 from clusterplan.launcher.slurm.jobs import parse_account
 
 NIGHT = 1_795_600_000.0
@@ -26,27 +26,27 @@ NOTHING = Evidence(
 
 def test_accounting_says_when_a_run_ended_not_who_asks():
     (told,) = parse_account(f"8|OUT_OF_MEMORY|0:125|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    state = run_state(replace(NOTHING, accounted=told), NIGHT + 8 * 3600)
+    state = judge_state(replace(NOTHING, accounted=told), NIGHT + 8 * 3600)
     assert (state.state, state.known_at) == (State.OUT_OF_MEMORY, NIGHT + 60)
 
 
 def test_accounting_has_the_exit_code_that_nobody_else_has():
     (told,) = parse_account(f"8|FAILED|3:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).exit_code == 3
+    assert judge_state(replace(NOTHING, accounted=told), NIGHT + 61).exit_code == 3
 
 
 @pytest.mark.parametrize("slurm", ["failed", "has forgotten it"])
 def test_a_job_that_failed_before_the_run_began_says_why(slurm):
     (told,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     seen = replace(NOTHING, exits={("8", 0): 255}, killed_words="srun: unrecognized option '--x'")
-    state = run_state(replace(seen, accounted=told if slurm == "failed" else None), NIGHT + 100)
+    state = judge_state(replace(seen, accounted=told if slurm == "failed" else None), NIGHT + 100)
     assert (state.state, state.exit_code) == (State.FAILED, 255)
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
 
 
 def test_a_job_that_failed_without_a_word_asks_for_its_folder():
     (told,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    assert "does its node see the folder?" in run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason
+    assert "does its node see the folder?" in judge_state(replace(NOTHING, accounted=told), NIGHT + 61).reason
 
 
 @pytest.mark.parametrize(
@@ -55,20 +55,20 @@ def test_a_job_that_failed_without_a_word_asks_for_its_folder():
 )
 def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, said):
     (told,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
-    assert run_state(replace(NOTHING, accounted=told), NIGHT + 61).reason == said
+    assert judge_state(replace(NOTHING, accounted=told), NIGHT + 61).reason == said
 
 
 def test_a_run_that_is_being_submitted_is_not_lost_yet():
     fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
-    assert run_state(fresh, NIGHT + 10).state is State.PENDING
-    assert run_state(fresh, NIGHT + 1000).state is State.LOST
+    assert judge_state(fresh, NIGHT + 10).state is State.PENDING
+    assert judge_state(fresh, NIGHT + 1000).state is State.LOST
 
 
 def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
-    put_final(tmp_path, "lost", None)
-    put_final(tmp_path, "completed", 0)
-    put_final(tmp_path, "lost", None)
-    assert final_status(tmp_path)["state"] == "completed"
+    write_final_status(tmp_path, "lost", None)
+    write_final_status(tmp_path, "completed", 0)
+    write_final_status(tmp_path, "lost", None)
+    assert read_final_status(tmp_path)["state"] == "completed"
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 

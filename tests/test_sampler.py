@@ -17,9 +17,9 @@ from clusterplan.estimator.gpu_use.reading import Event, Tick
 from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.beside import sampler_beside
-from clusterplan.launcher.sampler.loop import Stop, sample, sampling
+from clusterplan.launcher.sampler.loop import StopFlag, sample, sampling
 from clusterplan.launcher.sampler.spool_reader import node_records
-from clusterplan.launcher.sampler.visible_gpus import Attribution, ours
+from clusterplan.launcher.sampler.visible_gpus import Attribution, select_visible
 
 H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
 
@@ -31,7 +31,7 @@ def first(gpus):
 
     def start(scenario=H100, now=10, **variables):
         move = gpus(scenario, now, **variables)
-        opened = nvml.opened()
+        opened = nvml.open_library()
         library = opened.__enter__()
         stack.append(opened)
         return library.devices()[0][0], move
@@ -131,7 +131,7 @@ def test_an_old_driver_is_read_by_its_old_calls(first):
 
 def test_a_lost_gpu_does_not_hide_the_others(gpus):
     gpus("gpu count=3\nfault gpu=1 at=0 code=15\n")
-    with nvml.opened() as library:
+    with nvml.open_library() as library:
         devices, wrong = library.devices()
     assert [d.identity.index for d in devices] == [0, 2]
     assert wrong[0].startswith("GPU 1: ")
@@ -139,7 +139,7 @@ def test_a_lost_gpu_does_not_hide_the_others(gpus):
 
 def test_mig_slices_stand_in_for_their_gpu(gpus):
     gpus("gpu count=2\nmig gpu=0 count=2\n")
-    with nvml.opened() as library:
+    with nvml.open_library() as library:
         devices, _ = library.devices()
         found = [reading(d) for d in devices]
     assert [d.identity.uuid[:4] for d in devices] == ["MIG-", "MIG-", "GPU-"]
@@ -164,18 +164,18 @@ CASES = {
 def test_the_jobs_gpus_are_found_by_its_environment(gpus, case):
     environment, expected, attribution = CASES[case]
     gpus("gpu count=4\n")
-    with nvml.opened() as library:
-        chosen, how = ours(library.devices()[0], environment)
+    with nvml.open_library() as library:
+        chosen, how = select_visible(library.devices()[0], environment)
     assert [d.identity.index for d in chosen] == expected
     assert how is attribution
 
 
 def test_uuids_name_the_jobs_gpus_exactly(gpus):
     gpus("gpu count=4\n")
-    with nvml.opened() as library:
+    with nvml.open_library() as library:
         devices, _ = library.devices()
         wanted = devices[2].identity.uuid
-        chosen, how = ours(devices, {"CUDA_VISIBLE_DEVICES": wanted[:20], "SLURM_JOB_GPUS": "0"})
+        chosen, how = select_visible(devices, {"CUDA_VISIBLE_DEVICES": wanted[:20], "SLURM_JOB_GPUS": "0"})
     assert [d.identity.uuid for d in chosen] == [wanted]
     assert how is Attribution.UUID
 
@@ -200,8 +200,8 @@ def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml, tmp_path):
 
 def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
     gpus(H100)
-    items, stop = [], Stop()
-    with nvml.opened() as library:
+    items, stop = [], StopFlag()
+    with nvml.open_library() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.05))
         loop.start()
         while len(items) < 6:
@@ -216,8 +216,8 @@ def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
 
 def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
     move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
-    items, stop = [], Stop()
-    with nvml.opened() as library:
+    items, stop = [], StopFlag()
+    with nvml.open_library() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.02))
         loop.start()
         while len(items) < 3:

@@ -8,11 +8,12 @@ import pytest
 
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
+from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time import model as step_model
+from clusterplan.estimator.step_time.links import Links
 from clusterplan.estimator.step_time.next_run import next_measurement
 from clusterplan.estimator.step_time.predict import fit
-from clusterplan.estimator.step_time.shape import Links, Query
 
 
 def run(gpus, batch, step_time_s, *, nodes=1, gpu="a100", accumulation=1, precision=Precision.BF16, **more):
@@ -22,7 +23,7 @@ def run(gpus, batch, step_time_s, *, nodes=1, gpu="a100", accumulation=1, precis
 
 
 def ask(gpus, batch, *, nodes=1, gpu="a100", accumulation=1, precision=Precision.BF16):
-    return Query(gpu, nodes, gpus, gpus // nodes, batch, accumulation, precision)
+    return Shape(gpu, nodes, gpus, gpus // nodes, batch, accumulation, precision=precision)
 
 
 def truth(gpus, batch, nodes=1):

@@ -42,7 +42,7 @@ def test_a_step_that_is_ended_because_a_task_failed_says_nothing_of_its_job():
 
 
 def queued(job_id):
-    return {job.job_id: job for job in asking.queue([job_id])}
+    return {job.job_id: job for job in asking.read_queue([job_id])}
 
 
 def test_a_pending_job_has_its_reason_and_limit(slurm):
@@ -63,20 +63,20 @@ def test_a_running_job_has_its_nodes_and_its_end(slurm):
 
 def test_all_jobs_of_the_user_are_asked_for_at_once(slurm):
     ids = {slurm.sbatch("--hold", command="true") for _ in range(3)}
-    assert ids <= {job.job_id for job in asking.queue()}
+    assert ids <= {job.job_id for job in asking.read_queue()}
 
 
 def test_each_element_of_an_array_is_a_job(slurm):
     job_id = slurm.sbatch("--hold", "--array=0-3", command="true")
     assert set(queued(job_id)) == {f"{job_id}_{index}" for index in range(4)}
-    assert asking.job(f"{job_id}_2").job_id == f"{job_id}_2"
+    assert asking.read_job(f"{job_id}_2").job_id == f"{job_id}_2"
 
 
 def test_a_forgotten_job_is_absent_alone_and_among_others(slurm):
     job_id = slurm.sbatch("--hold", command="true")
     assert queued("999999") == {}
-    assert asking.job("999999") is None
-    assert [job.job_id for job in asking.queue(["999999", job_id, "no id"])] == [job_id]
+    assert asking.read_job("999999") is None
+    assert [job.job_id for job in asking.read_queue(["999999", job_id, "no id"])] == [job_id]
     asking.cancel("999999")
 
 
@@ -91,20 +91,20 @@ def test_the_settings_of_a_users_shell_do_not_matter(slurm, monkeypatch):
 def test_an_ended_job_has_exit_codes(slurm):
     job_id = slurm.sbatch(command="srun sh -c 'exit 7'; exit 3")
     slurm.wait_for(job_id, "FAILED")
-    job = asking.job(job_id)
+    job = asking.read_job(job_id)
     assert (job.state, job.exit_code, job.signal, job.derived_exit_code) == ("FAILED", 3, 0, 7)
 
 
 def test_a_killed_job_has_the_signal(slurm):
     job_id = slurm.sbatch(command="kill -9 $$")
     slurm.wait_for(job_id, "FAILED")
-    assert asking.job(job_id).signal == 9
+    assert asking.read_job(job_id).signal == 9
 
 
 def test_a_comment_cannot_pass_for_a_state(slurm):
     name = "--job-name=x JobState=COMPLETED ExitCode=9:9"
     job_id = slurm.sbatch("--hold", name, "--comment=x Restarts=7", command="true")
-    job = asking.job(job_id)
+    job = asking.read_job(job_id)
     assert (job.state, job.exit_code, job.restarts) == ("PENDING", 0, 0)
 
 
@@ -113,7 +113,7 @@ def test_a_requeued_job_counts_its_restarts(slurm):
     slurm.wait_for(job_id, "RUNNING")
     asking.requeue(job_id)
     slurm.wait_for(job_id, "PENDING")
-    assert (asking.job(job_id).restarts, asking.job(job_id).requeue) == (1, True)
+    assert (asking.read_job(job_id).restarts, asking.read_job(job_id).requeue) == (1, True)
 
 
 def test_slurms_no_is_passed_on(slurm):
@@ -131,13 +131,13 @@ def test_a_cancelled_job_is_cancelled(slurm):
 @pytest.mark.usefixtures("slurm")
 def test_there_is_no_accounting():
     asking._accounting_answers.cache_clear()
-    assert asking.account(["1"]) is None
-    assert not asking.settings().accounting
+    assert asking.read_accounting(["1"]) is None
+    assert not asking.read_settings().accounting
 
 
 @pytest.mark.usefixtures("slurm")
 def test_the_cluster_tells_its_settings():
-    settings = asking.settings()
+    settings = asking.read_settings()
     assert (settings.cluster, settings.requeue, settings.max_array_size) == ("test", True, 1001)
     assert (settings.kill_wait_s, settings.min_job_age_s) == (5, 10)
     assert settings.preempt_type == "preempt/partition_prio"
@@ -146,7 +146,7 @@ def test_the_cluster_tells_its_settings():
 
 @pytest.mark.usefixtures("slurm")
 def test_the_partitions_tell_their_limits():
-    partitions = {p.name: p for p in asking.partitions()}
+    partitions = {p.name: p for p in asking.read_partitions()}
     assert [p.name for p in partitions.values() if p.default] == ["long"]
     assert (partitions["short"].limit_s, partitions["long"].default_limit_s) == (120, 1800)
     assert (partitions["preempt"].preempt_mode, partitions["long"].preempt_mode) == ("REQUEUE", "OFF")
@@ -154,7 +154,7 @@ def test_the_partitions_tell_their_limits():
 
 @pytest.mark.usefixtures("slurm")
 def test_the_nodes_tell_their_gpus():
-    nodes = {node.name: node for node in asking.nodes()}
+    nodes = {node.name: node for node in asking.read_nodes()}
     assert nodes["gpu1"].partitions == ("long", "preempt", "short")
     assert nodes["gpu4"].gpus == (("v100", 8),)
     assert (nodes["gpu1"].cpus, nodes["gpu1"].memory_bytes) == (16, 64000 * 2**20)
@@ -162,24 +162,24 @@ def test_the_nodes_tell_their_gpus():
 
 @pytest.mark.usefixtures("slurm")
 def test_a_forecast_has_a_start_or_a_refusal():
-    fits = asking.forecast(["--nodes=2", "--gpus-per-node=a100:8"])
+    fits = asking.forecast_start(["--nodes=2", "--gpus-per-node=a100:8"])
     assert fits.start_s > time.time() - 60
     assert (fits.nodes, fits.refusal) == ("gpu[1-2]", None)
-    assert asking.forecast(["--nodes=4", "--gpus-per-node=a100:8"]).refusal == (
+    assert asking.forecast_start(["--nodes=4", "--gpus-per-node=a100:8"]).refusal == (
         "Requested node configuration is not available"
     )
-    assert asking.forecast(["--partition=no such"]).refusal == "Invalid partition name specified"
+    assert asking.forecast_start(["--partition=no such"]).refusal == "Invalid partition name specified"
 
 
 def test_a_controller_that_is_down_is_said_to_be(slurm):
     with slurm.without("slurmctld"), pytest.raises(SlurmUnavailable, match="does not answer: scontrol says"):
-        asking.settings()
+        asking.read_settings()
 
 
 def test_a_hung_controller_does_not_hang_us(slurm, monkeypatch):
     monkeypatch.setattr(asking, "TIMEOUT_S", 0.5)
     with slurm.hung():
-        for question in (asking.queue, asking.partitions, lambda: asking.forecast([])):
+        for question in (asking.read_queue, asking.read_partitions, lambda: asking.forecast_start([])):
             with pytest.raises(SlurmUnavailable, match="said nothing for"):
                 question()
 
@@ -190,7 +190,7 @@ def test_what_a_command_complains_of_while_it_hangs_is_said(monkeypatch, tmp_pat
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "gone.conf"))
     monkeypatch.setattr(asking, "TIMEOUT_S", 1.0)
     with pytest.raises(SlurmUnavailable, match=r"said nothing but '.*cannot stat file .*gone\.conf"):
-        asking.settings()
+        asking.read_settings()
 
 
 def test_a_job_of_a_job_does_not_take_its_shape(slurm):
@@ -204,14 +204,14 @@ def test_a_job_of_a_job_does_not_take_its_shape(slurm):
     slurm.wait_for(outer, "COMPLETED")
     inner = slurm.log(outer).split()[-1]
     slurm.wait_for(inner, "COMPLETED")
-    assert asking.job(inner).nodes in {"gpu1", "gpu2", "gpu3"}
+    assert asking.read_job(inner).nodes in {"gpu1", "gpu2", "gpu3"}
 
 
 def test_without_slurm_that_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not asking.available()
+    assert not asking.is_available()
     with pytest.raises(SlurmUnavailable, match="squeue is not on PATH") as raised:
-        asking.queue(["1"])
+        asking.read_queue(["1"])
     assert raised.value.exit_code == 3
 
 
@@ -220,7 +220,7 @@ def test_slurms_configuration_may_be_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(asking, "TIMEOUT_S", 0.5)  # its commands wait a minute for the file
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
     with pytest.raises(SlurmUnavailable, match="does not answer"):
-        asking.queue()
+        asking.read_queue()
 
 
 def test_a_recorded_sacct_is_read():
@@ -239,7 +239,7 @@ def test_sacct_is_asked_where_it_answers(monkeypatch, tmp_path):
     recorded.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     asking._accounting_answers.cache_clear()
-    assert set(asking.account(["812", "813"])) == {"812", "813", "814_3", "815"}
+    assert set(asking.read_accounting(["812", "813"])) == {"812", "813", "814_3", "815"}
     asking._accounting_answers.cache_clear()
 
 
@@ -252,7 +252,7 @@ def test_more_jobs_than_an_argument_holds_are_asked_for_one_after_another(monkey
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     asking._accounting_answers.cache_clear()
     jobs = {f"1234567_{i}" for i in range(12_000)}
-    assert not (asking.account(jobs) if command == "sacct" else asking.queue(jobs))
+    assert not (asking.read_accounting(jobs) if command == "sacct" else asking.read_queue(jobs))
     told = [line.partition("--jobs=")[2].split(",") for line in asked.read_text().splitlines()]
     assert {job for some in told for job in some} - {
         "1"

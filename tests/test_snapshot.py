@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterplan.launcher.submission.snapshot import redacted, snapshot, without_secrets
+from clusterplan.launcher.submission.snapshot import redact, take_snapshot, without_secrets
 
 
 @pytest.fixture
@@ -22,16 +22,16 @@ def other_python(tmp_path: Path) -> Path:
 
 
 def test_packages_are_those_of_the_python_the_command_starts_in(other_python: Path, tmp_path: Path) -> None:
-    assert snapshot(tmp_path, os.environ, str(other_python))["packages"] == ["train-tools==1.2"]
+    assert take_snapshot(tmp_path, os.environ, str(other_python))["packages"] == ["train-tools==1.2"]
 
 
 def test_packages_of_our_own_python_need_no_process(tmp_path: Path) -> None:
-    names = {package.split("==")[0] for package in snapshot(tmp_path, {}, sys.executable)["packages"]}
+    names = {package.split("==")[0] for package in take_snapshot(tmp_path, {}, sys.executable)["packages"]}
     assert {"clusterplan", "pydantic", "nvidia-ml-py"} <= names
 
 
 def test_a_program_that_is_no_python_has_no_packages(tmp_path: Path) -> None:
-    assert snapshot(tmp_path, os.environ, None)["packages"] == []
+    assert take_snapshot(tmp_path, os.environ, None)["packages"] == []
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def repository(tmp_path: Path) -> Callable[..., None]:
 @pytest.mark.usefixtures("repository")
 def test_a_diff_larger_than_a_pipe_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("".join(f"x = {i}\n" for i in range(50_000)))
-    said = snapshot(tmp_path, os.environ, None)
+    said = take_snapshot(tmp_path, os.environ, None)
     assert said["git"]["dirty"]
     assert said["diff"].endswith("+x = 49999\n")
 
@@ -63,7 +63,7 @@ def test_a_diff_is_plain_whatever_its_user_sees_diffs_with(
     repository("config", "diff.external", "echo a window opens")
     repository("config", "color.ui", "always")
     (tmp_path / "train.py").write_text("x = 2\n")
-    assert snapshot(tmp_path, os.environ, None)["diff"].splitlines()[-2:] == ["-x = 1", "+x = 2"]
+    assert take_snapshot(tmp_path, os.environ, None)["diff"].splitlines()[-2:] == ["-x = 1", "+x = 2"]
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_a_diff_is_plain_whatever_its_user_sees_diffs_with(
 )
 def test_a_secret_is_hidden_in_any_spelling(argument: str) -> None:
     name = argument.partition("=")[0]
-    assert redacted(["train.py", argument]) == ["train.py", f"{name}=[redacted]"]
-    assert redacted(["bash", "-c", f"python train.py '{argument}' --lr 1"])[2].count("abc") == 0
+    assert redact(["train.py", argument]) == ["train.py", f"{name}=[redacted]"]
+    assert redact(["bash", "-c", f"python train.py '{argument}' --lr 1"])[2].count("abc") == 0
 
 
 @pytest.mark.parametrize(
     "argument", ["tokenizer=bert", "model.max_tokens=512", "monkey=1", "key_dim=64", "--keys"]
 )
 def test_what_is_no_secret_stays(argument: str) -> None:
-    assert redacted([argument, "x"]) == [argument, "x"]
+    assert redact([argument, "x"]) == [argument, "x"]
 
 
 @pytest.mark.parametrize(

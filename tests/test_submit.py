@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from slurm_cluster import until
 
-from clusterplan.launcher.run_folder.cancel_request import put_cancelled
+from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
 from clusterplan.launcher.runs.state import OPEN
-from clusterplan.launcher.runs.status import statuses
+from clusterplan.launcher.runs.status import read_statuses
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "cpu_ddp.py"
@@ -73,7 +73,7 @@ class Launched:
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
 
         def there():
-            if fits(statuses([self.folder / "runs" / run])[0].state.state):
+            if fits(read_statuses([self.folder / "runs" / run])[0].state.state):
                 now = self.status(run)
                 return now if fits(now["state"]) else None
             if self.slurm:
@@ -810,7 +810,7 @@ def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
 def test_a_run_cancelled_from_another_machine_ends(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")
-    put_cancelled(Path(run["folder"]))
+    write_cancel_request(Path(run["folder"]))
     assert launched.ended(run["run"])["state"] == "cancelled"
 
 

@@ -8,7 +8,7 @@ from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
 from clusterplan.estimator.estimate.estimate import estimate
-from clusterplan.estimator.estimate.shapes import Keep, shapes
+from clusterplan.estimator.estimate.shapes import Keep, vary_shapes
 from clusterplan.estimator.job.given import Evaluation
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.measurement import Measurement
@@ -251,7 +251,7 @@ def test_nothing_known_is_unknown_and_steps_are_exact():
 
 def test_more_gpus_keep_71_to_99_percent_from_1_to_8():
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=1, samples_per_s=10)
-    one, eight = (estimate(w).samples_per_s for w in shapes(job, [1, 8], ["auto"]))
+    one, eight = (estimate(w).samples_per_s for w in vary_shapes(job, [1, 8], ["auto"]))
     assert one.p50 == pytest.approx(10)
     assert eight.p50 == pytest.approx(80 * 0.914)
     assert 80 * 0.69 < eight.p10 < 80 * 0.72
@@ -259,12 +259,15 @@ def test_more_gpus_keep_71_to_99_percent_from_1_to_8():
 
 def test_a_shape_keeps_the_speed_it_was_given_in_whatever_the_order():
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=80)
-    assert [round(estimate(w).samples_per_s.p50, 1) for w in shapes(job, [1, 8], ["auto"])] == [10.9, 80.0]
+    assert [round(estimate(w).samples_per_s.p50, 1) for w in vary_shapes(job, [1, 8], ["auto"])] == [
+        10.9,
+        80.0,
+    ]
 
 
 def test_half_the_micro_batch_is_slower_per_sample():
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=80)
-    (wide,) = shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
+    (wide,) = vary_shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
     assert wide.training.batch_size == 16
     doubling, fixed = 0.914 ** (1 / 3), 0.26
     assert estimate(wide).samples_per_s.p50 == pytest.approx(
@@ -274,7 +277,7 @@ def test_half_the_micro_batch_is_slower_per_sample():
 
 def test_bf16_is_1_4_to_4_1_times_fp32():
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu="v100-sxm2-32gb")
-    _, half = (estimate(w).samples_per_s for w in shapes(job, [8], ["fp32", "fp16"]))
+    _, half = (estimate(w).samples_per_s for w in vary_shapes(job, [8], ["fp32", "fp16"]))
     assert half.p50 == pytest.approx(28.4)
     assert half.p10 == pytest.approx(14.2, rel=0.03)
     assert half.p90 == pytest.approx(40.6, rel=0.03)
@@ -283,7 +286,7 @@ def test_bf16_is_1_4_to_4_1_times_fp32():
 @pytest.mark.parametrize(("gpu", "precision"), [("v100-sxm2-32gb", "bf16"), ("a100-sxm4-80gb", "fp8")])
 def test_a_precision_the_gpu_lacks_is_not_guessed(gpu, precision):
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu=gpu)
-    (other,) = shapes(job, [8], [precision])
+    (other,) = vary_shapes(job, [8], [precision])
     assert estimate(other).throughput.source.kind is SourceKind.UNKNOWN
 
 
@@ -299,14 +302,14 @@ def test_nothing_carried_over_is_faster_than_the_gpus_peak():
         precision="fp32",
         tflops_per_gpu=34,
     )
-    (other,) = shapes(job, [8], ["bf16"])
+    (other,) = vary_shapes(job, [8], ["bf16"])
     flops, peak = 6 * 7e9 * 2048 * 8, 8 * 70e12
     assert estimate(other).throughput.step_time_s.p10 == pytest.approx(flops / peak)
 
 
 def test_a_precision_gains_no_more_than_the_gpus_peaks_do():
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu="rtx-3090")
-    one, other = (estimate(w).samples_per_s.p50 for w in shapes(job, [8], ["fp32", "tf32"]))
+    one, other = (estimate(w).samples_per_s.p50 for w in vary_shapes(job, [8], ["fp32", "tf32"]))
     assert one == pytest.approx(other)  # both peaks are 35.6
 
 
@@ -326,7 +329,7 @@ def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in():
     a100 = Partition(name="long", nodes=4, gpus_per_node=8, gres="a100", time_limit="2d")
     cluster = ClusterProfile(name="fresh", partitions=(a100,))
     job = Workload.of(**SEED, samples_per_s=44.3, profile="fresh")
-    (tied,) = shapes(job, [8], ["auto"])
+    (tied,) = vary_shapes(job, [8], ["auto"])
     assert estimate(tied, cluster).throughput.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
 
 

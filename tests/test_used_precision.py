@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from clusterplan import Precision
-from clusterplan.estimator.gpu_use.precision import precision_notes
+from clusterplan.estimator.gpu_use.precision import find_precision_notes
 from clusterplan.launcher.run_folder.folder import create, register, write_json
 
 BF16, FP16, FP32, TF32, FP8 = (Precision(p) for p in ("bf16", "fp16", "fp32", "tf32", "fp8"))
@@ -27,7 +27,7 @@ IDLE, WORKED, TOO_LITTLE = Gpu(0.8, 0.0001), Gpu(0.8, 0.05), Gpu(0.1, 0.0)
 
 
 def text(*asked):
-    notes = precision_notes(*asked)
+    notes = find_precision_notes(*asked)
     return notes[0].text if notes else ""
 
 

@@ -14,13 +14,13 @@ from clusterplan.estimator.estimate.shapes import (
     Budget,
     Keep,
     Verdict,
-    best,
+    choose_best,
     efficiency,
-    knee,
+    find_knee,
+    judge_bounds,
     parse_budget,
-    shapes,
     speed_up,
-    verdicts,
+    vary_shapes,
 )
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.render import estimate_text
@@ -30,7 +30,7 @@ SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
 
 
 def estimates(gpus, keep=Keep.PER_GPU_BATCH, base=SEED, profile=None):
-    return [estimate(w, profile) for w in shapes(base, gpus, ["auto"], keep)]
+    return [estimate(w, profile) for w in vary_shapes(base, gpus, ["auto"], keep)]
 
 
 def test_the_per_gpu_batch_is_kept():
@@ -46,13 +46,13 @@ def test_the_global_batch_is_kept():
 
 def test_a_global_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(WorkloadError, match="256 cannot be shared by 24 data-parallel GPUs"):
-        shapes(SEED, [24], ["auto"], Keep.GLOBAL_BATCH)
+        vary_shapes(SEED, [24], ["auto"], Keep.GLOBAL_BATCH)
 
 
 @pytest.mark.parametrize(("deadline_h", "expected"), [(9, "yes"), (7, "maybe"), (5, "no")])
 def test_a_deadline_is_met_at_p90_at_p50_or_not(deadline_h, expected):
     (answer,) = estimates([8])
-    assert verdicts(answer, deadline_h * 3600, None).deadline == expected
+    assert judge_bounds(answer, deadline_h * 3600, None).deadline == expected
 
 
 @pytest.mark.parametrize(
@@ -69,21 +69,21 @@ def test_a_deadline_counts_the_hour_by_which_clocks_are_put_back(monkeypatch, wh
 
 def test_under_a_deadline_the_cheapest_is_best_and_under_a_budget_the_fastest():
     found = estimates([1, 2, 4, 8, 16, 32])
-    by_deadline = best(found, [verdicts(e, 12 * 3600, None) for e in found])
-    by_budget = best(found, [verdicts(e, None, Budget(60)) for e in found])
+    by_deadline = choose_best(found, [judge_bounds(e, 12 * 3600, None) for e in found])
+    by_budget = choose_best(found, [judge_bounds(e, None, Budget(60)) for e in found])
     assert found[by_deadline].placement.gpus == 8
     assert found[by_budget].placement.gpus == max(e.placement.gpus for e in found if e.gpu_hours.p90 <= 60)
 
 
 def test_without_bounds_nothing_is_best():
     found = estimates([1, 2])
-    assert best(found, [verdicts(e, None, None) for e in found]) is None
+    assert choose_best(found, [judge_bounds(e, None, None) for e in found]) is None
 
 
 def test_a_deadline_of_an_unknown_throughput_is_something_missing():
     unknown = estimate(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
     with pytest.raises(NotEnoughHistory, match="a deadline cannot be judged"):
-        verdicts(unknown, 3600, None)
+        judge_bounds(unknown, 3600, None)
 
 
 def priced(currency="EUR"):
@@ -104,10 +104,10 @@ def test_cost_is_gpu_hours_at_the_profiles_rate():
 
 def test_a_budget_in_money_needs_rates_in_that_money():
     (answer,) = estimates([8], profile=priced())
-    assert verdicts(answer, None, Budget(200, "EUR")).budget is Verdict.YES
-    assert verdicts(answer, None, Budget(20, "EUR")).budget is Verdict.NO
+    assert judge_bounds(answer, None, Budget(200, "EUR")).budget is Verdict.YES
+    assert judge_bounds(answer, None, Budget(20, "EUR")).budget is Verdict.NO
     with pytest.raises(WorkloadError, match="its rates are in EUR"):
-        verdicts(answer, None, Budget(200, "USD"))
+        judge_bounds(answer, None, Budget(200, "USD"))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_the_knee_is_the_largest_shape_worth_its_gpus():
     found = estimates([8, 16, 32, 64], Keep.GLOBAL_BATCH)
     kept = [efficiency(found, e) for e in found]
     assert kept[1] > WORTHWHILE > kept[2]
-    assert knee(found) == 1
-    assert knee(estimates([64, 32, 16, 8], Keep.GLOBAL_BATCH)) == 2
+    assert find_knee(found) == 1
+    assert find_knee(estimates([64, 32, 16, 8], Keep.GLOBAL_BATCH)) == 2
 
 
 def test_there_is_no_knee_where_every_shape_is_worth_it():
-    assert knee(estimates([8, 16])) is None
+    assert find_knee(estimates([8, 16])) is None
 
 
 def test_a_partition_may_have_a_price_of_its_own():
@@ -158,7 +158,7 @@ def test_a_partition_may_have_a_price_of_its_own():
 def test_a_narrow_page_loses_columns_and_not_its_shape(width, there, gone):
     page = Page(width, colour=False)
     found = estimates([1, 8, 16])
-    judged = [verdicts(e, 12 * 3600, None) for e in found]
+    judged = [judge_bounds(e, 12 * 3600, None) for e in found]
     estimate_text.several(
         page, found, Keep.PER_GPU_BATCH, judged, [estimate_text.Bound("deadline", "12h")], 1
     )
@@ -170,19 +170,21 @@ def test_a_narrow_page_loses_columns_and_not_its_shape(width, there, gone):
 
 def page_of(found, keep=Keep.PER_GPU_BATCH, bounds=()):
     page = Page(120, colour=False)
-    judged = [verdicts(e, 3600 if bounds else None, Budget(1) if len(bounds) > 1 else None) for e in found]
+    judged = [
+        judge_bounds(e, 3600 if bounds else None, Budget(1) if len(bounds) > 1 else None) for e in found
+    ]
     estimate_text.several(page, found, keep, judged, [estimate_text.Bound(b, "1") for b in bounds], None)
     return str(page)
 
 
 def test_efficiency_compares_shapes_of_one_precision():
     base = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3, gpu="a100-sxm4-80gb")
-    found = [estimate(w) for w in shapes(base, [8, 16], ["fp32", "bf16"])]
+    found = [estimate(w) for w in vary_shapes(base, [8, 16], ["fp32", "bf16"])]
     assert [round(efficiency(found, e), 2) for e in found] == [1, 1, 0.97, 0.97]
 
 
 def test_what_is_kept_is_only_said_of_several_gpu_counts():
-    by_precision = [estimate(w) for w in shapes(SEED, [8], ["fp16", "bf16"])]
+    by_precision = [estimate(w) for w in vary_shapes(SEED, [8], ["fp16", "bf16"])]
     assert "--keep" not in page_of(by_precision)
     assert "the global batch stays 256" in page_of(estimates([8, 16], Keep.GLOBAL_BATCH), Keep.GLOBAL_BATCH)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import listed
+from ..cluster_profiles.units import join_names
 from ..errors import InputError
-from ..launcher.run_folder.final_status import is_over
+from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders
 from ..launcher.runs.state import OPEN
 from ..launcher.runs.status import cancel as cancel_runs
-from ..launcher.runs.status import statuses
+from ..launcher.runs.status import read_statuses
 
 
 @click.command()
@@ -37,10 +37,10 @@ def _meant(run: str, *, every: bool) -> Iterator[Path]:
     if not run:  # as of a variable that is not set
         raise InputError("RUN is empty, and every run begins so: give an id, or a beginning of one")
     found = find_folders(history_path(os.environ), "submit", run)
-    candidates = [folder for folder in found if not is_over(folder)]
+    candidates = [folder for folder in found if not has_final_status(folder)]
     if len(candidates) > 1:
-        candidates = [s.folder for s in statuses(candidates) if s.state.state in OPEN]
+        candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN]
     if len(candidates) > 1 and not every:
-        named = listed(folder.name for folder in candidates)
+        named = join_names(folder.name for folder in candidates)
         raise InputError(f"{len(candidates):,} runs begin with {run!r}: say which, {named}, or --all")
     yield from candidates or found[:1]

@@ -7,9 +7,9 @@ from ..estimator.estimate.estimate import Estimate
 from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
 from ..launcher.command.launchers import alone_on_its_node
-from ..launcher.submission.machine import Surroundings, lacks_torch, with_real_names
+from ..launcher.submission.machine import Machine, lacks_torch, with_real_names
 from ..launcher.submission.plan import Plan
-from ..launcher.submission.preflight import Finding, Job, findings
+from ..launcher.submission.preflight import Job, Problem, find_problems
 from .destination import Destination
 from .options import say
 
@@ -18,7 +18,7 @@ def check(
     shown: Plan,
     workload: Workload,
     estimate: Estimate | None,
-    looked: Surroundings,
+    looked: Machine,
     to: Destination,
     *,
     force: bool,
@@ -34,8 +34,8 @@ def check(
 
 
 def _found(
-    shown: Plan, workload: Workload, estimate: Estimate | None, looked: Surroundings, to: Destination
-) -> list[Finding]:
+    shown: Plan, workload: Workload, estimate: Estimate | None, looked: Machine, to: Destination
+) -> list[Problem]:
     step = estimate.throughput.step_time_s if estimate else None
     every = workload.checkpoint.every_steps
     job = Job(
@@ -54,4 +54,4 @@ def _found(
         alone_on_its_node=alone_on_its_node(shown.launches[0].command, os.environ),
     )
     shared = with_real_names(to.profile.shared_folders if to.profile else ())
-    return findings(job, looked, to.cluster, shared)
+    return find_problems(job, looked, to.cluster, shared)

@@ -36,7 +36,7 @@ class Destination:
     @property
     def standing_options(self) -> dict[str, str]:
         """Options that the user keeps for every job of Slurm."""
-        return slurm.standing_options(os.environ) if self.on_slurm else {}
+        return slurm.read_standing_options(os.environ) if self.on_slurm else {}
 
     @property
     def cluster_name(self) -> str | None:
@@ -58,11 +58,11 @@ def destination(asked: str | None, parallel: int | None, workload: Workload, *, 
 
 
 def _executor(asked: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
-    if asked == "slurm" and not slurm.available() and not dry_run:
+    if asked == "slurm" and not slurm.is_available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
         )
-    executor = asked or ("slurm" if slurm.available() else "local")
+    executor = asked or ("slurm" if slurm.is_available() else "local")
     if executor == "local" and parallel:
         raise InputError(
             "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
@@ -77,10 +77,10 @@ def _executor(asked: str | None, parallel: int | None, workload: Workload, *, dr
 
 def _cluster(executor: str, *, dry_run: bool) -> Cluster | None:
     """Slurm's, to be looked at; what is only shown can do without."""
-    if executor != "slurm" or not slurm.available():
+    if executor != "slurm" or not slurm.is_available():
         return None
     try:
-        return slurm.cluster()
+        return slurm.read_cluster()
     except SlurmUnavailable as error:
         if not dry_run:
             raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from ..cluster_profiles.catalog import load_profile
-from ..cluster_profiles.units import counted, format_duration, parse_deadline_s
+from ..cluster_profiles.units import format_duration, parse_deadline_s, plural
 from ..errors import InputError, WorkloadError
 from ..estimator.estimate.estimate import estimate as estimate_one
-from ..estimator.estimate.shapes import Keep, best, parse_budget, shapes, verdicts
+from ..estimator.estimate.shapes import Keep, choose_best, judge_bounds, parse_budget, vary_shapes
 from ..estimator.job.job_file import load_workload
 from ..render import estimate_json, estimate_text
 from ..render.explain import explained
@@ -68,14 +68,16 @@ def estimate(
     bound = _parsed("--budget", budget, parse_budget)
 
     profile = load_profile(base.cluster.profile) if base.cluster.profile else None
-    asked = shapes(base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep))
+    asked = vary_shapes(
+        base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep)
+    )
     if "nodes" in given:
         asked = [w.model_copy(update={"cluster": base.cluster}) for w in asked]
     known = measurements_of(base.model)
     now = datetime.now(UTC)
     estimates = [estimate_one(workload, profile, known, now) for workload in dict.fromkeys(asked)]
-    judged = [verdicts(e, deadline_s, bound) for e in estimates]
-    chosen = best(estimates, judged)
+    judged = [judge_bounds(e, deadline_s, bound) for e in estimates]
+    chosen = choose_best(estimates, judged)
 
     if as_json:
         many = estimate_json.several(estimates, Keep(keep), judged, chosen)
@@ -99,7 +101,7 @@ def estimate(
         for e in estimates if explain else ():
             page.line()
             page.line(
-                f"the arithmetic for {counted(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
+                f"the arithmetic for {plural(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
             )
             for line in explained(e):
                 page.sentence(line)

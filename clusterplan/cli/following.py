@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..launcher.run_folder.final_status import final_status
+from ..launcher.run_folder.final_status import read_final_status
 from ..launcher.run_folder.folder import LOGS, SUBMITIT
 from ..launcher.runs.state import State
-from ..launcher.runs.status import RunStatus, statuses
+from ..launcher.runs.status import RunStatus, read_statuses
 from ..launcher.sampler.recent import recent_utilisation
 from ..render import status_text
 from .options import say
@@ -30,10 +30,10 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
     position, asked_at, busy = 0, 0.0, None
     try:
         while True:
-            ended = final_status(folder) is not None
+            ended = read_final_status(folder) is not None
             if ended or time.monotonic() - asked_at > _ASK_S:
                 asked_at = time.monotonic()
-                status = statuses([folder])[0]
+                status = read_statuses([folder])[0]
                 ended = status.state.final
                 busy = recent_utilisation(folder) if status.state.state is State.RUNNING else None
             path = log(folder, rank)

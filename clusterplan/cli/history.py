@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import counted, parse_duration_s
+from ..cluster_profiles.units import parse_duration_s, plural
 from ..errors import InputError
 from ..estimator.history.runs import History
 from ..launcher.run_folder.folder import RUN_FILE, history_path
-from ..launcher.runs.collect import registered
+from ..launcher.runs.collect import folders_of_history
 from ..launcher.runs.measurement import as_json as measurement
 from ..render import history_text
 from .history_add import add, remove
@@ -105,7 +105,7 @@ def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
         click.echo(json.dumps({"blocks": gone}))
         return
     click.echo(
-        f"{counted(gone, 'block')} of raw readings forgotten; `clusterplan history vacuum` gives the space back"
+        f"{plural(gone, 'block')} of raw readings forgotten; `clusterplan history vacuum` gives the space back"
     )
 
 
@@ -142,13 +142,13 @@ def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # no
         if not (folder / RUN_FILE).exists():
             raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
     with History(where) as db:
-        chosen = [folder.resolve() for folder in folders] or list(registered(db.path))
+        chosen = [folder.resolve() for folder in folders] or list(folders_of_history(db.path))
         failed = [str(error) for error in collect_all(chosen, db)]
     if as_json:
         runs = [folder.name for folder in chosen]
         click.echo(json.dumps({"path": str(where), "runs": runs, "not_imported": failed}, indent=2))
     else:
-        click.echo(f"{counted(len(chosen), 'run')} in {where}")
+        click.echo(f"{plural(len(chosen), 'run')} in {where}")
     if failed:
         raise click.ClickException(f"not imported: {'; '.join(failed)}")
 

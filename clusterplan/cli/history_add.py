@@ -8,10 +8,16 @@ from typing import Any
 
 import click
 
-from ..cluster_profiles.gpu import gpus
-from ..cluster_profiles.units import counted, listed
+from ..cluster_profiles.gpu import read_gpus
+from ..cluster_profiles.units import join_names, plural
 from ..errors import InputError
-from ..estimator.measurements.entered import Entered, doubts, entered, fresh, read_csv
+from ..estimator.measurements.entered import (
+    EnteredRun,
+    find_doubtful,
+    parse_entered,
+    read_csv,
+    select_new_rows,
+)
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import (
     STATUS_FILE,
@@ -22,7 +28,7 @@ from ..launcher.run_folder.folder import (
     runs_root,
     write_json,
 )
-from ..launcher.run_folder.registry import linked, run_facts
+from ..launcher.run_folder.registry import read_run_facts, registered_folders
 from ..launcher.runs.measurement import ADDED, as_json
 from .options import say
 from .recorded import collected
@@ -57,7 +63,7 @@ _FLAGS = {
 
 def _options(command: click.Command) -> click.Command:
     for name, flag in _FLAGS.items():
-        description = Entered.model_fields[name].description
+        description = EnteredRun.model_fields[name].description
         command.params.append(click.Option([flag, name], metavar="VALUE", help=description))
     return command
 
@@ -89,7 +95,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
             raise InputError(
                 "nothing to enter: give --model, --gpus, --batch-size and a throughput, or --csv FILE"
             )
-        row = entered(given, _FLAGS)
+        row = parse_entered(given, _FLAGS)
         rows = [(row, row.measurement(now, "entered by hand"))]
         name = row.model
     else:
@@ -105,11 +111,11 @@ def add(path: Path | None, **flagged: str | None) -> None:
             )
     with collected() as db:
         there = db.measurements()
-    found = fresh(rows, there)
-    for doubt in (*_unknown_gpus(found), *doubts(found, there)):
+    found = select_new_rows(rows, there)
+    for doubt in (*_unknown_gpus(found), *find_doubtful(found, there)):
         say(doubt)
     if known := len(rows) - len(found):
-        say(f"{counted(known, 'measurement')} there already, and not entered again")
+        say(f"{plural(known, 'measurement')} there already, and not entered again")
     if found:
         facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
         folder = create(name, runs_root(os.environ), now, facts)
@@ -117,8 +123,8 @@ def add(path: Path | None, **flagged: str | None) -> None:
         register(folder, history_path(os.environ))
         with collected():
             pass
-    models = listed(dict.fromkeys(one.model for one in found))
-    click.echo(f"{counted(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
+    models = join_names(dict.fromkeys(one.model for one in found))
+    click.echo(f"{plural(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
 
 
 @click.command()
@@ -126,8 +132,8 @@ def add(path: Path | None, **flagged: str | None) -> None:
 def remove(run: str) -> None:
     """Take back what `history add` entered.  RUN is its whole id, as `history list` has it."""
     where = history_path(os.environ)
-    folder = next((folder for folder in linked(where) if folder.name == run), None)
-    if folder is None or run_facts(folder).get("kind") != ADDED:
+    folder = next((folder for folder in registered_folders(where) if folder.name == run), None)
+    if folder is None or read_run_facts(folder).get("kind") != ADDED:
         raise InputError(
             f"{run!r} is not the whole id of what `history add` entered: see `clusterplan history list`"
         )
@@ -136,10 +142,10 @@ def remove(run: str) -> None:
         with db.writing():
             db.remove_entered(run)
     discard(folder, where)
-    click.echo(f"{counted(len(gone), 'measurement')} taken back")
+    click.echo(f"{plural(len(gone), 'measurement')} taken back")
 
 
 def _unknown_gpus(found: list[Measurement]) -> Iterator[str]:
     for name in dict.fromkeys(one.gpu for one in found):
-        if name and name not in gpus():
+        if name and name not in read_gpus():
             yield f"GPU {name!r} is not in the catalogue: it informs jobs that name no GPU only"

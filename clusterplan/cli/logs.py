@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import listed
+from ..cluster_profiles.units import join_names
 from ..errors import InputError
 from ..launcher.run_folder.folder import LOGS, history_path
 from ..launcher.run_folder.registry import find_folders
-from ..launcher.runs.status import statuses
+from ..launcher.runs.status import read_statuses
 from . import following
 from .options import the_latest
 
@@ -39,7 +39,7 @@ def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
 
 
 def _nothing_of(folder: Path, rank: int) -> str:
-    yet = "" if statuses([folder])[0].state.final else " yet"
+    yet = "" if read_statuses([folder])[0].state.final else " yet"
     others = sorted(int(path.stem) for path in (folder / LOGS).glob("*.log") if path.stat().st_size)
-    elsewhere = f"; try --rank {listed(map(str, others))}" if others else ""
+    elsewhere = f"; try --rank {join_names(map(str, others))}" if others else ""
     return f"{folder.name}: task {rank} has printed nothing{yet}{elsewhere}"

@@ -2,7 +2,7 @@
 
 import os
 
-from ..cluster_profiles.units import listed
+from ..cluster_profiles.units import join_names
 from ..errors import HistoryError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import history_path, links_folder
@@ -23,7 +23,7 @@ def measurements_of(model: str | None) -> list[Measurement]:
                 import difflib  # noqa: PLC0415  difflib, for an unknown model only
 
                 if near := difflib.get_close_matches(model, db.models(), n=3, cutoff=0.8):
-                    say(f"no run of model {model!r} is known; there are runs of {listed(near)}")
+                    say(f"no run of model {model!r} is known; there are runs of {join_names(near)}")
             return found
     except HistoryError as error:
         say(f"estimated without the history: {error}")

@@ -9,10 +9,10 @@ from typing import Any, TextIO
 import click
 
 from ..cluster_profiles.catalog import profile_paths
-from ..cluster_profiles.gpu import gpus
+from ..cluster_profiles.gpu import read_gpus
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.job.workload import flags
+from ..estimator.job.workload import list_flags
 from ..render.layout import Page, wrapped
 
 _LISTS = ("gpus", "precision")
@@ -25,7 +25,9 @@ class WorkloadCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if not getattr(self, "_complete", False):
-            shared = [_option(flag, place[-1], field, tables=self.tables) for flag, place, field in flags()]
+            shared = [
+                _option(flag, place[-1], field, tables=self.tables) for flag, place, field in list_flags()
+            ]
             arguments = [p for p in self.params if isinstance(p, click.Argument)]
             own = [p for p in self.params if not isinstance(p, click.Argument)]
             self.params = [*arguments, *shared, *own]
@@ -56,7 +58,7 @@ def _completer(key: str, choices: list[str] | None) -> Callable[..., list[str]] 
         if key == "profile":
             offered = sorted(profile_paths())
         elif key == "gpu":
-            offered = list(gpus())
+            offered = list(read_gpus())
         before, comma, begun = incomplete.rpartition(",") if key in _LISTS else ("", "", incomplete)
         return [f"{before}{comma}{value}" for value in offered or [] if value.startswith(begun)]
 

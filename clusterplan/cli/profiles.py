@@ -7,7 +7,7 @@ import click
 
 from ..cluster_profiles.catalog import BUNDLED, load_profile, profile_path, profile_paths, user_folder
 from ..cluster_profiles.profile import ClusterProfile
-from ..cluster_profiles.units import counted
+from ..cluster_profiles.units import plural
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher.slurm import client as slurm
 from ..launcher.slurm import discovery
@@ -66,7 +66,7 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
     else:
         state = "differs from the cluster" if differences else "fine"
         click.echo(
-            f"{profile}: {state}, {counted(len(found.partitions), 'partition')}, at most {counted(found.most_gpus, 'GPU')} in one"
+            f"{profile}: {state}, {plural(len(found.partitions), 'partition')}, at most {plural(found.most_gpus, 'GPU')} in one"
         )
         for line in differences or ():
             click.echo(line)
@@ -83,7 +83,7 @@ def discover(name: str | None, output: Path | None) -> None:
 
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
-    found = discovery.discover(slurm.cluster(), name)
+    found = discovery.discover(slurm.read_cluster(), name)
     text = profiles_toml.one(found.profile, found.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
@@ -107,10 +107,10 @@ def discover(name: str | None, output: Path | None) -> None:
 
 def _differences(name: str, profile: ClusterProfile) -> list[str] | None:
     """How the profile differs from the cluster here; None where there is nothing to compare."""
-    if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.available():
+    if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.is_available():
         return None  # a bundled one is of no cluster
     try:
-        return discovery.differences(profile, slurm.cluster())
+        return discovery.differences(profile, slurm.read_cluster())
     except SlurmUnavailable as error:
         say(f"not compared with the cluster: {error}")
         return None

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from ..cluster_profiles.units import listed
+from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history.runs import History
 from ..launcher.run_folder.folder import history_path
-from ..launcher.runs.collect import behind, collect
+from ..launcher.runs.collect import collect, folders_to_collect
 from ..launcher.runs.status import settle
 from .options import say, the_latest
 
@@ -32,7 +32,7 @@ def collected() -> Iterator[History]:
     """
     with History(history_path(os.environ)) as db:
         settle(db.path)
-        for error in collect_all(behind(db), db):
+        for error in collect_all(folders_to_collect(db), db):
             say(f"not collected: {error}")
         yield db
 
@@ -74,4 +74,4 @@ def find_run(runs: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
         the_latest([run["run"] for run in found], wanted)
         return found[0]
     nearest = difflib.get_close_matches(wanted, ids, n=3, cutoff=0.3) or ids[:3]
-    raise InputError(f"run {wanted!r} is not in the history; the nearest are {listed(nearest)}")
+    raise InputError(f"run {wanted!r} is not in the history; the nearest are {join_names(nearest)}")

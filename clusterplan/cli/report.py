@@ -6,8 +6,8 @@ import click
 
 from ..cluster_profiles.catalog import load_profile
 from ..errors import InputError
-from ..estimator.gpu_use.cost import footprint
-from ..estimator.gpu_use.report import run_report
+from ..estimator.gpu_use.cost import run_cost
+from ..estimator.gpu_use.report import build_report
 from ..launcher.run_folder.folder import links_folder
 from ..launcher.run_folder.registry import partition_of
 from ..render import run_json, run_text
@@ -27,11 +27,11 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
         raise InputError(f"--profile: {profile} has no [rates], so no cost and no CO2 can be told")
     partition = None
     with collected() as db:
-        found = run_report(db.record(find_run(db.runs(), run)["run"]))
+        found = build_report(db.record(find_run(db.runs(), run)["run"]))
         if cluster:
             asked = partition_of(links_folder(db.path) / found.run)
             partition = next((p for p in cluster.partitions if p.name == asked), None)
-    cost = footprint(found.energy_kwh, found.gpu_hours, rates, partition) if rates else None
+    cost = run_cost(found.energy_kwh, found.gpu_hours, rates, partition) if rates else None
     if as_json:
         click.echo(json.dumps(run_json.one(found, cost), indent=2))
     else:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import counted, format_duration
+from ..cluster_profiles.units import format_duration, plural
 from ..errors import InputError, SpoolError
-from ..launcher.command.checks import cannot_start, shell_needed
-from ..launcher.run_folder.attempts import birth
+from ..launcher.command.checks import why_it_cannot_start, why_it_needs_a_shell
+from ..launcher.run_folder.attempts import process_birth
 from ..launcher.run_folder.folder import STATUS_FILE, create, history_path, register, runs_root, write_json
 from ..launcher.run_folder.log_errors import tail
-from ..launcher.sampler.beside import Sampled, run_sampled
+from ..launcher.sampler.beside import SampledCommand, run_sampled
 from ..launcher.sampler.spool_reader import node_records
-from ..launcher.submission.snapshot import redacted
+from ..launcher.submission.snapshot import redact
 from .options import duration_s, say, utf8_text
 from .passthrough import WithCommand
 
@@ -69,11 +69,11 @@ def sample(
     facts = {
         "kind": "sample",
         "model": model,
-        "command": redacted(command),
+        "command": redact(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
         "pid": os.getpid(),
-        "born": birth(os.getpid()),
+        "born": process_birth(os.getpid()),
     }
     folder = create(label, runs_root(os.environ), began, facts)
     register(folder, history_path(os.environ))
@@ -86,13 +86,13 @@ def sample(
 
 
 def _check(command: Sequence[str]) -> None:
-    if fault := cannot_start(command, Path.cwd(), os.environ):
+    if fault := why_it_cannot_start(command, Path.cwd(), os.environ):
         raise InputError(fault)
-    if fault := shell_needed(command):
+    if fault := why_it_needs_a_shell(command):
         say(fault)
 
 
-def _say(folder: Path, ended: Sampled) -> None:
+def _say(folder: Path, ended: SampledCommand) -> None:
     """What was recorded, on stderr; a full disk must not hide how the command ended."""
     state = "failed" if ended.exit_code else "completed"
     status = {"state": state, "exit_code": ended.exit_code, "ended_s": datetime.now(UTC).timestamp()}
@@ -110,8 +110,8 @@ def _say(folder: Path, ended: Sampled) -> None:
 
 def _say_records(folder: Path) -> None:
     for record in node_records(folder):
-        gpus = counted(len(record.header["gpus"]), "GPU")
-        say(f"{folder.name}: {counted(record.samples, 'sample')} of {gpus} in {folder}")
+        gpus = plural(len(record.header["gpus"]), "GPU")
+        say(f"{folder.name}: {plural(record.samples, 'sample')} of {gpus} in {folder}")
         for event in record.events:
             if event.kind != "end":
                 say(f"  {event.kind}: {event.text}")

@@ -10,9 +10,9 @@ import click
 from ..errors import ClusterplanError
 from ..estimator.gpu_use.notes import Note
 from ..launcher.run_folder.folder import history_path
-from ..launcher.run_folder.registry import find_folders, standing
+from ..launcher.run_folder.registry import find_folders, folders_to_show
 from ..launcher.runs.state import State
-from ..launcher.runs.status import RunStatus, statuses
+from ..launcher.runs.status import RunStatus, read_statuses
 from ..render import run_json, status_text
 from .options import echo_page, json_option, say
 
@@ -31,8 +31,8 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     if run:
         chosen, earlier = find_folders(history, "submit", run), False
     else:
-        chosen, earlier = standing(history, "submit", _MOST_ENDED)
-    found = statuses(chosen)
+        chosen, earlier = folders_to_show(history, "submit", _MOST_ENDED)
+    found = read_statuses(chosen)
     alone = bool(run) and len(found) == 1
     notes = _notes(found[0]) if alone else []
     if as_json:
@@ -50,14 +50,14 @@ def _notes(status: RunStatus) -> Sequence[Note]:
     """What stands out of a running run's GPUs of late; where the history cannot take it, that is said."""
     if status.state.state is not State.RUNNING:
         return []
-    from ..estimator.gpu_use.report import run_report  # noqa: PLC0415  the history, for a running run only
+    from ..estimator.gpu_use.report import build_report  # noqa: PLC0415  the history, for a running run only
     from ..estimator.history.runs import History  # noqa: PLC0415  likewise
     from ..launcher.runs.collect import collect  # noqa: PLC0415  likewise
 
     try:
         with History(history_path(os.environ)) as db:
             collect(status.folder, db, steps=False)
-            return run_report(db.record(status.run), time.time() - status_text.NOTES_OF_S).notes
+            return build_report(db.record(status.run), time.time() - status_text.NOTES_OF_S).notes
     except ClusterplanError as error:
         say(f"no notes: {error}")
         return []

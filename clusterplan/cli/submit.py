@@ -14,16 +14,16 @@ from ..estimator.estimate.estimate import estimate as estimate_one
 from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.job_file import load_workload
 from ..estimator.job.workload import Workload
-from ..launcher.command.deepspeed import named_config
+from ..launcher.command.deepspeed import find_config
 from ..launcher.command.precision import TRAINERS
 from ..launcher.run_folder.folder import discard, history_path, runs_root, slug
 from ..launcher.run_folder.job_log import read_jobs
 from ..launcher.run_folder.log_errors import tail
 from ..launcher.runs.state import State
-from ..launcher.submission.create import fill_folders, local_gpus, make_folders, run_facts
-from ..launcher.submission.machine import look, trainer_saves_when_stopped
+from ..launcher.submission.create import describe_run, fill_folders, local_gpus, make_folders
+from ..launcher.submission.machine import inspect_machine, trainer_saves_when_stopped
 from ..launcher.submission.plan import Plan, plan, reaches
-from ..launcher.submission.sweep import sweep
+from ..launcher.submission.sweep import parse_sweep
 from ..render import estimate_json, submit_text
 from ..render.layout import Page
 from .checks import check
@@ -105,14 +105,14 @@ def submit(
     time_s = time
     if time is None and estimate and to.on_slurm:  # here nobody asks for one
         time_s = estimate.clock.request_s
-    swept = sweep(sweeps)
+    swept = parse_sweep(sweeps)
 
     words = typed or (workload.run.command if workload.run else ())
-    named = named_config(tuple(words))
+    named = find_config(tuple(words))
     config = tail(Path(named), _LARGEST_CONFIG) if named else None
 
     root = runs_root(os.environ)
-    looked = look(words, Path.cwd(), root, os.environ)
+    looked = inspect_machine(words, Path.cwd(), root, os.environ)
     saves = bool(
         looked.python
         and _trainer_is_stated(workload)
@@ -146,7 +146,7 @@ def submit(
         return
     gpus_here = None if to.on_slurm else local_gpus(to.placement.gpus, os.environ)
     steps = estimate.steps.total if estimate else None
-    facts = run_facts(
+    facts = describe_run(
         workload, to.placement, words, steps, to.executor, Path.cwd(), os.environ, looked.python
     )
     folders: list[Path] = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, knee, speed_up
+from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.ranges import Range
 from ..launcher.submission.request import slurm_request
 
@@ -78,7 +78,7 @@ def several(
     return {
         "keep": keep,
         "best": best,
-        "knee": knee(estimates),
+        "knee": find_knee(estimates),
         "shapes": [
             {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
             for e, v in zip(estimates, judged, strict=True)

@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.memory import Fit, gigabytes
-from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, knee, speed_up
+from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.estimate.steps import CONVENTION
 from ..estimator.ranges import Range
 from ..launcher.submission.request import slurm_request
@@ -124,7 +124,7 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
 
 
 def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
-    if (most := knee(estimates)) is not None:
+    if (most := find_knee(estimates)) is not None:
         return f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}"
     counts = [e.placement.gpus for e in estimates]
     if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
@@ -145,7 +145,7 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         width = f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}"
         rows.append(("time", _time(clock.total), width))
     if hours := estimate.gpu_hours:
-        rows.append(("GPU-hours", _number(hours), f"{_between_numbers(hours)} on {counted(gpus, 'GPU')}"))
+        rows.append(("GPU-hours", _number(hours), f"{_between_numbers(hours)} on {plural(gpus, 'GPU')}"))
     if cost := estimate.cost:
         amount = f"{_number(cost.amount)} {cost.currency}"
         rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
@@ -210,7 +210,7 @@ def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], bes
 
 def _shape(estimate: Estimate, *, precisions: bool) -> str:
     gpus = estimate.placement.gpus
-    return counted(gpus, "GPU") + (f" {estimate.placement.precision}" if precisions else "")
+    return plural(gpus, "GPU") + (f" {estimate.placement.precision}" if precisions else "")
 
 
 def _whole(estimate: Estimate) -> str:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cluster_profiles.units import counted, format_count, format_duration, format_significant, listed
+from ..cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
 from ..estimator.history.salvage import Salvage
 from ..estimator.measurements.measurement import Measurement
 from .layout import Page, Style
@@ -48,7 +48,7 @@ def one(
     if run["gpus"]:
         utilisation = _with_unit(run["utilisation_mean"], "%") or "not known"
         energy = _with_unit(run["energy_kwh"], "kWh") or "not known"
-        facts.append(("utilisation", utilisation, f"mean of {counted(run['gpus'], 'GPU')}"))
+        facts.append(("utilisation", utilisation, f"mean of {plural(run['gpus'], 'GPU')}"))
         facts.append(("energy", energy, "by the GPUs' counters"))
     page.facts(facts)
     if gpus:
@@ -106,8 +106,8 @@ def damaged(page: Page, found: Salvage, folders: int, only_here: Sequence[str]) 
         right=(1,),
     )
     page.line()
-    runs = f"{counted(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
-    lost = f"{counted(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{listed(only_here)}"
+    runs = f"{plural(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
+    lost = f"{plural(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{join_names(only_here)}"
     page.notes([("saved", runs), ("at risk", lost)])
 
 

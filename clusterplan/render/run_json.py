@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..estimator.gpu_use.cost import Footprint
+from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import RunReport
 
 
-def one(report: RunReport, cost: Footprint | None) -> dict[str, Any]:
+def one(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
     """The whole report."""
     return {
         "run": report.run,

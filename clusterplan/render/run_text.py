@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from ..cluster_profiles.units import counted, format_duration, format_significant
-from ..estimator.gpu_use.cost import Footprint
+from ..cluster_profiles.units import format_duration, format_significant, plural
+from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.forecast import Forecast
-from ..estimator.gpu_use.precision import agrees
+from ..estimator.gpu_use.precision import is_same_precision
 from ..estimator.gpu_use.report import GpuReport, RunReport
 from .layout import Page, Style
 
@@ -14,7 +14,7 @@ _GAUGE_WIDTH = 40
 _NOT_KNOWN = "not known"
 
 
-def one(page: Page, report: RunReport, cost: Footprint | None) -> None:
+def one(page: Page, report: RunReport, cost: RunCost | None) -> None:
     """The whole report."""
     state = report.state if report.state != "running" else "still running; this is what it did so far"
     page.facts(
@@ -70,11 +70,11 @@ def _wait(report: RunReport) -> Iterator[tuple[str, str, str]]:
         yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
 
 
-def _gpu_use(report: RunReport, cost: Footprint | None) -> Iterator[tuple[str, str, str]]:
+def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str, str]]:
     """Nothing of a run whose GPUs could not be read."""
     if not report.gpus:
         return
-    gpus = counted(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost")
+    gpus = plural(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost")
     yield "GPU-hours", _number(report.gpu_hours), gpus
     counters = "of the GPUs alone, by their counters" + _cost(cost, "energy_cost")
     yield "energy", _number(report.energy_kwh, "kWh"), counters
@@ -82,7 +82,7 @@ def _gpu_use(report: RunReport, cost: Footprint | None) -> Iterator[tuple[str, s
 
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
     """A word where it is as planned; where it is not, a note says more, and what was not seen is not said."""
-    if report.precision_seen and agrees(report.precision_planned, report.precision_seen):
+    if report.precision_seen and is_same_precision(report.precision_planned, report.precision_seen):
         yield "precision", str(report.precision_seen), "as planned, says its tracker"
 
 
@@ -101,7 +101,7 @@ def _gauges(report: RunReport) -> Iterator[tuple[str, float | None, str]]:
         yield "memory", 100 * max(memory), "peak of the fullest GPU"
 
 
-def _cost(cost: Footprint | None, name: str) -> str:
+def _cost(cost: RunCost | None, name: str) -> str:
     amount = getattr(cost, name, None)
     if cost is None or amount is None:
         return ""

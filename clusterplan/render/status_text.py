@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..cluster_profiles.units import counted, format_duration, format_significant
+from ..cluster_profiles.units import format_duration, format_significant, plural
 from ..estimator.gpu_use.notes import Note
 from ..launcher.runs.status import RunStatus
 from .layout import Page, Style
@@ -94,7 +94,7 @@ def _eta(status: RunStatus) -> str:
 
 
 def _why(status: RunStatus) -> str:
-    again = counted(status.restarts, "restart") if status.restarts else ""
+    again = plural(status.restarts, "restart") if status.restarts else ""
     again += f" ({taken})" if again and (taken := _preempted(status)) else ""
     return "; ".join(part for part in (_swept(status), status.state.reason, again) if part)
 

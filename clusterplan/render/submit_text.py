@@ -3,10 +3,16 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from ..cluster_profiles.units import counted, format_duration
+from ..cluster_profiles.units import format_duration, plural
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.job.run import Bootstrap
-from ..launcher.command.launchers import PORT_RULE, Task, master_port, task_command, task_environment
+from ..launcher.command.launchers import (
+    PORT_RULE,
+    Task,
+    master_port,
+    task_command,
+    task_environment,
+)
 from ..launcher.run_folder.launch import Launch
 from ..launcher.submission.plan import Plan
 from .layout import Page, Style
@@ -71,14 +77,14 @@ def _asked(plan: Plan, gpus_here: Sequence[str] | None) -> tuple[str, str]:
     """What one run wants, and where."""
     gpus, each = plan.launches[0].gpus, ", for each run" if len(plan.launches) > 1 else ""
     if gpus_here:
-        return counted(gpus, "GPU"), f"of {len(gpus_here)} on this machine{each}"
+        return plural(gpus, "GPU"), f"of {len(gpus_here)} on this machine{each}"
     if gpus_here is not None:
         return "no GPU", "there is no whole one on this machine: the run starts without"
     request = plan.request
     kind, _, a_node = request.gpus_per_node.rpartition(":")
-    nodes = counted(request.nodes, "node") + (f" of {a_node}" if request.nodes > 1 else "")
+    nodes = plural(request.nodes, "node") + (f" of {a_node}" if request.nodes > 1 else "")
     partition = f"partition {request.partition}" if request.partition else "the default partition"
-    return f"{gpus} x {kind}" if kind else counted(gpus, "GPU"), f"{nodes} in {partition}{each}"
+    return f"{gpus} x {kind}" if kind else plural(gpus, "GPU"), f"{nodes} in {partition}{each}"
 
 
 def dry_run(page: Page, plan: Plan, script: str | None) -> None:

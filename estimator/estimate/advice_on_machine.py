@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator
 
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import counted, format_duration, format_significant, listed
+from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..job.flops import fastest_step_s
-from ..job.placement import USUAL_GPUS_PER_NODE, uneven
+from ..job.placement import USUAL_GPUS_PER_NODE, is_uneven
 from ..job.training import Framework
 from ..job.workload import Workload
 from ..step_time.source import Source, SourceKind
-from ..step_time.throughput import rate_given
+from ..step_time.throughput import has_stated_rate
 from .case import Advice, Case
 from .memory import Fit, gigabytes
 
@@ -33,7 +33,7 @@ def speed(case: Case) -> Iterator[Advice]:
         yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
     if suspects := case.throughput.suspects:
         remedy = "`clusterplan history remove` takes back what was entered"
-        yield Advice("suspect-measurement", f"counts less or not: {listed(suspects, 3, '; ')}; {remedy}")
+        yield Advice("suspect-measurement", f"counts less or not: {join_names(suspects, 3, '; ')}; {remedy}")
     if source.runs and (source.kind is SourceKind.TRANSFERRED or suspects):
         yield from _next_run(case)
     yield from _input(case)
@@ -56,18 +56,18 @@ def speed(case: Case) -> Iterator[Advice]:
 def _next_run(case: Case) -> Iterator[Advice]:
     """The run to make next, where the step time is known within a wide range only."""
     from ..step_time.next_run import next_measurement  # noqa: PLC0415  numpy
-    from ..step_time.transfer import asked, informing, links_of  # noqa: PLC0415  numpy
+    from ..step_time.transfer import links_of_job, select_runs, shape_asked  # noqa: PLC0415  numpy
 
     step, placement = case.throughput.step_time_s, case.placement
     if step is None or step.p90 < _WIDE * step.p10:
         return
-    runs = informing(case.workload, case.measurements)
-    query = asked(case.workload, placement, runs)
-    links = links_of(case.workload, placement, runs)
+    runs = select_runs(case.workload, case.measurements)
+    query = shape_asked(case.workload, placement, runs)
+    links = links_of_job(case.workload, placement, runs)
     best = next_measurement(runs, [query], placement.gpus, placement.nodes, links)
-    factor, where = step.p90 / step.p10, counted(best.gpus, "GPU")
+    factor, where = step.p90 / step.p10, plural(best.gpus, "GPU")
     if best.nodes > 1:
-        where += f" of {counted(best.nodes, 'node')}"
+        where += f" of {plural(best.nodes, 'node')}"
     if best.gpu and {(m.gpu, m.precision) for m in runs} != {(best.gpu, best.precision)}:
         where += f", {best.gpu} in {best.precision},"
     yield Advice(
@@ -81,11 +81,11 @@ def _next_run(case: Case) -> Iterator[Advice]:
 def _runs_differ(case: Case) -> Iterator[Advice]:
     """Runs of the model that say something else than the rate that was given."""
     step, model = case.throughput.step_time_s, case.workload.model
-    if step is None or not rate_given(case.workload) or all(m.model != model for m in case.measurements):
+    if step is None or not has_stated_rate(case.workload) or all(m.model != model for m in case.measurements):
         return
-    from ..step_time.measured import measured_throughput  # noqa: PLC0415  numpy
+    from ..step_time.measured import measured_step_time  # noqa: PLC0415  numpy
 
-    found = measured_throughput(case.workload, case.placement, case.measurements, None)
+    found = measured_step_time(case.workload, case.placement, case.measurements, None)
     told = found and found.step_time_s
     if found and told and (told.p90 < step.p10 or step.p90 < told.p10):
         yield Advice(
@@ -110,7 +110,7 @@ def _input(case: Case) -> Iterator[Advice]:
 
 def why_unknown(workload: Workload, source: Source) -> str:
     """Why no throughput is known, and the command that would measure it where none is given."""
-    if rate_given(workload):
+    if has_stated_rate(workload):
         return source.text
     if workload.training.framework in (Framework.HF, Framework.HF_4_51):
         how = "run your training command with --max_steps 50, then give its train_samples_per_second as --samples-per-s"
@@ -197,7 +197,7 @@ def limit(case: Case) -> Iterator[Advice]:
 
 def cluster(case: Case) -> Iterator[Advice]:
     """Nodes that are not alike, a network too slow, or a cluster that is not known."""
-    if fault := uneven(case.workload, case.placement):
+    if fault := is_uneven(case.workload, case.placement):
         yield Advice("uneven-nodes", fault)
     partition = case.placement.partition
     link = partition.inter_node if partition else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ...cluster_profiles.units import counted, format_count, format_duration, format_significant
+from ...cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ...errors import WorkloadError
 from ..job.training import Framework
 from .case import Advice, Case
@@ -130,7 +130,7 @@ def checkpoints(case: Case) -> Iterator[Advice]:
         else:
             yield Advice(
                 "checkpoint-interval",
-                f"a checkpoint every {counted(best.steps, 'step')} ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
+                f"a checkpoint every {plural(best.steps, 'step')} ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
             )
 
 

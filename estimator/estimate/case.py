@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..step_time.source import Throughput
+from ..step_time.source import StepTime
 from .memory import Memory
 from .steps import StepCount
 from .walltime import WallClock
@@ -28,7 +28,7 @@ class Case:
     workload: Workload
     placement: Placement
     steps: StepCount
-    throughput: Throughput
+    throughput: StepTime
     clock: WallClock
     memory: Memory
     has_profile: bool

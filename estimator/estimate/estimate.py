@@ -9,13 +9,13 @@ from ..job.placement import Placement, place
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..ranges import Range
-from ..step_time.source import Throughput
-from ..step_time.throughput import step_throughput
+from ..step_time.source import StepTime
+from ..step_time.throughput import estimate_step_time
 from .advice import advise
 from .case import Advice, Case
-from .memory import Memory, gpu_memory
+from .memory import Memory, estimate_memory
 from .steps import StepCount, count_steps
-from .walltime import WallClock, wall_clock
+from .walltime import WallClock, estimate_wall_clock
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Estimate:
     workload: Workload
     placement: Placement
     steps: StepCount
-    throughput: Throughput
+    throughput: StepTime
     clock: WallClock
     memory: Memory
     samples_per_s: Range | None
@@ -64,11 +64,11 @@ def estimate(
     """
     placement = place(workload, profile)
     steps = count_steps(workload)
-    throughput = step_throughput(workload, placement, measurements, now)
+    throughput = estimate_step_time(workload, placement, measurements, now)
     failures = profile.node_failures_per_1000_days if profile else None
     runs = [m for m in measurements if m.model == workload.model]
-    clock = wall_clock(workload, placement, steps, throughput, failures, runs)
-    memory = gpu_memory(workload, placement, measurements)
+    clock = estimate_wall_clock(workload, placement, steps, throughput, failures, runs)
+    memory = estimate_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
     step = throughput.step_time_s
     return Estimate(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ...cluster_profiles.gpu import Gpu
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import counted, format_count, format_significant
+from ...cluster_profiles.units import format_count, format_significant, plural
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
@@ -84,12 +84,14 @@ class _Model:
         return min((int((room - line.fixed) / line.each) for line in self.lines if line.each), default=None)
 
 
-def gpu_memory(workload: Workload, placement: Placement, measurements: Sequence[Measurement] = ()) -> Memory:
+def estimate_memory(
+    workload: Workload, placement: Placement, measurements: Sequence[Measurement] = ()
+) -> Memory:
     """The peak memory of one GPU of `workload` as placed.
 
     >>> from ..job.placement import place
     >>> job = Workload.of(samples=1, seq_len=2048, parameters=1e9, batch_size=4, gpus=1, gpu="h100-sxm", precision="bf16")
-    >>> gpu_memory(job, place(job, None)).fits
+    >>> estimate_memory(job, place(job, None)).fits
     <Fit.YES: 'yes'>
     """
     like = _like(workload, placement, measurements)
@@ -168,7 +170,7 @@ def _measured(like: Sequence[Measurement], placement: Placement) -> tuple[_Model
         peaks[m.batch_size] = max(peaks.get(m.batch_size, 0.0), float(m.memory_peak_bytes or 0))
     batches = sorted(peaks)
     shown = format_count(batches[0]) + (f" to {format_count(batches[-1])}" if len(batches) > 1 else "")
-    origin = f"peaks of {counted(len(like), 'run')} of {like[0].model} at micro-batch {shown}"
+    origin = f"peaks of {plural(len(like), 'run')} of {like[0].model} at micro-batch {shown}"
     lines = _lines(batches, [peaks[b] for b in batches])
     misses = [
         abs(peaks[b] / (line.fixed + line.each * b) - 1) for b in batches for line in lines if len(lines) == 1
@@ -178,7 +180,7 @@ def _measured(like: Sequence[Measurement], placement: Placement) -> tuple[_Model
         kind, spread = SourceKind.MEASURED, MEASURED_SPREAD
     else:
         kind, spread = SourceKind.TRANSFERRED, OTHER_GPUS_SPREAD
-        assumed = (f"as on {counted(like[0].gpus, 'GPU')}", *assumed)
+        assumed = (f"as on {plural(like[0].gpus, 'GPU')}", *assumed)
     return _Model(lines, max(spread, *misses, 0.0)), Source(kind, origin, len(like), assumed)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...cluster_profiles.units import cdiv, counted, format_duration
+from ...cluster_profiles.units import ceil_div, format_duration, plural
 from ..job.workload import Workload
 from ..priors import EVALUATION_SHARE, EVALUATION_SHARE_UNSTATED, NODE_FAILURES_PER_1000_DAYS, Prior
 from ..ranges import Range, quantile
@@ -32,7 +32,7 @@ class EvaluationTime:
     share: Range | None = None
 
 
-def once(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
+def startup_or_save_time(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
     """Seconds of one startup or save: as given, else as runs took, else the prior."""
     if given_s is not None:
         return Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
@@ -47,7 +47,7 @@ def _measured(values: Sequence[float | None]) -> Quantity | None:
     middle = quantile(known, 0.5)
     low, high = (quantile(known, q) for q in (0.1, 0.9))
     least = Range.around(middle, MEASURED_TIME_SPREAD)
-    text = f"{format_duration(middle)} in {counted(len(known), 'run')}"
+    text = f"{format_duration(middle)} in {plural(len(known), 'run')}"
     return Quantity(
         Range(min(low, least.p10), middle, max(high, least.p90)),
         Source(SourceKind.MEASURED, text, len(known)),
@@ -104,8 +104,8 @@ def saves_of(
     if not steps.total:
         return 0, Source(SourceKind.GIVEN, "none: no step is made")
     if every is None and interval:
-        saves = cdiv(steps.total, interval.steps)
-        when = f"every {counted(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
+        saves = ceil_div(steps.total, interval.steps)
+        when = f"every {plural(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
         return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
-    saves = cdiv(steps.total, every or steps.total)
+    saves = ceil_div(steps.total, every or steps.total)
     return saves, Source(each.kind, f"{saves:,} with the last; {each.text} each")

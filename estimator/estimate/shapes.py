@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ...cluster_profiles.toml_file import validated
-from ...cluster_profiles.units import exact
+from ...cluster_profiles.toml_file import validate
+from ...cluster_profiles.units import parse_exact
 from ...errors import NotEnoughHistory, WorkloadError
 from ..job.training import Training
 from ..job.workload import Workload
@@ -57,7 +57,7 @@ def parse_budget(text: str) -> Budget:
     if not match:
         raise wrong
     try:
-        amount = float(exact(match[1]))
+        amount = float(parse_exact(match[1]))
     except ValueError:
         raise wrong from None
     unit = match[2]
@@ -80,7 +80,7 @@ class Verdicts:
         return all(verdict in (None, Verdict.YES) for verdict in (self.deadline, self.budget))
 
 
-def shapes(
+def vary_shapes(
     base: Workload, gpus: Sequence[object], precisions: Sequence[object], keep: Keep = Keep.PER_GPU_BATCH
 ) -> list[Workload]:
     """`base` on each GPU count, in each precision; a throughput given with `base` stays tied to its shape.
@@ -88,9 +88,9 @@ def shapes(
     Raises WorkloadError for a shape that cannot be.
 
     >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8)
-    >>> [w.training.step_samples for w in shapes(job, [4, 8], ["auto"])]
+    >>> [w.training.step_samples for w in vary_shapes(job, [4, 8], ["auto"])]
     [128, 256]
-    >>> [w.training.accumulation for w in shapes(job, [4, 8], ["auto"], Keep.GLOBAL_BATCH)]
+    >>> [w.training.accumulation for w in vary_shapes(job, [4, 8], ["auto"], Keep.GLOBAL_BATCH)]
     [2, 1]
     """
     tied = base.with_rate_tied()
@@ -101,7 +101,7 @@ def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Wo
     if (str(gpus), str(precision)) == (str(base.training.gpus), str(base.training.precision)):
         return base
     values = {**dict(base.training), "gpus": gpus, "precision": precision}
-    training = validated(Training, values, lambda key: f"--{key[0]}: " if key else "", WorkloadError)
+    training = validate(Training, values, lambda key: f"--{key[0]}: " if key else "", WorkloadError)
     if keep is Keep.GLOBAL_BATCH:
         training = training.model_copy(update=_same_global_batch(base, training.data_parallel))
     cluster = base.cluster
@@ -123,7 +123,7 @@ def _same_global_batch(base: Workload, world: int) -> dict[str, int]:
     return {"batch_size": batch_size, "accumulation": each // batch_size}
 
 
-def verdicts(estimate: Estimate, deadline_s: float | None, budget: Budget | None) -> Verdicts:
+def judge_bounds(estimate: Estimate, deadline_s: float | None, budget: Budget | None) -> Verdicts:
     """Whether `estimate` meets the bounds.  Raises NotEnoughHistory while its throughput is unknown."""
     if (deadline_s is not None or budget is not None) and estimate.throughput.step_time_s is None:
         asked = "a deadline" if deadline_s is not None else "a budget"
@@ -151,7 +151,7 @@ def _verdict(taken: Range | None, bound: float) -> Verdict:
     return Verdict.YES if taken.p90 <= bound else Verdict.MAYBE if taken.p50 <= bound else Verdict.NO
 
 
-def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | None:
+def choose_best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | None:
     """The index of the best shape that meets every bound at P90; None if no shape does, or no bound is set.
 
     Under a deadline the best is the one with the fewest GPU-hours; under a budget alone, the fastest.
@@ -166,7 +166,7 @@ def best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | Non
     return min(meeting, key=merit, default=None)
 
 
-def knee(estimates: Sequence[Estimate]) -> int | None:
+def find_knee(estimates: Sequence[Estimate]) -> int | None:
     """The index of the largest shape that keeps `WORTHWHILE` of the smallest's efficiency; None if all do.
 
     75 % is what NCI Australia asks of jobs on its machines.  Shapes of several precisions have no knee.

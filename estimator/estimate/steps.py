@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...cluster_profiles.units import cdiv
+from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
 from ..job.training import Framework
 from ..job.workload import Workload
@@ -129,24 +129,24 @@ def _batches(
     """Batches each replica loads in an epoch."""
     if framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
         # Accelerate deals whole micro-batches to the replicas, and fills up the last round.
-        return samples // (batch_size * world) if drop_last else cdiv(samples, batch_size * world)
+        return samples // (batch_size * world) if drop_last else ceil_div(samples, batch_size * world)
     # torch's sampler pads to a multiple of the replicas first, which may complete a batch.
-    each = samples // world if sampler_drop_last else cdiv(samples, world)
-    return each // batch_size if drop_last else cdiv(each, batch_size)
+    each = samples // world if sampler_drop_last else ceil_div(samples, world)
+    return each // batch_size if drop_last else ceil_div(each, batch_size)
 
 
 _TOTAL: dict[Framework, Callable[[int, int, Fraction], int]] = {
-    Framework.HF: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.HF: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
     Framework.HF_4_51: lambda batches, g, epochs: _ceil(epochs * max(batches // g, 1)),
-    Framework.LIGHTNING: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
-    Framework.ACCELERATE: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
-    Framework.TORCH: lambda batches, g, epochs: _ceil(epochs * cdiv(batches, g)),
+    Framework.LIGHTNING: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
+    Framework.ACCELERATE: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
+    Framework.TORCH: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
     Framework.DEEPSPEED: lambda batches, g, epochs: int(epochs * batches) // g,
 }
 
 
 def _ceil(number: Fraction) -> int:
-    return cdiv(number.numerator, number.denominator)
+    return ceil_div(number.numerator, number.denominator)
 
 
 def _limited(framework: Framework, total: int, max_steps: int | None) -> int:
@@ -162,7 +162,7 @@ def _by_epoch(
     """(full steps, samples of the last partial one, samples seen, micro-batches) where epochs end with a step."""
     step = batch * accumulation
     full_per_epoch, closing = divmod(used, step)
-    epochs, rest = divmod(total, cdiv(batches, accumulation))
+    epochs, rest = divmod(total, ceil_div(batches, accumulation))
     full = epochs * full_per_epoch + min(rest, full_per_epoch)
     seen = epochs * used + min(rest * step, used)
     return full, closing if full < total else 0, seen, epochs * batches + min(rest * accumulation, batches)
@@ -177,7 +177,7 @@ def _across_epochs(
     seen, micro_batches = total * accumulation * batch - ends * short, total * accumulation
     if not short or not ends:
         return total, 0, seen, micro_batches
-    last = cdiv(ends * batches, accumulation)  # the step that holds the last of them
+    last = ceil_div(ends * batches, accumulation)  # the step that holds the last of them
     ends_in_last = last * accumulation // batches - (last - 1) * accumulation // batches
     partial = ends if batches >= accumulation else total
     return total - partial, accumulation * batch - ends_in_last * short, seen, micro_batches

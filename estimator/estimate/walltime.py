@@ -15,9 +15,9 @@ from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import CHECKPOINT_S, FAILURE_NODE_GPUS, STARTUP_S
 from ..ranges import DRAWS, Range, normals, quantile, uniforms
-from ..step_time.source import Source, SourceKind, Throughput
+from ..step_time.source import Source, SourceKind, StepTime
 from .interruptions import CheckpointInterval, best_interval, failures_per_second, poisson_quantile, repeated
-from .pauses import EvaluationTime, Quantity, evaluation_time, failures, once, saves_of
+from .pauses import EvaluationTime, Quantity, evaluation_time, failures, saves_of, startup_or_save_time
 from .steps import StepCount
 
 # Added to P95 in the walltime asked for: the last checkpoint, and the job's own end.
@@ -52,18 +52,18 @@ class WallClock:
     checkpoint_interval: CheckpointInterval | None
 
 
-def wall_clock(
+def estimate_wall_clock(
     workload: Workload,
     placement: Placement,
     steps: StepCount,
-    throughput: Throughput,
+    throughput: StepTime,
     node_failures_per_1000_days: float | None = None,
     runs: Sequence[Measurement] = (),
 ) -> WallClock:
     """The wall-clock of `steps` steps, and how it fits the partition's limit; `runs` are those of the job's model."""
     known = _Known(
-        startup=once(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
-        save=once(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
+        startup=startup_or_save_time(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
+        save=startup_or_save_time(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
         failures=failures(node_failures_per_1000_days),
         failing_nodes=(
             placement.gpus / FAILURE_NODE_GPUS if node_failures_per_1000_days is None else placement.nodes

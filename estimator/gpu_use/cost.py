@@ -6,7 +6,7 @@ from ...cluster_profiles.profile import Partition, Rates
 
 
 @dataclass(frozen=True)
-class Footprint:
+class RunCost:
     """Costs in `currency` at the rates of `rates_of`, and kg of CO2; None is what the profile has no rate for.
 
     `per_gpu_hour` is the price that GPU-hours were multiplied with, and `pue` what the GPUs' energy was, for the
@@ -22,13 +22,13 @@ class Footprint:
     pue: float
 
 
-def footprint(
+def run_cost(
     energy_kwh: float | None, gpu_hours: float | None, rates: Rates, partition: Partition | None = None
-) -> Footprint:
+) -> RunCost:
     """Energy x PUE x intensity or price, and GPU-hours x the price in `partition`; None is not known.
 
     >>> rates = Rates(currency="EUR", date="2026-01-01", per_kwh=0.3, gco2_per_kwh=400, pue=1.5)
-    >>> found = footprint(10.0, 2.0, rates)
+    >>> found = run_cost(10.0, 2.0, rates)
     >>> found.co2_kg, found.energy_cost, found.gpu_hours_cost
     (6.0, 4.5, None)
     """
@@ -36,7 +36,7 @@ def footprint(
     site_kwh = None if energy_kwh is None else energy_kwh * pue
     per_gpu_hour = rates.gpu_hour(partition)
     grams = _times(site_kwh, rates.gco2_per_kwh)
-    return Footprint(
+    return RunCost(
         co2_kg=None if grams is None else grams / 1000,
         energy_cost=_times(site_kwh, rates.per_kwh),
         gpu_hours_cost=_times(gpu_hours, per_gpu_hour),

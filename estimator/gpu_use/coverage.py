@@ -24,12 +24,12 @@ class Break(NamedTuple):
     began_s: float
 
 
-def breaks(events: Sequence[Event]) -> list[Break]:
+def find_breaks(events: Sequence[Event]) -> list[Break]:
     """The breaks of a node, by its events.
 
     An attempt is over when its sampler ends as asked, or where that was killed, when the run folder says so.
 
-    >>> breaks([Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")])
+    >>> find_breaks([Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")])
     [Break(ended_s=50, began_s=90)]
     """
     starts = sorted(event.time_s for event in events if event.kind == "start")

@@ -25,13 +25,13 @@ class Forecast:
         return None if self.actual is None else self.estimated.p10 <= self.actual <= self.estimated.p90
 
 
-def forecasts(
+def compare_forecasts(
     told: Mapping[str, Any] | None, step_time_s: float | None, seconds: float | None
 ) -> list[Forecast]:
     """The forecasts of one run, from its line of the history's table `estimate`; `seconds` are its attempts' own.
 
     >>> told = {f"{name}_{p}_s": v for name in ("step_time", "wall_clock") for p, v in (("p10", 1), ("p50", 2), ("p90", 3))}
-    >>> [(f.what, f.inside) for f in forecasts(told, 2.5, None)]
+    >>> [(f.what, f.inside) for f in compare_forecasts(told, 2.5, None)]
     [('step time', True), ('wall-clock', None)]
     """
     return list(_forecasts(told, step_time_s, seconds)) if told else []

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...cluster_profiles.units import format_duration, format_significant, listed
+from ...cluster_profiles.units import format_duration, format_significant, join_names
 from .coverage import COVERAGE_SHARE, early_end
 from .digest import GpuDigest, median_of
 from .periodicity import sawtooth_lag
@@ -36,7 +36,7 @@ class Note:
     uuids: tuple[str, ...]
 
 
-def notes(run: Sequence[GpuDigest]) -> list[Note]:
+def find_notes(run: Sequence[GpuDigest]) -> list[Note]:
     """Everything there is to say of a run's GPUs, the worst first."""
     parts = [
         *(_events(seen) for seen in run),
@@ -52,7 +52,7 @@ def notes(run: Sequence[GpuDigest]) -> list[Note]:
     return [*found, *_head_room(run)]
 
 
-def node_notes(
+def find_node_notes(
     node: str, uuids: tuple[str, ...], events: Sequence[Event], last_s: float | None, ended_s: float | None
 ) -> Iterator[Note]:
     """What is to be said of a node and its sampler: a wrong clock, GPUs lost from the start, an end before the run's."""
@@ -82,7 +82,7 @@ def _without_process(run: Sequence[GpuDigest]) -> Iterator[Note]:
     if not unused:
         return
     hours = _hours(sum(seen.length_s for seen in unused))
-    which = listed((seen.gpu.label for seen in unused), 4)
+    which = join_names((seen.gpu.label for seen in unused), 4)
     if len(unused) == len(run):
         advice = f"the run used no GPU at all ({hours}); ask for none, or look at why it did not find them"
     else:

@@ -28,10 +28,10 @@ class Worked(Protocol):
     def tensor_active_mean(self) -> float | None: ...
 
 
-def spoken(dtype: str | None) -> Precision | None:
+def precision_of_dtype(dtype: str | None) -> Precision | None:
     """The precision that a script or torch names so.
 
-    >>> spoken("bfloat16"), spoken("float64")
+    >>> precision_of_dtype("bfloat16"), precision_of_dtype("float64")
     (<Precision.BF16: 'bf16'>, None)
     """
     try:
@@ -40,12 +40,12 @@ def spoken(dtype: str | None) -> Precision | None:
         return None
 
 
-def agrees(planned: Precision | None, seen: Precision | None) -> bool | None:
+def is_same_precision(planned: Precision | None, seen: Precision | None) -> bool | None:
     """Whether what was seen is what was planned; None where that cannot be told.
 
     tf32 multiplies tensors that are called float32, and fp8 is computed inside modules whose results are wider.
 
-    >>> agrees(Precision.BF16, Precision.FP32), agrees(Precision.TF32, Precision.FP32)
+    >>> is_same_precision(Precision.BF16, Precision.FP32), is_same_precision(Precision.TF32, Precision.FP32)
     (False, None)
     """
     if planned in (None, Precision.AUTO) or seen is None:
@@ -55,12 +55,14 @@ def agrees(planned: Precision | None, seen: Precision | None) -> bool | None:
     return planned is seen
 
 
-def precision_notes(planned: Precision | None, seen: Precision | None, gpus: Sequence[Worked]) -> list[Note]:
+def find_precision_notes(
+    planned: Precision | None, seen: Precision | None, gpus: Sequence[Worked]
+) -> list[Note]:
     """What is wrong with a run's precision: another was seen, or tensor cores idled while the SMs worked.
 
     Where the tracker saw the precision, it is believed: some models have few products.
     """
-    match = agrees(planned, seen)
+    match = is_same_precision(planned, seen)
     if match is False:
         remedy = f"{_REMEDY}{seen}" if seen is Precision.FP32 else f"plan with precision = {seen}"
         return [

@@ -8,13 +8,13 @@ from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import MINUTE_S
-from .coverage import Break, attempt_end_s, between_s, breaks
+from .coverage import Break, attempt_end_s, between_s, find_breaks
 from .digest import GpuDigest, WatchedGpu, digest
-from .forecast import Forecast, forecasts
-from .notes import Note, node_notes, notes
-from .precision import precision_notes
+from .forecast import Forecast, compare_forecasts
+from .notes import Note, find_node_notes, find_notes
+from .precision import find_precision_notes
 from .reading import Event, GpuReading
-from .timeline import Course
+from .timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class RunRecord:
     minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation
 
 
-def run_report(record: RunRecord, since_s: float | None = None, ended_s: float | None = None) -> RunReport:
+def build_report(record: RunRecord, since_s: float | None = None, ended_s: float | None = None) -> RunReport:
     """The report of a run, of as much as it has done so far.
 
     `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
@@ -127,17 +127,17 @@ def run_report(record: RunRecord, since_s: float | None = None, ended_s: float |
         node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
         for node in {*nodes, *(e["node"] for e in events)}
     }
-    pauses = {node: breaks(own) for node, own in said.items()}
+    pauses = {node: find_breaks(own) for node, own in said.items()}
     digests, gpus = [], []
     for g in known:
         own = [_event(e) for e in events if e["uuid"] == g["uuid"]]
         one, shown = _watched(record, g, own, pauses[g["node"]], (first, last), since_s)
         digests.append(one)
         gpus.append(shown)
-    found = notes(digests)
+    found = find_notes(digests)
     for node, there in nodes.items():
         last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
-        found += node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
+        found += find_node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
     lost = {event["uuid"] for event in events if event["kind"] == "gpu_lost"}
     held_s = {
         g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], ended_s, lost=g["uuid"] in lost)
@@ -151,7 +151,7 @@ def run_report(record: RunRecord, since_s: float | None = None, ended_s: float |
     if trained_s is not None:
         trained_s -= between_s(said.values())
     planned, seen = record.precision
-    found += precision_notes(planned, seen, gpus)
+    found += find_precision_notes(planned, seen, gpus)
     if record.raw_ticks < ticks:  # forgotten, but what they showed was kept
         found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in record.notes]
     return RunReport(
@@ -167,7 +167,7 @@ def run_report(record: RunRecord, since_s: float | None = None, ended_s: float |
         notes=tuple(found),
         coverage=min(ticks / wanted, 1.0) if wanted else None,
         guessed=any(g["attribution"] == "guess" for g in known),
-        forecasts=tuple(forecasts(record.estimate, record.step_time_s, trained_s)),
+        forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, trained_s)),
         precision_planned=planned,
         precision_seen=seen,
         unsampled=tuple(dict.fromkeys(e["text"] for e in events if e["kind"] == "no_gpu" and not known)),
@@ -193,11 +193,11 @@ def _watched(
         first_s=line["first_s"],
         pauses=pauses,
     )
-    course = Course(*time_s, gpu.period_s)
+    course = Timeline(*time_s, gpu.period_s)
     rows = record.readings(gpu.uuid, since_s)
     seen = digest(gpu, rows if since_s else course.along(rows))
     if all(mean is None for mean in course.means):  # forgotten, or not asked for
-        course = Course(*time_s, MINUTE_S)
+        course = Timeline(*time_s, MINUTE_S)
         for minute_s, utilisation in record.minutes(gpu.uuid):
             course.add(minute_s, utilisation)
     known = {f.name: line[f.name] for f in fields(GpuReport) if f.name != "course"}

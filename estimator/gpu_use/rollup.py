@@ -44,7 +44,7 @@ class Rollup:
     energy_last_mj: int | None
 
 
-def rollups(
+def roll_up(
     rows: Iterable[tuple[float, GpuReading]], width_s: int, starts_s: Sequence[float] = ()
 ) -> list[Rollup]:
     """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order.

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator
 
 from .reading import GpuReading
 
-COURSE_POINTS = 40  # at most, of a GPU's utilisation over the run
+TIMELINE_POINTS = 40  # at most, of a GPU's utilisation over the run
 
 
-class Course:
+class Timeline:
     """The mean of values that are `step_s` apart, in equal parts of the time between two.
 
-    There are `COURSE_POINTS` parts, or fewer so that each has two values.
+    There are `TIMELINE_POINTS` parts, or fewer so that each has two values.
 
-    >>> course = Course(0, 3, 1.0)
+    >>> course = Timeline(0, 3, 1.0)
     >>> for time_s, value in [(0, 10), (1, 20), (2, 30), (3, 40)]:
     ...     course.add(time_s, value)
     >>> course.means
@@ -20,7 +20,7 @@ class Course:
     """
 
     def __init__(self, first: float, last: float, step_s: float) -> None:
-        number = min(max(int(((last - first) / step_s + 1) / 2), 1), COURSE_POINTS)
+        number = min(max(int(((last - first) / step_s + 1) / 2), 1), TIMELINE_POINTS)
         self._first, self._width = first, max(last - first, 1e-9) / number
         self._sums, self._counts = [0.0] * number, [0] * number
 

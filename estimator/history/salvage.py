@@ -38,7 +38,7 @@ class Salvage:
     runs: tuple[str, ...]
 
 
-def examined(path: Path) -> Salvage:
+def examine(path: Path) -> Salvage:
     """What a history file holds, whatever its state."""
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...errors import HistoryError
 from ..gpu_use.reading import GpuReading
-from ..gpu_use.rollup import IDLE_PERCENT, Rollup, energy_mj, rollups
+from ..gpu_use.rollup import IDLE_PERCENT, Rollup, energy_mj, roll_up
 from .database import HistoryFile
 from .packed_block import pack, unpack
 
@@ -62,7 +62,7 @@ class HistorySamples(HistoryFile):
             block = {"run": run, "uuid": uuid, "time_s": time_s, "ticks": len(whole), "packed": pack(whole)}
             self._put("raw_block", ("run", "uuid", "time_s"), block)
             for width_s in WIDTHS_S:
-                self._put_rollups(run, uuid, rollups(whole, width_s, starts_s))
+                self._put_rollups(run, uuid, roll_up(whole, width_s, starts_s))
         self._sum_up(run, uuid, rows)
 
     def _put_stretch(self, run: str, spool: str, uuid: str, rows: Rows) -> list[float]:
@@ -148,7 +148,7 @@ class HistorySamples(HistoryFile):
         for row in blocks:
             within = [(t, reading) for t, reading in unpack(row["packed"]) if begin_s <= t <= end_s]
             readings.setdefault(row["uuid"], []).extend(within)
-        summed = [rollup for rows_ in readings.values() for rollup in rollups(rows_, _ALL_S)]
+        summed = [rollup for rows_ in readings.values() for rollup in roll_up(rows_, _ALL_S)]
         return [Activity(rollup.utilisation_mean, rollup.power_mean_w) for rollup in summed]
 
     def stretches(self, run: str) -> list[dict[str, Any]]:

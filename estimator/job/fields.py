@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from ...cluster_profiles.units import exact, parse_duration_s
+from ...cluster_profiles.units import parse_duration_s, parse_exact
 
 MOST_STEPS = 10**12
 
 
 def _exact(value: object) -> Fraction:
-    number = exact(value)
+    number = parse_exact(value)
     if number.denominator > 10**6:
         raise ValueError("has more than 6 digits after the point")
     return number
@@ -21,8 +21,8 @@ def _step_seconds(value: object) -> float:
     text = value.strip().lower() if isinstance(value, str) else value
     try:
         if isinstance(text, str) and text.endswith("ms"):
-            return float(exact(text.removesuffix("ms")) / 1000)
-        return float(exact(text))
+            return float(parse_exact(text.removesuffix("ms")) / 1000)
+        return float(parse_exact(text))
     except ValueError:
         pass
     try:

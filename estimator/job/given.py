@@ -59,16 +59,16 @@ class ThroughputGiven(Section):
 
     @model_validator(mode="after")
     def _one_rate(self) -> Self:
-        given = [name for name in RATES if getattr(self, name) is not None]
+        given = [name for name in STATED_RATES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are both given; give one of them")
         for name, value in self:
             if not given and value is not None:
-                raise ValueError(f"{name} belongs to a rate: give one of {', '.join(RATES)}")
+                raise ValueError(f"{name} belongs to a rate: give one of {', '.join(STATED_RATES)}")
         return self
 
 
-RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_time", "tflops_per_gpu")
+STATED_RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_time", "tflops_per_gpu")
 
 
 class Pause(Section):
@@ -90,7 +90,7 @@ class Evaluation(Pause):
         return self
 
 
-class Checkpoint(Pause):
+class CheckpointPlan(Pause):
     """When checkpoints are written, and how long training waits for one."""
 
     folder: Name | None = Field(

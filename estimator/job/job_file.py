@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ...cluster_profiles.catalog import load_profile
-from ...cluster_profiles.toml_file import parse_toml, place_in, read_toml, validated
+from ...cluster_profiles.toml_file import locate, parse_toml, read_toml, validate
 from ...errors import WorkloadError
-from .given import RATES
+from .given import STATED_RATES
 from .placement import place
 from .training import Training
-from .workload import Workload, flags, nested
+from .workload import Workload, list_flags, nest_values
 
 # Of each of these only one may be set, so a flag that sets one takes the file's others away.
-_ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": RATES}
+_ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": STATED_RATES}
 _BELONGS = {"tokens": ("packing",)}
-_FLAG_AT = {place: flag for flag, place, _ in flags()}
+_FLAG_AT = {place: flag for flag, place, _ in list_flags()}
 
 
 def load_workload(
@@ -28,7 +28,7 @@ def load_workload(
     in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError
     with one line that names the flag, or the file, line and key, that is wrong.
     """
-    over, under = nested(flagged or {}), nested(assumed or {})
+    over, under = nest_values(flagged or {}), nest_values(assumed or {})
     text = read_toml(path) if path else ""
     filed = parse_toml(text, path) if path else {}
     asked = _merged(under, over)
@@ -42,18 +42,18 @@ def load_workload(
             and not (_has(filed, location) and not _has(over, location))
         ):
             return f"{flag}: "
-        return place_in(text, path, location) if path else ""
+        return locate(text, path, location) if path else ""
 
-    whole = validated(Workload, values, place_of, WorkloadError)
+    whole = validate(Workload, values, place_of, WorkloadError)
     if (
         not filed
         or not (flagged or assumed)
-        or all(getattr(whole.throughput, rate) is None for rate in RATES)
+        or all(getattr(whole.throughput, rate) is None for rate in STATED_RATES)
     ):
         return whole  # the rate belongs to this shape
-    in_flags = any(rate in over.get("throughput", {}) for rate in RATES)
+    in_flags = any(rate in over.get("throughput", {}) for rate in STATED_RATES)
     own = _merged(filed, asked) if in_flags else _merged(_needed(asked), filed)
-    measured = _placed(validated(Workload, own, place_of, WorkloadError), whole)
+    measured = _placed(validate(Workload, own, place_of, WorkloadError), whole)
     return whole.model_copy(update={"throughput": measured.with_rate_tied().throughput})
 
 

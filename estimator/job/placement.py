@@ -3,11 +3,12 @@
 import itertools
 from dataclasses import dataclass
 
-from ...cluster_profiles.gpu import Gpu, find_gpu, gpus_called, shared_precision
+from ...cluster_profiles.gpu import Gpu, find_gpu, match_gpus, shared_precision
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import ClusterProfile, Partition
-from ...cluster_profiles.units import cdiv, counted
+from ...cluster_profiles.units import ceil_div, plural
 from ...errors import InputError, WorkloadError
+from .shape import Shape
 from .workload import Workload
 
 USUAL_GPUS_PER_NODE = 8  # where no profile says
@@ -30,7 +31,7 @@ class Placement:
     @property
     def gpus_per_node(self) -> int:
         """GPUs on the fullest node."""
-        return cdiv(self.gpus, self.nodes)
+        return ceil_div(self.gpus, self.nodes)
 
     @property
     def limit_s(self) -> float | None:
@@ -49,9 +50,7 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
         gpu = find_gpu(wanted.gpu)
     nodes = _nodes(workload, partition)
     if nodes > gpus:
-        raise WorkloadError(
-            f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')}: give at most one node a GPU"
-        )
+        raise WorkloadError(f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')}: give at most one node a GPU")
     may_be = (gpu,) if gpu else _gpus_of(partition) if partition else ()
     precision = workload.training.precision
     if precision is Precision.AUTO:
@@ -62,7 +61,7 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
 def _gpus_of(partition: Partition) -> tuple[Gpu, ...]:
     """The GPU a partition has, or those that Slurm's name of it may mean; none where nothing says."""
     stated = partition.gpu_model()
-    return (stated,) if stated else gpus_called(partition.gres) if partition.gres else ()
+    return (stated,) if stated else match_gpus(partition.gres) if partition.gres else ()
 
 
 def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
@@ -86,26 +85,42 @@ def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
 def _nodes(workload: Workload, partition: Partition | None) -> int:
     gpus, asked = workload.training.gpus, workload.cluster.nodes
     each = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
-    nodes = asked or cdiv(gpus, each)
+    nodes = asked or ceil_div(gpus, each)
     if partition is None:
         return nodes
     if gpus > nodes * each:
         raise WorkloadError(
-            f"{counted(gpus, 'GPU')} do not fit on {counted(nodes, 'node')} of {each} ({partition.name}): ask for more nodes"
+            f"{plural(gpus, 'GPU')} do not fit on {plural(nodes, 'node')} of {each} ({partition.name}): ask for more nodes"
         )
     if nodes > partition.nodes:
         raise WorkloadError(
-            f"{counted(nodes, 'node')} for {counted(gpus, 'GPU')} are more than partition {partition.name!r} has: "
-            f"{counted(partition.nodes, 'node')} of {counted(each, 'GPU')}, {partition.nodes * each:,} in all"
+            f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')} are more than partition {partition.name!r} has: "
+            f"{plural(partition.nodes, 'node')} of {plural(each, 'GPU')}, {partition.nodes * each:,} in all"
         )
     return nodes
 
 
-def uneven(workload: Workload, placement: Placement) -> str | None:
+def shape_of_job(workload: Workload, placement: Placement) -> Shape:
+    """Return the shape of a job as it is placed."""
+    training = workload.training
+    return Shape(
+        gpu=placement.gpu.key if placement.gpu else None,
+        nodes=placement.nodes,
+        gpus=placement.gpus,
+        gpus_per_node=placement.gpus_per_node,
+        batch_size=training.batch_size,
+        accumulation=training.accumulation,
+        model_parallel=training.model_parallel,
+        precision=placement.precision,
+        seq_len=workload.data.seq_len,
+    )
+
+
+def is_uneven(workload: Workload, placement: Placement) -> str | None:
     """That the nodes would not be alike, and the nearest shapes in which they are; None if they are.
 
     >>> job = Workload.of(samples=1, batch_size=1, gpus=9)
-    >>> uneven(job, place(job, None))
+    >>> is_uneven(job, place(job, None))
     '9 GPUs do not divide over 2 nodes of 8: give 8, 10 or 16, or --nodes 3'
     """
     gpus, nodes, partition = placement.gpus, placement.nodes, placement.partition
@@ -114,7 +129,7 @@ def uneven(workload: Workload, placement: Placement) -> str | None:
     each = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
 
     def even(count: int) -> bool:
-        return count % (workload.cluster.nodes or cdiv(count, each)) == 0
+        return count % (workload.cluster.nodes or ceil_div(count, each)) == 0
 
     fewer = next(filter(even, range(gpus - 1, 0, -1)), None)
     more = next(filter(even, itertools.count(gpus + 1)))

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
 from .fields import Exact, flag, section
-from .given import Checkpoint, Evaluation, Startup, ThroughputGiven
+from .given import CheckpointPlan, Evaluation, Startup, ThroughputGiven
 from .run import Run, SbatchOptions
 from .training import Training
 
@@ -93,7 +93,7 @@ class Architecture(Section):
         return self.active_parameters or self.parameters
 
 
-class Cluster(Section):
+class ClusterChoice(Section):
     """Where it runs."""
 
     profile: Name | None = flag(None, "--profile", "NAME|PATH", "Cluster profile: limits, node shape, links.")
@@ -118,9 +118,9 @@ class Workload(Section):
     architecture: Architecture = section("[architecture]")
     throughput: ThroughputGiven = section("[throughput]")
     evaluation: Evaluation = section("[evaluation]")
-    checkpoint: Checkpoint = section("[checkpoint]")
+    checkpoint: CheckpointPlan = section("[checkpoint]")
     startup: Startup = section("[startup]")
-    cluster: Cluster = section("[cluster]")
+    cluster: ClusterChoice = section("[cluster]")
     run: Run | None = Field(None, description="`[run]`")
     slurm: SbatchOptions = Field(
         (), description='Table of further sbatch options by their long names, such as `account = "lab"`.'
@@ -153,10 +153,10 @@ class Workload(Section):
     @classmethod
     def of(cls, **values: Any) -> Self:
         """A workload from the names of the flags: `batch_size` for `--batch-size`, and so on."""
-        return cls.model_validate(nested(values))
+        return cls.model_validate(nest_values(values))
 
 
-def flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
+def list_flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
     """Every field with a flag: its flag, its place in the job file, its description and bounds."""
     for key, field in Workload.model_fields.items():
         table = field.annotation
@@ -166,14 +166,14 @@ def flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
                 yield str(flag), place, leaf
 
 
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values named as flags are, laid out as the job file is.
 
-    >>> nested({"batch_size": 32, "samples": 100})
+    >>> nest_values({"batch_size": 32, "samples": 100})
     {'data': {'samples': 100}, 'training': {'batch_size': 32}}
     """
     tables: dict[str, Any] = {"data": {}, "training": {}}
-    places = {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in flags()}
+    places = {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in list_flags()}
     for name, value in values.items():
         if name not in places:
             raise TypeError(f"{name!r} is no flag of a workload: there are {', '.join(places)}")

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...cluster_profiles.gpu import find_gpu, gpus
+from ...cluster_profiles.gpu import find_gpu, read_gpus
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number
-from ...cluster_profiles.toml_file import Section, validated
-from ...cluster_profiles.units import cdiv
+from ...cluster_profiles.toml_file import Section, validate
+from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
 from ..job.fields import StepSeconds
 from ..job.placement import USUAL_GPUS_PER_NODE
 from .measurement import Measurement
-from .suspects import suspects
+from .suspects import find_suspects
 
 if TYPE_CHECKING:
     import _csv
 
-RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
+ENTERED_RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
 
 
 def _moment(value: object) -> object:
@@ -38,7 +38,7 @@ def _moment(value: object) -> object:
     return moment if moment.tzinfo else moment.astimezone()
 
 
-class Entered(Section):
+class EnteredRun(Section):
     """One measurement; the columns of a CSV file, and the flags of `history add`."""
 
     model: Name = Field(description="The model trained, as the job file's `model` names it.")
@@ -92,10 +92,10 @@ class Entered(Section):
 
     @model_validator(mode="after")
     def _one_rate_of_a_shape_that_can_be(self) -> Self:
-        given = [name for name in RATES if getattr(self, name) is not None]
+        given = [name for name in ENTERED_RATES if getattr(self, name) is not None]
         if len(given) != 1:
             which = f"{' and '.join(given)} are given" if given else "no throughput is given"
-            raise ValueError(f"{which}; give one of {', '.join(RATES)}")
+            raise ValueError(f"{which}; give one of {', '.join(ENTERED_RATES)}")
         if self.tokens_per_s and not self.seq_len:
             raise ValueError("tokens_per_s needs seq_len, to know how many samples that is")
         if self.nodes and self.nodes > self.gpus:
@@ -111,7 +111,7 @@ class Entered(Section):
 
     def _catalogued(self) -> str | None:
         """The key of the GPU type; None if it is not stated, or not in the catalogue."""
-        answering = [key for key, gpu in gpus().items() if self.gpu and gpu.answers_to(self.gpu)]
+        answering = [key for key, gpu in read_gpus().items() if self.gpu and gpu.answers_to(self.gpu)]
         if len(answering) < 2:  # noqa: PLR2004
             return answering[0] if answering else None
         try:
@@ -123,23 +123,23 @@ class Entered(Section):
         """As runs are; `now` and `source` stand where it does not say when it was measured and by whom."""
         known = {f.name for f in fields(Measurement)} & set(type(self).model_fields)
         key = self._catalogued()
-        nodes = self.nodes or cdiv(self.gpus, self.gpus_per_node or USUAL_GPUS_PER_NODE)
+        nodes = self.nodes or ceil_div(self.gpus, self.gpus_per_node or USUAL_GPUS_PER_NODE)
         precision = self.precision
         if precision is Precision.AUTO and key:
-            precision = gpus()[key].best_precision()
+            precision = read_gpus()[key].best_precision()
         found = Measurement(
             **{name: getattr(self, name) for name in known}
             | {
                 "gpu": key or self.gpu,
                 "nodes": nodes,
-                "gpus_per_node": self.gpus_per_node or cdiv(self.gpus, nodes),
+                "gpus_per_node": self.gpus_per_node or ceil_div(self.gpus, nodes),
                 "precision": precision,
                 "step_time_s": 1.0,
                 "source": self.source or source,
                 "when": self.when or now,
             }
         )
-        return replace(found, step_time_s=self._step_time_s(found.step_samples))
+        return replace(found, step_time_s=self._step_time_s(found.shape.step_samples))
 
     def _step_time_s(self, step_samples: float) -> float:
         if self.step_time_s:
@@ -148,7 +148,9 @@ class Entered(Section):
         return step_samples / (rate or (self.tokens_per_s or math.inf) / (self.seq_len or 1))
 
 
-def fresh(rows: Sequence[tuple[Entered, Measurement]], there: Sequence[Measurement]) -> list[Measurement]:
+def select_new_rows(
+    rows: Sequence[tuple[EnteredRun, Measurement]], there: Sequence[Measurement]
+) -> list[Measurement]:
     """The measurements that are new: a date or a source that was not given makes no difference."""
     # What was left out, to all that is there without it.
     seen = {left: {_without(m, left) for m in there} for left in {_left_out(row) for row, _ in rows}}
@@ -162,7 +164,7 @@ def fresh(rows: Sequence[tuple[Entered, Measurement]], there: Sequence[Measureme
     return found
 
 
-def _left_out(row: Entered) -> tuple[str, ...]:
+def _left_out(row: EnteredRun) -> tuple[str, ...]:
     return tuple(name for name in ("when", "source") if getattr(row, name) is None)
 
 
@@ -171,13 +173,13 @@ def _without(found: Measurement, names: Sequence[str]) -> Measurement:
     return replace(found, **{name: nothing[name] for name in names})
 
 
-def entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> Entered:
+def parse_entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> EnteredRun:
     """One measurement from the values of flags.  Raises InputError with the flag that is wrong."""
-    return validated(Entered, values, lambda place: f"{flags[str(place[0])]}: " if place else "")
+    return validate(EnteredRun, values, lambda place: f"{flags[str(place[0])]}: " if place else "")
 
 
-def read_csv(path: Path) -> list[tuple[int, Entered]]:
-    """The measurements of a CSV file with their lines; its columns are the fields of `Entered`.
+def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
+    """The measurements of a CSV file with their lines; its columns are the fields of `EnteredRun`.
 
     Raises InputError with the line and the column of the first fault.
     """
@@ -198,7 +200,7 @@ def read_csv(path: Path) -> list[tuple[int, Entered]]:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = list(Entered.model_fields)
+    known = list(EnteredRun.model_fields)
     if wrong := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
         raise InputError(f"{path}:1: the columns are separated by {wrong!r}: separate them by commas")
     for name in header:
@@ -208,7 +210,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             raise InputError(f"{path}:1: column {name!r} is there twice")
 
 
-def _entered_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, Entered]]:
+def _entered_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, EnteredRun]]:
     for cells in rows:
         line = rows.line_num
         if not any(cell.strip() for cell in cells):
@@ -220,14 +222,14 @@ def _entered_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Ite
         def place(location: tuple[int | str, ...], line: int = line) -> str:
             return f"{path}:{line}: {f'{location[0]}: ' if location else ''}"
 
-        yield line, validated(Entered, given, place)
+        yield line, validate(EnteredRun, given, place)
 
 
-def doubts(found: Sequence[Measurement], there: Sequence[Measurement]) -> Iterator[str]:
+def find_doubtful(found: Sequence[Measurement], there: Sequence[Measurement]) -> Iterator[str]:
     """Which of `found` are hard to believe beside the others of their model, and why."""
     new = {id(m) for m in found}
     models: dict[tuple[str, int], list[Measurement]] = {}
     for m in (*found, *there):
         models.setdefault((m.model, m.model_parallel), []).append(m)
     for (model, _), runs in models.items():
-        yield from dict.fromkeys(f"{model} on {s}" for s in suspects(runs) if id(s.measurement) in new)
+        yield from dict.fromkeys(f"{model} on {s}" for s in find_suspects(runs) if id(s.measurement) in new)

@@ -1,9 +1,10 @@
 """What one measured run was: a plain frozen value, whoever measured it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from ...cluster_profiles.precision import Precision
+from ..job.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,6 @@ class Measurement:
     energy_per_sample_j: float | None = None
 
     @property
-    def step_samples(self) -> float:
-        """The global batch: micro-batch x replicas x accumulation."""
-        return self.batch_size * self.gpus / self.model_parallel * self.accumulation
+    def shape(self) -> Shape:
+        """Return the configuration that was measured."""
+        return Shape(**{f.name: getattr(self, f.name) for f in fields(Shape)})

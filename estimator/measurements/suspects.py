@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median_low
 
-from ...cluster_profiles.units import counted, format_significant
+from ...cluster_profiles.units import format_significant, plural
 from .measurement import Measurement
 
 # A step is no shorter than that of a smaller micro-batch, and no longer than by as many samples as it has more: the
@@ -36,12 +36,12 @@ class Suspect:
     def __str__(self) -> str:
         m = self.measurement
         source = f" ({m.source})" if m.source else ""
-        shape = f"{counted(m.gpus, 'GPU')} with a micro-batch of {m.batch_size:,}"
+        shape = f"{plural(m.gpus, 'GPU')} with a micro-batch of {m.batch_size:,}"
         step = f"{m.step_time_s:g}" if self.kind == "invalid" else format_significant(m.step_time_s)
         return f"{shape} at {step} s a step{source}: {self.text}"
 
 
-def suspects(measurements: Sequence[Measurement]) -> list[Suspect]:
+def find_suspects(measurements: Sequence[Measurement]) -> list[Suspect]:
     """What is wrong with single runs, and between two, without a model of the rest."""
     found = list(_invalid(measurements))
     for runs in _alike(_others(measurements, found), lambda m: m.seq_len):

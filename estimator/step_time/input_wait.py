@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median
 
+from ..job.shape import Shape
 from ..measurements.measurement import Measurement
 from ..ranges import Range
-from .shape import Query
 
 # A loader that keeps up still costs the step a few per cent; of GPUs less busy than others, noise is more.
 _WAITS, _IDLES = 0.05, 0.1
@@ -35,14 +35,14 @@ class Loader:
     by_node: bool
     rate: float
 
-    def step_s(self, work_s: float, shape: Query, slower: float = 1.0) -> float:
+    def step_s(self, work_s: float, shape: Shape, slower: float = 1.0) -> float:
         read_s = _demand(shape, by_node=self.by_node) / self.rate * slower
         return max(work_s, read_s) if self.ahead else work_s + read_s
 
 
-def loaders(runs: Sequence[Measurement]) -> tuple[Loader, ...]:
+def infer_loaders(runs: Sequence[Measurement]) -> tuple[Loader, ...]:
     """Those that the runs allow, the likeliest first; none where no run is known to wait."""
-    shares = waits(runs)
+    shares = waiting_shares(runs)
     waiting = [(m, w) for m, w in zip(runs, shares, strict=True) if w]
     if not waiting:
         return ()
@@ -71,7 +71,7 @@ def loaders(runs: Sequence[Measurement]) -> tuple[Loader, ...]:
     return tuple(sorted((loader for loader in off if off[loader] <= limit), key=unlikely))
 
 
-def fed(work: Range, allowed: Sequence[Loader], shape: Query) -> Range:
+def with_input_wait(work: Range, allowed: Sequence[Loader], shape: Shape) -> Range:
     """The step whose GPUs and network take `work`, as wide as the loaders that may be."""
     if not allowed:
         return work
@@ -82,7 +82,7 @@ def fed(work: Range, allowed: Sequence[Loader], shape: Query) -> Range:
     )
 
 
-def waits(runs: Sequence[Measurement]) -> list[float | None]:
+def waiting_shares(runs: Sequence[Measurement]) -> list[float | None]:
     """The share of each run's step that waited, 0 where too little to tell of; None is not known.
 
     Where only the GPUs' busy share is known, what they are less busy than the busiest of the same micro-batch.
@@ -107,7 +107,7 @@ def _work_of(m: Measurement) -> tuple[object, ...]:
     return m.gpu, m.precision, m.seq_len, m.batch_size, m.accumulation
 
 
-def _demand(of: "Measurement | Query", *, by_node: bool) -> float:
+def _demand(of: "Measurement | Shape", *, by_node: bool) -> float:
     """Samples of one step that one reader has to read."""
     samples = of.batch_size * of.accumulation
     return samples * of.gpus / of.nodes if by_node else float(samples)

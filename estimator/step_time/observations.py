@@ -6,11 +6,11 @@ from statistics import median
 
 import numpy as np
 
+from ..job.shape import Shape
 from ..measurements.measurement import Measurement
-from .input_wait import waits
+from .input_wait import waiting_shares
 from .model import Points
-from .posterior import Observed
-from .shape import Query
+from .posterior import Observations
 
 # The most configurations that one fit looks at: it stays within milliseconds, whatever the history holds.
 MOST_CONFIGURATIONS = 48
@@ -36,19 +36,19 @@ def _furthest(keys: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
     return [keys[i] for i in sorted(chosen)]
 
 
-def observed(runs: Sequence[Measurement], doubt: dict[int, float]) -> Observed:
+def observe(runs: Sequence[Measurement], doubt: dict[int, float]) -> Observations:
     """What the GPUs and the network took in each configuration: a wait for input is not theirs."""
     groups = configurations(runs)
-    work = {id(m): m.step_time_s * (1 - (w or 0)) for m, w in zip(runs, waits(runs), strict=True)}
-    return Observed(
-        points([group[0] for group in groups]),
+    work = {id(m): m.step_time_s * (1 - (w or 0)) for m, w in zip(runs, waiting_shares(runs), strict=True)}
+    return Observations(
+        shape_arrays([group[0] for group in groups]),
         np.array([median(math.log(work[id(m)]) for m in group) for group in groups]),
         np.array([float(len(group)) for group in groups]),
         np.array([max(doubt.get(id(m), 0.0) for m in group) for group in groups]),
     )
 
 
-def points(shapes: Sequence[Query | Measurement]) -> Points:
+def shape_arrays(shapes: Sequence[Shape | Measurement]) -> Points:
     rows = [(s.nodes, s.gpus / s.nodes, s.batch_size, s.accumulation) for s in shapes]
     table = np.array(rows, float).reshape(-1, 4)
     return Points(*table.T)

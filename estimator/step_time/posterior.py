@@ -22,7 +22,7 @@ _CREDIT = 0.6  # the power of itself that evidence counts as
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observations:
     """Distinct configurations, the logarithm of the time of each, and what is against each of them.
 
     `runs` is how many runs each is the mean of; `doubt` a variance added to those under suspicion.
@@ -38,7 +38,7 @@ class Observed:
 class Posterior:
     """The fits, one a scale and roughness: modes (m, 10), covariances, weights, and what the departures need."""
 
-    observed: Observed
+    observed: Observations
     reference: float
     mean: Array  # before any run
     precision: Array
@@ -55,7 +55,7 @@ class Posterior:
         return int(np.argmax(self.weight))
 
 
-def fit_posterior(observed: Observed, belief: Belief, reference: float) -> Posterior:
+def fit_posterior(observed: Observations, belief: Belief, reference: float) -> Posterior:
     """The posterior of each scale and roughness."""
     every = np.arange(len(SCALES))
     noise = SCALES[:, None] ** 2 * REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
@@ -95,7 +95,7 @@ def fit_posterior(observed: Observed, belief: Belief, reference: float) -> Poste
 
 
 def _descend(
-    mode: Array, observed: Observed, mean: Array, precision: Array, inverse: Array, reference: float
+    mode: Array, observed: Observations, mean: Array, precision: Array, inverse: Array, reference: float
 ) -> tuple[Array, Array, Array, Array]:
     """Levenberg-Marquardt, all scales at once: mode, loss, residual, slopes."""
 
@@ -201,7 +201,7 @@ def leave_one_out_residuals(posterior: Posterior, belief: Belief) -> tuple[Array
     return off, np.asarray(1 / np.sqrt(own), np.float64)
 
 
-def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
+def variance_reductions(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
     """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
     m, reference = posterior.best, posterior.reference
     ours, theirs = (network_share(posterior.mode[m], at, reference) for at in (candidates, wanted))
@@ -216,7 +216,7 @@ def gains(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
 
 
 def transfer_belief(
-    belief: Belief, others: Sequence[Observed], share: Sequence[float], reference: float
+    belief: Belief, others: Sequence[Observations], share: Sequence[float], reference: float
 ) -> Belief:
     """What runs on related hardware say of this one: parameter i, relative to those before, has `share[i]` of
     its variance in common.

@@ -12,14 +12,15 @@ from statistics import fmean
 import numpy as np
 
 from ...errors import NotEnoughHistory
+from ..job.shape import Shape
 from ..measurements.measurement import Measurement
-from ..measurements.suspects import Suspect, suspects
+from ..measurements.suspects import Suspect, find_suspects
 from ..ranges import Range
-from .input_wait import Loader, fed, loaders
+from .input_wait import Loader, infer_loaders, with_input_wait
+from .links import Links
 from .model import HIGHEST, LOWEST, Belief, log_time, prior
-from .observations import configurations, observed, points
+from .observations import configurations, observe, shape_arrays
 from .posterior import Posterior, draw, fit_posterior, leave_one_out_residuals, transfer_belief
-from .shape import Links, Query
 
 # What the fit's own widths are multiplied by: the clusters but one put it at 0.73 to 0.86 (docs/explanation/accuracy.md).
 _WIDTH = 0.8
@@ -34,7 +35,7 @@ _SAME_GPU = (0.75, 0.75, 0.8, 0.8, 0.8, 0.8, 0.8, 0.5, 0.5, 0.5)
 class Prediction:
     """The step time of one shape; `beyond` names the dimension past what was measured, or is empty.
 
-    `work_s` is what GPUs and network take of it, whatever one of `loaders` then makes it wait.
+    `work_s` is what GPUs and network take of it, whatever one of `infer_loaders` then makes it wait.
     """
 
     step_time_s: Range
@@ -53,11 +54,11 @@ def fit(measurements: Sequence[Measurement], links: Links | None = None) -> "Ste
 
     >>> from ...cluster_profiles.precision import Precision
     >>> runs = [Measurement("m", "a100", 1, n, n, 32, 1, Precision.BF16, None, t) for n, t in ((1, 0.3), (2, 0.32))]
-    >>> asked = Query("a100", 1, 4, 4, 32, 1, Precision.BF16)
+    >>> asked = Shape("a100", 1, 4, 4, 32, precision=Precision.BF16)
     >>> fit(runs).predict([asked])[0].beyond
     'gpus'
     """
-    found = suspects(measurements)
+    found = find_suspects(measurements)
     unusable = {id(s.measurement) for s in found if not s.doubt}
     usable = [m for m in measurements if id(m) not in unusable]
     if not usable:
@@ -74,7 +75,7 @@ class StepTimeModel:
     links: Links
 
     def predict(
-        self, queries: Sequence[Query], fastest_step_s: Sequence[float] | None = None
+        self, queries: Sequence[Shape], fastest_step_s: Sequence[float] | None = None
     ) -> list[Prediction]:
         """The step time of each; none below its `fastest_step_s`, nor faster than the links allow."""
         floors = fastest_step_s or [0.0] * len(queries)
@@ -87,7 +88,7 @@ class StepTimeModel:
             answers |= zip(places, learned.predictions(asked, limits), strict=True)
         return [answers[i] for i in range(len(queries))]
 
-    def learned(self, query: Query) -> "Learned":
+    def learned(self, query: Shape) -> "KindFit":
         """The fit to the runs of this GPU and precision, with what all others say as its prior."""
 
         kinds: dict[tuple[object, ...], list[Measurement]] = {}
@@ -103,18 +104,18 @@ class StepTimeModel:
         doubt = {id(s.measurement): s.doubt for s in self.suspects}
         for same_gpu, shares in ((False, _OTHER_GPU), (True, _SAME_GPU)):
             others = [
-                observed(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
+                observe(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
             ]
             if others:
                 belief = transfer_belief(belief, others, shares, reference)
-        posterior = fit_posterior(observed(own, doubt), belief, reference)
+        posterior = fit_posterior(observe(own, doubt), belief, reference)
         odd: tuple[Suspect, ...] = ()
         if len(posterior.observed.at) >= _ENOUGH_TO_JUDGE:
             odd = _outliers(own, posterior, belief)
             if odd:
                 doubt |= {id(s.measurement): s.doubt for s in odd}
-                posterior = fit_posterior(observed(own, doubt), belief, reference)
-        return Learned(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
+                posterior = fit_posterior(observe(own, doubt), belief, reference)
+        return KindFit(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
 
 
 _ENOUGH_TO_JUDGE = 5  # configurations: fewer cannot tell a wrong run from a rule not yet seen
@@ -133,7 +134,7 @@ def _outliers(own: Sequence[Measurement], posterior: Posterior, belief: Belief) 
 
 
 @dataclass(frozen=True)
-class Learned:
+class KindFit:
     """What is known of one GPU type, precision and sequence length: a fit, and what it rests on."""
 
     own: tuple[Measurement, ...]
@@ -141,8 +142,8 @@ class Learned:
     suspects: tuple[Suspect, ...]
     posterior: Posterior
 
-    def predictions(self, queries: Sequence[Query], floors: Sequence[float]) -> list[Prediction]:
-        at = points(queries)
+    def predictions(self, queries: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
+        at = shape_arrays(queries)
         drawn = np.sort(draw(self.posterior, at), 0)
         low, middle, high = np.quantile(drawn, (0.1, 0.5, 0.9), axis=0)
         # The least expected percentage error is at the median under weights 1 / T.
@@ -152,7 +153,7 @@ class Learned:
         log_t, log_c, _ = log_time(np.clip(mode, LOWEST, HIGHEST), at, self.posterior.reference)
         compute = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
         used = self.own or self.measurements
-        allowed = loaders(used)
+        allowed = infer_loaders(used)
         answers = []
         for i, query in enumerate(queries):
             beyond = _beyond(query, used)
@@ -160,7 +161,7 @@ class Learned:
             p90 = math.exp(middle[i] + (high[i] - middle[i]) * _WIDTH)
             p50 = min(max(math.exp(point[i]), p10), p90)
             work = Range(p10, p50, p90).at_least(floors[i])
-            step = fed(work, allowed, query)
+            step = with_input_wait(work, allowed, query)
             busy = work.p50 * float(compute[i])
             answers.append(
                 Prediction(
@@ -178,11 +179,11 @@ class Learned:
         return answers
 
 
-def _kind(of: Query | Measurement) -> tuple[object, ...]:
+def _kind(of: Shape | Measurement) -> tuple[object, ...]:
     return of.gpu, of.precision, of.seq_len
 
 
-def _beyond(query: Query, runs: Sequence[Measurement]) -> str:
+def _beyond(query: Shape, runs: Sequence[Measurement]) -> str:
     """The first dimension in which `query` is past every run."""
     if query.gpus > max(m.gpus for m in runs):
         return "gpus"

@@ -17,21 +17,11 @@ from dataclasses import dataclass
 
 from ...cluster_profiles.gpu import Gpu
 from ...cluster_profiles.precision import Precision
+from ..job.shape import Shape
 from ..priors import EFFICIENCY_PER_DOUBLING, FIXED_SHARE, MORE_NODES, OTHER_GPU, Prior, speed_ratio
 from ..ranges import Range
 
 _SAME_CHIP_SPREAD = 0.1  # power limits and clocks of boards with one chip
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the step time depends on, as far as it is scaled here; None is not known."""
-
-    gpus: int
-    batch_size: int
-    precision: Precision
-    nodes: int | None = None
-    seq_len: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +35,8 @@ class Ratio:
 def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | None:
     """Samples/s per GPU in `after` over `before`, on one GPU type; None where nothing published tells it.
 
-    >>> ratio = rate_ratio(Shape(1, 32, Precision.BF16), Shape(8, 32, Precision.BF16)).range
+    >>> one, eight = (Shape(None, 1, n, n, 32, precision=Precision.BF16) for n in (1, 8))
+    >>> ratio = rate_ratio(one, eight).range
     >>> round(ratio.p10, 3), round(ratio.p50, 3), round(ratio.p90, 3)
     (0.713, 0.914, 0.989)
     """
@@ -55,7 +46,7 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
         kept = (x**doublings for x in _values(EFFICIENCY_PER_DOUBLING.range))
         ratio = ratio.times(Range(*sorted(kept)))
         assumed.append(EFFICIENCY_PER_DOUBLING.text)
-    elif before.nodes and after.nodes and before.nodes != after.nodes:
+    elif before.nodes != after.nodes:
         more = after.nodes > before.nodes
         ratio = ratio.times(MORE_NODES.range if more else MORE_NODES.range.inverted(1))
         assumed.append(MORE_NODES.text)

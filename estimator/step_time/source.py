@@ -43,7 +43,7 @@ class StepParts:
 
 
 @dataclass(frozen=True)
-class Throughput:
+class StepTime:
     """The time of one optimizer step in seconds, None if unknown, and its source.
 
     `parts` and `suspects`, runs that are hard to believe, come from the learned model.
@@ -55,6 +55,6 @@ class Throughput:
     suspects: tuple[str, ...] = ()
 
 
-def unknown(text: str) -> Throughput:
+def unknown_step_time(text: str) -> StepTime:
     """No step time, and why."""
-    return Throughput(None, Source(SourceKind.UNKNOWN, text))
+    return StepTime(None, Source(SourceKind.UNKNOWN, text))

@@ -12,19 +12,20 @@ from datetime import datetime, timedelta
 from functools import reduce
 from statistics import NormalDist, median
 
-from ...cluster_profiles.gpu import Gpu, gpus
+from ...cluster_profiles.gpu import Gpu, read_gpus
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import counted
+from ...cluster_profiles.units import plural
 from ...errors import NotEnoughHistory
-from ..job.placement import Placement
+from ..job.placement import Placement, shape_of_job
+from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import GIVEN_SPREAD, Prior
 from ..ranges import Range
-from .input_wait import fed
+from .input_wait import with_input_wait
+from .links import Links
 from .predict import Prediction, fit
 from .ratios import gpu_ratio, precision_ratio
-from .shape import Links, Query
 
 # A run this much older than the newest of its configuration no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
@@ -42,7 +43,7 @@ _BYTES = {Precision.FP32: 4, Precision.TF32: 4}  # of one gradient; else 2, the 
 
 
 @dataclass(frozen=True)
-class Learned:
+class CarriedOver:
     """The step time that runs of the model say, and what that rests on.
 
     `same` are those of exactly this configuration; where there are any, the step time is theirs.
@@ -58,7 +59,7 @@ class Learned:
     prediction: Prediction
 
 
-def informing(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
+def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
     """Runs of the job's model with as many GPUs a replica; of one configuration none that is long outdated.
 
     A sequence length that one of the two does not state is taken to be the other's.
@@ -69,22 +70,22 @@ def informing(workload: Workload, measurements: Sequence[Measurement]) -> list[M
         for m in measurements
         if m.model == workload.model and m.model_parallel == training.model_parallel
     ]
-    newest: dict[Query, datetime] = {}
+    newest: dict[Shape, datetime] = {}
     for m in found:
         if m.when:
-            newest[shape_of(m)] = max(m.when, newest.get(shape_of(m), m.when))
-    return [m for m in found if m.when is None or newest[shape_of(m)] - m.when <= _OUTDATED]
+            newest[m.shape] = max(m.when, newest.get(m.shape, m.when))
+    return [m for m in found if m.when is None or newest[m.shape] - m.when <= _OUTDATED]
 
 
-def learned(
+def carry_over(
     workload: Workload,
     placement: Placement,
     runs: Sequence[Measurement],
     floor_s: float | None,
     now: datetime | None,
-) -> Learned | None:
+) -> CarriedOver | None:
     """What `runs` say of the job's step time; None where they cannot be carried over to it."""
-    query = asked(workload, placement, runs)
+    query = shape_asked(workload, placement, runs)
     runs, stretched = _of_length(runs, query.seq_len)
     if not runs:
         return None
@@ -92,7 +93,7 @@ def learned(
     ratios = _ratios(near, query)
     if ratios is None:
         return None
-    links = links_of(workload, placement, runs)
+    links = links_of_job(workload, placement, runs)
     try:
         (told,) = fit(runs, links).predict([near], [0.0 if ratios else floor_s or 0.0])
     except NotEnoughHistory:
@@ -102,10 +103,10 @@ def learned(
     work = step.scaled(told.work_s.p50 / told.step_time_s.p50)
     if ratios:  # another GPU or precision does not hasten input
         work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
-        step = fed(work, told.loaders, query)
+        step = with_input_wait(work, told.loaders, query)
     elif same and not stretched:
-        return Learned(step, work.p50, told.used, same, origin(same, now), "", (), told)
-    return Learned(
+        return CarriedOver(step, work.p50, told.used, same, origin(same, now), "", (), told)
+    return CarriedOver(
         step.at_least(floor_s or 0.0),
         max(work.p50, floor_s or 0.0),
         told.used,
@@ -122,9 +123,9 @@ def learned(
     )
 
 
-def _believed(shape: Query, told: Prediction) -> tuple[Measurement, ...]:
+def _believed(shape: Shape, told: Prediction) -> tuple[Measurement, ...]:
     """The runs of one configuration, less those that are a mistake: one alone is, where all others contradict it."""
-    same = [m for m in told.used if shape_of(m) == shape]
+    same = [m for m in told.used if m.shape == shape]
     mistaken = {
         id(s.measurement)
         for s in told.suspects
@@ -141,7 +142,7 @@ def _repeated(same: Sequence[Measurement], told: Prediction) -> Range:
     return Range(min(step.p10, told.step_time_s.p10), step.p50, max(step.p90, told.step_time_s.p90))
 
 
-def _unseen(query: Query, runs: Sequence[Measurement]) -> Iterator[str]:
+def _unseen(query: Shape, runs: Sequence[Measurement]) -> Iterator[str]:
     """A line if nothing was measured of the network that the job needs."""
     if query.nodes > 1 and all(m.nodes == 1 for m in runs):
         yield "no run was on several nodes: their network is a prior"
@@ -149,7 +150,7 @@ def _unseen(query: Query, runs: Sequence[Measurement]) -> Iterator[str]:
         yield "no run was on several GPUs: their network is a prior"
 
 
-def _faster_than_measured(query: Query, told: Prediction) -> Iterator[str]:
+def _faster_than_measured(query: Shape, told: Prediction) -> Iterator[str]:
     """A line if each GPU would do clearly more than in any run."""
     most = max(m.batch_size * m.accumulation / m.step_time_s for m in told.used)
     ratio = query.batch_size * query.accumulation / told.step_time_s.p50 / most
@@ -157,25 +158,17 @@ def _faster_than_measured(query: Query, told: Prediction) -> Iterator[str]:
         yield f"each GPU does {ratio:.2f} times what it did in the fastest run"
 
 
-def asked(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Query:
-    """The job as a question to the model; a GPU type that is not stated is the only one measured."""
-    training, gpu, precision = workload.training, placement.gpu, placement.precision
-    key = gpu.key if gpu else None
-    if gpu is None and len(measured_on := {m.gpu for m in runs}) == 1:
+def shape_asked(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
+    """Return the shape of the job; a GPU type that is not stated is the only one measured."""
+    shape = shape_of_job(workload, placement)
+    if shape.gpu is None and len(measured_on := {m.gpu for m in runs}) == 1:
         (key,) = measured_on
         only = _catalogued(key)
+        precision = shape.precision
         if only and precision is Precision.AUTO:
             precision = only.best_precision()
-    return Query(
-        gpu=key,
-        nodes=placement.nodes,
-        gpus=placement.gpus,
-        gpus_per_node=placement.gpus_per_node,
-        batch_size=training.batch_size,
-        accumulation=training.accumulation,
-        precision=precision,
-        seq_len=workload.data.seq_len,
-    )
+        return replace(shape, gpu=key, precision=precision)
+    return shape
 
 
 def _of_length(
@@ -194,7 +187,7 @@ def _of_length(
     return stretched, (f"as many tokens/s at {seq_len:,} tokens a sample as at {lengths}",)
 
 
-def _nearest(query: Query, runs: Sequence[Measurement]) -> Query:
+def _nearest(query: Shape, runs: Sequence[Measurement]) -> Shape:
     """The question on GPUs and in a precision that were measured: as asked, else one of them, else both others."""
     kinds = Counter((m.gpu, m.precision) for m in runs)
     gpu, precision = max(
@@ -203,7 +196,7 @@ def _nearest(query: Query, runs: Sequence[Measurement]) -> Query:
     return replace(query, gpu=gpu, precision=precision)
 
 
-def _ratios(near: Query, query: Query) -> tuple[Prior, ...] | None:
+def _ratios(near: Shape, query: Shape) -> tuple[Prior, ...] | None:
     """What carries a speed from the one to the other; None where nothing published does."""
     found = list[Prior]()
     before, after = _catalogued(near.gpu), _catalogued(query.gpu)
@@ -220,10 +213,10 @@ def _ratios(near: Query, query: Query) -> tuple[Prior, ...] | None:
 
 
 def _catalogued(key: str | None) -> Gpu | None:
-    return gpus().get(key or "")
+    return read_gpus().get(key or "")
 
 
-def links_of(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Links:
+def links_of_job(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Links:
     """What the profile says of the exchange of gradients, unless a run was faster than that allows."""
     parameters, partition = workload.architecture.parameters, placement.partition
     if parameters is None or partition is None:
@@ -234,7 +227,7 @@ def links_of(workload: Workload, placement: Placement, runs: Sequence[Measuremen
         intra.gb_per_s * _GIGA if intra else None,
         inter.gb_per_s * _GIGA if inter else None,
     )
-    beaten = any(m.step_time_s < links.least_s(shape_of(m)) for m in runs)  # part of the model is frozen
+    beaten = any(m.step_time_s < links.least_s(m.shape) for m in runs)  # part of the model is frozen
     return Links() if beaten else links
 
 
@@ -259,7 +252,7 @@ def origin(runs: Sequence[Measurement], now: datetime | None) -> str:
     counts = sorted({m.gpus for m in runs})
     span = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
     kinds = dict.fromkeys(m.gpu or ("GPU" if counts == [1] else "GPUs") for m in runs)
-    text = f"from {counted(len(runs), 'run')} of {runs[0].model} on {span} {' or '.join(kinds)}"
+    text = f"from {plural(len(runs), 'run')} of {runs[0].model} on {span} {' or '.join(kinds)}"
     dates = [m.when for m in runs if m.when]
     return f"{text}, the last {_ago((now - max(dates)).days)}" if now and dates else text
 
@@ -268,17 +261,10 @@ def _ago(days: int) -> str:
     return "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
 
 
-def _named(dimension: str, query: Query) -> str:
+def _named(dimension: str, query: Shape) -> str:
     names = {
         "": "",
-        "gpus": f"{counted(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
-        "nodes": f"{counted(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
+        "gpus": f"{plural(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
+        "nodes": f"{plural(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
     }
     return names.get(dimension, f"a micro-batch of {query.batch_size:,} is")
-
-
-def shape_of(m: Measurement) -> Query:
-    """A run's configuration."""
-    return Query(
-        m.gpu, m.nodes, m.gpus, m.gpus_per_node, m.batch_size, m.accumulation, m.precision, m.seq_len
-    )

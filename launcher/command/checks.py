@@ -17,16 +17,16 @@ _SHELLS_OWN = {
 _OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"}
 
 
-def program(word: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
+def find_program(word: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
     """The file that `word` would start in `cwd`, as a shell finds it."""
     # One with a slash is relative to where the job runs.
     return shutil.which(str(cwd / word) if "/" in word else word, path=environ.get("PATH"))
 
 
-def cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
+def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
     """Why nothing would start in `cwd`, and what would be right; None if something does."""
     first = command[0]
-    if program(first, cwd, environ):
+    if find_program(first, cwd, environ):
         return None
     words = first.split()
     if words and (words[0] in _SHELLS_OWN or _OPERATORS & {*words}):
@@ -40,10 +40,10 @@ def cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) 
     return f"command {first!r} is not found: give a program on PATH, or its path"
 
 
-def shell_needed(command: Sequence[str]) -> str | None:
+def why_it_needs_a_shell(command: Sequence[str]) -> str | None:
     """That a word is a shell's, which the command would be given; None if none is.
 
-    >>> shell_needed(["python", "train.py", ">", "log"])
+    >>> why_it_needs_a_shell(["python", "train.py", ">", "log"])
     "'>' is given to the command, there is no shell: for one, bash -c 'python train.py > log'"
     """
     word = next((word for word in command if word in _OPERATORS), None)

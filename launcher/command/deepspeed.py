@@ -18,10 +18,10 @@ _FP16_BLOCK = {
 }
 
 
-def named_config(command: tuple[str, ...]) -> str | None:
+def find_config(command: tuple[str, ...]) -> str | None:
     """The JSON config file that `command` names.
 
-    >>> named_config(("python", "train.py", "--deepspeed", "--deepspeed_config", "ds.json"))
+    >>> find_config(("python", "train.py", "--deepspeed", "--deepspeed_config", "ds.json"))
     'ds.json'
     """
     flag = _flag(command)
@@ -34,7 +34,7 @@ def with_config(command: tuple[str, ...], path: str) -> tuple[str, ...]:
     return with_flag_value(command, flag, path) if flag else command
 
 
-def parsed(text: str | None) -> Mapping[str, Any] | None:
+def parse_config(text: str | None) -> Mapping[str, Any] | None:
     """The config in `text`; None if it is no JSON table."""
     try:
         values = json.loads(text) if text is not None else None
@@ -43,16 +43,16 @@ def parsed(text: str | None) -> Mapping[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def enabled(config: Mapping[str, Any]) -> Precision | None:
+def enabled_precision(config: Mapping[str, Any]) -> Precision | None:
     """The 16-bit format that the config switches on; "auto", which Trainer fills in, is none."""
     formats = (Precision.BF16, Precision.FP16)
     return next((p for p in formats if _block(config, p).get("enabled") is True), None)
 
 
-def merged(config: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
+def merge_precision(config: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
     """`config` training in `precision`: of its two blocks, which exclude each other, one or none is enabled.
 
-    >>> merged({"bf16": {"enabled": "auto"}, "zero_optimization": {"stage": 2}}, Precision.BF16)
+    >>> merge_precision({"bf16": {"enabled": "auto"}, "zero_optimization": {"stage": 2}}, Precision.BF16)
     {'bf16': {'enabled': True}, 'zero_optimization': {'stage': 2}, 'fp16': {'enabled': False}}
     """
     scaling = _FP16_BLOCK if precision is Precision.FP16 else {}

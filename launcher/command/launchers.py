@@ -68,7 +68,7 @@ class Task:
     cpus: int
 
 
-def choose(
+def choose_bootstrap(
     command: tuple[str, ...], framework: Framework | None, gpus: int, asked: Bootstrap | None = None
 ) -> Bootstrap:
     """How to start `command`: as asked, else by what it is; `framework` is None if it is not stated.
@@ -76,9 +76,9 @@ def choose(
     A command of which it cannot be told whether it starts processes itself, such as a shell script, is run as it
     is.  Raises InputError where a launcher would be started by another.
 
-    >>> choose(("python", "train.py"), None, gpus=8), choose(("python", "train.py"), Framework.LIGHTNING, gpus=8)
+    >>> choose_bootstrap(("python", "train.py"), None, gpus=8), choose_bootstrap(("python", "train.py"), Framework.LIGHTNING, gpus=8)
     (<Bootstrap.TORCHRUN: 'torchrun'>, <Bootstrap.PER_GPU: 'per-gpu'>)
-    >>> choose(("accelerate", "launch", "train.py"), None, gpus=8)
+    >>> choose_bootstrap(("accelerate", "launch", "train.py"), None, gpus=8)
     <Bootstrap.SINGLE: 'single'>
     """
     launcher = _launcher(command)

@@ -3,21 +3,21 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...cluster_profiles.units import listed
+from ...cluster_profiles.units import join_names
 from ...errors import WorkloadError
 
 LATEST = "latest"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def filled(
+def fill_placeholders(
     arguments: Sequence[str], values: Mapping[str, object], *, later: Iterable[str] = ()
 ) -> tuple[str, ...]:
     """`arguments` with every placeholder replaced; those named in `later` stay.  Raises WorkloadError.
 
     A list element stays one argument whatever its value holds, and braces around anything but a name are left alone.
 
-    >>> filled(["--bs={batch_size}", "{a: 1}"], {"batch_size": 32})
+    >>> fill_placeholders(["--bs={batch_size}", "{a: 1}"], {"batch_size": 32})
     ('--bs=32', '{a: 1}')
     """
     kept = set(later)
@@ -30,7 +30,7 @@ def filled(
             raise WorkloadError("{latest} is known only when there is a checkpoint: put it into run.resume")
         if name not in values:
             raise WorkloadError(
-                f"placeholder {match[0]} is not known: there are {listed(sorted({*values, *kept}))}; or give it values by "
+                f"placeholder {match[0]} is not known: there are {join_names(sorted({*values, *kept}))}; or give it values by "
                 f"--sweep {name}=A,B"
             )
         return str(values[name])
@@ -38,10 +38,10 @@ def filled(
     return tuple(_PLACEHOLDER.sub(value, argument) for argument in arguments)
 
 
-def names(arguments: Iterable[str]) -> set[str]:
+def placeholder_names(arguments: Iterable[str]) -> set[str]:
     """The placeholders that stand in `arguments`.
 
-    >>> sorted(names(["--lr={lr}", "{output}/log"]))
+    >>> sorted(placeholder_names(["--lr={lr}", "{output}/log"]))
     ['lr', 'output']
     """
     return {name for argument in arguments for name in _PLACEHOLDER.findall(argument)}

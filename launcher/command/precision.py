@@ -19,7 +19,7 @@ from ...cluster_profiles.gpu import Gpu, shared_precision
 from ...cluster_profiles.precision import Precision
 from ...errors import InputError
 from ...estimator.job.training import Framework
-from .deepspeed import enabled, merged, named_config, parsed
+from .deepspeed import enabled_precision, find_config, merge_precision, parse_config
 from .flags import flag_value, takes_no_flags
 
 VARIABLE = "CLUSTERPLAN_PRECISION"
@@ -48,10 +48,10 @@ _LIGHTNING = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class PrecisionSettings:
     """What makes a command train in a precision.
 
-    `config` replaces the content of the file that `named_config` finds, if it is not None; `said` is one line
+    `config` replaces the content of the file that `find_config` finds, if it is not None; `said` is one line
     for the user.
     """
 
@@ -67,7 +67,7 @@ def precision_settings(
     may_be: Sequence[Gpu],
     command: tuple[str, ...],
     config_text: str | None = None,
-) -> Settings:
+) -> PrecisionSettings:
     """How `command` gets to train in `precision`, on a GPU that is one of `may_be`; `framework` is None if not stated.
 
     `config_text` is the content of the file that `named_config(command)` names.  Raises InputError where the
@@ -77,7 +77,7 @@ def precision_settings(
     >>> job.command, job.said
     (('python', 'train.py', '--bf16'), 'precision bf16: --bf16 added to the command')
     """
-    config = parsed(config_text) if framework is Framework.DEEPSPEED else None
+    config = parse_config(config_text) if framework is Framework.DEEPSPEED else None
     own = any(_PLACEHOLDER in word for word in command)
     chosen = (shared_precision(may_be) or precision) if precision is Precision.AUTO else precision
     stated = None if own else _stated(framework, command, config) or _off(framework, command, chosen)
@@ -85,7 +85,7 @@ def precision_settings(
         raise InputError(f"precision {precision} contradicts {stated[1]}: give one of them")
     if stated and precision is Precision.AUTO:
         chosen = stated[0] or Precision.AUTO
-    plain = Settings(command, {VARIABLE: str(chosen)}, "")
+    plain = PrecisionSettings(command, {VARIABLE: str(chosen)}, "")
     if chosen is Precision.TF32:
         plain = replace(plain, environment={**plain.environment, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"})
     if stated and stated[0] in (None, chosen):
@@ -131,8 +131,8 @@ def _stated(
         return _spelled(command, "--mixed_precision", _ACCELERATE)
     if framework is Framework.LIGHTNING:
         return _spelled(command, "--trainer.precision", _LIGHTNING)
-    if config is not None and (switched_on := enabled(config)):
-        return switched_on, f'"{switched_on}" enabled in {named_config(command)}'
+    if config is not None and (switched_on := enabled_precision(config)):
+        return switched_on, f'"{switched_on}" enabled in {find_config(command)}'
     return None
 
 
@@ -161,8 +161,8 @@ def _spelled(
 
 
 def _set(
-    plain: Settings, chosen: Precision, framework: Framework | None, config: Mapping[str, Any] | None
-) -> Settings:
+    plain: PrecisionSettings, chosen: Precision, framework: Framework | None, config: Mapping[str, Any] | None
+) -> PrecisionSettings:
     if framework is Framework.DEEPSPEED:
         return _deepspeed(plain, chosen, config)
     if framework not in (*TRAINERS, Framework.ACCELERATE, Framework.LIGHTNING):
@@ -180,7 +180,7 @@ def _set(
     return _trainer(plain, chosen)
 
 
-def _trainer(plain: Settings, chosen: Precision) -> Settings:
+def _trainer(plain: PrecisionSettings, chosen: Precision) -> PrecisionSettings:
     if chosen is Precision.FP32:
         return replace(plain, said="Trainer's own default")
     if chosen not in _HF_FLAGS:
@@ -188,7 +188,7 @@ def _trainer(plain: Settings, chosen: Precision) -> Settings:
     return _added(plain, _HF_FLAGS[chosen], len(plain.command))
 
 
-def _accelerate(plain: Settings, value: str) -> Settings:
+def _accelerate(plain: PrecisionSettings, value: str) -> PrecisionSettings:
     at = _after_accelerate_launch(plain.command)
     if at is not None:
         return _added(plain, ("--mixed_precision", value), at)
@@ -201,36 +201,38 @@ def _accelerate(plain: Settings, value: str) -> Settings:
     )
 
 
-def _lightning(plain: Settings, value: str) -> Settings:
+def _lightning(plain: PrecisionSettings, value: str) -> PrecisionSettings:
     if "fit" in plain.command or any(word.startswith("--trainer.") for word in plain.command):
         return _added(plain, ("--trainer.precision", value), len(plain.command))
     return _exported(plain, "PL_TRAINER_PRECISION", value, "no LightningCLI", "Trainer(precision=...)")
 
 
-def _deepspeed(plain: Settings, chosen: Precision, config: Mapping[str, Any] | None) -> Settings:
-    path = named_config(plain.command)
+def _deepspeed(
+    plain: PrecisionSettings, chosen: Precision, config: Mapping[str, Any] | None
+) -> PrecisionSettings:
+    path = find_config(plain.command)
     if path is None:
         return _only_exported(plain, "the command names no --deepspeed_config FILE.json")
     if config is None:
         return _only_exported(plain, f"{path} cannot be read as JSON")
     if chosen is Precision.FP8:
         return _only_exported(plain, "DeepSpeed's config has no fp8 block")
-    return replace(plain, config=merged(config, chosen), said=f"set in a copy of {path}")
+    return replace(plain, config=merge_precision(config, chosen), said=f"set in a copy of {path}")
 
 
-def _added(plain: Settings, words: tuple[str, ...], at: int) -> Settings:
+def _added(plain: PrecisionSettings, words: tuple[str, ...], at: int) -> PrecisionSettings:
     command = (*plain.command[:at], *words, *plain.command[at:])
     return replace(plain, command=command, said=f"{' '.join(words)} added to the command")
 
 
-def _exported(plain: Settings, name: str, value: str, why: str, wins: str) -> Settings:
+def _exported(plain: PrecisionSettings, name: str, value: str, why: str, wins: str) -> PrecisionSettings:
     environment = {**plain.environment, name: value}
     return replace(
         plain, environment=environment, said=f"{name}={value} exported ({why}); {wins} in the script wins"
     )
 
 
-def _only_exported(plain: Settings, why: str) -> Settings:
+def _only_exported(plain: PrecisionSettings, why: str) -> PrecisionSettings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
     return replace(plain, said=f"{why}; only {names} exported")
 

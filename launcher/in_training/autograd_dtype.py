@@ -11,12 +11,12 @@ _PRODUCTS = ("Mm", "Addmm", "Bmm", "Baddbmm", "Addbmm", "Linear", "Convolution",
 _LOW = {"bfloat16", "float16"}
 
 
-def seen_dtype(loss: object = None) -> str | None:
+def find_autograd_dtype(loss: object = None) -> str | None:
     """The dtype of the matrix products that made `loss`; else that of an autocast in force, or that our helper gave.
 
     An autocast that is not in force says nothing: it may be so inside the loop's body.
 
-    >>> seen_dtype(0.5) is None
+    >>> find_autograd_dtype(0.5) is None
     True
     """
     torch = sys.modules.get("torch")

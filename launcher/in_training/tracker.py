@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Generic, SupportsFloat, TypeVar
 
-from .autograd_dtype import seen_dtype
+from .autograd_dtype import find_autograd_dtype
 
 T = TypeVar("T")
 
@@ -176,7 +176,7 @@ class Tracker(Generic[T]):
     def _look(self, loss: object) -> None:
         """See in which number format the step computes, if that can be seen; nothing it finds may disturb training."""
         with suppress(Exception):
-            self._seen = seen_dtype(loss)
+            self._seen = find_autograd_dtype(loss)
         if self._seen:
             self._looks = 0
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ClusterplanError
-from ..run_folder.attempts import Attempt, AttemptFile, read_attempts, starts
-from ..run_folder.cancel_request import cancelled_s
-from ..run_folder.final_status import put_final
+from ..run_folder.attempts import TaskFile, TaskRecord, read_attempts, starts
+from ..run_folder.cancel_request import cancel_requested_s
+from ..run_folder.final_status import write_final_status
 from ..run_folder.launch import Launch
 from ..run_folder.log_errors import is_out_of_memory
 from ..slurm import client as slurm
-from .restart_policy import Stop, Verdict, verdict
+from .restart_policy import RestartDecision, StopCause, decide_restart
 from .signals import StopSignals
-from .slurm_reason import CANCELLED, DaemonsWords
+from .slurm_reason import CANCELLED, SlurmdLog
 
 POLL_S = 0.1
 ANSWERED_S = 2.0
@@ -23,9 +23,9 @@ _OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
 _REQUEUED_S = 120.0  # Slurm ends a job that it requeues
 
 
-def decided(
-    folder: Path, launch: Launch, file: AttemptFile, signals: StopSignals, words: DaemonsWords, code: int
-) -> Verdict | None:
+def decide_after_attempt(
+    folder: Path, launch: Launch, file: TaskFile, signals: StopSignals, words: SlurmdLog, code: int
+) -> RestartDecision | None:
     """What follows this attempt; None where another task, Slurm or the user decides.
 
     The final word of the run is written here, if this is where it ends.
@@ -34,11 +34,11 @@ def decided(
     if now.outcome == "completed":
         _completed(folder, file)
         return None
-    if now.outcome == "stopped" and (signals.why is Stop.TERMINATED or now.rank):
+    if now.outcome == "stopped" and (signals.why is StopCause.TERMINATED or now.rank):
         _stopped(folder, launch, file, signals, code)
         return None
-    why = Stop.TIME_LIMIT if now.outcome == "stopped" else Stop.FAILED
-    if why is Stop.TIME_LIMIT:
+    why = StopCause.TIME_LIMIT if now.outcome == "stopped" else StopCause.FAILED
+    if why is StopCause.TIME_LIMIT:
         file.put(state="stopping")
         wait_for(lambda: signals.terminated or _all_stopped(folder, now, besides=0), _OTHERS_S)
     if _cancelled(folder, launch, file, words, code):
@@ -47,57 +47,61 @@ def decided(
     past = [
         a.saved_step for a in starts(read_attempts(folder)) if (a.job, a.restart) != (now.job, now.restart)
     ]
-    found = verdict(why, [*past, now.saved_step], now.resumed_step, launch.max_restarts)
-    if launch.local_gpus is not None and why is Stop.TIME_LIMIT:
-        found = Verdict(restart=False, reason="the time asked for is over")  # nobody but the user set it
-    if why is Stop.FAILED and now.rank and found.restart:
+    found = decide_restart(why, [*past, now.saved_step], now.resumed_step, launch.max_restarts)
+    if launch.local_gpus is not None and why is StopCause.TIME_LIMIT:
+        found = RestartDecision(
+            restart=False, reason="the time asked for is over"
+        )  # nobody but the user set it
+    if why is StopCause.FAILED and now.rank and found.restart:
         found = replace(found, reason=f"rank {now.rank}: {found.reason}")
     file.put(restarting=found.restart, reason=found.reason, state="ended", ended_s=time.time())
     if not found.restart:
-        if why is Stop.TIME_LIMIT:
-            put_final(folder, "timed_out", code, found.reason, now.error)
+        if why is StopCause.TIME_LIMIT:
+            write_final_status(folder, "timed_out", code, found.reason, now.error)
         else:
-            put_final(folder, _failed_state(now), code, f"exit code {code}; {found.reason}", now.error)
+            write_final_status(
+                folder, _failed_state(now), code, f"exit code {code}; {found.reason}", now.error
+            )
     return found
 
 
-def _completed(folder: Path, file: AttemptFile) -> None:
+def _completed(folder: Path, file: TaskFile) -> None:
     now = file.put(state="ended", ended_s=time.time())
     if all(a.outcome == "completed" for a in _same_start(folder, now)) and _all_there(folder, now):
-        put_final(folder, "completed", 0)
+        write_final_status(folder, "completed", 0)
 
 
-def _stopped(folder: Path, launch: Launch, file: AttemptFile, signals: StopSignals, code: int) -> None:
+def _stopped(folder: Path, launch: Launch, file: TaskFile, signals: StopSignals, code: int) -> None:
     """Its user, or Slurm, has the last word; of a time limit the first task has."""
     if launch.local_gpus is not None:
-        put_final(folder, "cancelled", code, "it was asked to stop")
+        write_final_status(folder, "cancelled", code, "it was asked to stop")
     now = file.put(state="ended", ended_s=time.time())
-    if signals.why is Stop.TIME_LIMIT:
+    if signals.why is StopCause.TIME_LIMIT:
         wait_for(lambda: signals.terminated or _all_stopped(folder, now), _OTHERS_S + launch.grace_s)
 
 
-def _cancelled(folder: Path, launch: Launch, file: AttemptFile, words: DaemonsWords, code: int) -> bool:
+def _cancelled(folder: Path, launch: Launch, file: TaskFile, words: SlurmdLog, code: int) -> bool:
     """Whether the user ended the run while it saved, or failed: then it shall not come back."""
-    if cancelled_s(folder) is None and words.state() != CANCELLED:
+    if cancel_requested_s(folder) is None and words.state() != CANCELLED:
         return False
     here = launch.local_gpus is not None
     if here:
-        put_final(folder, "cancelled", code, "it was asked to stop")
+        write_final_status(folder, "cancelled", code, "it was asked to stop")
     file.put(state="ended", slurm_state=None if here else CANCELLED, ended_s=time.time())
     return True
 
 
-def _failed_state(attempt: Attempt) -> str:
+def _failed_state(attempt: TaskRecord) -> str:
     return "out_of_memory" if is_out_of_memory(attempt.error, attempt.exit_code) else "failed"
 
 
 def start_again(
-    folder: Path, file: AttemptFile, signals: StopSignals, successor: Callable[[Path, str], str | None]
+    folder: Path, file: TaskFile, signals: StopSignals, successor: Callable[[Path, str], str | None]
 ) -> None:
     """Requeue this job, or queue one that goes on after it; then wait for Slurm to end this one."""
     job = file.now.job
     try:
-        facts = slurm.job(job)
+        facts = slurm.read_job(job)
         if facts is None or facts.requeue is not False:
             slurm.requeue(job)
             wait_for(lambda: signals.terminated, _REQUEUED_S)
@@ -114,21 +118,23 @@ def start_again(
     try:
         following = successor(folder, job)
     except ClusterplanError as error:
-        put_final(folder, "timed_out", file.now.exit_code, f"{refused}, and no successor was queued: {error}")
+        write_final_status(
+            folder, "timed_out", file.now.exit_code, f"{refused}, and no successor was queued: {error}"
+        )
         file.put(restarting=False, reason=f"{refused}; {error}")
         return
     file.put(reason=f"{file.now.reason}; {refused}, so job {following} goes on")
 
 
-def _same_start(folder: Path, now: Attempt) -> list[Attempt]:
+def _same_start(folder: Path, now: TaskRecord) -> list[TaskRecord]:
     return [a for a in read_attempts(folder) if (a.job, a.restart) == (now.job, now.restart)]
 
 
-def _all_there(folder: Path, now: Attempt) -> bool:
+def _all_there(folder: Path, now: TaskRecord) -> bool:
     return len(_same_start(folder, now)) == now.ranks
 
 
-def _all_stopped(folder: Path, now: Attempt, besides: int | None = None) -> bool:
+def _all_stopped(folder: Path, now: TaskRecord, besides: int | None = None) -> bool:
     """Whether every task of this start has seen its command end, `besides` one rank."""
     return all(a.outcome is not None for a in _same_start(folder, now) if a.rank != besides)
 

@@ -19,7 +19,7 @@ _POLL_S = 0.2
 
 
 @dataclass(frozen=True)
-class Held:
+class GpuLocks:
     """GPUs lent to a run: what makes them visible, for the environment, and the open files that hold them."""
 
     environment: Mapping[str, str]
@@ -27,15 +27,15 @@ class Held:
 
 
 @contextmanager
-def held_gpus(
+def lock_gpus(
     launch: Launch, environment: Mapping[str, str], stopped: Callable[[], bool]
-) -> Iterator[Held | None]:
+) -> Iterator[GpuLocks | None]:
     """As many GPUs as the run wants while the block runs; None if it was stopped while it waited.
 
     On Slurm, and on a machine without GPUs, there is nothing to hold.
     """
     if not launch.local_gpus:
-        yield Held({}, ())
+        yield GpuLocks({}, ())
         return
     with ExitStack() as held:
         folder = _locks(environment)
@@ -54,7 +54,7 @@ def held_gpus(
         if len(mine) < launch.gpus:
             yield None
             return
-        yield Held({"CUDA_VISIBLE_DEVICES": ",".join(mine)}, tuple(locks[uuid] for uuid in mine))
+        yield GpuLocks({"CUDA_VISIBLE_DEVICES": ",".join(mine)}, tuple(locks[uuid] for uuid in mine))
 
 
 def _locked(file: int, stopped: Callable[[], bool]) -> bool:

@@ -24,10 +24,10 @@ class TaskPlace:
     on_slurm: bool
 
 
-def task_place(environment: Mapping[str, str]) -> TaskPlace:
+def read_task_place(environment: Mapping[str, str]) -> TaskPlace:
     """The place of this task.
 
-    >>> place = task_place({"SLURM_JOB_ID": "7", "SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_NNODES": "2",
+    >>> place = read_task_place({"SLURM_JOB_ID": "7", "SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_NNODES": "2",
     ...                     "SLURM_NODEID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "gpu2"})
     >>> place.job, place.rank, place.local_ranks, place.node
     ('7', 3, 2, 'gpu2')

@@ -7,7 +7,7 @@ from enum import StrEnum
 MOST_WITHOUT_PROGRESS = 3  # attempts in a row that saved nothing new
 
 
-class Stop(StrEnum):
+class StopCause(StrEnum):
     """Why an attempt ended before the run did."""
 
     TIME_LIMIT = "time_limit"  # Slurm's warning before it
@@ -16,38 +16,40 @@ class Stop(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RestartDecision:
     """Whether to start again, and why."""
 
     restart: bool
     reason: str
 
 
-def verdict(why: Stop, saved: Sequence[int | None], resumed: int | None, max_restarts: int) -> Verdict:
+def decide_restart(
+    why: StopCause, saved: Sequence[int | None], resumed: int | None, max_restarts: int
+) -> RestartDecision:
     """What follows after an attempt that stopped for `why`.
 
     `saved` is the step of the newest checkpoint at the end of each attempt, the one that stopped last; `resumed` the
     step this one began from.  A time limit is no fault of the run, so it goes on while checkpoints grow; a failure
     does so only if this very attempt got further.
 
-    >>> verdict(Stop.TIME_LIMIT, [100, 200], 100, max_restarts=100).restart
+    >>> decide_restart(Stop.TIME_LIMIT, [100, 200], 100, max_restarts=100).restart
     True
-    >>> verdict(Stop.TIME_LIMIT, [100, 100, 100, 100], 100, max_restarts=100).reason
+    >>> decide_restart(Stop.TIME_LIMIT, [100, 100, 100, 100], 100, max_restarts=100).reason
     '3 attempts in a row saved no checkpoint beyond step 100'
-    >>> verdict(Stop.FAILED, [100], 100, max_restarts=100).restart
+    >>> decide_restart(Stop.FAILED, [100], 100, max_restarts=100).restart
     False
     """
     restarts, now = len(saved) - 1, saved[-1]
     if restarts >= max_restarts:
-        return Verdict(restart=False, reason=f"the budget of {max_restarts} restarts is used up")
-    if why is Stop.FAILED:
+        return RestartDecision(restart=False, reason=f"the budget of {max_restarts} restarts is used up")
+    if why is StopCause.FAILED:
         if (now or 0) > (resumed or 0):
-            return Verdict(restart=True, reason=f"it failed, after a new checkpoint at step {now}")
-        return Verdict(restart=False, reason="no new checkpoint to go on from was saved")
+            return RestartDecision(restart=True, reason=f"it failed, after a new checkpoint at step {now}")
+        return RestartDecision(restart=False, reason="no new checkpoint to go on from was saved")
     last = [0, *(step or 0 for step in saved)][-MOST_WITHOUT_PROGRESS - 1 :]
     if len(last) > MOST_WITHOUT_PROGRESS and len(set(last)) == 1:
         where = f"beyond step {now}" if now else "at all"
-        return Verdict(
+        return RestartDecision(
             restart=False, reason=f"{MOST_WITHOUT_PROGRESS} attempts in a row saved no checkpoint {where}"
         )
-    return Verdict(restart=True, reason="the time limit was near")
+    return RestartDecision(restart=True, reason="the time limit was near")

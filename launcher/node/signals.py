@@ -2,14 +2,14 @@
 
 import signal
 
-from .restart_policy import Stop
+from .restart_policy import StopCause
 
 
 class StopSignals:
     """Why we were asked to stop; the first reason counts, but a cancellation after a warning is remembered."""
 
     def __init__(self) -> None:
-        self.why: Stop | None = None
+        self.why: StopCause | None = None
         self.terminated = False
 
     def listen(self) -> None:
@@ -19,12 +19,12 @@ class StopSignals:
 
     def _heard(self, number: int, _: object) -> None:
         self.terminated = self.terminated or number != signal.SIGUSR2
-        self.why = self.why or (Stop.TIME_LIMIT if number == signal.SIGUSR2 else Stop.TERMINATED)
+        self.why = self.why or (StopCause.TIME_LIMIT if number == signal.SIGUSR2 else StopCause.TERMINATED)
 
     def cancelled(self) -> None:
         """Somebody who could not signal us wants the run to stop."""
-        self.terminated, self.why = True, self.why or Stop.TERMINATED
+        self.terminated, self.why = True, self.why or StopCause.TERMINATED
 
     def over(self) -> None:
         """The time that a run on this machine was given is over: there is no Slurm to warn it."""
-        self.why = self.why or Stop.TIME_LIMIT
+        self.why = self.why or StopCause.TIME_LIMIT

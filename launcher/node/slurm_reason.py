@@ -21,7 +21,7 @@ _STATES = {
 }
 
 
-class DaemonsWords:
+class SlurmdLog:
     """What Slurm's daemon says of one start of a job, which begins now; a restart goes on in the same file."""
 
     def __init__(self, folder: Path, job: str) -> None:
@@ -55,10 +55,10 @@ def state_in(text: str) -> str | None:
     return None
 
 
-def asked_state(job: str, restart: int) -> str | None:
+def ask_slurm_state(job: str, restart: int) -> str | None:
     """What the controller says of a job that is being ended, if that is a reason."""
     try:
-        facts = slurm.job(job)
+        facts = slurm.read_job(job)
     except ClusterplanError:
         return None
     if facts is None:

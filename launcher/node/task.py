@@ -16,23 +16,23 @@ from pathlib import Path
 
 from ...estimator.job.run import Bootstrap
 from ..command.launchers import Task, reaches_other_nodes, task_command, task_environment
-from ..command.placeholders import LATEST, filled
-from ..run_folder.attempts import Attempt, AttemptFile, birth, read_attempt
-from ..run_folder.cancel_request import cancelled_s
-from ..run_folder.checkpoints import newest
-from ..run_folder.final_status import is_over, not_lost, put_final
+from ..command.placeholders import LATEST, fill_placeholders
+from ..run_folder.attempts import TaskFile, TaskRecord, process_birth, read_attempt
+from ..run_folder.cancel_request import cancel_requested_s
+from ..run_folder.checkpoints import newest_checkpoint
+from ..run_folder.final_status import has_final_status, not_lost, write_final_status
 from ..run_folder.folder import LOGS
 from ..run_folder.job_log import note_job
 from ..run_folder.launch import Launch
-from ..run_folder.log_errors import last_words
+from ..run_folder.log_errors import last_error_line
 from ..sampler.beside import NOT_STARTED, sampler_beside
-from .after_attempt import ANSWERED_S, POLL_S, decided, start_again, wait_for
-from .gpu_locks import Held, held_gpus
+from .after_attempt import ANSWERED_S, POLL_S, decide_after_attempt, start_again, wait_for
+from .gpu_locks import GpuLocks, lock_gpus
 from .processes import Children, adopt_orphans, end_orphans
-from .ranks import TaskPlace, task_place
-from .restart_policy import Stop
+from .ranks import TaskPlace, read_task_place
+from .restart_policy import StopCause
 from .signals import StopSignals
-from .slurm_reason import DaemonsWords, asked_state
+from .slurm_reason import SlurmdLog, ask_slurm_state
 
 BEAT_S = 20.0
 _LOOK_S = 2.0  # at another node's file, on the shared disk of all
@@ -49,28 +49,28 @@ def run_task(
     signals = StopSignals()
     signals.listen()
     not_lost(folder)
-    if is_over(folder):  # an administrator's requeue of a run that is done
+    if has_final_status(folder):  # an administrator's requeue of a run that is done
         return 0
-    launch, place = Launch.read(folder), task_place(environment)
-    file = AttemptFile(folder, _first(place))
+    launch, place = Launch.read(folder), read_task_place(environment)
+    file = TaskFile(folder, _first(place))
     if place.on_slurm and place.rank == 0:
         note_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
     if not place.on_slurm:
         adopt_orphans()
-    with held_gpus(
-        launch, environment, lambda: signals.why is not None or cancelled_s(folder) is not None
+    with lock_gpus(
+        launch, environment, lambda: signals.why is not None or cancel_requested_s(folder) is not None
     ) as held:
         # Who cancels says so, then looks for the attempt's process: one of us sees the other.
-        if held is None or cancelled_s(folder) is not None:
-            put_final(folder, "cancelled", None, "before it began")
+        if held is None or cancel_requested_s(folder) is not None:
+            write_final_status(folder, "cancelled", None, "before it began")
             file.put(state="ended", outcome="stopped", why=signals.why, ended_s=time.time())
             return 1
         limit_at = time.monotonic() + (
             math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s
         )
         while True:
-            words = DaemonsWords(folder, place.job)
-            resume = newest(_output(launch))
+            words = SlurmdLog(folder, place.job)
+            resume = newest_checkpoint(_output(launch))
             file.put(
                 state="running",
                 restart=place.restart,
@@ -80,21 +80,21 @@ def run_task(
             code = _attempt(folder, launch, place, environment, held, file, signals, words, limit_at)
             if not place.on_slurm:
                 end_orphans()
-            found = decided(folder, launch, file, signals, words, code)
+            found = decide_after_attempt(folder, launch, file, signals, words, code)
             if place.on_slurm or not (found and found.restart):
                 break
             place = replace(place, restart=place.restart + 1)
-            file = AttemptFile(folder, _first(place))
+            file = TaskFile(folder, _first(place))
     if found and found.restart and place.on_slurm:
         start_again(folder, file, signals, successor)
         return 0
     # A task that was only stopped with the others must not fail the job before the first has requeued it.
-    return 0 if signals.why is Stop.TIME_LIMIT and place.rank else code or (1 if signals.why else 0)
+    return 0 if signals.why is StopCause.TIME_LIMIT and place.rank else code or (1 if signals.why else 0)
 
 
-def _first(place: TaskPlace) -> Attempt:
+def _first(place: TaskPlace) -> TaskRecord:
     now = time.time()
-    return Attempt(
+    return TaskRecord(
         job=place.job,
         restart=place.restart,
         rank=place.rank,
@@ -102,7 +102,7 @@ def _first(place: TaskPlace) -> Attempt:
         node=place.node,
         host=socket.gethostname(),
         pid=os.getpid(),
-        born=birth(os.getpid()),
+        born=process_birth(os.getpid()),
         began_s=now,
         beat_s=now,
         state="waiting",
@@ -114,10 +114,10 @@ def _attempt(
     launch: Launch,
     place: TaskPlace,
     environment: Mapping[str, str],
-    held: Held,
-    file: AttemptFile,
+    held: GpuLocks,
+    file: TaskFile,
     signals: StopSignals,
-    words: DaemonsWords,
+    words: SlurmdLog,
     limit_at: float,
 ) -> int:
     """Run the command once; its exit code, with what happened in the attempt's file."""
@@ -143,16 +143,16 @@ def _attempt(
         code = _watched(folder, launch, place, children, file, signals, words, limit_at)
     if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
         wait_for(lambda: signals.why, ANSWERED_S)
-    if place.on_slurm and signals.why is Stop.TERMINATED:
-        file.put(slurm_state=words.state() or asked_state(place.job, place.restart))
-    saved, failed = newest(_output(launch)), children.failed
+    if place.on_slurm and signals.why is StopCause.TERMINATED:
+        file.put(slurm_state=words.state() or ask_slurm_state(place.job, place.restart))
+    saved, failed = newest_checkpoint(_output(launch)), children.failed
     outcome = "stopped" if signals.why else "failed" if code else "completed"
     file.put(
         outcome=outcome,
         why=signals.why,
         exit_code=code,
         saved_step=saved.step if saved else None,
-        error=last_words(failed, said[failed]) if outcome == "failed" and failed else None,
+        error=last_error_line(failed, said[failed]) if outcome == "failed" and failed else None,
     )
     return code
 
@@ -163,8 +163,8 @@ def _commands(
     """What this task starts: on Slurm one command; on this machine one a GPU, where nothing else starts them."""
     if _left_to_first(launch, place):
         return
-    resume = newest(_output(launch))
-    more = filled(launch.resume, {LATEST: resume.path}) if resume else ()
+    resume = newest_checkpoint(_output(launch))
+    more = fill_placeholders(launch.resume, {LATEST: resume.path}) if resume else ()
     spread = launch.gpus if not place.on_slurm and launch.bootstrap is Bootstrap.PER_GPU else 1
     for local in range(spread):
         alone = spread == 1
@@ -193,9 +193,9 @@ def _watched(
     launch: Launch,
     place: TaskPlace,
     children: Children,
-    file: AttemptFile,
+    file: TaskFile,
     signals: StopSignals,
-    words: DaemonsWords,
+    words: SlurmdLog,
     limit_at: float,
 ) -> int:
     """Wait for the command's end, or for a signal, which it is handed on as its stop signal."""
@@ -214,7 +214,9 @@ def _watched(
             signals.over()
         if time.monotonic() >= beat_at:
             beat_at += BEAT_S
-            if not place.on_slurm and cancelled_s(folder):  # from another machine, which cannot signal us
+            if not place.on_slurm and cancel_requested_s(
+                folder
+            ):  # from another machine, which cannot signal us
                 signals.cancelled()
             if place.rank == 0:
                 file.put()

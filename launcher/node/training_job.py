@@ -16,18 +16,18 @@ class TrainingJob:
         self.folder = folder
 
     def __call__(self) -> NoReturn:
-        from ..run_folder.final_status import put_final  # noqa: PLC0415  what only the node needs, where jobs are submitted
-        from .ranks import task_place  # noqa: PLC0415  likewise
+        from ..run_folder.final_status import write_final_status  # noqa: PLC0415  what only the node needs, where jobs are submitted
+        from .ranks import read_task_place  # noqa: PLC0415  likewise
         from .requeue import queue_successor  # noqa: PLC0415  likewise
         from .task import run_task  # noqa: PLC0415  likewise
 
-        job = task_place(os.environ).job
+        job = read_task_place(os.environ).job
         for left in (Path(self.folder) / "submitit").glob(f"{job}_*.save_tmp"):
             left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
         try:
             code = run_task(Path(self.folder), os.environ, partial(queue_successor, job_class=type(self)))
         except Exception as error:
-            put_final(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
+            write_final_status(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
             raise
         # The exit code itself: submitit would turn an exception, or a disk too full for its own result, into 1.
         raise SystemExit(code)

@@ -22,7 +22,7 @@ ATTEMPTS = "attempts"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TaskRecord:
     """One task of one start of a run's job.  Times are Unix seconds; None is not known, or not yet.
 
     `state` is waiting (for GPUs of this machine), running, stopping or ended; `outcome` completed, failed or stopped.
@@ -56,16 +56,16 @@ class Attempt:
         return f"{self.job}.{self.restart}.{self.rank}.json"
 
 
-class AttemptFile:
+class TaskFile:
     """This task's file; what cannot be written is left out, and the training goes on."""
 
-    def __init__(self, folder: Path, first: Attempt) -> None:
+    def __init__(self, folder: Path, first: TaskRecord) -> None:
         self._folder = folder / ATTEMPTS
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self.now = first
         self.put()
 
-    def put(self, **changed: Any) -> Attempt:
+    def put(self, **changed: Any) -> TaskRecord:
         """Replace these values, and the file."""
         self.now = replace(self.now, beat_s=time.time(), **changed)
         path = self._folder / self.now.file_name
@@ -86,19 +86,19 @@ def _overwrite(path: Path, data: bytes) -> None:
         os.close(file)
 
 
-def read_attempts(folder: Path) -> list[Attempt]:
+def read_attempts(folder: Path) -> list[TaskRecord]:
     """The attempts of a run, in the order they began."""
     names = [path.name for path in (folder / ATTEMPTS).glob("*.json")]
     found = [attempt for name in names if (attempt := read_attempt(folder, name))]
     return sorted(found, key=lambda a: (a.began_s, a.restart, a.rank))
 
 
-def read_attempt(folder: Path, file_name: str) -> Attempt | None:
+def read_attempt(folder: Path, file_name: str) -> TaskRecord | None:
     """One of them; None where it is not there, is being replaced, or is of a disk that was full."""
     try:
         values: Mapping[str, Any] = json.loads((folder / ATTEMPTS / file_name).read_text(encoding="utf-8"))
-        known = {field.name for field in fields(Attempt)}
-        return Attempt(**{name: value for name, value in values.items() if name in known})
+        known = {field.name for field in fields(TaskRecord)}
+        return TaskRecord(**{name: value for name, value in values.items() if name in known})
     except (OSError, ValueError, TypeError):
         return None
 
@@ -115,23 +115,23 @@ def exit_codes(folder: Path) -> dict[tuple[str, int], int]:
     return found
 
 
-def starts(attempts: Iterable[Attempt]) -> list[Attempt]:
+def starts(attempts: Iterable[TaskRecord]) -> list[TaskRecord]:
     """The first task of every start, in order: it speaks for the run."""
     return [attempt for attempt in attempts if attempt.rank == 0]
 
 
-def process_alive(attempt: Attempt) -> bool | None:
+def process_alive(attempt: TaskRecord) -> bool | None:
     """Whether its process is there; None where another machine would have to say."""
     if attempt.host != socket.gethostname():
         return None
-    return birth(attempt.pid) == attempt.born
+    return process_birth(attempt.pid) == attempt.born
 
 
-def birth(pid: int) -> str:
+def process_birth(pid: int) -> str:
     """When a process began, in the kernel's clock ticks; empty if there is none of that number.
 
     >>> import os
-    >>> birth(os.getpid()) != ""
+    >>> process_birth(os.getpid()) != ""
     True
     """
     try:

@@ -9,12 +9,12 @@ from .folder import write_json
 CANCEL_FILE = "cancel.json"
 
 
-def put_cancelled(folder: Path) -> None:
+def write_cancel_request(folder: Path) -> None:
     """Raises OSError."""
     write_json(folder / CANCEL_FILE, {"time_s": time.time()})
 
 
-def cancelled_s(folder: Path) -> float | None:
+def cancel_requested_s(folder: Path) -> float | None:
     """When it was asked for, in Unix seconds; None if it was not."""
     try:
         return float(json.loads((folder / CANCEL_FILE).read_text(encoding="utf-8"))["time_s"])
@@ -22,6 +22,6 @@ def cancelled_s(folder: Path) -> float | None:
         return None
 
 
-def take_back(folder: Path) -> None:
+def withdraw_cancel_request(folder: Path) -> None:
     """It was not asked for after all."""
     (folder / CANCEL_FILE).unlink(missing_ok=True)

@@ -36,7 +36,7 @@ def step_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def newest(folder: Path | None) -> Checkpoint | None:
+def newest_checkpoint(folder: Path | None) -> Checkpoint | None:
     """The checkpoint of the highest step in `folder`, or a few levels below it."""
     found = list(_found(folder, _DEEPEST)) if folder else []
     return max(found, default=None)

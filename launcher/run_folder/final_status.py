@@ -12,7 +12,7 @@ from .folder import STATUS_FILE, is_there, write_json
 LOST = "lost"
 
 
-def final_status(folder: Path) -> dict[str, Any] | None:
+def read_final_status(folder: Path) -> dict[str, Any] | None:
     """How the run ended; None while it has not, or nobody has said so yet."""
     try:
         values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
@@ -21,18 +21,18 @@ def final_status(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and values.get("state") else None
 
 
-def is_over(folder: Path) -> bool:
+def has_final_status(folder: Path) -> bool:
     """Whether somebody has said how the run ended, if only that it was given up."""
     return is_there(folder / STATUS_FILE)
 
 
 def not_lost(folder: Path) -> None:
     """Take back that the run was lost: its job has begun."""
-    if (final_status(folder) or {}).get("state") == LOST:
+    if (read_final_status(folder) or {}).get("state") == LOST:
         (folder / STATUS_FILE).unlink(missing_ok=True)
 
 
-def put_final(
+def write_final_status(
     folder: Path,
     state: str,
     exit_code: int | None,
@@ -48,7 +48,7 @@ def put_final(
         try:
             os.link(draft, folder / STATUS_FILE)
         except FileExistsError:
-            if state != LOST and (final_status(folder) or {}).get("state") == LOST:
+            if state != LOST and (read_final_status(folder) or {}).get("state") == LOST:
                 draft.replace(folder / STATUS_FILE)
                 return
         draft.unlink()

@@ -33,7 +33,7 @@ def tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
         return ""
 
 
-def last_words(log: Path, since: int) -> str | None:
+def last_error_line(log: Path, since: int) -> str | None:
     """The line of a task's log that says best why this start of it failed; `since` is how long the log was before."""
     return best_line(tail(log, since=since))
 

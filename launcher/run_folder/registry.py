@@ -11,16 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ...cluster_profiles.units import listed
+from ...cluster_profiles.units import join_names
 from ...errors import InputError
-from .final_status import is_over
+from .final_status import has_final_status
 from .folder import REQUEST_FILE, RUN_FILE, links_folder
 
 _BEGAN = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]{4}$")
 _NEAREST, _LOOKED_AT = 3, 20
 
 
-def linked(history: Path) -> list[Path]:
+def registered_folders(history: Path) -> list[Path]:
     """Every folder that is registered, the latest first by their ids; some may be gone."""
     links = links_folder(history)
     try:
@@ -35,14 +35,14 @@ def linked(history: Path) -> list[Path]:
     return [links / link.readlink() for *_, link in sorted(found, reverse=True)]
 
 
-def standing(history: Path, kind: str, most_ended: int) -> tuple[list[Path], bool]:
+def folders_to_show(history: Path, kind: str, most_ended: int) -> tuple[list[Path], bool]:
     """The runs of a kind that have not ended, and the latest of those that have; whether some were left out."""
     found, room, left_out = list[Path](), most_ended, False
-    for folder in linked(history):
-        over = is_over(folder)
+    for folder in registered_folders(history):
+        over = has_final_status(folder)
         if over and not room:
             left_out = True
-        elif run_facts(folder).get("kind") == kind:
+        elif read_run_facts(folder).get("kind") == kind:
             found.append(folder)
             room -= over
     return found, left_out
@@ -53,26 +53,28 @@ def find_folders(history: Path, kind: str, wanted: str | None) -> list[Path]:
 
     Raises InputError with the nearest ids.
     """
-    known = {folder.name: folder for folder in linked(history)}
+    known = {folder.name: folder for folder in registered_folders(history)}
     if wanted is not None:
         named = [wanted] if wanted in known else [name for name in known if name.startswith(wanted)]
-        kinds = {name: run_facts(known[name]).get("kind") for name in named}
+        kinds = {name: read_run_facts(known[name]).get("kind") for name in named}
         if found := [known[name] for name in named if kinds[name] == kind]:
             return found
         if other := next((name for name in named if kinds[name]), None):  # else its folder is gone
             shown = f"`clusterplan history show {other}`"
             raise InputError(f"{other} was not submitted, so only {shown} and `report` tell of it")
-    latest = list(islice((name for name in known if run_facts(known[name]).get("kind") == kind), _NEAREST))
+    latest = list(
+        islice((name for name in known if read_run_facts(known[name]).get("kind") == kind), _NEAREST)
+    )
     if not latest:
         raise InputError("there are no runs yet: `clusterplan submit JOB.toml` makes one")
     if wanted is None:
         return [known[latest[0]]]
     alike = difflib.get_close_matches(wanted, known, n=_LOOKED_AT, cutoff=0.3)
-    nearest = [name for name in alike if run_facts(known[name]).get("kind") == kind][:_NEAREST]
-    raise InputError(f"run {wanted!r} is not known; the nearest are {listed(nearest or latest)}")
+    nearest = [name for name in alike if read_run_facts(known[name]).get("kind") == kind][:_NEAREST]
+    raise InputError(f"run {wanted!r} is not known; the nearest are {join_names(nearest or latest)}")
 
 
-def run_facts(folder: Path) -> dict[str, Any]:
+def read_run_facts(folder: Path) -> dict[str, Any]:
     """What run.json says; nothing where the folder is gone."""
     return _values(folder / RUN_FILE)
 

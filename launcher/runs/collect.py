@@ -12,14 +12,14 @@ from typing import Any, BinaryIO
 from ...errors import RunFolderError, SpoolError, UnfitValue
 from ...estimator.gpu_use.reading import Event, GpuReading, Tick
 from ...estimator.history.runs import History
-from ...estimator.gpu_use.report import run_report
+from ...estimator.gpu_use.report import build_report
 from ...estimator.measurements.training_loop import LoopLine
-from ..run_folder.attempts import ATTEMPTS, Attempt, read_attempts
-from .measurement import SUBMITTED, measurements, planned_precision, seen_precision
+from ..run_folder.attempts import ATTEMPTS, TaskRecord, read_attempts
+from .measurement import SUBMITTED, measure_run, planned_precision, seen_precision
 from ..run_folder.progress import read_ends, read_progress
-from ..run_folder.registry import linked
+from ..run_folder.registry import registered_folders
 from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, is_there
-from ..sampler.spool import SUFFIX, Damage, opened_spool, read_frames
+from ..sampler.spool import SUFFIX, Damage, open_spool, read_frames
 from ..sampler.spool_items import decode
 from ..in_training.tracker import PROGRESS_FILE
 
@@ -29,17 +29,17 @@ _LOT = 2_400  # frames held at a time: four blocks of the history at one a secon
 _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
 
 
-def registered(history: Path) -> Iterator[Path]:
+def folders_of_history(history: Path) -> Iterator[Path]:
     """The folder of every run that is registered beside `history` and still there, the earliest first."""
-    for folder in reversed(linked(history)):
+    for folder in reversed(registered_folders(history)):
         if is_there(folder / RUN_FILE):
             yield folder
 
 
-def behind(history: History) -> list[Path]:
+def folders_to_collect(history: History) -> list[Path]:
     """The folder of every run that is registered beside the history, and of which it has not all."""
     known = history.ended()
-    return [folder for folder in registered(history.path) if known.get(folder.name) != _sizes(folder)]
+    return [folder for folder in folders_of_history(history.path) if known.get(folder.name) != _sizes(folder)]
 
 
 def collect(folder: Path, history: History, *, steps: bool = True) -> None:
@@ -99,7 +99,7 @@ def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps:
 
 def _put_end(facts: Mapping[str, Any], history: History) -> None:
     """The end of a run and its notes together, so that a run that counts as ended has them."""
-    found = run_report(history.record(facts["run"]), ended_s=facts["ended_s"]).notes
+    found = build_report(history.record(facts["run"]), ended_s=facts["ended_s"]).notes
     with history.writing():
         history.put_run(facts)
         history.put_notes(facts["run"], ({"code": n.code, "text": n.text, "uuids": n.uuids} for n in found))
@@ -118,17 +118,17 @@ def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
     return "running" if begun else "pending"
 
 
-def _started_s(run: Mapping[str, Any], attempts: Sequence[Attempt]) -> float | None:
+def _started_s(run: Mapping[str, Any], attempts: Sequence[TaskRecord]) -> float | None:
     """When the first attempt began; what was not submitted waits in no queue."""
     if run.get("kind") != SUBMITTED and not attempts:
         return run.get("began_s")
     return min((attempt.began_s for attempt in attempts if attempt.state != "waiting"), default=None)
 
 
-def _attempt_ends(attempts: Sequence[Attempt]) -> Iterator[tuple[str, Event]]:
+def _attempt_ends(attempts: Sequence[TaskRecord]) -> Iterator[tuple[str, Event]]:
     """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
     last = (attempts[-1].job, attempts[-1].restart) if attempts else None
-    tasks: dict[tuple[str, int, str], list[Attempt]] = {}
+    tasks: dict[tuple[str, int, str], list[TaskRecord]] = {}
     for task in attempts:
         tasks.setdefault((task.job, task.restart, task.node), []).append(task)
     for (job, restart, node), there in tasks.items():
@@ -140,7 +140,7 @@ def _attempt_ends(attempts: Sequence[Attempt]) -> Iterator[tuple[str, Event]]:
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:
     """The run's measurement as far as it has got, and the estimate that was made before it."""
     lines, end = read_progress(folder)
-    found = measurements(folder, run, lines, history)
+    found = measure_run(folder, run, lines, history)
     predicted = _predicted(folder / ESTIMATE_FILE, run)
     with history.writing():
         history.put_measurements(folder.name, found)
@@ -177,7 +177,7 @@ def _predicted(path: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _collect_spool(run: str, path: Path, history: History) -> bool:
     """The frames of a spool that came since the last time, lot after lot; whether there were any."""
-    with opened_spool(path) as (file, header):
+    with open_spool(path) as (file, header):
         news = False
         while _collect_lot(run, path.name, file, header, history):
             history.flush()

@@ -18,7 +18,7 @@ from ...estimator.history.runs import History
 from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
-from ...estimator.gpu_use.precision import spoken
+from ...estimator.gpu_use.precision import precision_of_dtype
 from ..run_folder.attempts import read_attempts, starts
 from ..run_folder.log_errors import is_out_of_memory
 from ..run_folder.launch import Launch
@@ -28,7 +28,7 @@ ADDED, SUBMITTED = "added", "submit"
 _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
 
 
-def measurements(
+def measure_run(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> list[Measurement]:
     """What a run folder comes to: the one measurement of a run, or those that were entered."""
@@ -45,14 +45,14 @@ def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
     planned = shape.get("precision") if isinstance(shape, dict) else None
     with suppress(RunFolderError):
         planned = Launch.read(folder).environment.get(VARIABLE, planned)
-    return spoken(planned)
+    return precision_of_dtype(planned)
 
 
 def seen_precision(lines: Sequence[LoopLine]) -> Precision | None:
     """What its tracker saw last, else what its script says of itself; None is not known."""
     seen = next((line.seen for line in reversed(lines) if isinstance(line, LoopDtype)), None)
     said = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
-    return spoken(seen) or spoken(said)
+    return precision_of_dtype(seen) or precision_of_dtype(said)
 
 
 def as_json(found: Measurement) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _with_activity(found: Measurement, steady: SteadyState, history: History, ru
     power = [gpu.power_w for gpu in gpus if gpu.power_w is not None]
     energy_j = None
     if power:
-        energy_j = statistics.fmean(power) * found.gpus * found.step_time_s / found.step_samples
+        energy_j = statistics.fmean(power) * found.gpus * found.step_time_s / found.shape.step_samples
     return replace(found, busy_share=statistics.fmean(busy) if busy else None, energy_per_sample_j=energy_j)
 
 

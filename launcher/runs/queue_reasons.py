@@ -3,7 +3,7 @@
 import re
 
 from ...cluster_profiles.units import format_duration
-from ..run_folder.attempts import Attempt
+from ..run_folder.attempts import TaskRecord
 from ..slurm.jobs import PREEMPTED, QueuedJob
 
 TAKEN = "a job of higher priority took its place"
@@ -39,7 +39,7 @@ REASONS = {
 }
 
 
-def why_it_waits(known: QueuedJob, last: Attempt | None, now: float) -> str:
+def why_it_waits(known: QueuedJob, last: TaskRecord | None, now: float) -> str:
     """The reason that Slurm gives, why it was started before if it was, and when Slurm expects to start it."""
     bare = re.split(r"[,(]", known.reason.strip("() "))[0]
     words = REASONS.get(bare, bare if bare not in ("", "None") else "just submitted")

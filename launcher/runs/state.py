@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any
 
 from ...cluster_profiles.units import format_duration
-from ..run_folder.attempts import Attempt
+from ..run_folder.attempts import TaskRecord
 from ..run_folder.log_errors import is_out_of_memory
 from ..run_folder.job_log import SubmittedJob
-from ..node.restart_policy import Stop
+from ..node.restart_policy import StopCause
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
 from .queue_reasons import TAKEN, WAITING_STATES, why_it_waits
 
@@ -69,7 +69,7 @@ class Evidence:
 
     final: Mapping[str, Any] | None
     jobs: Sequence[SubmittedJob]
-    attempts: Sequence[Attempt]
+    attempts: Sequence[TaskRecord]
     exits: Mapping[tuple[str, int], int]
     slurm: QueuedJob | None
     slurm_answers: bool
@@ -97,7 +97,7 @@ class RunState:
         return self.state not in OPEN
 
 
-def run_state(evidence: Evidence, now: float) -> RunState:
+def judge_state(evidence: Evidence, now: float) -> RunState:
     """The state that follows from all that is known at `now`."""
     if evidence.final:
         told = evidence.final
@@ -117,7 +117,7 @@ def run_state(evidence: Evidence, now: float) -> RunState:
 
 
 def _here(  # noqa: PLR0911  one line a case
-    evidence: Evidence, job: SubmittedJob, last: Sequence[Attempt], now: float
+    evidence: Evidence, job: SubmittedJob, last: Sequence[TaskRecord], now: float
 ) -> RunState:
     if not last:
         if now - job.submitted_s < STALE_S:
@@ -141,7 +141,7 @@ def _here(  # noqa: PLR0911  one line a case
     return RunState(State.FAILED, "its process was killed, and could say nothing", attempt.beat_s, _SIGKILL)
 
 
-def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunState:
+def _on_slurm(evidence: Evidence, last: Sequence[TaskRecord], now: float) -> RunState:
     first = next((a for a in last if a.rank == 0), last[0] if last else None)
     known = evidence.slurm
     accounted = evidence.accounted
@@ -162,7 +162,7 @@ def _on_slurm(evidence: Evidence, last: Sequence[Attempt], now: float) -> RunSta
 
 
 def _ended(
-    state: State, evidence: Evidence, last: Sequence[Attempt], known: QueuedJob | None, now: float
+    state: State, evidence: Evidence, last: Sequence[TaskRecord], known: QueuedJob | None, now: float
 ) -> RunState:
     """Slurm says it ended; what its tasks said tells more."""
     told = known or evidence.accounted
@@ -200,7 +200,7 @@ def _ended(
 
 
 def _forgotten(  # noqa: PLR0911  one line a case
-    evidence: Evidence, last: Sequence[Attempt], first: Attempt | None, now: float
+    evidence: Evidence, last: Sequence[TaskRecord], first: TaskRecord | None, now: float
 ) -> RunState:
     """Slurm knows the job no more: what is left is what was written down."""
     code = _exit_code(evidence, last)
@@ -222,13 +222,13 @@ def _forgotten(  # noqa: PLR0911  one line a case
         return RunState(State.COMPLETED, "", at, 0)
     if code is not None:
         return _ended(State.FAILED, evidence, last, None, at)
-    if first.why == Stop.TERMINATED:
+    if first.why == StopCause.TERMINATED:
         return RunState(State.CANCELLED, "it was asked to stop, and Slurm has forgotten why", at)
     said = f"last heard of {_ago(now - first.beat_s)}; Slurm has forgotten the job"
     return RunState(State.LOST if now - first.beat_s > STALE_S else State.RUNNING, said, first.beat_s)
 
 
-def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
+def _exit_code(evidence: Evidence, last: Sequence[TaskRecord]) -> int | None:
     """What the job's shell saw; where the disk had no room for that, what its tasks said."""
     job = evidence.jobs[-1].job
     start = last[0].restart if last else max((n for j, n in evidence.exits if j == job), default=0)
@@ -237,7 +237,7 @@ def _exit_code(evidence: Evidence, last: Sequence[Attempt]) -> int | None:
     return evidence.accounted.exit_code if known is None and evidence.accounted else known
 
 
-def _tasks_code(last: Sequence[Attempt]) -> int | None:
+def _tasks_code(last: Sequence[TaskRecord]) -> int | None:
     failed = [a.exit_code for a in last if a.outcome == "failed"]
     if failed:
         return failed[0]

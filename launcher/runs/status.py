@@ -11,17 +11,17 @@ from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from ..slurm import client as slurm
-from ..run_folder.attempts import birth, exit_codes, process_alive, read_attempts, starts
-from ..run_folder.cancel_request import cancelled_s, put_cancelled, take_back
-from ..run_folder.checkpoints import newest
+from ..run_folder.attempts import process_birth, exit_codes, process_alive, read_attempts, starts
+from ..run_folder.cancel_request import cancel_requested_s, write_cancel_request, withdraw_cancel_request
+from ..run_folder.checkpoints import newest_checkpoint
 from ..run_folder.log_errors import best_line, tail
-from ..run_folder.final_status import LOST, final_status, is_over, put_final
+from ..run_folder.final_status import LOST, read_final_status, has_final_status, write_final_status
 from ..run_folder.job_log import SubmittedJob, read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.progress import Progress, progress, read_ends
-from ..run_folder.registry import linked, run_facts
+from ..run_folder.registry import registered_folders, read_run_facts
 from ..run_folder.folder import SUBMITIT
-from .state import OPEN, Evidence, RunState, State, run_state
+from .state import OPEN, Evidence, RunState, State, judge_state
 from ..slurm.jobs import PREEMPTED, JobFacts
 from ..sampler.spool import SUFFIX
 
@@ -41,7 +41,7 @@ class RunStatus:
     )  # what sets this run apart from the others of a sweep
 
 
-def statuses(folders: Sequence[Path]) -> list[RunStatus]:
+def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
     """The status of each run, with one question to Slurm for all of them.
 
     A state that is final is written into its folder: Slurm forgets in minutes.  A run that was given up as lost may
@@ -51,7 +51,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     jobs = {folder: read_jobs(folder) for folder in folders}
     asked = [f for f in folders if finals[f] is None and jobs[f] and jobs[f][-1].executor == "slurm"]
     try:
-        queue, answers = ({job.job_id: job for job in slurm.queue()} if asked else {}), True
+        queue, answers = ({job.job_id: job for job in slurm.read_queue()} if asked else {}), True
     except (SlurmRefused, SlurmUnavailable):
         queue, answers = {}, False
     here = _cluster() if asked and answers else None
@@ -63,7 +63,7 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
     accounted = _accounted(missing) if missing else {}
     found = []
     for folder in folders:
-        attempts, run = read_attempts(folder), run_facts(folder)
+        attempts, run = read_attempts(folder), read_run_facts(folder)
         evidence = Evidence(
             final=finals[folder],
             jobs=jobs[folder],
@@ -74,13 +74,13 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
             accounted=accounted.get(newest.get(folder, "")),
             elsewhere=elsewhere.get(folder),
             alive=process_alive(attempts[-1]) if attempts else None,
-            cancelled_s=cancelled_s(folder),
+            cancelled_s=cancel_requested_s(folder),
             began_s=float(run.get("began_s") or 0),
             killed_words=None if finals[folder] else _killed_words(folder, jobs[folder][-1:]),
         )
-        state = run_state(evidence, time.time())
+        state = judge_state(evidence, time.time())
         if state.final and finals[folder] is None and jobs[folder]:
-            put_final(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
+            write_final_status(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
         found.append(
             RunStatus(
                 run=folder.name,
@@ -97,29 +97,29 @@ def statuses(folders: Sequence[Path]) -> list[RunStatus]:
 
 
 def _known_end(folder: Path) -> dict[str, Any] | None:
-    final = final_status(folder)
+    final = read_final_status(folder)
     return final if final and final["state"] != LOST else None
 
 
 def _cluster() -> str | None:
     """The name of the Slurm that answers here."""
     with suppress(SlurmRefused, SlurmUnavailable):
-        return slurm.settings().cluster or None
+        return slurm.read_settings().cluster or None
     return None
 
 
 def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
     with suppress(SlurmRefused, SlurmUnavailable):
-        return slurm.account(jobs) or {}
+        return slurm.read_accounting(jobs) or {}
     return {}
 
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = {folder: run_facts(folder) for folder in linked(history) if not is_over(folder)}
+    open_ = {folder: read_run_facts(folder) for folder in registered_folders(history) if not has_final_status(folder)}
     submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
     if submitted:
-        statuses(submitted)
+        read_statuses(submitted)
     for folder, run in open_.items():
         if run.get("kind") == "sample":
             _settle_sampled(folder, run)
@@ -129,26 +129,26 @@ def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
     if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
         return
-    if birth(run["pid"]) != run.get("born") and not is_over(folder):
+    if process_birth(run["pid"]) != run.get("born") and not has_final_status(folder):
         last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
-        put_final(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
+        write_final_status(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
 
 
 def cancel(folders: Sequence[Path]) -> list[RunStatus]:
     """Ask runs to stop, for good; what they were before that.  Raises SlurmUnavailable, SlurmRefused."""
     import signal
 
-    found = statuses(folders)
+    found = read_statuses(folders)
     going = [s.folder for s in found if s.state.state in OPEN]
     for folder in going:
-        put_cancelled(folder)  # first: a job that begins, or that is saving, looks for it
+        write_cancel_request(folder)  # first: a job that begins, or that is saving, looks for it
     jobs = {folder: job for folder in going for job in read_jobs(folder)[-1:]}  # none while it is submitted
     queued = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
     try:
         slurm.cancel(*queued.values())
     except (SlurmRefused, SlurmUnavailable):
         for folder in queued:
-            take_back(folder)
+            withdraw_cancel_request(folder)
         raise
     for folder in jobs.keys() - queued.keys():
         for attempt in read_attempts(folder)[-1:]:
@@ -170,7 +170,7 @@ def _progress(folder: Path, total: int | None) -> Progress | None:
         if told := progress(read_ends(folder), total):
             return told
         output = Launch.read(folder).output
-        saved = newest(Path(output)) if output else None
+        saved = newest_checkpoint(Path(output)) if output else None
         return Progress(saved.step, total, None, None, None) if saved else None
     except (OSError, ValueError, RunFolderError):
         return None

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ...errors import ClusterplanError
-from .loop import PERIOD_S, StopWithParent, run
+from .loop import PERIOD_S, StopFlagWithParent, run
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
     given = parser.parse_args()
-    stop = StopWithParent()
+    stop = StopFlagWithParent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:

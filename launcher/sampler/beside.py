@@ -70,7 +70,7 @@ def _log(folder: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampledCommand:
     """How it ended: the command's exit code (None: there was none), and whether all samples were kept.
 
     `error` says why the command could not be started.
@@ -87,7 +87,7 @@ def run_sampled(
     period_s: float,
     limit_s: float | None,
     environment: Mapping[str, str],
-) -> Sampled:
+) -> SampledCommand:
     """Run `command` with a sampler beside it, which ends with the command, or after `limit_s`.
 
     Without a command it samples for `limit_s`, or until SIGINT or SIGTERM; with one, those are the command's.
@@ -106,7 +106,7 @@ def run_sampled(
             if timer:
                 timer.cancel()
     # One that was already on its way out may take our SIGTERM the default way.
-    return Sampled(code, complete=sampler.returncode in (0, -signal.SIGTERM), error=wrong)
+    return SampledCommand(code, complete=sampler.returncode in (0, -signal.SIGTERM), error=wrong)
 
 
 def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:

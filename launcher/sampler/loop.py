@@ -19,7 +19,7 @@ from . import nvml
 from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
 from .spool_items import encode
-from .visible_gpus import Attribution, ours
+from .visible_gpus import Attribution, select_visible
 
 PERIOD_S = 1.0
 SLOW_EVERY_S = 5.0  # between readings of what changes slowly
@@ -28,7 +28,7 @@ GAP_PERIODS = 2.0  # a tick later than this is a gap
 EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
 
 
-class Stop:
+class StopFlag:
     """That sampling is to end.  A loop that wakes once a second pays dearly for all that threading.Event does."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Stop:
         return True
 
 
-class StopWithParent(Stop):
+class StopFlagWithParent(StopFlag):
     """Set, too, once the process that started this one is gone: seen at the next `wait`."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class StopWithParent(Stop):
 def sample(
     devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
-    stop: Stop,
+    stop: StopFlag,
     period_s: float = PERIOD_S,
 ) -> None:
     """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
@@ -114,9 +114,9 @@ def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -
     with sampling(ticks.append) as gpus:
         train()
     """
-    with nvml.opened() as library:
-        devices, _ = ours(library.devices()[0], os.environ)
-        stop = Stop()
+    with nvml.open_library() as library:
+        devices, _ = select_visible(library.devices()[0], os.environ)
+        stop = StopFlag()
         loop = threading.Thread(target=sample, args=(devices, sink, stop, period_s), daemon=True)
         loop.start()
         try:
@@ -126,13 +126,13 @@ def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -
             loop.join()
 
 
-def run(folder: Path, period_s: float, stop: Stop, environment: Mapping[str, str]) -> None:
+def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str, str]) -> None:
     """Sample this node's GPUs of the job into a new spool in `folder` until `stop` is set."""
     node = environment.get("SLURMD_NODENAME") or socket.gethostname()
     path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
     header: dict[str, Any] = {"run": folder.name, "node": node, "period_s": period_s, "time_s": time.time()}
     try:
-        with nvml.opened() as library:
+        with nvml.open_library() as library:
             _run(library, path, header, period_s, stop, environment)
     except NvmlUnavailable as error:
         with SpoolWriter(path, {**header, "gpus": []}) as spool:
@@ -144,11 +144,11 @@ def _run(
     path: Path,
     header: Mapping[str, Any],
     period_s: float,
-    stop: Stop,
+    stop: StopFlag,
     environment: Mapping[str, str],
 ) -> None:
     found, wrong = library.devices()
-    devices, attribution = ours(found, environment)
+    devices, attribution = select_visible(found, environment)
     known = {
         **header,
         "driver": library.driver_version(),
@@ -183,7 +183,7 @@ def _listen(
     library: nvml.Library,
     devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
-    stop: Stop,
+    stop: StopFlag,
 ) -> None:
     places = {d.identity.uuid: place for place, d in enumerate(devices)}
     with contextlib.suppress(ClusterplanError):  # a full disk is said by the loop

@@ -19,7 +19,7 @@ _CRITICAL_EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDo
 
 
 @contextlib.contextmanager
-def opened() -> Iterator["Library"]:
+def open_library() -> Iterator["Library"]:
     """NVML, loaded and started.  Raises NvmlUnavailable where there is none, or it does not answer."""
     try:
         pynvml.nvmlInit()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import SpoolError
 from ...estimator.gpu_use.reading import GpuReading, Tick
-from ...estimator.gpu_use.rollup import rollups
+from ...estimator.gpu_use.rollup import roll_up
 from .spool import SUFFIX, Frame, read_frames
 from .spool_items import decode
 
@@ -21,7 +21,7 @@ _ALL_S = 2**40
 def recent_utilisation(folder: Path) -> float | None:
     """Mean per cent over the GPUs of the run in `folder`, of the last `RECENT_S`; None if nothing is sampled."""
     rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent(path)]
-    found = rollups(rows, _ALL_S)
+    found = roll_up(rows, _ALL_S)
     return found[0].utilisation_mean if found else None
 
 

@@ -145,7 +145,7 @@ def _frame_at(data: bytes, offset: int, begin: int) -> Frame | None:
 
 
 @contextmanager
-def opened_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+def open_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
     """The file of a spool, to read frames from, and its header.
 
     Raises SpoolError if it cannot be read, is none, or is of a newer version.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...estimator.gpu_use.reading import Event, Tick
-from .spool import SUFFIX, Damage, Frame, opened_spool, read_frames
+from .spool import SUFFIX, Damage, Frame, open_spool, read_frames
 from .spool_items import decode, is_tick
 
 
@@ -22,7 +22,7 @@ class NodeRecord:
 
     def ticks(self) -> Iterator[Tick]:
         """The ticks in order, read anew: those of weeks would not fit in memory.  Raises SpoolError."""
-        with opened_spool(self.path) as (file, _):
+        with open_spool(self.path) as (file, _):
             for piece in read_frames(file):
                 if isinstance(piece, Frame) and piece.sequence:
                     item = decode(piece.payload)
@@ -33,7 +33,7 @@ class NodeRecord:
 def read_spool(path: Path) -> NodeRecord:
     """The record in one spool.  Raises SpoolError if it is none, or of a newer version."""
     samples, events, damaged = 0, list[Event](), 0
-    with opened_spool(path) as (file, header):
+    with open_spool(path) as (file, header):
         for piece in read_frames(file):
             if isinstance(piece, Damage):
                 damaged += piece.end - piece.start

@@ -15,7 +15,9 @@ class Attribution(StrEnum):
     GUESS = "guess"  # by position, which differs between NVML, CUDA and Slurm on some nodes
 
 
-def ours(devices: Sequence[Device], environment: Mapping[str, str]) -> tuple[list[Device], Attribution]:
+def select_visible(
+    devices: Sequence[Device], environment: Mapping[str, str]
+) -> tuple[list[Device], Attribution]:
     """The job's GPUs among `devices`, by the environment of the job's step.
 
     UUIDs in CUDA_VISIBLE_DEVICES (Slurm >= 25.11 writes them) are taken as they are.  Where NVML shows only as

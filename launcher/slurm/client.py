@@ -1,7 +1,7 @@
-"""The only module that asks Slurm.  Answers are the frozen values of `jobs` and `nodes`.
+"""The only module that asks Slurm.  Answers are the frozen values of `jobs` and `read_nodes`.
 
 Every question has a time limit, is asked in plain English and Unix seconds, and does not see the options a user
-keeps in SQUEUE_*, SBATCH_* and the like, but for `standing_options`.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
+keeps in SQUEUE_*, SBATCH_* and the like, but for `read_standing_options`.  Raises SlurmUnavailable where nobody answers, and SlurmRefused where
 Slurm says no.
 """
 
@@ -35,7 +35,7 @@ from .nodes import (
     parse_partitions,
     parse_settings,
 )
-from .text import last_words
+from .text import last_complaint
 
 _JOBS_A_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
@@ -51,7 +51,7 @@ _FORGOTTEN = re.compile(r"invalid job id|job \S+ not found", re.IGNORECASE)
 _JOB_ID = re.compile(r"\d+(?:_\d+)?")
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether jobs can be submitted from this machine: sbatch is on PATH."""
     return shutil.which("sbatch") is not None
 
@@ -67,19 +67,19 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name in _KEPT or not name.startswith(_OURS)}
 
 
-def standing_options(environ: Mapping[str, str]) -> dict[str, str]:
+def read_standing_options(environ: Mapping[str, str]) -> dict[str, str]:
     """Options of sbatch that a user keeps for every job in its variables.
 
     The others are those of a job's shape, which is ours to say.
 
-    >>> standing_options({"SBATCH_ACCOUNT": "lab", "SBATCH_QOS": "", "SBATCH_PARTITION": "cpu"})
+    >>> read_standing_options({"SBATCH_ACCOUNT": "lab", "SBATCH_QOS": "", "SBATCH_PARTITION": "cpu"})
     {'account': 'lab'}
     """
     kept = {name: environ.get(f"SBATCH_{name.upper()}") for name in _STANDING}
     return {name: value for name, value in kept.items() if value}
 
 
-def queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
+def read_queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
     """These jobs, or all of this user's; those that Slurm has forgotten are left out.
 
     Ended jobs are remembered for MinJobAge, 300 s unless the site changed it.  Each element of an array is a job `A_i`.
@@ -92,12 +92,12 @@ def queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
     return [found for whose in chosen for found in parse_queue(_told(*asked, whose, may_be_forgotten=True))]
 
 
-def job(job_id: str) -> JobFacts | None:
+def read_job(job_id: str) -> JobFacts | None:
     """What Slurm knows of one job; None when it has forgotten it."""
     return parse_job(_told("scontrol", "--details", "show", "job", job_id, may_be_forgotten=True))
 
 
-def account(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
+def read_accounting(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
     """These jobs from the accounting database, by id; None where the cluster keeps none."""
     if not _accounting_answers():
         return None
@@ -129,36 +129,36 @@ def requeue(job_id: str) -> None:
     _told("scontrol", "requeue", job_id)
 
 
-def partitions() -> list[PartitionFacts]:
+def read_partitions() -> list[PartitionFacts]:
     """The partitions this user may see."""
     return parse_partitions(_told("scontrol", "--oneliner", "show", "partition"))
 
 
-def nodes() -> list[NodeFacts]:
+def read_nodes() -> list[NodeFacts]:
     """The nodes this user may see."""
     return parse_nodes(_told("sinfo", "--Node", "--noheader", f"--format={NODE_FORMAT}"))
 
 
-def settings() -> SlurmSettings:
+def read_settings() -> SlurmSettings:
     """How the cluster is set up."""
     return parse_settings(_told("scontrol", "show", "config"))
 
 
-def cluster() -> Cluster:
+def read_cluster() -> Cluster:
     """Partitions, nodes and settings: three questions, asked at once."""
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(partitions), pool.submit(nodes), pool.submit(settings)
+        asked = pool.submit(read_partitions), pool.submit(read_nodes), pool.submit(read_settings)
     return Cluster(tuple(asked[0].result()), tuple(asked[1].result()), asked[2].result())
 
 
-def forecast(options: Sequence[str]) -> StartForecast:
+def forecast_start(options: Sequence[str]) -> StartForecast:
     """When and where a job with these options of sbatch would start, or why it never can.
 
     It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.
     """
     done = _asked("sbatch", "--test-only", *options, "--wrap=true")
     if done.returncode and _NOBODY_ANSWERS.search(done.stderr):
-        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_words(done.stderr)!r}")
+        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(done.stderr)!r}")
     return parse_forecast(done.stderr)
 
 
@@ -177,7 +177,7 @@ def _told(*command: str, may_be_forgotten: bool = False) -> str:
         return done.stdout
     if may_be_forgotten and _FORGOTTEN.search(done.stderr):
         return ""
-    said = last_words(done.stderr)
+    said = last_complaint(done.stderr)
     if _NOBODY_ANSWERS.search(done.stderr):
         raise SlurmUnavailable(f"Slurm does not answer: {command[0]} says {said!r}")
     raise SlurmRefused(f"{' '.join(command[:2])}: {said}")
@@ -202,7 +202,7 @@ def _asked(*command: str) -> "subprocess.CompletedProcess[str]":
         ) from None
     except subprocess.TimeoutExpired as late:
         # Bytes, whatever `text` is.
-        said = last_words(late.stderr.decode(errors="replace")) if late.stderr else ""
+        said = last_complaint(late.stderr.decode(errors="replace")) if late.stderr else ""
         besides = f" but {said!r}" if said else ""
         raise SlurmUnavailable(
             f"Slurm does not answer: {command[0]} said nothing{besides} for {TIMEOUT_S:g} s"

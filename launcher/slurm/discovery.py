@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...cluster_profiles.gpu import gpus_called
+from ...cluster_profiles.gpu import match_gpus
 from ...cluster_profiles.profile import ClusterProfile, Partition
-from ...cluster_profiles.toml_file import validated
-from ...cluster_profiles.units import counted, format_duration, listed
+from ...cluster_profiles.toml_file import validate
+from ...cluster_profiles.units import format_duration, join_names, plural
 from ...errors import ProfileError
 from .cluster import Cluster
 from .nodes import NodeFacts
@@ -35,11 +35,11 @@ def discover(cluster: Cluster, name: str | None = None) -> Discovery:
             continue
         (gres, gpus), nodes = shapes[0]
         if len(shapes) > 1:
-            rest = ", ".join(f"{counted(n, 'node')} of {_shape(*shape)}" for shape, n in shapes[1:])
+            rest = ", ".join(f"{plural(n, 'node')} of {_shape(*shape)}" for shape, n in shapes[1:])
             notes.append(
-                f"partition {facts.name!r} has nodes of several shapes: {counted(nodes, 'node')} of {_shape(gres, gpus)} taken, {rest} left out"
+                f"partition {facts.name!r} has nodes of several shapes: {plural(nodes, 'node')} of {_shape(gres, gpus)} taken, {rest} left out"
             )
-        fitting = gpus_called(gres)
+        fitting = match_gpus(gres)
         if len(fitting) != 1:
             notes.append(_unsure(gres))
         partitions.append(
@@ -70,7 +70,7 @@ def discover(cluster: Cluster, name: str | None = None) -> Discovery:
         "requeue": cluster.settings.requeue,
         "partitions": partitions,
     }
-    profile = validated(ClusterProfile, values, _place, ProfileError)
+    profile = validate(ClusterProfile, values, _place, ProfileError)
     return Discovery(profile, tuple(dict.fromkeys(notes)))
 
 
@@ -83,7 +83,7 @@ def differences(profile: ClusterProfile, cluster: Cluster) -> list[str]:
     found = []
     for told in profile.partitions:
         if told.name not in live:
-            found.append(f"partition {told.name!r} is not on the cluster: it has {listed(live)}")
+            found.append(f"partition {told.name!r} is not on the cluster: it has {join_names(live)}")
             continue
         facts = live[told.name]
         if told.time_limit != facts.limit_s:
@@ -112,19 +112,19 @@ def _differences_of_nodes(told: Partition, cluster: Cluster) -> list[str]:
     kinds = [shape for shape in shapes if shape[0] == told.gres or not told.gres]
     found = []
     if not kinds:
-        there = listed(dict.fromkeys(gres or "no type" for gres, _ in shapes))
+        there = join_names(dict.fromkeys(gres or "no type" for gres, _ in shapes))
         return [f"{where}: Slurm calls its GPUs {there}, not {told.gres}"]
     fitting = [shape for shape in kinds if shape[1] == told.gpus_per_node]
     if not fitting:
-        there = listed(dict.fromkeys(str(gpus) for _, gpus in kinds))
+        there = join_names(dict.fromkeys(str(gpus) for _, gpus in kinds))
         found.append(f"{where}: its nodes have {there} GPUs, not {told.gpus_per_node}")
     nodes = sum(shapes[shape] for shape in fitting)
     if fitting and nodes != told.nodes:
-        found.append(f"{where}: it has {counted(nodes, 'such node')}, not {told.nodes:,}")
+        found.append(f"{where}: it has {plural(nodes, 'such node')}, not {told.nodes:,}")
     model = told.gpu_model()
-    known = [gres for gres, _ in kinds if gpus_called(gres)]
+    known = [gres for gres, _ in kinds if match_gpus(gres)]
     if model and known and not any(model.answers_to(gres) for gres in known):
-        found.append(f"{where}: its GPUs are {listed(dict.fromkeys(known))}, not {model.key}")
+        found.append(f"{where}: its GPUs are {join_names(dict.fromkeys(known))}, not {model.key}")
     return found
 
 
@@ -143,7 +143,7 @@ def _shape(gres: str, gpus: int) -> str:
 
 
 def _unsure(gres: str) -> str:
-    several = [gpu.key for gpu in gpus_called(gres)]
+    several = [gpu.key for gpu in match_gpus(gres)]
     if several:
         return f"what Slurm calls {gres!r} may be {' or '.join(several)}: put the right one in as gpu"
     said = f"{gres!r} is not in the catalogue" if gres else "Slurm does not say of what type the GPUs are"

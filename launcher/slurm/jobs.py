@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .text import last_words, limit_s, moment_s
+from .text import last_complaint, parse_limit_s, parse_moment_s
 
 # From these keys of `scontrol show job` on, a line is free text.
 _FREE_TEXT = {
@@ -97,10 +97,10 @@ def _queued(fields: list[str]) -> QueuedJob:
         state=state,
         reason="" if reason == "None" else reason,
         nodes=nodes,
-        submit_s=moment_s(submit),
-        start_s=moment_s(start),
-        end_s=moment_s(end),
-        limit_s=limit_s(limit),
+        submit_s=parse_moment_s(submit),
+        start_s=parse_moment_s(start),
+        end_s=parse_moment_s(end),
+        limit_s=parse_limit_s(limit),
         priority=int(priority) if priority.isdecimal() else None,
         partition=partition,
     )
@@ -133,10 +133,10 @@ def parse_job(text: str) -> JobFacts | None:
         derived_exit_code=_exit(pairs.get("DerivedExitCode", ""))[0],
         requeue=pairs["Requeue"] == "1" if "Requeue" in pairs else None,
         restarts=int(pairs["Restarts"]) if "Restarts" in pairs else None,
-        submit_s=moment_s(pairs.get("SubmitTime", "")),
-        start_s=moment_s(pairs.get("StartTime", "")),
-        end_s=moment_s(pairs.get("EndTime", "")),
-        limit_s=limit_s(pairs.get("TimeLimit", "")),
+        submit_s=parse_moment_s(pairs.get("SubmitTime", "")),
+        start_s=parse_moment_s(pairs.get("StartTime", "")),
+        end_s=parse_moment_s(pairs.get("EndTime", "")),
+        limit_s=parse_limit_s(pairs.get("TimeLimit", "")),
     )
 
 
@@ -163,10 +163,10 @@ def parse_account(text: str) -> dict[str, JobFacts]:
             derived_exit_code=_exit(derived)[0],
             requeue=None,
             restarts=None,
-            submit_s=moment_s(submit),
-            start_s=moment_s(start),
-            end_s=moment_s(end),
-            limit_s=limit_s(limit),
+            submit_s=parse_moment_s(submit),
+            start_s=parse_moment_s(start),
+            end_s=parse_moment_s(end),
+            limit_s=parse_limit_s(limit),
         )
     return jobs
 
@@ -180,8 +180,8 @@ def parse_forecast(text: str) -> StartForecast:
     'Invalid partition name specified'
     """
     if found := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
-        return StartForecast(moment_s(found[1]), found[2], None)
-    return StartForecast(None, "", last_words(text))
+        return StartForecast(parse_moment_s(found[1]), found[2], None)
+    return StartForecast(None, "", last_complaint(text))
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .text import limit_s
+from .text import parse_limit_s
 
 _MIB = 2**20
 NODE_FORMAT = "%N|%R|%T|%c|%m|%G"
@@ -12,7 +12,7 @@ NODE_FORMAT = "%N|%R|%T|%c|%m|%G"
 
 @dataclass(frozen=True)
 class PartitionFacts:
-    """A partition's rules; `limit_s` and `max_nodes`, of one job, are None where there is no limit."""
+    """A partition's rules; `parse_limit_s` and `max_nodes`, of one job, are None where there is no limit."""
 
     name: str
     default: bool
@@ -62,8 +62,8 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
             name=pairs["PartitionName"],
             default=pairs.get("Default") == "YES",
             up=pairs.get("State") == "UP",
-            limit_s=limit_s(pairs.get("MaxTime", "")),
-            default_limit_s=limit_s(pairs.get("DefaultTime", "")),
+            limit_s=parse_limit_s(pairs.get("MaxTime", "")),
+            default_limit_s=parse_limit_s(pairs.get("DefaultTime", "")),
             priority_tier=int(pairs.get("PriorityTier", "1")),
             preempt_mode=pairs.get("PreemptMode", ""),
             max_nodes=int(most) if (most := pairs.get("MaxNodes", "")).isdecimal() else None,

@@ -9,10 +9,10 @@ from datetime import datetime
 from ...cluster_profiles.units import MINUTE_S, parse_duration_s
 
 
-def last_words(text: str) -> str:
+def last_complaint(text: str) -> str:
     """What a command of Slurm complains of last, without its own name.
 
-    >>> last_words("sbatch: error: Batch job submission failed: Invalid qos specification\\n")
+    >>> last_complaint("sbatch: error: Batch job submission failed: Invalid qos specification\\n")
     'Batch job submission failed: Invalid qos specification'
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -21,10 +21,10 @@ def last_words(text: str) -> str:
     return re.sub(r"^(?:\w+: )?(?:(?:error|fatal|allocation failure): )?", "", lines[-1])
 
 
-def moment_s(text: str) -> float | None:
+def parse_moment_s(text: str) -> float | None:
     """A time of Slurm in Unix seconds; None for N/A, Unknown and the like.
 
-    >>> moment_s("1795610546"), moment_s("Unknown")
+    >>> parse_moment_s("1795610546"), parse_moment_s("Unknown")
     (1795610546.0, None)
     """
     if text.isdecimal():
@@ -35,10 +35,10 @@ def moment_s(text: str) -> float | None:
         return None
 
 
-def limit_s(text: str) -> float | None:
+def parse_limit_s(text: str) -> float | None:
     """A time limit of Slurm in seconds, a bare number in minutes; None for UNLIMITED, NONE and the like.
 
-    >>> limit_s("1-00:00:00"), limit_s("2:00"), limit_s("30"), limit_s("UNLIMITED")
+    >>> parse_limit_s("1-00:00:00"), parse_limit_s("2:00"), parse_limit_s("30"), parse_limit_s("UNLIMITED")
     (86400.0, 120.0, 1800.0, None)
     """
     if text.isdecimal():

@@ -22,10 +22,10 @@ from ..run_folder.folder import (
     register,
 )
 from .plan import Plan
-from .snapshot import redacted, snapshot
+from .snapshot import redact, take_snapshot
 
 
-def run_facts(
+def describe_run(
     workload: Workload,
     placement: Placement,
     command: Sequence[str],
@@ -40,7 +40,7 @@ def run_facts(
     return {
         "kind": "submit",
         "model": workload.model,
-        "command": redacted(command),
+        "command": redact(command),
         "host": socket.gethostname(),
         "executor": executor,
         "cwd": str(cwd),
@@ -57,7 +57,7 @@ def run_facts(
             "precision": placement.precision,
             "seq_len": workload.data.seq_len,
         },
-        **snapshot(cwd, environment, python),
+        **take_snapshot(cwd, environment, python),
     }
 
 
@@ -105,11 +105,11 @@ def fill_folders(
 def local_gpus(wanted: int, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The GPUs of this machine that a run may wait for; none where there are none.  Raises InputError if too few."""
     from ..sampler import nvml  # noqa: PLC0415  pynvml, for a run on this machine only
-    from ..sampler.visible_gpus import ours  # noqa: PLC0415  likewise
+    from ..sampler.visible_gpus import select_visible  # noqa: PLC0415  likewise
 
     try:
-        with nvml.opened() as library:
-            found = ours(library.devices()[0], environment)[0]
+        with nvml.open_library() as library:
+            found = select_visible(library.devices()[0], environment)[0]
     except ClusterplanError:
         return ()
     whole = tuple(device.identity.uuid for device in found if not device.identity.mig_parent)

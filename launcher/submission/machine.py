@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..command.checks import cannot_start, program, shell_needed
+from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
@@ -29,7 +29,7 @@ _BLOCK = b"\0" * 4096  # a full disk takes an empty file
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Machine:
     """What was found; a fault is one line, None if there is none.
 
     `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from, and
@@ -45,13 +45,13 @@ class Surroundings:
     python: str | None = None
 
 
-def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Surroundings:
+def inspect_machine(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Machine:
     """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
-    started = program(command[0], cwd, environ)
+    started = find_program(command[0], cwd, environ)
     python = _interpreter(started) if started else None
-    return Surroundings(
-        command_fault=cannot_start(command, cwd, environ),
-        shell_fault=shell_needed(command),
+    return Machine(
+        command_fault=why_it_cannot_start(command, cwd, environ),
+        shell_fault=why_it_needs_a_shell(command),
         entry_fault=_entry_fault(command, python, cwd) if started else None,
         folder=folder.resolve(),
         folder_fault=_folder_fault(folder),
@@ -61,7 +61,7 @@ def look(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, 
 
 
 def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
-    """Folders, each followed by what it is called without links, as the folder of `Surroundings` is."""
+    """Folders, each followed by what it is called without links, as the folder of `Machine` is."""
     return tuple(dict.fromkeys(name for folder in folders for name in (folder, str(Path(folder).resolve()))))
 
 

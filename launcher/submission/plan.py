@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ...cluster_profiles.units import MINUTE_S, counted, format_duration, slurm_time
+from ...cluster_profiles.units import MINUTE_S, format_duration, plural, slurm_time
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.placement import Placement
@@ -14,8 +14,8 @@ from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
 from ..command.deepspeed import with_config
 from ..command.flags import flag_value, takes_no_flags
-from ..command.launchers import choose, reaches_other_nodes, tasks_per_node
-from ..command.placeholders import LATEST, filled, names
+from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
+from ..command.placeholders import LATEST, fill_placeholders, placeholder_names
 from ..command.precision import TRAINERS, precision_settings
 from ..run_folder.folder import DEEPSPEED_FILE
 from ..run_folder.launch import Launch
@@ -66,7 +66,7 @@ def plan(
     training = workload.training
     stated = training.framework if "framework" in training.model_fields_set else None
     settings = precision_settings(training.precision, stated, placement.may_be, run.command, deepspeed_config)
-    bootstrap = choose(run.command, stated, placement.gpus, run.bootstrap)
+    bootstrap = choose_bootstrap(run.command, stated, placement.gpus, run.bootstrap)
     words, saving = _saving(settings.command, stated, workload.checkpoint.every_steps, estimate)
     words, stopping = _stopping(words, stated) if trainer_saves else (words, [])
     said = [settings.said, *saving, *stopping, _bootstrap_said(bootstrap, placement, run.command)]
@@ -92,8 +92,8 @@ def plan(
         own = words if settings.config is None else with_config(words, f"{folder}/{DEEPSPEED_FILE}")
         launches.append(
             Launch(
-                command=filled(own, known),
-                resume=filled(run.resume, known, later=[LATEST]),
+                command=fill_placeholders(own, known),
+                resume=fill_placeholders(run.resume, known, later=[LATEST]),
                 cwd=cwd,
                 environment=environment,
                 bootstrap=bootstrap,
@@ -187,7 +187,7 @@ def _stopping(command: tuple[str, ...], framework: Framework | None) -> tuple[tu
 
 def _bootstrap_said(bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...]) -> str:
     if bootstrap is Bootstrap.TORCHRUN:
-        return f"torchrun starts a process for each of {counted(placement.gpus_per_node, 'GPU')} of a node"
+        return f"torchrun starts a process for each of {plural(placement.gpus_per_node, 'GPU')} of a node"
     if bootstrap is Bootstrap.PER_GPU:
         return "one task a GPU, with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR set"
     if placement.gpus > 1 and not reaches_other_nodes(command):
@@ -211,7 +211,7 @@ def reaches(run: Run, flagged: Collection[str]) -> None:
 
     >>> reaches(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
-    there = names((*run.command, *run.resume))
+    there = placeholder_names((*run.command, *run.resume))
     for flag, name in (
         ("batch_size", "batch_size"),
         ("accumulation", "accumulation"),

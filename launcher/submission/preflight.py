@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ...cluster_profiles.gpu import Gpu, gpus_called
+from ...cluster_profiles.gpu import Gpu, match_gpus
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import counted, format_duration, listed
+from ...cluster_profiles.units import format_duration, join_names, plural
 from ..slurm.cluster import Cluster
 from ..slurm.nodes import NodeFacts, PartitionFacts
-from ..slurm.text import limit_s
-from .machine import Surroundings
+from ..slurm.text import parse_limit_s
+from .machine import Machine
 from .request import JobRequest
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)
@@ -45,7 +45,7 @@ CODES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """One line for the user; `code` is stable.  A job is not submitted while one `refuses`."""
 
     code: str
@@ -73,14 +73,14 @@ class Job:
     alone_on_its_node: str | None = None
 
 
-def findings(
-    job: Job, here: Surroundings, cluster: Cluster | None = None, shared_folders: Sequence[str] = ()
-) -> list[Finding]:
+def find_problems(
+    job: Job, here: Machine, cluster: Cluster | None = None, shared_folders: Sequence[str] = ()
+) -> list[Problem]:
     """Everything that stands against `job`, what refuses it first; without a cluster only what holds anywhere.
 
     >>> request = JobRequest("a", nodes=2, tasks_per_node=1, gpus_per_node="8", partition=None, time=None, signal_delay_s=90)
-    >>> here = Surroundings(None, None, None, Path("/tmp/runs"), None, None)
-    >>> [(f.code, f.refuses) for f in findings(Job(request), here)]
+    >>> here = Machine(None, None, None, Path("/tmp/runs"), None, None)
+    >>> [(f.code, f.refuses) for f in find_problems(Job(request), here)]
     [('folder-not-shared', True)]
     """
     found = [*_command(job, here), *_folder(job, here, shared_folders, on_slurm=cluster is not None)]
@@ -90,15 +90,15 @@ def findings(
     return sorted(found, key=lambda finding: not finding.refuses)
 
 
-def _refusal(code: str, text: str) -> Finding:
-    return Finding(code, text, refuses=True)
+def _refusal(code: str, text: str) -> Problem:
+    return Problem(code, text, refuses=True)
 
 
-def _warning(code: str, text: str) -> Finding:
-    return Finding(code, text, refuses=False)
+def _warning(code: str, text: str) -> Problem:
+    return Problem(code, text, refuses=False)
 
 
-def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
+def _command(job: Job, here: Machine) -> Iterator[Problem]:
     if here.command_fault:
         yield _refusal("command-missing", here.command_fault)
     elif here.shell_fault:
@@ -114,7 +114,7 @@ def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
     if job.alone_on_its_node and job.request.nodes > 1:
         yield _warning(
             "node-alone",
-            f"{job.alone_on_its_node} trains on each of {counted(job.request.nodes, 'node')} by itself: leave "
+            f"{job.alone_on_its_node} trains on each of {plural(job.request.nodes, 'node')} by itself: leave "
             "it out of the command, and it is started over all of them",
         )
     if here.inside_job:
@@ -123,9 +123,7 @@ def _command(job: Job, here: Surroundings) -> Iterator[Finding]:
         )
 
 
-def _folder(
-    job: Job, here: Surroundings, shared_folders: Sequence[str], *, on_slurm: bool
-) -> Iterator[Finding]:
+def _folder(job: Job, here: Machine, shared_folders: Sequence[str], *, on_slurm: bool) -> Iterator[Problem]:
     if here.folder_fault:
         yield _refusal("folder", here.folder_fault)
     elif on_slurm and set(str(here.folder)) & _PATTERN:
@@ -133,17 +131,15 @@ def _folder(
         yield _refusal("folder", f"{here.folder}: Slurm would take the % or \\ in it for a pattern: {right}")
     nodes = job.request.nodes
     if (nodes > 1 or on_slurm) and not _shared(here.folder, shared_folders):
-        where = f"one of {listed(shared_folders)}" if shared_folders else "a folder that every node sees"
+        where = f"one of {join_names(shared_folders)}" if shared_folders else "a folder that every node sees"
         if nodes > 1:
-            text = (
-                f"{counted(nodes, 'node')} would not all see {here.folder}: set CLUSTERPLAN_RUNS to {where}"
-            )
+            text = f"{plural(nodes, 'node')} would not all see {here.folder}: set CLUSTERPLAN_RUNS to {where}"
         else:
             text = f"a node other than this one would not see {here.folder}, and the job would fail there: set CLUSTERPLAN_RUNS to {where}"
-        yield Finding("folder-not-shared", text, refuses=nodes > 1)
+        yield Problem("folder-not-shared", text, refuses=nodes > 1)
 
 
-def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
+def _training(job: Job, cluster: Cluster | None) -> Iterator[Problem]:
     request = job.request
     lacking = _lacking(job, cluster)
     if lacking and job.precision is Precision.BF16:
@@ -156,7 +152,7 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
         # Accelerate falls back from fp8 to fp16 in silence; without tf32 a run is only slower than hoped.
         yield _refusal("precision", text) if job.precision is Precision.FP8 else _warning("precision", text)
     default_s = cluster.default_walltime_s(request.partition) if cluster else None
-    walltime_s = limit_s(request.time) if request.time else default_s
+    walltime_s = parse_limit_s(request.time) if request.time else default_s
     if walltime_s is None:
         return
     if job.checkpoint_s is not None and (job.segments or 1) > 1 and job.checkpoint_s >= walltime_s:
@@ -179,7 +175,7 @@ def _training(job: Job, cluster: Cluster | None) -> Iterator[Finding]:
         )
 
 
-def _on(job: Job, cluster: Cluster) -> Iterator[Finding]:
+def _on(job: Job, cluster: Cluster) -> Iterator[Problem]:
     request = job.request
     most = cluster.settings.max_array_size
     if most is not None and job.runs > most:
@@ -189,7 +185,7 @@ def _on(job: Job, cluster: Cluster) -> Iterator[Finding]:
         yield _warning("requeue", "not to be requeued: at a limit or a failure a successor job is submitted")
     partition = cluster.partition(request.partition)
     if partition is None:
-        there = listed(p.name for p in cluster.partitions)
+        there = join_names(p.name for p in cluster.partitions)
         wrong = (
             f"partition {request.partition!r} is not there"
             if request.partition
@@ -199,7 +195,7 @@ def _on(job: Job, cluster: Cluster) -> Iterator[Finding]:
         return
     if not partition.up:
         yield _warning("partition-down", f"partition {partition.name!r} is not up: the job waits until it is")
-    walltime_s = limit_s(request.time or "")
+    walltime_s = parse_limit_s(request.time or "")
     if walltime_s is not None and partition.limit_s is not None and walltime_s > partition.limit_s:
         yield _refusal(
             "time-limit",
@@ -210,26 +206,26 @@ def _on(job: Job, cluster: Cluster) -> Iterator[Finding]:
 
 def _machines(
     request: JobRequest, partition: PartitionFacts, nodes: Sequence[NodeFacts]
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     gres, gpus = _asked(request)
     where = f"partition {partition.name!r}"
     kinds = dict.fromkeys(kind for node in nodes for kind, _ in node.gpus)
     if gpus and (not kinds or (gres and gres not in kinds)):
-        has = f"has {listed(kind or 'untyped ones' for kind in kinds)}" if kinds else "has none"
+        has = f"has {join_names(kind or 'untyped ones' for kind in kinds)}" if kinds else "has none"
         yield _refusal("gpu-type", f"GPUs {gres + ' ' if gres else ''}are asked for, and {where} {has}")
         return
     most = max((_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
-        yield _refusal("gpu-count", f"{counted(gpus, 'GPU')} a node: those of {where} have {most}")
+        yield _refusal("gpu-count", f"{plural(gpus, 'GPU')} a node: those of {where} have {most}")
         return
     if partition.max_nodes is not None and request.nodes > partition.max_nodes:
         yield _refusal(
-            "nodes", f"{counted(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
+            "nodes", f"{plural(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
         )
         return
     fitting = sum(_gpus(node, gres) >= gpus for node in nodes)
     if request.nodes > fitting:
-        yield _refusal("nodes", f"{counted(request.nodes, 'node')}: {where} has {fitting} of that kind")
+        yield _refusal("nodes", f"{plural(request.nodes, 'node')}: {where} has {fitting} of that kind")
 
 
 def _lacking(job: Job, cluster: Cluster | None) -> Gpu | None:
@@ -247,7 +243,7 @@ def _gpus_of(request: JobRequest, cluster: Cluster) -> list[Gpu]:
         {kind for node in cluster.nodes_of(partition.name) for kind, _ in node.gpus} if partition else set()
     )
     names = [asked] if asked else sorted(kinds)
-    models = [gpus_called(name) for name in names if name]
+    models = [match_gpus(name) for name in names if name]
     # A type that is not in the catalogue may have every precision.
     return [gpu for found in models for gpu in found] if all(models) else []
 

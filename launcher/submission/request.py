@@ -8,7 +8,7 @@ from typing import Any, Self
 from ...cluster_profiles.units import MINUTE_S, slurm_time
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
-from ...estimator.job.placement import Placement, uneven
+from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.workload import Workload
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
@@ -71,7 +71,7 @@ class JobRequest:
 
 def gpus_per_node(workload: Workload, placement: Placement) -> str:
     """As `--gpus-per-node` spells it.  Raises WorkloadError where the nodes would not be alike."""
-    if fault := uneven(workload, placement):
+    if fault := is_uneven(workload, placement):
         raise WorkloadError(fault)
     return f"{_kind(placement)}{placement.gpus_per_node}"
 

@@ -32,7 +32,7 @@ _PATHS = "import os, sys; sys.stdout.write(os.pathsep.join(sys.path))"
 _INSTALLED = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
-def snapshot(cwd: Path, environment: Mapping[str, str], python: str | None) -> dict[str, Any]:
+def take_snapshot(cwd: Path, environment: Mapping[str, str], python: str | None) -> dict[str, Any]:
     """The git commit and what differs from it, the packages of `python`, and the variables on the list of those kept."""
     git = ("git", "-C", str(cwd))
     head, changes = _start(*git, "rev-parse", "HEAD"), _start(*git, *_PLAIN_DIFF, "HEAD")
@@ -63,12 +63,12 @@ def _packages(folder: str) -> Iterator[str]:
             yield f"{found['name'].replace('_', '-')}=={found['version']}"
 
 
-def redacted(arguments: Iterable[str]) -> list[str]:
+def redact(arguments: Iterable[str]) -> list[str]:
     """Arguments with the values of KEY, TOKEN, SECRET and PASSWORD flags and settings hidden.
 
-    >>> redacted(["train.py", "--api-key", "abc", "--hf_token=x", "--tokenizer", "bert", "WANDB_API_KEY=1"])
+    >>> redact(["train.py", "--api-key", "abc", "--hf_token=x", "--tokenizer", "bert", "WANDB_API_KEY=1"])
     ['train.py', '--api-key', '[redacted]', '--hf_token=[redacted]', '--tokenizer', 'bert', 'WANDB_API_KEY=[redacted]']
-    >>> redacted(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
+    >>> redact(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
     ['+logger.token=[redacted]', 'model.tokens=512', 'export HF_TOKEN=[redacted]; train --password [redacted]']
     """
     found, hide = [], False

@@ -17,7 +17,7 @@ from ..run_folder.attempts import ATTEMPTS
 from ..run_folder.folder import LOGS, SUBMITIT
 from ..run_folder.job_log import put_job, read_jobs
 from ..slurm import client as slurm
-from ..slurm.text import limit_s
+from ..slurm.text import parse_limit_s
 from .request import JobRequest, whole_minutes
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
     }
     # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
     ours = {"time": None, "wckey": more.pop("wckey", None)}
-    if limit := limit_s(request.time or ""):
+    if limit := parse_limit_s(request.time or ""):
         ours["time"] = whole_minutes(limit)  # it reckons with this when it is warned before the guard listens
         more["time"] = request.time
     return ours | {name: value for name, value in asked.items() if value is not None}

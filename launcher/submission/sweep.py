@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import WorkloadError
-from ..command.placeholders import names
+from ..command.placeholders import placeholder_names
 
 _SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
 _COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
@@ -14,10 +14,10 @@ _MOST_RUNS = 10_000
 _PLACES = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", "output", "latest")
 
 
-def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
+def parse_sweep(texts: Sequence[str]) -> list[dict[str, str]]:
     """Every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
 
-    >>> sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
+    >>> parse_sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
     {'lr': '1e-4', 'seed': '2'}
     """
     found: dict[str, list[str]] = {}
@@ -44,9 +44,9 @@ def sweep(texts: Sequence[str]) -> list[dict[str, str]]:
 def check_reached(swept: Sequence[Mapping[str, str]], arguments: Iterable[str]) -> None:
     """That what a sweep changes stands in the command.  Raises WorkloadError.
 
-    >>> check_reached(sweep(["lr=1e-3,1e-4"]), ["train", "--lr={lr}"])
+    >>> check_reached(parse_sweep(["lr=1e-3,1e-4"]), ["train", "--lr={lr}"])
     """
-    there = names(arguments)
+    there = placeholder_names(arguments)
     for name in swept[0] if swept else ():
         if name not in there:
             raise WorkloadError(

@@ -36,7 +36,7 @@ while True:
 def device():
     with contextlib.ExitStack() as stack:
         try:
-            library = stack.enter_context(nvml.opened())
+            library = stack.enter_context(nvml.open_library())
         except nvml.NvmlUnavailable as error:
             pytest.skip(f"no NVIDIA GPU here: {error}")
         yield library.devices()[0][0]
