@@ -4,37 +4,142 @@ The sampler on a node imports this, so the standard library is all it may need.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from .metrics import Call, Field, Gpm, Metric, Rolled
+
+ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
+
+
+def _share(gpm: str, column: str) -> Metric:
+    """A share of time, from the performance monitor."""
+    return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),))
 
 
 class GpuReading(NamedTuple):
     """What one GPU said at one tick; a value that could not be read is None, never 0.
 
+    New metrics go to the end, before `ring`: spools and blocks keep them in this order, and old ones stay readable.
     `ring` holds the driver's own utilisation samples since the tick before, oldest first: (seconds before the
-    newest of them, per cent).  Shares are of the time since they were read before: of SMs active, warps resident, tensor cores and
-    DRAM busy.
+    newest of them, per cent).  Shares are of the time since they were read before: of SMs active, warps resident,
+    tensor cores and DRAM busy.
     """
 
     gpu: int  # its place in the spool's header
-    utilisation_percent: int | None = None
-    memory_utilisation_percent: int | None = None
-    memory_used_bytes: int | None = None
-    power_mw: int | None = None
-    temperature_c: int | None = None
-    sm_clock_mhz: int | None = None
-    memory_clock_mhz: int | None = None
-    clock_reasons: int | None = None  # NVML's bit mask
-    energy_mj: int | None = None  # since the driver was loaded
-    pcie_tx_bytes: int | None = None  # counters, likewise
-    pcie_rx_bytes: int | None = None
-    nvlink_tx_kib: int | None = None
-    nvlink_rx_kib: int | None = None
-    sm_active: float | None = None
-    occupancy: float | None = None
-    tensor_active: float | None = None
-    dram_active: float | None = None
-    processes: int | None = None
+    utilisation_percent: Annotated[
+        int | None,
+        Metric(
+            "%",
+            Call("nvmlDeviceGetUtilizationRates", attribute="gpu"),
+            "B",
+            rolled=(
+                Rolled("utilisation_mean", None, 1000),  # of the driver's own samples, where there are any
+                Rolled("utilisation_min", None),
+                Rolled("utilisation_max", None),
+                Rolled("utilisation_p50", None),
+            ),
+        ),
+    ] = None
+    memory_utilisation_percent: Annotated[
+        int | None,
+        Metric(
+            "%",
+            Call("nvmlDeviceGetUtilizationRates", attribute="memory"),
+            "B",
+            rolled=(Rolled("memory_utilisation_mean", "mean", 1000),),
+        ),
+    ] = None
+    memory_used_bytes: Annotated[
+        int | None,
+        Metric(
+            "bytes",
+            Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"),
+            "Q",
+            rolled=(Rolled("memory_peak_bytes", "max"),),
+        ),
+    ] = None
+    power_mw: Annotated[
+        int | None,
+        Metric(
+            "mW",
+            Field("NVML_FI_DEV_POWER_INSTANT"),
+            "I",
+            rolled=(Rolled("power_mean_w", None, 1000), Rolled("power_max_w", None, 1000)),
+        ),
+    ] = None
+    temperature_c: Annotated[
+        int | None,
+        Metric(
+            "C",
+            Call("nvmlDeviceGetTemperature", ("NVML_TEMPERATURE_GPU",)),
+            "H",
+            rolled=(Rolled("temperature_max_c", "max"),),
+        ),
+    ] = None
+    sm_clock_mhz: Annotated[
+        int | None,
+        Metric(
+            "MHz",
+            Call("nvmlDeviceGetClockInfo", ("NVML_CLOCK_SM",)),
+            "H",
+            rolled=(Rolled("sm_clock_mean_mhz", "mean", 1000),),
+        ),
+    ] = None
+    memory_clock_mhz: Annotated[
+        int | None, Metric("MHz", Call("nvmlDeviceGetClockInfo", ("NVML_CLOCK_MEM",)), "H")
+    ] = None
+    clock_reasons: Annotated[  # NVML's bit mask
+        int | None,
+        Metric(
+            "mask",
+            Call("nvmlDeviceGetCurrentClocksEventReasons"),
+            "Q",
+            rolled=(Rolled("throttled_share", None, 100_000),),
+        ),
+    ] = None
+    energy_mj: Annotated[  # since the driver was loaded
+        int | None,
+        Metric(
+            "mJ",
+            Field("NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION"),
+            "Q",
+            rolled=(Rolled("energy_first_mj", None), Rolled("energy_last_mj", None)),
+        ),
+    ] = None
+    pcie_tx_bytes: Annotated[  # counters, likewise
+        int | None, Metric("bytes", Field("NVML_FI_DEV_PCIE_COUNT_TX_BYTES"), "Q")
+    ] = None
+    pcie_rx_bytes: Annotated[int | None, Metric("bytes", Field("NVML_FI_DEV_PCIE_COUNT_RX_BYTES"), "Q")] = (
+        None
+    )
+    nvlink_tx_kib: Annotated[
+        int | None, Metric("KiB", Field("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX", ALL_LINKS), "Q")
+    ] = None
+    nvlink_rx_kib: Annotated[
+        int | None, Metric("KiB", Field("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX", ALL_LINKS), "Q")
+    ] = None
+    sm_active: Annotated[float | None, _share("NVML_GPM_METRIC_SM_UTIL", "sm_active_mean")] = None
+    occupancy: Annotated[float | None, _share("NVML_GPM_METRIC_SM_OCCUPANCY", "occupancy_mean")] = None
+    tensor_active: Annotated[
+        float | None, _share("NVML_GPM_METRIC_ANY_TENSOR_UTIL", "tensor_active_mean")
+    ] = None
+    dram_active: Annotated[float | None, _share("NVML_GPM_METRIC_DRAM_BW_UTIL", "dram_active_mean")] = None
+    processes: Annotated[
+        int | None, Metric("processes", Call("nvmlDeviceGetComputeRunningProcesses"), "H")
+    ] = None
     ring: tuple[tuple[float, int], ...] = ()
+
+
+def _metric(annotation: Any) -> Metric | None:
+    return next((part for part in getattr(annotation, "__metadata__", ()) if isinstance(part, Metric)), None)
+
+
+# Every metric by its name in a reading, in that order.
+METRICS: dict[str, Metric] = {
+    name: metric
+    for name, annotation in GpuReading.__annotations__.items()
+    if (metric := _metric(annotation)) is not None
+}
 
 
 @dataclass(frozen=True, slots=True)
