@@ -11,17 +11,17 @@ from typing import Any, BinaryIO
 
 from ...errors import RunFolderError, SpoolError, UnfitValue
 from ...estimator.gpu_use.reading import Event, GpuReading, Tick
-from ...estimator.history.runs import History
 from ...estimator.gpu_use.report import build_report
+from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
+from ..in_training.tracker import PROGRESS_FILE
 from ..run_folder.attempts import ATTEMPTS, TaskRecord, read_attempts
-from .measurement import SUBMITTED, measure_run, planned_precision, seen_precision
+from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, is_there
 from ..run_folder.progress import read_ends, read_progress
 from ..run_folder.registry import registered_folders
-from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, is_there
 from ..sampler.spool import SUFFIX, Damage, open_spool, read_frames
 from ..sampler.spool_items import decode
-from ..in_training.tracker import PROGRESS_FILE
+from .measurement import SUBMITTED, measure_run, planned_precision, seen_precision
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")

@@ -14,15 +14,15 @@ from typing import Any
 from ...cluster_profiles.gpu import find_gpu
 from ...cluster_profiles.precision import Precision
 from ...errors import InputError, RunFolderError
+from ...estimator.gpu_use.precision import precision_of_dtype
 from ...estimator.history.runs import History
 from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
-from ...estimator.gpu_use.precision import precision_of_dtype
-from ..run_folder.attempts import read_attempts, starts
-from ..run_folder.log_errors import is_out_of_memory
-from ..run_folder.launch import Launch
 from ..command.precision import VARIABLE
+from ..run_folder.attempts import read_attempts, starts
+from ..run_folder.launch import Launch
+from ..run_folder.log_errors import is_out_of_memory
 
 ADDED, SUBMITTED = "added", "submit"
 _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")

@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any
 
 from ...cluster_profiles.units import format_duration
-from ..run_folder.attempts import TaskRecord
-from ..run_folder.log_errors import is_out_of_memory
-from ..run_folder.job_log import SubmittedJob
 from ..node.restart_policy import StopCause
+from ..run_folder.attempts import TaskRecord
+from ..run_folder.job_log import SubmittedJob
+from ..run_folder.log_errors import is_out_of_memory
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
 from .queue_reasons import TAKEN, WAITING_STATES, why_it_waits
 

@@ -1,6 +1,7 @@
 """The state of runs: gather what there is to know, and write down what will not change any more."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -10,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
-from ..slurm import client as slurm
-from ..run_folder.attempts import process_birth, exit_codes, process_alive, read_attempts, starts
-from ..run_folder.cancel_request import cancel_requested_s, write_cancel_request, withdraw_cancel_request
+from ..run_folder.attempts import exit_codes, process_alive, process_birth, read_attempts, starts
+from ..run_folder.cancel_request import cancel_requested_s, withdraw_cancel_request, write_cancel_request
 from ..run_folder.checkpoints import newest_checkpoint
-from ..run_folder.log_errors import best_line, tail
-from ..run_folder.final_status import LOST, read_final_status, has_final_status, write_final_status
+from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
+from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import SubmittedJob, read_jobs
 from ..run_folder.launch import Launch
+from ..run_folder.log_errors import best_line, tail
 from ..run_folder.progress import Progress, progress, read_ends
-from ..run_folder.registry import registered_folders, read_run_facts
-from ..run_folder.folder import SUBMITIT
-from .state import OPEN, Evidence, RunState, State, judge_state
-from ..slurm.jobs import PREEMPTED, JobFacts
+from ..run_folder.registry import read_run_facts, registered_folders
 from ..sampler.spool import SUFFIX
+from ..slurm import client as slurm
+from ..slurm.jobs import PREEMPTED, JobFacts
+from .state import OPEN, Evidence, RunState, State, judge_state
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -80,7 +82,9 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
         )
         state = judge_state(evidence, time.time())
         if state.final and finals[folder] is None and jobs[folder]:
-            write_final_status(folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at)
+            write_final_status(
+                folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at
+            )
         found.append(
             RunStatus(
                 run=folder.name,
@@ -116,7 +120,11 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
 
 def settle(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = {folder: read_run_facts(folder) for folder in registered_folders(history) if not has_final_status(folder)}
+    open_ = {
+        folder: read_run_facts(folder)
+        for folder in registered_folders(history)
+        if not has_final_status(folder)
+    }
     submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
     if submitted:
         read_statuses(submitted)
@@ -131,13 +139,13 @@ def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
         return
     if process_birth(run["pid"]) != run.get("born") and not has_final_status(folder):
         last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
-        write_final_status(folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last)
+        write_final_status(
+            folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last
+        )
 
 
 def cancel(folders: Sequence[Path]) -> list[RunStatus]:
     """Ask runs to stop, for good; what they were before that.  Raises SlurmUnavailable, SlurmRefused."""
-    import signal
-
     found = read_statuses(folders)
     going = [s.folder for s in found if s.state.state in OPEN]
     for folder in going:
