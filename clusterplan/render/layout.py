@@ -1,7 +1,7 @@
 """Aligned text, with colours only where asked for.
 
 Written out rather than taken from a library, because loading one cost a quarter of `clusterplan estimate`
-(docs/explanation/cold-start.md).
+(docs/benchmarks/cold-start.md).
 """
 
 import textwrap

@@ -1,6 +1,6 @@
 """The sampler on a real NVIDIA GPU: `make gpu`.  It needs pytest and pynvml; with torch the GPU has work to do.
 
-What is printed belongs into docs/explanation/sampler-cost.md.
+What is printed belongs into docs/benchmarks/sampler-cost.md.
 """
 
 import contextlib
