@@ -315,6 +315,13 @@ def test_bad_flags_get_one_line(in_process, tmp_path, case):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("deadline", "verdict"), [("9h", "yes"), ("7h", "maybe"), ("5h", "no")])
+def test_the_verdict_is_one_word_in_the_table_and_in_json(in_process, deadline, verdict):
+    arguments = ("estimate", *SEED, "--samples-per-s", "44.3", "--deadline", deadline)
+    assert json.loads(in_process(*arguments, "--json").stdout)["meets"]["deadline"] == verdict
+    assert f"deadline   {verdict}" in in_process(*arguments).stdout
+
+
 def test_a_deadline_of_unknown_throughput_exits_3(clusterplan):
     done = clusterplan("estimate", *SEED, "--deadline", "2d")
     assert done.returncode == 3

@@ -37,13 +37,13 @@ def training(job, *rest):
 def test_every_rate_says_the_same_throughput(rate):
     answer = estimate(Workload.of(**SEED, **rate))
     assert answer.samples_per_s.p50 == pytest.approx(44.3)
-    assert answer.throughput.source.kind is SourceKind.GIVEN
+    assert answer.step_time.source.kind is SourceKind.GIVEN
 
 
 def test_a_given_spread_is_the_range():
     values = {"data": {"samples": 100}, "training": {"batch_size": 1, "gpus": 1}}
     job = Workload.model_validate({**values, "throughput": {"step_time": 2, "spread": 0.2}})
-    step = estimate(job).throughput.step_time_s
+    step = estimate(job).step_time.seconds
     assert (step.p10, step.p50, step.p90) == pytest.approx((2 / 1.2, 2, 2.4))
 
 
@@ -99,9 +99,9 @@ def test_a_measurement_of_this_configuration_is_used():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(), measured(step_time_s=5.2), measured(step_time_s=4.9)]
     answer = estimate(job, load_profile("slurm-a100"), runs)
-    assert answer.throughput.source.kind is SourceKind.MEASURED
-    assert answer.throughput.source.runs == 3
-    assert answer.throughput.step_time_s.p50 == 5.0
+    assert answer.step_time.source.kind is SourceKind.MEASURED
+    assert answer.step_time.source.runs == 3
+    assert answer.step_time.seconds.p50 == 5.0
 
 
 @pytest.mark.parametrize(
@@ -119,23 +119,23 @@ def test_a_measurement_of_this_configuration_is_used():
 )
 def test_a_measurement_of_another_configuration_informs_with_a_wider_range(change):
     job = Workload.of(**SEED, model="phi2")
-    answer = estimate(job, load_profile("slurm-a100"), [measured(**change)]).throughput
-    assert answer.source.kind is SourceKind.TRANSFERRED
-    assert answer.step_time_s.p90 / answer.step_time_s.p10 > 1.04
+    step_time = estimate(job, load_profile("slurm-a100"), [measured(**change)]).step_time
+    assert step_time.source.kind is SourceKind.TRANSFERRED
+    assert step_time.seconds.p90 / step_time.seconds.p10 > 1.04
 
 
 @pytest.mark.parametrize("change", [{"model": "qwen"}, {"model_parallel": 2}], ids=str)
 def test_a_measurement_of_another_model_or_split_is_not_used(change):
     job = Workload.of(**SEED, model="phi2")
     answer = estimate(job, load_profile("slurm-a100"), [measured(**change)])
-    assert answer.throughput.source.kind is SourceKind.UNKNOWN
+    assert answer.step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_the_source_says_which_runs_how_old_and_what_is_beyond_them():
     runs = [measured(gpus=n, gpus_per_node=n, when=NOW - timedelta(days=4 - n // 2)) for n in (1, 2)]
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2")
     answer = estimate(job, load_profile("slurm-a100"), runs, NOW)
-    assert answer.throughput.source.text == (
+    assert answer.step_time.source.text == (
         "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured; "
         "no run was on several nodes: their network is a prior"
     )
@@ -144,61 +144,61 @@ def test_the_source_says_which_runs_how_old_and_what_is_beyond_them():
 def test_a_run_on_slower_gpus_is_carried_over_by_their_bandwidth():
     job = Workload.of(**SEED, model="phi2", gpu="h100-sxm")
     answer = estimate(job, None, [measured()])
-    assert answer.throughput.step_time_s.p50 == pytest.approx(5 * 2039 / 3350 * 1.3, rel=0.05)
-    assert "h100-sxm is x0.7 to x2.8" in answer.throughput.source.text
+    assert answer.step_time.seconds.p50 == pytest.approx(5 * 2039 / 3350 * 1.3, rel=0.05)
+    assert "h100-sxm is x0.7 to x2.8" in answer.step_time.source.text
 
 
 def test_the_same_chip_gains_no_more_than_its_memory():
     job = Workload.of(**SEED, model="phi2", gpu="a100-sxm4-80gb")
     answer = estimate(job, None, [measured(gpu="a100-sxm4-40gb")])
-    assert 5 * 1555 / 2039 < answer.throughput.step_time_s.p50 < 5
-    assert answer.throughput.step_time_s.p90 < 1.7 * answer.throughput.step_time_s.p10
-    assert "the same peak, other memory" in answer.throughput.source.text
+    assert 5 * 1555 / 2039 < answer.step_time.seconds.p50 < 5
+    assert answer.step_time.seconds.p90 < 1.7 * answer.step_time.seconds.p10
+    assert "the same peak, other memory" in answer.step_time.source.text
 
 
 def test_an_outdated_run_gives_way_to_a_newer_one_of_its_configuration():
     runs = [measured(when=NOW), measured(step_time_s=9, when=NOW - timedelta(days=200))]
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs, NOW)
-    assert (answer.throughput.step_time_s.p50, answer.throughput.source.runs) == (5, 1)
+    assert (answer.step_time.seconds.p50, answer.step_time.source.runs) == (5, 1)
 
 
 def test_an_old_run_counts_where_there_is_no_newer_one():
     old = measured(when=NOW - timedelta(days=2000))
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), [old], NOW)
-    assert "the last 2,000 days ago" in answer.throughput.source.text
+    assert "the last 2,000 days ago" in answer.step_time.source.text
 
 
 def test_a_run_of_another_sequence_length_keeps_its_tokens_a_second():
     job = Workload.of(**SEED, model="phi2", seq_len=4096)
     answer = estimate(job, load_profile("slurm-a100"), [measured(seq_len=2048)])
-    assert answer.throughput.step_time_s.p50 == pytest.approx(10, rel=0.05)
-    assert "as many tokens/s at 4,096" in answer.throughput.source.text
+    assert answer.step_time.seconds.p50 == pytest.approx(10, rel=0.05)
+    assert "as many tokens/s at 4,096" in answer.step_time.source.text
 
 
 def test_milliseconds_among_seconds_are_said_and_not_used():
     runs = [measured(), measured(batch_size=16, step_time_s=2.7), measured(batch_size=8, step_time_s=1400)]
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
-    assert answer.throughput.step_time_s.p50 == 5
+    assert answer.step_time.seconds.p50 == 5
     assert any("is that seconds?" in a.text for a in answer.warnings if a.code == "suspect-measurement")
 
 
 def test_a_gpu_type_that_is_not_stated_is_the_one_that_was_measured():
     answer = estimate(Workload.of(**SEED, model="phi2"), None, [measured()])
-    assert answer.throughput.source.kind is SourceKind.MEASURED
+    assert answer.step_time.source.kind is SourceKind.MEASURED
 
 
 def test_runs_without_gpus_inform_jobs_without_gpus():
     runs = [measured(gpu=None, precision=Precision.AUTO, gpus=n, gpus_per_node=n) for n in (1, 2)]
     answer = estimate(Workload.of(**SEED | {"gpus": 4}, model="phi2"), None, runs)
-    assert answer.throughput.source.text.startswith("from 2 runs of phi2 on 1-2 GPUs;")
+    assert answer.step_time.source.text.startswith("from 2 runs of phi2 on 1-2 GPUs;")
 
 
 def test_the_parts_of_a_learned_step_make_the_whole():
     runs = [measured(gpus=n, gpus_per_node=n, step_time_s=4 + n / 8, data_wait_share=0.1) for n in (1, 2, 4)]
-    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs).throughput
-    parts = answer.parts
+    step_time = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs).step_time
+    parts = step_time.parts
     whole = parts.compute_s + parts.network_s + parts.input_s
-    assert whole == pytest.approx(answer.step_time_s.p50)
+    assert whole == pytest.approx(step_time.seconds.p50)
     assert parts.input_s > 0
 
 
@@ -206,7 +206,7 @@ def test_a_run_faster_than_the_links_allow_shows_that_not_all_is_exchanged():
     # LoRA: of 70B parameters few are trained.
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2", parameters=70e9)
     runs = [measured(nodes=2, gpus=16, batch_size=b, step_time_s=0.01 * b) for b in (8, 16)]
-    assert estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s.p50 < 1
+    assert estimate(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 < 1
 
 
 def test_times_of_runs_replace_the_priors_of_the_wall_clock():
@@ -224,29 +224,29 @@ def test_times_of_runs_replace_the_priors_of_the_wall_clock():
 
 def test_what_was_given_wins_over_measurements():
     job = Workload.of(**SEED, model="phi2", samples_per_s=44.3)
-    assert estimate(job, load_profile("slurm-a100"), [measured()]).throughput.source.kind is SourceKind.GIVEN
+    assert estimate(job, load_profile("slurm-a100"), [measured()]).step_time.source.kind is SourceKind.GIVEN
 
 
 def test_parameters_and_a_gpu_make_a_wide_prior():
     job = Workload.of(**SEED, seq_len=2048, parameters=7e9, gpu="a100-sxm4-80gb")
     answer = estimate(job)
-    assert answer.throughput.source.kind is SourceKind.PRIOR
+    assert answer.step_time.source.kind is SourceKind.PRIOR
     fastest = 6 * 7e9 * 2048 * 256 / (8 * 312e12)
-    assert answer.throughput.step_time_s.p10 == pytest.approx(fastest / 0.52)
-    assert answer.throughput.step_time_s.p90 == pytest.approx(fastest / 0.15)
+    assert answer.step_time.seconds.p10 == pytest.approx(fastest / 0.52)
+    assert answer.step_time.seconds.p90 == pytest.approx(fastest / 0.15)
 
 
 def test_experts_count_by_their_active_parameters():
     whole = Workload.of(**SEED, seq_len=2048, parameters=5e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
-    assert "active parameter" in estimate(whole).throughput.source.text
+    assert "active parameter" in estimate(whole).step_time.source.text
     assert whole.architecture.flops_parameters == 3_000_000_000
 
 
 def test_nothing_known_is_unknown_and_steps_are_exact():
     answer = estimate(Workload.of(**SEED))
     assert answer.steps.total == 3907
-    assert (answer.throughput.step_time_s, answer.clock.total, answer.gpu_hours) == (None, None, None)
-    assert answer.throughput.source.kind is SourceKind.UNKNOWN
+    assert (answer.step_time.seconds, answer.clock.total, answer.gpu_hours) == (None, None, None)
+    assert answer.step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_more_gpus_keep_71_to_99_percent_from_1_to_8():
@@ -287,7 +287,7 @@ def test_bf16_is_1_4_to_4_1_times_fp32():
 def test_a_precision_the_gpu_lacks_is_not_guessed(gpu, precision):
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu=gpu)
     (other,) = vary_shapes(job, [8], [precision])
-    assert estimate(other).throughput.source.kind is SourceKind.UNKNOWN
+    assert estimate(other).step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_nothing_carried_over_is_faster_than_the_gpus_peak():
@@ -304,7 +304,7 @@ def test_nothing_carried_over_is_faster_than_the_gpus_peak():
     )
     (other,) = vary_shapes(job, [8], ["bf16"])
     flops, peak = 6 * 7e9 * 2048 * 8, 8 * 70e12
-    assert estimate(other).throughput.step_time_s.p10 == pytest.approx(flops / peak)
+    assert estimate(other).step_time.seconds.p10 == pytest.approx(flops / peak)
 
 
 def test_a_precision_gains_no_more_than_the_gpus_peaks_do():
@@ -322,7 +322,7 @@ def test_a_rate_of_another_gpu_type_is_not_carried_over():
             "cluster": {"gpu": "h100-sxm"},
         }
     )
-    assert estimate(job).throughput.source.kind is SourceKind.UNKNOWN
+    assert estimate(job).step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in():
@@ -330,7 +330,7 @@ def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in():
     cluster = ClusterProfile(name="fresh", partitions=(a100,))
     job = Workload.of(**SEED, samples_per_s=44.3, profile="fresh")
     (tied,) = vary_shapes(job, [8], ["auto"])
-    assert estimate(tied, cluster).throughput.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
+    assert estimate(tied, cluster).step_time.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
 
 
 def test_a_rate_keeps_its_tokens_at_another_sequence_length():
@@ -355,14 +355,14 @@ def test_a_step_time_counts_the_samples_of_its_own_shape():
 
 def test_one_run_is_known_as_well_as_repeats_of_published_ones_agree():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
-    step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)]).throughput.step_time_s
+    step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)]).step_time.seconds
     assert (step.p10, step.p50, step.p90) == pytest.approx((4 / 1.05, 4, 4 * 1.05))
 
 
 def test_another_run_may_differ_by_more_than_the_few_there_are():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=4.0), measured(step_time_s=5.0), measured(step_time_s=6.0)]
-    step = estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s
+    step = estimate(job, load_profile("slurm-a100"), runs).step_time.seconds
     assert (step.p10 < 4, step.p50, step.p90 > 6) == (True, 5, True)
 
 
@@ -370,9 +370,7 @@ def test_runs_that_agree_narrow_the_range():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     widths = []
     for n in (1, 2, 4):
-        step = estimate(
-            job, load_profile("slurm-a100"), [measured(step_time_s=4.0)] * n
-        ).throughput.step_time_s
+        step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)] * n).step_time.seconds
         widths.append(step.p90 / step.p10)
     assert widths == sorted(widths, reverse=True)
 
@@ -381,15 +379,15 @@ def test_runs_that_agree_narrow_the_range():
 def test_a_run_in_another_unit_does_not_answer_for_its_own_shape(wrong_s):
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(gpus=n, step_time_s=0.5) for n in (1, 2, 4)] + [measured(step_time_s=wrong_s)]
-    found = estimate(job, load_profile("slurm-a100"), runs).throughput
-    assert found.source.kind is SourceKind.TRANSFERRED
-    assert found.step_time_s.p10 < 0.55 < found.step_time_s.p90
-    assert "8 GPUs with a micro-batch of 32" in found.suspects[0]
+    step_time = estimate(job, load_profile("slurm-a100"), runs).step_time
+    assert step_time.source.kind is SourceKind.TRANSFERRED
+    assert step_time.seconds.p10 < 0.55 < step_time.seconds.p90
+    assert "8 GPUs with a micro-batch of 32" in step_time.suspects[0]
 
 
 def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
-    source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).throughput.source
+    source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).step_time.source
     assert source.kind is SourceKind.UNKNOWN
     assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s a step" in source.text
 
@@ -397,7 +395,7 @@ def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown():
 def test_of_two_runs_a_thousand_times_apart_the_shorter_is_right():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=500.0), measured(step_time_s=0.5)]
-    assert estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s.p50 == 0.5
+    assert estimate(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 == 0.5
 
 
 def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second_settles_it():
@@ -405,8 +403,7 @@ def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second
     others = [measured(gpus=n, batch_size=b, step_time_s=b / 64) for n in (1, 2, 4) for b in (16, 32)]
     slow = measured(step_time_s=2.0)
     (alone, twice) = (
-        estimate(job, load_profile("slurm-a100"), [*others, *[slow] * n]).throughput.step_time_s
-        for n in (1, 2)
+        estimate(job, load_profile("slurm-a100"), [*others, *[slow] * n]).step_time.seconds for n in (1, 2)
     )
     assert alone.p10 < 0.6 < alone.p50 == 2.0
     assert twice.p10 > 1.8
@@ -415,34 +412,34 @@ def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second
 def test_measurements_of_two_gpu_types_are_not_pooled():
     job = Workload.of(**SEED, model="phi2", precision="bf16")
     runs = [measured(), measured(gpu="h100-sxm", step_time_s=2.0)]
-    assert estimate(job, None, runs).throughput.source.kind is SourceKind.UNKNOWN
-    assert estimate(job, None, runs[:1]).throughput.source.kind is SourceKind.MEASURED
+    assert estimate(job, None, runs).step_time.source.kind is SourceKind.UNKNOWN
+    assert estimate(job, None, runs[:1]).step_time.source.kind is SourceKind.MEASURED
 
 
 def test_a_mixture_of_experts_has_a_lower_prior_mfu():
     dense = Workload.of(**SEED, seq_len=2048, parameters=3e9, gpu="a100-sxm4-80gb")
     sparse = Workload.of(**SEED, seq_len=2048, parameters=9e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
-    ratio = estimate(sparse).throughput.step_time_s.p50 / estimate(dense).throughput.step_time_s.p50
+    ratio = estimate(sparse).step_time.seconds.p50 / estimate(dense).step_time.seconds.p50
     assert ratio == pytest.approx(0.35 / 0.18)
 
 
 def test_one_slow_repeat_makes_no_run_faster_than_any_was():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [*[measured(step_time_s=1.0)] * 20, measured(step_time_s=3.0)]
-    step = estimate(job, load_profile("slurm-a100"), runs).throughput.step_time_s
+    step = estimate(job, load_profile("slurm-a100"), runs).step_time.seconds
     assert (step.p10, step.p90) == pytest.approx((1 / 1.02, 1.02))
 
 
 def test_runs_of_several_lengths_are_no_answer_to_a_job_that_states_none():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=1.0, seq_len=2048), measured(step_time_s=4.0, seq_len=8192)]
-    found = estimate(job, load_profile("slurm-a100"), runs).throughput
-    assert found.step_time_s is None
-    assert "measured with samples of 2,048, 8,192 tokens; say which" in found.source.text
+    step_time = estimate(job, load_profile("slurm-a100"), runs).step_time
+    assert step_time.seconds is None
+    assert "measured with samples of 2,048, 8,192 tokens; say which" in step_time.source.text
 
 
 def test_runs_that_say_nothing_of_a_gpu_are_said_to_be_there():
     answer = estimate(Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2)
-    assert answer.throughput.source.text.startswith(
+    assert answer.step_time.source.text.startswith(
         "measured in 2 runs of phi2, on GPUs of unknown type in bf16; nothing tells the speed of h100-sxm in bf16"
     )

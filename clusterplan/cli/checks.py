@@ -36,7 +36,7 @@ def check(
 def _found(
     shown: Plan, workload: Workload, estimate: Estimate | None, looked: Machine, to: Destination
 ) -> list[Problem]:
-    step = estimate.throughput.step_time_s if estimate else None
+    step = estimate.step_time.seconds if estimate else None
     every = workload.checkpoint.every_steps
     job = Job(
         shown.request,

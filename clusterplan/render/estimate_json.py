@@ -15,7 +15,7 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         estimate.steps,
         estimate.clock,
         estimate.placement,
-        estimate.throughput.source,
+        estimate.step_time.source,
     )
     training, request, cost = estimate.workload.training, slurm_request(estimate), estimate.cost
     memory = estimate.memory
@@ -38,9 +38,9 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "data_parallel": training.data_parallel,
             "global_batch": training.step_samples,
         },
-        "step_time_s": _range(estimate.throughput.step_time_s),
+        "step_time_s": _range(estimate.step_time.seconds),
         "step_parts_s": {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
-        if (parts := estimate.throughput.parts)
+        if (parts := estimate.step_time.parts)
         else None,
         "samples_per_s": _range(estimate.samples_per_s),
         "gpu_hours": _range(estimate.gpu_hours),

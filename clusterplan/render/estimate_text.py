@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.memory import Fit, gigabytes
-from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdict, Verdicts, efficiency, find_knee, speed_up
+from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.estimate.steps import CONVENTION
 from ..estimator.ranges import Range
 from ..launcher.submission.request import slurm_request
@@ -29,7 +29,6 @@ _FIRST_TO_GO = (
 )  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
 _FITS_IN_WORDS = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}
-_MARK = {Verdict.YES: "yes", Verdict.MAYBE: "even", Verdict.NO: "no", None: ""}
 
 
 class Bound(NamedTuple):
@@ -42,7 +41,7 @@ class Bound(NamedTuple):
 def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
     """The answer, the parts it is made of, and the advice."""
     page.facts(_answer(estimate, verdicts, bounds))
-    if estimate.throughput.step_time_s:
+    if estimate.step_time.seconds:
         page.line()
         page.table(
             ("part", "P50", "P10 to P90", "source"),
@@ -77,7 +76,7 @@ def several(
         page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
     if bounds:
         page.sentence(
-            f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes is met at P90, even at P50 only"
+            f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes if P90 meets it, maybe if only P50 does, no otherwise"
         )
     if said := _knee(estimates, names):
         page.line(said)
@@ -114,8 +113,8 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
         "source": [source_of(e) for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
         "fits": [_FITS[e.memory.fits] for e in estimates],
-        "deadline": [_MARK[v.deadline] for v in judged],
-        "budget": [_MARK[v.budget] for v in judged],
+        "deadline": [v.deadline or "" for v in judged],
+        "budget": [v.budget or "" for v in judged],
     }
     for name in ("precision", "micro-batch", "accumulation", "global batch", "source", "jobs"):
         if len({*columns[name]} - {""}) == 1:
@@ -151,13 +150,13 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
-        step = estimate.throughput.step_time_s
-        rows.append(("speed", speed, f"{_time(step)} a step; {estimate.throughput.source.kind}"))
+        step = estimate.step_time.seconds
+        rows.append(("speed", speed, f"{_time(step)} a step; {estimate.step_time.source.kind}"))
     rows += _memory(estimate)
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
     rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
     for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
-        rows.append((bound.name, _MARK[verdict], bound.shown))
+        rows.append((bound.name, str(verdict), bound.shown))
     return rows
 
 
@@ -214,7 +213,7 @@ def _shape(estimate: Estimate, *, precisions: bool) -> str:
 
 
 def _whole(estimate: Estimate) -> str:
-    if estimate.clock.total is None and estimate.throughput.step_time_s:
+    if estimate.clock.total is None and estimate.step_time.seconds:
         return NEVER
     return _time(estimate.clock.total)
 

@@ -81,7 +81,7 @@ def _batches(estimate: Estimate) -> str:
 
 
 def _speed(estimate: Estimate) -> Iterator[str]:
-    step, source = estimate.throughput.step_time_s, estimate.throughput.source
+    step, source = estimate.step_time.seconds, estimate.step_time.source
     yield f"{source.kind}: {source.text}"
     if step is None or estimate.samples_per_s is None:
         return
@@ -90,7 +90,7 @@ def _speed(estimate: Estimate) -> Iterator[str]:
         f"step time = {t.step_samples:,} samples / {format_significant(estimate.samples_per_s.p50, 4)} samples/s = "
         f"{format_significant(step.p50, 4)} s (P10 {format_significant(step.p10, 4)}, P90 {format_significant(step.p90, 4)})"
     )
-    if parts := estimate.throughput.parts:
+    if parts := estimate.step_time.parts:
         shares = {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
         said = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
         yield f"of it {said}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
@@ -120,7 +120,7 @@ def _training(estimate: Estimate) -> str:
 
 
 def _wall_clock(estimate: Estimate) -> Iterator[str]:
-    clock, step = estimate.clock, estimate.throughput.step_time_s
+    clock, step = estimate.clock, estimate.step_time.seconds
     if step is None:
         yield "unknown, as the step time is"
         return

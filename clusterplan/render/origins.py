@@ -9,7 +9,7 @@ _BEYOND = "beyond"
 
 def source_of(estimate: Estimate) -> str:
     """In a word where a shape's throughput comes from: `beyond` what was measured, or the kind of its source."""
-    source = estimate.throughput.source
+    source = estimate.step_time.source
     return _BEYOND if source.beyond else str(source.kind)
 
 
@@ -17,11 +17,11 @@ def origins(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str
     """A line an origin, with all that was assumed on it; `names` are those of the shapes."""
     of_origin: dict[str, list[int]] = {}
     for i, e in enumerate(estimates):
-        of_origin.setdefault(e.throughput.source.origin, []).append(i)
+        of_origin.setdefault(e.step_time.source.origin, []).append(i)
     for origin, places in of_origin.items():
         texts: dict[str, list[int]] = {}
         for i in places:
-            source = estimates[i].throughput.source
+            source = estimates[i].step_time.source
             beyond = "beyond what was measured" if source.beyond else None
             for text in (beyond, *source.assumed):
                 if text:

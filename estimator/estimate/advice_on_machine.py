@@ -28,17 +28,17 @@ ALL_SHARDED = 3  # the ZeRO stage
 
 def speed(case: Case) -> Iterator[Advice]:
     """A throughput that is unknown, suspect, wide or beyond the GPU's peak."""
-    source = case.throughput.source
+    source = case.step_time.source
     if source.kind is SourceKind.UNKNOWN:
         yield Advice("throughput-unknown", f"time is unknown: {why_unknown(case.workload, source)}")
-    if suspects := case.throughput.suspects:
+    if suspects := case.step_time.suspects:
         remedy = "`clusterplan history remove` takes back what was entered"
         yield Advice("suspect-measurement", f"counts less or not: {join_names(suspects, 3, '; ')}; {remedy}")
     if source.runs and (source.kind is SourceKind.TRANSFERRED or suspects):
         yield from _next_run(case)
     yield from _input(case)
     yield from _runs_differ(case)
-    step, fastest = case.throughput.step_time_s, fastest_step_s(case.workload, case.placement)
+    step, fastest = case.step_time.seconds, fastest_step_s(case.workload, case.placement)
     if step and fastest and step.p50 < fastest and case.placement.gpu:
         yield Advice(
             "above-peak",
@@ -58,7 +58,7 @@ def _next_run(case: Case) -> Iterator[Advice]:
     from ..step_time.next_run import next_measurement  # noqa: PLC0415  numpy
     from ..step_time.transfer import links_of_job, select_runs, shape_asked  # noqa: PLC0415  numpy
 
-    step, placement = case.throughput.step_time_s, case.placement
+    step, placement = case.step_time.seconds, case.placement
     if step is None or step.p90 < _WIDE * step.p10:
         return
     runs = select_runs(case.workload, case.measurements)
@@ -80,13 +80,13 @@ def _next_run(case: Case) -> Iterator[Advice]:
 
 def _runs_differ(case: Case) -> Iterator[Advice]:
     """Runs of the model that say something else than the rate that was given."""
-    step, model = case.throughput.step_time_s, case.workload.model
+    step, model = case.step_time.seconds, case.workload.model
     if step is None or not has_stated_rate(case.workload) or all(m.model != model for m in case.measurements):
         return
     from ..step_time.measured import measured_step_time  # noqa: PLC0415  numpy
 
     found = measured_step_time(case.workload, case.placement, case.measurements, None)
-    told = found and found.step_time_s
+    told = found and found.seconds
     if found and told and (told.p90 < step.p10 or step.p90 < told.p10):
         yield Advice(
             "runs-differ",
@@ -98,7 +98,7 @@ def _runs_differ(case: Case) -> Iterator[Advice]:
 
 def _input(case: Case) -> Iterator[Advice]:
     """A step that waits for what it trains on."""
-    step, parts = case.throughput.step_time_s, case.throughput.parts
+    step, parts = case.step_time.seconds, case.step_time.parts
     if step and parts and parts.input_s > _WAITS * step.p50:
         yield Advice(
             "input-bound",
@@ -182,7 +182,7 @@ def _why_no_progress(case: Case) -> str:
 def limit(case: Case) -> Iterator[Advice]:
     """A run that one job under the partition's limit cannot finish."""
     limit, clock, partition = case.placement.limit_s, case.clock, case.placement.partition
-    if limit is not None and partition and case.throughput.step_time_s:
+    if limit is not None and partition and case.step_time.seconds:
         shown = f"the {format_duration(limit)} limit of partition {partition.name}"
         if clock.segments is None:
             yield Advice("limit-too-short", f"the run never ends under {shown}: {_why_no_progress(case)}")

@@ -103,7 +103,7 @@ def _counted(case: Case, **changes: object) -> StepCount | None:
 def checkpoints(case: Case) -> Iterator[Advice]:
     """Whether checkpoints come in time, and the interval that loses least."""
     every, total = case.workload.checkpoint.every_steps, case.steps.total
-    step, limit = case.throughput.step_time_s, case.placement.limit_s
+    step, limit = case.step_time.seconds, case.placement.limit_s
     if every == 0:
         yield Advice("no-checkpoint", "no checkpoint is written: whatever stops the job loses all of it")
     elif every is not None and every > total:

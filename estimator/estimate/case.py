@@ -28,7 +28,7 @@ class Case:
     workload: Workload
     placement: Placement
     steps: StepCount
-    throughput: StepTime
+    step_time: StepTime
     clock: WallClock
     memory: Memory
     has_profile: bool

@@ -37,7 +37,7 @@ class Estimate:
     workload: Workload
     placement: Placement
     steps: StepCount
-    throughput: StepTime
+    step_time: StepTime
     clock: WallClock
     memory: Memory
     samples_per_s: Range | None
@@ -64,18 +64,18 @@ def estimate(
     """
     placement = place(workload, profile)
     steps = count_steps(workload)
-    throughput = estimate_step_time(workload, placement, measurements, now)
+    step_time = estimate_step_time(workload, placement, measurements, now)
     failures = profile.node_failures_per_1000_days if profile else None
     runs = [m for m in measurements if m.model == workload.model]
-    clock = estimate_wall_clock(workload, placement, steps, throughput, failures, runs)
+    clock = estimate_wall_clock(workload, placement, steps, step_time, failures, runs)
     memory = estimate_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
-    step = throughput.step_time_s
+    step = step_time.seconds
     return Estimate(
         workload=workload,
         placement=placement,
         steps=steps,
-        throughput=throughput,
+        step_time=step_time,
         clock=clock,
         memory=memory,
         samples_per_s=step.inverted(workload.training.step_samples) if step else None,
@@ -86,7 +86,7 @@ def estimate(
                 workload,
                 placement,
                 steps,
-                throughput,
+                step_time,
                 clock,
                 memory,
                 profile is not None,

@@ -31,7 +31,7 @@ class Keep(StrEnum):
 
 
 class Verdict(StrEnum):
-    """Whether a bound is met: at P90, at P50 only, or not even then."""
+    """Whether a bound is met: `yes` at P90, `maybe` at P50 only, `no` otherwise."""
 
     YES = "yes"
     MAYBE = "maybe"
@@ -125,10 +125,10 @@ def _same_global_batch(base: Workload, world: int) -> dict[str, int]:
 
 def judge_bounds(estimate: Estimate, deadline_s: float | None, budget: Budget | None) -> Verdicts:
     """Whether `estimate` meets the bounds.  Raises NotEnoughHistory while its throughput is unknown."""
-    if (deadline_s is not None or budget is not None) and estimate.throughput.step_time_s is None:
+    if (deadline_s is not None or budget is not None) and estimate.step_time.seconds is None:
         asked = "a deadline" if deadline_s is not None else "a budget"
         raise NotEnoughHistory(
-            f"{asked} cannot be judged: {why_unknown(estimate.workload, estimate.throughput.source)}"
+            f"{asked} cannot be judged: {why_unknown(estimate.workload, estimate.step_time.source)}"
         )
     spent = estimate.gpu_hours
     if budget and budget.currency and estimate.clock.total:
@@ -185,7 +185,7 @@ def speed_up(base: Estimate, other: Estimate) -> float | None:
     """Samples/s of `other` over those of `base`, medians; None of a prior, which does not model scaling."""
     if base.samples_per_s is None or other.samples_per_s is None:
         return None
-    if SourceKind.PRIOR in (base.throughput.source.kind, other.throughput.source.kind):
+    if SourceKind.PRIOR in (base.step_time.source.kind, other.step_time.source.kind):
         return None
     return other.samples_per_s.p50 / base.samples_per_s.p50
 

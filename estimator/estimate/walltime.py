@@ -56,7 +56,7 @@ def estimate_wall_clock(
     workload: Workload,
     placement: Placement,
     steps: StepCount,
-    throughput: StepTime,
+    step_time: StepTime,
     node_failures_per_1000_days: float | None = None,
     runs: Sequence[Measurement] = (),
 ) -> WallClock:
@@ -70,9 +70,9 @@ def estimate_wall_clock(
         ),
     )
     evaluation = evaluation_time(workload, steps, [m.evaluation_s for m in runs])
-    if throughput.step_time_s is None:
-        return _unknown(workload, steps, known, evaluation, throughput.source)
-    training = throughput.step_time_s.scaled(steps.micro_batches / workload.training.accumulation)
+    if step_time.seconds is None:
+        return _unknown(workload, steps, known, evaluation, step_time.source)
+    training = step_time.seconds.scaled(steps.micro_batches / workload.training.accumulation)
     course = _course(workload, placement, steps, training, known, evaluation)
     if course.segments != 1:  # then every time limit interrupts too, and it pays to save more often
         course = _course(workload, placement, steps, training, known, evaluation, limited=True)
@@ -80,7 +80,7 @@ def estimate_wall_clock(
     restarts = Range.of_draws(course.restarts(course.segments or 1))
     parts = {
         "startup": Part(known.startup.range, known.startup.source),
-        "training": Part(training, throughput.source),
+        "training": Part(training, step_time.source),
         "evaluation": Part(Range.of_draws(course.evaluation_s), evaluation.source),
         "checkpoints": Part(known.save.range.scaled(course.saves), course.saving),
         "restarts": Part(restarts, _restart_source(course, known)),

@@ -49,7 +49,7 @@ class StepTime:
     `parts` and `suspects`, runs that are hard to believe, come from the learned model.
     """
 
-    step_time_s: Range | None
+    seconds: Range | None
     source: Source
     parts: StepParts | None = None
     suspects: tuple[str, ...] = ()

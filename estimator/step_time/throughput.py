@@ -39,7 +39,7 @@ def estimate_step_time(
         from .measured import measured_step_time  # noqa: PLC0415  numpy, where nothing was measured
 
         found = measured_step_time(workload, placement, measurements, now)
-    if found and found.step_time_s:
+    if found and found.seconds:
         return found
     return _prior(workload, placement, found.source.text if found else "nothing given or measured")
 
