@@ -181,7 +181,7 @@ def test_uuids_name_the_jobs_gpus_exactly(gpus):
 
 
 def test_a_driver_that_does_not_answer_is_said(run_on_gpus):
-    snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.opened(): pass"
+    snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.open_library(): pass"
     done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
     assert "NvmlUnavailable" in done.stderr
 

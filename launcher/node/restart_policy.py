@@ -32,11 +32,11 @@ def decide_restart(
     step this one began from.  A time limit is no fault of the run, so it goes on while checkpoints grow; a failure
     does so only if this very attempt got further.
 
-    >>> decide_restart(Stop.TIME_LIMIT, [100, 200], 100, max_restarts=100).restart
+    >>> decide_restart(StopCause.TIME_LIMIT, [100, 200], 100, max_restarts=100).restart
     True
-    >>> decide_restart(Stop.TIME_LIMIT, [100, 100, 100, 100], 100, max_restarts=100).reason
+    >>> decide_restart(StopCause.TIME_LIMIT, [100, 100, 100, 100], 100, max_restarts=100).reason
     '3 attempts in a row saved no checkpoint beyond step 100'
-    >>> decide_restart(Stop.FAILED, [100], 100, max_restarts=100).restart
+    >>> decide_restart(StopCause.FAILED, [100], 100, max_restarts=100).restart
     False
     """
     restarts, now = len(saved) - 1, saved[-1]
