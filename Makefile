@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 PAGES = README.md $(shell find docs -name "*.md" | sort)
 
-.PHONY: demo test test-slow lint format docs docs-pages wheel bench gpu slurm-up slurm-down clean
+.PHONY: demo test test-slow coverage lint format docs docs-pages wheel bench gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
 demo: .venv/installed
@@ -19,6 +19,10 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	CLUSTERPLAN_TEST_SCALE=20 $(BIN)/pytest tests/test_steps.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
 	$(BIN)/pytest -m slow tests
+
+## Which lines and branches the tests reach; fails below the floor in pyproject.toml.
+coverage: .venv/installed-dev
+	$(BIN)/pytest -n 2 --cov --cov-report=term
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -78,7 +82,7 @@ slurm-down:
 	@$(PYTHON) tests/slurm_cluster.py down
 
 clean:
-	rm -rf .venv .venv-wheel .venv-frameworks build dist site *.egg-info
+	rm -rf .venv .venv-wheel .venv-frameworks build dist site *.egg-info .coverage*
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
