@@ -1,11 +1,14 @@
-"""The registry of GPU metrics: of each its unit, how NVML is asked for it, how it is kept and rolled up.
+"""The registry of GPU metrics: the unit of each, how NVML reads it, how it is kept, rolled up and shown.
 
-`GpuReading` names the metrics, one line each.  Everything that goes over all of them takes them from here: the
-sampler's calls, the spool, the blocks and rollups of the history, and what is exported.  So a new metric is one line
-in `GpuReading`, and what is special about it.  The sampler imports this: the standard library is all it may need.
+`GpuReading` names the metrics, one entry each.  Everything that goes over all of them takes them from it: the
+sampler's calls, the spool, the blocks and rollups of the history, the export, and the report's table and gauges.  So a
+new metric is one entry in `GpuReading`, and what is special about it.  The sampler imports this module, so it needs
+the standard library only.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,39 @@ class Rolled:
 
 
 @dataclass(frozen=True)
+class Gauge:
+    """A bar in a run's report: the share of `full` that a metric reached, folded over the run's GPUs.
+
+    `full` is a number, or the name of the GPU's own limit in `GpuReport`.  `per_run` says whether the mean itself is
+    a value of the run in `report --json`.
+    """
+
+    full: float | Literal["memory_bytes", "power_limit_w"]
+    remark: str
+    fold: Literal["mean", "max"] = "mean"
+    per_run: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A metric in a run's report, with one value per GPU.
+
+    `column` names the value in the history and in `report --json`.  The report's table shows value x `scale` in
+    `unit`, under `title`.
+    """
+
+    column: str
+    title: str
+    unit: str
+    scale: float = 1.0
+    gauge: Gauge | None = None
+
+
+@dataclass(frozen=True)
 class Metric:
     """One metric of a GPU.
 
-    `code` is the struct code of value x `parts` in a spool.
+    `code` is the struct code of value x `parts` in a spool.  `shown` is None for a metric that the report leaves out.
     """
 
     unit: str
@@ -57,3 +89,17 @@ class Metric:
     code: str
     parts: int = 1
     rolled: tuple[Rolled, ...] = ()
+    shown: Shown | None = None
+
+
+def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:
+    """Return sum(value x weight) / sum(weight) over (value, weight); unknown values (None) are left out.
+
+    The weights are numbers of readings, or seconds.  None if no value is known, or if all weights are 0.
+
+    >>> weighted_mean([(90.0, 3), (50.0, 1), (None, 5)])
+    80.0
+    """
+    known = [(value, weight) for value, weight in values if value is not None]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else None

@@ -6,14 +6,16 @@ The sampler on a node imports this, so the standard library is all it may need.
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from .metrics import Call, Field, Gpm, Metric, Rolled
+from .metrics import Call, Field, Gauge, Gpm, Metric, Rolled, Shown
 
 ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 
 
-def _share(gpm: str, column: str) -> Metric:
-    """A share of time, from the performance monitor."""
-    return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),))
+def _share(gpm: str, column: str, title: str | None = None) -> Metric:
+    """Return the metric of a share of time, from the performance monitor; the report shows it under `title`."""
+    gauge = Gauge(1.0, "mean share of the time they worked", per_run=True)
+    shown = Shown(column, title, "%", 100.0, gauge) if title else None
+    return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),), shown)
 
 
 class GpuReading(NamedTuple):
@@ -38,6 +40,7 @@ class GpuReading(NamedTuple):
                 Rolled("utilisation_max", None),
                 Rolled("utilisation_p50", None),
             ),
+            shown=Shown("utilisation_mean", "utilisation", "%", gauge=Gauge(100.0, "mean", per_run=True)),
         ),
     ] = None
     memory_utilisation_percent: Annotated[
@@ -56,6 +59,13 @@ class GpuReading(NamedTuple):
             Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"),
             "Q",
             rolled=(Rolled("memory_peak_bytes", "max"),),
+            shown=Shown(
+                "memory_peak_bytes",
+                "memory peak",
+                "GiB",
+                1 / 2**30,
+                Gauge("memory_bytes", "of the fullest GPU", "max"),
+            ),
         ),
     ] = None
     power_mw: Annotated[
@@ -65,6 +75,7 @@ class GpuReading(NamedTuple):
             Field("NVML_FI_DEV_POWER_INSTANT"),
             "I",
             rolled=(Rolled("power_mean_w", None, 1000), Rolled("power_max_w", None, 1000)),
+            shown=Shown("power_mean_w", "power", "W", gauge=Gauge("power_limit_w", "mean, of the limit")),
         ),
     ] = None
     temperature_c: Annotated[
@@ -104,6 +115,7 @@ class GpuReading(NamedTuple):
             Field("NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION"),
             "Q",
             rolled=(Rolled("energy_first_mj", None), Rolled("energy_last_mj", None)),
+            shown=Shown("energy_j", "energy", "kJ", 1 / 1000),
         ),
     ] = None
     pcie_tx_bytes: Annotated[  # counters, likewise
@@ -118,10 +130,10 @@ class GpuReading(NamedTuple):
     nvlink_rx_kib: Annotated[
         int | None, Metric("KiB", Field("NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX", ALL_LINKS), "Q")
     ] = None
-    sm_active: Annotated[float | None, _share("NVML_GPM_METRIC_SM_UTIL", "sm_active_mean")] = None
+    sm_active: Annotated[float | None, _share("NVML_GPM_METRIC_SM_UTIL", "sm_active_mean", "SMs")] = None
     occupancy: Annotated[float | None, _share("NVML_GPM_METRIC_SM_OCCUPANCY", "occupancy_mean")] = None
     tensor_active: Annotated[
-        float | None, _share("NVML_GPM_METRIC_ANY_TENSOR_UTIL", "tensor_active_mean")
+        float | None, _share("NVML_GPM_METRIC_ANY_TENSOR_UTIL", "tensor_active_mean", "tensor cores")
     ] = None
     dram_active: Annotated[float | None, _share("NVML_GPM_METRIC_DRAM_BW_UTIL", "dram_active_mean")] = None
     processes: Annotated[
@@ -140,6 +152,9 @@ METRICS: dict[str, Metric] = {
     for name, annotation in GpuReading.__annotations__.items()
     if (metric := _metric(annotation)) is not None
 }
+
+# What a run's report shows per GPU, in the order of the table's columns.
+SHOWN: tuple[Shown, ...] = tuple(metric.shown for metric in METRICS.values() if metric.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +175,7 @@ class Event:
     gpu: int | None = None
 
 
-SHARES = frozenset(("sm_active", "occupancy", "tensor_active", "dram_active"))
+SHARES = frozenset(name for name, metric in METRICS.items() if metric.unit == "share")
 
 
 SHARE_SCALE = 1000
