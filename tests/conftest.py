@@ -30,6 +30,7 @@ ONCE = {
         "test_discovery",
         "test_frameworks",
         "test_preflight",
+        "test_request",
         "test_slurm",
         "test_slurm_cluster",
         "test_submit",

@@ -13,7 +13,7 @@ from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.submission.machine import Machine, inspect_machine
 from clusterplan.launcher.submission.preflight import CODES, Job, find_problems
-from clusterplan.launcher.submission.request import JobRequest
+from clusterplan.launcher.submission.request import SlurmRequest
 
 CLUSTER = Cluster(
     tuple(
@@ -37,22 +37,21 @@ CLUSTER = Cluster(
     ),
     parse_settings("MaxArraySize = 1001\nJobRequeue = 0"),
 )
-REQUEST = JobRequest(
-    "job",
-    nodes=2,
-    tasks_per_node=1,
-    gpus_per_node="a100:8",
-    partition=None,
-    time="08:00:00",
-    signal_delay_s=120,
-)
+
+
+def requested(*, nodes=2, gpus_per_node="a100:8", time="08:00:00", **more):
+    gres, _, count = gpus_per_node.rpartition(":")
+    gpus = nodes * int(count)
+    return SlurmRequest(nodes, gpus, 120, gres=gres or None, time=time, name="job", **more)
+
+
 HERE = Machine(None, None, None, Path("/home/me/runs"), None, None)
 FP8, BF16, FP16, TF32 = Precision.FP8, Precision.BF16, Precision.FP16, Precision.TF32
 
 
 def found(job=None, here=None, shared=("/home",), cluster=CLUSTER, **request):
     """Codes, those that refuse with an exclamation mark."""
-    job = replace(Job(replace(REQUEST, **request)), **(job or {}))
+    job = replace(Job(requested(**request)), **(job or {}))
     told = find_problems(job, replace(HERE, **(here or {})), cluster, shared)
     assert all(finding.code in CODES and "\n" not in finding.text for finding in told)
     return [finding.code + "!" * finding.refuses for finding in told]
@@ -121,7 +120,7 @@ def test_a_precision_must_be_native_to_the_gpu(precision, gpu, partition, codes)
 
 
 def test_an_emulated_precision_has_its_advice():
-    job = Job(replace(REQUEST, partition="old", gpus_per_node="v100:8", nodes=1), BF16)
+    job = Job(requested(partition="old", gpus_per_node="v100:8", nodes=1), BF16)
     assert "fp16 is native there" in find_problems(job, HERE, CLUSTER)[0].text
 
 
@@ -138,7 +137,7 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
     [("00:04:00", "up to 3m before its 4m are over"), ("00:03:00", "from the start of its 3m")],
 )
 def test_the_time_before_a_limit_is_within_it(time, when):
-    job = Job(replace(REQUEST, time=time))
+    job = Job(requested(time=time))
     assert (
         f"may tell the run to save {when}: a walltime from 30m on"
         in find_problems(job, HERE, CLUSTER)[0].text
@@ -207,7 +206,7 @@ def test_refusals_come_first():
 
 
 def test_every_finding_names_what_is_wrong_and_what_would_be_right():
-    job = Job(replace(REQUEST, partition="short", time="01:00:00", nodes=1))
+    job = Job(requested(partition="short", time="01:00:00", nodes=1))
     assert find_problems(job, HERE, CLUSTER)[0].text == (
         "a walltime of 1h is above the limit of partition 'short', 30m: the job would wait for ever"
     )

@@ -6,7 +6,7 @@ from typing import Any
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.ranges import Range
-from ..launcher.submission.request import slurm_request
+from ..launcher.submission.request import request_of
 
 
 def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         estimate.placement,
         estimate.step_time.source,
     )
-    training, request, cost = estimate.workload.training, slurm_request(estimate), estimate.cost
+    training, request, cost = estimate.workload.training, request_of(estimate), estimate.cost
     memory = estimate.memory
     return {
         "steps": {
@@ -64,7 +64,11 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         },
         "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
         "beyond_measured": bool(source.beyond),
-        "request": {"time": request.time, "segments": request.segments, "options": list(request.options)},
+        "request": {
+            "time": request.time,
+            "segments": request.segments,
+            "options": list(request.booked_options()),
+        },
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
         "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],
     }

@@ -10,7 +10,7 @@ from ..estimator.estimate.memory import Fit, gigabytes
 from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.estimate.steps import CONVENTION
 from ..estimator.ranges import Range
-from ..launcher.submission.request import slurm_request
+from ..launcher.submission.request import request_of
 from .layout import Page, Style
 from .origins import origins, source_of
 
@@ -133,7 +133,7 @@ def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
     steps, clock, gpus = estimate.steps, estimate.clock, estimate.placement.gpus
-    request = slurm_request(estimate)
+    request = request_of(estimate)
     rows = [("steps", format_count(steps.total), step_text(estimate))]
     if clock.total is None or clock.p95 is None:
         why = (
@@ -154,7 +154,9 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
         rows.append(("speed", speed, f"{_time(step)} a step; {estimate.step_time.source.kind}"))
     rows += _memory(estimate)
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
-    rows.append(("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.options)))
+    rows.append(
+        ("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.booked_options()))
+    )
     for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
         rows.append((bound.name, str(verdict), bound.shown))
     return rows
@@ -224,7 +226,7 @@ def _jobs(estimate: Estimate) -> str:
 
 def _asked(estimate: Estimate) -> str:
     jobs = f"{_jobs(estimate)} jobs of " if estimate.clock.segments and estimate.clock.segments > 1 else ""
-    return jobs + shlex.join(slurm_request(estimate).options)
+    return jobs + shlex.join(request_of(estimate).booked_options())
 
 
 def _time(seconds: Range | None) -> str:

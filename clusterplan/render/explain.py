@@ -12,7 +12,7 @@ from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
 from ..estimator.job.training import Framework
 from ..estimator.ranges import DRAWS
-from ..launcher.submission.request import slurm_request
+from ..launcher.submission.request import request_of
 
 
 def explained(estimate: Estimate) -> Iterator[str]:
@@ -139,7 +139,7 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
     )
     if best := clock.checkpoint_interval:
         yield f"best checkpoint interval = {_interval(best)} = {format_duration(best.seconds)} = {best.steps:,} steps"
-    request = slurm_request(estimate)
+    request = request_of(estimate)
     if request.time and clock.segments:
         grace = format_duration(GRACE_S)
         if clock.segments > 1:

@@ -81,10 +81,11 @@ def _asked(plan: Plan, gpus_here: Sequence[str] | None) -> tuple[str, str]:
     if gpus_here is not None:
         return "no GPU", "there is no whole one on this machine: the run starts without"
     request = plan.request
-    kind, _, a_node = request.gpus_per_node.rpartition(":")
-    nodes = plural(request.nodes, "node") + (f" of {a_node}" if request.nodes > 1 else "")
+    nodes = plural(request.nodes, "node") + (f" of {request.gpus_per_node}" if request.nodes > 1 else "")
     partition = f"partition {request.partition}" if request.partition else "the default partition"
-    return f"{gpus} x {kind}" if kind else plural(gpus, "GPU"), f"{nodes} in {partition}{each}"
+    return f"{gpus} x {request.gres}" if request.gres else plural(
+        gpus, "GPU"
+    ), f"{nodes} in {partition}{each}"
 
 
 def dry_run(page: Page, plan: Plan, script: str | None) -> None:

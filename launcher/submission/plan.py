@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ...cluster_profiles.units import MINUTE_S, format_duration, plural, slurm_time
+from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
-from ...estimator.job.placement import Placement
+from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, Run
 from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
@@ -19,11 +19,10 @@ from ..command.placeholders import LATEST, fill_placeholders, placeholder_names
 from ..command.precision import TRAINERS, precision_settings
 from ..run_folder.folder import DEEPSPEED_FILE
 from ..run_folder.launch import Launch
-from .request import JobRequest, gpus_per_node, signal_delay_s
+from .request import SlurmRequest, decide_request
 from .sweep import check_reached
 
 _OUTPUT = "output"  # the folder in a run's own where its checkpoints go, unless the job file says another
-_SHORTEST_S = 1_800.0  # a walltime that is worth its start
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Plan:
 
     launches: tuple[Launch, ...]
     values: tuple[Mapping[str, str], ...]
-    request: JobRequest
+    request: SlurmRequest
     said: tuple[str, ...]
     deepspeed_config: Mapping[str, Any] | None = None  # for each run's own file
 
@@ -71,8 +70,24 @@ def plan(
     words, stopping = _stopping(words, stated) if trainer_saves else (words, [])
     said = [settings.said, *saving, *stopping, _bootstrap_said(bootstrap, placement, run.command)]
     environment = {**settings.environment, **_shape(placement, workload)}
+    if fault := is_uneven(workload, placement):
+        raise WorkloadError(fault)
+    request = decide_request(
+        workload,
+        placement,
+        estimate if on_slurm else None,
+        name=workload.name or PurePath(run.command[0]).name,
+        tasks_per_node=1
+        if reaches_other_nodes(run.command)
+        else tasks_per_node(bootstrap, placement.gpus_per_node),
+        walltime_s=time_s,
+        default_walltime_s=default_s,
+        requeue=requeue,
+        parallel=parallel,
+        standing=standing,
+    )
     walltime_s = time_s or default_s
-    delay_s = signal_delay_s(workload.checkpoint.time_s, walltime_s)
+    delay_s = request.signal_delay_s
     grace_s = max(delay_s - 5.0, 5.0)
     stop = run.stop_signal or ("SIGUSR1" if stated is Framework.LIGHTNING and on_slurm else "SIGTERM")
     check_reached(swept, (*run.command, *run.resume))
@@ -105,23 +120,8 @@ def plan(
                 max_restarts=run.max_restarts,
             )
         )
-    own_tasks = 1 if reaches_other_nodes(run.command) else tasks_per_node(bootstrap, placement.gpus_per_node)
     inherited = {n: v for n, v in (standing or {}).items() if n not in dict(workload.slurm)}
     said += [f"--{name}={value}, as SBATCH_{name.upper()} says" for name, value in inherited.items()]
-    request = JobRequest(
-        name=workload.name or PurePath(run.command[0]).name,
-        nodes=placement.nodes,
-        tasks_per_node=own_tasks,
-        gpus_per_node=gpus_per_node(workload, placement),
-        partition=placement.partition.name if placement.partition else None,
-        time=slurm_time(-(-time_s // MINUTE_S) * MINUTE_S) if time_s else None,
-        signal_delay_s=delay_s,
-        time_min=_shortest(run, estimate, time_s) if requeue and on_slurm else None,
-        requeue=requeue,
-        parallel=parallel,
-        srun=run.srun,
-        options=(*inherited.items(), *workload.slurm),
-    )
     if request.time_min:
         said.append(
             f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
@@ -144,16 +144,6 @@ def _output(given: str | None, folder: str, cwd: str, *, alone: bool) -> str:
     if given is None:
         return f"{folder}/{_OUTPUT}"
     return str(PurePath(cwd, given) if alone else PurePath(cwd, given, PurePath(folder).name))
-
-
-def _shortest(run: Run, estimate: Estimate | None, time_s: float | None) -> str | None:
-    """For backfill: a walltime worth having, in which the run starts up and saves twice; None if little is gained."""
-    interval = estimate.clock.checkpoint_interval if estimate else None
-    startup = estimate.clock.parts["startup"].seconds if estimate else None
-    if not (run.resume and interval and startup and time_s):
-        return None
-    shortest_s = max(startup.p90 + 2 * (interval.seconds + interval.write_s), _SHORTEST_S)
-    return slurm_time(-(-shortest_s // MINUTE_S) * MINUTE_S) if shortest_s * 2 <= time_s else None
 
 
 def _saving(

@@ -14,7 +14,7 @@ from ..slurm.cluster import Cluster
 from ..slurm.nodes import NodeFacts, PartitionFacts
 from ..slurm.text import parse_limit_s
 from .machine import Machine
-from .request import JobRequest
+from .request import SlurmRequest
 
 _EARLY_S = 60.0  # Slurm may send the warning so much before it is due (man sbatch)
 _SANE_SHARE = 10  # a walltime is so many times its warning, or little is left to train in
@@ -62,7 +62,7 @@ class Job:
     `alone_on_its_node` what a launcher in the command lacks to know of other nodes.
     """
 
-    request: JobRequest
+    request: SlurmRequest
     precision: Precision = Precision.AUTO
     gpu: Gpu | None = None
     checkpoint_s: float | None = None
@@ -78,7 +78,7 @@ def find_problems(
 ) -> list[Problem]:
     """Everything that stands against `job`, what refuses it first; without a cluster only what holds anywhere.
 
-    >>> request = JobRequest("a", nodes=2, tasks_per_node=1, gpus_per_node="8", partition=None, time=None, signal_delay_s=90)
+    >>> request = SlurmRequest(nodes=2, gpus=16, signal_delay_s=90)
     >>> here = Machine(None, None, None, Path("/tmp/runs"), None, None)
     >>> [(f.code, f.refuses) for f in find_problems(Job(request), here)]
     [('folder-not-shared', True)]
@@ -205,9 +205,9 @@ def _on(job: Job, cluster: Cluster) -> Iterator[Problem]:
 
 
 def _machines(
-    request: JobRequest, partition: PartitionFacts, nodes: Sequence[NodeFacts]
+    request: SlurmRequest, partition: PartitionFacts, nodes: Sequence[NodeFacts]
 ) -> Iterator[Problem]:
-    gres, gpus = _asked(request)
+    gres, gpus = request.gres, request.gpus_per_node
     where = f"partition {partition.name!r}"
     kinds = dict.fromkeys(kind for node in nodes for kind, _ in node.gpus)
     if gpus and (not kinds or (gres and gres not in kinds)):
@@ -236,24 +236,18 @@ def _lacking(job: Job, cluster: Cluster | None) -> Gpu | None:
     return may_be[0] if may_be else None
 
 
-def _gpus_of(request: JobRequest, cluster: Cluster) -> list[Gpu]:
+def _gpus_of(request: SlurmRequest, cluster: Cluster) -> list[Gpu]:
     partition = cluster.partition(request.partition)
-    asked = _asked(request)[0]
     kinds = (
         {kind for node in cluster.nodes_of(partition.name) for kind, _ in node.gpus} if partition else set()
     )
-    names = [asked] if asked else sorted(kinds)
+    names = [request.gres] if request.gres else sorted(kinds)
     models = [match_gpus(name) for name in names if name]
     # A type that is not in the catalogue may have every precision.
     return [gpu for found in models for gpu in found] if all(models) else []
 
 
-def _asked(request: JobRequest) -> tuple[str, int]:
-    gres, _, count = request.gpus_per_node.rpartition(":")
-    return gres, int(count) if count.isdecimal() else 0
-
-
-def _gpus(node: NodeFacts, gres: str) -> int:
+def _gpus(node: NodeFacts, gres: str | None) -> int:
     return sum(count for kind, count in node.gpus if not gres or kind == gres)
 
 

@@ -1,83 +1,143 @@
-"""What to ask Slurm for: an estimate in the words of sbatch."""
+"""One request to sbatch, decided once: `estimate` prints what it books, and `submit` writes it into the script.  Pure."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ...cluster_profiles.units import MINUTE_S, slurm_time
-from ...errors import WorkloadError
+from ...cluster_profiles.units import MINUTE_S, ceil_div, slurm_time
 from ...estimator.estimate.estimate import Estimate
-from ...estimator.job.placement import Placement, is_uneven
+from ...estimator.job.placement import Placement
 from ...estimator.job.workload import Workload
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
 _LONGEST_SHARE = 0.25  # of the walltime, at most, for that
+_SHORTEST_S = 1_800.0  # a walltime that is worth its start
+
+OptionValue = str | int | bool
 
 
 @dataclass(frozen=True)
 class SlurmRequest:
-    """Options of one job, and how many such jobs in a row the run takes.
+    """One Slurm job: what it occupies, for how long, and how Slurm warns and requeues it.
 
-    `time` is Slurm's spelling of P95 of the wall-clock plus a grace period, rounded up and never above the
-    partition's limit; None while time is unknown.
+    `gpus` are those of all `nodes` together, and `gres` is Slurm's name of their type.  A None leaves `partition`,
+    `gres` or `time` to Slurm's default.  `segments` such jobs in a row take the run to its end; None if unknown.
+    `time_min` is the shortest walltime that Slurm may choose to start the job sooner, `parallel` the runs of an
+    array at once, `srun` are arguments of srun, and `further` are options of sbatch that the user stated.
     """
 
-    options: tuple[str, ...]
-    time: str | None
-    segments: int | None
-
-
-def slurm_request(estimate: Estimate) -> SlurmRequest:
-    """The request that `estimate` calls for."""
-    placement, clock = estimate.placement, estimate.clock
-    options = []
-    if placement.partition:
-        options.append(f"--partition={placement.partition.name}")
-    options.append(f"--nodes={placement.nodes}")
-    if placement.gpus % placement.nodes:
-        options.append(f"--gpus={_kind(placement)}{placement.gpus}")
-    else:
-        options.append(f"--gpus-per-node={_kind(placement)}{placement.gpus_per_node}")
-    time = slurm_time(clock.request_s) if clock.request_s else None
-    if time:
-        options.append(f"--time={time}")
-    return SlurmRequest(tuple(options), time, clock.segments)
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """One job as it is submitted; None is left to the partition's default.  `options` are further ones of sbatch."""
-
-    name: str
     nodes: int
-    tasks_per_node: int
-    gpus_per_node: str
-    partition: str | None
-    time: str | None
+    gpus: int
     signal_delay_s: int
+    gres: str | None = None
+    partition: str | None = None
+    time: str | None = None
+    segments: int | None = None
+    name: str | None = None
+    tasks_per_node: int = 1
     time_min: str | None = None
     requeue: bool = True
     parallel: int | None = None
     srun: tuple[str, ...] = ()
-    options: tuple[tuple[str, str | int | bool], ...] = ()
+    further: tuple[tuple[str, OptionValue], ...] = ()
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs on the fullest node."""
+        return ceil_div(self.gpus, self.nodes)
+
+    def booked(self) -> dict[str, OptionValue]:
+        """Return the options that say what is booked, by name: a job script of the user's own can ask for the same."""
+        kind = f"{self.gres}:" if self.gres else ""
+        even = self.gpus % self.nodes == 0
+        return {
+            **({"partition": self.partition} if self.partition else {}),
+            "nodes": self.nodes,
+            ("gpus-per-node" if even else "gpus"): f"{kind}{self.gpus_per_node if even else self.gpus}",
+            **({"time": self.time} if self.time else {}),
+            **{name: value for name, value in self.further if value is not False},
+        }
+
+    def header(self) -> dict[str, OptionValue]:
+        """Return every option of the job's script by name: what is booked, and how the job is kept alive."""
+        return {
+            **({"job-name": self.name} if self.name else {}),
+            **({"time-min": self.time_min} if self.time_min else {}),
+            **self.booked(),
+            "ntasks-per-node": self.tasks_per_node,
+            "signal": f"USR2@{self.signal_delay_s}",
+            ("requeue" if self.requeue else "no-requeue"): True,
+        }
+
+    def booked_options(self) -> tuple[str, ...]:
+        """Return `booked` as sbatch reads it."""
+        return _options(self.booked())
+
+    def options(self) -> tuple[str, ...]:
+        """Return `header` as sbatch reads it: the #SBATCH lines of the script, in order."""
+        return _options(self.header())
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """From JSON, in which tuples are lists."""
-        options = tuple((str(name), value) for name, value in values["options"])
-        return cls(**{**values, "srun": tuple(values["srun"]), "options": options})
+        """Return the request that `dataclasses.asdict` wrote as JSON, in which tuples are lists."""
+        further = tuple((str(name), value) for name, value in values["further"])
+        return cls(**{**values, "srun": tuple(values["srun"]), "further": further})
 
 
-def gpus_per_node(workload: Workload, placement: Placement) -> str:
-    """As `--gpus-per-node` spells it.  Raises WorkloadError where the nodes would not be alike."""
-    if fault := is_uneven(workload, placement):
-        raise WorkloadError(fault)
-    return f"{_kind(placement)}{placement.gpus_per_node}"
+def decide_request(
+    workload: Workload,
+    placement: Placement,
+    estimate: Estimate | None = None,
+    *,
+    name: str | None = None,
+    tasks_per_node: int = 1,
+    walltime_s: float | None = None,
+    default_walltime_s: float | None = None,
+    requeue: bool = True,
+    parallel: int | None = None,
+    standing: Mapping[str, str] | None = None,
+) -> SlurmRequest:
+    """Return the request for one job of `workload` as placed.
+
+    The walltime is `walltime_s`, else the estimate's: P95 of the wall-clock and a grace period, never above the
+    partition's limit.  It is rounded up to minutes, as Slurm does.  `default_walltime_s` limits a job that asks for none.
+    `standing` are options for where the job file has none.
+
+    >>> from clusterplan.estimator.job.placement import place
+    >>> job = Workload.of(samples=1, batch_size=1, gpus=16)
+    >>> decide_request(job, place(job, None), walltime_s=90).options()
+    ('--nodes=2', '--gpus-per-node=8', '--time=00:02:00', '--ntasks-per-node=1', '--signal=USR2@23', '--requeue')
+    """
+    clock = estimate.clock if estimate else None
+    asked_s = walltime_s or (clock.request_s if clock else None)
+    inherited = {n: value for n, value in (standing or {}).items() if n not in dict(workload.slurm)}
+    partition = placement.partition
+    return SlurmRequest(
+        name=name,
+        nodes=placement.nodes,
+        gpus=placement.gpus,
+        tasks_per_node=tasks_per_node,
+        gres=partition.gres if partition else None,
+        partition=partition.name if partition else None,
+        time=_whole_minutes_time(asked_s) if asked_s else None,
+        segments=clock.segments if clock else None,
+        signal_delay_s=signal_delay_s(workload.checkpoint.time_s, asked_s or default_walltime_s),
+        time_min=_shortest_time(workload, estimate, asked_s) if requeue else None,
+        requeue=requeue,
+        parallel=parallel,
+        srun=workload.run.srun if workload.run else (),
+        further=(*inherited.items(), *workload.slurm),
+    )
+
+
+def request_of(estimate: Estimate) -> SlurmRequest:
+    """Return the request for a job as estimated, which `submit` makes unless it is told otherwise."""
+    return decide_request(estimate.workload, estimate.placement, estimate)
 
 
 def signal_delay_s(save_s: float | None, walltime_s: float | None) -> int:
-    """How long before its limit a job is warned: twice a checkpoint's time and 30 s, at most a quarter of the walltime.
+    """Return how long before its limit a job is warned: twice a checkpoint's time and 30 s, at most a quarter of the walltime.
 
     Slurm may send the warning up to 60 s early.
 
@@ -89,7 +149,7 @@ def signal_delay_s(save_s: float | None, walltime_s: float | None) -> int:
 
 
 def whole_minutes(seconds: float) -> int:
-    """Slurm's limits are whole minutes; up.
+    """Return a limit in minutes, rounded up: Slurm's limits are whole minutes.
 
     >>> whole_minutes(61)
     2
@@ -97,5 +157,19 @@ def whole_minutes(seconds: float) -> int:
     return math.ceil(seconds / MINUTE_S)
 
 
-def _kind(placement: Placement) -> str:
-    return f"{placement.partition.gres}:" if placement.partition and placement.partition.gres else ""
+def _whole_minutes_time(seconds: float) -> str:
+    return slurm_time(whole_minutes(seconds) * MINUTE_S)
+
+
+def _shortest_time(workload: Workload, estimate: Estimate | None, walltime_s: float | None) -> str | None:
+    """For backfill: a walltime worth having, in which the run starts up and saves twice; None if little is gained."""
+    interval = estimate.clock.checkpoint_interval if estimate else None
+    startup = estimate.clock.parts["startup"].seconds if estimate else None
+    if not (workload.run and workload.run.resume and interval and startup and walltime_s):
+        return None
+    shortest_s = max(startup.p90 + 2 * (interval.seconds + interval.write_s), _SHORTEST_S)
+    return _whole_minutes_time(shortest_s) if shortest_s * 2 <= walltime_s else None
+
+
+def _options(header: Mapping[str, OptionValue]) -> tuple[str, ...]:
+    return tuple(f"--{name}" if value is True else f"--{name}={value}" for name, value in header.items())

@@ -18,7 +18,7 @@ from ..run_folder.folder import LOGS, SUBMITIT
 from ..run_folder.job_log import put_job, read_jobs
 from ..slurm import client as slurm
 from ..slurm.text import parse_limit_s
-from .request import JobRequest, whole_minutes
+from .request import SlurmRequest, whole_minutes
 
 if TYPE_CHECKING:
     import submitit
@@ -35,7 +35,7 @@ JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submi
 
 
 def submit(
-    folders: Sequence[Path], request: JobRequest, cluster: str | None, job_class: JobClass
+    folders: Sequence[Path], request: SlurmRequest, cluster: str | None, job_class: JobClass
 ) -> list[str]:
     """One Slurm job for the run in each of `folders`: an array where there are several.  Their job ids.
 
@@ -68,7 +68,7 @@ def submit(
     return ids
 
 
-def script(folder: Path, request: JobRequest, runs: int = 1) -> str:
+def script(folder: Path, request: SlurmRequest, runs: int = 1) -> str:
     """The batch script that `submit` would hand to sbatch."""
     executor = _executor(folder, request)
     if runs > 1:
@@ -124,7 +124,7 @@ def _run(job: Callable[[], Any]) -> None:
     job()
 
 
-def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
+def _executor(folder: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
     import logging  # noqa: PLC0415  likewise
 
     from submitit import SlurmExecutor  # noqa: PLC0415  likewise
@@ -144,30 +144,26 @@ def _executor(folder: Path, request: JobRequest) -> "submitit.SlurmExecutor":
     return executor
 
 
-def _parameters(where: Path, request: JobRequest) -> dict[str, Any]:
-    more: dict[str, Any] = {name: value for name, value in request.options if value is not False}
-    more["requeue" if request.requeue else "no-requeue"] = True
-    if request.time_min:
-        more["time-min"] = request.time_min
-    asked = {
-        "job_name": request.name,
-        "partition": request.partition,
+def _parameters(where: Path, request: SlurmRequest) -> dict[str, Any]:
+    """Return the parameters of submitit's executor: `request.header()`, and what submitit itself must know of it."""
+    header = request.header()
+    limit_s = parse_limit_s(request.time or "")
+    return {
+        "job_name": header.pop("job-name", None),
+        # Where nothing is said of these two, submitit has values of its own: 5 minutes, and a label that some
+        # clusters refuse.  It reckons with `time` when it is warned before the guard listens.
+        "time": whole_minutes(limit_s) if limit_s else None,
+        "wckey": header.pop("wckey", None),
         "nodes": request.nodes,
-        "ntasks_per_node": request.tasks_per_node,
-        "gpus_per_node": request.gpus_per_node,
-        "signal_delay_s": request.signal_delay_s,
+        "ntasks_per_node": header.pop("ntasks-per-node"),
         "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
-        "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if "cpus-per-task" in more else None,
+        "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"]
+        if "cpus-per-task" in header
+        else None,
         "teardown": _teardown(where),
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
-        "additional_parameters": more,
+        "additional_parameters": header,
     }
-    # Where nothing is said of these, submitit has values of its own: 5 minutes, and a label that some clusters refuse.
-    ours = {"time": None, "wckey": more.pop("wckey", None)}
-    if limit := parse_limit_s(request.time or ""):
-        ours["time"] = whole_minutes(limit)  # it reckons with this when it is warned before the guard listens
-        more["time"] = request.time
-    return ours | {name: value for name, value in asked.items() if value is not None}
 
 
 def _teardown(where: Path) -> list[str]:
