@@ -24,7 +24,7 @@ from clusterplan.estimator.gpu_use.rollup import Rollup, roll_up
 from clusterplan.estimator.history.packed_block import pack
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.samples import BLOCK_S, WIDTHS_S, whole_numbers
-from clusterplan.launcher.run_folder.folder import create, write_json
+from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler.loop import SLOW_EVERY_S
 from clusterplan.launcher.sampler.spool import SpoolWriter
@@ -93,7 +93,7 @@ def imported(folder: Path, history: History) -> tuple[int, float, float]:
     folders = []
     for number in range(IMPORTED_RUNS):
         begin = T0 + number * RUN_S
-        made = create(
+        made = create_run_folder(
             "spooled",
             folder / "runs",
             datetime.fromtimestamp(begin, UTC),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clusterplan.launcher.run_folder.checkpoints import newest_checkpoint
+from clusterplan.launcher.run_folder.checkpoints import find_newest_checkpoint
 
 
 def made(root, *paths):
@@ -33,9 +33,9 @@ def made(root, *paths):
 )
 def test_the_newest_whole_checkpoint_is_found(tmp_path, files, step):
     made(tmp_path, *files)
-    found = newest_checkpoint(tmp_path)
+    found = find_newest_checkpoint(tmp_path)
     assert (found.step if found else None) == step
 
 
 def test_a_folder_that_is_not_there_has_none(tmp_path):
-    assert newest_checkpoint(tmp_path / "nothing") is None
+    assert find_newest_checkpoint(tmp_path / "nothing") is None

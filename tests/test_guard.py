@@ -13,8 +13,8 @@ from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.launcher.node.after_attempt import decide_after_attempt
 from clusterplan.launcher.node.signals import StopSignals
 from clusterplan.launcher.node.slurm_reason import SlurmdLog
-from clusterplan.launcher.run_folder.attempts import TaskFile, TaskRecord
 from clusterplan.launcher.run_folder.launch import Launch
+from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
 
 GUARD = """
 import os, sys
@@ -50,7 +50,7 @@ def task(tmp_path):
         (tmp_path / "logs").mkdir()
         place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
         started.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))
-        return started[-1], tmp_path / "attempts" / f"7.0.{rank}.json"
+        return started[-1], tmp_path / "tasks" / f"7.0.{rank}.json"
 
     yield start
     for process in started:
@@ -88,4 +88,7 @@ def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
     other = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
     launch = replace(LAUNCH, max_restarts=1)
     found = decide_after_attempt(tmp_path, launch, other, StopSignals(), SlurmdLog(tmp_path, "7"), 1)
-    assert (found.restart, found.reason) == (True, "rank 1: it failed, after a new checkpoint at step 50")
+    assert (found.restart, found.reason) == (
+        True,
+        "rank 1: the command failed, after a new checkpoint at step 50",
+    )

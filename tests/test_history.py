@@ -28,7 +28,7 @@ from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.salvage import TABLES, examine
 from clusterplan.estimator.history.schema import migrations
-from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.runs.collect import collect, folders_of_history
 from clusterplan.launcher.sampler.spool import SpoolWriter, frame
 from clusterplan.launcher.sampler.spool_items import encode
@@ -65,7 +65,7 @@ def spool_header(node="n1"):
 def folder(tmp_path):
     """A run's folder with one spool of 100 s, and a lost GPU."""
     facts = {"kind": "sample", "model": "phi2", "command": ["train"], "host": "h", "began_s": T0}
-    made = create("train", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
+    made = create_run_folder("train", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
     with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
         for second in range(100):
             spool.append(encode(tick(second)))
@@ -150,7 +150,7 @@ def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
 
 def test_steps_may_be_left_for_later(folder, history):
     steps = folder / "progress.jsonl"
-    steps.write_text('{"kind": "dtype", "time_s": 1, "step": 1, "seen": "bfloat16"}\n', encoding="utf-8")
+    steps.write_text('{"kind": "dtype", "time_s": 1, "step": 1, "dtype": "bfloat16"}\n', encoding="utf-8")
     for later, read in ((False, 0), (True, steps.stat().st_size)):
         collect(folder, history, steps=later)
         assert history.spool_position(folder.name, steps.name)[0] == read
@@ -245,7 +245,7 @@ def test_mean_power_is_the_counters_where_readings_alias_with_the_work():
 
 
 def test_waste_is_told_by_a_view(history, tmp_path):
-    made = create("idler", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), {"began_s": T0})
+    made = create_run_folder("idler", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), {"began_s": T0})
     with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
         for second in range(600):
             use = 50 if second < 240 else 0
@@ -490,7 +490,7 @@ def test_a_block_that_fails_while_others_are_held_is_undone_alone(history):
 @pytest.fixture
 def one_run(folder, history, monkeypatch):
     """A history in which one run is registered, as that of the commands."""
-    register(folder, history.path)
+    register_run(folder, history.path)
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(history.path))
 
 
@@ -507,7 +507,7 @@ def ran_in_process(one_run, in_process):  # noqa: ARG001
 
 
 def test_a_registered_run_is_found_from_anywhere(history, folder):
-    register(folder, history.path)
+    register_run(folder, history.path)
     assert list(folders_of_history(history.path)) == [folder]
 
 

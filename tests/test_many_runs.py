@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clusterplan.launcher.run_folder.attempts import TaskRecord
-from clusterplan.launcher.run_folder.folder import create, register, write_json
-from clusterplan.launcher.run_folder.job_log import put_job
+from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
+from clusterplan.launcher.run_folder.job_log import append_job
+from clusterplan.launcher.run_folder.task_records import TaskRecord
 
 T0 = 1_763_900_000.0
 
@@ -27,12 +27,12 @@ class Runs:
     def made(self, name, *, state="completed", after_s=0, job=True, **facts):
         known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
         began = datetime.fromtimestamp(known["began_s"], UTC)
-        folder = create(name, self.folder / "runs", began, known)
+        folder = create_run_folder(name, self.folder / "runs", began, known)
         if job:
-            put_job(folder, "local", "7")
+            append_job(folder, "local", "7")
         if state:
             write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 9})
-        register(folder, self.history)
+        register_run(folder, self.history)
         return folder
 
     def waiting(self, name):
@@ -69,9 +69,9 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
 def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, began_s, seconds):
     run = runs.made("train", state="cancelled")  # ended at T0 + 9, as Slurm has it: in whole seconds
     if began_s:
-        (run / "attempts").mkdir()
+        (run / "tasks").mkdir()
         write_json(
-            run / "attempts" / "7.0.0.json",
+            run / "tasks" / "7.0.0.json",
             vars(TaskRecord("7", 0, 0, 1, "n", "n", 1, "1", began_s, began_s)),
         )
     assert json.loads(runs("history", "list", "--json").stdout)[0]["seconds"] == seconds

@@ -11,8 +11,8 @@ from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.measurements.steady_state import steady_state
 from clusterplan.estimator.measurements.training_loop import LoopEnd, LoopPause, LoopStart, LoopSteps
-from clusterplan.launcher.run_folder.attempts import TaskFile, TaskRecord
-from clusterplan.launcher.run_folder.folder import create, write_json
+from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
+from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
@@ -107,8 +107,8 @@ def folder(tmp_path):
         "model": "phi2",
         "shape": SHAPE,
     }
-    made = create("phi2", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
-    TaskFile(made, TaskRecord("7", 0, 0, 1, "n1", "h", pid=1, born="", began_s=T0, beat_s=T0))
+    made = create_run_folder("phi2", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
+    TaskFile(made, TaskRecord("7", 0, 0, 1, "n1", "h", pid=1, birth="", began_s=T0, beat_s=T0))
     write(made, loop([0.5] * 100, T0 + 20, first_s=10, attempt="7.0"))
     gpus = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in (0, 1)]
     header = {"run": made.name, "node": "n1", "period_s": 1.0, "attribution": "uuid", "gpus": gpus}
@@ -157,8 +157,8 @@ def test_a_run_becomes_a_measurement(folder, history):
 
 
 def test_a_run_out_of_memory_tells_no_memory_that_would_do(folder, history):
-    attempt = TaskRecord("7", 0, 0, 1, "n1", "h", pid=1, born="", began_s=T0, beat_s=T0)
-    TaskFile(folder, attempt).put(error="torch.OutOfMemoryError: CUDA out of memory.", exit_code=1)
+    task = TaskRecord("7", 0, 0, 1, "n1", "h", pid=1, birth="", began_s=T0, beat_s=T0)
+    TaskFile(folder, task).update(error="torch.OutOfMemoryError: CUDA out of memory.", exit_code=1)
     collect(folder, history)
     (found,) = history.measurements("phi2")
     assert (found.step_time_s, found.memory_peak_bytes) == (0.5, None)

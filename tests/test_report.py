@@ -15,8 +15,8 @@ from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.report import build_report
 from clusterplan.estimator.gpu_use.timeline import TIMELINE_POINTS
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.run_folder.attempts import TaskRecord
-from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
+from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.loop import _round
@@ -43,7 +43,9 @@ SECONDS = 150
 def recorded(gpus, tmp_path):
     """The node sampled second by second through the real pynvml, its clock moved by hand; gives the run's folder."""
     move = gpus(NODE)
-    folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": float(fake.T0)})
+    folder = create_run_folder(
+        "train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), {"began_s": float(fake.T0)}
+    )
     with nvml.open_library() as library:
         present = dict(enumerate(library.devices()[0]))
         header = {"run": "r", "node": "n1", "period_s": 1.0, "attribution": "enumerated"}
@@ -69,7 +71,7 @@ def recorded(gpus, tmp_path):
 def reported(recorded, clusterplan, tmp_path):
     """Run `clusterplan report ARGS` on that run."""
     path = tmp_path / "h" / "history.db"
-    register(recorded, path)
+    register_run(recorded, path)
     return lambda *arguments: clusterplan(
         "report", *arguments, env=os.environ | {"CLUSTERPLAN_HISTORY": str(path)}
     )
@@ -217,13 +219,13 @@ def restarted(tmp_path):
 
     def imported(*, until=300, said=True, hole=range(0), queued_s=0.0, state="completed"):
         facts = {"kind": "submit", "began_s": T0 - queued_s}
-        folder = create("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
+        folder = create_run_folder("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
         wall_clock = {"p10": 500, "p50": 590, "p90": 700, "p95": 800}
         write_json(folder / "estimate.json", {"source": {"kind": "given"}, "wall_clock_s": wall_clock})
-        (folder / "attempts").mkdir()
+        (folder / "tasks").mkdir()
         for number, begin in enumerate((0, 3900)):
             task = TaskRecord("7", number, 0, 1, "n1", "n1", 1, "1", T0 + begin, T0 + begin + 300)
-            write_json(folder / "attempts" / task.file_name, vars(task))
+            write_json(folder / "tasks" / task.file_name, vars(task))
             header = {
                 "run": "r",
                 "node": "n1",

@@ -6,7 +6,8 @@ import pytest
 
 from clusterplan.launcher.run_folder.final_status import read_final_status, write_final_status
 from clusterplan.launcher.run_folder.job_log import SubmittedJob
-from clusterplan.launcher.run_folder.log_errors import best_line
+from clusterplan.launcher.run_folder.log_errors import find_error_line
+from clusterplan.launcher.run_folder.task_records import Attempt
 from clusterplan.launcher.runs.state import Evidence, State, judge_state
 from clusterplan.launcher.slurm.jobs import parse_account
 
@@ -38,7 +39,7 @@ def test_accounting_has_the_exit_code_that_nobody_else_has():
 @pytest.mark.parametrize("slurm", ["failed", "has forgotten it"])
 def test_a_job_that_failed_before_the_run_began_says_why(slurm):
     (told,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    seen = replace(NOTHING, exits={("8", 0): 255}, killed_words="srun: unrecognized option '--x'")
+    seen = replace(NOTHING, exits={Attempt("8", 0): 255}, killed_words="srun: unrecognized option '--x'")
     state = judge_state(replace(seen, accounted=told if slurm == "failed" else None), NIGHT + 100)
     assert (state.state, state.exit_code) == (State.FAILED, 255)
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
@@ -102,4 +103,4 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
     ],
 )
 def test_the_line_that_says_why(log, why):
-    assert best_line(log) == why
+    assert find_error_line(log) == why

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
-from clusterplan.launcher.node.slurm_reason import state_in
+from clusterplan.launcher.node.slurm_reason import parse_slurmd_state
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.jobs import JobFacts, parse_account, parse_job, parse_queue
 from clusterplan.launcher.slurm.nodes import parse_nodes
@@ -34,11 +34,11 @@ SACCT = """\
 def test_the_daemon_says_why_it_ends_a_job(why, state):
     said = "error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n"
     said += f"slurmstepd-gpu1: error: *** JOB 3 ON gpu1 CANCELLED AT 2026-11-25T14:24:35 {why}***\n"
-    assert state_in(f"{said}srun: got SIGCONT\n") == state
+    assert parse_slurmd_state(f"{said}srun: got SIGCONT\n") == state
 
 
 def test_a_step_that_is_ended_because_a_task_failed_says_nothing_of_its_job():
-    assert state_in("error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n") is None
+    assert parse_slurmd_state("error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n") is None
 
 
 def queued(job_id):

@@ -17,7 +17,7 @@ import pytest
 from slurm_cluster import until
 
 from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
-from clusterplan.launcher.runs.state import OPEN
+from clusterplan.launcher.runs.state import OPEN_STATES
 from clusterplan.launcher.runs.status import read_statuses
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +67,7 @@ class Launched:
         return self._status_when(lambda state: state in states, run, f"{run} to be {states}")
 
     def ended(self, run: str):
-        return self._status_when(lambda state: state not in OPEN, run, f"the end of {run}")
+        return self._status_when(lambda state: state not in OPEN_STATES, run, f"the end of {run}")
 
     def _status_when(self, fits, run: str, what: str):
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
@@ -205,7 +205,7 @@ gres = "a100"
 
 def slurm_states(run):
     """What Slurm said to the first task of each start as it ended it."""
-    files = sorted((Path(run["folder"]) / "attempts").glob("*.0.json"))
+    files = sorted((Path(run["folder"]) / "tasks").glob("*.0.json"))
     return [json.loads(file.read_text())["slurm_state"] for file in files]
 
 
@@ -229,8 +229,8 @@ def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
     assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 3, 150)
     said = on_slurm("logs", run["run"]).stdout
     assert "step 150 of 150" in said
-    files = sorted((Path(run["folder"]) / "attempts").glob("*.0.json"))
-    resumed = [json.loads(file.read_text())["resumed_step"] for file in files]
+    files = sorted((Path(run["folder"]) / "tasks").glob("*.0.json"))
+    resumed = [json.loads(file.read_text())["resume_step"] for file in files]
     assert resumed[0] is None
     assert 0 < resumed[1] < resumed[2] < 150
     listed = json.loads(on_slurm("history", "list", "--json").stdout)
@@ -248,7 +248,7 @@ def test_an_exit_code_is_told(on_slurm):
 def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm):
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
     on_slurm.wait(run["run"], "running")
-    attempt = until(lambda: list((Path(run["folder"]) / "attempts").glob("*.json")), "the attempt")[0]
+    attempt = until(lambda: list((Path(run["folder"]) / "tasks").glob("*.json")), "the attempt")[0]
     until(lambda: json.loads(attempt.read_text())["state"] == "running", "running")
     os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
     ended = on_slurm.ended(run["run"])
@@ -335,7 +335,7 @@ def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(on_slurm):
 
 
 def _running(run, attempt):
-    path = Path(run["folder"]) / "attempts" / f"{run['job_id']}.{attempt}.0.json"
+    path = Path(run["folder"]) / "tasks" / f"{run['job_id']}.{attempt}.0.json"
     return run["job_id"] if path.exists() and json.loads(path.read_text())["state"] == "running" else None
 
 
@@ -720,7 +720,7 @@ def test_each_run_of_a_sweep_is_told_its_own_end(on_slurm):
     runs = json.loads(on_slurm("status", "--json").stdout)["runs"]
     for run in runs:
         on_slurm.wait(run["run"], "running")
-        attempts = Path(run["folder"]) / "attempts"
+        attempts = Path(run["folder"]) / "tasks"
         told = until(
             lambda where=attempts: [
                 values
@@ -739,9 +739,7 @@ def test_a_job_submitted_from_inside_a_run_of_this_machine_is_slurms(on_slurm):
     left = {"SUBMITIT_LOCAL_JOB_ID": "5", "SUBMITIT_EXECUTOR": "local", "CLUSTERPLAN_ATTEMPT": "5.0"}
     run = on_slurm.submit("--gpus", "1", "--", "true", env=left)
     assert on_slurm.ended(run["run"])["state"] == "completed"
-    assert [path.name for path in (Path(run["folder"]) / "attempts").iterdir()] == [
-        f"{run['job_id']}.0.0.json"
-    ]
+    assert [path.name for path in (Path(run["folder"]) / "tasks").iterdir()] == [f"{run['job_id']}.0.0.json"]
 
 
 @story
@@ -796,7 +794,7 @@ def test_a_run_without_a_gpu_is_said_to_have_none(launched):
 
 def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):
     run = launched.submit("--executor", "local", "--", "sh", "-c", "exit 3")
-    said = "exit code 3; no new checkpoint to go on from was saved"
+    said = "exit code 3; the command saved no new checkpoint before it failed"
     assert launched.ended(run["run"])["reason"] == said
 
 
@@ -916,7 +914,7 @@ def test_a_dry_run_names_the_port_by_its_rule(launched):
 def test_a_local_run_that_is_killed_is_told(launched):
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")
-    attempt = next((Path(run["folder"]) / "attempts").glob("*.json"))
+    attempt = next((Path(run["folder"]) / "tasks").glob("*.json"))
     os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
     assert launched.ended(run["run"])["state"] == "failed"
 

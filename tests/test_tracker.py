@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from clusterplan import track
-from clusterplan.launcher.run_folder.progress import progress, read_ends, read_progress
+from clusterplan.launcher.run_folder.progress import estimate_progress, read_first_and_latest, read_progress
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_progress_tells_steps_rate_and_the_time_left(folder, clock):
             with steps.evaluation():
                 clock.pass_(24.5 / 2)
         steps.loss(1 / (i + 1))
-    now = progress(read_progress(folder)[0])
+    now = estimate_progress(read_progress(folder)[0])
     assert (now.steps_done, now.total, now.rate_steps_per_s) == (50, 100, pytest.approx(2))
     assert now.eta_s == pytest.approx(25 * 1.5)
     assert now.loss == 0.02
@@ -253,18 +253,18 @@ def test_a_resumed_loop_keeps_its_rate_until_it_has_a_new_one(folder, clock):
     for _ in track(range(20), total=100):
         clock.pass_(1)
     next(iter(track(range(20), start=10, total=100)))
-    now = progress(read_progress(folder)[0])
+    now = estimate_progress(read_progress(folder)[0])
     assert (now.steps_done, now.rate_steps_per_s) == (10, pytest.approx(1))
 
 
 def test_the_jobs_own_total_is_used_where_the_script_says_none(folder, clock):
     for _ in track(range(11)):
         clock.pass_(1)
-    assert progress(read_progress(folder)[0], total=21).eta_s == pytest.approx(10)
+    assert estimate_progress(read_progress(folder)[0], total=21).eta_s == pytest.approx(10)
 
 
 def test_there_is_no_progress_without_lines(tmp_path):
-    assert progress(read_progress(tmp_path)[0]) is None
+    assert estimate_progress(read_progress(tmp_path)[0]) is None
 
 
 def test_torn_and_foreign_lines_are_left_out(folder):
@@ -306,9 +306,9 @@ def long_file(folder, count):
 
 def test_the_ends_of_a_long_file_tell_what_all_of_it_does(folder):
     long_file(folder, 20_000)
-    ends, (every, _) = read_ends(folder), read_progress(folder)
+    ends, (every, _) = read_first_and_latest(folder), read_progress(folder)
     assert len(ends) < 4_000
-    told, known = progress(ends), progress(every)
+    told, known = estimate_progress(ends), estimate_progress(every)
     assert (told.steps_done, told.total, told.rate_steps_per_s) == (
         known.steps_done,
         known.total,
@@ -322,7 +322,7 @@ def test_the_ends_of_a_short_file_are_all_of_it(folder, count):
     long_file(folder, count)
     with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"kind": "end", "tim')
-    assert read_ends(folder) == read_progress(folder)[0]
+    assert read_first_and_latest(folder) == read_progress(folder)[0]
 
 
 def test_a_long_file_is_read_line_by_line(folder):

@@ -11,7 +11,7 @@ import pytest
 
 from clusterplan import Precision
 from clusterplan.estimator.gpu_use.precision import find_precision_notes
-from clusterplan.launcher.run_folder.folder import create, register, write_json
+from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 
 BF16, FP16, FP32, TF32, FP8 = (Precision(p) for p in ("bf16", "fp16", "fp32", "tf32", "fp8"))
 
@@ -84,15 +84,15 @@ def reported(clusterplan, tmp_path):
     def report(*seen, json_=True, **said):
         now = datetime(2026, 1, 1, tzinfo=UTC)
         facts = {"kind": "submit", "shape": {"precision": "bf16"}, "began_s": now.timestamp()}
-        folder = create("train", tmp_path / "runs", now, facts)
+        folder = create_run_folder("train", tmp_path / "runs", now, facts)
         lines = [{"kind": "start", "time_s": 1, "step": 0, **said}]
-        lines += [{"kind": "dtype", "time_s": 2, "step": 1, "seen": dtype} for dtype in seen]
+        lines += [{"kind": "dtype", "time_s": 2, "step": 1, "dtype": dtype} for dtype in seen]
         (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         write_json(
             folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": now.timestamp() + 9}
         )
         path = tmp_path / "h" / "history.db"
-        register(folder, path)
+        register_run(folder, path)
         done = clusterplan("report", *["--json"] * json_, env=os.environ | {"CLUSTERPLAN_HISTORY": str(path)})
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if json_ else done.stdout
@@ -131,7 +131,7 @@ def seen(folder, script, **variables):
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
-    return [line["seen"] for line in lines if line["kind"] == "dtype"]
+    return [line["dtype"] for line in lines if line["kind"] == "dtype"]
 
 
 def test_a_script_without_torch_has_none(tmp_path):

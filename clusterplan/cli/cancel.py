@@ -11,9 +11,8 @@ from ..errors import InputError
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders
-from ..launcher.runs.state import OPEN
-from ..launcher.runs.status import cancel as cancel_runs
-from ..launcher.runs.status import read_statuses
+from ..launcher.runs.state import OPEN_STATES
+from ..launcher.runs.status import cancel_runs, read_statuses
 
 
 @click.command()
@@ -26,7 +25,7 @@ def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
     """
     meant = dict.fromkeys(folder for run in runs for folder in _meant(run, every=every))
     for before in cancel_runs(list(meant)):
-        if before.state.state in OPEN:
+        if before.state.state in OPEN_STATES:
             click.echo(f"{before.run}: asked to stop; it was {before.state.state}")
         else:
             click.echo(f"{before.run}: had ended before ({before.state.state})")
@@ -39,7 +38,7 @@ def _meant(run: str, *, every: bool) -> Iterator[Path]:
     found = find_folders(history_path(os.environ), "submit", run)
     candidates = [folder for folder in found if not has_final_status(folder)]
     if len(candidates) > 1:
-        candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN]
+        candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN_STATES]
     if len(candidates) > 1 and not every:
         named = join_names(folder.name for folder in candidates)
         raise InputError(f"{len(candidates):,} runs begin with {run!r}: say which, {named}, or --all")

@@ -21,10 +21,10 @@ from ..estimator.measurements.entered import (
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import (
     STATUS_FILE,
-    create,
-    discard,
+    create_run_folder,
+    discard_run,
     history_path,
-    register,
+    register_run,
     runs_root,
     write_json,
 )
@@ -118,9 +118,9 @@ def add(path: Path | None, **flagged: str | None) -> None:
         say(f"{plural(known, 'measurement')} there already, and not entered again")
     if found:
         facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
-        folder = create(name, runs_root(os.environ), now, facts)
+        folder = create_run_folder(name, runs_root(os.environ), now, facts)
         write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
-        register(folder, history_path(os.environ))
+        register_run(folder, history_path(os.environ))
         with collected():
             pass
     models = join_names(dict.fromkeys(one.model for one in found))
@@ -141,7 +141,7 @@ def remove(run: str) -> None:
         gone = db.measurements(run=run)
         with db.writing():
             db.remove_entered(run)
-    discard(folder, where)
+    discard_run(folder, where)
     click.echo(f"{plural(len(gone), 'measurement')} taken back")
 
 

@@ -16,7 +16,7 @@ from ..errors import ClusterplanError, HistoryError, InputError
 from ..estimator.history.runs import History
 from ..launcher.run_folder.folder import history_path
 from ..launcher.runs.collect import collect, folders_to_collect
-from ..launcher.runs.status import settle
+from ..launcher.runs.status import settle_open_runs
 from .options import say, the_latest
 
 _LOT_S = 0.5  # of runs that are committed together
@@ -31,7 +31,7 @@ def collected() -> Iterator[History]:
     Submitted runs that have ended without a word get their last one first, as far as Slurm answers.
     """
     with History(history_path(os.environ)) as db:
-        settle(db.path)
+        settle_open_runs(db.path)
         for error in collect_all(folders_to_collect(db), db):
             say(f"not collected: {error}")
         yield db

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..estimator.gpu_use.cost import run_cost
 from ..estimator.gpu_use.report import build_report
 from ..launcher.run_folder.folder import links_folder
-from ..launcher.run_folder.registry import partition_of
+from ..launcher.run_folder.registry import read_partition
 from ..render import run_json, run_text
 from .options import echo_page, json_option
 from .recorded import collected, find_run
@@ -29,7 +29,7 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
     with collected() as db:
         found = build_report(db.record(find_run(db.runs(), run)["run"]))
         if cluster:
-            asked = partition_of(links_folder(db.path) / found.run)
+            asked = read_partition(links_folder(db.path) / found.run)
             partition = next((p for p in cluster.partitions if p.name == asked), None)
     cost = run_cost(found.energy_kwh, found.gpu_hours, rates, partition) if rates else None
     if as_json:

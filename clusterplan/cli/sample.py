@@ -11,9 +11,16 @@ import click
 from ..cluster_profiles.units import format_duration, plural
 from ..errors import InputError, SpoolError
 from ..launcher.command.checks import why_it_cannot_start, why_it_needs_a_shell
-from ..launcher.run_folder.attempts import process_birth
-from ..launcher.run_folder.folder import STATUS_FILE, create, history_path, register, runs_root, write_json
-from ..launcher.run_folder.log_errors import tail
+from ..launcher.run_folder.folder import (
+    STATUS_FILE,
+    create_run_folder,
+    history_path,
+    register_run,
+    runs_root,
+    write_json,
+)
+from ..launcher.run_folder.log_errors import read_tail
+from ..launcher.run_folder.task_records import process_birth
 from ..launcher.sampler.beside import SampledCommand, run_sampled
 from ..launcher.sampler.spool_reader import node_records
 from ..launcher.submission.snapshot import redact
@@ -73,10 +80,10 @@ def sample(
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
         "pid": os.getpid(),
-        "born": process_birth(os.getpid()),
+        "birth": process_birth(os.getpid()),
     }
-    folder = create(label, runs_root(os.environ), began, facts)
-    register(folder, history_path(os.environ))
+    folder = create_run_folder(label, runs_root(os.environ), began, facts)
+    register_run(folder, history_path(os.environ))
     ended = run_sampled(command, folder, period, for_, os.environ)
     _say(folder, ended)
     if ended.error:
@@ -101,7 +108,7 @@ def _say(folder: Path, ended: SampledCommand) -> None:
     except OSError as error:
         say(f"{folder / STATUS_FILE}: cannot be written: {error.strerror}")
     if not ended.complete:
-        say(tail(folder / "sampler.log").strip() or f"sampling stopped early; {folder} may be full")
+        say(read_tail(folder / "sampler.log").strip() or f"sampling stopped early; {folder} may be full")
     try:
         _say_records(folder)
     except SpoolError as error:

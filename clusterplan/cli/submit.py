@@ -16,9 +16,9 @@ from ..estimator.job.job_file import load_workload
 from ..estimator.job.workload import Workload
 from ..launcher.command.deepspeed import find_config
 from ..launcher.command.precision import TRAINERS
-from ..launcher.run_folder.folder import discard, history_path, runs_root, slug
+from ..launcher.run_folder.folder import discard_run, history_path, runs_root, slug
 from ..launcher.run_folder.job_log import read_jobs
-from ..launcher.run_folder.log_errors import tail
+from ..launcher.run_folder.log_errors import read_tail
 from ..launcher.runs.state import State
 from ..launcher.submission.create import describe_run, fill_folders, local_gpus, make_folders
 from ..launcher.submission.machine import inspect_machine, trainer_saves_when_stopped
@@ -109,7 +109,7 @@ def submit(
 
     words = typed or (workload.run.command if workload.run else ())
     named = find_config(tuple(words))
-    config = tail(Path(named), _LARGEST_CONFIG) if named else None
+    config = read_tail(Path(named), _LARGEST_CONFIG) if named else None
 
     root = runs_root(os.environ)
     looked = inspect_machine(words, Path.cwd(), root, os.environ)
@@ -236,7 +236,7 @@ def _take_back(folders: Sequence[Path]) -> None:
     begun = [folder.name for folder in folders if read_jobs(folder)]
     for folder in folders:
         if folder.name not in begun:
-            discard(folder, history_path(os.environ))
+            discard_run(folder, history_path(os.environ))
     if begun:
         say(f"begun before that: {' '.join(begun)}")
 

@@ -52,11 +52,11 @@ class LoopEnd:
 
 @dataclass(frozen=True, slots=True)
 class LoopDtype:
-    """The loop was seen to compute in `seen`, as torch calls it."""
+    """The loop computes in `dtype`, as torch calls it, by what its tracker saw."""
 
     time_s: float
     step: int
-    seen: str
+    dtype: str
 
 
 LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd | LoopDtype

@@ -6,7 +6,7 @@ Nothing is imported, hooked or changed.  What cannot be seen is None: never a gu
 import sys
 from typing import Any
 
-MOST_NODES = 20_000  # of a loss's graph: some tens of milliseconds, once
+MAX_GRAPH_NODES = 20_000  # of a loss's graph: some tens of milliseconds, once
 _PRODUCTS = ("Mm", "Addmm", "Bmm", "Baddbmm", "Addbmm", "Linear", "Convolution", "ScaledDotProduct")
 _LOW = {"bfloat16", "float16"}
 
@@ -43,7 +43,7 @@ def _of_products(node: Any) -> str | None:
         fresh = {before for before, _ in node.next_functions if before is not None} - known
         known |= fresh
         waiting.extend(fresh)
-        if len(known) > MOST_NODES:
+        if len(known) > MAX_GRAPH_NODES:
             return None
     return found.pop() if len(found) == 1 and not hidden else None
 

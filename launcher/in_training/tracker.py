@@ -194,7 +194,7 @@ class Tracker(Generic[T]):
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
         self._loss = None
         if self._seen:
-            self._append("dtype", seen=self._seen)
+            self._append("dtype", dtype=self._seen)
             self._seen = None
 
     def _end(self) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ClusterplanError
-from ..run_folder.attempts import TaskFile, TaskRecord, read_attempts, starts
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
 from ..run_folder.launch import Launch
 from ..run_folder.log_errors import is_out_of_memory
+from ..run_folder.task_records import TaskFile, TaskRecord, first_tasks, read_task_records
 from ..slurm import client as slurm
 from .restart_policy import RestartDecision, StopCause, decide_restart
 from .signals import StopSignals
@@ -30,7 +30,7 @@ def decide_after_attempt(
 
     The final word of the run is written here, if this is where it ends.
     """
-    now = file.now
+    now = file.record
     if now.outcome == "completed":
         _completed(folder, file)
         return None
@@ -39,22 +39,20 @@ def decide_after_attempt(
         return None
     why = StopCause.TIME_LIMIT if now.outcome == "stopped" else StopCause.FAILED
     if why is StopCause.TIME_LIMIT:
-        file.put(state="stopping")
+        file.update(state="stopping")
         wait_for(lambda: signals.terminated or _all_stopped(folder, now, besides=0), _OTHERS_S)
     if _cancelled(folder, launch, file, words, code):
         return None
     # Of this start another task may speak: it counts once.
-    past = [
-        a.saved_step for a in starts(read_attempts(folder)) if (a.job, a.restart) != (now.job, now.restart)
-    ]
-    found = decide_restart(why, [*past, now.saved_step], now.resumed_step, launch.max_restarts)
+    past = [a.saved_step for a in first_tasks(read_task_records(folder)) if a.attempt != now.attempt]
+    found = decide_restart(why, [*past, now.saved_step], now.resume_step, launch.max_restarts)
     if launch.local_gpus is not None and why is StopCause.TIME_LIMIT:
         found = RestartDecision(
             restart=False, reason="the time asked for is over"
         )  # nobody but the user set it
     if why is StopCause.FAILED and now.rank and found.restart:
         found = replace(found, reason=f"rank {now.rank}: {found.reason}")
-    file.put(restarting=found.restart, reason=found.reason, state="ended", ended_s=time.time())
+    file.update(will_restart=found.restart, reason=found.reason, state="ended", ended_s=time.time())
     if not found.restart:
         if why is StopCause.TIME_LIMIT:
             write_final_status(folder, "timed_out", code, found.reason, now.error)
@@ -66,7 +64,7 @@ def decide_after_attempt(
 
 
 def _completed(folder: Path, file: TaskFile) -> None:
-    now = file.put(state="ended", ended_s=time.time())
+    now = file.update(state="ended", ended_s=time.time())
     if all(a.outcome == "completed" for a in _same_start(folder, now)) and _all_there(folder, now):
         write_final_status(folder, "completed", 0)
 
@@ -75,7 +73,7 @@ def _stopped(folder: Path, launch: Launch, file: TaskFile, signals: StopSignals,
     """Its user, or Slurm, has the last word; of a time limit the first task has."""
     if launch.local_gpus is not None:
         write_final_status(folder, "cancelled", code, "it was asked to stop")
-    now = file.put(state="ended", ended_s=time.time())
+    now = file.update(state="ended", ended_s=time.time())
     if signals.why is StopCause.TIME_LIMIT:
         wait_for(lambda: signals.terminated or _all_stopped(folder, now), _OTHERS_S + launch.grace_s)
 
@@ -87,7 +85,7 @@ def _cancelled(folder: Path, launch: Launch, file: TaskFile, words: SlurmdLog, c
     here = launch.local_gpus is not None
     if here:
         write_final_status(folder, "cancelled", code, "it was asked to stop")
-    file.put(state="ended", slurm_state=None if here else CANCELLED, ended_s=time.time())
+    file.update(state="ended", slurm_state=None if here else CANCELLED, ended_s=time.time())
     return True
 
 
@@ -99,7 +97,7 @@ def start_again(
     folder: Path, file: TaskFile, signals: StopSignals, successor: Callable[[Path, str], str | None]
 ) -> None:
     """Requeue this job, or queue one that goes on after it; then wait for Slurm to end this one."""
-    job = file.now.job
+    job = file.record.job
     try:
         facts = slurm.read_job(job)
         if facts is None or facts.requeue is not False:
@@ -119,15 +117,15 @@ def start_again(
         following = successor(folder, job)
     except ClusterplanError as error:
         write_final_status(
-            folder, "timed_out", file.now.exit_code, f"{refused}, and no successor was queued: {error}"
+            folder, "timed_out", file.record.exit_code, f"{refused}, and no successor was queued: {error}"
         )
-        file.put(restarting=False, reason=f"{refused}; {error}")
+        file.update(will_restart=False, reason=f"{refused}; {error}")
         return
-    file.put(reason=f"{file.now.reason}; {refused}, so job {following} goes on")
+    file.update(reason=f"{file.record.reason}; {refused}, so job {following} goes on")
 
 
 def _same_start(folder: Path, now: TaskRecord) -> list[TaskRecord]:
-    return [a for a in read_attempts(folder) if (a.job, a.restart) == (now.job, now.restart)]
+    return [a for a in read_task_records(folder) if a.attempt == now.attempt]
 
 
 def _all_there(folder: Path, now: TaskRecord) -> bool:

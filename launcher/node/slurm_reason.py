@@ -30,7 +30,7 @@ class SlurmdLog:
 
     def state(self) -> str | None:
         """PREEMPTED, TIMEOUT, NODE_FAIL, REQUEUED or CANCELLED; None as long as nothing is said."""
-        return state_in(self._text()[self._start :].decode(errors="replace"))
+        return parse_slurmd_state(self._text()[self._start :].decode(errors="replace"))
 
     def _text(self) -> bytes:
         try:
@@ -39,12 +39,12 @@ class SlurmdLog:
             return b""
 
 
-def state_in(text: str) -> str | None:
+def parse_slurmd_state(text: str) -> str | None:
     """The same, of a text.  A step alone is also cancelled when one of its tasks fails: that is none.
 
-    >>> state_in("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 DUE TO PREEMPTION ***")
+    >>> parse_slurmd_state("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 DUE TO PREEMPTION ***")
     'PREEMPTED'
-    >>> state_in("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 ***") is None
+    >>> parse_slurmd_state("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 ***") is None
     True
     """
     for whose, why in reversed(_WORDS.findall(text)):
@@ -55,7 +55,7 @@ def state_in(text: str) -> str | None:
     return None
 
 
-def ask_slurm_state(job: str, restart: int) -> str | None:
+def read_slurm_state(job: str, restart: int) -> str | None:
     """What the controller says of a job that is being ended, if that is a reason."""
     try:
         facts = slurm.read_job(job)

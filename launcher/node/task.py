@@ -17,14 +17,14 @@ from pathlib import Path
 from ...estimator.job.run import Bootstrap
 from ..command.launchers import Task, reaches_other_nodes, task_command, task_environment
 from ..command.placeholders import LATEST, fill_placeholders
-from ..run_folder.attempts import TaskFile, TaskRecord, process_birth, read_attempt
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import newest_checkpoint
-from ..run_folder.final_status import has_final_status, not_lost, write_final_status
+from ..run_folder.checkpoints import find_newest_checkpoint
+from ..run_folder.final_status import has_final_status, withdraw_lost, write_final_status
 from ..run_folder.folder import LOGS
-from ..run_folder.job_log import note_job
+from ..run_folder.job_log import append_missing_job
 from ..run_folder.launch import Launch
-from ..run_folder.log_errors import last_error_line
+from ..run_folder.log_errors import read_error_line
+from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
 from ..sampler.beside import NOT_STARTED, sampler_beside
 from .after_attempt import ANSWERED_S, POLL_S, decide_after_attempt, start_again, wait_for
 from .gpu_locks import GpuLocks, lock_gpus
@@ -32,7 +32,7 @@ from .processes import Children, adopt_orphans, end_orphans
 from .ranks import TaskPlace, read_task_place
 from .restart_policy import StopCause
 from .signals import StopSignals
-from .slurm_reason import SlurmdLog, ask_slurm_state
+from .slurm_reason import SlurmdLog, read_slurm_state
 
 BEAT_S = 20.0
 _LOOK_S = 2.0  # at another node's file, on the shared disk of all
@@ -48,13 +48,13 @@ def run_task(
     """
     signals = StopSignals()
     signals.listen()
-    not_lost(folder)
+    withdraw_lost(folder)
     if has_final_status(folder):  # an administrator's requeue of a run that is done
         return 0
     launch, place = Launch.read(folder), read_task_place(environment)
     file = TaskFile(folder, _first(place))
     if place.on_slurm and place.rank == 0:
-        note_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
+        append_missing_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
     if not place.on_slurm:
         adopt_orphans()
     with lock_gpus(
@@ -63,18 +63,18 @@ def run_task(
         # Who cancels says so, then looks for the attempt's process: one of us sees the other.
         if held is None or cancel_requested_s(folder) is not None:
             write_final_status(folder, "cancelled", None, "before it began")
-            file.put(state="ended", outcome="stopped", why=signals.why, ended_s=time.time())
+            file.update(state="ended", outcome="stopped", stop_cause=signals.why, ended_s=time.time())
             return 1
         limit_at = time.monotonic() + (
             math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s
         )
         while True:
             words = SlurmdLog(folder, place.job)
-            resume = newest_checkpoint(_output(launch))
-            file.put(
+            resume = find_newest_checkpoint(_output(launch))
+            file.update(
                 state="running",
                 restart=place.restart,
-                resumed_step=resume.step if resume else None,
+                resume_step=resume.step if resume else None,
                 began_s=time.time(),
             )
             code = _attempt(folder, launch, place, environment, held, file, signals, words, limit_at)
@@ -102,7 +102,7 @@ def _first(place: TaskPlace) -> TaskRecord:
         node=place.node,
         host=socket.gethostname(),
         pid=os.getpid(),
-        born=process_birth(os.getpid()),
+        birth=process_birth(os.getpid()),
         began_s=now,
         beat_s=now,
         state="waiting",
@@ -138,21 +138,21 @@ def _attempt(
                 children.start(command, launch.cwd, {**inner, **added}, log)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
-            file.put(outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}")
+            file.update(outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}")
             return NOT_STARTED
         code = _watched(folder, launch, place, children, file, signals, words, limit_at)
     if place.on_slurm and code == _TERMINATED:  # by a signal to all processes, of which ours may come last
         wait_for(lambda: signals.why, ANSWERED_S)
     if place.on_slurm and signals.why is StopCause.TERMINATED:
-        file.put(slurm_state=words.state() or ask_slurm_state(place.job, place.restart))
-    saved, failed = newest_checkpoint(_output(launch)), children.failed
+        file.update(slurm_state=words.state() or read_slurm_state(place.job, place.restart))
+    saved, failed = find_newest_checkpoint(_output(launch)), children.failed
     outcome = "stopped" if signals.why else "failed" if code else "completed"
-    file.put(
+    file.update(
         outcome=outcome,
-        why=signals.why,
+        stop_cause=signals.why,
         exit_code=code,
         saved_step=saved.step if saved else None,
-        error=last_error_line(failed, said[failed]) if outcome == "failed" and failed else None,
+        error=read_error_line(failed, said[failed]) if outcome == "failed" and failed else None,
     )
     return code
 
@@ -163,7 +163,7 @@ def _commands(
     """What this task starts: on Slurm one command; on this machine one a GPU, where nothing else starts them."""
     if _left_to_first(launch, place):
         return
-    resume = newest_checkpoint(_output(launch))
+    resume = find_newest_checkpoint(_output(launch))
     more = fill_placeholders(launch.resume, {LATEST: resume.path}) if resume else ()
     spread = launch.gpus if not place.on_slurm and launch.bootstrap is Bootstrap.PER_GPU else 1
     for local in range(spread):
@@ -204,10 +204,10 @@ def _watched(
     while (code := children.poll()) is None or waits:
         if waits and time.monotonic() >= look_at:
             look_at = time.monotonic() + _LOOK_S
-            first = read_attempt(folder, replace(file.now, rank=0).file_name)
+            first = read_task_record(folder, replace(file.record, rank=0).file_name)
             waits = first is None or first.outcome is None
         if signals.why:
-            file.put(state="stopping", why=signals.why, slurm_state=words.state())
+            file.update(state="stopping", stop_cause=signals.why, slurm_state=words.state())
             children.stop(getattr(signal, launch.stop_signal), launch.grace_s)
             return children.poll() or 0
         if time.monotonic() >= limit_at:
@@ -219,7 +219,7 @@ def _watched(
             ):  # from another machine, which cannot signal us
                 signals.cancelled()
             if place.rank == 0:
-                file.put()
+                file.update()
         time.sleep(POLL_S)
     return code
 

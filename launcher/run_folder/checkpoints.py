@@ -26,17 +26,17 @@ class Checkpoint:
     path: str
 
 
-def step_of(name: str) -> int | None:
+def parse_step(name: str) -> int | None:
     """The step in the name of a checkpoint; None for anything else, and for one that is still being written.
 
-    >>> [step_of(n) for n in ("checkpoint-500", "epoch=3-step=40.ckpt", "global_step7", "step_9.tmp", "logs")]
+    >>> [parse_step(n) for n in ("checkpoint-500", "epoch=3-step=40.ckpt", "global_step7", "step_9.tmp", "logs")]
     [500, 40, 7, None, None]
     """
     found = None if _NO_STEP.search(name) else _STEP.search(name)
     return int(found[1]) if found else None
 
 
-def newest_checkpoint(folder: Path | None) -> Checkpoint | None:
+def find_newest_checkpoint(folder: Path | None) -> Checkpoint | None:
     """The checkpoint of the highest step in `folder`, or a few levels below it."""
     found = list(_found(folder, _DEEPEST)) if folder else []
     return max(found, default=None)
@@ -50,7 +50,7 @@ def _found(folder: Path, levels: int) -> list[Checkpoint]:
         return []
     found = list[Checkpoint]()
     for entry in entries:
-        step = step_of(entry.name)
+        step = parse_step(entry.name)
         is_folder = entry.is_dir()
         if step is not None and (_whole(Path(entry.path)) if is_folder else _ends_like_one(entry.name)):
             found.append(Checkpoint(step, entry.path))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .folder import STATUS_FILE, is_there, write_json
+from .folder import STATUS_FILE, file_exists, write_json
 
 LOST = "lost"
 
@@ -23,10 +23,10 @@ def read_final_status(folder: Path) -> dict[str, Any] | None:
 
 def has_final_status(folder: Path) -> bool:
     """Whether somebody has said how the run ended, if only that it was given up."""
-    return is_there(folder / STATUS_FILE)
+    return file_exists(folder / STATUS_FILE)
 
 
-def not_lost(folder: Path) -> None:
+def withdraw_lost(folder: Path) -> None:
     """Take back that the run was lost: its job has begun."""
     if (read_final_status(folder) or {}).get("state") == LOST:
         (folder / STATUS_FILE).unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_LONGEST_NAME] or "run"
 
 
-def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Path:
+def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Path:
     """A new run's folder (mode 0700) with `facts` in its run.json.  Raises RunFolderError."""
     stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
     try:
@@ -58,7 +58,7 @@ def create(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Pa
             except FileExistsError:
                 continue
             try:
-                put(
+                write_text(
                     folder / RUN_FILE,
                     json_text({"format": FORMAT, "run": folder.name, "name": _shown(name), **facts}),
                 )
@@ -80,7 +80,7 @@ def links_folder(history: Path) -> Path:
     return history.with_suffix(".runs")
 
 
-def register(folder: Path, history: Path) -> None:
+def register_run(folder: Path, history: Path) -> None:
     """Let every command find the run by a link of its id.  Raises RunFolderError."""
     links = links_folder(history)
     try:
@@ -90,12 +90,12 @@ def register(folder: Path, history: Path) -> None:
         raise RunFolderError(f"{links}: the run cannot be registered: {error.strerror}") from None
 
 
-def is_there(path: Path) -> bool:
+def file_exists(path: Path) -> bool:
     """Whether a file can be found; one on a disk that does not answer, or in another user's folder, cannot."""
     return os.path.exists(path)  # noqa: PTH110  Path.exists raises for those
 
 
-def discard(folder: Path, history: Path) -> None:
+def discard_run(folder: Path, history: Path) -> None:
     """Take back a run that was never accepted: its folder and its link."""
     (links_folder(history) / folder.name).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
@@ -111,10 +111,10 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
     Raises OSError.
     """
-    put(path, json_text(values), durable=True)
+    write_text(path, json_text(values), durable=True)
 
 
-def put(path: Path, text: str, *, durable: bool = False) -> None:
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Replace a file (mode 0600) in one step; one that is not `durable` reaches the disk when the system sees fit.
 
     Raises OSError.

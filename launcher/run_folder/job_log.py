@@ -24,14 +24,14 @@ class SubmittedJob:
     cluster: str | None = None
 
 
-def note_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
+def append_missing_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
     """Add a line for a job that has begun, unless who submitted it did; what cannot be written is left out."""
     if all(known.job != job for known in read_jobs(folder)):
         with suppress(RunFolderError):
-            put_job(folder, executor, job, cluster)
+            append_job(folder, executor, job, cluster)
 
 
-def put_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
+def append_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
     """Add a line.  Raises RunFolderError."""
     line = json.dumps(asdict(SubmittedJob(executor, job, time.time(), cluster))) + "\n"
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import RunFolderError
 from ...estimator.job.run import Bootstrap
-from .folder import json_text, put
+from .folder import json_text, write_text
 
 LAUNCH_FILE = "launch.json"
 
@@ -47,7 +47,7 @@ class Launch:
 
     def write(self, folder: Path) -> None:
         """Into the run's folder.  Raises OSError."""
-        put(folder / LAUNCH_FILE, json_text(asdict(self)))
+        write_text(folder / LAUNCH_FILE, json_text(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Launch":

@@ -23,7 +23,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-def tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
+def read_tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
     """The end of a log, of what is past its first `since` bytes; empty if there is none."""
     try:
         with path.open("rb") as file:
@@ -33,15 +33,15 @@ def tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
         return ""
 
 
-def last_error_line(log: Path, since: int) -> str | None:
+def read_error_line(log: Path, since: int) -> str | None:
     """The line of a task's log that says best why this start of it failed; `since` is how long the log was before."""
-    return best_line(tail(log, since=since))
+    return find_error_line(read_tail(log, since=since))
 
 
-def best_line(text: str) -> str | None:
+def find_error_line(text: str) -> str | None:
     r"""The line that says why: the last Python error that is a cause, or memory that ran out after it; else an error.
 
-    >>> best_line("step 3\nTraceback (most recent call last):\n  ...\nValueError: no such file\nbye\n")
+    >>> find_error_line("step 3\nTraceback (most recent call last):\n  ...\nValueError: no such file\nbye\n")
     'ValueError: no such file'
     """
     stripped = (line.strip() for line in text.splitlines())

@@ -39,13 +39,13 @@ class Progress:
     loss: float | None
 
 
-def progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | None:
+def estimate_progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | None:
     """Where the loop is after all `lines`; `total` if the script did not say it.  None without lines.
 
     The rate is that of the last five minutes of steps; the rest is stretched by what pauses took so far.
 
     >>> lines = [LoopStart(0, 0, total=100), LoopSteps(9, 1, 1, 9, 9), LoopSteps(19, 21, 20, 10, 0.5)]
-    >>> now = progress(lines)
+    >>> now = estimate_progress(lines)
     >>> now.steps_done, now.rate_steps_per_s, now.eta_s
     (21, 2.0, 39.5)
     """
@@ -95,8 +95,8 @@ def read_progress(folder: Path, offset: int = 0) -> tuple[list[LoopLine], int]:
     return found, offset
 
 
-def read_ends(folder: Path) -> list[LoopLine]:
-    """The first lines and the latest, which is what `progress` needs of a file that months of steps made long.
+def read_first_and_latest(folder: Path) -> list[LoopLine]:
+    """The first lines and the latest, which is what `estimate_progress` needs of a file that months of steps made long.
 
     Raises OSError, but not where there is no file yet.
     """
@@ -160,7 +160,7 @@ def _end(v: Mapping[str, Any]) -> LoopEnd:
 
 
 def _dtype(v: Mapping[str, Any]) -> LoopDtype:
-    return LoopDtype(_seconds(v["time_s"]), int(v["step"]), str(v["seen"]))
+    return LoopDtype(_seconds(v["time_s"]), int(v["step"]), str(v["dtype"]))
 
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {

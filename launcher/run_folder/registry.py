@@ -79,7 +79,7 @@ def read_run_facts(folder: Path) -> dict[str, Any]:
     return _values(folder / RUN_FILE)
 
 
-def partition_of(folder: Path) -> str | None:
+def read_partition(folder: Path) -> str | None:
     """The partition that a run asked for; None where it asked for none, or the folder is gone."""
     return _values(folder / REQUEST_FILE).get("partition")
 

@@ -15,10 +15,10 @@ from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
 from ..in_training.tracker import PROGRESS_FILE
-from ..run_folder.attempts import ATTEMPTS, TaskRecord, read_attempts
-from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, is_there
-from ..run_folder.progress import read_ends, read_progress
+from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, file_exists
+from ..run_folder.progress import read_first_and_latest, read_progress
 from ..run_folder.registry import registered_folders
+from ..run_folder.task_records import TASKS, Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX, Damage, open_spool, read_frames
 from ..sampler.spool_items import decode
 from .measurement import SUBMITTED, measure_run, planned_precision, seen_precision
@@ -32,7 +32,7 @@ _GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capabili
 def folders_of_history(history: Path) -> Iterator[Path]:
     """The folder of every run that is registered beside `history` and still there, the earliest first."""
     for folder in reversed(registered_folders(history)):
-        if is_there(folder / RUN_FILE):
+        if file_exists(folder / RUN_FILE):
             yield folder
 
 
@@ -61,11 +61,11 @@ def collect(folder: Path, history: History, *, steps: bool = True) -> None:
 def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps: bool) -> None:
     run = _read_json(folder / RUN_FILE)
     status = _read_json(folder / STATUS_FILE)
-    attempts = read_attempts(folder)
+    tasks = read_task_records(folder)
     facts = {
         "run": folder.name,
         **{key: run.get(key) for key in _RUN_FACTS},
-        "started_s": _started_s(run, attempts),
+        "started_s": _started_s(run, tasks),
         "command": json.dumps(run.get("command", [])),
         "folder": str(folder),
     }
@@ -78,13 +78,13 @@ def _collect(folder: Path, sizes: Mapping[str, int], history: History, *, steps:
         except SpoolError as error:
             wrong.append(error)
     with history.writing():
-        for node, event in _attempt_ends(attempts):
+        for node, event in _attempt_ends(tasks):
             history.put_events(folder.name, node, [(event, None)])
     news = sampled or not history.has_ended(folder.name)
     grown = history.spool_position(folder.name, PROGRESS_FILE)[0] < sizes.get(PROGRESS_FILE, 0)
     try:
         if not steps:
-            _collect_precision(folder, run, read_ends(folder), history)
+            _collect_precision(folder, run, read_first_and_latest(folder), history)
         elif news or grown:  # not of a torn spool over and over: its raw readings may be gone
             _collect_steps(folder, run, history)
     except OSError as error:
@@ -114,27 +114,27 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _open_state(folder: Path, run: Mapping[str, Any]) -> str:
-    begun = run.get("kind") != "submit" or any((folder / ATTEMPTS).glob("*.json"))
+    begun = run.get("kind") != "submit" or any((folder / TASKS).glob("*.json"))
     return "running" if begun else "pending"
 
 
-def _started_s(run: Mapping[str, Any], attempts: Sequence[TaskRecord]) -> float | None:
+def _started_s(run: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> float | None:
     """When the first attempt began; what was not submitted waits in no queue."""
-    if run.get("kind") != SUBMITTED and not attempts:
+    if run.get("kind") != SUBMITTED and not tasks:
         return run.get("began_s")
-    return min((attempt.began_s for attempt in attempts if attempt.state != "waiting"), default=None)
+    return min((task.began_s for task in tasks if task.state != "waiting"), default=None)
 
 
-def _attempt_ends(attempts: Sequence[TaskRecord]) -> Iterator[tuple[str, Event]]:
-    """When each attempt was over on each of its nodes; of one that was killed, when it was last heard of."""
-    last = (attempts[-1].job, attempts[-1].restart) if attempts else None
-    tasks: dict[tuple[str, int, str], list[TaskRecord]] = {}
-    for task in attempts:
-        tasks.setdefault((task.job, task.restart, task.node), []).append(task)
-    for (job, restart, node), there in tasks.items():
-        if (job, restart) != last or all(task.ended_s is not None for task in there):
-            ended_s = max(task.beat_s if task.ended_s is None else task.ended_s for task in there)
-            yield node, Event(ended_s, "attempt_ended", f"attempt {job}.{restart} was over")
+def _attempt_ends(tasks: Sequence[TaskRecord]) -> Iterator[tuple[str, Event]]:
+    """Yield each node's end of each attempt; that of an attempt that was killed is its last heartbeat."""
+    last = tasks[-1].attempt if tasks else None
+    groups: dict[tuple[Attempt, str], list[TaskRecord]] = {}
+    for task in tasks:
+        groups.setdefault((task.attempt, task.node), []).append(task)
+    for (attempt, node), group in groups.items():
+        if attempt != last or all(task.ended_s is not None for task in group):
+            ended_s = max(task.beat_s if task.ended_s is None else task.ended_s for task in group)
+            yield node, Event(ended_s, "attempt_ended", f"attempt {attempt} was over")
 
 
 def _collect_steps(folder: Path, run: Mapping[str, Any], history: History) -> None:

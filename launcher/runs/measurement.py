@@ -20,9 +20,9 @@ from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
 from ..command.precision import VARIABLE
-from ..run_folder.attempts import read_attempts, starts
 from ..run_folder.launch import Launch
 from ..run_folder.log_errors import is_out_of_memory
+from ..run_folder.task_records import first_tasks, read_task_records
 
 ADDED, SUBMITTED = "added", "submit"
 _COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
@@ -50,7 +50,7 @@ def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
 
 def seen_precision(lines: Sequence[LoopLine]) -> Precision | None:
     """What its tracker saw last, else what its script says of itself; None is not known."""
-    seen = next((line.seen for line in reversed(lines) if isinstance(line, LoopDtype)), None)
+    seen = next((line.dtype for line in reversed(lines) if isinstance(line, LoopDtype)), None)
     said = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
     return precision_of_dtype(seen) or precision_of_dtype(said)
 
@@ -64,16 +64,16 @@ def _measured(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
-    tried = read_attempts(folder)
-    attempts = {f"{a.job}.{a.restart}": a.began_s for a in starts(tried)}
-    began_s = attempts or _own_beginning_s(run)
+    tasks = read_task_records(folder)
+    attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
+    began_s = attempts_began_s or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
     shape = _shape(run.get("shape"), planned_precision(folder, run), lines)
     if steady is None or shape is None:
         return None
     name = str(run.get("run") or folder.name)
     gpu, memory = _gpus(history.run_gpus(name))
-    if any(is_out_of_memory(a.error, a.exit_code) for a in tried):
+    if any(is_out_of_memory(task.error, task.exit_code) for task in tasks):
         memory = None  # what it used is what there was, not what it needs
     found = Measurement(
         **{**shape, "gpu": gpu or shape["gpu"]},
@@ -87,7 +87,7 @@ def _measured(
         startup_s=steady.startup_s,
         evaluation_s=steady.evaluation_s,
         checkpoint_s=steady.checkpoint_s,
-        queue_wait_s=_queue_wait_s(run, attempts),
+        queue_wait_s=_queue_wait_s(run, attempts_began_s),
         restarts=max(steady.restarts, len(began_s) - 1),
     )
     return _with_activity(found, steady, history, name)

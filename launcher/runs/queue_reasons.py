@@ -3,10 +3,10 @@
 import re
 
 from ...cluster_profiles.units import format_duration
-from ..run_folder.attempts import TaskRecord
+from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import PREEMPTED, QueuedJob
 
-TAKEN = "a job of higher priority took its place"
+PREEMPTED_REASON = "a job of higher priority took its place"
 WAITING_STATES = {
     "PENDING",
     "CONFIGURING",
@@ -39,14 +39,14 @@ REASONS = {
 }
 
 
-def why_it_waits(known: QueuedJob, last: TaskRecord | None, now: float) -> str:
+def explain_wait(known: QueuedJob, last: TaskRecord | None, now: float) -> str:
     """The reason that Slurm gives, why it was started before if it was, and when Slurm expects to start it."""
     bare = re.split(r"[,(]", known.reason.strip("() "))[0]
     words = REASONS.get(bare, bare if bare not in ("", "None") else "just submitted")
-    if last and last.restarting:
+    if last and last.will_restart:
         words = f"restarts: {last.reason}; {words}"
     elif last and last.slurm_state == PREEMPTED:
-        words = f"restarts: {TAKEN}; {words}"
+        words = f"restarts: {PREEMPTED_REASON}; {words}"
     if known.start_s and known.start_s > now:
         words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
     return words

@@ -12,11 +12,11 @@ from typing import Any
 
 from ...cluster_profiles.units import format_duration
 from ..node.restart_policy import StopCause
-from ..run_folder.attempts import TaskRecord
 from ..run_folder.job_log import SubmittedJob
 from ..run_folder.log_errors import is_out_of_memory
+from ..run_folder.task_records import Attempt, TaskRecord
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
-from .queue_reasons import TAKEN, WAITING_STATES, why_it_waits
+from .queue_reasons import PREEMPTED_REASON, WAITING_STATES, explain_wait
 
 STALE_S = 120.0  # six heartbeats
 _SIGKILL = 128 + 9
@@ -37,7 +37,7 @@ class State(StrEnum):
     LOST = "lost"
 
 
-OPEN = (State.PENDING, State.RUNNING)
+OPEN_STATES = (State.PENDING, State.RUNNING)
 
 _SLURM_ENDED = {
     "COMPLETED": State.COMPLETED,
@@ -70,7 +70,7 @@ class Evidence:
     final: Mapping[str, Any] | None
     jobs: Sequence[SubmittedJob]
     attempts: Sequence[TaskRecord]
-    exits: Mapping[tuple[str, int], int]
+    exits: Mapping[Attempt, int]
     slurm: QueuedJob | None
     slurm_answers: bool
     accounted: JobFacts | None
@@ -94,7 +94,7 @@ class RunState:
     @property
     def final(self) -> bool:
         """Whether it will not change any more."""
-        return self.state not in OPEN
+        return self.state not in OPEN_STATES
 
 
 def judge_state(evidence: Evidence, now: float) -> RunState:
@@ -134,7 +134,7 @@ def _here(  # noqa: PLR0911  one line a case
     at = attempt.ended_s or attempt.beat_s
     if _tasks_code(last) == 0:
         return RunState(State.COMPLETED, "", at, 0)
-    if attempt.outcome == "failed" and not attempt.restarting:
+    if attempt.outcome == "failed" and not attempt.will_restart:
         return _ended(State.FAILED, evidence, last, None, at)
     if evidence.cancelled_s:
         return RunState(State.CANCELLED, "", evidence.cancelled_s)
@@ -147,7 +147,7 @@ def _on_slurm(evidence: Evidence, last: Sequence[TaskRecord], now: float) -> Run
     accounted = evidence.accounted
     state = known.state if known else accounted.state if accounted else None
     if known and known.state in WAITING_STATES:
-        return RunState(State.PENDING, why_it_waits(known, first, now), now)
+        return RunState(State.PENDING, explain_wait(known, first, now), now)
     if state and state.split()[0] in _SLURM_ENDED:
         return _ended(_SLURM_ENDED[state.split()[0]], evidence, last, known, now)
     if known:
@@ -193,7 +193,7 @@ def _ended(
         State.TIMED_OUT: "the time limit ended it",
         State.CANCELLED: "" if last else "before it began",
         State.NODE_FAILURE: f"{_lost_node(told.nodes if told else '')} failed",
-        State.PREEMPTED: TAKEN,
+        State.PREEMPTED: PREEMPTED_REASON,
         State.OUT_OF_MEMORY: "out of the memory it asked for",
     }
     return RunState(state, words.get(state, ""), at, code)
@@ -222,7 +222,7 @@ def _forgotten(  # noqa: PLR0911  one line a case
         return RunState(State.COMPLETED, "", at, 0)
     if code is not None:
         return _ended(State.FAILED, evidence, last, None, at)
-    if first.why == StopCause.TERMINATED:
+    if first.stop_cause == StopCause.TERMINATED:
         return RunState(State.CANCELLED, "it was asked to stop, and Slurm has forgotten why", at)
     said = f"last heard of {_ago(now - first.beat_s)}; Slurm has forgotten the job"
     return RunState(State.LOST if now - first.beat_s > STALE_S else State.RUNNING, said, first.beat_s)
@@ -232,7 +232,7 @@ def _exit_code(evidence: Evidence, last: Sequence[TaskRecord]) -> int | None:
     """What the job's shell saw; where the disk had no room for that, what its tasks said."""
     job = evidence.jobs[-1].job
     start = last[0].restart if last else max((n for j, n in evidence.exits if j == job), default=0)
-    told = evidence.exits.get((job, start))
+    told = evidence.exits.get(Attempt(job, start))
     known = _tasks_code(last) if told is None and last else told
     return evidence.accounted.exit_code if known is None and evidence.accounted else known
 

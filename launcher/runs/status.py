@@ -11,20 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
-from ..run_folder.attempts import exit_codes, process_alive, process_birth, read_attempts, starts
 from ..run_folder.cancel_request import cancel_requested_s, withdraw_cancel_request, write_cancel_request
-from ..run_folder.checkpoints import newest_checkpoint
+from ..run_folder.checkpoints import find_newest_checkpoint
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import SubmittedJob, read_jobs
 from ..run_folder.launch import Launch
-from ..run_folder.log_errors import best_line, tail
-from ..run_folder.progress import Progress, progress, read_ends
+from ..run_folder.log_errors import find_error_line, read_tail
+from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
 from ..run_folder.registry import read_run_facts, registered_folders
+from ..run_folder.task_records import (
+    first_tasks,
+    is_process_alive,
+    process_birth,
+    read_exit_codes,
+    read_task_records,
+)
 from ..sampler.spool import SUFFIX
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED, JobFacts
-from .state import OPEN, Evidence, RunState, State, judge_state
+from .state import OPEN_STATES, Evidence, RunState, State, judge_state
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,17 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
     accounted = _accounted(missing) if missing else {}
     found = []
     for folder in folders:
-        attempts, run = read_attempts(folder), read_run_facts(folder)
+        attempts, run = read_task_records(folder), read_run_facts(folder)
         evidence = Evidence(
             final=finals[folder],
             jobs=jobs[folder],
             attempts=attempts,
-            exits=exit_codes(folder),
+            exits=read_exit_codes(folder),
             slurm=queue.get(newest.get(folder, "")),
             slurm_answers=answers,
             accounted=accounted.get(newest.get(folder, "")),
             elsewhere=elsewhere.get(folder),
-            alive=process_alive(attempts[-1]) if attempts else None,
+            alive=is_process_alive(attempts[-1]) if attempts else None,
             cancelled_s=cancel_requested_s(folder),
             began_s=float(run.get("began_s") or 0),
             killed_words=None if finals[folder] else _killed_words(folder, jobs[folder][-1:]),
@@ -91,9 +97,9 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 folder=folder,
                 state=state,
                 job=jobs[folder][-1].job if jobs[folder] else None,
-                restarts=max(len(starts(attempts)) - 1, 0),
+                restarts=max(len(first_tasks(attempts)) - 1, 0),
                 progress=_progress(folder, run.get("steps")),
-                preemptions=sum(start.slurm_state == PREEMPTED for start in starts(attempts)),
+                preemptions=sum(start.slurm_state == PREEMPTED for start in first_tasks(attempts)),
                 sweep=run.get("sweep") or {},
             )
         )
@@ -118,7 +124,7 @@ def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
     return {}
 
 
-def settle(history: Path) -> None:
+def settle_open_runs(history: Path) -> None:
     """Write down the ends of runs of this history that nobody has told of yet."""
     open_ = {
         folder: read_run_facts(folder)
@@ -137,17 +143,17 @@ def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
     """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
     if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
         return
-    if process_birth(run["pid"]) != run.get("born") and not has_final_status(folder):
+    if process_birth(run["pid"]) != run.get("birth") and not has_final_status(folder):
         last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
         write_final_status(
             folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last
         )
 
 
-def cancel(folders: Sequence[Path]) -> list[RunStatus]:
+def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
     """Ask runs to stop, for good; what they were before that.  Raises SlurmUnavailable, SlurmRefused."""
     found = read_statuses(folders)
-    going = [s.folder for s in found if s.state.state in OPEN]
+    going = [s.folder for s in found if s.state.state in OPEN_STATES]
     for folder in going:
         write_cancel_request(folder)  # first: a job that begins, or that is saving, looks for it
     jobs = {folder: job for folder in going for job in read_jobs(folder)[-1:]}  # none while it is submitted
@@ -159,8 +165,8 @@ def cancel(folders: Sequence[Path]) -> list[RunStatus]:
             withdraw_cancel_request(folder)
         raise
     for folder in jobs.keys() - queued.keys():
-        for attempt in read_attempts(folder)[-1:]:
-            if process_alive(attempt):
+        for attempt in read_task_records(folder)[-1:]:
+            if is_process_alive(attempt):
                 with suppress(ProcessLookupError):  # it has just ended
                     os.kill(attempt.pid, signal.SIGTERM)
     return found
@@ -169,16 +175,18 @@ def cancel(folders: Sequence[Path]) -> list[RunStatus]:
 def _killed_words(folder: Path, newest: Sequence[SubmittedJob]) -> str | None:
     """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
     logs = [path for job in newest for path in (folder / SUBMITIT).glob(f"{job.job}_*_log.err")]
-    return best_line(tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None
+    return (
+        find_error_line(read_tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None
+    )
 
 
 def _progress(folder: Path, total: int | None) -> Progress | None:
     """What `track` wrote; without it, the newest checkpoint is all that is known."""
     try:
-        if told := progress(read_ends(folder), total):
+        if told := estimate_progress(read_first_and_latest(folder), total):
             return told
         output = Launch.read(folder).output
-        saved = newest_checkpoint(Path(output)) if output else None
+        saved = find_newest_checkpoint(Path(output)) if output else None
         return Progress(saved.step, total, None, None, None) if saved else None
     except (OSError, ValueError, RunFolderError):
         return None

@@ -16,10 +16,10 @@ from ..run_folder.folder import (
     ESTIMATE_FILE,
     JOB_FILE,
     REQUEST_FILE,
-    create,
+    create_run_folder,
     json_text,
-    put,
-    register,
+    register_run,
+    write_text,
 )
 from .plan import Plan
 from .snapshot import redact, take_snapshot
@@ -68,10 +68,10 @@ def make_folders(
     known = {**facts, "began_s": now.timestamp()}
     diff = known.pop("diff")  # in a file of its own: run.json is read by every command
     for values in swept:
-        folder = create(name, root, now, {**known, "sweep": dict(values) or None})
+        folder = create_run_folder(name, root, now, {**known, "sweep": dict(values) or None})
         yield folder
         if diff:
-            put(folder / DIFF_FILE, diff)
+            write_text(folder / DIFF_FILE, diff)
 
 
 def fill_folders(
@@ -96,10 +96,10 @@ def fill_folders(
     for folder, launch in zip(folders, plan.launches, strict=True):
         replace(launch, local_gpus=local_gpus, limit_s=limit_s).write(folder)
         for name, text in texts.items():
-            put(folder / name, text)
+            write_text(folder / name, text)
         if launch.output:
             Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
-        register(folder, history)
+        register_run(folder, history)
 
 
 def local_gpus(wanted: int, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import ClusterplanError, RunFolderError, SubmissionError
-from ..run_folder.attempts import ATTEMPTS
 from ..run_folder.folder import LOGS, SUBMITIT
-from ..run_folder.job_log import put_job, read_jobs
+from ..run_folder.job_log import append_job, read_jobs
+from ..run_folder.task_records import TASKS
 from ..slurm import client as slurm
 from ..slurm.text import parse_limit_s
 from .request import SlurmRequest, whole_minutes
@@ -45,7 +45,7 @@ def submit(
     executor = _executor(folders[0], request)
     jobs = [job_class(str(folder)) for folder in folders]
     for folder in folders:
-        for name in (ATTEMPTS, LOGS):
+        for name in (TASKS, LOGS):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
     for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
         (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
@@ -60,7 +60,7 @@ def submit(
         ids = [str(job.job_id) for job in queued]
         try:
             for folder, job in zip(folders, ids, strict=True):
-                put_job(folder, "slurm", job, cluster)
+                append_job(folder, "slurm", job, cluster)
         except RunFolderError:
             with suppress(ClusterplanError):
                 slurm.cancel(ids[0].partition("_")[0])
@@ -82,7 +82,7 @@ def submit_local(folder: Path) -> str:
 
     Raises SubmissionError.
     """
-    for name in (ATTEMPTS, LOGS, SUBMITIT):
+    for name in (TASKS, LOGS, SUBMITIT):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-P", "-m", _STARTER, str(folder)]
     with (folder / SUBMITIT / "start.log").open("wb") as log, _uninterrupted():
@@ -195,6 +195,6 @@ def start_here(folder: Path, job_class: JobClass) -> NoReturn:
     executor = LocalExecutor(folder / SUBMITIT, max_num_timeout=_NO_LIMIT, python=python)
     executor.update_parameters(timeout_min=_LONGEST_LOCAL_MINUTES, tasks_per_node=1, signal_delay_s=30)
     job: Any = executor.submit(job_class(str(folder)))
-    put_job(folder, "local", str(job.job_id))
+    append_job(folder, "local", str(job.job_id))
     job._process.returncode = 0  # noqa: SLF001  it outlives us, and that is no news
     os._exit(0)

@@ -125,10 +125,10 @@ def test_trainer_saves_as_it_is_stopped(submit, slurm):
     slurm.ask("scancel", "--signal=USR2", run.job)
     assert f"world 1, steps {steps}" in run.completed()
     first, second = (
-        json.loads((Path(run.folder) / "attempts" / f"{run.job}.{start}.0.json").read_text(encoding="utf-8"))
+        json.loads((Path(run.folder) / "tasks" / f"{run.job}.{start}.0.json").read_text(encoding="utf-8"))
         for start in (0, 1)
     )
-    assert 0 < first["saved_step"] == second["resumed_step"] < steps
+    assert 0 < first["saved_step"] == second["resume_step"] < steps
 
 
 def test_lightning_gets_a_task_a_gpu_and_its_precision(submit):

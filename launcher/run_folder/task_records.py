@@ -1,0 +1,168 @@
+"""The record that each task of a run keeps of itself: one small file per task and attempt, replaced in one step.
+
+    tasks/<job>.<restart>.<rank>.json   one task of one attempt
+    submitit/<job>.<restart>.exit       the exit code of the attempt, written by the job's own shell
+
+The shell outlives its tasks, so its file exists even where they were killed and wrote nothing.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .folder import SUBMITIT, write_json
+
+TASKS = "tasks"
+
+
+class Attempt(NamedTuple):
+    """One start of a run's job: the job's id, and how often it had been restarted before."""
+
+    job: str
+    restart: int
+
+    def __str__(self) -> str:
+        return f"{self.job}.{self.restart}"
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One task of one attempt.  Times are Unix seconds; None means not known, or not yet.
+
+    `state` is waiting (for GPUs of this machine), running, stopping or ended.
+    `outcome` is that of its command: completed, failed or stopped.
+    """
+
+    job: str
+    restart: int
+    rank: int
+    ranks: int
+    node: str
+    host: str
+    pid: int
+    birth: str  # start of the process in clock ticks, so that another process with its id is not taken for it
+    began_s: float
+    beat_s: float
+    state: str = "running"
+    resume_step: int | None = None
+    saved_step: int | None = None
+    stop_cause: str | None = None  # a StopCause, where the task was asked to stop
+    slurm_state: str | None = None  # the reason that Slurm gave for it
+    outcome: str | None = None
+    exit_code: int | None = None
+    error: str | None = None  # the line of the log that says why the command failed
+    will_restart: bool = False
+    reason: str | None = None  # why the run restarts, or does not
+    ended_s: float | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that it belongs to."""
+        return Attempt(self.job, self.restart)
+
+    @property
+    def file_name(self) -> str:
+        """Its own file in `tasks/`."""
+        return f"{self.attempt}.{self.rank}.json"
+
+
+class TaskFile:
+    """The file of one task.  Where it cannot be written, the training goes on without it."""
+
+    def __init__(self, folder: Path, record: TaskRecord) -> None:
+        self._folder = folder / TASKS
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.record = record
+        self.update()
+
+    def update(self, **changes: Any) -> TaskRecord:
+        """Replace these fields, and the file; return the new record."""
+        self.record = replace(self.record, beat_s=time.time(), **changes)
+        path = self._folder / self.record.file_name
+        try:
+            write_json(path, asdict(self.record))
+        except OSError:
+            with suppress(OSError):  # on a full disk the old content leaves room for the new
+                _overwrite(path, json.dumps(asdict(self.record)).encode())
+        return self.record
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write in place: a reader may see a part of it, and then reads again later."""
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(file, os.write(file, data))
+    finally:
+        os.close(file)
+
+
+def read_task_records(folder: Path) -> list[TaskRecord]:
+    """Return the records of all tasks of all attempts of a run, in the order they began."""
+    names = [path.name for path in (folder / TASKS).glob("*.json")]
+    records = [record for name in names if (record := read_task_record(folder, name))]
+    return sorted(records, key=lambda task: (task.began_s, task.restart, task.rank))
+
+
+def read_task_record(folder: Path, file_name: str) -> TaskRecord | None:
+    """Return one record; None if its file is missing, is being replaced, or was torn by a full disk."""
+    try:
+        values: Mapping[str, Any] = json.loads((folder / TASKS / file_name).read_text(encoding="utf-8"))
+        names = {field.name for field in fields(TaskRecord)}
+        return TaskRecord(**{name: value for name, value in values.items() if name in names})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_exit_codes(folder: Path) -> dict[Attempt, int]:
+    """Return the exit code of each attempt whose shell wrote one."""
+    codes = {}
+    for path in (folder / SUBMITIT).glob("*.exit"):
+        job, _, restart = path.stem.rpartition(".")
+        try:
+            codes[Attempt(job, int(restart))] = int(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return codes
+
+
+def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
+    """Return the task of rank 0 of every attempt, in order: one per attempt, which decides for it."""
+    return [task for task in tasks if task.rank == 0]
+
+
+def is_process_alive(task: TaskRecord) -> bool | None:
+    """Return whether the task's process runs; None if it belongs to another machine, which alone can tell."""
+    if task.host != socket.gethostname():
+        return None
+    return process_birth(task.pid) == task.birth
+
+
+def process_birth(pid: int) -> str:
+    """Return when a process began, in clock ticks of the kernel; empty if no process has this id.
+
+    >>> import os
+    >>> process_birth(os.getpid()) != ""
+    True
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "alive" if not Path("/proc/self").exists() and _exists_without_proc(pid) else ""
+    state, *others = stat.rpartition(")")[2].split()
+    return "" if state == "Z" else others[18]
+
+
+def _exists_without_proc(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
