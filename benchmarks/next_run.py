@@ -21,7 +21,7 @@ from accuracy import BATCH_FACTOR, MOST_NODES, ShapeKey, read
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.next_run import most_telling
+from clusterplan.estimator.step_time.next_run import most_informative
 from clusterplan.estimator.step_time.predict import StepTimeModel, fit
 
 COUNTS = (2, 3, 4, 6)
@@ -55,7 +55,7 @@ def asked_for(
     """What the product asks for; of like use the fewest GPUs."""
     left = sorted(left, key=lambda s: s[1])
     queries = [_query(s) for s in left]
-    return left[queries.index(most_telling(model, queries, [_query(s) for s in wanted]))]
+    return left[queries.index(most_informative(model, queries, [_query(s) for s in wanted]))]
 
 
 def usual(

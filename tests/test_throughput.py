@@ -435,11 +435,11 @@ def test_runs_of_several_lengths_are_no_answer_to_a_job_that_states_none():
     runs = [measured(step_time_s=1.0, seq_len=2048), measured(step_time_s=4.0, seq_len=8192)]
     step_time = estimate(job, load_profile("slurm-a100"), runs).step_time
     assert step_time.seconds is None
-    assert "measured with samples of 2,048, 8,192 tokens; say which" in step_time.source.text
+    assert "measured with samples of 2,048, 8,192 tokens; state the length" in step_time.source.text
 
 
 def test_runs_that_say_nothing_of_a_gpu_are_said_to_be_there():
     answer = estimate(Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2)
     assert answer.step_time.source.text.startswith(
-        "measured in 2 runs of phi2, on GPUs of unknown type in bf16; nothing tells the speed of h100-sxm in bf16"
+        "measured in 2 runs of phi2, on GPUs of unknown type in bf16; that does not tell the speed of h100-sxm in bf16"
     )

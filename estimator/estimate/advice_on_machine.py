@@ -9,6 +9,7 @@ from ..job.flops import fastest_step_s
 from ..job.placement import USUAL_GPUS_PER_NODE, is_uneven
 from ..job.training import Framework
 from ..job.workload import Workload
+from ..step_time.links import links_of_job
 from ..step_time.source import Source, SourceKind
 from ..step_time.throughput import has_stated_rate
 from .case import Advice, Case
@@ -56,13 +57,13 @@ def speed(case: Case) -> Iterator[Advice]:
 def _next_run(case: Case) -> Iterator[Advice]:
     """The run to make next, where the step time is known within a wide range only."""
     from ..step_time.next_run import next_measurement  # noqa: PLC0415  numpy
-    from ..step_time.transfer import links_of_job, select_runs, shape_asked  # noqa: PLC0415  numpy
+    from ..step_time.transfer import complete_shape, select_runs  # noqa: PLC0415  numpy
 
     step, placement = case.step_time.seconds, case.placement
     if step is None or step.p90 < _WIDE * step.p10:
         return
     runs = select_runs(case.workload, case.measurements)
-    query = shape_asked(case.workload, placement, runs)
+    query = complete_shape(case.workload, placement, runs)
     links = links_of_job(case.workload, placement, runs)
     best = next_measurement(runs, [query], placement.gpus, placement.nodes, links)
     factor, where = step.p90 / step.p10, plural(best.gpus, "GPU")

@@ -116,6 +116,31 @@ def shape_of_job(workload: Workload, placement: Placement) -> Shape:
     )
 
 
+def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
+    """Return the shape in which the job's stated rate was measured; fields that it leaves out are those of the job.
+
+    >>> job = Workload.of(samples=1, batch_size=32, gpus=16, samples_per_s=44.3, throughput_gpus=8)
+    >>> shape_of_stated_rate(job, place(job, None)).gpus
+    8
+    """
+    rate, job = workload.throughput, shape_of_job(workload, placement)
+    gpus, nodes = rate.gpus or job.gpus, rate.nodes or job.nodes
+    precision = rate.precision or job.precision
+    if precision is Precision.AUTO:
+        precision = shared_precision(placement.may_be) or precision
+    return Shape(
+        gpu=job.gpu or rate.gpu,
+        nodes=nodes,
+        gpus=gpus,
+        gpus_per_node=ceil_div(gpus, nodes),
+        batch_size=rate.batch_size or job.batch_size,
+        accumulation=rate.accumulation or job.accumulation,
+        model_parallel=rate.model_parallel or job.model_parallel,
+        precision=precision,
+        seq_len=rate.seq_len or job.seq_len,
+    )
+
+
 def is_uneven(workload: Workload, placement: Placement) -> str | None:
     """That the nodes would not be alike, and the nearest shapes in which they are; None if they are.
 

@@ -1,12 +1,13 @@
-"""Steps that wait for their input, and how long those of another shape will.
+"""Steps that wait for their input: what the runs tell of the loader, and how long steps of another shape wait.
 
-W is what GPUs and network take, w the share of a step that waited, b micro-batch, a micro-batches a step, g GPUs
-per node.  Reading takes D = b a g / r where the GPUs of a node share what reads, b a / r where each has its own, and
+W is the time that GPUs and network take, w the share of a step that waits, b micro-batch, a micro-batches per step, g
+GPUs per node.  Reading takes D = b a g / r where the GPUs of a node share one reader of r samples/s, and b a / r where
+each GPU has its own, and
 
-    T = max(W, D)   where it goes on ahead of the step     w T = D - W
-    T = W + D       where the two take turns               w T = D
+    T = max(W, D)   where the loader reads ahead of the step          w T = D - W
+    T = W + D       where reading and computing take turns            w T = D
 
-A faster GPU shortens W alone.  One run cannot tell which of the four it is; the others may, for T >= D in all.
+A faster GPU shortens W alone.  One run cannot tell which of the four loaders it has; several may, for T >= D in all.
 """
 
 import math
@@ -14,100 +15,122 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median
+from typing import NamedTuple
 
+from ...cluster_profiles.precision import Precision
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
 from ..ranges import Range
 
-# A loader that keeps up still costs the step a few per cent; of GPUs less busy than others, noise is more.
-_WAITS, _IDLES = 0.05, 0.1
-# For log D / W anywhere alike, a share w is 1 / w times as likely where they take turns; most loaders go ahead.
+# The least share that counts as waiting: a loader that keeps up still costs a few per cent, and busy shares are noisier.
+_LEAST_WAIT, _LEAST_IDLE = 0.05, 0.1
+# If log(D / W) is uniform, a share w is 1 / w times as likely where the two take turns; most loaders read ahead.
 _LIKELY_AHEAD = 1 / 3
 _RATE_SD = 0.15  # of log r between runs of one loader
-_SPREAD = 0.05  # repeats of one configuration differ by 4 to 6 %
+_SPREAD = 0.05  # repeats of one shape differ by 4 to 6 %
 
 
 @dataclass(frozen=True)
 class Loader:
-    """What reads the samples: `rate` in samples/s of a node, or of one GPU."""
+    """The reader of the samples: `rate` in samples/s, of a node if `by_node`, otherwise of one GPU.
+
+    `ahead`: it reads the next batch while the GPUs compute.
+    """
 
     ahead: bool
     by_node: bool
     rate: float
 
     def step_s(self, work_s: float, shape: Shape, slower: float = 1.0) -> float:
-        read_s = _demand(shape, by_node=self.by_node) / self.rate * slower
+        """Return the seconds of a step that computes for `work_s`, with a reader that is `slower` times as slow."""
+        read_s = _samples_to_read(shape, by_node=self.by_node) / self.rate * slower
         return max(work_s, read_s) if self.ahead else work_s + read_s
 
 
 def infer_loaders(runs: Sequence[Measurement]) -> tuple[Loader, ...]:
-    """Those that the runs allow, the likeliest first; none where no run is known to wait."""
+    """Return the loaders that the runs allow, the likeliest first; none if no run is known to wait."""
     shares = waiting_shares(runs)
     waiting = [(m, w) for m, w in zip(runs, shares, strict=True) if w]
     if not waiting:
         return ()
-    off: dict[Loader, float] = {}
+    misfit: dict[Loader, float] = {}
     for ahead, by_node in product((True, False), (True, False)):
-        seen = [
-            math.log(_demand(m, by_node=by_node) / (m.step_time_s * (1 if ahead else w))) for m, w in waiting
+        log_rates = [
+            math.log(_samples_to_read(m, by_node=by_node) / (m.step_time_s * (1 if ahead else w)))
+            for m, w in waiting
         ]
-        rate = fmean(seen)
-        least = [
-            math.log(_demand(m, by_node=by_node) / (m.step_time_s * (1 if ahead or w is None else _WAITS)))
+        log_rate = fmean(log_rates)
+        # A run that does not wait says only that the rate is at least this.
+        least_log_rates = [
+            math.log(
+                _samples_to_read(m, by_node=by_node)
+                / (m.step_time_s * (1 if ahead or w is None else _LEAST_WAIT))
+            )
             for m, w in zip(runs, shares, strict=True)
             if not w
         ]
-        too_slow = (max(x - rate, 0) for x in least)
-        off[Loader(ahead, by_node, math.exp(rate))] = sum((x - rate) ** 2 for x in seen) + sum(
-            x**2 for x in too_slow
-        )
-    limit = min(off.values()) + (2 * _RATE_SD) ** 2
+        shortfalls = (max(x - log_rate, 0) for x in least_log_rates)
+        misfit[Loader(ahead, by_node, math.exp(log_rate))] = sum(
+            (x - log_rate) ** 2 for x in log_rates
+        ) + sum(x**2 for x in shortfalls)
+    limit = min(misfit.values()) + (2 * _RATE_SD) ** 2
     likely_ahead = median(w for _, w in waiting) > _LIKELY_AHEAD
 
     def unlikely(loader: Loader) -> tuple[bool, bool]:
-        # Ahead of the step a node's processors or its storage are the limit, in turn each GPU's own process.
+        # Where the loader reads ahead, the processors or the storage of a node are the limit; otherwise the process of
+        # each GPU is.
         return loader.ahead != likely_ahead, loader.by_node != loader.ahead
 
-    return tuple(sorted((loader for loader in off if off[loader] <= limit), key=unlikely))
+    return tuple(sorted((loader for loader in misfit if misfit[loader] <= limit), key=unlikely))
 
 
-def with_input_wait(work: Range, allowed: Sequence[Loader], shape: Shape) -> Range:
-    """The step whose GPUs and network take `work`, as wide as the loaders that may be."""
-    if not allowed:
+def with_input_wait(work: Range, loaders: Sequence[Loader], shape: Shape) -> Range:
+    """Return the step time where GPUs and network take `work`, as wide as the possible loaders make it."""
+    if not loaders:
         return work
     return Range(
-        min(x.step_s(work.p10, shape, 1 / (1 + _SPREAD)) for x in allowed),
-        allowed[0].step_s(work.p50, shape),
-        max(x.step_s(work.p90, shape, 1 + _SPREAD) for x in allowed),
+        min(x.step_s(work.p10, shape, 1 / (1 + _SPREAD)) for x in loaders),
+        loaders[0].step_s(work.p50, shape),
+        max(x.step_s(work.p90, shape, 1 + _SPREAD) for x in loaders),
     )
 
 
 def waiting_shares(runs: Sequence[Measurement]) -> list[float | None]:
-    """The share of each run's step that waited, 0 where too little to tell of; None is not known.
+    """Return the share of each run's step that waited for input: 0 if it is too small to tell, None if not known.
 
-    Where only the GPUs' busy share is known, what they are less busy than the busiest of the same micro-batch.
+    Where only the busy share of the GPUs is known, it is compared with the busiest run of the same work per GPU.
     """
-    busiest: dict[tuple[object, ...], list[float]] = {}
+    busiest: dict[_GpuWork, list[float]] = {}
     for m in runs:
         if m.busy_share:
-            busiest.setdefault(_work_of(m), []).append(m.busy_share)
-    found: list[float | None] = []
+            busiest.setdefault(_gpu_work(m), []).append(m.busy_share)
+    shares: list[float | None] = []
     for m in runs:
         if m.data_wait_share is not None:
-            found.append(min(m.data_wait_share, 0.99) if m.data_wait_share >= _WAITS else 0.0)
-        elif m.busy_share and len(busiest[_work_of(m)]) > 1:
-            idle = 1 - m.busy_share / max(busiest[_work_of(m)])
-            found.append(idle if idle >= _IDLES else 0.0)
+            shares.append(min(m.data_wait_share, 0.99) if m.data_wait_share >= _LEAST_WAIT else 0.0)
+        elif m.busy_share and len(busiest[_gpu_work(m)]) > 1:
+            idle = 1 - m.busy_share / max(busiest[_gpu_work(m)])
+            shares.append(idle if idle >= _LEAST_IDLE else 0.0)
         else:
-            found.append(None)
-    return found
+            shares.append(None)
+    return shares
 
 
-def _work_of(m: Measurement) -> tuple[object, ...]:
-    return m.gpu, m.precision, m.seq_len, m.batch_size, m.accumulation
+class _GpuWork(NamedTuple):
+    """The work of one GPU in a step, however many GPUs there are."""
+
+    gpu: str | None
+    precision: Precision
+    seq_len: int | None
+    batch_size: int
+    accumulation: int
 
 
-def _demand(of: "Measurement | Shape", *, by_node: bool) -> float:
+def _gpu_work(m: Measurement) -> _GpuWork:
+    return _GpuWork(m.gpu, m.precision, m.seq_len, m.batch_size, m.accumulation)
+
+
+def _samples_to_read(shape: Shape | Measurement, *, by_node: bool) -> float:
     """Samples of one step that one reader has to read."""
-    samples = of.batch_size * of.accumulation
-    return samples * of.gpus / of.nodes if by_node else float(samples)
+    samples = shape.batch_size * shape.accumulation
+    return samples * shape.gpus / shape.nodes if by_node else float(samples)

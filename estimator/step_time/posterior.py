@@ -1,8 +1,8 @@
-"""The step model fitted to a few runs: where it fits best, how well that is known, and what it then predicts.
+"""The step model fitted to a few runs: the parameters after them, and step times drawn from those.
 
-The scale and the roughness of the departures from the model are one of a few, weighed by evidence.  For each the
-posterior is taken as normal around its mode (Laplace), found by Levenberg-Marquardt; what is drawn from it is
-weighed by what it should have been.  No model is the whole truth, so that both weights count less than in full.
+The scale and the roughness of the residuals are one of a few, weighed by their evidence.  For each, the posterior is
+taken as normal around its mode (Laplace's approximation), which Levenberg-Marquardt finds; the draws are weighed by the
+true posterior over that normal.  No model is the whole truth, so both weights count less than in full.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,19 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import HIGHEST, LOWEST, LS, NAMES, Array, Belief, Points, log_time, log_time_slopes, network_share
-from .residuals import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same
+from .model import (
+    HIGHEST,
+    LOWEST,
+    Array,
+    Belief,
+    Parameter,
+    Points,
+    log_time,
+    log_time_slopes,
+    network_share,
+)
+from .observations import Observations
+from .residuals import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same_points
 
 _ROUNDS, _ENOUGH = 30, 1e-4
 _DRAWS = 256
@@ -22,25 +33,15 @@ _CREDIT = 0.6  # the power of itself that evidence counts as
 
 
 @dataclass(frozen=True)
-class Observations:
-    """Distinct configurations, the logarithm of the time of each, and what is against each of them.
-
-    `runs` is how many runs each is the mean of; `doubt` a variance added to those under suspicion.
-    """
-
-    at: Points
-    log_time: Array
-    runs: Array
-    doubt: Array
-
-
-@dataclass(frozen=True)
 class Posterior:
-    """The fits, one a scale and roughness: modes (m, 10), covariances, weights, and what the departures need."""
+    """The fits to n points, one for each of m scales and roughnesses: mode (m, 10), covariance (m, 10, 10), weight (m).
+
+    `mean` and `precision` are those of the belief before any run.
+    """
 
     observed: Observations
     reference: float
-    mean: Array  # before any run
+    mean: Array
     precision: Array
     mode: Array
     covariance: Array
@@ -52,29 +53,31 @@ class Posterior:
 
     @property
     def best(self) -> int:
+        """Return the place of the scale and roughness with the most evidence."""
         return int(np.argmax(self.weight))
 
 
 def fit_posterior(observed: Observations, belief: Belief, reference: float) -> Posterior:
-    """The posterior of each scale and roughness."""
+    """Return the posterior of each scale and roughness; `reference` is the micro-batch r of the model."""
     every = np.arange(len(SCALES))
     noise = SCALES[:, None] ** 2 * REST_SD**2 * (0.5 + 0.5 / observed.runs) + observed.doubt
     precision, mode = _inverse(belief.covariance), np.repeat(belief.mean[None], len(every), 0)
     network = np.zeros((len(every), len(observed.at)))
     if len(observed.at):
         start, _, _ = log_time(mode, observed.at, reference)
-        smallest = np.lexsort((observed.at.batch, observed.at.nodes * observed.at.per_node))[0]
+        smallest = np.lexsort((observed.at.batch_size, observed.at.nodes * observed.at.gpus_per_node))[0]
         # Everything relative to the compute time moves with it.
-        shift = belief.covariance[LS] / belief.covariance[LS, LS]
+        compute = Parameter.LOG_COMPUTE
+        shift = belief.covariance[compute] / belief.covariance[compute, compute]
         mode = mode + (observed.log_time - start)[:, smallest, None] * shift
     for again in (False, True):
-        if again:  # a first fit tells how far the network shows
+        if again:  # the first fit tells how far the network shows
             network = network_share(mode, observed.at, reference)
         covariance = covariance_of(every, observed.at, observed.at, network, network)
         covariance = covariance + noise[:, :, None] * np.eye(len(observed.at))
         inverse = _inverse(covariance)
         mode, loss, residual, slopes = _descend(mode, observed, belief.mean, precision, inverse, reference)
-        if not np.any(observed.at.nodes * observed.at.per_node > 1):
+        if not np.any(observed.at.nodes * observed.at.gpus_per_node > 1):
             break
     curvature = np.swapaxes(slopes, -1, -2) @ inverse @ slopes + precision
     evidence = -loss - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * np.linalg.slogdet(curvature)[1]
@@ -97,12 +100,12 @@ def fit_posterior(observed: Observations, belief: Belief, reference: float) -> P
 def _descend(
     mode: Array, observed: Observations, mean: Array, precision: Array, inverse: Array, reference: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Levenberg-Marquardt, all scales at once: mode, loss, residual, slopes."""
+    """Levenberg-Marquardt over all scales at once: mode, loss, residual, slopes."""
 
     def at(phi: Array) -> tuple[Array, Array, Array]:
         log_t, slopes = log_time_slopes(np.clip(phi, LOWEST, HIGHEST), observed.at, reference)
-        residual, off = observed.log_time - log_t, phi - mean
-        loss = _square(residual, inverse) + _square(off, precision)
+        residual, offset = observed.log_time - log_t, phi - mean
+        loss = _square(residual, inverse) + _square(offset, precision)
         return 0.5 * loss, residual, slopes
 
     loss, residual, slopes = at(mode)
@@ -111,12 +114,12 @@ def _descend(
         lever = np.swapaxes(slopes, -1, -2) @ inverse
         curvature = lever @ slopes + precision
         downhill = (lever @ residual[..., None])[..., 0] - (mode - mean) @ precision
-        damped = curvature * (1 + damping[:, None, None] * np.eye(len(NAMES)))
-        tried = mode + np.linalg.solve(damped, downhill[..., None])[..., 0]
-        new_loss, new_residual, new_slopes = at(tried)
+        damped = curvature * (1 + damping[:, None, None] * np.eye(len(Parameter)))
+        trial = mode + np.linalg.solve(damped, downhill[..., None])[..., 0]
+        new_loss, new_residual, new_slopes = at(trial)
         better = new_loss < loss
         settled = bool(np.all(np.abs(loss - new_loss) < _ENOUGH))
-        mode = np.where(better[:, None], tried, mode)
+        mode = np.where(better[:, None], trial, mode)
         residual = np.where(better[:, None], new_residual, residual)
         slopes = np.where(better[:, None, None], new_slopes, slopes)
         loss = np.where(better, new_loss, loss)
@@ -136,51 +139,51 @@ def _square(x: Array, matrix: Array) -> Array:
 
 
 def draw(posterior: Posterior, at: Points) -> Array:
-    """Equally likely logarithms of the step time: (draws, n)."""
-    drawn, done = [], 0
+    """Return equally likely logarithms of the step time: (draws, n)."""
+    draws, used = [], 0
     half = _normals()
-    for scale, share in enumerate(_apportioned(posterior.weight)):
-        if share:
-            z = half[done : done + share]
-            drawn.append(_draw_one(posterior, scale, at, np.concatenate([z, -z])))
-            done += share
-    return np.concatenate(drawn)
+    for scale, count in enumerate(_apportion(posterior.weight)):
+        if count:
+            z = half[used : used + count]
+            draws.append(_draw_one(posterior, scale, at, np.concatenate([z, -z])))
+            used += count
+    return np.concatenate(draws)
 
 
-def _apportioned(weight: Array) -> list[int]:
+def _apportion(weight: Array) -> list[int]:
     ends = np.round(np.cumsum(weight) * (_DRAWS // 2)).astype(int)
     return [int(n) for n in np.diff(ends, prepend=0)]
 
 
 def _draw_one(posterior: Posterior, m: int, at: Points, z: Array) -> Array:
     observed, scale, reference = posterior.observed, SCALES[m], posterior.reference
-    phi = posterior.mode[m] + z[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    phi = posterior.mode[m] + z[:, : len(Parameter)] @ np.linalg.cholesky(posterior.covariance[m]).T
     clipped = np.clip(phi, LOWEST, HIGHEST)
     residual = observed.log_time - log_time(clipped, observed.at, reference)[0]
     rest, network = scale**2 * REST_SD**2, network_share(posterior.mode[m], at, reference)
     across = covariance_of(m, at, observed.at, network, posterior.network[m])
-    across = across + rest / 2 * same(at, observed.at)
+    across = across + rest / 2 * same_points(at, observed.at)
     pull = across @ posterior.inverse[m]
     left = np.maximum(own_variance(m, network) - np.sum(pull * across, -1), rest / 2)
-    drawn: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(left) * z[:, -1:]
+    log_t: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(left) * z[:, -1:]
     loss = _square(residual, posterior.inverse[m]) + _square(phi - posterior.mean, posterior.precision)
-    return drawn[_chosen(_CREDIT / 2 * (np.sum(z[:, : len(NAMES)] ** 2, -1) - loss))]
+    return log_t[_resample(_CREDIT / 2 * (np.sum(z[:, : len(Parameter)] ** 2, -1) - loss))]
 
 
-def _chosen(log_weight: Array) -> NDArray[np.intp]:
-    """As many indices as there are weights, each as often as its weight has it."""
-    reached = np.cumsum(np.exp(log_weight - np.max(log_weight)))
-    found = np.searchsorted(reached, (np.arange(len(reached)) + 0.5) / len(reached) * reached[-1])
-    return np.asarray(found, np.intp)
+def _resample(log_weight: Array) -> NDArray[np.intp]:
+    """As many indices as weights, each as often as its weight says."""
+    cumulative = np.cumsum(np.exp(log_weight - np.max(log_weight)))
+    n = len(cumulative)
+    return np.asarray(np.searchsorted(cumulative, (np.arange(n) + 0.5) / n * cumulative[-1]), np.intp)
 
 
 @cache
 def _normals() -> Array:
-    """Half of the draws, which their negatives complete: 10 parameters and the noise, evenly spread.
+    """Half of the draws of 10 parameters and the noise, evenly spread; their negatives are the other half.
 
     The additive sequence of M. Roberts (2018), frac(i / root^(j + 1)), root^(d + 1) = root + 1.
     """
-    dimensions, root = len(NAMES) + 1, 1.5
+    dimensions, root = len(Parameter) + 1, 1.5
     for _ in range(60):
         root = (1 + root) ** (1 / (dimensions + 1))
     i = np.arange(1, _DRAWS // 2 + 1)[:, None]
@@ -190,36 +193,40 @@ def _normals() -> Array:
 
 
 def leave_one_out_residuals(posterior: Posterior, belief: Belief) -> tuple[Array, Array]:
-    """How far each observation is, in log, from what all others say of it, and the sd that has."""
+    """Return the residual of each observation from the prediction by all others, and its standard deviation, in log T."""
     m = posterior.best
     slopes = posterior.slopes[m]
     prior_residual = posterior.residual[m] + slopes @ (posterior.mode[m] - belief.mean)
     covariance = np.linalg.inv(posterior.inverse[m]) + slopes @ belief.covariance @ slopes.T
     precision = _inverse(covariance)
     own = np.diag(precision)
-    off = np.asarray(precision @ prior_residual / own, np.float64)
-    return off, np.asarray(1 / np.sqrt(own), np.float64)
+    residuals = np.asarray(precision @ prior_residual / own, np.float64)
+    return residuals, np.asarray(1 / np.sqrt(own), np.float64)
 
 
-def variance_reductions(posterior: Posterior, candidates: Points, wanted: Points) -> Array:
-    """By how much a run of each candidate would narrow the variance of log T of each wanted: (c, w)."""
+def variance_reductions(posterior: Posterior, candidates: Points, targets: Points) -> Array:
+    """Return how much a run of each of c candidates would reduce the variance of log T of each of n targets: (c, n)."""
     m, reference = posterior.best, posterior.reference
-    ours, theirs = (network_share(posterior.mode[m], at, reference) for at in (candidates, wanted))
-    half = _normals()[:, : len(NAMES)] @ np.linalg.cholesky(posterior.covariance[m]).T
+    network, target_network = (
+        network_share(posterior.mode[m], at, reference) for at in (candidates, targets)
+    )
+    half = _normals()[:, : len(Parameter)] @ np.linalg.cholesky(posterior.covariance[m]).T
     phi = np.clip(posterior.mode[m] + np.concatenate([half, -half]), LOWEST, HIGHEST)
-    seen, asked = (log_time(phi, at, reference)[0] for at in (candidates, wanted))
-    seen, asked = seen - np.mean(seen, 0), asked - np.mean(asked, 0)
-    spread = np.mean(seen**2, 0) + own_variance(m, ours)
-    both = seen.T @ asked / len(phi) + covariance_of(m, candidates, wanted, ours, theirs)
-    narrowed: Array = both**2 / spread[:, None]
-    return narrowed
+    log_t, target_log_t = (log_time(phi, at, reference)[0] for at in (candidates, targets))
+    log_t, target_log_t = log_t - np.mean(log_t, 0), target_log_t - np.mean(target_log_t, 0)
+    variance = np.mean(log_t**2, 0) + own_variance(m, network)
+    covariance = log_t.T @ target_log_t / len(phi)
+    covariance = covariance + covariance_of(m, candidates, targets, network, target_network)
+    reductions: Array = covariance**2 / variance[:, None]
+    return reductions
 
 
 def transfer_belief(
     belief: Belief, others: Sequence[Observations], share: Sequence[float], reference: float
 ) -> Belief:
-    """What runs on related hardware say of this one: parameter i, relative to those before, has `share[i]` of
-    its variance in common.
+    """Return the belief after runs on related hardware, which has parameters in common with this one.
+
+    `share[i]` is the part of the variance of parameter i, relative to those before it, that is common.
     """
     root = np.linalg.cholesky(belief.covariance)
     common = root * np.asarray(share, float) @ root.T

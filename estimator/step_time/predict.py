@@ -1,16 +1,18 @@
-"""The step time of shapes that were not measured, learned from those that were.
+"""The step time of any shape, learned from the runs of one model.
 
-`fit` takes the runs of one model, `StepTimeModel.predict` tells any shape, each as a range with what it rests on:
-`model` has the physics, `posterior` the fit.
+`fit` takes the runs, `StepTimeModel.predict` returns the step time of shapes as ranges.  `model` has the physics,
+`posterior` the fit, `input_wait` the wait for input.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 
+from ...cluster_profiles.precision import Precision
 from ...errors import NotEnoughHistory
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
@@ -18,24 +20,52 @@ from ..measurements.suspects import Suspect, find_suspects
 from ..ranges import Range
 from .input_wait import Loader, infer_loaders, with_input_wait
 from .links import Links
-from .model import HIGHEST, LOWEST, Belief, log_time, prior
-from .observations import configurations, observe, shape_arrays
+from .model import HIGHEST, LOWEST, Belief, Parameter, log_time, prior
+from .observations import group_by_point, observe, points_of
 from .posterior import Posterior, draw, fit_posterior, leave_one_out_residuals, transfer_belief
 
-# What the fit's own widths are multiplied by: the clusters but one put it at 0.73 to 0.86 (docs/explanation/accuracy.md).
+# The factor on the fit's own widths: the clusters but one put it at 0.73 to 0.86 (docs/explanation/accuracy.md).
 _WIDTH = 0.8
 
-# Variance that hardware of one model has in common, by parameter of the step model: other GPUs are on another
-# network, but how much of it can hide is the model's; another precision or sequence length is not.
-_OTHER_GPU = (0.75, 0.75, 0.15, 0, 0, 0, 0, 0.05, 0.5, 0.5)
-_SAME_GPU = (0.75, 0.75, 0.8, 0.8, 0.8, 0.8, 0.8, 0.5, 0.5, 0.5)
+# The share of each parameter's variance that hardware of one model has in common.  Another GPU type is on another
+# network, but how much of that can hide is the model's; another precision or sequence length is on the same network.
+_COMMON_OF_GPUS = {
+    Parameter.LOG_COMPUTE: 0.75,
+    Parameter.LOG_FIXED_BATCH: 0.75,
+    Parameter.LOG_INTRA: 0.15,
+    Parameter.INTRA_GPUS: 0.0,
+    Parameter.LOG_INTER: 0.0,
+    Parameter.INTER_NODES: 0.0,
+    Parameter.INTER_GPUS: 0.0,
+    Parameter.STRAGGLING: 0.05,
+    Parameter.LOG_SHARPNESS: 0.5,
+    Parameter.LOG_OVERLAP: 0.5,
+}
+_COMMON_OF_ONE_GPU = {
+    **_COMMON_OF_GPUS,
+    **dict.fromkeys(
+        (
+            Parameter.LOG_INTRA,
+            Parameter.INTRA_GPUS,
+            Parameter.LOG_INTER,
+            Parameter.INTER_NODES,
+            Parameter.INTER_GPUS,
+        ),
+        0.8,
+    ),
+    Parameter.STRAGGLING: 0.5,
+}
+
+_ENOUGH_POINTS = 5  # fewer cannot tell a wrong run from a rule that no run shows yet
+_OUTLIER_SDS, _OUTLIER_LOG = 4.0, math.log(1.5)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The step time of one shape; `beyond` names the dimension past what was measured, or is empty.
+    """The step time of one shape, and the runs it rests on.
 
-    `work_s` is what GPUs and network take of it, whatever one of `infer_loaders` then makes it wait.
+    `work_s` is the part that GPUs and network take, before one of the `loaders` makes it wait.  `compute_s`, `network_s`
+    and `input_s` add up to the P50.  `beyond` names the first dimension that no run reached, or is empty.
     """
 
     step_time_s: Range
@@ -44,150 +74,152 @@ class Prediction:
     network_s: float
     input_s: float
     beyond: str
-    used: tuple[Measurement, ...]
+    runs: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
     loaders: tuple[Loader, ...]
 
 
 def fit(measurements: Sequence[Measurement], links: Links | None = None) -> "StepTimeModel":
-    """What the runs of one model say; raises NotEnoughHistory where none of them is usable.
+    """Return the step model of the usable runs of one model.  Raises NotEnoughHistory if none of them is usable.
 
-    >>> from ...cluster_profiles.precision import Precision
     >>> runs = [Measurement("m", "a100", 1, n, n, 32, 1, Precision.BF16, None, t) for n, t in ((1, 0.3), (2, 0.32))]
-    >>> asked = Shape("a100", 1, 4, 4, 32, precision=Precision.BF16)
-    >>> fit(runs).predict([asked])[0].beyond
+    >>> fit(runs).predict([Shape("a100", 1, 4, 4, 32, precision=Precision.BF16)])[0].beyond
     'gpus'
     """
-    found = find_suspects(measurements)
-    unusable = {id(s.measurement) for s in found if not s.doubt}
+    suspects = find_suspects(measurements)
+    unusable = {id(s.measurement) for s in suspects if not s.doubt}
     usable = [m for m in measurements if id(m) not in unusable]
     if not usable:
-        raise NotEnoughHistory("no usable run of this model is known: measure one, on 1 GPU if it fits")
-    return StepTimeModel(tuple(usable), tuple(found), links or Links())
+        raise NotEnoughHistory("this model has no usable run: measure one, on 1 GPU if it fits")
+    return StepTimeModel(tuple(usable), tuple(suspects), links or Links())
 
 
 @dataclass(frozen=True)
 class StepTimeModel:
-    """The runs that inform, those of them under suspicion, and the links; made by `fit`."""
+    """The usable runs of one model, those that are suspect, and the links; made by `fit`."""
 
     measurements: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
     links: Links
 
     def predict(
-        self, queries: Sequence[Shape], fastest_step_s: Sequence[float] | None = None
+        self, shapes: Sequence[Shape], fastest_step_s: Sequence[float] | None = None
     ) -> list[Prediction]:
-        """The step time of each; none below its `fastest_step_s`, nor faster than the links allow."""
-        floors = fastest_step_s or [0.0] * len(queries)
-        answers: dict[int, Prediction] = {}
-        for kind, first in {_kind(q): q for q in queries}.items():
-            learned = self.learned(first)
-            places = [i for i, q in enumerate(queries) if _kind(q) == kind]
-            asked = [queries[i] for i in places]
-            limits = [max(floors[i], self.links.least_s(queries[i])) for i in places]
-            answers |= zip(places, learned.predictions(asked, limits), strict=True)
-        return [answers[i] for i in range(len(queries))]
+        """Return the step time of each shape; none is below its `fastest_step_s`, or faster than the links allow."""
+        floors = fastest_step_s or [0.0] * len(shapes)
+        predictions: dict[int, Prediction] = {}
+        for kind, first in {_kind(shape): shape for shape in shapes}.items():
+            places = [i for i, shape in enumerate(shapes) if _kind(shape) == kind]
+            limits = [max(floors[i], self.links.least_s(shapes[i])) for i in places]
+            of_kind = self.fit_kind(first).predictions([shapes[i] for i in places], limits)
+            predictions |= zip(places, of_kind, strict=True)
+        return [predictions[i] for i in range(len(shapes))]
 
-    def learned(self, query: Shape) -> "KindFit":
-        """The fit to the runs of this GPU and precision, with what all others say as its prior."""
-
-        kinds: dict[tuple[object, ...], list[Measurement]] = {}
+    def fit_kind(self, shape: Shape) -> "KindFit":
+        """Return the fit to the runs of the shape's own kind; the runs of other kinds make its prior."""
+        runs_of: dict[_Kind, list[Measurement]] = {}
         for m in self.measurements:
-            kinds.setdefault(_kind(m), []).append(m)
-        own = kinds.pop(_kind(query), [])
-        sizes = [m.batch_size for m in (own or self.measurements)]
-        reference = math.exp(fmean(map(math.log, sizes)))
-        links = self.links
-        belief = prior(
-            links.ring_s(links.bandwidth_intra_bytes_s), links.ring_s(links.bandwidth_inter_bytes_s)
-        )
-        doubt = {id(s.measurement): s.doubt for s in self.suspects}
-        for same_gpu, shares in ((False, _OTHER_GPU), (True, _SAME_GPU)):
+            runs_of.setdefault(_kind(m), []).append(m)
+        own = runs_of.pop(_kind(shape), [])
+        batch_sizes = [m.batch_size for m in (own or self.measurements)]
+        reference = math.exp(fmean(map(math.log, batch_sizes)))
+        belief = prior(self.links.pair_intra_s, self.links.pair_inter_s)
+        doubts = {id(s.measurement): s.doubt for s in self.suspects}
+        for on_one_gpu, common in ((False, _COMMON_OF_GPUS), (True, _COMMON_OF_ONE_GPU)):
             others = [
-                observe(runs, doubt) for kind, runs in kinds.items() if (kind[0] == query.gpu) == same_gpu
+                observe(runs, doubts)
+                for kind, runs in runs_of.items()
+                if (kind.gpu == shape.gpu) == on_one_gpu
             ]
             if others:
-                belief = transfer_belief(belief, others, shares, reference)
-        posterior = fit_posterior(observe(own, doubt), belief, reference)
-        odd: tuple[Suspect, ...] = ()
-        if len(posterior.observed.at) >= _ENOUGH_TO_JUDGE:
-            odd = _outliers(own, posterior, belief)
-            if odd:
-                doubt |= {id(s.measurement): s.doubt for s in odd}
-                posterior = fit_posterior(observe(own, doubt), belief, reference)
-        return KindFit(tuple(own), self.measurements, (*self.suspects, *odd), posterior)
-
-
-_ENOUGH_TO_JUDGE = 5  # configurations: fewer cannot tell a wrong run from a rule not yet seen
-_SURPRISING_SD, _SURPRISING = 4.0, math.log(1.5)
+                belief = transfer_belief(belief, others, [common[p] for p in Parameter], reference)
+        posterior = fit_posterior(observe(own, doubts), belief, reference)
+        outliers: tuple[Suspect, ...] = ()
+        if len(posterior.observed.at) >= _ENOUGH_POINTS:
+            outliers = _outliers(own, posterior, belief)
+            if outliers:
+                doubts |= {id(s.measurement): s.doubt for s in outliers}
+                posterior = fit_posterior(observe(own, doubts), belief, reference)
+        return KindFit(tuple(own), self.measurements, (*self.suspects, *outliers), posterior)
 
 
 def _outliers(own: Sequence[Measurement], posterior: Posterior, belief: Belief) -> tuple[Suspect, ...]:
-    """The run, if any, that all others contradict."""
-    off, sd = leave_one_out_residuals(posterior, belief)
-    worst = int(np.argmax(np.abs(off) / sd))
-    if abs(off[worst]) < max(_SURPRISING_SD * sd[worst], _SURPRISING):
+    """The runs at the point that all others contradict most; none if they contradict no point clearly."""
+    residuals, sd = leave_one_out_residuals(posterior, belief)
+    worst = int(np.argmax(np.abs(residuals) / sd))
+    residual = float(residuals[worst])
+    if abs(residual) < max(_OUTLIER_SDS * sd[worst], _OUTLIER_LOG):
         return ()
-    groups = configurations(own)
-    text = f"{math.exp(abs(off[worst])):.3g} times {'slower' if off[worst] > 0 else 'faster'} than all other runs say"
-    return tuple(Suspect(m, "outlier", text, float(off[worst] ** 2)) for m in groups[worst])
+    text = f"{math.exp(abs(residual)):.3g} times {'slower' if residual > 0 else 'faster'} than all other runs say"
+    return tuple(Suspect(m, "outlier", text, residual**2) for m in group_by_point(own)[worst])
+
+
+class _Kind(NamedTuple):
+    """What runs must have in common to be fitted together."""
+
+    gpu: str | None
+    precision: Precision
+    seq_len: int | None
+
+
+def _kind(shape: Shape | Measurement) -> _Kind:
+    return _Kind(shape.gpu, shape.precision, shape.seq_len)
 
 
 @dataclass(frozen=True)
 class KindFit:
-    """What is known of one GPU type, precision and sequence length: a fit, and what it rests on."""
+    """The fit for one GPU type, precision and sequence length, and the runs it rests on.
+
+    `own` are the runs of that kind; `measurements` are those of all kinds.
+    """
 
     own: tuple[Measurement, ...]
     measurements: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
     posterior: Posterior
 
-    def predictions(self, queries: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
-        at = shape_arrays(queries)
-        drawn = np.sort(draw(self.posterior, at), 0)
-        low, middle, high = np.quantile(drawn, (0.1, 0.5, 0.9), axis=0)
+    def predictions(self, shapes: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
+        """Return the step time of each shape of this kind, its work never below its floor in seconds."""
+        at = points_of(shapes)
+        draws = np.sort(draw(self.posterior, at), 0)
+        low, middle, high = np.quantile(draws, (0.1, 0.5, 0.9), axis=0)
         # The least expected percentage error is at the median under weights 1 / T.
-        weight = np.cumsum(np.exp(drawn[0] - drawn), 0)
-        point = np.take_along_axis(drawn, np.argmax(weight >= weight[-1] / 2, 0)[None], 0)[0]
+        weight = np.cumsum(np.exp(draws[0] - draws), 0)
+        point = np.take_along_axis(draws, np.argmax(weight >= weight[-1] / 2, 0)[None], 0)[0]
         mode = self.posterior.mode[self.posterior.best]
         log_t, log_c, _ = log_time(np.clip(mode, LOWEST, HIGHEST), at, self.posterior.reference)
-        compute = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
-        used = self.own or self.measurements
-        allowed = infer_loaders(used)
-        answers = []
-        for i, query in enumerate(queries):
-            beyond = _beyond(query, used)
+        compute_share = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
+        runs = self.own or self.measurements
+        loaders = infer_loaders(runs)
+        predictions = []
+        for i, shape in enumerate(shapes):
             p10 = math.exp(middle[i] + (low[i] - middle[i]) * _WIDTH)
             p90 = math.exp(middle[i] + (high[i] - middle[i]) * _WIDTH)
             p50 = min(max(math.exp(point[i]), p10), p90)
             work = Range(p10, p50, p90).at_least(floors[i])
-            step = with_input_wait(work, allowed, query)
-            busy = work.p50 * float(compute[i])
-            answers.append(
+            step = with_input_wait(work, loaders, shape)
+            compute_s = work.p50 * float(compute_share[i])
+            predictions.append(
                 Prediction(
-                    step,
-                    work,
-                    busy,
-                    work.p50 - busy,
-                    step.p50 - work.p50,
-                    beyond,
-                    used,
-                    self.suspects,
-                    allowed,
+                    step_time_s=step,
+                    work_s=work,
+                    compute_s=compute_s,
+                    network_s=work.p50 - compute_s,
+                    input_s=step.p50 - work.p50,
+                    beyond=_beyond(shape, runs),
+                    runs=runs,
+                    suspects=self.suspects,
+                    loaders=loaders,
                 )
             )
-        return answers
+        return predictions
 
 
-def _kind(of: Shape | Measurement) -> tuple[object, ...]:
-    return of.gpu, of.precision, of.seq_len
-
-
-def _beyond(query: Shape, runs: Sequence[Measurement]) -> str:
-    """The first dimension in which `query` is past every run."""
-    if query.gpus > max(m.gpus for m in runs):
+def _beyond(shape: Shape, runs: Sequence[Measurement]) -> str:
+    """The first dimension in which `shape` is past every run."""
+    if shape.gpus > max(m.gpus for m in runs):
         return "gpus"
-    if query.nodes > max(m.nodes for m in runs):
+    if shape.nodes > max(m.nodes for m in runs):
         return "nodes"
-    sizes = [m.batch_size for m in runs]
-    return "" if min(sizes) <= query.batch_size <= max(sizes) else "batch_size"
+    batch_sizes = [m.batch_size for m in runs]
+    return "" if min(batch_sizes) <= shape.batch_size <= max(batch_sizes) else "batch_size"

@@ -1,9 +1,9 @@
-"""One throughput carried to another shape or precision, with published ratios and their spread.
+"""Published ratios that carry a rate from one shape, precision or GPU type to another, with their spread.
 
-A synchronous step of micro-batch b on n GPUs runs at  n b a / t  samples/s, a micro-batches a step.
+A synchronous step of t seconds on n GPUs, with a micro-batches of b samples, runs at  n b a / t  samples/s.
 From one shape (index 0) to another the rate of one GPU is multiplied by
 
-    e^log2(n / n0)                      what each doubling keeps, e about 0.97
+    e^log2(n / n0)                      each doubling of the GPUs keeps e, about 0.97
     c                                   the same GPUs on more nodes, c about 0.96
     (b / b0) / (f + (1 - f) b / b0)     a share f of the step does not shrink with b
     s0 / s                              sequence length: tokens/s stay
@@ -33,7 +33,7 @@ class Ratio:
 
 
 def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | None:
-    """Samples/s per GPU in `after` over `before`, on one GPU type; None where nothing published tells it.
+    """Return samples/s per GPU in `after` over those in `before`, on one GPU type; None if no ratio is published.
 
     >>> one, eight = (Shape(None, 1, n, n, 32, precision=Precision.BF16) for n in (1, 8))
     >>> ratio = rate_ratio(one, eight).range
@@ -57,7 +57,7 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
         assumed.append(FIXED_SHARE.text)
     if before.seq_len and after.seq_len and before.seq_len != after.seq_len:
         ratio = ratio.scaled(before.seq_len / after.seq_len)
-        assumed.append(f"as many tokens/s at {after.seq_len:,} tokens a sample as at {before.seq_len:,}")
+        assumed.append(f"as many tokens/s at {after.seq_len:,} tokens per sample as at {before.seq_len:,}")
     if before.precision != after.precision:
         faster = precision_ratio(before.precision, after.precision, gpu)
         if faster is None:
@@ -68,22 +68,22 @@ def rate_ratio(before: Shape, after: Shape, gpu: Gpu | None = None) -> Ratio | N
 
 
 def gpu_ratio(before: Gpu, after: Gpu) -> Prior:
-    """Speed of one GPU type over another, for one model in one shape.
+    """Return the speed on the GPU type `after` over that on `before`, for one model in one shape.
 
-    With the same peaks, memory alone can tell them apart, and by no more than its bandwidth.
+    Two types with the same peaks differ by no more than their memory bandwidths.
     """
     bandwidths = after.bandwidth_bytes_per_s / before.bandwidth_bytes_per_s
     if before.peak_flops == after.peak_flops:
         either = Range(min(1.0, bandwidths), math.sqrt(bandwidths), max(1.0, bandwidths))
         text = f"{after.key} is x{either.p10:.2f} to x{either.p90:.2f} against {before.key}: the same peak, other memory"
         return Prior(either.times(Range.around(1, _SAME_CHIP_SPREAD)), text)
-    time_on_faster = OTHER_GPU.range
-    off = time_on_faster.inverted(1) if bandwidths > 1 else time_on_faster
-    return Prior(off.scaled(bandwidths), f"{after.key} is {OTHER_GPU.text} against {before.key}")
+    slowdown_on_faster = OTHER_GPU.range
+    deviation = slowdown_on_faster.inverted(1) if bandwidths > 1 else slowdown_on_faster
+    return Prior(deviation.scaled(bandwidths), f"{after.key} is {OTHER_GPU.text} against {before.key}")
 
 
 def precision_ratio(before: Precision, after: Precision, gpu: Gpu | None) -> Prior | None:
-    """Speed in one precision over another, at most the ratio of the peaks; None where nothing published tells it."""
+    """Return the speed in `after` over that in `before`, at most the ratio of the peaks; None if none is published."""
     faster = speed_ratio(before, after)
     if faster is None or gpu is None:
         return faster

@@ -1,12 +1,19 @@
-"""A step time with where it was learnt: given, measured, transferred, a prior, or unknown."""
+"""A step time and its source: given, measured, transferred, a prior, or unknown; and the words for a source."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from ...cluster_profiles.units import plural
+from ..job.shape import Shape
+from ..measurements.measurement import Measurement
 from ..ranges import Range
 
 
 class SourceKind(StrEnum):
+    """How much stands behind a number, the most first."""
+
     GIVEN = "given"
     MEASURED = "measured"
     TRANSFERRED = "transferred"
@@ -16,9 +23,10 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number comes from: its kind, what was given or measured, over how many runs, what was assumed.
+    """Where a number comes from: its kind, its origin in words, how many runs, and what was assumed.
 
-    `beyond` is what of the shape lies beyond what was measured, with its verb, such as "8 GPUs are"; empty if nothing does.
+    `beyond` names the part of the shape that no run reached, with its verb, such as "8 GPUs are"; it is empty if the
+    runs reached all of it.
     """
 
     kind: SourceKind
@@ -29,13 +37,14 @@ class Source:
 
     @property
     def text(self) -> str:
+        """Return the source as one line."""
         beyond = f"{self.beyond} beyond what was measured"
         return "; ".join((self.origin, *([beyond] if self.beyond else []), *self.assumed))
 
 
 @dataclass(frozen=True)
 class StepParts:
-    """What a step's P50 is made of, in seconds, as the learned model tells it from the runs."""
+    """The parts of a step at its P50, in seconds; they add up to it."""
 
     compute_s: float
     network_s: float
@@ -46,7 +55,7 @@ class StepParts:
 class StepTime:
     """The time of one optimizer step in seconds, None if unknown, and its source.
 
-    `parts` and `suspects`, runs that are hard to believe, come from the learned model.
+    Only the step model fills in `parts`, and `suspects`: runs that are hard to believe, a line each.
     """
 
     seconds: Range | None
@@ -55,6 +64,34 @@ class StepTime:
     suspects: tuple[str, ...] = ()
 
 
-def unknown_step_time(text: str) -> StepTime:
-    """No step time, and why."""
-    return StepTime(None, Source(SourceKind.UNKNOWN, text))
+def unknown_step_time(reason: str) -> StepTime:
+    """Return a step time that is not known, and why."""
+    return StepTime(None, Source(SourceKind.UNKNOWN, reason))
+
+
+def describe_runs(runs: Sequence[Measurement], now: datetime | None) -> str:
+    """Return the runs in one phrase: how many, of which model, on which GPUs, and the age of the last."""
+    counts = sorted({m.gpus for m in runs})
+    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+    types = dict.fromkeys(m.gpu or ("GPU" if counts == [1] else "GPUs") for m in runs)
+    text = f"from {plural(len(runs), 'run')} of {runs[0].model} on {span} {' or '.join(types)}"
+    dates = [m.when for m in runs if m.when]
+    return f"{text}, the last {_age((now - max(dates)).days)}" if now and dates else text
+
+
+def _age(days: int) -> str:
+    return "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
+
+
+def describe_beyond(dimension: str, shape: Shape) -> str:
+    """Return the `dimension` of `shape` that no run reached, with its verb; empty if there is none.
+
+    >>> describe_beyond("gpus", Shape(None, 1, 8, 8, 32))
+    '8 GPUs are'
+    """
+    names = {
+        "": "",
+        "gpus": f"{plural(shape.gpus, 'GPU')} {'is' if shape.gpus == 1 else 'are'}",
+        "nodes": f"{plural(shape.nodes, 'node')} {'is' if shape.nodes == 1 else 'are'}",
+    }
+    return names.get(dimension, f"a micro-batch of {shape.batch_size:,} is")

@@ -1,16 +1,14 @@
-"""The time of one step, and where it was learnt: given, measured, transferred, a prior, or unknown."""
+"""The step time of a job: by its stated throughput, by runs of its model, or by its FLOPs, in this order."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from ...cluster_profiles.gpu import shared_precision
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_significant, plural
 from ..job.flops import fastest_step_s, flops_per_sample, flops_text
 from ..job.given import STATED_RATES
-from ..job.placement import Placement, shape_of_job
+from ..job.placement import Placement, shape_of_job, shape_of_stated_rate
 from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
@@ -28,109 +26,94 @@ def estimate_step_time(
     measurements: Sequence[Measurement] = (),
     now: datetime | None = None,
 ) -> StepTime:
-    """The step time of `workload` as placed: what was given wins, then measurements, then the prior.
+    """Return the step time of `workload` as placed, with its source.
 
-    Runs of exactly this configuration are the answer; others of the model inform it by what was learned of them.
+    A stated rate wins, then runs of the job's model, then a prior by its FLOPs.  `now` dates the runs.
     """
     if has_stated_rate(workload):
-        return _given(workload, placement)
-    found = None
+        return _by_stated_rate(workload, placement)
+    measured = None
     if any(m.model == workload.model for m in measurements):
         from .measured import measured_step_time  # noqa: PLC0415  numpy, where nothing was measured
 
-        found = measured_step_time(workload, placement, measurements, now)
-    if found and found.seconds:
-        return found
-    return _prior(workload, placement, found.source.text if found else "nothing given or measured")
+        measured = measured_step_time(workload, placement, measurements, now)
+    if measured and measured.seconds:
+        return measured
+    return _by_flops(workload, placement, measured.source.text if measured else "nothing given or measured")
 
 
 def has_stated_rate(workload: Workload) -> bool:
+    """Return whether the job file or the flags state a throughput or a step time."""
     return any(getattr(workload.throughput, name) is not None for name in STATED_RATES)
 
 
-def _given(workload: Workload, placement: Placement) -> StepTime:
+def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
     rate, training, gpu = workload.throughput, workload.training, placement.gpu
     if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
         return unknown_step_time(
-            f"given on {rate.gpu}; nothing tells the speed of {gpu.key} from it: give one measured there"
+            f"given on {rate.gpu}; that does not tell the speed of {gpu.key}: give one measured there"
         )
     if rate.model_parallel and rate.model_parallel != training.model_parallel:
-        given, asked = (plural(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
+        before, after = (plural(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
         return unknown_step_time(
-            f"given with {given} a replica; nothing tells the speed with {asked} from it: give one measured so"
+            f"given with {before} per replica; that does not tell the speed with {after}: give one measured so"
         )
-    precision = rate.precision or placement.precision
-    if precision is Precision.AUTO:
-        precision = shared_precision(placement.may_be) or precision
-    after = shape_of_job(workload, placement)
-    before = replace(
-        after,
-        nodes=rate.nodes or after.nodes,
-        gpus=rate.gpus or after.gpus,
-        batch_size=rate.batch_size or after.batch_size,
-        accumulation=rate.accumulation or after.accumulation,
-        precision=precision,
-        seq_len=rate.seq_len or after.seq_len,
-    )
-    ratio = rate_ratio(before, after, gpu)
-    if ratio is None and precision is Precision.AUTO:
+    job_shape, rate_shape = shape_of_job(workload, placement), shape_of_stated_rate(workload, placement)
+    ratio = rate_ratio(rate_shape, job_shape, gpu)
+    if ratio is None and rate_shape.precision is Precision.AUTO:
         return unknown_step_time(
-            "the precision of the rate given is not stated, nor the GPU type; set throughput.precision"
+            "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
         )
     if ratio is None:
         return unknown_step_time(
-            f"given in {precision}; nothing published tells the speed of {placement.precision} from it: give one measured so"
+            f"given in {rate_shape.precision}; no published ratio tells the speed in {placement.precision}: "
+            "give one measured so"
         )
-
-    samples_per_s, said = _given_rate(workload, before)
+    samples_per_s, text = _stated_rate(workload, rate_shape)
     spread = f"±{rate.spread or GIVEN_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
-    kind = "" if precision is Precision.AUTO else f" in {precision}"
-    origin = f"{said} on {plural(before.gpus, 'GPU')}{kind}, {spread}"
-    per_gpu = Range.around(samples_per_s / before.gpus, rate.spread or GIVEN_SPREAD)
-    step = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
+    precision = "" if rate_shape.precision is Precision.AUTO else f" in {rate_shape.precision}"
+    origin = f"{text} on {plural(rate_shape.gpus, 'GPU')}{precision}, {spread}"
+    per_gpu = Range.around(samples_per_s / rate_shape.gpus, rate.spread or GIVEN_SPREAD)
+    seconds = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
     if not ratio.assumed:
-        return StepTime(step, Source(SourceKind.GIVEN, origin))
-    floor = fastest_step_s(workload, placement) or 0.0
-    return StepTime(step.at_least(floor), Source(SourceKind.TRANSFERRED, origin, assumed=ratio.assumed))
+        return StepTime(seconds, Source(SourceKind.GIVEN, origin))
+    floor_s = fastest_step_s(workload, placement) or 0.0
+    return StepTime(seconds.at_least(floor_s), Source(SourceKind.TRANSFERRED, origin, assumed=ratio.assumed))
 
 
-def _given_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
-    """Samples/s of all GPUs of `shape`, and the rate as it was given."""
+def _stated_rate(workload: Workload, shape: Shape) -> tuple[float, str]:
+    """Samples/s of all GPUs of `shape`, and the rate in the unit in which it was stated."""
     rate = workload.throughput
     if rate.step_time is not None:
-        return shape.step_samples / rate.step_time, f"{format_significant(rate.step_time)} s a step"
+        return shape.step_samples / rate.step_time, f"{format_significant(rate.step_time)} s per step"
     if rate.tokens_per_s is not None:
-        said = f"{format_significant(rate.tokens_per_s)} tokens/s"
-        return rate.tokens_per_s / (shape.seq_len or 1), said
+        text = f"{format_significant(rate.tokens_per_s)} tokens/s"
+        return rate.tokens_per_s / (shape.seq_len or 1), text
     if rate.tflops_per_gpu is not None:
         flops = (flops_per_sample(workload) or math.inf) / (workload.data.seq_len or 1) * (shape.seq_len or 1)
-        said = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
-        return rate.tflops_per_gpu * _TERA * shape.gpus / flops, said
+        text = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
+        return rate.tflops_per_gpu * _TERA * shape.gpus / flops, text
     if rate.samples_per_s_per_gpu is not None:
-        said = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
-        return rate.samples_per_s_per_gpu * shape.gpus, said
+        text = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
+        return rate.samples_per_s_per_gpu * shape.gpus, text
     return rate.samples_per_s or 0.0, f"{format_significant(rate.samples_per_s or 0.0)} samples/s"
 
 
-def _prior(workload: Workload, placement: Placement, known: str) -> StepTime:
-    """FLOPs of the step over the GPUs' peak times a published range of MFU; else what little is known."""
+def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> StepTime:
+    """FLOPs of the step over the GPUs' peak times a published range of MFU; unknown where one of these is missing."""
     fastest = fastest_step_s(workload, placement)
     if fastest is None:
-        missing = [
-            name
-            for name, known in (
-                ("--parameters", workload.architecture.flops_parameters),
-                ("--seq-len", workload.data.seq_len),
-                ("--gpu", placement.gpu),
-            )
-            if not known
-        ]
+        needs = {
+            "--parameters": workload.architecture.flops_parameters,
+            "--seq-len": workload.data.seq_len,
+            "--gpu": placement.gpu,
+        }
+        missing = [flag for flag, value in needs.items() if not value]
         if not missing:
-            return unknown_step_time(
-                f"{placement.precision} has no native rate on {placement.gpu.name if placement.gpu else ''}"
-            )
-        return unknown_step_time(f"{known}; a rough prior needs {', '.join(missing)}")
+            gpu = placement.gpu.name if placement.gpu else ""
+            return unknown_step_time(f"{placement.precision} has no native rate on {gpu}")
+        return unknown_step_time(f"{why_no_rate}; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu = table[placement.precision]
     gpu = placement.gpu.name if placement.gpu else ""

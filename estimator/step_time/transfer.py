@@ -1,7 +1,8 @@
-"""Which runs inform a job, and what they say: the same GPUs and precision first, then the nearest others.
+"""From runs of a model to the step time of a job: which runs count, and how they are carried over to its shape.
 
-From runs on another GPU type, or in another precision, the step time is carried over with a published ratio and
-its spread; see `ratios`.  Everything else about the shape is the learned model's: see `predict`.
+Runs of exactly the job's shape answer for it.  From other shapes on the same GPUs in the same precision the step
+model predicts: see `predict`.  From another GPU type or precision a published ratio carries the prediction over: see
+`ratios`.
 """
 
 import math
@@ -14,7 +15,6 @@ from statistics import NormalDist, median
 
 from ...cluster_profiles.gpu import Gpu, read_gpus
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import plural
 from ...errors import NotEnoughHistory
 from ..job.placement import Placement, shape_of_job
 from ..job.shape import Shape
@@ -23,248 +23,212 @@ from ..measurements.measurement import Measurement
 from ..priors import GIVEN_SPREAD, Prior
 from ..ranges import Range
 from .input_wait import with_input_wait
-from .links import Links
+from .links import links_of_job
 from .predict import Prediction, fit
 from .ratios import gpu_ratio, precision_ratio
+from .source import describe_beyond, describe_runs
 
-# A run this much older than the newest of its configuration no longer counts: software has changed since.
+# A run this much older than the newest of its shape no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
-# However well runs of one configuration agree: it repeats to 0.1 to 0.4 % in MLPerf Training v4.1 logs, on machines that
-# nobody shares.
+# The least spread of a measured shape, however well its runs agree.  One repeats to 0.1 to 0.4 % in MLPerf Training
+# v4.1 logs, on machines that nobody shares.
 LEAST_MEASURED_SPREAD = 0.02
 _CLEARLY_FASTER = 1 + GIVEN_SPREAD
-# A run that the others contradict by more than this is a mistake; a slow link alone has made steps 5 times longer
-# (haotian-liu/LLaVA#594).
-_MISTAKEN = 10.0
-_GIGA = 1e9
+# A run that the others contradict by more than this factor is a mistake; a slow link alone has made steps 5 times
+# longer (haotian-liu/LLaVA#594).
+_MISTAKE_FACTOR = 10.0
 _Z90 = NormalDist().inv_cdf(0.9)
 _SD_OF_MEDIAN_DISTANCE = 1 / NormalDist().inv_cdf(0.75)
-_BYTES = {Precision.FP32: 4, Precision.TF32: 4}  # of one gradient; else 2, the least that is exchanged
 
 
 @dataclass(frozen=True)
-class CarriedOver:
-    """The step time that runs of the model say, and what that rests on.
+class Transfer:
+    """The step time of a job by runs of its model, and what it rests on.
 
-    `same` are those of exactly this configuration; where there are any, the step time is theirs.
+    `repeats` are the runs of exactly this shape; where there are any, the step time is theirs.
     """
 
     step_time_s: Range
-    work_s: float  # of its P50, what GPUs and network take
+    work_s: float  # the part of its P50 that GPUs and network take
     runs: tuple[Measurement, ...]
-    same: tuple[Measurement, ...]
+    repeats: tuple[Measurement, ...]
     origin: str
-    beyond: str  # what of the shape is beyond them, with its verb
+    beyond: str  # the part of the shape that no run reached, with its verb
     assumed: tuple[str, ...]
     prediction: Prediction
 
 
 def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Runs of the job's model with as many GPUs a replica; of one configuration none that is long outdated.
+    """Return the runs of the job's model with as many GPUs per replica, without outdated repeats of a shape.
 
-    A sequence length that one of the two does not state is taken to be the other's.
+    Where the job or a run does not state its sequence length, it is taken to be that of the other.
     """
     training, seq_len = workload.training, workload.data.seq_len
-    found = [
+    runs = [
         replace(m, seq_len=seq_len) if m.seq_len is None or seq_len is None else m
         for m in measurements
         if m.model == workload.model and m.model_parallel == training.model_parallel
     ]
     newest: dict[Shape, datetime] = {}
-    for m in found:
+    for m in runs:
         if m.when:
             newest[m.shape] = max(m.when, newest.get(m.shape, m.when))
-    return [m for m in found if m.when is None or newest[m.shape] - m.when <= _OUTDATED]
+    return [m for m in runs if m.when is None or newest[m.shape] - m.when <= _OUTDATED]
 
 
-def carry_over(
+def complete_shape(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
+    """Return the shape of the job; a GPU type that is not stated is that of the runs, if they have only one."""
+    shape = shape_of_job(workload, placement)
+    types = {m.gpu for m in runs}
+    if shape.gpu is not None or len(types) != 1:
+        return shape
+    (key,) = types
+    gpu, precision = _catalogue_entry(key), shape.precision
+    if gpu and precision is Precision.AUTO:
+        precision = gpu.best_precision()
+    return replace(shape, gpu=key, precision=precision)
+
+
+def transfer_step_time(
     workload: Workload,
     placement: Placement,
     runs: Sequence[Measurement],
     floor_s: float | None,
     now: datetime | None,
-) -> CarriedOver | None:
-    """What `runs` say of the job's step time; None where they cannot be carried over to it."""
-    query = shape_asked(workload, placement, runs)
-    runs, stretched = _of_length(runs, query.seq_len)
+) -> Transfer | None:
+    """Return the job's step time by `runs`, never below `floor_s`; None where nothing carries them over to it."""
+    shape = complete_shape(workload, placement, runs)
+    runs, length_assumed = _runs_of_length(runs, shape.seq_len)
     if not runs:
         return None
-    near = _nearest(query, runs)
-    ratios = _ratios(near, query)
+    measured_kind = _nearest_kind(shape, runs)
+    ratios = _ratios(measured_kind, shape)
     if ratios is None:
         return None
     links = links_of_job(workload, placement, runs)
     try:
-        (told,) = fit(runs, links).predict([near], [0.0 if ratios else floor_s or 0.0])
+        (prediction,) = fit(runs, links).predict([measured_kind], [0.0 if ratios else floor_s or 0.0])
     except NotEnoughHistory:
         return None
-    same = _believed(near, told)
-    step = _repeated(same, told) if same else told.step_time_s
-    work = step.scaled(told.work_s.p50 / told.step_time_s.p50)
-    if ratios:  # another GPU or precision does not hasten input
+    repeats = _credible_repeats(measured_kind, prediction)
+    step = _range_of_repeats(repeats, prediction) if repeats else prediction.step_time_s
+    work = step.scaled(prediction.work_s.p50 / prediction.step_time_s.p50)
+    if ratios:  # another GPU or precision does not speed up input
         work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
-        step = with_input_wait(work, told.loaders, query)
-    elif same and not stretched:
-        return CarriedOver(step, work.p50, told.used, same, origin(same, now), "", (), told)
-    return CarriedOver(
+        step = with_input_wait(work, prediction.loaders, shape)
+    elif repeats and not length_assumed:
+        origin = describe_runs(repeats, now)
+        return Transfer(step, work.p50, prediction.runs, repeats, origin, "", (), prediction)
+    return Transfer(
         step.at_least(floor_s or 0.0),
         max(work.p50, floor_s or 0.0),
-        told.used,
+        prediction.runs,
         (),
-        origin(told.used, now),
-        _named(told.beyond, query),
+        describe_runs(prediction.runs, now),
+        describe_beyond(prediction.beyond, shape),
         (
-            *stretched,
+            *length_assumed,
             *(ratio.text for ratio in ratios),
-            *_unseen(near, runs),
-            *_faster_than_measured(near, told),
+            *_unmeasured_network(measured_kind, runs),
+            *_faster_than_measured(measured_kind, prediction),
         ),
-        told,
+        prediction,
     )
 
 
-def _believed(shape: Shape, told: Prediction) -> tuple[Measurement, ...]:
-    """The runs of one configuration, less those that are a mistake: one alone is, where all others contradict it."""
-    same = [m for m in told.used if m.shape == shape]
-    mistaken = {
+def _credible_repeats(shape: Shape, prediction: Prediction) -> tuple[Measurement, ...]:
+    """Runs of exactly `shape` without mistakes: a wrong unit, or a single run that all others contradict."""
+    repeats = [m for m in prediction.runs if m.shape == shape]
+    mistakes = {
         id(s.measurement)
-        for s in told.suspects
-        if s.kind == "units" or (len(same) == 1 and s.doubt > math.log(_MISTAKEN) ** 2)
+        for s in prediction.suspects
+        if s.kind == "units" or (len(repeats) == 1 and s.doubt > math.log(_MISTAKE_FACTOR) ** 2)
     }
-    return tuple(m for m in same if id(m) not in mistaken)
+    return tuple(m for m in repeats if id(m) not in mistakes)
 
 
-def _repeated(same: Sequence[Measurement], told: Prediction) -> Range:
-    """What runs of one configuration say; of one alone that is hard to believe, what all others say of it too."""
-    step = measured_range(same)
-    if len(same) > 1 or not any(s.measurement is same[0] for s in told.suspects):
+def _range_of_repeats(repeats: Sequence[Measurement], prediction: Prediction) -> Range:
+    """The range of the repeats; where the only one is suspect, as wide as the prediction by all runs too."""
+    step = measured_range(repeats)
+    if len(repeats) > 1 or not any(s.measurement is repeats[0] for s in prediction.suspects):
         return step
-    return Range(min(step.p10, told.step_time_s.p10), step.p50, max(step.p90, told.step_time_s.p90))
+    predicted = prediction.step_time_s
+    return Range(min(step.p10, predicted.p10), step.p50, max(step.p90, predicted.p90))
 
 
-def _unseen(query: Shape, runs: Sequence[Measurement]) -> Iterator[str]:
-    """A line if nothing was measured of the network that the job needs."""
-    if query.nodes > 1 and all(m.nodes == 1 for m in runs):
+def _unmeasured_network(shape: Shape, runs: Sequence[Measurement]) -> Iterator[str]:
+    """A line if no run used the network that the job needs."""
+    if shape.nodes > 1 and all(m.nodes == 1 for m in runs):
         yield "no run was on several nodes: their network is a prior"
-    elif query.gpus > 1 and all(m.gpus == 1 for m in runs):
+    elif shape.gpus > 1 and all(m.gpus == 1 for m in runs):
         yield "no run was on several GPUs: their network is a prior"
 
 
-def _faster_than_measured(query: Shape, told: Prediction) -> Iterator[str]:
-    """A line if each GPU would do clearly more than in any run."""
-    most = max(m.batch_size * m.accumulation / m.step_time_s for m in told.used)
-    ratio = query.batch_size * query.accumulation / told.step_time_s.p50 / most
+def _faster_than_measured(shape: Shape, prediction: Prediction) -> Iterator[str]:
+    """A line if each GPU would do clearly more samples/s than in any run."""
+    most = max(m.batch_size * m.accumulation / m.step_time_s for m in prediction.runs)
+    ratio = shape.batch_size * shape.accumulation / prediction.step_time_s.p50 / most
     if ratio > _CLEARLY_FASTER:
         yield f"each GPU does {ratio:.2f} times what it did in the fastest run"
 
 
-def shape_asked(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
-    """Return the shape of the job; a GPU type that is not stated is the only one measured."""
-    shape = shape_of_job(workload, placement)
-    if shape.gpu is None and len(measured_on := {m.gpu for m in runs}) == 1:
-        (key,) = measured_on
-        only = _catalogued(key)
-        precision = shape.precision
-        if only and precision is Precision.AUTO:
-            precision = only.best_precision()
-        return replace(shape, gpu=key, precision=precision)
-    return shape
-
-
-def _of_length(
+def _runs_of_length(
     runs: Sequence[Measurement], seq_len: int | None
 ) -> tuple[Sequence[Measurement], tuple[str, ...]]:
-    """Runs with samples of that many tokens; if there are none, those of other lengths at as many tokens/s."""
-    same = [m for m in runs if m.seq_len == seq_len]
-    if same or not seq_len:
-        return same, ()
+    """Runs with samples of that many tokens; if there are none, the others at as many tokens/s, and a line on that."""
+    of_length = [m for m in runs if m.seq_len == seq_len]
+    if of_length or not seq_len:
+        return of_length, ()
     stretched = [
         replace(m, seq_len=seq_len, step_time_s=m.step_time_s * seq_len / m.seq_len)
         for m in runs
         if m.seq_len
     ]
     lengths = " and ".join(f"{length:,}" for length in sorted({m.seq_len for m in runs if m.seq_len}))
-    return stretched, (f"as many tokens/s at {seq_len:,} tokens a sample as at {lengths}",)
+    return stretched, (f"as many tokens/s at {seq_len:,} tokens per sample as at {lengths}",)
 
 
-def _nearest(query: Shape, runs: Sequence[Measurement]) -> Shape:
-    """The question on GPUs and in a precision that were measured: as asked, else one of them, else both others."""
+def _nearest_kind(shape: Shape, runs: Sequence[Measurement]) -> Shape:
+    """`shape` on a GPU type and in a precision that were measured: its own if possible, else the commonest."""
     kinds = Counter((m.gpu, m.precision) for m in runs)
     gpu, precision = max(
-        kinds, key=lambda kind: (kind[0] == query.gpu, kind[1] == query.precision, kinds[kind])
+        kinds, key=lambda kind: (kind[0] == shape.gpu, kind[1] == shape.precision, kinds[kind])
     )
-    return replace(query, gpu=gpu, precision=precision)
+    return replace(shape, gpu=gpu, precision=precision)
 
 
-def _ratios(near: Shape, query: Shape) -> tuple[Prior, ...] | None:
-    """What carries a speed from the one to the other; None where nothing published does."""
-    found = list[Prior]()
-    before, after = _catalogued(near.gpu), _catalogued(query.gpu)
-    if near.precision != query.precision:
-        ratio = precision_ratio(near.precision, query.precision, after if near.gpu == query.gpu else None)
+def _ratios(before: Shape, after: Shape) -> tuple[Prior, ...] | None:
+    """Ratios of speed from one GPU type and precision to another; None where nothing published has them."""
+    ratios = list[Prior]()
+    gpu_before, gpu_after = _catalogue_entry(before.gpu), _catalogue_entry(after.gpu)
+    if before.precision != after.precision:
+        one_gpu = gpu_after if before.gpu == after.gpu else None
+        ratio = precision_ratio(before.precision, after.precision, one_gpu)
         if ratio is None:
             return None
-        found.append(ratio)
-    if near.gpu != query.gpu:
-        if before is None or after is None:
+        ratios.append(ratio)
+    if before.gpu != after.gpu:
+        if gpu_before is None or gpu_after is None:
             return None
-        found.append(gpu_ratio(before, after))
-    return tuple(found)
+        ratios.append(gpu_ratio(gpu_before, gpu_after))
+    return tuple(ratios)
 
 
-def _catalogued(key: str | None) -> Gpu | None:
+def _catalogue_entry(key: str | None) -> Gpu | None:
     return read_gpus().get(key or "")
 
 
-def links_of_job(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Links:
-    """What the profile says of the exchange of gradients, unless a run was faster than that allows."""
-    parameters, partition = workload.architecture.parameters, placement.partition
-    if parameters is None or partition is None:
-        return Links()
-    intra, inter = partition.intra_node, partition.inter_node
-    links = Links(
-        parameters * _BYTES.get(placement.precision, 2) / workload.training.model_parallel,
-        intra.gb_per_s * _GIGA if intra else None,
-        inter.gb_per_s * _GIGA if inter else None,
-    )
-    beaten = any(m.step_time_s < links.least_s(m.shape) for m in runs)  # part of the model is frozen
-    return Links() if beaten else links
+def measured_range(repeats: Sequence[Measurement]) -> Range:
+    """Return the range in which another run of one shape would be, in seconds; its P50 is the median of `repeats`.
 
-
-def measured_range(same: Sequence[Measurement]) -> Range:
-    """Runs of one configuration: their median, and between what another run of it would be.
-
-    One run is known to h: what its steps spread, at least `GIVEN_SPREAD`.  With n runs, z the 90 % point of the normal
-    distribution and m the median distance of log T from its median, z s sqrt(1 + 1/n) either way, where
-    s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more of them agree, the narrower, to
+    One run is known to h: the spread of its steps, at least `GIVEN_SPREAD`.  With n runs, z the 90 % point of the
+    normal distribution and m the median distance of log T from its median, the range is z s sqrt(1 + 1/n) either way,
+    where s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more runs agree, the narrower it is, down to
     `LEAST_MEASURED_SPREAD`.
     """
-    n, times = len(same), [m.step_time_s for m in same]
+    n, times = len(repeats), [m.step_time_s for m in repeats]
     middle = median(times)
-    one = math.log1p(max(median([m.spread or 0.0 for m in same]), GIVEN_SPREAD)) / _Z90
-    apart = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
-    sd = math.sqrt((one**2 / 2 + (n - 1) * apart**2) / n)
+    sd_of_one = math.log1p(max(median([m.spread or 0.0 for m in repeats]), GIVEN_SPREAD)) / _Z90
+    sd_between = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
+    sd = math.sqrt((sd_of_one**2 / 2 + (n - 1) * sd_between**2) / n)
     return Range.around(middle, max(math.expm1(_Z90 * sd * math.sqrt(1 + 1 / n)), LEAST_MEASURED_SPREAD))
-
-
-def origin(runs: Sequence[Measurement], now: datetime | None) -> str:
-    """The runs in one phrase: how many, of what, on what, and how old the last is."""
-    counts = sorted({m.gpus for m in runs})
-    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-    kinds = dict.fromkeys(m.gpu or ("GPU" if counts == [1] else "GPUs") for m in runs)
-    text = f"from {plural(len(runs), 'run')} of {runs[0].model} on {span} {' or '.join(kinds)}"
-    dates = [m.when for m in runs if m.when]
-    return f"{text}, the last {_ago((now - max(dates)).days)}" if now and dates else text
-
-
-def _ago(days: int) -> str:
-    return "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
-
-
-def _named(dimension: str, query: Shape) -> str:
-    names = {
-        "": "",
-        "gpus": f"{plural(query.gpus, 'GPU')} {'is' if query.gpus == 1 else 'are'}",
-        "nodes": f"{plural(query.nodes, 'node')} {'is' if query.nodes == 1 else 'are'}",
-    }
-    return names.get(dimension, f"a micro-batch of {query.batch_size:,} is")
