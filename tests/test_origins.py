@@ -50,8 +50,7 @@ def test_several_shapes_show_where_measurement_ends(clusterplan):
 def test_several_shapes_name_the_runs_that_each_rests_on(clusterplan):
     text = " ".join(clusterplan(*ASKED, "--gpus", "1,2,4,8").stdout.split())
     assert (
-        "throughput of 2 GPUs: from 1 run of phi2 on 2 h100-sxm, the last today in this shape (log 2)"
-        in text
+        "throughput of 2 GPUs: from 1 run of phi2 on 2 h100-sxm, the last today in this shape (log 2)" in text
     )
     assert (
         "throughput of 4 and 8 GPUs: from 2 runs of phi2 on 1-2 h100-sxm, the last today; beyond what was"
@@ -93,8 +92,7 @@ def test_a_model_that_is_spelled_almost_like_one_that_ran_is_said(clusterplan):
 def test_runs_of_other_replicas_are_said(clusterplan):
     found = asked(clusterplan, "--gpus", "8", "--tensor-parallel", "2")
     assert (
-        "measured with 1 GPU per replica; that does not tell the speed with 2 GPUs"
-        in found["source"]["text"]
+        "measured with 1 GPU per replica; that does not tell the speed with 2 GPUs" in found["source"]["text"]
     )
 
 
