@@ -1,12 +1,12 @@
-"""How well the runs that `next_measurement` asks for tell larger jobs, beside a fixed plan and a user's own choice.
+"""Score the runs that `measure-next` advises, beside a fixed plan and the usual choice of a user.
 
     python benchmarks/next_run.py --data FILE [--seeds 8]
 
 FILE is that of `accuracy.py`.  Runs may use up to 8 GPUs of at most 2 nodes, and no more than half of the largest
-job; asked is every job beyond that within a factor 4 of b,
-one of the larger half of the batches that such jobs were run with.  All begin on 1 GPU with b.
-The fixed plan goes on with the widest 2 nodes at b / 3, 1 GPU at b / 3, the widest node at b, the widest 2 nodes
-at b and the widest node at b / 3; the user with any shape of b, preferably small.
+job.  They predict every larger job whose batch is within a factor 4 of b, one of the larger half of the batch sizes
+that larger jobs ran with.  All three ways begin on 1 GPU with b.  The fixed plan goes on with the widest 2 nodes at
+b / 3, 1 GPU at b / 3, the widest node at b, the widest 2 nodes at b and the widest node at b / 3.  The user goes on
+with any shape of b, preferably small.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from accuracy import BATCH_FACTOR, MOST_NODES, ShapeKey, read
+from accuracy import BATCH_FACTOR, MOST_NODES, ShapeKey, StepTimes, read_series
 
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
@@ -27,15 +27,15 @@ from clusterplan.estimator.step_time.predict import StepTimeModel, fit
 COUNTS = (2, 3, 4, 6)
 MOST_GPUS = 8
 
-Next = Callable[
+ChooseNext = Callable[
     [list[ShapeKey], list[ShapeKey], StepTimeModel, list[ShapeKey], np.random.Generator], ShapeKey
 ]
 
 
-def planned(left: list[ShapeKey], made: list[ShapeKey], *_: object) -> ShapeKey:
-    """The first of the plan that is not made; shapes as near as the series has them."""
-    batch = made[0][3]
-    third = min((s[3] for s in left), key=lambda b: abs(np.log(3 * b / batch)))
+def choose_by_plan(candidates: list[ShapeKey], runs: list[ShapeKey], *_: object) -> ShapeKey:
+    """Return the next shape of the plan, or the nearest one that the series has."""
+    batch = runs[0][3]
+    third = min((s[3] for s in candidates), key=lambda b: abs(np.log(3 * b / batch)))
     for nodes, wide, size in (
         (2, True, third),
         (1, False, third),
@@ -43,56 +43,60 @@ def planned(left: list[ShapeKey], made: list[ShapeKey], *_: object) -> ShapeKey:
         (2, True, batch),
         (1, True, third),
     ):
-        fits = [s for s in left if s[0] == nodes and s[3] == size and (wide or s[1] == 1)]
+        fits = [s for s in candidates if s[0] == nodes and s[3] == size and (wide or s[1] == 1)]
         if fits:
             return max(fits, key=lambda s: s[1])
-    return max(left, key=lambda s: s[1])
+    return max(candidates, key=lambda s: s[1])
 
 
-def asked_for(
-    left: list[ShapeKey], _: object, model: StepTimeModel, wanted: list[ShapeKey], *__: object
+def choose_by_advice(
+    candidates: list[ShapeKey], _: object, model: StepTimeModel, targets: list[ShapeKey], *__: object
 ) -> ShapeKey:
-    """What the product asks for; of like use the fewest GPUs."""
-    left = sorted(left, key=lambda s: s[1])
-    queries = [_query(s) for s in left]
-    return left[queries.index(most_informative(model, queries, [_query(s) for s in wanted]))]
+    """Return the shape that `measure-next` advises; among equal ones, the one with the fewest GPUs."""
+    candidates = sorted(candidates, key=lambda s: s[1])
+    queries = [_query(s) for s in candidates]
+    return candidates[queries.index(most_informative(model, queries, [_query(s) for s in targets]))]
 
 
-def usual(
-    left: list[ShapeKey], made: list[ShapeKey], _: object, __: object, rng: np.random.Generator
+def choose_as_users_do(
+    candidates: list[ShapeKey], runs: list[ShapeKey], _: object, __: object, rng: np.random.Generator
 ) -> ShapeKey:
-    """One of b, fewer GPUs likelier."""
-    alike = [s for s in left if s[3] == made[0][3]] or left
+    """Return a shape with batch b; few GPUs are likelier."""
+    alike = [s for s in candidates if s[3] == runs[0][3]] or candidates
     weight = np.array([1 / s[1] for s in alike])
     return alike[rng.choice(len(alike), p=weight / weight.sum())]
 
 
-WAYS: dict[str, Next] = {"fixed plan": planned, "next_measurement": asked_for, "small ones": usual}
+WAYS: dict[str, ChooseNext] = {
+    "fixed plan": choose_by_plan,
+    "measure-next": choose_by_advice,
+    "small ones": choose_as_users_do,
+}
 
 
-def errors(times: dict[ShapeKey, list[float]], way: Next, rng: np.random.Generator) -> dict[int, float]:
-    """The mean absolute percentage error beyond the runs, by their count."""
+def errors_by_count(times: StepTimes, choose: ChooseNext, rng: np.random.Generator) -> dict[int, float]:
+    """Return the mean absolute error of the larger jobs, as a share, by the number of runs."""
     most = min(MOST_GPUS, max(s[1] for s in times) // 2)
     pool = [s for s in times if s[1] <= most and s[0] <= MOST_NODES]
     larger = [s for s in times if s not in pool]
     sizes = sorted({s[3] for s in larger if (1, 1, 1, s[3]) in times})
     batch = int(rng.choice(sizes[len(sizes) // 2 :]))
-    wanted = [s for s in larger if batch / BATCH_FACTOR <= s[3] <= batch * BATCH_FACTOR]
-    made, runs, found = list[ShapeKey](), list[Measurement](), dict[int, float]()
+    targets = [s for s in larger if batch / BATCH_FACTOR <= s[3] <= batch * BATCH_FACTOR]
+    shapes, runs, errors = list[ShapeKey](), list[Measurement](), dict[int, float]()
     shape = (1, 1, 1, batch)
-    truth = np.array([median(times[s]) for s in wanted])
+    truth = np.array([median(times[s]) for s in targets])
     while True:
-        made.append(shape)
-        t = float(rng.choice(times[shape]))
-        runs.append(Measurement("", "", *shape, 1, Precision.AUTO, None, t))
+        shapes.append(shape)
+        step_s = float(rng.choice(times[shape]))
+        runs.append(Measurement("", "", *shape, 1, Precision.AUTO, None, step_s))
         model = fit(runs)
         if len(runs) in COUNTS:
-            told = [p.step_time_s.p50 for p in model.predict([_query(s) for s in wanted])]
-            found[len(runs)] = float(np.mean(np.abs(told / truth - 1)))
-        left = [s for s in pool if s not in made]
-        if len(runs) == max(COUNTS) or not left:
-            return found
-        shape = way(left, made, model, wanted, rng)
+            predictions = [p.step_time_s.p50 for p in model.predict([_query(s) for s in targets])]
+            errors[len(runs)] = float(np.mean(np.abs(predictions / truth - 1)))
+        candidates = [s for s in pool if s not in shapes]
+        if len(runs) == max(COUNTS) or not candidates:
+            return errors
+        shape = choose(candidates, shapes, model, targets, rng)
 
 
 def _query(shape: ShapeKey) -> Shape:
@@ -106,16 +110,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=8)
     args = parser.parse_args()
-    series = read(args.data)
+    series = read_series(args.data)
     print("| MAPE % | " + " | ".join(f"k={k}" for k in COUNTS) + " |")
     print("|---|" + "---|" * len(COUNTS))
-    for name, way in WAYS.items():
+    for name, choose in WAYS.items():
         every = [
             [
-                errors(times, way, np.random.default_rng(zlib.crc32(repr((who, seed)).encode())))
+                errors_by_count(
+                    times, choose, np.random.default_rng(zlib.crc32(repr((series_name, seed)).encode()))
+                )
                 for seed in range(args.seeds)
             ]
-            for who, times in series.items()
+            for series_name, times in series.items()
         ]
         means = [np.mean([np.mean([e[k] for e in seeds if k in e]) for seeds in every]) for k in COUNTS]
         print(f"| {name} | " + " | ".join(f"{100 * m:.1f}" for m in means) + " |")

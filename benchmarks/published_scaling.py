@@ -1,10 +1,10 @@
-"""How well published training throughput on more GPUs is told from that on fewer, beside perfect scaling.
+"""Score predictions of published training throughput on more GPUs from that on fewer, beside perfect scaling.
 
     python benchmarks/published_scaling.py --data FILE
 
 FILE is a CSV with the columns source, model, gpu, precision, seq_len (tokens), n_gpus, micro_batch (per GPU),
-global_batch, tokens_per_s_per_gpu and parallelism; rows whose parallelism names pipeline or tensor stages are left
-out.  Of a model, GPU, precision and length, the rows of each GPU count are given, and those of each larger one asked.
+global_batch, tokens_per_s_per_gpu and parallelism.  Rows whose parallelism names pipeline or tensor stages are left
+out.  For each model, GPU, precision and length, the rows of each GPU count predict those of every larger count.
 """
 
 import argparse
@@ -19,54 +19,58 @@ from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.predict import fit
 
-A_NODE = 8  # GPUs of the machines that FILE was measured on
+GPUS_PER_NODE = 8  # of the machines that FILE was measured on
 FACTORS = ((2, 4), (5, 16), (17, 64))
 
-Row = tuple[int, int, int, float]  # GPUs, micro-batch, accumulation, seconds a step
+Row = tuple[int, int, int, float]  # GPUs, micro-batch, accumulation, seconds per step
 
 
-def read(path: Path) -> list[list[Row]]:
-    """The rows of each model, GPU, precision and sequence length."""
-    found: dict[tuple, set[Row]] = defaultdict(set)
+def read_rows(path: Path) -> list[list[Row]]:
+    """Read the rows of each model, GPU, precision and sequence length."""
+    kinds: dict[tuple[str, ...], set[Row]] = defaultdict(set)
     with path.open(newline="") as rows:
         for row in csv.DictReader(rows):
             if "=" in row["parallelism"] or not row["tokens_per_s_per_gpu"]:
                 continue
-            gpus, batch, whole, length = (
+            gpus, batch, global_batch, length = (
                 int(float(row[name])) for name in ("n_gpus", "micro_batch", "global_batch", "seq_len")
             )
-            accumulation = max(round(whole / (gpus * batch)), 1)
+            accumulation = max(round(global_batch / (gpus * batch)), 1)
             step_s = accumulation * batch * length / float(row["tokens_per_s_per_gpu"])
             kind = tuple(row[name] for name in ("source", "model", "gpu", "precision", "seq_len"))
-            found[kind].add((gpus, batch, accumulation, step_s))
-    return [sorted(rows) for rows in found.values()]
+            kinds[kind].add((gpus, batch, accumulation, step_s))
+    return [sorted(rows) for rows in kinds.values()]
 
 
-def shape(row: Row) -> tuple[int, int, int, int]:
-    """Nodes, GPUs, GPUs of a node, micro-batch."""
-    return max(row[0] // A_NODE, 1), row[0], min(row[0], A_NODE), row[1]
+def shape_numbers(row: Row) -> tuple[int, int, int, int]:
+    """Return nodes, GPUs, GPUs per node and micro-batch."""
+    return max(row[0] // GPUS_PER_NODE, 1), row[0], min(row[0], GPUS_PER_NODE), row[1]
 
 
 def scores(kind: list[Row]) -> list[tuple[float, ...]]:
-    """Of each count told from each smaller: the factor between them, our error and that of perfect scaling, whether
-    our range holds it.
+    """Score each GPU count as predicted from each smaller one.
+
+    Returns the factor between the two counts, our error, the error of perfect scaling, and whether our range holds.
     """
-    found = []
+    results = []
     for few in sorted({row[0] for row in kind}):
-        given, asked = [r for r in kind if r[0] == few], [r for r in kind if r[0] > few]
-        if not asked:
+        observations, queries = [r for r in kind if r[0] == few], [r for r in kind if r[0] > few]
+        if not queries:
             continue
         runs = [
-            Measurement("", "", *shape(r), r[2], Precision.AUTO, seq_len=None, step_time_s=r[3])
-            for r in given
+            Measurement("", "", *shape_numbers(r), r[2], Precision.AUTO, seq_len=None, step_time_s=r[3])
+            for r in observations
         ]
-        told = fit(runs).predict([Shape("", *shape(r), r[2]) for r in asked])
-        each = np.median([r[3] / (r[1] * r[2]) for r in given])
-        for (gpus, batch, accumulation, step_s), said in zip(asked, told, strict=True):
-            ours, perfect = said.step_time_s.p50 / step_s - 1, each * batch * accumulation / step_s - 1
-            inside = said.step_time_s.p10 <= step_s <= said.step_time_s.p90
-            found.append((gpus / few, abs(ours), abs(perfect), inside))
-    return found
+        predictions = fit(runs).predict([Shape("", *shape_numbers(r), r[2]) for r in queries])
+        sample_s = np.median([r[3] / (r[1] * r[2]) for r in observations])
+        for (gpus, batch, accumulation, step_s), prediction in zip(queries, predictions, strict=True):
+            ours, perfect = (
+                prediction.step_time_s.p50 / step_s - 1,
+                sample_s * batch * accumulation / step_s - 1,
+            )
+            inside = prediction.step_time_s.p10 <= step_s <= prediction.step_time_s.p90
+            results.append((gpus / few, abs(ours), abs(perfect), inside))
+    return results
 
 
 def main() -> None:
@@ -74,11 +78,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    kinds = read(parser.parse_args().data)
+    kinds = read_rows(parser.parse_args().data)
     table = np.array([score for kind in kinds for score in scores(kind)], float)
-    print(
-        "| so many times the GPUs | rows | MAPE % | perfect scaling | range holds % |\n|---|---|---|---|---|"
-    )
+    print("| times the GPUs | rows | MAPE % | perfect scaling | range holds % |\n|---|---|---|---|---|")
     for low, high in (*FACTORS, (FACTORS[0][0], FACTORS[-1][1])):
         some = table[(table[:, 0] >= low) & (table[:, 0] <= high)]
         ours, perfect, inside = 100 * some[:, 1:].mean(0)

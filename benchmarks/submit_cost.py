@@ -1,10 +1,10 @@
-"""What submitting costs, on the test Slurm: beside plain sbatch and plain submitit, in the same run.
+"""Time submissions on the test Slurm, beside plain sbatch and plain submitit, in the same run.
 
     python benchmarks/submit_cost.py [--runs 5] [--elements 500] [--work 10]
 
-One job and an array are submitted held, so that nothing runs meanwhile; whole processes are timed, in turns, and
-medians are printed.  Then `clusterplan status` over all those runs, with a count of the calls of Slurm's commands,
-and a command of fixed work in a job of each kind.  Root alone may start the test Slurm.
+One job and an array are submitted held, so that nothing else runs; whole processes are timed, in turns, and medians are
+printed.  Then it times `clusterplan status` over all these runs and counts the calls of Slurm's commands, and runs a
+command of fixed work in a job of each kind.  Only root can start the test Slurm.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import slurm_cluster
 
 CLUSTERPLAN = str(Path(sys.executable).with_name("clusterplan"))
-ASKING = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue")
+SLURM_COMMANDS = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue")
 SUBMITIT = """
 import sys, submitit
 executor = submitit.SlurmExecutor(sys.argv[1])
@@ -31,30 +31,30 @@ executor.update_parameters(time=10, signal_delay_s=30, array_parallelism=1, addi
 n = int(sys.argv[2])
 executor.map_array(abs, range(n)) if n > 1 else executor.submit(abs, 1)
 """
-# Additions of floats, as many as asked for; then Unix time at the beginning and the seconds they took.
+# Adds as many floats as its argument says; writes the Unix time of its start, and the seconds it took.
 WORK = """
 import json, sys, time
-began, start, total = time.time(), time.perf_counter(), 0.0
+start_s, start, total = time.time(), time.perf_counter(), 0.0
 for _ in range(int(sys.argv[2])):
     total += 1.0
-json.dump([began, time.perf_counter() - start], open(sys.argv[1] + ".part", "w"))
+json.dump([start_s, time.perf_counter() - start], open(sys.argv[1] + ".part", "w"))
 import os
 os.replace(sys.argv[1] + ".part", sys.argv[1])
 """
 
 
-def timed(command: list[str]) -> float:
-    """Seconds of one process that must succeed."""
+def run_timed(command: list[str]) -> float:
+    """Run a process that must succeed; return its seconds."""
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} exited with {done.returncode}: {done.stderr.strip()}")
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} exited with {process.returncode}: {process.stderr.strip()}")
     return seconds
 
 
 def submissions(folder: Path, count: int) -> dict[str, list[str]]:
-    """One process each that submits `count` held jobs."""
+    """Return the commands that submit `count` held jobs, by name."""
     job = folder / "held.toml"
     command = ["true", "{seed}"] if count > 1 else ["true"]
     job.write_text(
@@ -64,89 +64,90 @@ def submissions(folder: Path, count: int) -> dict[str, list[str]]:
     )
     script = folder / "held.sh"
     script.write_text("#!/bin/bash\nsrun true\n", encoding="utf-8")
-    array, swept = (
+    array, sweep = (
         ([f"--array=0-{count - 1}%1"], ["--sweep", f"seed=1..{count}", "--parallel", "1"])
         if count > 1
         else ([], [])
     )
-    held = ["--hold", "--gpus-per-node=1", "--time=10", f"--output={folder}/%A_%a.out"]
+    options = ["--hold", "--gpus-per-node=1", "--time=10", f"--output={folder}/%A_%a.out"]
     return {
-        "sbatch": ["sbatch", *held, *array, str(script)],
+        "sbatch": ["sbatch", *options, *array, str(script)],
         "submitit": [sys.executable, "-c", SUBMITIT, str(folder / "submitit"), str(count)],
-        "clusterplan submit": [CLUSTERPLAN, "submit", str(job), "--time", "10m", *swept],
+        "clusterplan submit": [CLUSTERPLAN, "submit", str(job), "--time", "10m", *sweep],
     }
 
 
-def compared(commands: dict[str, list[str]], runs: int, after: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each, in turns."""
+def median_s(commands: dict[str, list[str]], runs: int, after: Callable[[], object]) -> dict[str, float]:
+    """Run the commands in turns; return the median seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            seconds[name].append(timed(command))
+            seconds[name].append(run_timed(command))
             after()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def table(title: str, medians: dict[str, float]) -> None:
+def print_table(title: str, medians: dict[str, float]) -> None:
     print(title)
     ours = medians["clusterplan submit"]
     for name, seconds in medians.items():
         print(f"  {name:20s} {seconds:7.3f} s   clusterplan / this = {ours / seconds:.2f}")
 
 
-def status(folder: Path) -> None:
-    """`clusterplan status` over every run there is, Slurm's commands counted on their way."""
+def print_status(folder: Path) -> None:
+    """Time `clusterplan status` over all runs, and count its calls of Slurm's commands."""
     calls, shims = folder / "calls", folder / "shims"
     shims.mkdir()
-    for name in ASKING:
+    for name in SLURM_COMMANDS:
         if real := shutil.which(name):
             (shims / name).write_text(
                 f'#!/bin/sh\necho {name} >> {calls}\nexec {real} "$@"\n', encoding="utf-8"
             )
             (shims / name).chmod(0o755)
-    listed = subprocess.run([CLUSTERPLAN, "status", "--json"], capture_output=True, text=True, check=True)
-    seconds = statistics.median(timed([CLUSTERPLAN, "status"]) for _ in range(3))
-    before, os.environ["PATH"] = os.environ["PATH"], f"{shims}:{os.environ['PATH']}"
-    timed([CLUSTERPLAN, "status"])
-    os.environ["PATH"] = before
-    asked = calls.read_text(encoding="utf-8").split() if calls.exists() else []
-    runs = len(json.loads(listed.stdout)["runs"])
+    process = subprocess.run([CLUSTERPLAN, "status", "--json"], capture_output=True, text=True, check=True)
+    seconds = statistics.median(run_timed([CLUSTERPLAN, "status"]) for _ in range(3))
+    path, os.environ["PATH"] = os.environ["PATH"], f"{shims}:{os.environ['PATH']}"
+    run_timed([CLUSTERPLAN, "status"])
+    os.environ["PATH"] = path
+    names = calls.read_text(encoding="utf-8").split() if calls.exists() else []
+    runs = len(json.loads(process.stdout)["runs"])
     print(
-        f"status of {runs:,} runs: {seconds:.3f} s, {len(asked)} calls of Slurm ({', '.join(sorted(set(asked)))})"
+        f"status of {runs:,} runs: {seconds:.3f} s, {len(names)} calls of Slurm ({', '.join(sorted(set(names)))})"
     )
 
 
-def work(folder: Path, seconds: float) -> None:
-    """A command of fixed work in a plain job and in one of clusterplan: how much later it begins, and how long it takes."""
-    per_s = 10**6 / float(_measured(folder, [sys.executable, "-c", WORK], 10**6)[1])
+def print_work(folder: Path, seconds: float) -> None:
+    """Run a command of fixed work in a plain job and in one of clusterplan: how much later it begins, and how long it takes."""
+    per_s = 10**6 / float(_run_work(folder, [sys.executable, "-c", WORK], 10**6)[1])
     amount = int(per_s * seconds)
     program = folder / "work.py"
     program.write_text(WORK, encoding="utf-8")
     command = [sys.executable, str(program)]
     plain = ["sbatch", "--gpus-per-node=1", "--time=10", f"--output={folder}/%j.out", "--wrap"]
     ours = [CLUSTERPLAN, "submit", "--gpus", "1", "--time", "10m", "--"]
-    begun: dict[str, list[list[float]]] = {"sbatch": [], "clusterplan submit": []}
+    pairs_by_name: dict[str, list[list[float]]] = {"sbatch": [], "clusterplan submit": []}
     for turn in range(3):
-        for name, results in begun.items():
+        for name, pairs in pairs_by_name.items():
             path = folder / f"{name.split()[0]}-{turn}.json"
             words = [*command, str(path), str(amount)]
-            submitted = time.time()
-            timed([*plain, f"srun {' '.join(words)}"] if name == "sbatch" else [*ours, *words])
+            submit_s = time.time()
+            run_timed([*plain, f"srun {' '.join(words)}"] if name == "sbatch" else [*ours, *words])
             slurm_cluster.until(path.exists, f"{name} {turn}", within_s=120 + 10 * seconds)
-            began, took = json.loads(path.read_text(encoding="utf-8"))
-            results.append([began - submitted, took])
+            start_s, work_s = json.loads(path.read_text(encoding="utf-8"))
+            pairs.append([start_s - submit_s, work_s])
     (bare_wait, bare), (wait, under) = (
-        [statistics.median(values) for values in zip(*results, strict=True)] for results in begun.values()
+        [statistics.median(values) for values in zip(*pairs, strict=True)] for pairs in pairs_by_name.values()
     )
     print(
         f"a command of {seconds:g} s: begins {wait - bare_wait:+.2f} s later than under sbatch, takes {under / bare - 1:+.2%}"
     )
 
 
-def _measured(folder: Path, command: list[str], amount: int) -> list[float]:
+def _run_work(folder: Path, command: list[str], amount: int) -> list[float]:
     result = folder / "alone.json"
-    timed([*command, str(result), str(amount)])
-    return json.loads(result.read_text(encoding="utf-8"))
+    run_timed([*command, str(result), str(amount)])
+    pair: list[float] = json.loads(result.read_text(encoding="utf-8"))
+    return pair
 
 
 def main() -> None:
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--elements", type=int, default=500)
     parser.add_argument("--work", type=float, default=10.0, metavar="SECONDS")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if reason := slurm_cluster.missing():
         print(f"skipped: {reason}")
         return
@@ -170,14 +171,16 @@ def main() -> None:
             "CLUSTERPLAN_RUNS": str(folder / "runs"),
         }
 
-        def forget() -> None:
+        def cancel_all() -> None:
             cluster.ask("scancel", "--user=root")
 
-        table("one job", compared(submissions(folder, 1), given.runs, forget))
-        many = submissions(folder, given.elements)
-        table(f"an array of {given.elements:,}", compared(many, max(given.runs // 2, 2), forget))
-        status(folder)
-        work(folder, given.work)
+        print_table("one job", median_s(submissions(folder, 1), arguments.runs, cancel_all))
+        many = submissions(folder, arguments.elements)
+        print_table(
+            f"an array of {arguments.elements:,}", median_s(many, max(arguments.runs // 2, 2), cancel_all)
+        )
+        print_status(folder)
+        print_work(folder, arguments.work)
 
 
 if __name__ == "__main__":
