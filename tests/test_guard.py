@@ -11,6 +11,8 @@ from slurm_cluster import until
 
 from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.launcher.node.after_attempt import decide_after_attempt
+from clusterplan.launcher.node.context import TaskContext
+from clusterplan.launcher.node.ranks import read_task_place
 from clusterplan.launcher.node.signals import StopSignals
 from clusterplan.launcher.node.slurm_reason import SlurmdLog
 from clusterplan.launcher.run_folder.launch import Launch
@@ -85,10 +87,12 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, c
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
     first = TaskRecord("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
     TaskFile(tmp_path, first)
-    other = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
+    second = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
     launch = replace(LAUNCH, max_restarts=1)
-    found = decide_after_attempt(tmp_path, launch, other, StopSignals(), SlurmdLog(tmp_path, "7"), 1)
-    assert (found.restart, found.reason) == (
+    place = read_task_place({"SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"})
+    log = SlurmdLog(tmp_path, "7")
+    decision = decide_after_attempt(TaskContext(tmp_path, launch, place, second, StopSignals(), log))
+    assert (decision.restart, decision.reason) == (
         True,
         "rank 1: the command failed, after a new checkpoint at step 50",
     )

@@ -1,1 +1,1 @@
-"""What runs on the node: a task shields its command, and decides what follows."""
+"""The guard of a training command, on the node: it runs the command, and decides what follows."""

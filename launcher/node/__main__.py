@@ -1,4 +1,4 @@
-"""Start the run in a folder on this machine:
+"""Start the run in RUN_FOLDER on this machine:
 
 python -P -m clusterplan.launcher.node RUN_FOLDER
 """

@@ -1,143 +1,114 @@
-"""What follows an attempt: the run's end, another start, or the word of another task, of Slurm or of the user."""
+"""What follows an attempt: the run's end, another attempt, or the decision of another task, of Slurm or of the user."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from ...errors import ClusterplanError
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
-from ..run_folder.launch import Launch
 from ..run_folder.log_errors import is_out_of_memory
-from ..run_folder.task_records import TaskFile, TaskRecord, first_tasks, read_task_records
-from ..slurm import client as slurm
+from ..run_folder.task_records import TaskRecord, first_tasks, read_task_records
+from .context import TaskContext, wait_for
 from .restart_policy import RestartDecision, StopCause, decide_restart
-from .signals import StopSignals
-from .slurm_reason import CANCELLED, SlurmdLog
+from .slurm_reason import CANCELLED
 
-POLL_S = 0.1
-ANSWERED_S = 2.0
-_OTHERS_S = 60.0  # for the tasks of other nodes to have stopped too
-_REQUEUED_S = 120.0  # Slurm ends a job that it requeues
+_OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too
+_STOP_REQUEST = "it was asked to stop"
 
 
-def decide_after_attempt(
-    folder: Path, launch: Launch, file: TaskFile, signals: StopSignals, words: SlurmdLog, code: int
-) -> RestartDecision | None:
-    """What follows this attempt; None where another task, Slurm or the user decides.
+def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
+    """Decide what follows this attempt, and write the run's final status if it ends here.
 
-    The final word of the run is written here, if this is where it ends.
+    None means that the decision is another task's, Slurm's or the user's.
     """
-    now = file.record
-    if now.outcome == "completed":
-        _completed(folder, file)
+    record, signals = task.file.record, task.signals
+    if record.outcome == "completed":
+        _complete(task)
         return None
-    if now.outcome == "stopped" and (signals.why is StopCause.TERMINATED or now.rank):
-        _stopped(folder, launch, file, signals, code)
+    if record.outcome == "stopped" and (signals.cause is StopCause.TERMINATED or record.rank):
+        _stop(task)
         return None
-    why = StopCause.TIME_LIMIT if now.outcome == "stopped" else StopCause.FAILED
-    if why is StopCause.TIME_LIMIT:
-        file.update(state="stopping")
-        wait_for(lambda: signals.terminated or _all_stopped(folder, now, besides=0), _OTHERS_S)
-    if _cancelled(folder, launch, file, words, code):
+    cause = StopCause.TIME_LIMIT if record.outcome == "stopped" else StopCause.FAILED
+    if cause is StopCause.TIME_LIMIT:
+        task.file.update(state="stopping")
+        wait_for(lambda: signals.terminated or _have_all_stopped(task, but_first=True), _OTHER_TASKS_S)
+    if _is_cancelled(task):
         return None
-    # Of this start another task may speak: it counts once.
-    past = [a.saved_step for a in first_tasks(read_task_records(folder)) if a.attempt != now.attempt]
-    found = decide_restart(why, [*past, now.saved_step], now.resume_step, launch.max_restarts)
-    if launch.local_gpus is not None and why is StopCause.TIME_LIMIT:
-        found = RestartDecision(
-            restart=False, reason="the time asked for is over"
-        )  # nobody but the user set it
-    if why is StopCause.FAILED and now.rank and found.restart:
-        found = replace(found, reason=f"rank {now.rank}: {found.reason}")
-    file.update(will_restart=found.restart, reason=found.reason, state="ended", ended_s=time.time())
-    if not found.restart:
-        if why is StopCause.TIME_LIMIT:
-            write_final_status(folder, "timed_out", code, found.reason, now.error)
-        else:
-            write_final_status(
-                folder, _failed_state(now), code, f"exit code {code}; {found.reason}", now.error
-            )
-    return found
+    decision = _decide(task, cause)
+    task.file.update(
+        will_restart=decision.restart, reason=decision.reason, state="ended", ended_s=time.time()
+    )
+    if not decision.restart:
+        _end_run(task, cause, decision.reason)
+    return decision
 
 
-def _completed(folder: Path, file: TaskFile) -> None:
-    now = file.update(state="ended", ended_s=time.time())
-    if all(a.outcome == "completed" for a in _same_start(folder, now)) and _all_there(folder, now):
-        write_final_status(folder, "completed", 0)
+def _complete(task: TaskContext) -> None:
+    record = task.file.update(state="ended", ended_s=time.time())
+    tasks = _tasks_of_attempt(task)
+    if len(tasks) == record.ranks and all(other.outcome == "completed" for other in tasks):
+        write_final_status(task.folder, "completed", 0)
 
 
-def _stopped(folder: Path, launch: Launch, file: TaskFile, signals: StopSignals, code: int) -> None:
-    """Its user, or Slurm, has the last word; of a time limit the first task has."""
-    if launch.local_gpus is not None:
-        write_final_status(folder, "cancelled", code, "it was asked to stop")
-    now = file.update(state="ended", ended_s=time.time())
-    if signals.why is StopCause.TIME_LIMIT:
-        wait_for(lambda: signals.terminated or _all_stopped(folder, now), _OTHERS_S + launch.grace_s)
+def _stop(task: TaskContext) -> None:
+    """End this task.  Slurm or the user decides what follows; after a time limit, the first task does."""
+    if not task.place.on_slurm:
+        write_final_status(task.folder, "cancelled", task.file.record.exit_code, _STOP_REQUEST)
+    task.file.update(state="ended", ended_s=time.time())
+    if task.signals.cause is StopCause.TIME_LIMIT:
+        limit_s = _OTHER_TASKS_S + task.launch.grace_s
+        wait_for(lambda: task.signals.terminated or _have_all_stopped(task), limit_s)
 
 
-def _cancelled(folder: Path, launch: Launch, file: TaskFile, words: SlurmdLog, code: int) -> bool:
-    """Whether the user ended the run while it saved, or failed: then it shall not come back."""
-    if cancel_requested_s(folder) is None and words.state() != CANCELLED:
+def _is_cancelled(task: TaskContext) -> bool:
+    """Whether the user ended the run while it saved, or as it failed: then it must not restart."""
+    if cancel_requested_s(task.folder) is None and task.slurmd_log.read_state() != CANCELLED:
         return False
-    here = launch.local_gpus is not None
-    if here:
-        write_final_status(folder, "cancelled", code, "it was asked to stop")
-    file.update(state="ended", slurm_state=None if here else CANCELLED, ended_s=time.time())
+    if task.place.on_slurm:
+        task.file.update(state="ended", slurm_state=CANCELLED, ended_s=time.time())
+    else:
+        write_final_status(task.folder, "cancelled", task.file.record.exit_code, _STOP_REQUEST)
+        task.file.update(state="ended", ended_s=time.time())
     return True
 
 
-def _failed_state(attempt: TaskRecord) -> str:
-    return "out_of_memory" if is_out_of_memory(attempt.error, attempt.exit_code) else "failed"
+def _decide(task: TaskContext, cause: StopCause) -> RestartDecision:
+    if (
+        cause is StopCause.TIME_LIMIT and not task.place.on_slurm
+    ):  # the user set it, and no queue waits behind
+        return RestartDecision(restart=False, reason="the time asked for is over")
+    record = task.file.record
+    # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
+    earlier = [
+        first.saved_step
+        for first in first_tasks(read_task_records(task.folder))
+        if first.attempt != record.attempt
+    ]
+    decision = decide_restart(
+        cause, [*earlier, record.saved_step], record.resume_step, task.launch.max_restarts
+    )
+    if cause is StopCause.FAILED and record.rank and decision.restart:
+        return replace(decision, reason=f"rank {record.rank}: {decision.reason}")
+    return decision
 
 
-def start_again(
-    folder: Path, file: TaskFile, signals: StopSignals, successor: Callable[[Path, str], str | None]
-) -> None:
-    """Requeue this job, or queue one that goes on after it; then wait for Slurm to end this one."""
-    job = file.record.job
-    try:
-        facts = slurm.read_job(job)
-        if facts is None or facts.requeue is not False:
-            slurm.requeue(job)
-            wait_for(lambda: signals.terminated, _REQUEUED_S)
-            return
-    except ClusterplanError as error:
-        refused = str(error)
-        wait_for(lambda: signals.terminated, ANSWERED_S)
-        if (
-            signals.terminated
-        ):  # it was requeued, and scontrol ended with all the job's processes before it could say so
-            return
-    else:
-        refused = "Slurm may not requeue this job"
-    try:
-        following = successor(folder, job)
-    except ClusterplanError as error:
-        write_final_status(
-            folder, "timed_out", file.record.exit_code, f"{refused}, and no successor was queued: {error}"
-        )
-        file.update(will_restart=False, reason=f"{refused}; {error}")
+def _end_run(task: TaskContext, cause: StopCause, reason: str) -> None:
+    record = task.file.record
+    if cause is StopCause.TIME_LIMIT:
+        write_final_status(task.folder, "timed_out", record.exit_code, reason, record.error)
         return
-    file.update(reason=f"{file.record.reason}; {refused}, so job {following} goes on")
+    state = "out_of_memory" if is_out_of_memory(record.error, record.exit_code) else "failed"
+    write_final_status(
+        task.folder, state, record.exit_code, f"exit code {record.exit_code}; {reason}", record.error
+    )
 
 
-def _same_start(folder: Path, now: TaskRecord) -> list[TaskRecord]:
-    return [a for a in read_task_records(folder) if a.attempt == now.attempt]
+def _tasks_of_attempt(task: TaskContext) -> list[TaskRecord]:
+    attempt = task.file.record.attempt
+    return [other for other in read_task_records(task.folder) if other.attempt == attempt]
 
 
-def _all_there(folder: Path, now: TaskRecord) -> bool:
-    return len(_same_start(folder, now)) == now.ranks
-
-
-def _all_stopped(folder: Path, now: TaskRecord, besides: int | None = None) -> bool:
-    """Whether every task of this start has seen its command end, `besides` one rank."""
-    return all(a.outcome is not None for a in _same_start(folder, now) if a.rank != besides)
-
-
-def wait_for(condition: Callable[[], Any], most_s: float) -> None:
-    deadline = time.monotonic() + most_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(POLL_S)
+def _have_all_stopped(task: TaskContext, *, but_first: bool = False) -> bool:
+    """Whether the command of every task of this attempt has ended; `but_first` leaves out rank 0."""
+    return all(
+        other.outcome is not None for other in _tasks_of_attempt(task) if not (but_first and other.rank == 0)
+    )

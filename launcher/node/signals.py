@@ -6,25 +6,27 @@ from .restart_policy import StopCause
 
 
 class StopSignals:
-    """Why we were asked to stop; the first reason counts, but a cancellation after a warning is remembered."""
+    """Why the task is to stop.  The first cause counts; a SIGTERM after Slurm's warning is remembered beside it."""
 
     def __init__(self) -> None:
-        self.why: StopCause | None = None
+        self.cause: StopCause | None = None
         self.terminated = False
 
     def listen(self) -> None:
-        signal.signal(signal.SIGUSR2, self._heard)
-        signal.signal(signal.SIGTERM, self._heard)
-        signal.signal(signal.SIGINT, self._heard)
+        """Take USR2, Slurm's warning before its time limit, and TERM and INT, which end the run."""
+        for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
 
-    def _heard(self, number: int, _: object) -> None:
-        self.terminated = self.terminated or number != signal.SIGUSR2
-        self.why = self.why or (StopCause.TIME_LIMIT if number == signal.SIGUSR2 else StopCause.TERMINATED)
+    def _handle(self, number: int, _: object) -> None:
+        if number == signal.SIGUSR2:
+            self.note_time_limit()
+        else:
+            self.note_termination()
 
-    def cancelled(self) -> None:
-        """Somebody who could not signal us wants the run to stop."""
-        self.terminated, self.why = True, self.why or StopCause.TERMINATED
+    def note_termination(self) -> None:
+        """End the run: by a signal, or for a user on another machine, who cannot send one."""
+        self.terminated, self.cause = True, self.cause or StopCause.TERMINATED
 
-    def over(self) -> None:
-        """The time that a run on this machine was given is over: there is no Slurm to warn it."""
-        self.why = self.why or StopCause.TIME_LIMIT
+    def note_time_limit(self) -> None:
+        """Stop for the time limit: by Slurm's warning, or for a run on this machine, which nobody warns."""
+        self.cause = self.cause or StopCause.TIME_LIMIT

@@ -1,7 +1,6 @@
-"""Why Slurm ends a task: in the words of its daemon beside the task, else in those of its controller.
+"""Why Slurm ends a task: as slurmd says beside the task, otherwise as the controller says.
 
-The controller says COMPLETING of a job that it ends, for whatever reason; the daemon says the reason before it
-sends SIGTERM.
+The controller reports every job that it ends as COMPLETING; slurmd names the reason before it sends SIGTERM.
 """
 
 import re
@@ -12,7 +11,7 @@ from ..run_folder.folder import SUBMITIT
 from ..slurm import client as slurm
 
 CANCELLED = "CANCELLED"  # as Slurm spells it
-_WORDS = re.compile(r"\*\*\* (STEP|JOB) \S+ ON \S+ CANCELLED AT \S+ (?:DUE TO ([A-Z ]+))?")
+_MESSAGE = re.compile(r"\*\*\* (STEP|JOB) \S+ ON \S+ CANCELLED AT \S+ (?:DUE TO ([A-Z ]+))?")
 _STATES = {
     "PREEMPTION": "PREEMPTED",
     "TIME LIMIT": "TIMEOUT",
@@ -22,17 +21,19 @@ _STATES = {
 
 
 class SlurmdLog:
-    """What Slurm's daemon says of one start of a job, which begins now; a restart goes on in the same file."""
+    """The messages of slurmd about one attempt, which begins now; a later attempt goes on in the same file."""
 
     def __init__(self, folder: Path, job: str) -> None:
-        self._path = folder / SUBMITIT / f"{job}_0_log.err"  # of the first task, and of the job's own shell
-        self._start = len(self._text())
+        self._path = (
+            folder / SUBMITIT / f"{job}_0_log.err"
+        )  # that of the first task and of the job's own shell
+        self._start = len(self._read())
 
-    def state(self) -> str | None:
-        """PREEMPTED, TIMEOUT, NODE_FAIL, REQUEUED or CANCELLED; None as long as nothing is said."""
-        return parse_slurmd_state(self._text()[self._start :].decode(errors="replace"))
+    def read_state(self) -> str | None:
+        """Return PREEMPTED, TIMEOUT, NODE_FAIL, REQUEUED or CANCELLED; None before slurmd has given a reason."""
+        return parse_slurmd_state(self._read()[self._start :].decode(errors="replace"))
 
-    def _text(self) -> bytes:
+    def _read(self) -> bytes:
         try:
             return self._path.read_bytes()
         except OSError:
@@ -40,23 +41,25 @@ class SlurmdLog:
 
 
 def parse_slurmd_state(text: str) -> str | None:
-    """The same, of a text.  A step alone is also cancelled when one of its tasks fails: that is none.
+    """Return the state that slurmd's last message means; None without one.
+
+    A cancelled step without a reason means nothing: srun cancels it when one of its tasks fails.
 
     >>> parse_slurmd_state("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 DUE TO PREEMPTION ***")
     'PREEMPTED'
     >>> parse_slurmd_state("slurmstepd-n1: error: *** STEP 3.0 ON n1 CANCELLED AT 2026-11-25T14:24:34 ***") is None
     True
     """
-    for whose, why in reversed(_WORDS.findall(text)):
-        if why.strip() in _STATES:
-            return _STATES[why.strip()]
-        if whose == "JOB" and not why:
+    for scope, reason in reversed(_MESSAGE.findall(text)):
+        if reason.strip() in _STATES:
+            return _STATES[reason.strip()]
+        if scope == "JOB" and not reason:
             return CANCELLED
     return None
 
 
-def read_slurm_state(job: str, restart: int) -> str | None:
-    """What the controller says of a job that is being ended, if that is a reason."""
+def read_controller_state(job: str, restart: int) -> str | None:
+    """Return the controller's state of a job that is being ended; None if it names no reason."""
     try:
         facts = slurm.read_job(job)
     except ClusterplanError:

@@ -1,39 +1,44 @@
-"""What submitit runs on the node: nothing but the run's folder is in its pickle."""
+"""The callable that submitit runs on the node; its pickle holds only the path of the run's folder."""
 
 import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ..run_folder.folder import SUBMITIT
+
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 
 class TrainingJob:
-    """One run's job.  What it does is in the run's folder, so a requeued one does the same."""
+    """The job of one run.  It reads everything from the run's folder, so a requeued job does the same."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __call__(self) -> NoReturn:
-        from ..run_folder.final_status import write_final_status  # noqa: PLC0415  what only the node needs, where jobs are submitted
+        # Loaded here, because submitit unpickles this class before it listens for Slurm's warning.
+        from ..run_folder.final_status import write_final_status  # noqa: PLC0415  the guard, until submitit listens
         from .ranks import read_task_place  # noqa: PLC0415  likewise
         from .requeue import queue_successor  # noqa: PLC0415  likewise
         from .task import run_task  # noqa: PLC0415  likewise
 
+        folder = Path(self.folder)
         job = read_task_place(os.environ).job
-        for left in (Path(self.folder) / "submitit").glob(f"{job}_*.save_tmp"):
-            left.unlink(missing_ok=True)  # of an attempt that was killed while saving; submitit would refuse
+        # submitit would refuse to save over the draft of an attempt that was killed while it saved.
+        for draft in (folder / SUBMITIT).glob(f"{job}_*.save_tmp"):
+            draft.unlink(missing_ok=True)
         try:
-            code = run_task(Path(self.folder), os.environ, partial(queue_successor, job_class=type(self)))
+            code = run_task(folder, os.environ, partial(queue_successor, job_class=type(self)))
         except Exception as error:
-            write_final_status(Path(self.folder), "failed", 1, f"clusterplan itself failed: {error!r}")
+            write_final_status(folder, "failed", 1, f"clusterplan itself failed: {error!r}")
             raise
-        # The exit code itself: submitit would turn an exception, or a disk too full for its own result, into 1.
+        # Exit here: submitit would turn an exception, or a disk too full for its own result, into code 1.
         raise SystemExit(code)
 
     def checkpoint(self) -> "DelayedSubmission":
-        """For a warning that arrives before the guard listens: nothing has begun, so start again as it is."""
-        from submitit.helpers import DelayedSubmission  # noqa: PLC0415  submitit, for a rare early warning
+        """Start again as it is: submitit calls this for a warning that arrives before the guard listens."""
+        from submitit.helpers import DelayedSubmission  # noqa: PLC0415  submitit, slow to load, for a rare case
 
         return DelayedSubmission(self)

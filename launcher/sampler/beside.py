@@ -41,7 +41,7 @@ def sampler_beside(
             stderr=log,
             env=dict(environment),
             start_new_session=True,
-            preexec_fn=_shield,  # noqa: PLW1509  there are no threads here yet
+            preexec_fn=ignore_slurm_warning,  # noqa: PLW1509  there are no threads here yet
         )
     deadline = time.monotonic() + _FIRST_WORDS_S
     while process.poll() is None and not list(folder.glob(f"*{SUFFIX}")) and time.monotonic() < deadline:
@@ -57,8 +57,8 @@ def sampler_beside(
             process.wait()
 
 
-def _shield() -> None:
-    """In the new process: Slurm sends its warning to every process, and this one would be killed by it."""
+def ignore_slurm_warning() -> None:
+    """Ignore USR2 in a new process, before its program starts: Slurm sends it to every process, and it would kill."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 

@@ -1,0 +1,44 @@
+"""What the guard of a task works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
+from ..run_folder.launch import Launch
+from ..run_folder.task_records import TaskFile
+from .ranks import TaskPlace
+from .signals import StopSignals
+from .slurm_reason import SlurmdLog
+
+POLL_S = 0.1
+SIGNAL_DELAY_S = 2.0  # Slurm signals every process of a job, and this one may be the last
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """One task in one attempt of the run in `folder`.
+
+    `launch` and `place` say what the task runs and where; `file` is its record; `signals` and `slurmd_log` say
+    whether, and why, it is to stop.
+    """
+
+    folder: Path
+    launch: Launch
+    place: TaskPlace
+    file: TaskFile
+    signals: StopSignals
+    slurmd_log: SlurmdLog
+
+    def find_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint that the run has saved."""
+        return find_newest_checkpoint(Path(self.launch.output)) if self.launch.output else None
+
+
+def wait_for(condition: Callable[[], Any], limit_s: float) -> None:
+    """Wait until the condition holds, or for `limit_s`."""
+    deadline_s = monotonic() + limit_s
+    while not condition() and monotonic() < deadline_s:
+        sleep(POLL_S)

@@ -1,0 +1,157 @@
+"""The guard of a training command: it starts the command, stops it when asked to, and records how it ended.
+
+Slurm's warning (USR2) and SIGTERM reach this process and not the command.  The command gets its own stop signal,
+and time to save.
+"""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from ...estimator.job.run import Bootstrap
+from ..command.launchers import Task, reaches_other_nodes, task_command, task_environment
+from ..command.placeholders import LATEST, fill_placeholders
+from ..run_folder.cancel_request import cancel_requested_s
+from ..run_folder.folder import LOGS
+from ..run_folder.log_errors import read_error_line
+from ..run_folder.task_records import read_task_record
+from ..sampler.beside import NOT_STARTED, sampler_beside
+from .context import POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
+from .gpu_locks import GpuLocks
+from .processes import Children
+from .restart_policy import StopCause
+from .slurm_reason import read_controller_state
+
+HEARTBEAT_S = 20.0
+_FIRST_TASK_POLL_S = 2.0  # on the disk that all nodes share
+_SIGTERM_CODE = 128 + signal.SIGTERM
+
+
+def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLocks, deadline_s: float) -> None:
+    """Run the task's command once, and write into its record how it ended.
+
+    `deadline_s` is the monotonic time at which a run on this machine has to stop.
+    """
+    inner = {
+        **environment,
+        **gpus.environment,
+        **task.launch.environment,
+        "CLUSTERPLAN_RUN_FOLDER": str(task.folder),
+        "CLUSTERPLAN_ATTEMPT": str(task.file.record.attempt),
+    }
+    is_sampled = task.place.local_rank == 0  # a sampler per node
+    with sampler_beside(task.folder, task.launch.period_s, inner) if is_sampled else nullcontext():
+        children = Children(
+            whole_group=task.launch.bootstrap is not Bootstrap.TORCHRUN, open_files=gpus.files
+        )
+        log_sizes = dict[Path, int]()  # earlier attempts wrote into the same logs
+        try:
+            for command, variables, log in _commands(task, environment):
+                log_sizes[log] = log.stat().st_size if log.exists() else 0
+                children.start(command, task.launch.cwd, {**inner, **variables}, log)
+        except OSError as error:
+            children.stop(signal.SIGKILL, 0)
+            task.file.update(
+                outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}"
+            )
+            return
+        code = _wait_for_end(task, children, deadline_s)
+    _record_end(task, code, children.failed_log, log_sizes)
+
+
+def _commands(
+    task: TaskContext, environment: Mapping[str, str]
+) -> Iterator[tuple[tuple[str, ...], dict[str, str], Path]]:
+    """Yield the command, the added variables and the log of each process that this task starts.
+
+    A task on Slurm starts one process.  On this machine one task stands for all: it starts a process per GPU, unless
+    the command does that.
+    """
+    launch, place = task.launch, task.place
+    if _is_left_to_first_task(task):
+        return
+    checkpoint = task.find_checkpoint()
+    resume = fill_placeholders(launch.resume, {LATEST: checkpoint.path}) if checkpoint else ()
+    processes = launch.gpus if not place.on_slurm and launch.bootstrap is Bootstrap.PER_GPU else 1
+    for local_rank in range(processes):
+        alone = processes == 1
+        numbers = Task(
+            rank=place.rank if alone else local_rank,
+            ranks=place.ranks if alone else processes,
+            local_rank=place.local_rank if alone else local_rank,
+            local_ranks=place.local_ranks if alone else processes,
+            node_rank=place.node_rank,
+            nodes=place.nodes,
+            gpus_per_node=launch.gpus_per_node,
+            first_host=place.first_host,
+            job_id=place.job,
+            cpus=max(place.cpus // processes, 1),
+        )
+        yield (
+            task_command(launch.bootstrap, (*launch.command, *resume), numbers),
+            task_environment(launch.bootstrap, numbers, {**environment, **launch.environment}),
+            task.folder / LOGS / f"{numbers.rank}.log",
+        )
+
+
+def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> int:
+    """Wait until the command ends, or stop it when the task is to stop; return its exit code."""
+    heartbeat_s = time.monotonic() + HEARTBEAT_S
+    first_task_s = 0.0
+    waits_for_first = _is_left_to_first_task(task)
+    while (code := children.poll()) is None or waits_for_first:
+        if waits_for_first and time.monotonic() >= first_task_s:
+            first_task_s = time.monotonic() + _FIRST_TASK_POLL_S
+            waits_for_first = not _has_first_task_ended(task)
+        if task.signals.cause:
+            task.file.update(
+                state="stopping", stop_cause=task.signals.cause, slurm_state=task.slurmd_log.read_state()
+            )
+            children.stop(getattr(signal, task.launch.stop_signal), task.launch.grace_s)
+            return children.poll() or 0
+        if time.monotonic() >= deadline_s:
+            task.signals.note_time_limit()
+        if time.monotonic() >= heartbeat_s:
+            heartbeat_s += HEARTBEAT_S
+            if not task.place.on_slurm and cancel_requested_s(task.folder):  # made on another machine
+                task.signals.note_termination()
+            if task.place.rank == 0:
+                task.file.update()
+        time.sleep(POLL_S)
+    return code
+
+
+def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes: Mapping[Path, int]) -> None:
+    place, signals = task.place, task.signals
+    if place.on_slurm and code == _SIGTERM_CODE:
+        wait_for(lambda: signals.cause, SIGNAL_DELAY_S)
+    if place.on_slurm and signals.cause is StopCause.TERMINATED:
+        slurm_state = task.slurmd_log.read_state() or read_controller_state(place.job, place.restart)
+        task.file.update(slurm_state=slurm_state)
+    outcome = "stopped" if signals.cause else "failed" if code else "completed"
+    checkpoint = task.find_checkpoint()
+    task.file.update(
+        outcome=outcome,
+        stop_cause=signals.cause,
+        exit_code=code,
+        saved_step=checkpoint.step if checkpoint else None,
+        error=read_error_line(failed_log, log_sizes[failed_log])
+        if outcome == "failed" and failed_log
+        else None,
+    )
+
+
+def _is_left_to_first_task(task: TaskContext) -> bool:
+    """Whether this task starts nothing, because the first one's command starts processes on this node too."""
+    launch = task.launch
+    return (
+        task.place.rank > 0 and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)
+    )
+
+
+def _has_first_task_ended(task: TaskContext) -> bool:
+    first = read_task_record(task.folder, replace(task.file.record, rank=0).file_name)
+    return first is not None and first.outcome is not None
