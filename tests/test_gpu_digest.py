@@ -1,4 +1,4 @@
-"""Readings that go by one at a time come to what they come to as a whole."""
+"""A digest of readings taken one at a time equals what the whole list gives."""
 
 import random
 import statistics
@@ -7,9 +7,10 @@ from itertools import groupby, pairwise
 import pytest
 
 from clusterplan.estimator.gpu_use.coverage import Break
-from clusterplan.estimator.gpu_use.digest import WatchedGpu, digest, median_of
+from clusterplan.estimator.gpu_use.digest import RunGpu, digest
 from clusterplan.estimator.gpu_use.reading import GpuReading
 from clusterplan.estimator.gpu_use.rollup import energy_mj
+from clusterplan.estimator.gpu_use.utilisation import median_of_counts
 
 IDLE_S = 30.0
 
@@ -37,7 +38,7 @@ def recorded(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_stream_comes_to_what_the_list_does(seed):
     rows, pause = recorded(seed)
-    found = digest(WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None, pauses=[pause]), iter(rows))
+    folded = digest(RunGpu("GPU-0", "n1", "0", breaks=[pause]), iter(rows))
     attempts = [[row for row in rows if (row[0] >= pause.began_s) is late] for late in (False, True)]
     known = [r.utilisation_percent for _, r in rows if r.utilisation_percent is not None]
     idle_s = [
@@ -53,12 +54,16 @@ def test_a_stream_comes_to_what_the_list_does(seed):
     sampled_s = sum(own[-1][0] - own[0][0] for own in attempts)
     apart_ms = [(b - a) * 1000 for (a, _), (b, _) in pairwise(rows)]
     holes = sum(b - a > 2 for own in attempts for (a, _), (b, _) in pairwise(own))
-    assert found.missing == holes * 4  # of 5 s each
-    assert found.percents.mean == statistics.fmean(known)
-    assert found.percents.first[:100] == known[:100]
-    assert (found.idle.number, found.idle.total_s, found.idle.longest_s) == (len(long), sum(long), max(long))
-    assert found.power.mean_w == pytest.approx(taken_mj / 1000 / sampled_s)
-    assert median_of(found.apart_ms) == pytest.approx(statistics.median(apart_ms))
-    assert found.memory_peak_bytes == max(r.memory_used_bytes for _, r in rows)
-    assert found.clock_reasons[4] == sum(r.clock_reasons == 4 for _, r in rows)
-    assert found.ticks == len(rows)
+    assert folded.missing == holes * 4  # of 5 s each
+    assert folded.utilisation.mean == statistics.fmean(known)
+    assert folded.utilisation.first[:100] == known[:100]
+    assert (folded.idle.number, folded.idle.total_s, folded.idle.longest_s) == (
+        len(long),
+        sum(long),
+        max(long),
+    )
+    assert folded.power.mean_w == pytest.approx(taken_mj / 1000 / sampled_s)
+    assert median_of_counts(folded.apart_ms) == pytest.approx(statistics.median(apart_ms))
+    assert folded.memory_peak_bytes == max(r.memory_used_bytes for _, r in rows)
+    assert folded.clock_reasons[4] == sum(r.clock_reasons == 4 for _, r in rows)
+    assert folded.ticks == len(rows)

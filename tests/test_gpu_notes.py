@@ -5,10 +5,11 @@ import random
 import pytest
 
 from clusterplan.estimator.gpu_use.coverage import Break
-from clusterplan.estimator.gpu_use.digest import WatchedGpu, digest
-from clusterplan.estimator.gpu_use.notes import find_node_notes, find_notes
-from clusterplan.estimator.gpu_use.periodicity import sawtooth_lag
+from clusterplan.estimator.gpu_use.detectors import find_node_notes, find_notes
+from clusterplan.estimator.gpu_use.digest import RunGpu, RunNode, digest
+from clusterplan.estimator.gpu_use.notes import order_notes
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading
+from clusterplan.estimator.gpu_use.utilisation import sawtooth_lag
 
 RING = 6  # samples a second
 
@@ -25,6 +26,7 @@ def series(
     events=(),
     rows=None,
     pauses=(),
+    node="n1",
 ):
     """One GPU of 80 GB and 700 W whose utilisation follows `wave` over the seconds."""
     made = []
@@ -41,12 +43,12 @@ def series(
             60,
             1980,
             2619,
-            reasons,
+            reasons(s) if callable(reasons) else reasons,
             ring=ring,
             processes=processes,
         )
         made.append((1000.0 + s, reading))
-    gpu = WatchedGpu(f"GPU-{place}", f"n1 GPU {place}", 1.0, 700.0, 80 * 10**9, events, pauses=pauses)
+    gpu = RunGpu(f"GPU-{place}", node, str(place), 1.0, 700.0, 80 * 10**9, events, breaks=pauses)
     return digest(gpu, made)
 
 
@@ -72,7 +74,7 @@ def test_half_the_power_of_a_gpu_is_not_dead_half_the_time():
 def test_an_idle_gpu_is_said_with_when_and_what_it_cost():
     (note,) = find_notes([series(5, 600, lambda t: 95.0 if t < 60 else 0.0)])
     assert note.code == "idle"
-    assert "n1 GPU 5: idle for 9m of 10m (once, first after 1m; 0.15 GPU-hours)" in note.text
+    assert "GPU 5 was idle for 9m of 10m (once, first after 1m; 0.15 GPU-hours)" in note.text
 
 
 def test_short_pauses_are_not_idleness():
@@ -139,7 +141,9 @@ END = Event(1300.0, "end", "sampling ended as asked")
     ],
 )
 def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ended_s, expected):
-    assert [note.code for note in find_node_notes("n1", ("GPU-0",), events, last_s, ended_s)] == expected
+    assert [
+        note.code for note in find_node_notes([RunNode("n1", ("GPU-0",), events, last_s)], ended_s)
+    ] == expected
 
 
 @pytest.mark.parametrize(("period", "duty"), [(1.0, 0.5), (4.0, 0.6), (10.0, 0.7), (30.0, 0.5)])
@@ -180,7 +184,7 @@ def test_a_hung_collective_is_busy_at_idle_power():
 def test_throttling_is_said_by_its_reason(reasons, word):
     (note,) = find_notes([series(7, reasons=reasons)])
     assert note.code == "throttled"
-    assert f"{word} 100% of the time" in note.text
+    assert f"{word} 100 % of the time on GPU 7; " in note.text
 
 
 @pytest.mark.parametrize("reasons", [0x1, 0x2, 0x10])
@@ -196,7 +200,7 @@ def test_a_lost_gpu_and_its_xid_are_said_and_nothing_else_of_it():
 
 def test_missing_samples_are_counted():
     (note,) = find_notes([series(rows=[s for s in range(300) if not 100 <= s < 120])])
-    assert (note.code, "20 of 300 samples are missing" in note.text) == ("coverage", True)
+    assert (note.code, "GPU 0 lacks 20 of 300 samples" in note.text) == ("coverage", True)
 
 
 def test_unused_memory_is_said_once_for_the_run():
@@ -205,7 +209,7 @@ def test_unused_memory_is_said_once_for_the_run():
 
 
 def test_a_gpu_that_said_nothing_has_nothing_said_of_it():
-    gpu = WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None)
+    gpu = RunGpu("GPU-0", "n1", "0")
     silent = digest(gpu, [(float(t), GpuReading(0)) for t in range(100)])
     assert find_notes([silent]) == []
     assert find_notes([]) == []
@@ -226,3 +230,48 @@ def test_the_scripted_node_has_four_notes_and_no_more():
         ("stall", "GPU-6"),
         ("throttled", "GPU-7"),
     ]
+
+
+def test_gpus_with_one_fact_share_a_line_and_the_odd_one_comes_first():
+    run = [series(i, rows=range(100), reasons=lambda s: 4 if s < 12 else 0) for i in (0, 1, 2, 4)]
+    run += [series(3, rows=range(100), reasons=lambda s: 4 if s < 50 else 0), series(5)]
+    texts = [note.text.partition(";")[0] for note in find_notes(run)]
+    assert texts == ["power cap 50 % of the time on GPU 3", "power cap 12 % of the time on GPUs 0-2, 4"]
+
+
+def test_alike_values_are_said_as_a_span():
+    run = [series(i, rows=range(100), reasons=lambda s, i=i: 4 if s < 12 + i else 0) for i in range(3)]
+    (note,) = find_notes(run)
+    assert note.text.startswith("power cap 12 to 14 % of the time on all 3 GPUs; ")
+    assert note.uuids == ("GPU-0", "GPU-1", "GPU-2")
+
+
+def test_a_fact_of_some_gpus_comes_before_one_of_all():
+    run = [series(i, wave=noisy(95), memory=0.3, reasons=4) for i in range(7)]
+    run.append(series(7, wave=noisy(60), memory=0.3, reasons=4))
+    notes = order_notes(find_notes(run), len(run))
+    assert [note.code for note in notes] == ["straggler", "throttled", "head-room"]
+
+
+def test_the_node_is_named_where_there_are_several():
+    run = [series(i, node=node) for node, i in (("n1", 0), ("n1", 1), ("n2", 2))]
+    run.append(series(3, node="n2", seconds=600, wave=lambda t: 95.0 if t < 60 else 0.0))
+    (note,) = find_notes(run)
+    assert note.text.startswith("GPU 3 on n2 was idle for 9m of 10m ")
+
+
+def test_an_xid_of_several_gpus_is_one_note_and_another_one_another():
+    events = [(Event(1005.0, "xid", "XID 31"),) * 2, (Event(1007.0, "xid", "XID 31"),), (), ()]
+    run = [series(i, events=own) for i, own in enumerate(events)]
+    run.append(series(4, events=(Event(1009.0, "xid", "XID 79"),)))
+    assert [note.text.partition(";")[0] for note in find_notes(run)] == [
+        "GPUs 0, 1 reported XID 31 3 times after 5s to 7s",
+        "GPU 4 reported XID 79 after 9s",
+    ]
+
+
+def test_a_clock_that_is_wrong_on_all_nodes_is_one_note():
+    wrong = Event(0, "clock_wrong", "the clock says 1970")
+    nodes = [RunNode(f"n{i}", (f"GPU-{i}",), [wrong, END], 1300.0) for i in range(3)]
+    (note,) = find_node_notes(nodes, 1300.0)
+    assert (note.text, len(note.uuids)) == ("n0, n1, n2: the clock says 1970", 3)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import fake_nvml as fake
 import pytest
 
-from clusterplan.estimator.gpu_use.coverage import early_end
+from clusterplan.estimator.gpu_use.coverage import find_early_end
 from clusterplan.estimator.gpu_use.forecast import compare_forecasts
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.report import build_report
-from clusterplan.estimator.gpu_use.timeline import TIMELINE_POINTS
+from clusterplan.estimator.gpu_use.utilisation import TIMELINE_POINTS
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.run_folder.task_records import TaskRecord
@@ -104,7 +104,7 @@ def test_the_text_shows_each_gpu_over_time(reported):
 
 def test_a_run_that_goes_on_is_reported_so_far_and_said_to(reported, recorded):
     (recorded / "status.json").unlink()
-    assert "still running; this is what it did so far" in reported().stdout
+    assert "still running: so far" in reported().stdout
 
 
 def test_energy_is_what_the_counters_say(reported):
@@ -112,7 +112,7 @@ def test_energy_is_what_the_counters_say(reported):
     assert found["energy_j"] == pytest.approx(found["power_mean_w"] * (SECONDS - 1), rel=0.01)
 
 
-def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minutes(recorded, tmp_path):
+def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_minutes(recorded, tmp_path):
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
         before = build_report(history.record(recorded.name))
@@ -120,7 +120,7 @@ def test_without_raw_readings_the_notes_stay_and_the_course_comes_from_the_minut
         after = build_report(history.record(recorded.name))
     assert after.notes == before.notes
     assert (after.coverage, len(after.notes)) == (before.coverage, 4)
-    assert any(after.gpus[0].course)
+    assert any(after.gpus[0].timeline)
 
 
 def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
@@ -137,7 +137,7 @@ def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
     assert "idle for 1m 1s of 1m 1s" in idle
     (lost,) = [note for note in whole.notes if note.code == "gpu_lost"]
     assert lost in late.notes
-    assert late.utilisation_mean == whole.utilisation_mean
+    assert late.mean("utilisation_mean") == whole.mean("utilisation_mean")
     assert readings == [SECONDS, 61]
 
 
@@ -203,7 +203,7 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
         history.prune(time.time())
         assert coverage_notes(build_report(history.record(recorded.name))) == coverage_notes(report)
     assert coverage_notes(report) == [
-        "n1: the sampler was gone 1h before the run ended; what the GPUs did then is not known"
+        "the sampler on n1 stopped 1h before the run ended; what its GPUs did after that is not known"
     ]
     assert report.coverage == pytest.approx(7 / 8 * SECONDS / (SECONDS + 3600), abs=0.001)
     assert report.gpu_hours == pytest.approx(8 * (SECONDS + 3600) / 3600, rel=0.001)
@@ -278,7 +278,7 @@ def test_where_the_estimate_came_from_is_said():
 
 def test_the_wait_has_a_line_of_its_own(restarted):
     page = Page(None, colour=False)
-    run_text.one(page, restarted(queued_s=172_800), None)
+    run_text.render_report(page, restarted(queued_s=172_800), None)
     waited, took = str(page).splitlines()[1:3]
     assert waited.split()[:2] == ["waited", "2d"]
     assert took.split()[:3] == ["took", "1h", "10m"]
@@ -286,35 +286,25 @@ def test_the_wait_has_a_line_of_its_own(restarted):
 
 def test_a_hole_within_an_attempt_is_missing(restarted):
     report = restarted(hole=range(100, 150))
-    assert coverage_notes(report) == ["n1 GPU 0: 50 of 596 samples are missing"]
+    assert coverage_notes(report) == ["GPU 0 lacks 50 of 596 samples"]
     assert report.coverage == pytest.approx(546 / 596, abs=0.01)
 
 
 def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted):
     report = restarted(until=200, said=False)
-    assert coverage_notes(report) == ["n1 GPU 0: 100 of 596 samples are missing"]
+    assert coverage_notes(report) == ["GPU 0 lacks 100 of 596 samples"]
     assert report.coverage == pytest.approx(496 / 596, abs=0.01)
 
 
 def test_a_sampler_killed_in_the_last_attempt_is_said_though_the_first_ended_as_asked():
     events = [Event(0, "start", ""), Event(300, "end", ""), Event(3900, "start", "")]
-    (text,) = early_end("n1", events, 4000, 4200)
-    assert text.startswith("n1: the sampler was gone 3m 20s")
+    assert find_early_end(events, 4000, 4200) == (200, "run")
 
 
-@pytest.mark.parametrize(
-    ("last_s", "said"),
-    [
-        (300, []),
-        (
-            200,
-            ["n1: the sampler was gone 1m 40s before the attempt ended; what the GPUs did then is not known"],
-        ),
-    ],
-)
-def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(last_s, said):
+@pytest.mark.parametrize(("last_s", "expected"), [(300, None), (200, (100, "attempt"))])
+def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(last_s, expected):
     events = [Event(0, "start", ""), Event(300, "attempt_ended", "")]
-    assert list(early_end("n1", events, last_s, 12_000)) == said
+    assert find_early_end(events, last_s, 12_000) == expected
 
 
 def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):

@@ -18,9 +18,13 @@ BF16, FP16, FP32, TF32, FP8 = (Precision(p) for p in ("bf16", "fp16", "fp32", "t
 
 @dataclass
 class Gpu:
-    sm_active_mean: float | None = None
-    tensor_active_mean: float | None = None
+    sm_active: float | None = None
+    tensor_active: float | None = None
     uuid: str = "GPU-0"
+
+    @property
+    def metrics(self):
+        return {"sm_active_mean": self.sm_active, "tensor_active_mean": self.tensor_active}
 
 
 IDLE, WORKED, TOO_LITTLE = Gpu(0.8, 0.0001), Gpu(0.8, 0.05), Gpu(0.1, 0.0)
@@ -34,7 +38,7 @@ def text(*asked):
 @pytest.mark.parametrize(("planned", "seen"), [(BF16, FP32), (FP16, FP32), (BF16, FP16), (FP32, BF16)])
 def test_another_precision_than_planned_is_said(planned, seen):
     assert text(planned, seen, []).startswith(
-        f"planned in {planned}, but its tracker saw it train in {seen}: "
+        f"the run was planned in {planned}, but its tracker saw it train in {seen}; "
     )
 
 

@@ -17,22 +17,25 @@ from .recorded import collected, find_run
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--profile", metavar="NAME|PATH", help="The cluster whose rates tell cost and CO2.")
+@click.option("--profile", metavar="NAME|PATH", help="Take the rates of this cluster for cost and CO2.")
 @json_option
 def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Were the GPUs used, and what is to be done about it; RUN is an id or its beginning, else the latest."""
+    """Show how a run used its GPUs, and what to do about it.
+
+    RUN is an id or the beginning of one.  Default: the latest run.
+    """
     cluster = load_profile(profile) if profile else None
     rates = cluster.rates if cluster else None
     if profile and rates is None:
-        raise InputError(f"--profile: {profile} has no [rates], so no cost and no CO2 can be told")
+        raise InputError(f"--profile: {profile} has no [rates], which give the cost and the CO2")
     partition = None
     with collected() as db:
-        found = build_report(db.record(find_run(db.runs(), run)["run"]))
+        run_report = build_report(db.record(find_run(db.runs(), run)["run"]))
         if cluster:
-            asked = read_partition(links_folder(db.path) / found.run)
-            partition = next((p for p in cluster.partitions if p.name == asked), None)
-    cost = run_cost(found.energy_kwh, found.gpu_hours, rates, partition) if rates else None
+            name = read_partition(links_folder(db.path) / run_report.run)
+            partition = next((p for p in cluster.partitions if p.name == name), None)
+    cost = run_cost(run_report.energy_kwh, run_report.gpu_hours, rates, partition) if rates else None
     if as_json:
-        click.echo(json.dumps(run_json.one(found, cost), indent=2))
+        click.echo(json.dumps(run_json.report_as_json(run_report, cost), indent=2))
     else:
-        echo_page(lambda page: run_text.one(page, found, cost))
+        echo_page(lambda page: run_text.render_report(page, run_report, cost))

@@ -38,7 +38,7 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         shown = [status_text.as_json(s) for s in found]
         if alone:
-            shown[0]["notes"] = run_json.notes(notes)
+            shown[0]["notes"] = run_json.notes_as_json(notes)
         click.echo(json.dumps({"runs": shown} | ({} if run else {"earlier": earlier}), indent=2))
     elif alone:
         echo_page(lambda page: status_text.one(page, found[0], notes))

@@ -6,11 +6,12 @@ from typing import Any
 
 from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.notes import Note
-from ..estimator.gpu_use.report import RunReport
+from ..estimator.gpu_use.reading import SHOWN
+from ..estimator.gpu_use.report import GpuReport, RunReport
 
 
-def one(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
-    """The whole report."""
+def report_as_json(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
+    """Return the whole report."""
     return {
         "run": report.run,
         "name": report.name,
@@ -22,9 +23,7 @@ def one(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
         "gpu_hours": report.gpu_hours,
         "energy_kwh": report.energy_kwh,
         "footprint": None if cost is None else asdict(cost),
-        "utilisation_mean": report.utilisation_mean,
-        "sm_active_mean": report.sm_active_mean,
-        "tensor_active_mean": report.tensor_active_mean,
+        **{s.column: report.mean(s.column) for s in SHOWN if s.gauge and s.gauge.per_run},
         "precision_planned": report.precision_planned,
         "precision_seen": report.precision_seen,
         "coverage": report.coverage,
@@ -39,12 +38,27 @@ def one(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
             }
             for f in report.forecasts
         ],
-        "gpus": [asdict(gpu) for gpu in report.gpus],
+        "gpus": [_gpu(gpu) for gpu in report.gpus],
         "unsampled": list(report.unsampled),
-        "notes": notes(report.notes),
+        "notes": notes_as_json(report.notes),
     }
 
 
-def notes(found: Sequence[Note]) -> list[dict[str, Any]]:
-    """What stood out."""
-    return [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in found]
+def notes_as_json(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    """Return the notes, each with the UUIDs of the GPUs it holds for."""
+    return [{"code": note.code, "text": note.text, "gpus": list(note.uuids)} for note in notes]
+
+
+def _gpu(gpu: GpuReport) -> dict[str, Any]:
+    return {
+        "uuid": gpu.uuid,
+        "node": gpu.node,
+        "index": gpu.index,
+        "place": gpu.place,
+        "name": gpu.name,
+        **gpu.metrics,
+        "memory_bytes": gpu.memory_bytes,
+        "power_limit_w": gpu.power_limit_w,
+        "ticks": gpu.ticks,
+        "course": gpu.timeline,
+    }

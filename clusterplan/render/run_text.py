@@ -2,37 +2,24 @@
 
 from collections.abc import Iterator
 
-from ..cluster_profiles.units import format_duration, format_significant, plural
+from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.forecast import Forecast
+from ..estimator.gpu_use.metrics import Shown
 from ..estimator.gpu_use.precision import is_same_precision
+from ..estimator.gpu_use.reading import SHOWN
 from ..estimator.gpu_use.report import GpuReport, RunReport
 from .layout import Page, Style
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40
-_NOT_KNOWN = "not known"
+_UNKNOWN = "not known"
+_TIMELINE = "over time"
 
 
-def one(page: Page, report: RunReport, cost: RunCost | None) -> None:
-    """The whole report."""
-    state = report.state if report.state != "running" else "still running; this is what it did so far"
-    page.facts(
-        [
-            ("run", report.run, state),
-            *_wait(report),
-            (
-                "took",
-                _duration(report.seconds),
-                f"from {report.started_utc} UTC" if report.started_utc else "",
-            ),
-            *_gpu_use(report, cost),
-            *_precision(report),
-        ]
-    )
-    if cost and cost.co2_kg is not None:
-        of_site = f"with the site's PUE of {cost.pue:g}, " if cost.pue > 1 else ""
-        page.facts([("CO2", _number(cost.co2_kg, "kg"), f"{of_site}intensity of {cost.rates_of}")])
+def render_report(page: Page, report: RunReport, cost: RunCost | None) -> None:
+    """Write the whole report on the page."""
+    page.facts([*_head(report), *_gpu_use(report, cost), *_precision(report), *_co2(cost)])
     if report.forecasts:
         page.line()
         page.table(
@@ -45,83 +32,108 @@ def one(page: Page, report: RunReport, cost: RunCost | None) -> None:
                 page.sentence(f"the {forecast.what} was {forecast.source}")
     if report.gpus:
         page.line()
-        page.facts([(name, gauge(percent), what) for name, percent, what in _gauges(report)])
+        page.facts(_gauges(report))
         page.line()
-        page.table(
-            ("node", "GPU", "busy", "memory peak", "power", "energy", "over time"),
-            [_row(gpu) for gpu in report.gpus],
-            right=(1, 2, 3, 4, 5),
-        )
+        _gpu_table(page, report)
     page.line()
     page.line("notes", Style.BOLD)
-    rows = [(note.code, note.text) for note in report.notes]
-    if report.guessed:
-        rows.append(("attribution", "which GPUs were the job's is a guess by position"))
-    if report.coverage is not None:
-        rows.append(("samples", f"{report.coverage:.1%} of those the period calls for are there"))
-    if not report.notes and report.gpus:
-        rows.insert(0, ("fine", "nothing stands out"))
-    none = ": ".join(("no GPU was sampled", *report.unsampled[:1]))
-    page.notes(rows or [("samples", none)])
+    page.notes(_notes(report))
 
 
-def _wait(report: RunReport) -> Iterator[tuple[str, str, str]]:
+def _head(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    yield "run", report.run, "still running: so far" if report.state == "running" else report.state
     if report.waited_s and report.waited_s >= 1:
         yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
+    yield "took", _duration(report.seconds), f"from {report.started_utc} UTC" if report.started_utc else ""
 
 
 def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str, str]]:
-    """Nothing of a run whose GPUs could not be read."""
+    """Yield GPU-hours and energy; nothing if no GPU could be read."""
     if not report.gpus:
         return
-    gpus = plural(len(report.gpus), "GPU") + _cost(cost, "gpu_hours_cost")
-    yield "GPU-hours", _number(report.gpu_hours), gpus
+    gpu_types = join_names(dict.fromkeys(gpu.name for gpu in report.gpus if gpu.name))
+    gpus = plural(len(report.gpus), "GPU") + (f", {gpu_types}" if gpu_types else "")
+    yield "GPU-hours", _number(report.gpu_hours), gpus + _cost(cost, "gpu_hours_cost")
     counters = "of the GPUs alone, by their counters" + _cost(cost, "energy_cost")
     yield "energy", _number(report.energy_kwh, "kWh"), counters
 
 
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
-    """A word where it is as planned; where it is not, a note says more, and what was not seen is not said."""
+    """Yield the precision if the tracker saw the planned one; if it saw another, a note says more."""
     if report.precision_seen and is_same_precision(report.precision_planned, report.precision_seen):
         yield "precision", str(report.precision_seen), "as planned, says its tracker"
 
 
-def _gauges(report: RunReport) -> Iterator[tuple[str, float | None, str]]:
-    """What is not measured has no gauge, but for utilisation."""
-    yield "utilisation", report.utilisation_mean, "mean"
-    for name, share in (("SMs", report.sm_active_mean), ("tensor cores", report.tensor_active_mean)):
-        if share is not None:
-            yield name, 100 * share, "mean share of the time they worked"
-    gpus = report.gpus
-    power = [g.power_mean_w / g.power_limit_w for g in gpus if g.power_mean_w and g.power_limit_w]
-    memory = [g.memory_peak_bytes / g.memory_bytes for g in gpus if g.memory_peak_bytes and g.memory_bytes]
-    if power:
-        yield "power", 100 * sum(power) / len(power), "mean, of the limit"
-    if memory:
-        yield "memory", 100 * max(memory), "peak of the fullest GPU"
+def _co2(cost: RunCost | None) -> Iterator[tuple[str, str, str]]:
+    if cost and cost.co2_kg is not None:
+        pue = f"with the site's PUE of {cost.pue:g}, " if cost.pue > 1 else ""
+        yield "CO2", _number(cost.co2_kg, "kg"), f"{pue}intensity of {cost.rates_of}"
 
 
 def _cost(cost: RunCost | None, name: str) -> str:
     amount = getattr(cost, name, None)
     if cost is None or amount is None:
         return ""
-    at = f" at {cost.per_gpu_hour:g} an hour" if name == "gpu_hours_cost" else ""
-    return f"; {format_significant(amount)} {cost.currency}{at}, rates of {cost.rates_of}"
+    price = f" at {cost.per_gpu_hour:g} an hour" if name == "gpu_hours_cost" else ""
+    return f"; {format_significant(amount)} {cost.currency}{price}, rates of {cost.rates_of}"
+
+
+def _gauges(report: RunReport) -> Iterator[tuple[str, str, str]]:
+    """Yield a gauge per metric that was measured, and that of utilisation anyway."""
+    for number, shown in enumerate(SHOWN):
+        share = report.gauge_share(shown)
+        if shown.gauge and (share is not None or not number):
+            yield shown.title, gauge(None if share is None else share * 100), shown.gauge.remark
+
+
+def _gpu_table(page: Page, report: RunReport) -> None:
+    """Write a row per GPU; a metric that no GPU has is left out."""
+    measured = [s for s in SHOWN if any(gpu.metrics[s.column] is not None for gpu in report.gpus)]
+    titles = [s.title for s in measured]
+    page.table(
+        ("node", "GPU", *titles, _TIMELINE),
+        [_gpu_row(gpu, measured) for gpu in report.gpus],
+        right=range(1, len(measured) + 2),
+        first_to_go=[*reversed(titles), _TIMELINE],
+    )
+
+
+def _gpu_row(gpu: GpuReport, measured: list[Shown]) -> tuple[str, ...]:
+    values = (_value(gpu.metrics[shown.column], shown) for shown in measured)
+    return gpu.node, gpu.index, *values, sparkline(gpu.timeline)
+
+
+def _value(value: float | None, shown: Shown) -> str:
+    if value is None:
+        return ""
+    return f"{value * shown.scale:.0f}%" if shown.unit == "%" else _number(value * shown.scale, shown.unit)
+
+
+def _notes(report: RunReport) -> list[tuple[str, str]]:
+    rows = [(note.code, note.text) for note in report.notes]
+    if report.gpus and not rows:
+        rows = [("fine", "nothing stands out")]
+    if report.guessed:
+        rows.append(("attribution", "the job's GPUs were guessed by their position"))
+    if report.coverage is not None:
+        rows.append(("samples", f"{report.coverage * 100:.1f} % of the samples due were taken"))
+    reason = "".join(f": {text}" for text in report.unsampled[:1])
+    return rows or [("samples", f"no GPU was sampled{reason}")]
 
 
 def gauge(percent: float | None) -> str:
-    """A bar of a share.
+    """Return a bar of a share.
 
     >>> gauge(50)
     '[||||||||||||||||||||                      50%]'
     """
     if percent is None:
-        return _NOT_KNOWN
+        return _UNKNOWN
     return f"[{'|' * round(percent / 100 * _GAUGE_WIDTH):<{_GAUGE_WIDTH}} {percent:3.0f}%]"
 
 
 def sparkline(percents: tuple[float | None, ...]) -> str:
-    """One block a value from 0 to 100 %; a dot where nothing was sampled.
+    """Return a block per value from 0 to 100 %, and a dot where nothing was sampled.
 
     >>> sparkline((0.0, 50.0, 100.0, None))
     ' ▄█.'
@@ -139,22 +151,9 @@ def _forecast(f: Forecast) -> tuple[str, str, str, str, str]:
     return f.what, middle, f"{low} to {high}", "" if f.actual is None else _duration(f.actual), within
 
 
-def _row(gpu: GpuReport) -> tuple[str, ...]:
-    memory = None if gpu.memory_peak_bytes is None else gpu.memory_peak_bytes / 2**30
-    return (
-        gpu.node,
-        str(gpu.place),
-        "" if gpu.utilisation_mean is None else f"{gpu.utilisation_mean:.0f}%",
-        _number(memory, "GiB", ""),
-        _number(gpu.power_mean_w, "W", ""),
-        _number(None if gpu.energy_j is None else gpu.energy_j / 1000, "kJ", ""),
-        sparkline(gpu.course),
-    )
-
-
 def _duration(seconds: float | None) -> str:
-    return _NOT_KNOWN if seconds is None else format_duration(seconds)
+    return _UNKNOWN if seconds is None else format_duration(seconds)
 
 
-def _number(value: float | None, unit: str = "", unknown: str = _NOT_KNOWN) -> str:
-    return unknown if value is None else f"{format_significant(value)} {unit}".strip()
+def _number(value: float | None, unit: str = "") -> str:
+    return _UNKNOWN if value is None else f"{format_significant(value)} {unit}".strip()

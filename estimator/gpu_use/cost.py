@@ -1,4 +1,4 @@
-"""What a run's energy and GPU-hours come to at a cluster's rates.  Pure."""
+"""The cost of a run's energy and GPU-hours at a cluster's rates.  Pure."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,9 @@ from ...cluster_profiles.profile import Partition, Rates
 
 @dataclass(frozen=True)
 class RunCost:
-    """Costs in `currency` at the rates of `rates_of`, and kg of CO2; None is what the profile has no rate for.
+    """Costs in `currency` at the rates of the date `rates_of`, and kg of CO2; None where the profile has no rate.
 
-    `per_gpu_hour` is the price that GPU-hours were multiplied with, and `pue` what the GPUs' energy was, for the
-    site's cooling and losses.
+    `per_gpu_hour` is the price of a GPU-hour.  `pue` multiplied the GPUs' energy, for the site's cooling and losses.
     """
 
     co2_kg: float | None
@@ -25,11 +24,11 @@ class RunCost:
 def run_cost(
     energy_kwh: float | None, gpu_hours: float | None, rates: Rates, partition: Partition | None = None
 ) -> RunCost:
-    """Energy x PUE x intensity or price, and GPU-hours x the price in `partition`; None is not known.
+    """Return energy x PUE x intensity or price, and GPU-hours x the price in `partition`; None is not known.
 
     >>> rates = Rates(currency="EUR", date="2026-01-01", per_kwh=0.3, gco2_per_kwh=400, pue=1.5)
-    >>> found = run_cost(10.0, 2.0, rates)
-    >>> found.co2_kg, found.energy_cost, found.gpu_hours_cost
+    >>> cost = run_cost(10.0, 2.0, rates)
+    >>> cost.co2_kg, cost.energy_cost, cost.gpu_hours_cost
     (6.0, 4.5, None)
     """
     pue = rates.pue or 1.0

@@ -1,51 +1,57 @@
-"""Which samples a run's period calls for, and which of them are not there.
+"""Which samples the period of a run calls for, and which of them are missing.
 
-A run of several attempts has a sampler for each.  Between two attempts there was nothing to sample; within one, a
-sample that is not there is missing.
+A run of several attempts has a sampler for each.  Between two attempts no sample is due; within one, a sample that was
+not written is missing.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from ...cluster_profiles.units import format_duration
 from .reading import Event
 
 COVERAGE_SHARE = 0.98  # of the samples that the period calls for
-ENDED_EARLY_S = 30.0  # a sampler that ended this long before the run did, without a word, was killed
-_OVER = ("end", "attempt_ended")
+EARLY_END_S = 30.0  # a sampler that stopped this long before the run, without an end, was killed
+_ENDS = ("end", "attempt_ended")
 
 
 class Break(NamedTuple):
-    """A node's time between two attempts: from the end of one to the sampler of the next."""
+    """A node's time between two attempts: from the end of one to the sampler of the next, in Unix time."""
 
     ended_s: float
     began_s: float
 
 
-def find_breaks(events: Sequence[Event]) -> list[Break]:
-    """The breaks of a node, by its events.
+class EarlyEnd(NamedTuple):
+    """A sampler that stopped `lost_s` before the end of the `span`: the run, or the node's last attempt."""
 
-    An attempt is over when its sampler ends as asked, or where that was killed, when the run folder says so.
+    lost_s: float
+    span: str
+
+
+def find_breaks(events: Sequence[Event]) -> list[Break]:
+    """Return the breaks of a node, from its events.
+
+    An attempt ends when its sampler ends as asked; if the sampler was killed, when the run folder says so.
 
     >>> find_breaks([Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")])
     [Break(ended_s=50, began_s=90)]
     """
     starts = sorted(event.time_s for event in events if event.kind == "start")
-    over = [event.time_s for event in events if event.kind in _OVER]
-    found = []
+    ends = [event.time_s for event in events if event.kind in _ENDS]
+    breaks = []
     for before, start in pairwise(starts):
-        ends = [time_s for time_s in over if before <= time_s <= start]
-        if ends:
-            found.append(Break(min(ends), start))
-    return found
+        between = [time_s for time_s in ends if before <= time_s <= start]
+        if between:
+            breaks.append(Break(min(between), start))
+    return breaks
 
 
 def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None) -> float | None:
-    """When the attempt of which a sampler had its first reading then was over; None while it goes on.
+    """Return the Unix time at which an attempt ended, from the first reading of its sampler; None while it goes on.
 
-    The last one is over with the run where neither its sampler nor the run folder says when.
+    The last attempt ends with the run (`ended_s`) if neither its sampler nor the run folder says when.
 
     >>> attempt_end_s(1, [Event(0, "start", ""), Event(50, "attempt_ended", ""), Event(90, "start", "")], 200)
     50
@@ -53,15 +59,15 @@ def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None
     200
     """
     after = min((e.time_s for e in events if e.kind == "start" and e.time_s > first_s), default=math.inf)
-    over = [e.time_s for e in events if e.kind in _OVER and first_s <= e.time_s <= after]
-    return min(over, default=ended_s if after == math.inf else None)
+    ends = [e.time_s for e in events if e.kind in _ENDS and first_s <= e.time_s <= after]
+    return min(ends, default=ended_s if after == math.inf else None)
 
 
-def between_s(nodes: Iterable[Sequence[Event]]) -> float:
-    """How long no attempt of a run was on any of its nodes, from the first to the last, by their events.
+def between_attempts_s(nodes: Iterable[Sequence[Event]]) -> float:
+    """Return the seconds between a run's first and last attempt in which none ran, from the events of each node.
 
     >>> first, next_ = [Event(0, "start", ""), Event(50, "end", "")], [Event(90, "start", "")]
-    >>> between_s([first, next_])
+    >>> between_attempts_s([first, next_])
     40
     """
     spans = sorted(
@@ -70,43 +76,61 @@ def between_s(nodes: Iterable[Sequence[Event]]) -> float:
         for event in events
         if event.kind == "start" and (end_s := attempt_end_s(event.time_s, events, math.inf)) is not None
     )
-    reached = accumulate((end_s for _, end_s in spans), max)
-    return sum(max(began_s - over_s, 0) for over_s, (began_s, _) in zip(reached, spans[1:], strict=False))
+    latest_ends = accumulate((end_s for _, end_s in spans), max)
+    return sum(max(began_s - end_s, 0) for end_s, (began_s, _) in zip(latest_ends, spans[1:], strict=False))
 
 
-def missing_between(before_s: float, next_s: float, period_s: float, pauses: Sequence[Break]) -> int:
-    """How many samples are not there, between one and the next.
+def count_missing(before_s: float, next_s: float, period_s: float, breaks: Sequence[Break]) -> int:
+    """Return how many samples are missing between one and the next.
 
-    >>> missing_between(1, 4, 1.0, [])
+    >>> count_missing(1, 4, 1.0, [])
     2
-    >>> missing_between(1, 94, 1.0, [Break(2, 93.5)])
+    >>> count_missing(1, 94, 1.0, [Break(2, 93.5)])
     0
     """
     if next_s - before_s < 1.5 * period_s:
         return 0
-    ended = [max(pause.ended_s, before_s) for pause in pauses if before_s < pause.began_s <= next_s]
+    ended = [max(pause.ended_s, before_s) for pause in breaks if before_s < pause.began_s <= next_s]
     return max(round((min(ended, default=next_s) - before_s) / period_s) - 1, 0)
 
 
-def sampled_s(first_s: float, last_s: float, pauses: Sequence[Break]) -> float:
-    """The time between the first and the last sample, without the breaks."""
-    within = (pause for pause in pauses if first_s < pause.began_s <= last_s)
+def sampled_s(first_s: float, last_s: float, breaks: Sequence[Break]) -> float:
+    """Return the seconds between the first and the last sample, without the breaks."""
+    within = (pause for pause in breaks if first_s < pause.began_s <= last_s)
     return last_s - first_s - sum(began - max(ended, first_s) for ended, began in within)
 
 
-def early_end(
-    node: str, events: Sequence[Event], last_s: float | None, ended_s: float | None
-) -> Iterator[str]:
-    """That the sampler of a node's last attempt was gone before that was over, and did not end as asked.
+def held_s(
+    stretches: Iterable[tuple[float, float]],
+    events: Sequence[Event],
+    period_s: float,
+    ended_s: float | None,
+    *,
+    lost: bool,
+) -> float:
+    """Return the seconds in which attempts held a GPU, each from its first sample (stretches: first and last) on.
 
-    The run may have gone on without the node; that says nothing of the node.
+    A sampler whose last GPU was `lost` ends at once, and the attempt may go on: then its end does not count.
+    """
+    if lost:
+        events = [event for event in events if event.kind != "end"]
+    return sum(
+        max(attempt_end_s(first_s, events, ended_s) or 0.0, last_s + period_s) - first_s
+        for first_s, last_s in stretches
+    )
+
+
+def find_early_end(events: Sequence[Event], last_s: float | None, ended_s: float | None) -> EarlyEnd | None:
+    """Return by how much a node's last sampler stopped before its attempt; None if it ended as asked, or in time.
+
+    `last_s` is the last sample on the node, `ended_s` the end of the run.  The run may have gone on without the node.
     """
     start = max((event.time_s for event in events if event.kind == "start"), default=0.0)
-    since = [event for event in events if event.time_s >= start]
-    if last_s is None or any(event.kind == "end" for event in since):
-        return
-    own_s = min((event.time_s for event in since if event.kind == "attempt_ended"), default=None)
-    over_s, what = (ended_s, "run") if own_s is None else (own_s, "attempt")
-    if over_s is not None and over_s - last_s > ENDED_EARLY_S:
-        lost = format_duration(over_s - last_s)
-        yield f"{node}: the sampler was gone {lost} before the {what} ended; what the GPUs did then is not known"
+    latest = [event for event in events if event.time_s >= start]
+    if last_s is None or any(event.kind == "end" for event in latest):
+        return None
+    attempt_s = min((event.time_s for event in latest if event.kind == "attempt_ended"), default=None)
+    end_s, span = (ended_s, "run") if attempt_s is None else (attempt_s, "attempt")
+    if end_s is None or end_s - last_s <= EARLY_END_S:
+        return None
+    return EarlyEnd(end_s - last_s, span)

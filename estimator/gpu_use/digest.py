@@ -1,56 +1,78 @@
-"""What one GPU's readings come to, folded one after another: of a run of months, a few numbers stay.
+"""The digest of one GPU's readings, folded one after another: a run of months leaves a few numbers.
 
-What is made of them, in words, is in `notes`.
+`notes` puts them into words.
 """
 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 
-from .coverage import Break, missing_between, sampled_s
-from .periodicity import STALL_SAMPLES
+from .coverage import Break, count_missing, find_breaks, sampled_s
 from .reading import Event, GpuReading
 from .rollup import IDLE_PERCENT, MeanPower
+from .utilisation import UtilisationCounts, median_of_counts, sawtooth_lag
 
 IDLE_LEAST_S = 30.0
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
 
 
 @dataclass(frozen=True)
-class WatchedGpu:
-    """One GPU of a run, and its events; `label` is how people find it."""
+class RunGpu:
+    """One GPU of a run, and its events.
+
+    `index` is the number that nvidia-smi shows on the node: "0", or "1:0" for a MIG instance.  `first_s` is the Unix
+    time of its first reading, even if that reading is no longer kept.  `breaks` are its node's, between attempts.
+    """
 
     uuid: str
-    label: str
-    period_s: float
-    power_limit_w: float | None
-    memory_bytes: int | None
+    node: str
+    index: str
+    period_s: float = 1.0
+    power_limit_w: float | None = None
+    memory_bytes: int | None = None
     events: Sequence[Event] = ()
-    first_s: float | None = None  # Unix time of the first reading, also once readings are forgotten
-    pauses: Sequence[Break] = ()  # between attempts
+    first_s: float | None = None
+    breaks: Sequence[Break] = ()
+
+
+@dataclass(frozen=True)
+class RunNode:
+    """One node of a run: its GPUs, the events of it and its samplers, and the Unix time of its last reading."""
+
+    name: str
+    uuids: tuple[str, ...]
+    events: Sequence[Event]
+    last_s: float | None = None
+
+    @property
+    def breaks(self) -> list[Break]:
+        """Return the node's times between two attempts."""
+        return find_breaks(self.events)
 
 
 @dataclass
 class Stretches:
-    """How long something held: its stretches of at least `least_s`, none of which spans two attempts."""
+    """The stretches of at least `least_s` in which a condition held; none spans two attempts.
+
+    `first_after_s` is from the first reading to the first stretch.
+    """
 
     period_s: float
     least_s: float
     number: int = 0
     total_s: float = 0.0
     longest_s: float = 0.0
-    first_after_s: float = 0.0  # since it was first looked at
-    _looked_s: float | None = None
+    first_after_s: float = 0.0
+    _first_s: float | None = None
     _began_s: float = 0.0
     _attempt: int = 0
     _ticks: int = 0
 
     def add(self, time_s: float, attempt: int, *, held: bool) -> None:
-        """One more reading."""
-        if self._looked_s is None:
-            self._looked_s = time_s
+        """Take one more reading: its Unix time, its attempt, and whether the condition held."""
+        if self._first_s is None:
+            self._first_s = time_s
         if self._ticks and (not held or attempt != self._attempt):
             self.end()
         if held:
@@ -59,11 +81,11 @@ class Stretches:
             self._ticks += 1
 
     def end(self) -> None:
-        """No more readings, or none that go on with this stretch."""
+        """End the stretch, if one goes on."""
         length_s = self._ticks * self.period_s
         if self._ticks and length_s >= self.least_s:
             if not self.number:
-                self.first_after_s = self._began_s - (self._looked_s or 0.0)
+                self.first_after_s = self._began_s - (self._first_s or 0.0)
             self.number += 1
             self.total_s += length_s
             self.longest_s = max(self.longest_s, length_s)
@@ -71,29 +93,10 @@ class Stretches:
 
 
 @dataclass
-class Percents:
-    """Utilisation: how often each per cent was there, and in order those that a saw-tooth is looked for in."""
-
-    counts: Counter[int] = field(default_factory=Counter)
-    first: list[int] = field(default_factory=list)
-
-    def add(self, values: Sequence[int]) -> None:
-        """The next of them."""
-        self.counts.update(values)
-        if len(self.first) < STALL_SAMPLES:
-            self.first += values
-
-    @property
-    def mean(self) -> float | None:
-        total = self.counts.total()
-        return sum(value * n for value, n in self.counts.items()) / total if total else None
-
-
-@dataclass
 class GpuDigest:
-    """What is left of one GPU's readings; None was never read."""
+    """The digest of one GPU's readings; None was never read."""
 
-    gpu: WatchedGpu
+    gpu: RunGpu
     idle: Stretches
     hung: Stretches
     ticks: int = 0
@@ -106,38 +109,57 @@ class GpuDigest:
     power: MeanPower = field(default_factory=MeanPower)
     clock_reasons: Counter[int] = field(default_factory=Counter)
     apart_ms: Counter[int] = field(default_factory=Counter)  # between a reading and the next
-    _ring: Percents = field(default_factory=Percents)
-    _polled: Percents = field(default_factory=Percents)
+    _ring: UtilisationCounts = field(default_factory=UtilisationCounts)
+    _polled: UtilisationCounts = field(default_factory=UtilisationCounts)
 
     @property
-    def percents(self) -> Percents:
-        """The driver's own samples where there are any, else one a reading."""
+    def utilisation(self) -> UtilisationCounts:
+        """Return the driver's own samples if it gave any, otherwise one value per reading."""
         return self._ring if self._ring.counts else self._polled
 
     @property
     def length_s(self) -> float:
-        """How long it was sampled, without the time between attempts."""
+        """Return how long the GPU was sampled, without the time between attempts."""
         if self.first_s is None or self.last_s is None:
             return 0.0
-        return sampled_s(self.first_s, self.last_s, self.gpu.pauses) + self.gpu.period_s
+        return sampled_s(self.first_s, self.last_s, self.gpu.breaks) + self.gpu.period_s
 
     @property
     def unused(self) -> bool:
-        """Whether no process was ever seen on it, and it never worked."""
+        """Return whether no reading showed a process or work on the GPU."""
         return self.most_processes == 0 and not self.worked
 
     @property
     def memory_share(self) -> float | None:
+        """Return the peak as a share of the GPU's memory."""
         peak, whole = self.memory_peak_bytes, self.gpu.memory_bytes
         return peak / whole if peak and whole else None
 
+    @property
+    def sawtooth(self) -> tuple[float, float] | None:
+        """Return the period of a stall in seconds, and the share of the time below the middle; None without one."""
+        counts = self.utilisation.counts
+        lag = sawtooth_lag(self.utilisation.first)
+        if lag is None:
+            return None
+        total = counts.total()
+        apart_s = median_of_counts(self.apart_ms) / 1000 if self.apart_ms else self.gpu.period_s
+        sample_s = apart_s * self.ticks / total  # whatever lies between two attempts
+        middle = (max(counts) + min(counts)) / 2
+        return lag * sample_s, sum(n for value, n in counts.items() if value < middle) / total
+
+    def reason_share(self, bits: int) -> float:
+        """Return the share of the readings with one of these clock event reasons."""
+        ticks = self.clock_reasons.total()
+        return sum(n for mask, n in self.clock_reasons.items() if mask & bits) / ticks if ticks else 0.0
+
     def add(self, time_s: float, reading: GpuReading, attempt: int) -> None:
-        """The next reading, and the number of the attempt that it was made in."""
+        """Take the next reading, and the number of its attempt."""
         if self.last_s is None:
             self.first_s = time_s
         else:
             self.apart_ms[round((time_s - self.last_s) * 1000)] += 1
-            self.missing += missing_between(self.last_s, time_s, self.gpu.period_s, self.gpu.pauses)
+            self.missing += count_missing(self.last_s, time_s, self.gpu.period_s, self.gpu.breaks)
         self.last_s = time_s
         self.ticks += 1
         self.memory_peak_bytes = max(self.memory_peak_bytes, reading.memory_used_bytes or 0)
@@ -159,34 +181,22 @@ class GpuDigest:
             self.idle.add(time_s, attempt, held=busiest <= IDLE_PERCENT)
         if limit_w := self.gpu.power_limit_w:
             power_mw, busy = reading.power_mw, (reading.utilisation_percent or 0) >= HANG_PERCENT
-            waits = busy and power_mw is not None and power_mw < HANG_POWER_SHARE * limit_w * 1000
-            self.hung.add(time_s, attempt, held=waits)
+            hung = busy and power_mw is not None and power_mw < HANG_POWER_SHARE * limit_w * 1000
+            self.hung.add(time_s, attempt, held=hung)
 
 
-def digest(gpu: WatchedGpu, rows: Iterable[tuple[float, GpuReading]]) -> GpuDigest:
-    """The readings of a GPU, in order and with their Unix times, folded: none of them is kept.
+def digest(gpu: RunGpu, rows: Iterable[tuple[float, GpuReading]]) -> GpuDigest:
+    """Fold the readings of a GPU, in order and with their Unix times; none of them is kept.
 
-    >>> gpu = WatchedGpu("GPU-0", "n1 GPU 0", 1.0, None, None)
-    >>> found = digest(gpu, ((time_s, GpuReading(0, utilisation_percent=50)) for time_s in (0.0, 1.0, 4.0)))
-    >>> found.ticks, found.missing, found.length_s, found.percents.mean
+    >>> rows = ((time_s, GpuReading(0, utilisation_percent=50)) for time_s in (0.0, 1.0, 4.0))
+    >>> folded = digest(RunGpu("GPU-0", "n1", "0"), rows)
+    >>> folded.ticks, folded.missing, folded.length_s, folded.utilisation.mean
     (3, 2, 5.0, 50.0)
     """
-    found = GpuDigest(gpu, Stretches(gpu.period_s, IDLE_LEAST_S), Stretches(gpu.period_s, HANG_LEAST_S))
-    began_ms = [round(pause.began_s * 1000) for pause in gpu.pauses]  # readings are kept to the millisecond
+    folded = GpuDigest(gpu, Stretches(gpu.period_s, IDLE_LEAST_S), Stretches(gpu.period_s, HANG_LEAST_S))
+    began_ms = [round(pause.began_s * 1000) for pause in gpu.breaks]  # readings are kept to the millisecond
     for time_s, reading in rows:
-        found.add(time_s, reading, bisect_right(began_ms, round(time_s * 1000)) if began_ms else 0)
-    found.idle.end()
-    found.hung.end()
-    return found
-
-
-def median_of(counts: Counter[int]) -> float:
-    """The median of numbers that are known by how often each was there.
-
-    >>> median_of(Counter({1: 2, 4: 1, 9: 1})), median_of(Counter({1: 1, 4: 1, 9: 1}))
-    (2.5, 4.0)
-    """
-    values = sorted(counts)
-    up_to = list(accumulate(counts[value] for value in values))
-    middle = [values[bisect_right(up_to, place)] for place in ((up_to[-1] - 1) // 2, up_to[-1] // 2)]
-    return sum(middle) / 2
+        folded.add(time_s, reading, bisect_right(began_ms, round(time_s * 1000)) if began_ms else 0)
+    folded.idle.end()
+    folded.hung.end()
+    return folded

@@ -1,51 +1,49 @@
-"""One run, as its report tells it: what each GPU did, what that cost, and what to do about it."""
+"""The report of one run: what each GPU did, the energy and GPU-hours, and the notes.  Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import MINUTE_S
-from .coverage import Break, attempt_end_s, between_s, find_breaks
-from .digest import GpuDigest, WatchedGpu, digest
+from .coverage import between_attempts_s
+from .detectors import find_node_notes, find_notes
+from .digest import GpuDigest, RunNode, digest
 from .forecast import Forecast, compare_forecasts
-from .notes import Note, find_node_notes, find_notes
+from .metrics import Shown, weighted_mean
+from .notes import Note, order_notes
 from .precision import find_precision_notes
-from .reading import Event, GpuReading
-from .timeline import Timeline
+from .reading import SHOWN
+from .record import RunRecord, gpu_index, gpus_held_s, run_gpu, run_nodes, sampled_between_s
+from .utilisation import Timeline
 
 
 @dataclass(frozen=True)
 class GpuReport:
-    """One GPU of the run; None is not known.  `course` is its utilisation in equal parts of the run's time.
+    """One GPU of the run; None is not known.
 
-    `sm_active_mean` and `tensor_active_mean` are shares of the time that its SMs and tensor cores worked.
+    `index` is the number that nvidia-smi shows on the node, `place` the GPU's place in its spool.  `metrics` has the
+    columns of `reading.SHOWN`.  `timeline` is its mean utilisation in equal parts of the run's time, in per cent.
     """
 
     uuid: str
     node: str
+    index: str
     place: int
     name: str | None
-    utilisation_mean: float | None
-    memory_peak_bytes: int | None
+    metrics: Mapping[str, float | None]
     memory_bytes: int | None
-    sm_active_mean: float | None
-    tensor_active_mean: float | None
-    power_mean_w: float | None
     power_limit_w: float | None
-    energy_j: float | None
     ticks: int
-    course: tuple[float | None, ...]
+    timeline: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class RunReport:
     """`seconds` are from the first attempt's start to the end; `waited_s` is the time in the queue before.
 
-    `gpu_hours` is what each GPU was held for by the attempts that it was sampled in.  `coverage` is the share of
-    samples that are there of those the period calls for in that time, over all GPUs.
+    `gpu_hours` adds up how long each GPU was held by the attempts in which it was sampled.  `coverage` is the share of
+    the samples due in that time, over all GPUs, that were taken.
     """
 
     run: str
@@ -65,165 +63,136 @@ class RunReport:
     precision_seen: Precision | None = None  # by its tracker
     unsampled: tuple[str, ...] = ()  # why no GPU could be read
 
-    @property
-    def utilisation_mean(self) -> float | None:
-        return self._mean("utilisation_mean")
+    def mean(self, column: str) -> float | None:
+        """Return the mean of a column of `reading.SHOWN` over all GPUs and their readings."""
+        return weighted_mean((gpu.metrics[column], gpu.ticks) for gpu in self.gpus)
 
-    @property
-    def sm_active_mean(self) -> float | None:
-        return self._mean("sm_active_mean")
-
-    @property
-    def tensor_active_mean(self) -> float | None:
-        return self._mean("tensor_active_mean")
-
-    def _mean(self, name: str) -> float | None:
-        known = [(v, g.ticks) for g in self.gpus if (v := getattr(g, name)) is not None and g.ticks]
-        return sum(v * n for v, n in known) / sum(n for _, n in known) if known else None
+    def gauge_share(self, shown: Shown) -> float | None:
+        """Return how far the gauge of a metric is filled: 1 is `Gauge.full`.  None if it has none, or no value."""
+        gauge = shown.gauge
+        if gauge is None:
+            return None
+        shares = [
+            (value / full, gpu.ticks)
+            for gpu in self.gpus
+            if (value := gpu.metrics[shown.column]) is not None
+            and (full := getattr(gpu, gauge.full) if isinstance(gauge.full, str) else gauge.full)
+        ]
+        return weighted_mean(shares) if gauge.fold == "mean" else max((s for s, _ in shares), default=None)
 
     @property
     def energy_kwh(self) -> float | None:
-        known = [g.energy_j for g in self.gpus if g.energy_j is not None]
-        return sum(known) / 3.6e6 if known else None
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What is recorded of one run, in rows of the history.
-
-    Readings and minutes are asked for one GPU at a time, by its UUID: those of months are millions.
-    """
-
-    run: Mapping[str, Any]
-    gpus: Sequence[Mapping[str, Any]]
-    events: Sequence[Mapping[str, Any]]
-    stretches: Sequence[Mapping[str, Any]]  # each sampler's first and last reading of a GPU
-    notes: Sequence[Mapping[str, Any]]  # of the report when the run had ended
-    precision: tuple[Precision | None, Precision | None]  # planned, seen
-    estimate: Mapping[str, Any] | None  # made before the run
-    step_time_s: float | None  # measured in the run
-    raw_ticks: int  # readings that are kept
-    readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
-    minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation
+        """Return the energy of all GPUs that have a counter."""
+        counted_j = [joules for gpu in self.gpus if (joules := gpu.metrics["energy_j"]) is not None]
+        return sum(counted_j) / 3.6e6 if counted_j else None
 
 
 def build_report(record: RunRecord, since_s: float | None = None, ended_s: float | None = None) -> RunReport:
-    """The report of a run, of as much as it has done so far.
+    """Return the report of a run, as far as it has got.
 
-    `since_s` keeps the notes to readings from that Unix time on, so that those of days need not be looked at.
-    `ended_s` is the end of a run of which the history is not told yet.
+    With `since_s` the notes are on the readings from that Unix time on, so that those of days need not be read.
+    `ended_s` is the end of a run that the history has no end of yet.
     """
-    line, known, events = record.run, record.gpus, record.events
+    run, (planned, seen) = record.run, record.precision
     if ended_s is None:
-        ended_s = next((g["ended_s"] for g in known), None)
-    stretches = {
-        uuid: [(row["first_s"], row["last_s"]) for row in own]
-        for uuid, own in groupby(record.stretches, key=itemgetter("uuid"))
-    }
-    first = min((g["first_s"] for g in known if g["first_s"] is not None), default=0.0)
-    last = max((g["last_s"] for g in known if g["last_s"] is not None), default=first)
-    nodes = {g["node"]: [h for h in known if h["node"] == g["node"]] for g in known}
-    said = {
-        node: [_event(e) for e in events if e["node"] == node and e["uuid"] is None]
-        for node in {*nodes, *(e["node"] for e in events)}
-    }
-    pauses = {node: find_breaks(own) for node, own in said.items()}
-    digests, gpus = [], []
-    for g in known:
-        own = [_event(e) for e in events if e["uuid"] == g["uuid"]]
-        one, shown = _watched(record, g, own, pauses[g["node"]], (first, last), since_s)
-        digests.append(one)
-        gpus.append(shown)
-    found = find_notes(digests)
-    for node, there in nodes.items():
-        last_there = max((g["last_s"] for g in there if g["last_s"] is not None), default=None)
-        found += find_node_notes(node, tuple(g["uuid"] for g in there), said[node], last_there, ended_s)
-    lost = {event["uuid"] for event in events if event["kind"] == "gpu_lost"}
-    held_s = {
-        g["uuid"]: _held_s(g, stretches[g["uuid"]], said[g["node"]], ended_s, lost=g["uuid"] in lost)
-        for g in known
-        if g["uuid"] in stretches
-    }
-    wanted = sum(round(held_s.get(g["uuid"], 0.0) / (g["period_s"] or 1.0)) for g in known)
-    ticks = sum(g["ticks"] for g in known)
-    # What was estimated is the whole training, and no queue.
-    trained_s = line["seconds"] if line["state"] == "completed" else None
-    if trained_s is not None:
-        trained_s -= between_s(said.values())
-    planned, seen = record.precision
-    found += find_precision_notes(planned, seen, gpus)
-    if record.raw_ticks < ticks:  # forgotten, but what they showed was kept
-        found = [Note(n["code"], n["text"], tuple(n["uuids"])) for n in record.notes]
+        ended_s = next((row["ended_s"] for row in record.gpus), None)
+    nodes = run_nodes(record)
+    sampled_s = sampled_between_s(record)
+    pairs = [_digest_gpu(record, row, nodes[row["node"]], sampled_s, since_s) for row in record.gpus]
+    digests = [gpu_digest for gpu_digest, _ in pairs]
+    gpus = tuple(_gpu_report(row, timeline) for row, (_, timeline) in zip(record.gpus, pairs, strict=True))
+    held_s = gpus_held_s(record, nodes, ended_s)
     return RunReport(
-        run=line["run"],
-        name=line["name"],
-        state=line["state"],
-        began_utc=line["began_utc"],
-        started_utc=line["started_utc"],
-        waited_s=line["waited_s"],
-        seconds=line["seconds"] if line["seconds"] is not None else (last - first if known else None),
+        run=run["run"],
+        name=run["name"],
+        state=run["state"],
+        began_utc=run["began_utc"],
+        started_utc=run["started_utc"],
+        waited_s=run["waited_s"],
+        seconds=_seconds(run, sampled_s),
         gpu_hours=sum(held_s.values()) / 3600 if held_s else None,
-        gpus=tuple(gpus),
-        notes=tuple(found),
-        coverage=min(ticks / wanted, 1.0) if wanted else None,
-        guessed=any(g["attribution"] == "guess" for g in known),
-        forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, trained_s)),
+        gpus=gpus,
+        notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
+        coverage=_coverage(record, held_s),
+        guessed=any(row["attribution"] == "guess" for row in record.gpus),
+        forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, _training_s(run, nodes))),
         precision_planned=planned,
         precision_seen=seen,
-        unsampled=tuple(dict.fromkeys(e["text"] for e in events if e["kind"] == "no_gpu" and not known)),
+        unsampled=record.unsampled,
     )
 
 
-def _watched(
+def _digest_gpu(
     record: RunRecord,
-    line: Mapping[str, Any],
-    events: Sequence[Event],
-    pauses: Sequence[Break],
-    time_s: tuple[float, float],
+    row: Mapping[str, Any],
+    node: RunNode,
+    sampled_s: tuple[float, float] | None,
     since_s: float | None,
-) -> tuple[GpuDigest, GpuReport]:
-    """What the readings of a GPU come to, and its line.  They are read once and never held: of months they are millions."""
-    gpu = WatchedGpu(
-        uuid=line["uuid"],
-        label=f"{line['node']} GPU {line['place']}",
-        period_s=line["period_s"] or 1.0,
-        power_limit_w=line["power_limit_w"],
-        memory_bytes=line["memory_bytes"],
-        events=events,
-        first_s=line["first_s"],
-        pauses=pauses,
-    )
-    course = Timeline(*time_s, gpu.period_s)
-    rows = record.readings(gpu.uuid, since_s)
-    seen = digest(gpu, rows if since_s else course.along(rows))
-    if all(mean is None for mean in course.means):  # forgotten, or not asked for
-        course = Timeline(*time_s, MINUTE_S)
-        for minute_s, utilisation in record.minutes(gpu.uuid):
-            course.add(minute_s, utilisation)
-    known = {f.name: line[f.name] for f in fields(GpuReport) if f.name != "course"}
-    return seen, GpuReport(**known, course=course.means)
+) -> tuple[GpuDigest, Timeline]:
+    """Return the digest of a GPU's readings, and its timeline.
 
-
-def _held_s(
-    gpu: Mapping[str, Any],
-    stretches: Sequence[tuple[float, float]],
-    events: Sequence[Event],
-    ended_s: float | None,
-    *,
-    lost: bool,
-) -> float:
-    """How long the attempts that a GPU was sampled in held it, each from its first sample on.
-
-    A sampler whose last GPU was lost ends at once, and the attempt may go on.
+    The readings are read once and never held: those of months are millions.  The minutes make the timeline if the
+    readings are no longer kept, or if only the late ones are read.
     """
-    if lost:
-        events = [event for event in events if event.kind != "end"]
-    ends = [attempt_end_s(first_s, events, ended_s) or 0.0 for first_s, _ in stretches]
-    return sum(
-        max(end_s, last_s + (gpu["period_s"] or 1.0)) - first_s
-        for (first_s, last_s), end_s in zip(stretches, ends, strict=True)
+    gpu = run_gpu(record, row, node)
+    first_s, last_s = sampled_s or (0.0, 0.0)
+    timeline = Timeline(first_s, last_s, gpu.period_s)
+    readings = record.readings(gpu.uuid, since_s)
+    gpu_digest = digest(gpu, readings if since_s else timeline.add_passing(readings))
+    if all(mean is None for mean in timeline.means):
+        timeline = Timeline(first_s, last_s, MINUTE_S)
+        for minute_s, utilisation in record.minutes(gpu.uuid):
+            timeline.add(minute_s, utilisation)
+    return gpu_digest, timeline
+
+
+def _gpu_report(row: Mapping[str, Any], timeline: Timeline) -> GpuReport:
+    return GpuReport(
+        uuid=row["uuid"],
+        node=row["node"],
+        index=gpu_index(row),
+        place=row["place"],
+        name=row["name"],
+        metrics={shown.column: row[shown.column] for shown in SHOWN},
+        memory_bytes=row["memory_bytes"],
+        power_limit_w=row["power_limit_w"],
+        ticks=row["ticks"],
+        timeline=timeline.means,
     )
 
 
-def _event(row: Mapping[str, Any]) -> Event:
-    return Event(row["time_s"], row["kind"], row["text"])
+def _notes(
+    record: RunRecord,
+    digests: Sequence[GpuDigest],
+    nodes: Mapping[str, RunNode],
+    gpus: Sequence[GpuReport],
+    ended_s: float | None,
+) -> list[Note]:
+    """Return the notes; if some readings are no longer kept, those that were made when the run had ended."""
+    if record.raw_ticks < record.ticks:
+        return [Note(row["code"], row["text"], tuple(row["uuids"])) for row in record.notes]
+    notes = [
+        *find_notes(digests),
+        *find_node_notes(list(nodes.values()), ended_s),
+        *find_precision_notes(*record.precision, gpus),
+    ]
+    return order_notes(notes, len(gpus))
+
+
+def _coverage(record: RunRecord, held_s: Mapping[str, float]) -> float | None:
+    due = sum(round(held_s.get(row["uuid"], 0.0) / (row["period_s"] or 1.0)) for row in record.gpus)
+    return min(record.ticks / due, 1.0) if due else None
+
+
+def _seconds(run: Mapping[str, Any], sampled_s: tuple[float, float] | None) -> float | None:
+    """Return how long the run took; while it goes on, the time between its first and last reading."""
+    if run["seconds"] is not None:
+        return float(run["seconds"])
+    return sampled_s[1] - sampled_s[0] if sampled_s else None
+
+
+def _training_s(run: Mapping[str, Any], nodes: Mapping[str, RunNode]) -> float | None:
+    """Return the time of all attempts of a completed run: what was estimated is the whole training, and no queue."""
+    if run["state"] != "completed" or run["seconds"] is None:
+        return None
+    return float(run["seconds"]) - between_attempts_s(node.events for node in nodes.values())

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event
-from ..gpu_use.report import RunRecord
+from ..gpu_use.record import RunRecord
 from ..measurements.measurement import Measurement
 from .samples import WIDTHS_S, HistorySamples
 

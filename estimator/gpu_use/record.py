@@ -1,0 +1,107 @@
+"""The record of one run: the rows that the history has of it, and the values that a report makes of them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from ...cluster_profiles.precision import Precision
+from .coverage import held_s
+from .digest import RunGpu, RunNode
+from .reading import Event, GpuReading
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything recorded of one run, in rows of the history.
+
+    `readings` and `minutes` give one GPU at a time, by its UUID: those of months are millions.
+    """
+
+    run: Mapping[str, Any]
+    gpus: Sequence[Mapping[str, Any]]
+    events: Sequence[Mapping[str, Any]]
+    stretches: Sequence[Mapping[str, Any]]  # each sampler's first and last reading of a GPU
+    notes: Sequence[Mapping[str, Any]]  # of the report when the run had ended
+    precision: tuple[Precision | None, Precision | None]  # planned, seen
+    estimate: Mapping[str, Any] | None  # made before the run
+    step_time_s: float | None  # measured in the run
+    raw_ticks: int  # readings that are kept
+    readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
+    minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation
+
+    @property
+    def ticks(self) -> int:
+        """Return the number of readings that were taken; more than `raw_ticks` if some are no longer kept."""
+        return sum(row["ticks"] for row in self.gpus)
+
+    @property
+    def unsampled(self) -> tuple[str, ...]:
+        """Return why no GPU was sampled; nothing if one was."""
+        texts = dict.fromkeys(row["text"] for row in self.events if row["kind"] == "no_gpu")
+        return () if self.gpus else tuple(texts)
+
+
+def run_nodes(record: RunRecord) -> dict[str, RunNode]:
+    """Return the run's nodes by name: those with GPUs first, then those with events alone."""
+    names = dict.fromkeys(row["node"] for row in (*record.gpus, *record.events))
+    nodes = {}
+    for name in names:
+        rows = [row for row in record.gpus if row["node"] == name]
+        events = [_event(row) for row in record.events if row["node"] == name and row["uuid"] is None]
+        last_s = max((row["last_s"] for row in rows if row["last_s"] is not None), default=None)
+        nodes[name] = RunNode(name, tuple(row["uuid"] for row in rows), events, last_s)
+    return nodes
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    return Event(row["time_s"], row["kind"], row["text"])
+
+
+def run_gpu(record: RunRecord, row: Mapping[str, Any], node: RunNode) -> RunGpu:
+    """Return the GPU of a row, on its node."""
+    return RunGpu(
+        uuid=row["uuid"],
+        node=row["node"],
+        index=gpu_index(row),
+        period_s=row["period_s"] or 1.0,
+        power_limit_w=row["power_limit_w"],
+        memory_bytes=row["memory_bytes"],
+        events=[_event(event) for event in record.events if event["uuid"] == row["uuid"]],
+        first_s=row["first_s"],
+        breaks=node.breaks,
+    )
+
+
+def gpu_index(row: Mapping[str, Any]) -> str:
+    """Return the index of nvidia-smi, or the GPU's place in its spool if the spool does not have it."""
+    index = row.get("gpu_index")
+    return str(row["place"] if index is None else index)
+
+
+def sampled_between_s(record: RunRecord) -> tuple[float, float] | None:
+    """Return the Unix times of the run's first and last reading."""
+    first_s = [row["first_s"] for row in record.gpus if row["first_s"] is not None]
+    last_s = [row["last_s"] for row in record.gpus if row["last_s"] is not None]
+    return (min(first_s), max(last_s)) if first_s else None
+
+
+def gpus_held_s(record: RunRecord, nodes: Mapping[str, RunNode], ended_s: float | None) -> dict[str, float]:
+    """Return how long each GPU was held by the attempts in which it was sampled, by UUID."""
+    lost = {event["uuid"] for event in record.events if event["kind"] == "gpu_lost"}
+    stretches = {
+        uuid: [(row["first_s"], row["last_s"]) for row in rows]
+        for uuid, rows in groupby(record.stretches, key=itemgetter("uuid"))
+    }
+    return {
+        row["uuid"]: held_s(
+            stretches[row["uuid"]],
+            nodes[row["node"]].events,
+            row["period_s"] or 1.0,
+            ended_s,
+            lost=row["uuid"] in lost,
+        )
+        for row in record.gpus
+        if row["uuid"] in stretches
+    }
