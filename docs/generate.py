@@ -26,7 +26,7 @@ from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.sampler.spool_items import FIELDS
-from clusterplan.launcher.submission.preflight import CODES as PREFLIGHT
+from clusterplan.launcher.submission.problem import CODES as PREFLIGHT
 
 os.environ["CLUSTERPLAN_HISTORY"] = (
     "/nonexistent/history.db"  # what the writer has run is not for these pages

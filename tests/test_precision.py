@@ -41,7 +41,7 @@ def test_auto_is_what_the_gpu_does_best(gpu, expected):
 def test_auto_needs_only_what_the_gpus_that_it_may_be_share():
     made = precision_settings(Precision.AUTO, HF, match_gpus("a100"), ("python", "train.py"))
     names = " or ".join(gpu.name for gpu in match_gpus("a100"))
-    assert made.said == f"precision bf16 (auto on {names}): --bf16 added to the command"
+    assert made.note == f"precision bf16 (auto on {names}): --bf16 added to the command"
     assert len(match_gpus("a100")) > 1
     unlike = precision_settings(Precision.AUTO, HF, (A100, V100), ("python", "train.py"))
     assert unlike.environment["CLUSTERPLAN_PRECISION"] == "auto"
@@ -78,7 +78,7 @@ def test_accelerate_launch_gets_its_flag_before_the_script(launch, precision, ex
 def test_a_script_of_accelerate_gets_the_variable():
     made = settings("bf16", ACCELERATE)
     assert made.environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
-    assert "no `accelerate launch`" in made.said
+    assert "no `accelerate launch`" in made.note
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_deepspeed_gets_its_blocks_beside_what_the_file_says():
 )
 def test_without_a_readable_config_deepspeed_is_left_alone(command, text, why):
     made = settings("bf16", DEEPSPEED, command, config=text)
-    assert (made.config, made.said) == (
+    assert (made.config, made.note) == (
         None,
         f"precision bf16: {why}; only CLUSTERPLAN_PRECISION=bf16 exported",
     )
@@ -150,7 +150,7 @@ def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framew
     made = settings("bf16", framework)
     assert made.command == ("python", "train.py")
     assert dict(made.environment) == {"CLUSTERPLAN_PRECISION": "bf16"}
-    assert made.said == (
+    assert made.note == (
         f"precision bf16: {why}; only CLUSTERPLAN_PRECISION=bf16 exported, "
         "which clusterplan.mixed_precision() in the script reads"
     )
@@ -230,7 +230,7 @@ def test_tf32_goes_with_a_flag_that_says_no_mixed_precision():
 )
 def test_nothing_is_added_where_it_could_not_be_read(command, why):
     made = settings("bf16", HF, command)
-    assert (made.command, why in made.said) == (("python", *command.split()), True)
+    assert (made.command, why in made.note) == (("python", *command.split()), True)
 
 
 def test_nothing_is_added_to_a_shell_script():
@@ -251,4 +251,4 @@ def test_a_file_that_is_a_flags_value_does_not_stop_the_flags():
     ],
 )
 def test_a_precision_that_the_gpu_lacks_is_named(precision, gpu, said):
-    assert settings(precision, None, gpu=gpu).said.endswith(said)
+    assert settings(precision, None, gpu=gpu).note.endswith(said)

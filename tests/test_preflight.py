@@ -12,7 +12,8 @@ from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.submission.machine import Machine, inspect_machine
-from clusterplan.launcher.submission.preflight import CODES, Job, find_problems
+from clusterplan.launcher.submission.preflight import Job, find_problems
+from clusterplan.launcher.submission.problem import CODES
 from clusterplan.launcher.submission.request import SlurmRequest
 
 CLUSTER = Cluster(
@@ -58,7 +59,7 @@ def found(job=None, here=None, shared=("/home",), cluster=CLUSTER, **request):
 
 
 def test_nothing_stands_against_a_job_that_fits():
-    assert found(job={"precision": BF16, "runs": 1001, "checkpoint_s": 3600, "segments": 3}) == []
+    assert found(job={"precision": BF16, "runs": 1001, "checkpoint_s": 3600}, segments=3) == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_an_emulated_precision_has_its_advice():
     [(28800, 2, ["checkpoint"]), (28000, 2, []), (28800, 1, []), (None, 2, []), (28800, None, [])],
 )
 def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes):
-    assert found(job={"checkpoint_s": checkpoint_s, "segments": segments}) == codes
+    assert found(job={"checkpoint_s": checkpoint_s}, segments=segments) == codes
 
 
 @pytest.mark.parametrize(

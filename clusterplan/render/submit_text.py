@@ -1,10 +1,8 @@
 """What was submitted, or would be."""
 
 import shlex
-from collections.abc import Mapping, Sequence
 
 from ..cluster_profiles.units import format_duration, plural
-from ..estimator.estimate.estimate import Estimate
 from ..estimator.job.run import Bootstrap
 from ..launcher.command.launchers import (
     PORT_RULE,
@@ -14,7 +12,7 @@ from ..launcher.command.launchers import (
     task_environment,
 )
 from ..launcher.run_folder.launch import Launch
-from ..launcher.submission.plan import Plan
+from ..launcher.submission.submission import PreparedSubmission, Submission
 from .layout import Page, Style
 
 _MOST_RUNS = 20
@@ -22,30 +20,22 @@ _JOB = "JOB"  # has no id yet
 _PORT = f"--master_port={master_port(_JOB)}"
 
 
-def submitted(
-    page: Page,
-    runs: Sequence[Mapping[str, str]],
-    plan: Plan,
-    estimate: Estimate | None,
-    gpus_here: Sequence[str] | None,
-) -> None:
-    """The run's id first, then what is asked for, what to expect and what was decided.
-
-    `gpus_here` are the GPUs that this machine can lend to a run that it is to do.
-    """
+def submitted(page: Page, submission: Submission) -> None:
+    """Write the run's id first, then what is booked, what to expect and what was decided."""
+    runs, decision, estimate = submission.runs, submission.decision, submission.estimate
     first = runs[0]
-    on_slurm = first["executor"] == "slurm"
+    on_slurm = first.executor == "slurm"
     where, job = ("Slurm", "job") if on_slurm else ("this machine", "process")
-    rows = [("run", first["run"], f"{job} {first['job_id']} on {where}")]
+    rows = [("run", first.run, f"{job} {first.job_id} on {where}")]
     if len(runs) > 1:
         rows = [("runs", f"{len(runs)}", f"on {where}")]
-        for run, values in zip(runs[:_MOST_RUNS], plan.values, strict=False):
+        for run, values in zip(runs[:_MOST_RUNS], decision.sweep, strict=False):
             swept = ", ".join(f"{name} {value}" for name, value in values.items())
-            rows.append(("", run["run"], f"{job} {run['job_id']}: {swept}"))
+            rows.append(("", run.run, f"{job} {run.job_id}: {swept}"))
         if len(runs) > _MOST_RUNS:
             rows.append(("", f"and {len(runs) - _MOST_RUNS} more", "`clusterplan status` lists them"))
-    rows.append(("folder", first["folder"], ""))
-    rows.append(("asks", *_asked(plan, gpus_here)))
+    rows.append(("folder", str(first.folder), ""))
+    rows.append(("asks", *_booked(submission)))
     if estimate and estimate.clock.total:
         total = estimate.clock.total
         rows.append(
@@ -56,76 +46,79 @@ def submitted(
             )
         )
     if on_slurm:
-        segments = estimate.clock.segments if estimate else None
+        request = decision.request
+        several = request.segments is not None and request.segments > 1
         rows.append(
             (
                 "walltime",
-                plan.request.time or "the partition's default",
-                f"{segments} such jobs in a row" if segments and segments > 1 else "",
+                request.time or "the partition's default",
+                f"{request.segments} such jobs in a row" if several else "",
             )
         )
     page.facts(rows)
     page.line()
-    for said in plan.said:
-        page.sentence(said)
+    for note in decision.notes:
+        page.sentence(note)
     page.line()
-    page.line(f"clusterplan status {first['run']}")
-    page.line(f"clusterplan logs -f {first['run']}")
+    page.line(f"clusterplan status {first.run}")
+    page.line(f"clusterplan logs -f {first.run}")
 
 
-def _asked(plan: Plan, gpus_here: Sequence[str] | None) -> tuple[str, str]:
-    """What one run wants, and where."""
-    gpus, each = plan.launches[0].gpus, ", for each run" if len(plan.launches) > 1 else ""
+def _booked(submission: Submission) -> tuple[str, str]:
+    """The GPUs of one run, and where they are."""
+    request, gpus_here = submission.decision.request, submission.local_gpus
+    gpus, each = plural(request.gpus, "GPU"), ", for each run" if len(submission.runs) > 1 else ""
     if gpus_here:
-        return plural(gpus, "GPU"), f"of {len(gpus_here)} on this machine{each}"
+        return gpus, f"of {len(gpus_here)} on this machine{each}"
     if gpus_here is not None:
         return "no GPU", "there is no whole one on this machine: the run starts without"
-    request = plan.request
-    nodes = plural(request.nodes, "node") + (f" of {request.gpus_per_node}" if request.nodes > 1 else "")
+    per_node = f" of {request.gpus_per_node}" if request.nodes > 1 else ""
     partition = f"partition {request.partition}" if request.partition else "the default partition"
-    return f"{gpus} x {request.gres}" if request.gres else plural(
-        gpus, "GPU"
-    ), f"{nodes} in {partition}{each}"
+    shown = f"{request.gpus} x {request.gres}" if request.gres else gpus
+    return shown, f"{plural(request.nodes, 'node')}{per_node} in {partition}{each}"
 
 
-def dry_run(page: Page, plan: Plan, script: str | None) -> None:
-    """The script, the command of every kind of task, and what is added to the environment."""
-    if script:
+def dry_run(page: Page, prepared: PreparedSubmission) -> None:
+    """Write the script, the command of every kind of task, and what is added to the environment."""
+    if script := prepared.script():
         page.line("the script for sbatch", Style.BOLD)
         for line in script.rstrip().splitlines():
             page.line(f"  {line}")
         page.line()
-    for launch, values in zip(plan.launches, plan.values, strict=True):
+    decision, launches = prepared.decision, prepared.launches()
+    for launch, values in zip(launches, decision.sweep, strict=True):
         swept = " ".join(f"{name}={value}" for name, value in values.items())
         page.line(f"each task of the run{f' with {swept}' if swept else ''} runs", Style.BOLD)
         per_gpu = launch.bootstrap is Bootstrap.PER_GPU
         ranks = launch.gpus if per_gpu else launch.nodes
-        shown = [0] if ranks == 1 else [0, ranks - 1]
-        for rank in shown:
+        for rank in [0] if ranks == 1 else [0, ranks - 1]:
             words = task_command(launch.bootstrap, launch.command, _task(launch, rank, ranks))
             page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
     page.line()
     page.line("added to the environment", Style.BOLD)
-    first = plan.launches[0]
-    derived = {
-        "MASTER_ADDR": "the first node",
-        "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
-        "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
-    }
-    shown_values = {**task_environment(first.bootstrap, _task(first, 0, first.nodes), {}), **derived}
-    if first.bootstrap is Bootstrap.PER_GPU:
-        shown_values |= dict.fromkeys(
-            ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK"), "the task's"
-        )
-    for name, value in {**first.environment, **shown_values}.items():
+    for name, value in _environment(launches[0]).items():
         page.line(f"  {name}={value}")
     page.line("  CLUSTERPLAN_RUN_FOLDER=the run's folder")
     page.line("  CLUSTERPLAN_ATTEMPT=the job's id and how often it was restarted")
     page.line()
-    for said in plan.said:
-        page.sentence(said)
+    for note in decision.notes:
+        page.sentence(note)
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    """The variables of a task; how a node finds a value stands for one that only the node knows."""
+    found_by_node = {
+        "MASTER_ADDR": "the first node",
+        "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
+        "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
+    }
+    values = task_environment(launch.bootstrap, _task(launch, 0, launch.nodes), {}) | found_by_node
+    if launch.bootstrap is Bootstrap.PER_GPU:
+        ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
+        values |= dict.fromkeys(ranks, "the task's")
+    return {**launch.environment, **values}
 
 
 def _task(launch: Launch, rank: int, ranks: int) -> Task:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ...cluster_profiles.units import join_names
 from ...errors import WorkloadError
 
-LATEST = "latest"
+LATEST, OUTPUT = "latest", "output"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 

@@ -51,13 +51,13 @@ _LIGHTNING = {
 class PrecisionSettings:
     """What makes a command train in a precision.
 
-    `config` replaces the content of the file that `find_config` finds, if it is not None; `said` is one line
+    `config` replaces the content of the file that `find_config` finds, if it is not None; `note` is one line
     for the user.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    said: str
+    note: str
     config: Mapping[str, Any] | None = None
 
 
@@ -74,7 +74,7 @@ def precision_settings(
     command or that file says another precision.
 
     >>> job = precision_settings(Precision.BF16, Framework.HF, (), ("python", "train.py"))
-    >>> job.command, job.said
+    >>> job.command, job.note
     (('python', 'train.py', '--bf16'), 'precision bf16: --bf16 added to the command')
     """
     config = parse_config(config_text) if framework is Framework.DEEPSPEED else None
@@ -89,17 +89,17 @@ def precision_settings(
     if chosen is Precision.TF32:
         plain = replace(plain, environment={**plain.environment, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"})
     if stated and stated[0] in (None, chosen):
-        made = replace(plain, said=f"as {stated[1]} says")
+        settings = replace(plain, note=f"as {stated[1]} says")
     elif stated:
-        made = _only_exported(plain, f"{stated[1]} leaves it open")
+        settings = _only_exported(plain, f"{stated[1]} leaves it open")
     elif chosen is Precision.AUTO:
-        made = _only_exported(plain, "the GPU is not known")
+        settings = _only_exported(plain, "the GPU is not known")
     elif own:
-        made = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
+        settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
-        made = _set(plain, chosen, framework, config)
+        settings = _set(plain, chosen, framework, config)
     auto = f" (auto on {_named(may_be)})" if may_be and precision is Precision.AUTO and not stated else ""
-    return replace(made, said=f"precision {chosen}{auto}: {made.said}{_lacking(chosen, may_be)}")
+    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, may_be)}")
 
 
 def _lacking(chosen: Precision, may_be: Sequence[Gpu]) -> str:
@@ -169,8 +169,10 @@ def _set(
         why = (
             "no framework is stated" if framework is None else f'framework "{framework}" has no option for it'
         )
-        made = _only_exported(plain, why)
-        return replace(made, said=f"{made.said}, which clusterplan.mixed_precision() in the script reads")
+        settings = _only_exported(plain, why)
+        return replace(
+            settings, note=f"{settings.note}, which clusterplan.mixed_precision() in the script reads"
+        )
     if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
@@ -182,7 +184,7 @@ def _set(
 
 def _trainer(plain: PrecisionSettings, chosen: Precision) -> PrecisionSettings:
     if chosen is Precision.FP32:
-        return replace(plain, said="Trainer's own default")
+        return replace(plain, note="Trainer's own default")
     if chosen not in _HF_FLAGS:
         return _only_exported(plain, f"Trainer has no flag for {chosen}")
     return _added(plain, _HF_FLAGS[chosen], len(plain.command))
@@ -217,24 +219,24 @@ def _deepspeed(
         return _only_exported(plain, f"{path} cannot be read as JSON")
     if chosen is Precision.FP8:
         return _only_exported(plain, "DeepSpeed's config has no fp8 block")
-    return replace(plain, config=merge_precision(config, chosen), said=f"set in a copy of {path}")
+    return replace(plain, config=merge_precision(config, chosen), note=f"set in a copy of {path}")
 
 
 def _added(plain: PrecisionSettings, words: tuple[str, ...], at: int) -> PrecisionSettings:
     command = (*plain.command[:at], *words, *plain.command[at:])
-    return replace(plain, command=command, said=f"{' '.join(words)} added to the command")
+    return replace(plain, command=command, note=f"{' '.join(words)} added to the command")
 
 
 def _exported(plain: PrecisionSettings, name: str, value: str, why: str, wins: str) -> PrecisionSettings:
     environment = {**plain.environment, name: value}
     return replace(
-        plain, environment=environment, said=f"{name}={value} exported ({why}); {wins} in the script wins"
+        plain, environment=environment, note=f"{name}={value} exported ({why}); {wins} in the script wins"
     )
 
 
 def _only_exported(plain: PrecisionSettings, why: str) -> PrecisionSettings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
-    return replace(plain, said=f"{why}; only {names} exported")
+    return replace(plain, note=f"{why}; only {names} exported")
 
 
 def _after_accelerate_launch(command: tuple[str, ...]) -> int | None:

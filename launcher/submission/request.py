@@ -9,6 +9,7 @@ from ...cluster_profiles.units import MINUTE_S, ceil_div, slurm_time
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.placement import Placement
 from ...estimator.job.workload import Workload
+from ..slurm.text import parse_limit_s
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
 _LONGEST_SHARE = 0.25  # of the walltime, at most, for that
@@ -46,6 +47,11 @@ class SlurmRequest:
     def gpus_per_node(self) -> int:
         """GPUs on the fullest node."""
         return ceil_div(self.gpus, self.nodes)
+
+    @property
+    def walltime_s(self) -> float | None:
+        """Seconds of `time`; None where the partition's default holds."""
+        return parse_limit_s(self.time) if self.time else None
 
     def booked(self) -> dict[str, OptionValue]:
         """Return the options that say what is booked, by name: a job script of the user's own can ask for the same."""

@@ -6,49 +6,53 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import WorkloadError
-from ..command.placeholders import placeholder_names
+from ..command.placeholders import LATEST, OUTPUT, placeholder_names
 
-_SWEPT = re.compile(r"([A-Za-z_]\w*)=(.+)")
+Sweep = tuple[Mapping[str, str], ...]  # the values of each run by the name of their placeholder
+NO_SWEEP: Sweep = ({},)  # one run
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.+)")
 _COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _MOST_RUNS = 10_000
-_PLACES = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", "output", "latest")
+_RESERVED = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", OUTPUT, LATEST)
 
 
-def parse_sweep(texts: Sequence[str]) -> list[dict[str, str]]:
-    """Every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
+def parse_sweep(texts: Sequence[str]) -> Sweep:
+    """Return every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
 
     >>> parse_sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
     {'lr': '1e-4', 'seed': '2'}
     """
-    found: dict[str, list[str]] = {}
+    values_by_name: dict[str, list[str]] = {}
     for text in texts:
-        match = _SWEPT.fullmatch(text)
+        match = _ASSIGNMENT.fullmatch(text)
         if not match or not all(part.strip() for part in match[2].split(",")):
             raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
-        name, listed = match[1], [part.strip() for part in match[2].split(",")]
-        if name in found or name in _PLACES:
+        name, values = match[1], [part.strip() for part in match[2].split(",")]
+        if name in values_by_name or name in _RESERVED:
             raise WorkloadError(
-                f"--sweep: {name} {'is given twice' if name in found else 'has a meaning already'}"
+                f"--sweep: {name} {'is given twice' if name in values_by_name else 'has a meaning already'}"
             )
         if counting := _COUNTING.fullmatch(match[2]):
             first, last = int(counting[1]), int(counting[2])
             if not first <= last < first + _MOST_RUNS:
                 raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
-            listed = [str(n) for n in range(first, last + 1)]
-        found[name] = listed
-    if (runs := math.prod(map(len, found.values()))) > _MOST_RUNS:
+            values = [str(n) for n in range(first, last + 1)]
+        values_by_name[name] = values
+    if (runs := math.prod(map(len, values_by_name.values()))) > _MOST_RUNS:
         raise WorkloadError(f"--sweep: {runs:,} runs are more than {_MOST_RUNS:,}")
-    return [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())]
+    combinations = itertools.product(*values_by_name.values())
+    return tuple(dict(zip(values_by_name, values, strict=True)) for values in combinations)
 
 
-def check_reached(swept: Sequence[Mapping[str, str]], arguments: Iterable[str]) -> None:
-    """That what a sweep changes stands in the command.  Raises WorkloadError.
+def check_sweep_reaches(sweep: Sweep, arguments: Iterable[str]) -> None:
+    """Raise WorkloadError unless every placeholder that a sweep changes stands in the command.
 
-    >>> check_reached(parse_sweep(["lr=1e-3,1e-4"]), ["train", "--lr={lr}"])
+    >>> check_sweep_reaches(parse_sweep(["lr=1e-3,1e-4"]), ["train", "--lr={lr}"])
     """
-    there = placeholder_names(arguments)
-    for name in swept[0] if swept else ():
-        if name not in there:
+    names = placeholder_names(arguments)
+    for name in sweep[0]:
+        if name not in names:
             raise WorkloadError(
                 f"--sweep: the command has no placeholder {{{name}}}, so every run would be the same"
             )

@@ -1,0 +1,235 @@
+"""From a job to what is submitted: its command, how it is started and stopped, its request, and notes on each choice.
+
+Pure, and called once per submission; `lay_out` then makes the launch of each run.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ...cluster_profiles.units import format_duration, plural
+from ...errors import WorkloadError
+from ...estimator.estimate.estimate import Estimate
+from ...estimator.job.placement import Placement, is_uneven
+from ...estimator.job.run import Bootstrap, Run
+from ...estimator.job.training import Framework
+from ...estimator.job.workload import Workload
+from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
+from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, placeholder_names
+from ..command.precision import precision_settings
+from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
+from .destination import Destination
+from .request import SlurmRequest, decide_request
+from .sweep import NO_SWEEP, Sweep, check_sweep_reaches
+
+_KILL_MARGIN_S = 5.0  # between the end of a run's grace and its limit
+_SHORTEST_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """How a job is submitted, beside its job file: the options of `submit`.
+
+    `walltime_s` is that of one job, and `parallel` limits the runs of a sweep at once; None leaves them open.
+    """
+
+    walltime_s: float | None = None
+    sweep: Sweep = NO_SWEEP
+    parallel: int | None = None
+    requeue: bool = True
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is submitted, decided before any folder is made; `sweep` has the values of each run.
+
+    `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `output` is the folder of
+    checkpoints that the job file states, and `deepspeed_config` the content of each run's own config file.
+    `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
+    """
+
+    name: str
+    request: SlurmRequest
+    command: tuple[str, ...]
+    resume: tuple[str, ...]
+    bootstrap: Bootstrap
+    environment: Mapping[str, str]
+    deepspeed_config: Mapping[str, Any] | None
+    output: str | None
+    stop_signal: str
+    grace_s: float
+    max_restarts: int
+    limit_s: float | None
+    sweep: Sweep
+    notes: tuple[str, ...]
+
+
+def decide(
+    workload: Workload,
+    destination: Destination,
+    estimate: Estimate | None,
+    options: SubmitOptions,
+    *,
+    deepspeed_config: str | None = None,
+    trainer_saves: bool = False,
+) -> Decision:
+    """Return what is submitted for `workload`, which has a command.
+
+    `deepspeed_config` is the text of the config file that the command names, and `trainer_saves` tells whether the
+    Trainer that it uses knows --enable_jit_checkpoint.  Without an estimate no interval of checkpoints is known, and no
+    walltime but that of `options`.  Raises WorkloadError and InputError.
+    """
+    run, placement = run_of(workload), destination.placement
+    if fault := is_uneven(workload, placement):
+        raise WorkloadError(fault)
+    training, on_slurm = workload.training, destination.on_slurm
+    framework = training.framework if "framework" in training.model_fields_set else None
+    precision = precision_settings(
+        training.precision, framework, placement.may_be, run.command, deepspeed_config
+    )
+    bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
+    every = workload.checkpoint.every_steps
+    saving = saving_flags(precision.command, framework, every, _recommended_steps(estimate))
+    stopping = stopping_flags(precision.command, framework) if trainer_saves else NO_FLAGS
+    check_sweep_reaches(options.sweep, (*run.command, *run.resume))
+    values = _placeholder_values(workload, placement, estimate)
+    swept = options.sweep[0].keys()
+    one_task = reaches_other_nodes(run.command)
+    name = workload.name or PurePath(run.command[0]).name
+    request = decide_request(
+        workload,
+        placement,
+        estimate if on_slurm else None,  # a run on this machine has no limit but one that is asked for
+        name=name,
+        tasks_per_node=1 if one_task else tasks_per_node(bootstrap, placement.gpus_per_node),
+        walltime_s=options.walltime_s,
+        default_walltime_s=destination.default_walltime_s,
+        requeue=options.requeue,
+        parallel=options.parallel,
+        standing=destination.standing_options,
+    )
+    grace_s = max(request.signal_delay_s - _KILL_MARGIN_S, _SHORTEST_GRACE_S)
+    limit_s = None if on_slurm else options.walltime_s
+    lightning = framework is Framework.LIGHTNING and on_slurm
+    return Decision(
+        name=name,
+        request=request,
+        command=fill_placeholders(
+            (*precision.command, *saving.words, *stopping.words), values, later=[OUTPUT, *swept]
+        ),
+        resume=fill_placeholders(run.resume, values, later=[OUTPUT, LATEST, *swept]),
+        bootstrap=bootstrap,
+        environment={**precision.environment, **_shape_variables(workload, placement)},
+        deepspeed_config=precision.config,
+        output=workload.checkpoint.folder,
+        stop_signal=run.stop_signal or ("SIGUSR1" if lightning else "SIGTERM"),
+        grace_s=grace_s,
+        max_restarts=run.max_restarts,
+        limit_s=limit_s,
+        sweep=options.sweep,
+        notes=(
+            precision.note,
+            *saving.notes,
+            *stopping.notes,
+            _bootstrap_note(bootstrap, placement, one_task=one_task),
+            *_request_notes(request, workload, destination),
+            *_limit_notes(limit_s, grace_s),
+        ),
+    )
+
+
+def run_of(workload: Workload) -> Run:
+    """Return how the job is run.  Raises WorkloadError if it has no command."""
+    if workload.run is None:
+        raise WorkloadError("there is no command: give one after --, or in the job file's [run]")
+    return workload.run
+
+
+def check_flags_reach(run: Run, flags: Collection[str]) -> None:
+    """Raise WorkloadError unless the flags that change the job file's numbers reach its command.
+
+    >>> check_flags_reach(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
+    """
+    names = placeholder_names((*run.command, *run.resume))
+    for flag, name in (
+        ("batch_size", "batch_size"),
+        ("accumulation", "accumulation"),
+        ("epochs", "max_steps"),
+    ):
+        if flag in flags and name not in names:
+            raise WorkloadError(
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
+                "put it in"
+            )
+
+
+def _recommended_steps(estimate: Estimate | None) -> int | None:
+    """The interval of checkpoints that loses least; at least one is written, at the end of the training."""
+    interval = estimate.clock.checkpoint_interval if estimate else None
+    return min(interval.steps, estimate.steps.total) if estimate and interval else None
+
+
+def _placeholder_values(
+    workload: Workload, placement: Placement, estimate: Estimate | None
+) -> dict[str, object]:
+    """The placeholders that all runs of a submission share."""
+    return {
+        "batch_size": workload.training.batch_size,
+        "accumulation": workload.training.accumulation,
+        "gpus": placement.gpus,
+        "nodes": placement.nodes,
+        "precision": placement.precision,
+        **({"max_steps": estimate.steps.total} if estimate else {}),
+    }
+
+
+def _shape_variables(workload: Workload, placement: Placement) -> dict[str, str]:
+    shape = {
+        "BATCH_SIZE": workload.training.batch_size,
+        "ACCUMULATION": workload.training.accumulation,
+        "GPUS": placement.gpus,
+        "NODES": placement.nodes,
+    }
+    return {f"CLUSTERPLAN_{name}": str(value) for name, value in shape.items()}
+
+
+def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: bool) -> str:
+    if bootstrap is Bootstrap.TORCHRUN:
+        return f"torchrun starts a process for each of {plural(placement.gpus_per_node, 'GPU')} of a node"
+    if bootstrap is Bootstrap.PER_GPU:
+        return "one task per GPU, with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR set"
+    if placement.gpus > 1 and not one_task:
+        return "one task per node, which runs the command as it is"
+    return "one task runs the command as it is"
+
+
+def _request_notes(request: SlurmRequest, workload: Workload, destination: Destination) -> list[str]:
+    stated = dict(workload.slurm)
+    notes = [
+        f"--{name}={value}, as SBATCH_{name.upper()} says"
+        for name, value in destination.standing_options.items()
+        if name not in stated
+    ]
+    if request.time_min:
+        notes.append(
+            f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
+        )
+    walltime_s = request.walltime_s or destination.default_walltime_s
+    if walltime_s and destination.on_slurm:
+        whose = "its" if request.time else "the partition's"
+        notes.append(
+            f"warned {request.signal_delay_s} s before {whose} limit of {format_duration(walltime_s)}, "
+            "to save and go on"
+        )
+    return notes
+
+
+def _limit_notes(limit_s: float | None, grace_s: float) -> list[str]:
+    if limit_s is None:
+        return []
+    note = (
+        f"told to save and end {grace_s:g} s before its {format_duration(limit_s)} are over, counted from when it has "
+        "its GPUs; nothing starts it again then"
+    )
+    return [note]

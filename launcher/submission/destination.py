@@ -1,0 +1,108 @@
+"""Where a job is submitted to: Slurm, as it is now, or this machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...cluster_profiles.catalog import load_profile
+from ...cluster_profiles.profile import ClusterProfile
+from ...errors import InputError, ProfileError, SlurmUnavailable
+from ...estimator.job.placement import Placement, place
+from ...estimator.job.workload import Workload
+from ..slurm import client as slurm
+from ..slurm.cluster import Cluster
+from ..slurm.discovery import discover
+from .problem import Problem, warning
+
+
+@dataclass(frozen=True)
+class Destination:
+    """An executor, `slurm` or `local`, and where a job lands on it.
+
+    `cluster` is None where no Slurm was asked, `profile` where no machine is described.  `standing_options` are those
+    that the user keeps for every job of Slurm, and `problems` what went wrong while it was looked at.
+    """
+
+    executor: str
+    placement: Placement
+    cluster: Cluster | None = None
+    profile: ClusterProfile | None = None
+    standing_options: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def on_slurm(self) -> bool:
+        """Whether Slurm runs the job."""
+        return self.executor == "slurm"
+
+    @property
+    def default_walltime_s(self) -> float | None:
+        """The limit of a job that asks for no walltime; None if unknown."""
+        partition = self.placement.partition
+        return (
+            self.cluster.default_walltime_s(partition.name if partition else None) if self.cluster else None
+        )
+
+    @property
+    def cluster_name(self) -> str | None:
+        """The name of the Slurm."""
+        return self.cluster.settings.cluster if self.cluster else None
+
+
+def choose_destination(
+    executor: str | None,
+    parallel: int | None,
+    workload: Workload,
+    environment: Mapping[str, str],
+    *,
+    dry_run: bool = False,
+) -> Destination:
+    """Return where `workload` lands: on `executor`, by default Slurm if sbatch is found, otherwise this machine.
+
+    A dry run does without a Slurm that answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
+    """
+    executor = _choose_executor(executor, parallel, workload, dry_run=dry_run)
+    on_slurm = executor == "slurm"
+    cluster, problems = _read_cluster(dry_run=dry_run) if on_slurm and slurm.is_available() else (None, ())
+    profile = _choose_profile(workload, cluster)
+    placement = place(workload, profile)
+    if not on_slurm and placement.nodes > 1:
+        raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
+    standing = slurm.read_standing_options(environment) if on_slurm else {}
+    return Destination(executor, placement, cluster, profile, standing, problems)
+
+
+def _choose_executor(executor: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
+    if executor == "slurm" and not slurm.is_available() and not dry_run:
+        raise SlurmUnavailable(
+            "sbatch is not found here: is this a machine of the cluster? --executor local runs here"
+        )
+    executor = executor or ("slurm" if slurm.is_available() else "local")
+    if executor == "local" and parallel:
+        raise InputError(
+            "--parallel: on this machine the runs of a sweep wait for its GPUs, and for nothing else: leave it out"
+        )
+    cluster = workload.cluster
+    if executor == "local" and cluster.partition and not cluster.profile:
+        raise InputError(
+            f"partition {cluster.partition!r}: partitions are Slurm's, and this machine runs the job: leave it out"
+        )
+    return executor
+
+
+def _read_cluster(*, dry_run: bool) -> tuple[Cluster | None, tuple[Problem, ...]]:
+    try:
+        return slurm.read_cluster(), ()
+    except SlurmUnavailable as error:
+        if not dry_run:
+            raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
+        return None, (warning("slurm-silent", f"{error}: the job is checked against no cluster"),)
+
+
+def _choose_profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | None:
+    """The profile that the job names, else the cluster as it is."""
+    if workload.cluster.profile:
+        return load_profile(workload.cluster.profile)
+    try:
+        return discover(cluster).profile if cluster else None
+    except ProfileError:  # no GPU anywhere: sbatch decides
+        return None

@@ -1,0 +1,79 @@
+"""Whether a request fits the cluster as it is now: its partition, limit, nodes and GPUs.  Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from ...cluster_profiles.gpu import Gpu, match_gpus
+from ...cluster_profiles.units import format_duration, join_names, plural
+from ..slurm.cluster import Cluster
+from ..slurm.nodes import NodeFacts, PartitionFacts
+from .problem import Problem, refusal, warning
+from .request import SlurmRequest
+
+
+def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iterator[Problem]:
+    """Yield everything of `cluster` that stands against `runs` jobs of this request."""
+    most = cluster.settings.max_array_size
+    if most is not None and runs > most:
+        yield refusal("array", f"{runs:,} runs are more than an array of Slurm holds here: {most:,}")
+    if not request.requeue:
+        # --requeue wins over JobRequeue=0, so only the request forbids it.
+        yield warning("requeue", "not to be requeued: at a limit or a failure a successor job is submitted")
+    partition = cluster.partition(request.partition)
+    if partition is None:
+        names = join_names(p.name for p in cluster.partitions)
+        wrong = (
+            f"partition {request.partition!r} is not there"
+            if request.partition
+            else "there is no default partition"
+        )
+        yield refusal("partition", f"{wrong}: say one of {names}")
+        return
+    if not partition.up:
+        yield warning("partition-down", f"partition {partition.name!r} is not up: the job waits until it is")
+    walltime_s, limit_s = request.walltime_s, partition.limit_s
+    if walltime_s is not None and limit_s is not None and walltime_s > limit_s:
+        yield refusal(
+            "time-limit",
+            f"a walltime of {format_duration(walltime_s)} is above the limit of partition {partition.name!r}, {format_duration(limit_s)}: the job would wait for ever",
+        )
+    yield from _check_nodes(request, partition, cluster.nodes_of(partition.name))
+
+
+def possible_gpus(request: SlurmRequest, cluster: Cluster) -> list[Gpu]:
+    """Return the GPUs on which the job may land; none if one of them may be anything."""
+    partition = cluster.partition(request.partition)
+    kinds = (
+        {kind for node in cluster.nodes_of(partition.name) for kind, _ in node.gpus} if partition else set()
+    )
+    names = [request.gres] if request.gres else sorted(kinds)
+    models = [match_gpus(name) for name in names if name]
+    # A type that is not in the catalogue may have every precision.
+    return [gpu for matches in models for gpu in matches] if all(models) else []
+
+
+def _check_nodes(
+    request: SlurmRequest, partition: PartitionFacts, nodes: Sequence[NodeFacts]
+) -> Iterator[Problem]:
+    gres, gpus = request.gres, request.gpus_per_node
+    where = f"partition {partition.name!r}"
+    kinds = dict.fromkeys(kind for node in nodes for kind, _ in node.gpus)
+    if gpus and (not kinds or (gres and gres not in kinds)):
+        has = f"has {join_names(kind or 'untyped ones' for kind in kinds)}" if kinds else "has none"
+        yield refusal("gpu-type", f"GPUs {gres + ' ' if gres else ''}are asked for, and {where} {has}")
+        return
+    most = max((_count_gpus(node, gres) for node in nodes), default=0)
+    if gpus > most:
+        yield refusal("gpu-count", f"{plural(gpus, 'GPU')} a node: those of {where} have {most}")
+        return
+    if partition.max_nodes is not None and request.nodes > partition.max_nodes:
+        yield refusal(
+            "nodes", f"{plural(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
+        )
+        return
+    fitting = sum(_count_gpus(node, gres) >= gpus for node in nodes)
+    if request.nodes > fitting:
+        yield refusal("nodes", f"{plural(request.nodes, 'node')}: {where} has {fitting} of that kind")
+
+
+def _count_gpus(node: NodeFacts, gres: str | None) -> int:
+    return sum(count for kind, count in node.gpus if not gres or kind == gres)

@@ -1,0 +1,50 @@
+"""From what is decided to the launch of one run: the placeholders that depend on its folder and its values.  Pure."""
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from ..command.deepspeed import with_config
+from ..command.placeholders import LATEST, OUTPUT, fill_placeholders
+from ..run_folder.folder import DEEPSPEED_FILE
+from ..run_folder.launch import Launch
+from .decide import Decision
+
+
+def lay_out(
+    decision: Decision,
+    folder: str,
+    values: Mapping[str, str],
+    cwd: str,
+    local_gpus: tuple[str, ...] | None = None,
+) -> Launch:
+    """Return the launch of the run in `folder`, with these values of the sweep, whose command runs in `cwd`.
+
+    `local_gpus` are the UUIDs of the GPUs that a run on this machine may wait for.
+    """
+    output = _output(decision.output, folder, cwd, alone=not values)
+    known = {OUTPUT: output, **values}
+    command = fill_placeholders(decision.command, known)
+    if decision.deepspeed_config is not None:
+        command = with_config(command, f"{folder}/{DEEPSPEED_FILE}")
+    return Launch(
+        command=command,
+        resume=fill_placeholders(decision.resume, known, later=[LATEST]),
+        cwd=cwd,
+        environment=decision.environment,
+        bootstrap=decision.bootstrap,
+        nodes=decision.request.nodes,
+        gpus=decision.request.gpus,
+        output=output,
+        stop_signal=decision.stop_signal,
+        grace_s=decision.grace_s,
+        max_restarts=decision.max_restarts,
+        local_gpus=local_gpus,
+        limit_s=decision.limit_s,
+    )
+
+
+def _output(stated: str | None, folder: str, cwd: str, *, alone: bool) -> str:
+    """The folder of a run's checkpoints; runs of a sweep must not resume from one another's."""
+    if stated is None:
+        return f"{folder}/output"
+    return str(PurePath(cwd, stated) if alone else PurePath(cwd, stated, PurePath(folder).name))

@@ -1,0 +1,45 @@
+"""What stands against a submission: one line for the user under a stable code."""
+
+from dataclasses import dataclass
+
+CODES = {
+    "command-missing": "The command is not found, or cannot be started.",
+    "shell": "A word such as > or && is the shell's, and commands are started without one.",
+    "entry": "The command's Python file or shell script is not there, or the Python does not compile.",
+    "torchrun": "The command's Python has no torch, whose torchrun would start it.",
+    "node-alone": "The command's launcher is told of no other node, so each would train by itself.",
+    "folder": "No run can be kept in the folder.",
+    "folder-not-shared": "Nodes of the job would not see the run's folder.",
+    "slurm-silent": "Slurm does not answer, so a dry run checks the job against no cluster.",
+    "partition": "The partition does not exist.",
+    "partition-down": "The partition takes no jobs now.",
+    "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
+    "gpu-type": "The partition has no GPUs of that type.",
+    "gpu-count": "No node of the partition has so many of those GPUs.",
+    "nodes": "The partition has fewer such nodes, or gives a job fewer: Slurm would let it wait for ever.",
+    "precision": "The GPU has no hardware for that precision.",
+    "checkpoint": "A job under the limit would end before its first checkpoint.",
+    "signal": "The warning before the limit takes much of the walltime.",
+    "requeue": "The job may not be put back into the queue.",
+    "inside-job": "It is submitted from inside a job.",
+    "array": "Slurm takes no array so large.",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line for the user; `code` is one of CODES.  A job is not submitted while one `refuses`."""
+
+    code: str
+    text: str
+    refuses: bool
+
+
+def refusal(code: str, text: str) -> Problem:
+    """Return a problem that keeps a job from being submitted."""
+    return Problem(code, text, refuses=True)
+
+
+def warning(code: str, text: str) -> Problem:
+    """Return a problem that is said, and lets the job go."""
+    return Problem(code, text, refuses=False)
