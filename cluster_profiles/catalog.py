@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import platformdirs
-
 from ..errors import ProfileError
 from .profile import ClusterProfile
 from .toml_file import locate, parse_toml, read_toml, validate
@@ -16,6 +14,8 @@ _NOT_PROFILES = {"gpus.toml"}
 
 def user_folder() -> Path:
     """Where the user's own profiles are looked for."""
+    import platformdirs  # noqa: PLC0415  platformdirs, where no profile is looked for
+
     return platformdirs.user_config_path("clusterplan") / "profiles"
 
 

@@ -1,9 +1,9 @@
 """Plan, run and measure training jobs on shared GPUs.
 
-    from clusterplan import Workload, estimate, load_profile
+    import clusterplan
 
-    job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
-    print(estimate(job, load_profile("slurm-a100")).clock.total)
+    answer = clusterplan.estimate(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3, profile="slurm-a100")
+    print(answer.clock.total)
 
 Names are imported when they are first used, so that `import clusterplan` costs nothing.
 """
@@ -12,49 +12,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.estimate import estimate as estimate
+    from .api.history import History as History
+    from .api.history import collect as collect
+    from .api.runs import cancel as cancel
+    from .api.runs import runs as runs
     from .cluster_profiles.catalog import load_profile as load_profile
     from .cluster_profiles.precision import Precision as Precision
     from .cluster_profiles.profile import ClusterProfile as ClusterProfile
+    from .cluster_profiles.profile import ClusterProfile as Profile
     from .errors import ClusterplanError as ClusterplanError
     from .estimator.estimate.estimate import Estimate as Estimate
-    from .estimator.estimate.estimate import estimate as estimate
     from .estimator.job.workload import Workload as Workload
     from .estimator.measurements.measurement import Measurement as Measurement
     from .launcher.in_training.mixed_precision import mixed_precision as mixed_precision
     from .launcher.in_training.tracker import track as track
 
-_HOME = {
+_HOMES = {
     "ClusterProfile": ".cluster_profiles.profile",
     "ClusterplanError": ".errors",
     "Estimate": ".estimator.estimate.estimate",
+    "History": ".api.history",
     "Measurement": ".estimator.measurements.measurement",
     "Precision": ".cluster_profiles.precision",
+    "Profile": ".cluster_profiles.profile",
     "Workload": ".estimator.job.workload",
-    "estimate": ".estimator.estimate.estimate",
+    "cancel": ".api.runs",
+    "collect": ".api.history",
+    "estimate": ".api.estimate",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
+    "runs": ".api.runs",
     "track": ".launcher.in_training.tracker",
 }
+_ALIASES = {"Profile": "ClusterProfile"}
 
 __version__ = "0.1"
 __all__ = [
     "ClusterProfile",
     "ClusterplanError",
     "Estimate",
+    "History",
     "Measurement",
     "Precision",
+    "Profile",
     "Workload",
+    "cancel",
+    "collect",
     "estimate",
     "load_profile",
     "mixed_precision",
+    "runs",
     "track",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name], __name__), name)
+    return getattr(import_module(_HOMES[name], __name__), _ALIASES.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -1,26 +1,18 @@
 """`clusterplan estimate`."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from ..cluster_profiles.catalog import load_profile
-from ..cluster_profiles.units import format_duration, parse_deadline_s, plural
+from ..api.estimate import JobEstimate
+from ..api.estimate import estimate as estimate_job
+from ..cluster_profiles.units import plural
 from ..errors import InputError, WorkloadError
-from ..estimator.estimate.estimate import estimate as estimate_one
-from ..estimator.estimate.shapes import Keep, choose_best, judge_bounds, parse_budget, vary_shapes
-from ..estimator.job.job_file import load_workload
-from ..render import estimate_json, estimate_text
-from ..render.explain import explained
+from ..estimator.estimate.shapes import Keep
 from ..render.layout import Page, Style
-from .measured import measurements_of
-from .options import WorkloadCommand, echo_page, json_option, workload_values
-
-T = TypeVar("T")
+from .options import WorkloadCommand, echo_page, echo_result, json_option, show_collecting, workload_values
 
 
 @click.command(cls=WorkloadCommand)
@@ -49,73 +41,50 @@ def estimate(
     budget: str | None,
     explain: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
-    **flagged: Any,
+    **flags: Any,
 ) -> None:
-    """Steps, wall-clock and GPU-hours of a training job, before you book it.
+    """Estimate steps, wall-clock and GPU-hours of a training job before you book it.
 
-    JOB is a job file; flags add to it or replace what it says.  Without a file the flags are enough:
+    JOB is a job file; flags add to it or replace its values.  Without a file the flags are enough:
 
         clusterplan estimate --samples 1_000_000 --batch-size 32 --gpus 8
     """
     if as_json and explain:
         raise WorkloadError("--json and --explain are both given; give one of them")
-    job = _job(words, flagged, {"--budget": budget, "--deadline": deadline})
-    given, gpus, precisions = workload_values(flagged)
-    first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
-    base = load_workload(job, given, assumed=first)
-    here = datetime.now().astimezone().replace(tzinfo=None)  # an offset would hold today's only
-    deadline_s = _parsed("--deadline", deadline, lambda text: parse_deadline_s(text, here))
-    bound = _parsed("--budget", budget, parse_budget)
-
-    profile = load_profile(base.cluster.profile) if base.cluster.profile else None
-    asked = vary_shapes(
-        base, gpus or [base.training.gpus], precisions or [base.training.precision], Keep(keep)
-    )
-    if "nodes" in given:
-        asked = [w.model_copy(update={"cluster": base.cluster}) for w in asked]
-    known = measurements_of(base.model)
-    now = datetime.now(UTC)
-    estimates = [estimate_one(workload, profile, known, now) for workload in dict.fromkeys(asked)]
-    judged = [judge_bounds(e, deadline_s, bound) for e in estimates]
-    chosen = choose_best(estimates, judged)
-
-    if as_json:
-        many = estimate_json.several(estimates, Keep(keep), judged, chosen)
-        click.echo(
-            json.dumps(many if len(estimates) > 1 else estimate_json.one(estimates[0], judged[0]), indent=2)
+    job = _job(words, flags, {"--budget": budget, "--deadline": deadline})
+    values, gpus, precisions = workload_values(flags)
+    with show_collecting() as progress:
+        shapes = estimate_job(
+            job,
+            gpus=gpus,
+            precision=precisions,
+            keep=keep,
+            deadline=deadline,
+            budget=budget,
+            progress=progress,
+            **values,
         )
-        return
-    bounds = []
-    if deadline is not None and deadline_s is not None:
-        left = format_duration(deadline_s)
-        said = deadline if deadline == left else f"{deadline} (in {left})"
-        bounds.append(estimate_text.Bound("deadline", said))
-    if budget is not None:
-        bounds.append(estimate_text.Bound("budget", budget))
-
-    def fill(page: Page) -> None:
-        if len(estimates) > 1:
-            estimate_text.several(page, estimates, Keep(keep), judged, bounds, chosen)
-        else:
-            estimate_text.one(page, estimates[0], judged[0], bounds)
-        for e in estimates if explain else ():
-            page.line()
-            page.line(
-                f"the arithmetic for {plural(e.placement.gpus, 'GPU')}, {e.placement.precision}", Style.BOLD
-            )
-            for line in explained(e):
-                page.sentence(line)
-
-    echo_page(fill)
+    echo_result(shapes if len(shapes) > 1 else shapes[0], as_json=as_json)
+    if explain:
+        echo_page(lambda page: _explain(page, shapes))
 
 
-def _job(words: Sequence[Path], flagged: Mapping[str, Any], quoted: Mapping[str, str | None]) -> Path | None:
+def _explain(page: Page, estimates: Sequence[JobEstimate]) -> None:
+    for estimate in estimates:
+        shape = estimate.placement
+        page.line()
+        page.line(f"the arithmetic for {plural(shape.gpus, 'GPU')}, {shape.precision}", Style.BOLD)
+        for line in estimate.explain():
+            page.sentence(line)
+
+
+def _job(words: Sequence[Path], flags: Mapping[str, Any], quoted: Mapping[str, str | None]) -> Path | None:
     """The job file; other words are what the shell tore off an option's value."""
-    if not words and all(value is None for value in flagged.values()):
+    if not words and all(value is None for value in flags.values()):
         raise InputError("nothing to estimate: give a job file, or --samples, --batch-size and --gpus")
     files = [word for word in words if word.suffix == ".toml" or word.exists()]
     rest = [str(word) for word in words if word not in files]
-    gpus = flagged["gpus"]
+    gpus = flags["gpus"]
     if rest and gpus and all(word.isdecimal() for word in rest):
         counts = ",".join((gpus.strip(","), *rest))
         raise InputError(f"{' '.join(rest)}: several GPU counts are written with commas: --gpus {counts}")
@@ -127,10 +96,3 @@ def _job(words: Sequence[Path], flagged: Mapping[str, Any], quoted: Mapping[str,
     if len(words) > 1:
         raise InputError(f"{' '.join(map(str, words))}: one job file at a time: give one")
     return words[0] if words else None
-
-
-def _parsed(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
-    try:
-        return None if text is None else parse(text)
-    except ValueError as error:
-        raise WorkloadError(f"{flag}: {text!r} {error}") from None

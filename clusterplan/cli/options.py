@@ -1,13 +1,16 @@
 """Options that commands share: the flags of a workload, made from its models, and the output's form."""
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
 
+from ..api.result import Result
 from ..cluster_profiles.catalog import profile_paths
 from ..cluster_profiles.gpu import read_gpus
 from ..cluster_profiles.units import parse_duration_s
@@ -15,6 +18,7 @@ from ..errors import InputError
 from ..estimator.job.workload import list_flags
 from ..render.layout import Page, wrapped
 
+_CLEARED = "\r\x1b[K"
 _LISTS = ("gpus", "precision")
 
 
@@ -116,6 +120,35 @@ def echo_page(fill: Callable[[Page], None]) -> None:
     page = Page(columns, colour=columns is not None and not os.environ.get("NO_COLOR"))
     fill(page)
     click.echo(str(page), nl=False)
+
+
+def echo_result(result: Result, *, as_json: bool) -> None:
+    """Print a result as JSON or as a page; its remarks go to stderr."""
+    for remark in result.remarks:
+        say(remark)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        echo_page(result.write)
+
+
+@contextmanager
+def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
+    """On a terminal, show which run is collected where that takes a while, and clear that line at the end."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    line = ""
+
+    def show(number: int, total: int) -> None:
+        nonlocal line
+        line = f"collecting run {number:,} of {total:,}"
+        click.echo(_CLEARED + line, nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo(_CLEARED if line else "", nl=False, err=True)
 
 
 def the_latest(ids: Sequence[str], wanted: str | None) -> str:

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ...errors import RunFolderError
 
 FORMAT = 1
@@ -34,7 +32,11 @@ def runs_root(environment: Mapping[str, str]) -> Path:
 def history_path(environment: Mapping[str, str]) -> Path:
     """The history file: `$CLUSTERPLAN_HISTORY`, else in the user's data folder."""
     given = environment.get("CLUSTERPLAN_HISTORY")
-    return Path(given).absolute() if given else platformdirs.user_data_path("clusterplan") / "history.db"
+    if given:
+        return Path(given).absolute()
+    import platformdirs  # noqa: PLC0415  platformdirs, where the variable is set, and on nodes
+
+    return platformdirs.user_data_path("clusterplan") / "history.db"
 
 
 def slug(name: str) -> str:

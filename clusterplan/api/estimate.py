@@ -1,0 +1,249 @@
+"""Estimate a job from Python, as `clusterplan estimate` does."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from ..cluster_profiles.profile import ClusterProfile
+from ..cluster_profiles.units import format_duration, parse_deadline_s
+from ..errors import InputError, WorkloadError
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.estimate import estimate as estimate_workload
+from ..estimator.estimate.shapes import (
+    Keep,
+    Verdicts,
+    choose_best,
+    find_knee,
+    judge_bounds,
+    parse_budget,
+    vary_shapes,
+)
+from ..estimator.job.workload import Workload
+from ..estimator.measurements.measurement import Measurement
+from ..render import estimate_json, estimate_text
+from ..render.estimate_text import Bound
+from ..render.layout import Page
+from .measurements import Progress, find_measurements
+from .result import Result, Results
+
+T = TypeVar("T")
+Job = str | os.PathLike[str] | Workload
+Several = list[Any] | tuple[Any, ...] | range
+_SEVERAL = (list, tuple, range)
+_NO_BOUNDS = Verdicts(None, None)
+
+
+@dataclass(frozen=True, repr=False)
+class JobEstimate(Estimate, Result):
+    """The estimate of one shape of a job: every field of `Estimate`, and whether it meets the deadline and the budget."""
+
+    verdicts: Verdicts = _NO_BOUNDS
+    bounds: tuple[Bound, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan estimate --json`; docs/reference/json.md describes the keys."""
+        return estimate_json.one(self, self.verdicts)
+
+    def write(self, page: Page) -> None:
+        """Write the answer, the parts of the wall-clock, and the advice."""
+        estimate_text.one(page, self, self.verdicts, self.bounds)
+
+    def explain(self) -> list[str]:
+        """Return the arithmetic with the numbers put in, a line per equation."""
+        from ..render.explain import explained  # noqa: PLC0415  the equations, where nobody asks for them
+
+        return list(explained(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Results[JobEstimate]):
+    """Estimates of several shapes of one job, side by side: a sequence of `JobEstimate`."""
+
+    keep: Keep
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return the remarks, which are those on every shape."""
+        return self[0].remarks
+
+    @property
+    def best(self) -> int | None:
+        """Return the index of the best shape that meets the deadline and the budget at P90; None if none does."""
+        return choose_best(self, [e.verdicts for e in self])
+
+    @property
+    def knee(self) -> int | None:
+        """Return the index of the largest shape that keeps 75 % of the smallest one's efficiency; None if all do."""
+        return find_knee(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan estimate --gpus A,B --json`: `shapes` of single estimates, compared."""
+        return estimate_json.several(self, self.keep, [e.verdicts for e in self], self.best)
+
+    def write(self, page: Page) -> None:
+        """Write one row per shape, which of them to take, where the numbers come from, and the advice."""
+        estimate_text.several(page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best)
+
+
+@overload
+def estimate(
+    job: Job | None = None,
+    profile: str | ClusterProfile | None = None,
+    measurements: Sequence[Measurement] | None = None,
+    *,
+    gpus: Several,
+    precision: str | Several | None = None,
+    **flags: Any,
+) -> Comparison: ...
+
+
+@overload
+def estimate(
+    job: Job | None = None,
+    profile: str | ClusterProfile | None = None,
+    measurements: Sequence[Measurement] | None = None,
+    *,
+    gpus: int | str | None = None,
+    precision: Several,
+    **flags: Any,
+) -> Comparison: ...
+
+
+@overload
+def estimate(
+    job: Job | None = None,
+    profile: str | ClusterProfile | None = None,
+    measurements: Sequence[Measurement] | None = None,
+    *,
+    gpus: int | str | None = None,
+    precision: str | None = None,
+    **flags: Any,
+) -> JobEstimate: ...
+
+
+def estimate(
+    job: Job | None = None,
+    profile: str | ClusterProfile | None = None,
+    measurements: Sequence[Measurement] | None = None,
+    *,
+    gpus: int | str | Several | None = None,
+    precision: str | Several | None = None,
+    keep: Keep | str = Keep.PER_GPU_BATCH,
+    deadline: str | None = None,
+    budget: str | None = None,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+    **flags: Any,
+) -> JobEstimate | Comparison:
+    """Estimate the steps, the wall-clock, the GPU-hours and the Slurm request of a job, before it is booked.
+
+    `job` is the path of a job file or a `Workload`; without it the flags of `clusterplan estimate` are enough, by
+    their names (`batch_size=32` for `--batch-size 32`).  Flags go on top of a job file.  `profile` is the name or path
+    of a cluster profile, or a `Profile`; by default the one that the job names.  `measurements` inform the speed: None
+    reads those of the job's model from the history, without ever asking Slurm; a sequence, also an empty one, is taken
+    as it is.
+
+    One shape gives a `JobEstimate`.  A list of `gpus` or of `precision` gives a `Comparison`, with one estimate per
+    combination; `keep` says whether each GPU keeps its batch (`"per-gpu-batch"`) or all of them the global batch
+    (`"global-batch"`).  `deadline` is a duration such as "2d" or a date, `budget` such as "500 GPU-hours" or
+    "1200 EUR": the estimates say whether they meet them.  `now` is by default the present; the age of measurements and
+    a deadline's date count from it.  `progress` is called with the number of the run that is read from disk and of how
+    many, where that takes longer than half a second.
+
+    Quantities that depend on speed are None while no throughput is known.  Raises WorkloadError for a wrong value,
+    ProfileError for a wrong profile, and NotEnoughHistory for a deadline or budget while no throughput is known.
+
+    Examples:
+        >>> answer = estimate(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
+        >>> answer.steps.total, round(answer.clock.total.p50 / 3600, 1)
+        (3907, 6.7)
+        >>> answers = estimate(samples=1_000_000, batch_size=32, gpus=[4, 8], samples_per_s_per_gpu=5.5, deadline="12h")
+        >>> [e.verdicts.deadline.value for e in answers], answers.best
+        (['no', 'yes'], 1)
+    """
+    now = now or datetime.now(UTC)
+    counts, precisions = _as_list(gpus), _as_list(precision)
+    base = _read_job(job, profile, counts, precisions, flags)
+    here = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
+    deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, here))
+    limit = _parse("--budget", budget, parse_budget)
+    kept = _parse("--keep", keep, _parse_keep) or Keep.PER_GPU_BATCH
+    cluster = _load_profile(profile, base)
+    shapes = vary_shapes(base, counts or [base.training.gpus], precisions or [base.training.precision], kept)
+    if "nodes" in flags:
+        shapes = [workload.model_copy(update={"cluster": base.cluster}) for workload in shapes]
+    remarks: tuple[str, ...] = ()
+    if measurements is None:
+        measurements, remarks = find_measurements(base.model, progress)
+    bounds = _bounds(deadline, deadline_s, budget)
+    estimates = tuple(
+        JobEstimate(
+            **vars(plain), verdicts=judge_bounds(plain, deadline_s, limit), bounds=bounds, remarks=remarks
+        )
+        for plain in (estimate_workload(shape, cluster, measurements, now) for shape in dict.fromkeys(shapes))
+    )
+    several = isinstance(gpus, _SEVERAL) or isinstance(precision, _SEVERAL)
+    return Comparison(estimates, kept) if several else estimates[0]
+
+
+def _as_list(values: object) -> list[Any]:
+    return [] if values is None else list(values) if isinstance(values, _SEVERAL) else [values]
+
+
+def _read_job(
+    job: Job | None,
+    profile: str | ClusterProfile | None,
+    counts: Sequence[object],
+    precisions: Sequence[object],
+    flags: Mapping[str, Any],
+) -> Workload:
+    """The workload that the shapes are made from.  What flags say wins over the file; of several values the first fills gaps."""
+    if isinstance(job, Workload):
+        if flags:
+            raise InputError(
+                f"{next(iter(flags))}: flags go with a job file or alone: say it in the Workload"
+            )
+        return job
+    named = {} if profile is None or isinstance(profile, ClusterProfile) else {"profile": profile}
+    first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
+    from ..estimator.job.job_file import load_workload  # noqa: PLC0415  platformdirs, where a Workload is given
+
+    return load_workload(None if job is None else Path(job), {**flags, **named}, assumed=first)
+
+
+def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> ClusterProfile | None:
+    if isinstance(profile, ClusterProfile):
+        return profile
+    name = profile or workload.cluster.profile
+    if name is None:
+        return None
+    from ..cluster_profiles.catalog import load_profile  # noqa: PLC0415  platformdirs, where no profile is named
+
+    return load_profile(name)
+
+
+def _parse(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise WorkloadError(f"{flag}: {text!r} {error}") from None
+
+
+def _parse_keep(text: str) -> Keep:
+    if text not in list(Keep):
+        raise ValueError(f"is not one of {', '.join(Keep)}")
+    return Keep(text)
+
+
+def _bounds(deadline: str | None, deadline_s: float | None, budget: str | None) -> tuple[Bound, ...]:
+    bounds = []
+    if deadline is not None and deadline_s is not None:
+        left = format_duration(deadline_s)
+        bounds.append(Bound("deadline", deadline if deadline == left else f"{deadline} (in {left})"))
+    if budget is not None:
+        bounds.append(Bound("budget", budget))
+    return tuple(bounds)

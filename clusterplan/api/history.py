@@ -1,0 +1,110 @@
+"""The history from Python: open it, bring it up to date, find a run in it."""
+
+import difflib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cluster_profiles.units import join_names
+from ..errors import ClusterplanError, HistoryError, InputError
+from ..estimator.history.runs import History as HistoryOfRuns
+from ..launcher.run_folder.folder import history_path
+from ..launcher.runs.collect import collect as collect_folder
+from ..launcher.runs.collect import folders_to_collect
+from ..launcher.runs.status import settle_open_runs
+from .measurements import Progress
+
+_LOT_S = 0.5  # of runs that are committed together
+_OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
+
+
+class History(HistoryOfRuns):
+    """Open the history file at `path`; without a path, the file that the commands use.
+
+    That is `$CLUSTERPLAN_HISTORY`, or `clusterplan/history.db` in the user's data folder.  A file that does not exist
+    is made.  Close it, or use it in `with`.  Reading it neither collects runs nor asks Slurm: call `collect` first.
+    Raises HistoryError where it cannot be opened or read.
+
+    Examples:
+        >>> with History() as history:
+        ...     found = history.runs(model="phi2")
+        >>> found
+        []
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(history_path(os.environ) if path is None else Path(path))
+
+
+def collect(
+    folders: Iterable[str | os.PathLike[str]] | None = None,
+    history: HistoryOfRuns | None = None,
+    *,
+    settle: bool = True,
+    progress: Progress | None = None,
+) -> list[ClusterplanError]:
+    """Fold everything new in run folders into the history, and return the error of each run where that failed.
+
+    Collecting twice is collecting once.  `folders` are those of runs, by default of all that are registered beside the
+    history; `history` is by default the one that the commands use.  With `settle` the ends of runs that were killed
+    without a word are written down first, as far as Slurm answers within 20 s.  `progress` is called twice a second
+    with the number of the run that is read, and how many there are.  Raises HistoryError where the history cannot be
+    opened.
+
+    Examples:
+        >>> collect()
+        []
+    """
+    if history is None:
+        with History() as own:
+            return collect(folders, own, settle=settle, progress=progress)
+    if settle:
+        settle_open_runs(history.path)
+    chosen = (
+        folders_to_collect(history) if folders is None else [Path(folder).resolve() for folder in folders]
+    )
+    return list(_collect(chosen, history, progress))
+
+
+def _collect(
+    folders: Sequence[Path], history: HistoryOfRuns, progress: Progress | None
+) -> Iterator[ClusterplanError]:
+    due_s = time.monotonic() + _LOT_S
+    try:
+        with history.held():
+            for number, folder in enumerate(folders, 1):
+                if time.monotonic() > due_s:
+                    history.flush()
+                    time.sleep(_OTHERS_S)
+                    due_s = time.monotonic() + _LOT_S
+                    if progress:
+                        progress(number, len(folders))
+                try:
+                    collect_folder(folder, history)
+                except HistoryError:  # of the file itself: the other runs would say the same
+                    raise
+                except ClusterplanError as error:
+                    yield error
+    except HistoryError as error:
+        yield error
+
+
+def find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> list[dict[str, Any]]:
+    """Return the run of that id, or those whose ids begin so, or the latest; `runs` begin with the latest.
+
+    Raises InputError where there is none.
+    """
+    if not runs:
+        raise InputError("there are no runs yet: `clusterplan sample -- COMMAND` makes one")
+    if beginning is None:
+        return [runs[0]]
+    matches = [run for run in runs if run["run"] == beginning] or [
+        run for run in runs if run["run"].startswith(beginning)
+    ]
+    if matches:
+        return matches
+    ids = [run["run"] for run in runs]
+    nearest = difflib.get_close_matches(beginning, ids, n=3, cutoff=0.3) or ids[:3]
+    raise InputError(f"run {beginning!r} is not in the history; the nearest are {join_names(nearest)}")

@@ -1,0 +1,45 @@
+"""The measurements that inform an estimate.  Slurm is never asked for them, and no history is made to read them."""
+
+import os
+from collections.abc import Callable
+
+from ..cluster_profiles.units import join_names
+from ..errors import HistoryError
+from ..estimator.measurements.measurement import Measurement
+from ..launcher.run_folder.folder import history_path, links_folder
+
+Progress = Callable[[int, int], None]  # is called with the number of the run that is read, and of how many
+
+
+def find_measurements(
+    model: str | None, progress: Progress | None = None
+) -> tuple[list[Measurement], tuple[str, ...]]:
+    """Return the measurements of a model's runs, and remarks on everything that could not be read.
+
+    Runs are collected first, but not settled.  Without a model, without a history, or with one that cannot be read,
+    there are no measurements.
+    """
+    if model is None:
+        return [], ()
+    path = history_path(os.environ)
+    if not (path.exists() or links_folder(path).exists()):
+        return [], ()
+    from .history import History, collect  # noqa: PLC0415  SQLite and the launcher, where there is no history
+
+    try:
+        with History() as history:
+            remarks = [
+                f"not collected: {error}"
+                for error in collect(history=history, settle=False, progress=progress)
+            ]
+            measurements = history.measurements(model)
+            if not measurements:
+                import difflib  # noqa: PLC0415  difflib, where the model is known
+
+                if near := difflib.get_close_matches(model, history.models(), n=3, cutoff=0.8):
+                    remarks.append(
+                        f"no run of model {model!r} is known; there are runs of {join_names(near)}"
+                    )
+    except HistoryError as error:
+        return [], (f"estimated without the history: {error}",)
+    return measurements, tuple(remarks)

@@ -1,0 +1,148 @@
+"""Runs from Python: how they are going, and stop them."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cluster_profiles.units import join_names
+from ..errors import ClusterplanError, InputError
+from ..estimator.gpu_use.notes import Note
+from ..launcher.run_folder.final_status import has_final_status
+from ..launcher.run_folder.folder import history_path
+from ..launcher.run_folder.registry import find_folders, folders_to_show
+from ..launcher.runs.state import OPEN_STATES, State
+from ..launcher.runs.status import RunStatus, cancel_runs, read_statuses
+from ..render import run_json, status_text
+from ..render.layout import Page
+from .result import Result, Results
+
+_MOST_ENDED = 50
+
+
+@dataclass(frozen=True, repr=False)
+class Run(RunStatus, Result):
+    """A submitted run, as `clusterplan status RUN` shows it.
+
+    `run` is its id, `state.state` a word such as `running`, `state.reason` why, `progress` its steps and the time they
+    still take (None: not known), `folder` where its files are.  `notes` say what stands out of its GPUs in the last
+    hour; they are read for one running run that was asked for by name.
+    """
+
+    notes: tuple[Note, ...] | None = None
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
+        values = status_text.as_json(self)
+        return values if self.notes is None else values | {"notes": run_json.notes_as_json(self.notes)}
+
+    def write(self, page: Page) -> None:
+        """Write everything that is known of the run."""
+        status_text.one(page, self, self.notes or ())
+
+
+@dataclass(frozen=True, repr=False)
+class Runs(Results[Run]):
+    """Runs, the latest first: a sequence of `Run`.
+
+    `earlier` says whether runs that have ended were left out; None where runs were asked for by name.
+    """
+
+    earlier: bool | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return the remarks on each run."""
+        return tuple(remark for run in self for remark in run.remarks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan status --json`; docs/reference/json.md describes the keys."""
+        runs = {"runs": [run.as_dict() for run in self]}
+        return runs if self.earlier is None else runs | {"earlier": self.earlier}
+
+    def write(self, page: Page) -> None:
+        """Write one line per run."""
+        status_text.listing(page, self, earlier=bool(self.earlier))
+
+
+def runs(beginning: str | None = None) -> Runs:
+    """Return the submitted runs: all that go on, and the latest 50 that have ended.
+
+    With `beginning`, return the run of that id, or those whose ids begin so.  Slurm is asked once for all of them; the
+    end of a run that was killed without a word is written into its folder.  Raises InputError where no id begins so.
+
+    Examples:
+        >>> runs().as_dict()
+        {'runs': [], 'earlier': False}
+        >>> [run.run for run in runs() if run.state.state == "running"]
+        []
+    """
+    history = history_path(os.environ)
+    if not beginning:
+        folders, earlier = folders_to_show(history, "submit", _MOST_ENDED)
+        return Runs(tuple(_runs(folders)), earlier)
+    found = _runs(find_folders(history, "submit", beginning))
+    return Runs((_with_notes(found[0]),) if len(found) == 1 else tuple(found))
+
+
+def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
+    """Stop runs for good, and return them as they were before; one that had ended stays as it is.
+
+    A run is meant by its id, or by a beginning that no other run that goes on has; with `every`, all that go on and
+    begin so.  Each gets its stop signal, and the time to save that Slurm leaves it.  Raises InputError where a
+    beginning means no run or several, and SlurmUnavailable or SlurmRefused where Slurm does not stop them.
+
+    Examples:
+        >>> cancel("phi2")
+        Traceback (most recent call last):
+        clusterplan.errors.InputError: there are no runs yet: `clusterplan submit JOB.toml` makes one
+    """
+    chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
+    return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
+
+
+def _folders_of(run: str | RunStatus, *, every: bool) -> Iterator[Path]:
+    """The run, or with `every` all; where none goes on, the latest."""
+    if isinstance(run, RunStatus):
+        yield run.folder
+        return
+    if not run:  # as of a variable that is not set
+        raise InputError("RUN is empty, and every run begins so: give an id, or a beginning of one")
+    folders = find_folders(history_path(os.environ), "submit", run)
+    candidates = [folder for folder in folders if not has_final_status(folder)]
+    if len(candidates) > 1:
+        candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN_STATES]
+    if len(candidates) > 1 and not every:
+        names = join_names(folder.name for folder in candidates)
+        raise InputError(f"{len(candidates):,} runs begin with {run!r}: say which, {names}, or --all")
+    yield from candidates or folders[:1]
+
+
+def _runs(folders: Sequence[Path]) -> list[Run]:
+    return [_as_run(status) for status in read_statuses(folders)]
+
+
+def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tuple[str, ...] = ()) -> Run:
+    known = {name: value for name, value in vars(status).items() if name not in {"notes", "remarks"}}
+    return Run(**known, notes=None if notes is None else tuple(notes), remarks=remarks)
+
+
+def _with_notes(run: Run) -> Run:
+    """The run with what stands out of its GPUs of late; where the history cannot take it, that is a remark."""
+    if run.state.state is not State.RUNNING:
+        return _as_run(run, ())
+    from ..estimator.gpu_use.report import build_report  # noqa: PLC0415  the history, for a running run only
+    from ..launcher.runs.collect import collect  # noqa: PLC0415  likewise
+    from .history import History  # noqa: PLC0415  likewise
+
+    try:
+        with History() as history:
+            collect(run.folder, history, steps=False)
+            return _as_run(
+                run, build_report(history.record(run.run), time.time() - status_text.NOTES_OF_S).notes
+            )
+    except ClusterplanError as error:
+        return _as_run(run, (), (f"no notes: {error}",))
