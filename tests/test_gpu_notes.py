@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from clusterplan.estimator.gpu_use.coverage import Break
-from clusterplan.estimator.gpu_use.detectors import find_node_notes, find_notes
-from clusterplan.estimator.gpu_use.digest import RunGpu, RunNode, digest
+from clusterplan.estimator.gpu_use.coverage import Break, RunNode, find_node_notes
+from clusterplan.estimator.gpu_use.detectors import find_notes
+from clusterplan.estimator.gpu_use.digest import RunGpu, digest
 from clusterplan.estimator.gpu_use.notes import order_notes
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading
 from clusterplan.estimator.gpu_use.utilisation import sawtooth_lag
@@ -200,7 +200,7 @@ def test_a_lost_gpu_and_its_xid_are_said_and_nothing_else_of_it():
 
 def test_missing_samples_are_counted():
     (note,) = find_notes([series(rows=[s for s in range(300) if not 100 <= s < 120])])
-    assert (note.code, "GPU 0 lacks 20 of 300 samples" in note.text) == ("coverage", True)
+    assert (note.code, "GPU 0 lacks 20 of 300 readings" in note.text) == ("coverage", True)
 
 
 def test_unused_memory_is_said_once_for_the_run():

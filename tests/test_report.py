@@ -286,13 +286,13 @@ def test_the_wait_has_a_line_of_its_own(restarted):
 
 def test_a_hole_within_an_attempt_is_missing(restarted):
     report = restarted(hole=range(100, 150))
-    assert coverage_notes(report) == ["GPU 0 lacks 50 of 596 samples"]
+    assert coverage_notes(report) == ["GPU 0 lacks 50 of 596 readings"]
     assert report.coverage == pytest.approx(546 / 596, abs=0.01)
 
 
 def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted):
     report = restarted(until=200, said=False)
-    assert coverage_notes(report) == ["GPU 0 lacks 100 of 596 samples"]
+    assert coverage_notes(report) == ["GPU 0 lacks 100 of 596 readings"]
     assert report.coverage == pytest.approx(496 / 596, abs=0.01)
 
 

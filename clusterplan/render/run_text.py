@@ -41,7 +41,9 @@ def render_report(page: Page, report: RunReport, cost: RunCost | None) -> None:
 
 
 def _head(report: RunReport) -> Iterator[tuple[str, str, str]]:
-    yield "run", report.run, "still running: so far" if report.state == "running" else report.state
+    state = "still running: so far" if report.state == "running" else report.state
+    notes = f"; {plural(len(report.notes), 'note')} below" if report.notes else ""
+    yield "run", report.run, f"{state}{notes}"
     if report.waited_s and report.waited_s >= 1:
         yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
     yield "took", _duration(report.seconds), f"from {report.started_utc} UTC" if report.started_utc else ""
@@ -116,9 +118,9 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
     if report.guessed:
         rows.append(("attribution", "the job's GPUs were guessed by their position"))
     if report.coverage is not None:
-        rows.append(("samples", f"{report.coverage * 100:.1f} % of the samples due were taken"))
+        rows.append(("readings", f"{report.coverage * 100:.1f} % of the readings due were taken"))
     reason = "".join(f": {text}" for text in report.unsampled[:1])
-    return rows or [("samples", f"no GPU was sampled{reason}")]
+    return rows or [("readings", f"no GPU was sampled{reason}")]
 
 
 def gauge(percent: float | None) -> str:

@@ -1,19 +1,28 @@
-"""Which samples the period of a run calls for, and which of them are missing.
+"""Which readings are due on a node, which of them are missing, and the notes on nodes and their samplers.  Pure.
 
-A run of several attempts has a sampler for each.  Between two attempts no sample is due; within one, a sample that was
+A run of several attempts has a sampler for each.  Between two attempts no reading is due; within one, a reading that was
 not written is missing.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
+from ...cluster_profiles.units import format_duration
+from .notes import Note, advise_to_avoid, format_span, group_alike, name_nodes
 from .reading import Event
 
-COVERAGE_SHARE = 0.98  # of the samples that the period calls for
+COVERAGE_SHARE = 0.98  # of the readings that the period calls for
 EARLY_END_S = 30.0  # a sampler that stopped this long before the run, without an end, was killed
 _ENDS = ("end", "attempt_ended")
+_NOTED = {
+    "clock_wrong": "clock",
+    "clock_step": "clock",
+    "gpu_lost": "gpu_lost",
+}  # events, and the codes of their notes
 
 
 class Break(NamedTuple):
@@ -21,6 +30,21 @@ class Break(NamedTuple):
 
     ended_s: float
     began_s: float
+
+
+@dataclass(frozen=True)
+class RunNode:
+    """One node of a run: its GPUs, the events of it and its samplers, and the Unix time of its last reading."""
+
+    name: str
+    uuids: tuple[str, ...]
+    events: Sequence[Event]
+    last_s: float | None = None
+
+    @property
+    def breaks(self) -> list[Break]:
+        """Return the node's times between two attempts."""
+        return find_breaks(self.events)
 
 
 class EarlyEnd(NamedTuple):
@@ -81,7 +105,7 @@ def between_attempts_s(nodes: Iterable[Sequence[Event]]) -> float:
 
 
 def count_missing(before_s: float, next_s: float, period_s: float, breaks: Sequence[Break]) -> int:
-    """Return how many samples are missing between one and the next.
+    """Return how many readings are missing between one and the next.
 
     >>> count_missing(1, 4, 1.0, [])
     2
@@ -95,7 +119,7 @@ def count_missing(before_s: float, next_s: float, period_s: float, breaks: Seque
 
 
 def sampled_s(first_s: float, last_s: float, breaks: Sequence[Break]) -> float:
-    """Return the seconds between the first and the last sample, without the breaks."""
+    """Return the seconds between the first and the last reading, without the breaks."""
     within = (pause for pause in breaks if first_s < pause.began_s <= last_s)
     return last_s - first_s - sum(began - max(ended, first_s) for ended, began in within)
 
@@ -108,7 +132,7 @@ def held_s(
     *,
     lost: bool,
 ) -> float:
-    """Return the seconds in which attempts held a GPU, each from its first sample (stretches: first and last) on.
+    """Return the seconds in which attempts held a GPU, each from its first reading (stretches: first and last) on.
 
     A sampler whose last GPU was `lost` ends at once, and the attempt may go on: then its end does not count.
     """
@@ -120,10 +144,50 @@ def held_s(
     )
 
 
+def find_node_notes(nodes: Sequence[RunNode], ended_s: float | None) -> list[Note]:
+    """Return the notes on a run's nodes and samplers: wrong clocks, GPUs lost from the start, early ends.
+
+    `ended_s` is the Unix time of the run's end; None while it goes on.
+    """
+    return [*_event_notes(nodes), *_early_end_notes(nodes, ended_s)]
+
+
+def _event_notes(nodes: Sequence[RunNode]) -> Iterator[Note]:
+    nodes_of: dict[tuple[str, str], list[RunNode]] = {}
+    for node in nodes:
+        for event in node.events:
+            if event.kind in _NOTED:
+                nodes_of.setdefault((_NOTED[event.kind], event.text), []).append(node)
+    for (code, text), group in nodes_of.items():
+        names = [node.name for node in group]
+        if code == "gpu_lost":  # before it could be sampled: its UUID is not known
+            yield Note(code, f"{name_nodes(names)}: {text}; {advise_to_avoid(names)}", ())
+        else:
+            yield Note(code, f"{name_nodes(names)}: {text}", _uuids(group))
+
+
+def _early_end_notes(nodes: Sequence[RunNode], ended_s: float | None) -> Iterator[Note]:
+    ends = [(node, end) for node in nodes if (end := find_early_end(node.events, node.last_s, ended_s))]
+    for span in sorted({end.span for _, end in ends}):
+        early = [(node, end.lost_s) for node, end in ends if end.span == span]
+        for group in group_alike(early, itemgetter(1)):
+            names = name_nodes(node.name for node, _ in group)
+            lost = format_span((lost_s for _, lost_s in group), format_duration)
+            text = (
+                f"the sampler on {names} stopped {lost} before the {span} ended; what its GPUs did after that is not"
+                " known"
+            )
+            yield Note("coverage", text, _uuids([node for node, _ in group]))
+
+
+def _uuids(nodes: Iterable[RunNode]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(uuid for node in nodes for uuid in node.uuids))
+
+
 def find_early_end(events: Sequence[Event], last_s: float | None, ended_s: float | None) -> EarlyEnd | None:
     """Return by how much a node's last sampler stopped before its attempt; None if it ended as asked, or in time.
 
-    `last_s` is the last sample on the node, `ended_s` the end of the run.  The run may have gone on without the node.
+    `last_s` is the last reading on the node, `ended_s` the end of the run.  The run may have gone on without the node.
     """
     start = max((event.time_s for event in events if event.kind == "start"), default=0.0)
     latest = [event for event in events if event.time_s >= start]

@@ -7,10 +7,10 @@ docs/explanation/notes.md says why it has its value.
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...cluster_profiles.units import format_duration, format_significant, join_names
-from .coverage import COVERAGE_SHARE, find_early_end
-from .digest import GpuDigest, RunNode
-from .notes import Note, format_span, group_alike, name_gpus
+from ...cluster_profiles.units import format_duration, format_significant
+from .coverage import COVERAGE_SHARE
+from .digest import GpuDigest
+from .notes import Note, advise_to_avoid, format_span, group_alike, name_gpus
 from .reading import Event
 from .rollup import THROTTLING
 
@@ -27,7 +27,6 @@ _REASONS = {
     0x0040: ("thermal (hardware)", _COOLING),
     0x0080: ("power brake", _COOLING),
 }
-_REPORT_NODE = "report it to the administrators and avoid the node"
 
 
 def find_notes(run: Sequence[GpuDigest]) -> list[Note]:
@@ -38,44 +37,6 @@ def find_notes(run: Sequence[GpuDigest]) -> list[Note]:
     return [*notes, *_hang(run), *_throttled(run), *_coverage(run), *_head_room(run)]
 
 
-def find_node_notes(nodes: Sequence[RunNode], ended_s: float | None) -> list[Note]:
-    """Return the notes on a run's nodes and samplers: wrong clocks, GPUs lost from the start, early ends.
-
-    `ended_s` is the Unix time of the run's end; None while it goes on.
-    """
-    facts: dict[tuple[str, str], list[RunNode]] = {}
-    for node in nodes:
-        for event in node.events:
-            if event.kind in ("clock_wrong", "clock_step"):
-                facts.setdefault(("clock", event.text), []).append(node)
-            if event.kind == "gpu_lost":  # before it could be sampled: it has no UUID
-                facts.setdefault(("gpu_lost", f"{event.text}; {_REPORT_NODE}"), []).append(node)
-    notes = [
-        Note(code, f"{_node_names(group)}: {text}", () if code == "gpu_lost" else _uuids(group))
-        for (code, text), group in facts.items()
-    ]
-    ends = [(node, end) for node in nodes if (end := find_early_end(node.events, node.last_s, ended_s))]
-    for span in sorted({end.span for _, end in ends}):
-        early = [(node, end.lost_s) for node, end in ends if end.span == span]
-        for pairs in group_alike(early, lambda pair: pair[1]):
-            group = [node for node, _ in pairs]
-            lost = format_span((lost_s for _, lost_s in pairs), format_duration)
-            text = (
-                f"the sampler on {_node_names(group)} stopped {lost} before the {span} ended; what its GPUs did after"
-                " that is not known"
-            )
-            notes.append(Note("coverage", text, _uuids(group)))
-    return notes
-
-
-def _node_names(nodes: Sequence[RunNode]) -> str:
-    return join_names(dict.fromkeys(node.name for node in nodes), 4)
-
-
-def _uuids(nodes: Sequence[RunNode]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(uuid for node in nodes for uuid in node.uuids))
-
-
 def _note(code: str, group: Sequence[GpuDigest], text: str) -> Note:
     return Note(code, text, tuple(digest.gpu.uuid for digest in group))
 
@@ -84,8 +45,9 @@ def _names(group: Sequence[GpuDigest], run: Sequence[GpuDigest]) -> str:
     return name_gpus([digest.gpu for digest in group], [digest.gpu for digest in run])
 
 
-def _verb(group: Sequence[GpuDigest], one: str, several: str) -> str:
-    return one if len(group) == 1 else several
+def _subject(group: Sequence[GpuDigest], run: Sequence[GpuDigest], one: str, several: str) -> str:
+    """Return the names of the GPUs, and the verb for one or several of them."""
+    return f"{_names(group, run)} {one if len(group) == 1 else several}"
 
 
 def _percent(shares: Iterable[float]) -> str:
@@ -102,16 +64,19 @@ def _events(run: Sequence[GpuDigest]) -> Iterator[Note]:
     for digest in run:
         for event in digest.gpu.events:
             if event.kind == "xid":
-                events.setdefault(("xid", f"reported {event.text}"), []).append((digest, event))
+                events.setdefault(("xid", event.text), []).append((digest, event))
             elif event.kind == "gpu_lost":
-                events.setdefault(("gpu_lost", "{was} lost"), []).append((digest, event))
-    for (code, verb), pairs in events.items():
+                events.setdefault(("gpu_lost", ""), []).append((digest, event))
+    for (code, xid), pairs in events.items():
         group = list({digest.gpu.uuid: digest for digest, _ in pairs}.values())
+        what = (
+            f"{_names(group, run)} reported {xid}" if xid else _subject(group, run, "was lost", "were lost")
+        )
         times = f" {len(pairs)} times" if len(pairs) > len(group) else ""
         after_s = [seconds for digest, event in pairs if (seconds := _after_s(digest, event)) is not None]
         when = f" after {format_span(after_s, format_duration)}" if after_s else ""
-        did = verb.format(was=_verb(group, "was", "were"))
-        yield _note(code, group, f"{_names(group, run)} {did}{times}{when}; {_REPORT_NODE}")
+        advice = advise_to_avoid(digest.gpu.node for digest in group)
+        yield _note(code, group, f"{what}{times}{when}; {advice}")
 
 
 def _after_s(digest: GpuDigest, event: Event) -> float | None:
@@ -142,11 +107,11 @@ def _idle(run: Sequence[GpuDigest]) -> Iterator[Note]:
         yield _note(
             "idle",
             group,
-            f"{_names(group, run)} {_verb(group, 'was', 'were')} idle for {format_span(idle_s, format_duration)}"
+            f"{_subject(group, run, 'was', 'were')} idle for {format_span(idle_s, format_duration)}"
             f" of {format_span((d.length_s for d in group), format_duration)}"
             f" ({'once' if numbers == '1' else f'{numbers} times'},"
             f" first after {format_span((d.idle.first_after_s for d in group), format_duration)};"
-            f" {_gpu_hours(sum(idle_s))}); find out what {_verb(group, 'it waits', 'they wait')} for",
+            f" {_gpu_hours(sum(idle_s))}); find out what the work waits for",
         )
 
 
@@ -159,7 +124,7 @@ def _stall(run: Sequence[GpuDigest]) -> Iterator[Note]:
         yield _note(
             "stall",
             group,
-            f"{_names(group, run)} {_verb(group, 'stalls', 'stall')} every"
+            f"{_subject(group, run, 'stalls', 'stall')} every"
             f" {format_span(periods_s, lambda s: format_significant(s, 2))} s,"
             f" down {_percent(low_shares)} of the time; the input may be too slow: more loader workers,"
             " faster storage, larger files",
@@ -188,7 +153,7 @@ def _stragglers(run: Sequence[GpuDigest], explained: set[str]) -> Iterator[Note]
         yield _note(
             "straggler",
             group,
-            f"{_names(group, run)} {_verb(group, 'is', 'are')} {busy} busy, the median GPU {usual:.0f} %; check its"
+            f"{_subject(group, run, 'is', 'are')} {busy} busy, the median GPU {usual:.0f} %; check its"
             " node, its link and its data",
         )
 
@@ -200,7 +165,7 @@ def _hang(run: Sequence[GpuDigest]) -> Iterator[Note]:
         yield _note(
             "hang",
             group,
-            f"{_names(group, run)} {_verb(group, 'was', 'were')} 100 % busy at idle power for {longest}; a collective"
+            f"{_subject(group, run, 'was', 'were')} 100 % busy at idle power for {longest}; a collective"
             " may hang (NCCL): see whether its steps go on",
         )
 
@@ -236,7 +201,7 @@ def _coverage(run: Sequence[GpuDigest]) -> Iterator[Note]:
         yield _note(
             "coverage",
             group,
-            f"{_names(group, run)} {_verb(group, 'lacks', 'lack')} {missing} of {total} samples",
+            f"{_subject(group, run, 'lacks', 'lack')} {missing} of {total} readings",
         )
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .coverage import Break, count_missing, find_breaks, sampled_s
+from .coverage import Break, count_missing, sampled_s
 from .reading import Event, GpuReading
 from .rollup import IDLE_PERCENT, MeanPower
 from .utilisation import UtilisationCounts, median_of_counts, sawtooth_lag
@@ -34,21 +34,6 @@ class RunGpu:
     events: Sequence[Event] = ()
     first_s: float | None = None
     breaks: Sequence[Break] = ()
-
-
-@dataclass(frozen=True)
-class RunNode:
-    """One node of a run: its GPUs, the events of it and its samplers, and the Unix time of its last reading."""
-
-    name: str
-    uuids: tuple[str, ...]
-    events: Sequence[Event]
-    last_s: float | None = None
-
-    @property
-    def breaks(self) -> list[Break]:
-        """Return the node's times between two attempts."""
-        return find_breaks(self.events)
 
 
 @dataclass

@@ -95,8 +95,18 @@ def name_gpus(gpus: Sequence[NumberedGpu], run: Sequence[NumberedGpu]) -> str:
     nodes_of: dict[str, list[str]] = {}
     for node, indices in by_node.items():
         nodes_of.setdefault(_gpu_names(indices), []).append(node)
-    parts = (f"{names} on {join_names(nodes, _MOST_NODES)}" for names, nodes in nodes_of.items())
+    parts = (f"{names} on {name_nodes(nodes)}" for names, nodes in nodes_of.items())
     return join_names(parts, _MOST_NODES, " and ")
+
+
+def name_nodes(nodes: Iterable[str]) -> str:
+    """Return the nodes' names, each once, the rest of a long list only counted."""
+    return join_names(dict.fromkeys(nodes), _MOST_NODES)
+
+
+def advise_to_avoid(nodes: Iterable[str]) -> str:
+    """Return what to do about broken GPUs on these nodes."""
+    return f"report it to the administrators and avoid {name_nodes(nodes)}"
 
 
 def _gpu_names(indices: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 
 def _share(gpm: str, column: str, title: str | None = None) -> Metric:
     """Return the metric of a share of time, from the performance monitor; the report shows it under `title`."""
-    gauge = Gauge(1.0, "mean share of the time they worked", per_run=True)
+    gauge = Gauge(1.0, "mean share of time", per_run=True)
     shown = Shown(column, title, "%", 100.0, gauge) if title else None
     return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),), shown)
 

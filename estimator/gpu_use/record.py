@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
-from .coverage import held_s
-from .digest import RunGpu, RunNode
+from .coverage import RunNode, held_s
+from .digest import RunGpu
 from .reading import Event, GpuReading
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import MINUTE_S
-from .coverage import between_attempts_s
-from .detectors import find_node_notes, find_notes
-from .digest import GpuDigest, RunNode, digest
+from .coverage import RunNode, between_attempts_s, find_node_notes
+from .detectors import find_notes
+from .digest import GpuDigest, digest
 from .forecast import Forecast, compare_forecasts
 from .metrics import Shown, weighted_mean
 from .notes import Note, order_notes
@@ -43,7 +43,7 @@ class RunReport:
     """`seconds` are from the first attempt's start to the end; `waited_s` is the time in the queue before.
 
     `gpu_hours` adds up how long each GPU was held by the attempts in which it was sampled.  `coverage` is the share of
-    the samples due in that time, over all GPUs, that were taken.
+    the readings due in that time, over all GPUs, that were taken.
     """
 
     run: str
