@@ -37,7 +37,7 @@ _NO_BOUNDS = Verdicts(None, None)
 
 
 @dataclass(frozen=True, repr=False)
-class JobEstimate(Estimate, Result):
+class JobEstimate(Result, Estimate):
     """The estimate of one shape of a job: every field of `Estimate`, and whether it meets the deadline and the budget."""
 
     verdicts: Verdicts = _NO_BOUNDS

@@ -23,7 +23,7 @@ _MOST_ENDED = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Run(RunStatus, Result):
+class Run(Result, RunStatus):
     """A submitted run, as `clusterplan status RUN` shows it.
 
     `run` is its id, `state.state` a word such as `running`, `state.reason` why, `progress` its steps and the time they

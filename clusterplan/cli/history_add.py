@@ -109,7 +109,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
             raise InputError(
                 f"the date {row.when:%Y-%m-%d} of {one.model} is yet to come; today is {now:%Y-%m-%d}"
             )
-    with collected() as db:
+    with collected(settle=False) as db:
         there = db.measurements()
     found = select_new_rows(rows, there)
     for doubt in (*_unknown_gpus(found), *find_doubtful(found, there)):
@@ -121,7 +121,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
         folder = create_run_folder(name, runs_root(os.environ), now, facts)
         write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
         register_run(folder, history_path(os.environ))
-        with collected():
+        with collected(settle=False):
             pass
     models = join_names(dict.fromkeys(one.model for one in found))
     click.echo(f"{plural(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
@@ -137,7 +137,7 @@ def remove(run: str) -> None:
         raise InputError(
             f"{run!r} is not the whole id of what `history add` entered: see `clusterplan history list`"
         )
-    with collected() as db:
+    with collected(settle=False) as db:
         gone = db.measurements(run=run)
         with db.writing():
             db.remove_entered(run)

@@ -1,0 +1,237 @@
+"""The use cases from Python: the answers of the command line as values, and the same tables in a notebook."""
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from html import unescape
+
+import pytest
+
+import clusterplan
+from clusterplan.launcher.run_folder.final_status import write_final_status
+from clusterplan.launcher.run_folder.folder import create_run_folder, history_path, register_run
+from clusterplan.launcher.run_folder.job_log import append_job
+
+JOB = {"samples": 1_000_000, "batch_size": 32, "gpus": 8, "samples_per_s": 44.3}
+FLAGS = "--samples 1_000_000 --batch-size 32 --samples-per-s 44.3".split()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A history and run folders of this test alone."""
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    monkeypatch.setenv("CLUSTERPLAN_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+def text_of(html):
+    """The words of a page of HTML, in order."""
+    return unescape(re.sub(r"<[^>]+>", " ", html)).replace("\xa0", " ").split()
+
+
+@pytest.fixture
+def submitted(home, monkeypatch):
+    """A run on Slurm that has no end yet, and Slurm's commands, which note that they were called."""
+    folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "submit", "model": "phi2"})
+    register_run(folder, history_path({"CLUSTERPLAN_HISTORY": str(home / "history.db")}))
+    append_job(folder, "slurm", "17")
+    programs = home / "bin"
+    programs.mkdir()
+    for name in ("squeue", "sacct", "scontrol", "sinfo", "sbatch", "scancel"):
+        program = programs / name
+        program.write_text(f"#!/bin/sh\necho {name} >> {home}/called\nexit 1\n", encoding="utf-8")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    return folder
+
+
+def asked_slurm(home):
+    return (home / "called").exists()
+
+
+def test_an_estimate_from_python_never_asks_slurm(home, submitted):
+    answer = clusterplan.estimate(**JOB, model="phi2")
+    assert answer.steps.total == 3907
+    assert not asked_slurm(home)
+    assert not (submitted / "status.json").exists()
+
+
+def test_the_command_estimate_never_asks_slurm(home, submitted, in_process):
+    done = in_process("estimate", *FLAGS, "--gpus", "8", "--model", "phi2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not asked_slurm(home)
+    assert not (submitted / "status.json").exists()
+
+
+@pytest.mark.usefixtures("submitted")
+def test_commands_that_show_runs_ask_slurm(home, in_process):
+    assert in_process("status").returncode == 0
+    assert asked_slurm(home)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("gpus", [8, [1, 8]])
+def test_an_estimate_as_a_dict_is_the_json_of_the_command(in_process, gpus):
+    answer = clusterplan.estimate(**JOB | {"gpus": gpus}, deadline="2d", profile="slurm-a100")
+    counts = ",".join(map(str, gpus)) if isinstance(gpus, list) else str(gpus)
+    arguments = ("--gpus", counts, "--deadline", "2d", "--profile", "slurm-a100")
+    assert answer.as_dict() == json.loads(in_process("estimate", *FLAGS, *arguments, "--json").stdout)
+    assert repr(answer) == in_process("estimate", *FLAGS, *arguments).stdout.rstrip("\n")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_notebook_shows_the_table_of_the_terminal():
+    answer = clusterplan.estimate(**JOB | {"gpus": [1, 2, 4, 8]})
+    html = answer._repr_html_()
+    assert text_of(html) == repr(answer).split()
+    assert html.count("<table>") == 2
+    assert "<script" not in html
+
+
+@pytest.mark.usefixtures("home")
+def test_everything_in_a_table_is_escaped():
+    answer = clusterplan.estimate(**JOB, model="<script>alert(1)</script>", measurements=[])
+    assert "<script" not in answer._repr_html_()
+    html = clusterplan.estimate(samples=100, batch_size=1, gpus=1, model="a<b", measurements=[])._repr_html_()
+    assert "a<b" not in html
+
+
+def test_a_job_is_a_file_a_workload_or_flags(home):
+    path = home / "job.toml"
+    path.write_text(
+        "[data]\nsamples = 1_000_000\n[training]\nbatch_size = 32\ngpus = 8\n[throughput]\nsamples_per_s = 44.3\n",
+        encoding="utf-8",
+    )
+    answers = [
+        clusterplan.estimate(path),
+        clusterplan.estimate(str(path)),
+        clusterplan.estimate(clusterplan.Workload.of(**JOB)),
+        clusterplan.estimate(**JOB),
+    ]
+    assert len({answer.steps for answer in answers}) == 1
+    assert clusterplan.estimate(path, batch_size=16, samples_per_s=44.3).steps.total == 7813
+
+
+@pytest.mark.usefixtures("home")
+def test_a_profile_is_a_name_or_a_value():
+    profile = clusterplan.load_profile("slurm-a100")
+    assert isinstance(profile, clusterplan.Profile)
+    by_name = clusterplan.estimate(**JOB, profile="slurm-a100")
+    assert by_name.as_dict() == clusterplan.estimate(**JOB, profile=profile).as_dict()
+    named = clusterplan.Workload.of(**JOB, profile="slurm-a100")
+    assert by_name.as_dict() == clusterplan.estimate(named).as_dict()
+
+
+RUN = clusterplan.Measurement(
+    model="phi2",
+    gpu="a100-sxm4-80gb",
+    nodes=1,
+    gpus=8,
+    gpus_per_node=8,
+    batch_size=32,
+    accumulation=1,
+    precision=clusterplan.Precision.BF16,
+    seq_len=None,
+    step_time_s=5.1,
+    source="run 17",
+)
+
+
+def test_measurements_come_from_the_history_or_from_the_caller(home, in_process):
+    add = "history add --model phi2 --gpu a100-sxm4-80gb --gpus 8 --batch-size 32 --precision bf16 --step-time 5.1"
+    assert in_process(*add.split()).returncode == 0
+    job = clusterplan.Workload.of(samples=1_000_000, batch_size=32, gpus=8, model="phi2")
+    kinds = [
+        clusterplan.estimate(job, "slurm-a100").step_time.source.kind,
+        clusterplan.estimate(job, "slurm-a100", []).step_time.source.kind,
+        clusterplan.estimate(job, "slurm-a100", [RUN]).step_time.source.kind,
+    ]
+    assert kinds == ["measured", "unknown", "measured"]
+    with clusterplan.History() as history:
+        assert [m.step_time_s for m in history.measurements("phi2")] == [5.1]
+    with clusterplan.History(home / "another.db") as another:
+        assert another.measurements() == []
+
+
+def test_a_history_that_cannot_be_read_is_a_remark(home, capsys):
+    (home / "history.db").write_bytes(b"no database at all, however long it is read")
+    answer = clusterplan.estimate(**JOB, model="phi2")
+    assert answer.remarks[0].startswith("estimated without the history: ")
+    assert answer.remarks[0] in unescape(answer._repr_html_())
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"samples": 100}, "--batch-size"),
+        ({**JOB, "deadline": "soon"}, "--deadline: 'soon' is neither"),
+        ({**JOB, "keep": "batch"}, "--keep: 'batch' is not one of per-gpu-batch, global-batch"),
+        ({**JOB, "profile": "nowhere"}, "profile 'nowhere' is not known"),
+        ({"job": "nowhere.toml"}, "nowhere.toml"),
+        ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: flags go with a job file or alone"),
+    ],
+)
+def test_wrong_input_is_one_error_of_one_line(arguments, words):
+    with pytest.raises(clusterplan.ClusterplanError, match=re.escape(words)) as caught:
+        clusterplan.estimate(**arguments)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_list_gives_a_sequence_also_of_one():
+    shapes = clusterplan.estimate(**JOB | {"gpus": [8]})
+    assert len(shapes) == 1
+    assert shapes[0].placement.gpus == 8
+    assert shapes[:] == shapes.items
+    assert [shape.steps.total for shape in shapes] == [3907]
+
+
+def test_runs_are_what_status_shows(submitted, in_process):
+    write_final_status(submitted, "failed", 3, "exit code 3 < 4", ended_s=1e9)
+    found = clusterplan.runs()
+    assert [run.run for run in found] == [submitted.name]
+    assert found.as_dict() == json.loads(in_process("status", "--json").stdout)
+    assert repr(found) == in_process("status").stdout.rstrip("\n")
+    assert text_of(found._repr_html_()) == repr(found).split()
+    (one,) = clusterplan.runs("phi2")
+    assert clusterplan.runs("phi2").as_dict() == json.loads(in_process("status", "phi2", "--json").stdout)
+    assert repr(one) == in_process("status", "phi2").stdout.rstrip("\n")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_is_cancelled_by_id_beginning_or_value():
+    script = "import time; time.sleep(60)"
+    for _ in range(2):
+        nap = ("submit", "--executor", "local", "--name", "nap", "--", sys.executable, "-c", script)
+        subprocess.run([sys.executable, "-m", "clusterplan", *nap], check=True, stdout=subprocess.DEVNULL)
+    first, second = clusterplan.runs()
+    with pytest.raises(clusterplan.ClusterplanError, match="2 runs begin with 'nap'"):
+        clusterplan.cancel("nap")
+    assert [run.run for run in clusterplan.cancel(first)] == [first.run]
+    assert [run.run for run in clusterplan.cancel(second.run)] == [second.run]
+
+
+def test_collect_folds_runs_into_the_history_and_returns_errors(home):
+    folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "sample"})
+    register_run(folder, home / "history.db")
+    assert clusterplan.collect() == []
+    with clusterplan.History() as history:
+        assert [run["run"] for run in history.runs()] == [folder.name]
+    (folder / "node.spool").write_bytes(b"no spool")
+    (error,) = clusterplan.collect()
+    assert isinstance(error, clusterplan.ClusterplanError)
+    assert "node.spool" in str(error)
+
+
+def test_what_python_loads_for_an_estimate_is_no_command_line():
+    code = (
+        "import sys, clusterplan; clusterplan.estimate(samples=10, batch_size=1, gpus=1);"
+        "print(*(m for m in ('click', 'sqlite3', 'submitit', 'numpy', 'clusterplan.cli') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
