@@ -52,7 +52,7 @@ def scores(kind: list[Row]) -> list[tuple[float, ...]]:
 
     Returns the factor between the two counts, our error, the error of perfect scaling, and whether our range holds.
     """
-    results = []
+    results: list[tuple[float, ...]] = []
     for few in sorted({row[0] for row in kind}):
         observations, queries = [r for r in kind if r[0] == few], [r for r in kind if r[0] > few]
         if not queries:

@@ -8,22 +8,25 @@ With one run there is nothing to fit, so all but adaptdl are linear scaling.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 _NOTHING = -25.0  # the logarithm of no seconds
 
 
-def linear(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def linear(runs: Array, times: Array, queries: Array) -> Array:
     """Scale the samples per second and GPU of the largest run."""
     largest = np.lexsort((runs[:, 3], runs[:, 1]))[-1]
-    return times[largest] * queries[:, 3] / runs[largest, 3]
+    return np.asarray(times[largest] / runs[largest, 3] * queries[:, 3])
 
 
-def amdahl(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def amdahl(runs: Array, times: Array, queries: Array) -> Array:
     """Fit the time per sample as a serial share and a share that G GPUs divide, by least squares."""
     if len(runs) == 1:
         return linear(runs, times, queries)
 
-    def terms(x: np.ndarray) -> np.ndarray:
+    def terms(x: Array) -> Array:
         return np.stack([np.ones(len(x)), 1 / x[:, 1]], 1)
 
     per_sample = times / (runs[:, 1] * runs[:, 3])
@@ -31,18 +34,18 @@ def amdahl(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarr
     return np.maximum(terms(queries) @ weights, 1e-9) * queries[:, 1] * queries[:, 3]
 
 
-def ernest(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def ernest(runs: Array, times: Array, queries: Array) -> Array:
     """Fit non-negative weights of 1, b, log G and G to relative errors (Venkataraman et al., NSDI 2016)."""
     if len(runs) == 1:
         return linear(runs, times, queries)
 
-    def terms(x: np.ndarray) -> np.ndarray:
+    def terms(x: Array) -> Array:
         return np.stack([np.ones(len(x)), x[:, 3], np.log(x[:, 1]), x[:, 1]], 1)
 
     return terms(queries) @ _nnls(terms(runs) / times[:, None], np.ones(len(runs)))
 
 
-def pollux(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def pollux(runs: Array, times: Array, queries: Array) -> Array:
     """Fit T = (Tgrad^c + Tsync^c)^(1/c) to log errors, from random starts (Qiao et al., OSDI 2021, section 4).
 
     Tgrad = a + b m; Tsync = a' + b' (G - 2) within a node, a'' + b'' (G - 2) between nodes.
@@ -55,13 +58,13 @@ def pollux(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarr
     left_out = np.array([False, False, single, pairs, single, pairs])
     one_node = runs[:, 0].max() < 2
 
-    def seconds(p: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def seconds(p: Array, x: Array) -> Array:
         p = np.append(np.where(left_out, _NOTHING, p[:6]), p[6])
         if one_node:
             p[4:6] = p[2:4] + np.log(1.1)
         return _pollux(p, x)
 
-    def residual(p: np.ndarray) -> np.ndarray:
+    def residual(p: Array) -> Array:
         errors = np.log(seconds(p, runs) / times) / np.sqrt(len(runs))
         growth = np.exp(np.clip(p[[3, 5]] - p[[2, 4]], -25, 10))  # its penalties: little growth, small c
         return np.concatenate([errors, 0.1 * np.where(pairs, 0, growth), [1e-1**1.5 * (_power(p) - 1)]])
@@ -78,35 +81,38 @@ def pollux(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarr
     return seconds(best, queries)
 
 
-def adaptdl(runs: np.ndarray, times: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def adaptdl(runs: Array, times: Array, queries: Array) -> Array:
     """Call Pollux's own code, from the package adaptdl: it alone gets the synchronisation time of each run."""
     from adaptdl.goodput import GoodputFunction, fit_perf_params  # noqa: PLC0415  not installed everywhere
 
     params = fit_perf_params(runs[:, 0], runs[:, 1], runs[:, 3], runs[:, 4], times)
-    speed = GoodputFunction(params, (0.0, 1.0), 1).throughput(queries[:, 0], queries[:, 1], queries[:, 3], 0)
+    speed: Array = GoodputFunction(params, (0.0, 1.0), 1).throughput(
+        queries[:, 0], queries[:, 1], queries[:, 3], 0
+    )
     return queries[:, 1] * queries[:, 3] / speed
 
 
-def _pollux(p: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _pollux(p: Array, x: Array) -> Array:
     a, b, near, near_more, far, far_more = np.exp(np.clip(p[:6], -25, 10))
     power = _power(p)
     grad, more = a + b * x[:, 3], np.maximum(x[:, 1] - 2, 1e-8)
     sync = np.where(x[:, 0] > 1, far + far_more * more, near + near_more * more)
     sync = np.where(x[:, 1] > 1, sync, 0)
-    large = np.maximum(grad, sync)
-    return large * ((grad / large) ** power + (sync / large) ** power) ** (1 / power)
+    large: Array = np.maximum(grad, sync)
+    seconds: Array = large * ((grad / large) ** power + (sync / large) ** power) ** (1 / power)
+    return seconds
 
 
-def _power(p: np.ndarray) -> float:
+def _power(p: Array) -> float:
     """Return c, within Pollux's bounds of 1 and 10."""
     return float(1 + 9 / (1 + np.exp(-p[6])))
 
 
-def _minimise(residual: Callable[[np.ndarray], np.ndarray], p: np.ndarray) -> tuple[np.ndarray, float]:
+def _minimise(residual: Callable[[Array], Array], p: Array) -> tuple[Array, float]:
     """Minimise by Levenberg-Marquardt with differences; a weak pull to the start decides where data do not."""
     start = p
 
-    def residuals_and_pull(q: np.ndarray) -> np.ndarray:
+    def residuals_and_pull(q: Array) -> Array:
         return np.append(residual(q), 1e-2 * (q - start))
 
     r, damping = residuals_and_pull(p), 1e-2
@@ -127,7 +133,7 @@ def _minimise(residual: Callable[[np.ndarray], np.ndarray], p: np.ndarray) -> tu
     return p, float(r @ r)
 
 
-def _nnls(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _nnls(a: Array, b: Array) -> Array:
     """Solve non-negative least squares by trying every set of active terms: there are at most four."""
     best, best_loss = np.zeros(a.shape[1]), np.inf
     for subset in range(1, 2 ** a.shape[1]):

@@ -68,7 +68,10 @@ def entered() -> str:
 
 def profile() -> str:
     """Every key of a profile."""
-    parts = [("At the top", ClusterProfile), ("[[partitions]]", Partition)]
+    parts: list[tuple[str, type[BaseModel]]] = [
+        ("At the top", ClusterProfile),
+        ("[[partitions]]", Partition),
+    ]
     parts += [("intra_node and inter_node", Link), ("[rates]", Rates)]
     return "".join(_table(title, model.model_fields, model.__doc__ or "") for title, model in parts)
 

@@ -9,8 +9,10 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any, cast
 
 import fake_nvml as fake
 import pynvml
@@ -23,6 +25,10 @@ SCALE = int(
     os.environ.get("CLUSTERPLAN_TEST_SCALE", "1")
 )  # how many times more random cases; `make test-slow`
 
+Process = subprocess.CompletedProcess[str]
+Command = Callable[..., Process]  # the fixtures `clusterplan`, `in_process` and `run_on_gpus`
+MoveClock = Callable[[float], None]
+StartScenario = Callable[..., MoveClock]  # the fixture `gpus`
 
 # There is one of each in a run of the tests: with `-n`, one process has all the files that use it.
 ONCE = {
@@ -39,7 +45,7 @@ ONCE = {
 }
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "real_slurm" in fixtures:
@@ -50,26 +56,26 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Each test goes to the process that is free, but for those of ONCE."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  `make gpu` has no xdist
 
-    class Scheduler(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
             file = Path(nodeid.partition("::")[0]).stem
             return next((name for name, files in ONCE.items() if file in files), nodeid)
 
     return Scheduler(config, log)
 
 
-def _at_home(folder, patch):
+def _at_home(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     patch.setenv("XDG_DATA_HOME", str(folder / "data"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _history_of_nobody(tmp_path_factory):
-    """Keep what tests run out of the history of whoever runs them, and that one out of the tests."""
+def _history_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the runs of tests out of the user's history, and the user's history out of tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.delenv("CLUSTERPLAN_HISTORY", raising=False)
@@ -78,12 +84,12 @@ def _history_of_nobody(tmp_path_factory):
 
 
 @pytest.fixture
-def clusterplan(tmp_path, monkeypatch):
-    """Run `clusterplan ARGS` in an empty folder; gives the finished process."""
+def clusterplan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `clusterplan ARGS` in an empty folder; return the finished process."""
     _at_home(tmp_path, monkeypatch)
     program = Path(sys.executable).with_name("clusterplan")
 
-    def run(*args, cwd=tmp_path, **extra):
+    def run(*args: object, cwd: Path = tmp_path, **extra: Any) -> Process:
         return subprocess.run(
             [program, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False, **extra
         )
@@ -91,27 +97,29 @@ def clusterplan(tmp_path, monkeypatch):
     return run
 
 
-def run_in_process(*args):
-    """What `clusterplan ARGS` does, in this process; gives what a finished process gives."""
+def run_in_process(*args: object) -> Process:
+    """Run `clusterplan ARGS` in this process; return what a finished process would be."""
     from clusterplan.cli import main  # noqa: PLC0415  `make gpu` has none of what it needs
 
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_info:
         main([str(argument) for argument in args])
-    return subprocess.CompletedProcess(args, ended.value.code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        args, cast("int", exit_info.value.code), out.getvalue(), err.getvalue()
+    )
 
 
 @pytest.fixture
-def in_process(tmp_path, monkeypatch):
-    """As `clusterplan`, without a process: for what is asked by the dozen, and is true of any process."""
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run `clusterplan ARGS` without a process of its own: for dozens of cases that are the same in any process."""
     _at_home(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return run_in_process
 
 
 @pytest.fixture(scope="session")
-def fake_nvml(tmp_path_factory):
-    """The folder of a libnvidia-ml.so.1 whose GPUs do what a scenario says."""
+def fake_nvml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a libnvidia-ml.so.1 whose GPUs do what a scenario says; return its folder."""
     folder = fake.build(tmp_path_factory.mktemp("fakenvml"))
     if folder is None:
         pytest.skip("no C compiler to build the fake NVML library with")
@@ -119,28 +127,28 @@ def fake_nvml(tmp_path_factory):
 
 
 @pytest.fixture
-def run_on_gpus(fake_nvml, tmp_path):
-    """Run a Python snippet in a process that sees the GPUs of a scenario; gives the finished process."""
+def run_on_gpus(fake_nvml: Path, tmp_path: Path) -> Command:
+    """Run a Python snippet in a process that sees the GPUs of a scenario; return the finished process."""
 
-    def run(snippet, scenario="", now=None, **variables):
+    def run(snippet: str, scenario: str = "", now: float | None = None, **variables: object) -> Process:
         path = tmp_path / "scenario"
         path.write_text(scenario, encoding="utf-8")
-        variables = fake.environment(fake_nvml, path, now, **variables)
+        environment = fake.environment(fake_nvml, path, now, **variables)
         return subprocess.run(
-            [sys.executable, "-c", snippet], env=variables, capture_output=True, text=True, check=False
+            [sys.executable, "-c", snippet], env=environment, capture_output=True, text=True, check=False
         )
 
     return run
 
 
 @pytest.fixture
-def gpus(fake_nvml, tmp_path, monkeypatch):
-    """Start a scenario in this process, its clock pinned; gives the function that moves the clock.
+def gpus(fake_nvml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartScenario]:
+    """Start a scenario in this process, its clock pinned; return the function that moves the clock.
 
     Python's os.environ sets the C environment too, which is where the library reads it.
     """
 
-    def start(scenario="", now=0, **variables):
+    def start(scenario: str = "", now: float = 0, **variables: object) -> MoveClock:
         path = tmp_path / "scenario"
         path.write_text(scenario, encoding="utf-8")
         variables = {"FAKE_NVML": path, "FAKE_NVML_T0": fake.T0, "FAKE_NVML_NOW": now, **variables}
@@ -150,7 +158,7 @@ def gpus(fake_nvml, tmp_path, monkeypatch):
         started.append(scenario)
         return lambda t: monkeypatch.setenv("FAKE_NVML_NOW", str(t))
 
-    started = []
+    started: list[str] = []
     monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(fake_nvml / "libnvidia-ml.so.1")))
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     yield start
@@ -159,8 +167,8 @@ def gpus(fake_nvml, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def real_slurm(tmp_path_factory):
-    """A Slurm of four nodes with 8 GPUs each, started once; `slurm` is for one test."""
+def real_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.Cluster]:
+    """Start a Slurm of four nodes with 8 GPUs each, once for all tests; `slurm` lends it to one test."""
     if reason := slurm_cluster.missing():
         pytest.skip(reason)
     with slurm_cluster.running(tmp_path_factory.mktemp("slurm")) as cluster:
@@ -168,8 +176,10 @@ def real_slurm(tmp_path_factory):
 
 
 @pytest.fixture
-def slurm_with_accounting(tmp_path_factory, monkeypatch):
-    """Another such cluster, of this test alone, with slurmdbd and a database: its commands answer here."""
+def slurm_with_accounting(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[slurm_cluster.Cluster]:
+    """Start a cluster for one test, with slurmdbd and a database, and let Slurm's commands use it."""
     if reason := slurm_cluster.missing(accounting=True):
         pytest.skip(reason)
     with slurm_cluster.running(tmp_path_factory.mktemp("slurm"), accounting=True) as cluster:
@@ -178,8 +188,10 @@ def slurm_with_accounting(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
-def slurm(real_slurm, monkeypatch):
-    """The test Slurm as this test's own: its commands answer here, and its jobs end with the test."""
+def slurm(
+    real_slurm: slurm_cluster.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[slurm_cluster.Cluster]:
+    """Lend the test Slurm to one test: Slurm's commands use it, and its jobs end with the test."""
     monkeypatch.setenv("SLURM_CONF", str(real_slurm.conf))
     yield real_slurm
     real_slurm.ask("scancel", "--user=root")

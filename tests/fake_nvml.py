@@ -14,21 +14,31 @@ T0 = 1_700_000_000  # the epoch of a pinned scenario: a fixed date, so that time
 
 
 def build(folder: Path) -> Path | None:
-    """The folder holding libnvidia-ml.so.1, for LD_LIBRARY_PATH; None without a C compiler."""
+    """Build libnvidia-ml.so.1; return its folder, for LD_LIBRARY_PATH, or None without a C compiler."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         return None
     library = folder / "libnvidia-ml.so.1"
     if not library.exists():
-        command = [compiler, *FLAGS.split(), "-o", library, *sorted(SOURCE.glob("*.c")), "-lm", "-pthread"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{compiler} could not build {SOURCE}:\n{done.stderr}")
+        command = [
+            compiler,
+            *FLAGS.split(),
+            "-o",
+            str(library),
+            *map(str, sorted(SOURCE.glob("*.c"))),
+            "-lm",
+            "-pthread",
+        ]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise RuntimeError(f"{compiler} could not build {SOURCE}:\n{process.stderr}")
     return folder
 
 
-def environment(library: Path, scenario: Path, now: float | None = None, **variables) -> dict[str, str]:
-    """What a client's process needs to see the scenario; pinned at `now` seconds of it, unless None."""
-    clock = {} if now is None else {"FAKE_NVML_NOW": now, "FAKE_NVML_T0": T0}
+def environment(
+    library: Path, scenario: Path, now: float | None = None, **variables: object
+) -> dict[str, str]:
+    """Return the environment of a client that sees the scenario, pinned at `now` seconds of it unless None."""
+    clock: dict[str, float] = {} if now is None else {"FAKE_NVML_NOW": now, "FAKE_NVML_T0": T0}
     fake = {"LD_LIBRARY_PATH": library, "FAKE_NVML": scenario, **clock, **variables}
     return os.environ | {name: str(value) for name, value in fake.items()}

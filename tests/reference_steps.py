@@ -6,7 +6,11 @@ Lightning's fit loop, DeepSpeed's engine.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+
+Batch = list[int]  # indices of samples
 
 
 @dataclass
@@ -17,11 +21,11 @@ class Walk:
     steps: list[int] = field(default_factory=list)
 
     @property
-    def total(self):
+    def total(self) -> int:
         return len(self.steps)
 
 
-def distributed_sampler(samples, world, drop_last):
+def distributed_sampler(samples: int, world: int, drop_last: bool) -> list[Batch]:
     """Indices by rank, as torch's DistributedSampler deals them."""
     indices = list(range(samples))
     if drop_last:
@@ -31,24 +35,26 @@ def distributed_sampler(samples, world, drop_last):
     return [indices[rank::world] for rank in range(world)]
 
 
-def loader(indices, batch_size, drop_last):
+def loader(indices: Batch, batch_size: int, drop_last: bool) -> list[Batch]:
     batches = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     return [b for b in batches if len(b) == batch_size] if drop_last else batches
 
 
-def torch_batches(samples, batch_size, world, drop_last, sampler_drop_last):
+def torch_batches(
+    samples: int, batch_size: int, world: int, drop_last: bool, sampler_drop_last: bool
+) -> list[Batch]:
     """One list of indices for each global batch."""
     ranks = [loader(r, batch_size, drop_last) for r in distributed_sampler(samples, world, sampler_drop_last)]
     return [sum(parts, []) for parts in zip(*ranks, strict=True)]
 
 
-def sharded_batches(samples, batch_size, world, drop_last):
+def sharded_batches(samples: int, batch_size: int, world: int, drop_last: bool) -> list[Batch]:
     """Accelerate's BatchSamplerShard with even_batches: whole batches dealt round, the last round filled up."""
     dealt = loader(list(range(samples)), batch_size, drop_last)
     if drop_last:
         return [sum(dealt[i : i + world], []) for i in range(0, len(dealt) - world + 1, world)]
     rounds = [dealt[i : i + world] for i in range(0, len(dealt), world)]
-    start = list(range(min(samples, batch_size * world)))
+    start: Batch = list(range(min(samples, batch_size * world)))
     for last in rounds[-1:]:
         flat = sum(last, [])
         while len(flat) < batch_size * world:
@@ -57,15 +63,17 @@ def sharded_batches(samples, batch_size, world, drop_last):
     return [sum(r, []) for r in rounds]
 
 
-def epoch_batches(framework, samples, batch_size, world, drop_last, sampler_drop_last):
+def epoch_batches(
+    framework: str, samples: int, batch_size: int, world: int, drop_last: bool, sampler_drop_last: bool
+) -> list[Batch]:
     if framework in ("hf", "hf-4.51", "accelerate"):
         return sharded_batches(samples, batch_size, world, drop_last)
     return torch_batches(samples, batch_size, world, drop_last, sampler_drop_last)
 
 
-def new_samples(batches):
+def new_samples(batches: Sequence[Batch]) -> list[int]:
     """How many indices of each batch the epoch has not seen before; padding only repeats."""
-    seen, counts = set(), []
+    seen, counts = set[int](), list[int]()
     for batch in batches:
         counts.append(len(set(batch) - seen))
         seen |= set(batch)
@@ -73,8 +81,15 @@ def new_samples(batches):
 
 
 def walk(
-    framework, samples, batch_size, world, accumulation, epochs, drop_last=False, sampler_drop_last=False
-):
+    framework: str,
+    samples: int,
+    batch_size: int,
+    world: int,
+    accumulation: int,
+    epochs: Fraction,
+    drop_last: bool = False,
+    sampler_drop_last: bool = False,
+) -> Walk | None:
     """The run; `epochs` is a Fraction.  None where an epoch has no batch."""
     if framework in ("floor", "megatron"):
         stream = math.floor(samples * epochs)

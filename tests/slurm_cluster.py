@@ -19,11 +19,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
+from typing import TypeVar
 
+T = TypeVar("T")
 TEMPLATES = Path(__file__).parent / "slurm"
 NODES = ("gpu1", "gpu2", "gpu3", "gpu4")
 GPUS_PER_NODE = 8
@@ -75,7 +77,9 @@ class Cluster:
 
     def wait_for(self, job_id: str, *states: str, within_s: float = 60) -> str:
         """Wait until the job is in one of `states`, and give that one."""
-        return until(lambda: (now := self.state(job_id)) in states and now, f"{job_id} {states}", within_s)
+        return until(
+            lambda: state if (state := self.state(job_id)) in states else "", f"{job_id} {states}", within_s
+        )
 
     @contextmanager
     def without(self, daemon: str = "slurmctld") -> Iterator[None]:
@@ -120,8 +124,8 @@ class Cluster:
             raise RuntimeError(f"the Slurm in {self.folder} does not come up:\n{log}") from None
 
 
-def until(condition, what: str, within_s: float = 60):
-    """The first true value of `condition`, asked ten times a second."""
+def until(condition: Callable[[], T], what: str, within_s: float = 60) -> T:
+    """Call `condition` ten times per second; return its first true value."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if value := condition():
@@ -261,9 +265,9 @@ def _start(name: str, folder: Path) -> None:
     elif name == "slurmdbd":
         command = ["slurmdbd", "-D"]
     elif name == "slurmctld":
-        command = ["slurmctld", "-D", "-f", conf]
+        command = ["slurmctld", "-D", "-f", str(conf)]
     else:
-        command = ["slurmd", "-D", "-f", conf, "-N", name]
+        command = ["slurmd", "-D", "-f", str(conf), "-N", name]
     subprocess.Popen(command, env=_environment(folder), stdin=subprocess.DEVNULL)
     if name in ("munged", "mariadbd"):
         socket_ = folder / {"munged": "munge.sock", "mariadbd": "database.sock"}[name]
