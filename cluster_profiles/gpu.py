@@ -97,13 +97,13 @@ def match_gpus(name: str) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in read_gpus().values() if gpu.answers_to(name))
 
 
-def shared_precision(may_be: Sequence[Gpu]) -> Precision | None:
+def shared_precision(possible_gpus: Sequence[Gpu]) -> Precision | None:
     """What `precision = "auto"` means on a GPU that is one of these; None where they differ, or there is none.
 
     >>> shared_precision(match_gpus("a100"))
     <Precision.BF16: 'bf16'>
     """
-    best = {gpu.best_precision() for gpu in may_be}
+    best = {gpu.best_precision() for gpu in possible_gpus}
     return best.pop() if len(best) == 1 else None
 
 

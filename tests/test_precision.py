@@ -22,8 +22,10 @@ DS = "train.py --deepspeed_config ds.json"
 
 
 def settings(precision, framework, command="train.py", gpu=A100, config=None):
-    may_be = (gpu,) if gpu else ()
-    return precision_settings(Precision(precision), framework, may_be, ("python", *command.split()), config)
+    possible_gpus = (gpu,) if gpu else ()
+    return precision_settings(
+        Precision(precision), framework, possible_gpus, ("python", *command.split()), config
+    )
 
 
 def added(*args, **kwargs):

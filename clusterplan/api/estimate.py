@@ -212,7 +212,7 @@ def _read_job(
     first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
     from ..estimator.job.job_file import load_workload  # noqa: PLC0415  platformdirs, where a Workload is given
 
-    return load_workload(None if job is None else Path(job), {**flags, **named}, assumed=first)
+    return load_workload(None if job is None else Path(job), {**flags, **named}, defaults=first)
 
 
 def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> ClusterProfile | None:

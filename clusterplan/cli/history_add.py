@@ -16,7 +16,7 @@ from ..estimator.measurements.entered import (
     find_doubtful,
     parse_entered,
     read_csv,
-    select_new_rows,
+    select_new,
 )
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import (
@@ -111,7 +111,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
             )
     with collected(settle=False) as db:
         there = db.measurements()
-    found = select_new_rows(rows, there)
+    found = select_new(rows, there)
     for doubt in (*_unknown_gpus(found), *find_doubtful(found, there)):
         say(doubt)
     if known := len(rows) - len(found):

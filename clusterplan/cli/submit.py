@@ -134,7 +134,7 @@ def _load(path: Path | None, command: Sequence[str], flags: Mapping[str, Any]) -
         )
     values |= {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     is_sized = path is not None or "samples" in values or "tokens" in values
-    workload = load_workload(path, values, assumed=None if is_sized else _UNSIZED)
+    workload = load_workload(path, values, defaults=None if is_sized else _UNSIZED)
     if not command:
         check_flags_reach(run_of(workload), values)
     return with_command(workload, command), is_sized

@@ -1,4 +1,4 @@
-"""Fields of the job file's sections: exact numbers, and fields that have a flag on the command line."""
+"""Kinds of fields in the job file: exact numbers, durations of a step, and fields with a flag on the command line."""
 
 from fractions import Fraction
 from typing import Annotated, Any
@@ -36,18 +36,18 @@ Exact = Annotated[Fraction, BeforeValidator(_exact)]
 
 
 def switch(name: str, description: str) -> Any:
-    """A flag without a value: given or not."""
+    """Return a field that is true or false, with a flag that takes no value."""
     return flag(default=False, name=name, metavar="", description=description)
 
 
 def flag(default: Any, name: str, metavar: str, description: str, **bounds: Any) -> Any:
-    """A key that has a flag too: its name, and the word for its value in the help."""
+    """Return a field with a flag called `name`; `metavar` stands for its value in the help."""
     return Field(
         default, description=description, json_schema_extra={"flag": name, "metavar": metavar}, **bounds
     )
 
 
 def section(name: str) -> Any:
-    """A table of the file, empty where it is left out."""
+    """Return a field that is a table of the file; it is empty where the file leaves it out."""
     # An empty table, validated as part of the whole: a default of its own would need a validator of its own.
     return Field(default_factory=dict, validate_default=True, description=f"`{name}`")

@@ -1,4 +1,4 @@
-"""The job file's sections of speed: a rate, and what stops training, as far as you know them."""
+"""The sections of the job file on speed: a rate that is known, and the pauses of training."""
 
 from typing import Self
 
@@ -11,9 +11,9 @@ from .fields import MOST_STEPS, StepSeconds, flag
 
 
 class ThroughputGiven(Section):
-    """What you already know about speed: one rate, and the shape it was measured on.
+    """A known speed: one rate, and the shape in which it was measured.
 
-    What is left out of the shape is taken from the rest of the file.
+    Keys of the shape that are left out are taken from the rest of the file.
     """
 
     samples_per_s: Number | None = flag(
@@ -29,7 +29,7 @@ class ThroughputGiven(Section):
         None,
         "--step-time",
         "SECONDS",
-        "Time of one optimizer step, in seconds, or such as 300ms.",
+        "Time of one optimizer step: seconds, or with a unit such as 300ms.",
         gt=0,
         le=10**7,
     )
@@ -40,30 +40,39 @@ class ThroughputGiven(Section):
         None,
         "--throughput-spread",
         "SHARE",
-        "Half of the rate's P10-P90 width, relative: 0.05 is -5 % to +5 %.",
+        "Half of the width from P10 to P90, relative to the rate: 0.05 is -5 % to +5 %.",
         gt=0,
         lt=1,
     )
     gpus: Count | None = flag(
-        None, "--throughput-gpus", "N", "GPUs the rate was measured on; else training.gpus.", gt=0, le=10**6
+        None,
+        "--throughput-gpus",
+        "N",
+        "GPUs on which the rate was measured. Default: training.gpus.",
+        gt=0,
+        le=10**6,
     )
-    nodes: Count | None = Field(None, gt=0, le=10**5, description="Nodes those GPUs were on.")
-    gpu: Name | None = Field(None, description="Type of those GPUs.")
-    batch_size: Count | None = Field(None, gt=0, le=10**7, description="Micro-batch it was measured with.")
-    accumulation: Count | None = Field(None, gt=0, le=10**6, description="Accumulation it was measured with.")
-    model_parallel: Count | None = Field(None, gt=0, le=10**6, description="GPUs that held one replica.")
-    precision: Precision | None = Field(None, description="Precision it was measured in.")
-    seq_len: Count | None = Field(
-        None, gt=0, le=10**8, description="Tokens in a sample when it was measured."
+    nodes: Count | None = Field(None, gt=0, le=10**5, description="Nodes on which it was measured.")
+    gpu: Name | None = Field(None, description="GPU type on which it was measured.")
+    batch_size: Count | None = Field(
+        None, gt=0, le=10**7, description="Micro-batch with which it was measured."
     )
+    accumulation: Count | None = Field(
+        None, gt=0, le=10**6, description="Accumulation with which it was measured."
+    )
+    model_parallel: Count | None = Field(
+        None, gt=0, le=10**6, description="GPUs per replica when it was measured."
+    )
+    precision: Precision | None = Field(None, description="Precision in which it was measured.")
+    seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample when it was measured.")
 
     @model_validator(mode="after")
     def _one_rate(self) -> Self:
-        given = [name for name in STATED_RATES if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given; give one of them")
+        rates = [name for name in STATED_RATES if getattr(self, name) is not None]
+        if len(rates) > 1:
+            raise ValueError(f"{' and '.join(rates)} are both given; give one of them")
         for name, value in self:
-            if not given and value is not None:
+            if not rates and value is not None:
                 raise ValueError(f"{name} belongs to a rate: give one of {', '.join(STATED_RATES)}")
         return self
 
@@ -72,34 +81,37 @@ STATED_RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_
 
 
 class Pause(Section):
-    """Something that stops training every so many steps."""
+    """A pause of training that comes back every so many steps."""
 
     every_steps: Count | None = Field(
-        None, ge=0, le=MOST_STEPS, description="Steps between two; 0 means never; left out means not known."
+        None,
+        ge=0,
+        le=MOST_STEPS,
+        description="Steps from one to the next; 0 means never. Default: not known.",
     )
-    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds that training waits for one.")
+    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds that training stops for one.")
 
 
 class Evaluation(Pause):
-    """When the model is evaluated, and how long that takes."""
+    """How often the model is evaluated, and how long one evaluation takes."""
 
     @model_validator(mode="after")
-    def _time_of_something(self) -> Self:
+    def _has_interval(self) -> Self:
         if self.time_s is not None and self.every_steps is None:
-            raise ValueError("evaluation.time_s needs every_steps, to know how often")
+            raise ValueError("evaluation.time_s needs every_steps: say how often the model is evaluated")
         return self
 
 
 class CheckpointPlan(Pause):
-    """When checkpoints are written, and how long training waits for one."""
+    """How often a checkpoint is written, where, and how long training stops for one."""
 
     folder: Name | None = Field(
         None,
-        description="Where they are written, and looked for at a restart: what `{output}` stands for; else `output/` in the run's folder. Each run of a sweep has its own below it.",
+        description="Folder of the checkpoints, for writing and for restarts: the value of `{output}`. Each run of a sweep has a folder of its own in it. Default: `output/` in the run's folder.",
     )
 
 
 class Startup(Section):
-    """From the start of the job to its first step."""
+    """The time from the start of the job to its first step."""
 
-    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds of start-up.")
+    time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds of startup.")

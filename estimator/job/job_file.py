@@ -1,4 +1,4 @@
-"""A workload from a job file and flags; what a flag says wins over the file."""
+"""A workload from a job file and flags; a flag wins over the file."""
 
 import copy
 from collections.abc import Mapping
@@ -13,72 +13,72 @@ from .placement import place
 from .training import Training
 from .workload import Workload, list_flags, nest_values
 
-# Of each of these only one may be set, so a flag that sets one takes the file's others away.
+# Only one key of each may be set, so that a flag that sets one removes the others of the file.
 _ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": STATED_RATES}
-_BELONGS = {"tokens": ("packing",)}
+_DEPENDENTS = {"tokens": ("packing",)}
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()}
 
 
 def load_workload(
-    path: Path | None, flagged: Mapping[str, Any] | None = None, assumed: Mapping[str, Any] | None = None
+    path: Path | None, flags: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> Workload:
-    """The workload in the file at `path`, with `flagged` values (by their flags' names) on top.
+    """Return the workload in the file at `path`, with the values of `flags` on top.
 
-    `assumed` values, named alike, stand where neither says anything.  A rate in the file is tied to the shape
-    in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError
-    with one line that names the flag, or the file, line and key, that is wrong.
+    `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
+    in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError with
+    one line that names the wrong flag, or the file, line and key.
     """
-    over, under = nest_values(flagged or {}), nest_values(assumed or {})
+    above, below = nest_values(flags or {}), nest_values(defaults or {})
     text = read_toml(path) if path else ""
-    filed = parse_toml(text, path) if path else {}
-    asked = _merged(under, over)
-    values = _merged(_merged(under, filed), over)
+    in_file = parse_toml(text, path) if path else {}
+    in_flags = _merge(below, above)
+    values = _merge(_merge(below, in_file), above)
 
     def place_of(location: tuple[int | str, ...]) -> str:
         flag = _FLAG_AT.get(tuple(str(part) for part in location[:2]))
         if (
             flag
-            and (path is None or _has(asked, location))
-            and not (_has(filed, location) and not _has(over, location))
+            and (path is None or _has(in_flags, location))
+            and not (_has(in_file, location) and not _has(above, location))
         ):
             return f"{flag}: "
         return locate(text, path, location) if path else ""
 
-    whole = validate(Workload, values, place_of, WorkloadError)
+    workload = validate(Workload, values, place_of, WorkloadError)
     if (
-        not filed
-        or not (flagged or assumed)
-        or all(getattr(whole.throughput, rate) is None for rate in STATED_RATES)
+        not in_file
+        or not (flags or defaults)
+        or all(getattr(workload.throughput, rate) is None for rate in STATED_RATES)
     ):
-        return whole  # the rate belongs to this shape
-    in_flags = any(rate in over.get("throughput", {}) for rate in STATED_RATES)
-    own = _merged(filed, asked) if in_flags else _merged(_needed(asked), filed)
-    measured = _placed(validate(Workload, own, place_of, WorkloadError), whole)
-    return whole.model_copy(update={"throughput": measured.with_rate_tied().throughput})
+        return workload  # the rate belongs to this shape
+    rate_in_flags = any(rate in above.get("throughput", {}) for rate in STATED_RATES)
+    of_rate = _merge(in_file, in_flags) if rate_in_flags else _merge(_required(in_flags), in_file)
+    rate_workload = _placed(validate(Workload, of_rate, place_of, WorkloadError), workload)
+    return workload.model_copy(update={"throughput": rate_workload.with_rate_tied().throughput})
 
 
-def _needed(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What flags may add to the shape of a file's rate: only what has no default."""
+def _required(in_flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of flags that may complete the shape of a file's rate: only those without a default."""
     training = {
-        key: value for key, value in asked["training"].items() if Training.model_fields[key].is_required()
+        key: value for key, value in in_flags["training"].items() if Training.model_fields[key].is_required()
     }
     return {
-        **{table: asked[table] for table in ("data", "architecture") if table in asked},
+        **{table: in_flags[table] for table in ("data", "architecture") if table in in_flags},
         "training": training,
     }
 
 
-def _placed(measured: Workload, whole: Workload) -> Workload:
-    """`measured` with its GPU type and nodes written out, where `whole` may run on others."""
-    cluster = measured.cluster
-    if cluster == whole.cluster or cluster.profile is None:
-        return measured
-    there = place(measured, load_profile(cluster.profile))
-    known = {"gpu": there.gpu.key if there.gpu else None, "nodes": there.nodes}
-    return measured.model_copy(update={"cluster": cluster.model_copy(update=known)})
+def _placed(rate_workload: Workload, workload: Workload) -> Workload:
+    """`rate_workload` with its GPU type and nodes written out, if `workload` may run on others."""
+    cluster = rate_workload.cluster
+    if cluster == workload.cluster or cluster.profile is None:
+        return rate_workload
+    placement = place(rate_workload, load_profile(cluster.profile))
+    machines = {"gpu": placement.gpu.key if placement.gpu else None, "nodes": placement.nodes}
+    return rate_workload.model_copy(update={"cluster": cluster.model_copy(update=machines)})
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`above` on top of `below`, table by table; neither is changed."""
     values = copy.deepcopy(dict(below))
     for table, content in above.items():
@@ -88,13 +88,13 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         if not isinstance(content, Mapping) or not isinstance(inner, dict):
             values[table] = copy.deepcopy(content)  # a value where a table belongs: validation says so
             continue
-        either = _ALTERNATIVES.get(table, ())
-        if any(name in content for name in either):
+        alternatives = _ALTERNATIVES.get(table, ())
+        if any(name in content for name in alternatives):
             if table == "throughput":
                 inner.clear()  # its shape and spread belonged to the rate that is replaced
-            for name in either:
-                for gone in (name, *_BELONGS.get(name, ())):
-                    inner.pop(gone, None)
+            for name in alternatives:
+                for key in (name, *_DEPENDENTS.get(name, ())):
+                    inner.pop(key, None)
         inner.update(copy.deepcopy(content))
     return values
 

@@ -1,4 +1,4 @@
-"""Where a workload lands: partition, GPU type, nodes, and what precision `auto` means there."""
+"""The placement of a workload: partition, GPU type, nodes, and the precision that `auto` means there."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from ...errors import InputError, WorkloadError
 from .shape import Shape
 from .workload import Workload
 
-USUAL_GPUS_PER_NODE = 8  # where no profile says
+USUAL_GPUS_PER_NODE = 8  # without a profile
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The machines one run occupies; `partition` and `gpu` are None where nothing says what they are.
+    """The machines of one run; `partition` and `gpu` are None where they are not known.
 
-    `may_be` holds `gpu`, or those that Slurm's name of it may mean.
+    `possible_gpus` holds `gpu`, or every type that Slurm's name for it may mean.
     """
 
     partition: Partition | None
@@ -26,76 +26,78 @@ class Placement:
     precision: Precision
     nodes: int
     gpus: int
-    may_be: tuple[Gpu, ...] = ()
+    possible_gpus: tuple[Gpu, ...] = ()
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs on the fullest node."""
+        """Return the GPUs on the fullest node."""
         return ceil_div(self.gpus, self.nodes)
 
     @property
     def limit_s(self) -> float | None:
-        """The partition's time limit."""
+        """Return the time limit of the partition in seconds; None if there is none."""
         return self.partition.time_limit if self.partition else None
 
 
 def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
-    """Where `workload` runs.  Raises WorkloadError for what the profile does not have."""
-    wanted, gpus = workload.cluster, workload.training.gpus
+    """Return the placement of `workload`.  Raises WorkloadError if the profile has no room for it."""
+    cluster, gpus = workload.cluster, workload.training.gpus
     partition = _partition(workload, profile) if profile else None
-    if wanted.partition and profile is None:
-        raise WorkloadError(f"partition {wanted.partition!r} needs a profile that has it: add one")
+    if cluster.partition and profile is None:
+        raise WorkloadError(f"partition {cluster.partition!r} needs a cluster profile: add --profile")
     gpu = partition.gpu_model() if partition else None
-    if wanted.gpu and gpu is None:
-        gpu = find_gpu(wanted.gpu)
+    if cluster.gpu and gpu is None:
+        gpu = find_gpu(cluster.gpu)
     nodes = _nodes(workload, partition)
     if nodes > gpus:
-        raise WorkloadError(f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')}: give at most one node a GPU")
-    may_be = (gpu,) if gpu else _gpus_of(partition) if partition else ()
+        raise WorkloadError(
+            f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')}: give at most one node per GPU"
+        )
+    possible_gpus = (gpu,) if gpu else _gpus_of(partition) if partition else ()
     precision = workload.training.precision
     if precision is Precision.AUTO:
-        precision = shared_precision(may_be) or precision
-    return Placement(partition, gpu, precision, nodes, gpus, may_be)
+        precision = shared_precision(possible_gpus) or precision
+    return Placement(partition, gpu, precision, nodes, gpus, possible_gpus)
 
 
 def _gpus_of(partition: Partition) -> tuple[Gpu, ...]:
-    """The GPU a partition has, or those that Slurm's name of it may mean; none where nothing says."""
+    """The GPU type of a partition, or every type that Slurm's name for it may mean; none if it names none."""
     stated = partition.gpu_model()
     return (stated,) if stated else match_gpus(partition.gres) if partition.gres else ()
 
 
 def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
-    wanted, asked = workload.cluster, profile.partition(workload.cluster.partition)
-    there = {p.name: [gpu.key for gpu in _gpus_of(p)] for p in profile.partitions}
-    offered = tuple(dict.fromkeys(key for keys in there.values() for key in keys))
-    if wanted.gpu is None or not offered:
-        return asked
+    """The partition that is named, or the default one; for a GPU type that it has not, the first that has it."""
+    cluster, partition = workload.cluster, profile.partition(workload.cluster.partition)
+    keys = {p.name: [gpu.key for gpu in _gpus_of(p)] for p in profile.partitions}
+    choice = tuple(dict.fromkeys(key for of_partition in keys.values() for key in of_partition))
+    if cluster.gpu is None or not choice:
+        return partition
     try:
-        key = find_gpu(wanted.gpu, among=offered).key
+        key = find_gpu(cluster.gpu, among=choice).key
     except InputError as error:
         raise WorkloadError(f"{profile.name}: {error}") from None
-    if key in there[asked.name] or (wanted.partition and not there[asked.name]):
-        return asked
-    if wanted.partition:
-        has = asked.gpu or asked.gres
-        raise WorkloadError(f"partition {asked.name!r} of {profile.name} has {has}, not {key}")
-    return next(p for p in profile.partitions if key in there[p.name])
+    if key in keys[partition.name] or (cluster.partition and not keys[partition.name]):
+        return partition
+    if cluster.partition:
+        gpu = partition.gpu or partition.gres
+        raise WorkloadError(f"partition {partition.name!r} of {profile.name} has {gpu}, not {key}")
+    return next(p for p in profile.partitions if key in keys[p.name])
 
 
 def _nodes(workload: Workload, partition: Partition | None) -> int:
-    gpus, asked = workload.training.gpus, workload.cluster.nodes
-    each = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
-    nodes = asked or ceil_div(gpus, each)
+    gpus, per_node = workload.training.gpus, partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
+    nodes = workload.cluster.nodes or ceil_div(gpus, per_node)
     if partition is None:
         return nodes
-    if gpus > nodes * each:
+    if gpus > nodes * per_node:
         raise WorkloadError(
-            f"{plural(gpus, 'GPU')} do not fit on {plural(nodes, 'node')} of {each} ({partition.name}): ask for more nodes"
+            f"{plural(gpus, 'GPU')} do not fit on {plural(nodes, 'node')} of {per_node} ({partition.name}): ask for more nodes"
         )
     if nodes > partition.nodes:
         raise WorkloadError(
             f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')} are more than partition {partition.name!r} has: "
-            f"{plural(partition.nodes, 'node')} of {plural(each, 'GPU')}, {partition.nodes * each:,} in all"
+            f"{plural(partition.nodes, 'node')} of {plural(per_node, 'GPU')}, {partition.nodes * per_node:,} in all"
         )
     return nodes
 
@@ -127,7 +129,7 @@ def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
     gpus, nodes = rate.gpus or job.gpus, rate.nodes or job.nodes
     precision = rate.precision or job.precision
     if precision is Precision.AUTO:
-        precision = shared_precision(placement.may_be) or precision
+        precision = shared_precision(placement.possible_gpus) or precision
     return Shape(
         gpu=job.gpu or rate.gpu,
         nodes=nodes,
@@ -142,7 +144,7 @@ def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
 
 
 def is_uneven(workload: Workload, placement: Placement) -> str | None:
-    """That the nodes would not be alike, and the nearest shapes in which they are; None if they are.
+    """Return that the nodes would not have equal GPUs, and the nearest shapes in which they do; None if they do.
 
     >>> job = Workload.of(samples=1, batch_size=1, gpus=9)
     >>> is_uneven(job, place(job, None))
@@ -151,16 +153,16 @@ def is_uneven(workload: Workload, placement: Placement) -> str | None:
     gpus, nodes, partition = placement.gpus, placement.nodes, placement.partition
     if gpus % nodes == 0:
         return None
-    each = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
+    per_node = partition.gpus_per_node if partition else USUAL_GPUS_PER_NODE
 
-    def even(count: int) -> bool:
-        return count % (workload.cluster.nodes or ceil_div(count, each)) == 0
+    def is_even(count: int) -> bool:
+        return count % (workload.cluster.nodes or ceil_div(count, per_node)) == 0
 
-    fewer = next(filter(even, range(gpus - 1, 0, -1)), None)
-    more = next(filter(even, itertools.count(gpus + 1)))
-    *others, last = sorted({fewer or more, more, max(nodes * each, more)})
-    over = [n for n in range(2, 2 * nodes + 1) if gpus % n == 0 and gpus <= n * each]
-    fits = [n for n in over if partition is None or n <= partition.nodes]
-    ways = f"{', '.join(map(str, others))} or {last}" if others else str(last)
-    ways += f", or --nodes {min(fits, key=lambda n: abs(n - nodes))}" if fits else ""
-    return f"{gpus:,} GPUs do not divide over {nodes} nodes of {each}: give {ways}"
+    fewer = next(filter(is_even, range(gpus - 1, 0, -1)), None)
+    more = next(filter(is_even, itertools.count(gpus + 1)))
+    *counts, largest = sorted({fewer or more, more, max(nodes * per_node, more)})
+    even_nodes = [n for n in range(2, 2 * nodes + 1) if gpus % n == 0 and gpus <= n * per_node]
+    even_nodes = [n for n in even_nodes if partition is None or n <= partition.nodes]
+    remedy = f"{', '.join(map(str, counts))} or {largest}" if counts else str(largest)
+    remedy += f", or --nodes {min(even_nodes, key=lambda n: abs(n - nodes))}" if even_nodes else ""
+    return f"{gpus:,} GPUs do not divide over {nodes} nodes of {per_node}: give {remedy}"

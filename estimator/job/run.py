@@ -1,4 +1,4 @@
-"""The parts of a job file that say how it is run: the command, and what else Slurm is asked for."""
+"""The sections of the job file on running it: the command, and other options of sbatch."""
 
 import re
 from collections.abc import Mapping
@@ -12,34 +12,37 @@ from ...cluster_profiles.toml_file import Section
 
 
 class Bootstrap(StrEnum):
-    """Who starts the processes of one node."""
+    """The starter of the processes on one node."""
 
-    TORCHRUN = "torchrun"  # torchrun, one process a GPU: one task a node
-    PER_GPU = "per-gpu"  # Slurm: one task a GPU
-    SINGLE = "single"  # the command itself, as it is: one task a node
+    TORCHRUN = "torchrun"  # one task per node, in which torchrun starts one process per GPU
+    PER_GPU = "per-gpu"  # one task per GPU, started by Slurm
+    SINGLE = "single"  # one task per node, which runs the command unchanged
 
 
 class Run(Section):
-    """The command that trains, and how it is kept alive.
+    """The command that trains, how it is started, and how it is restarted.
 
-    Placeholders in the lists: {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {output}, names of a
-    sweep, and {latest}, the newest checkpoint, in `resume` alone.
+    Placeholders in the lists are {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {output}, the names
+    of a sweep, and, in `resume` alone, {latest}: the newest checkpoint.
     """
 
-    command: tuple[str, ...] = Field(min_length=1, description="Program and arguments; there is no shell.")
+    command: tuple[str, ...] = Field(min_length=1, description="Program and arguments; no shell reads them.")
     resume: tuple[str, ...] = Field(
-        (), description="Arguments added when there is a checkpoint to resume from; `{latest}` is its path."
+        (), description="Arguments that are added where a checkpoint exists; `{latest}` is its path."
     )
     bootstrap: Bootstrap | None = Field(
         None,
-        description="`torchrun`: a task a node, which starts a process a GPU; `per-gpu`: a task a GPU; `single`: a task a "
-        "node, as it is; else torchrun for Python on several GPUs, per-gpu for Lightning.",
+        description="`torchrun`: one task per node, which starts one process per GPU; `per-gpu`: one task per GPU; `single`: one "
+        "task per node. Default: `torchrun` for Python on several GPUs, `per-gpu` for Lightning, otherwise `single`.",
     )
     stop_signal: Literal["SIGTERM", "SIGUSR1", "SIGINT"] | None = Field(
-        None, description="What tells it to save and stop; else SIGTERM, and SIGUSR1 for Lightning on Slurm."
+        None,
+        description="Signal that tells the command to save and stop. Default: SIGTERM; SIGUSR1 for Lightning on Slurm.",
     )
-    srun: tuple[str, ...] = Field((), description="Arguments added to srun, such as `--container-image=...`.")
-    max_restarts: Count = Field(100, ge=0, le=10_000, description="Restarts of the whole run at most.")
+    srun: tuple[str, ...] = Field(
+        (), description="Arguments that are added to srun, such as `--container-image=...`."
+    )
+    max_restarts: Count = Field(100, ge=0, le=10_000, description="Most restarts of the run.")
 
 
 def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
@@ -48,7 +51,7 @@ def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
     for name, content in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
             raise ValueError(
-                f"{name!r} is no option of sbatch: write its long name without the dashes before it"
+                f"{name!r} is not an option of sbatch: write its long name without the dashes before it"
             )
         if name in _OURS:
             raise ValueError(f"{name} is set by clusterplan: {_OURS[name]}")

@@ -1,4 +1,4 @@
-"""The shape of a job: all that its step time depends on, but for the model and the machines' speed."""
+"""The shape of a job: all that its step time depends on, except the model and the cluster."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from ...cluster_profiles.precision import Precision
 
 @dataclass(frozen=True)
 class Shape:
-    """How many GPUs train together, and on how much at a time; None is not known.
+    """How many GPUs train together, and on how many samples per step; None is not known.
 
     `gpus` are those in all, `gpus_per_node` those of the fullest node, `batch_size` is the micro-batch of one GPU,
     `accumulation` the micro-batches per step, `model_parallel` the GPUs that hold one replica, `seq_len` the tokens

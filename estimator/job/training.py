@@ -1,4 +1,4 @@
-"""The part of a job file that says how it is trained: batches, frameworks' ways of counting, parallelism."""
+"""The section of the job file on training: batches, the framework that counts steps, parallelism."""
 
 from enum import StrEnum
 from fractions import Fraction
@@ -13,7 +13,7 @@ from .fields import MOST_STEPS, Exact, flag, switch
 
 
 class Framework(StrEnum):
-    """Whose way of counting steps."""
+    """The framework whose rule counts the steps."""
 
     HF = "hf"
     HF_4_51 = "hf-4.51"
@@ -26,7 +26,7 @@ class Framework(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """What is kept of each parameter beside it; `sgd` has momentum."""
+    """The optimizer, which decides the states kept per parameter; `sgd` has momentum."""
 
     ADAM = "adam"
     ADAM_8BIT = "adam-8bit"
@@ -35,20 +35,20 @@ class Optimizer(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Optimizer | None":
-        """Decoupled weight decay keeps nothing of its own: `adamw` is `adam`."""
+        """Read `adamw` as `adam`: decoupled weight decay keeps no state."""
         name = str(value).lower().replace("_", "-")
         return {"adamw": cls.ADAM, "adamw-8bit": cls.ADAM_8BIT}.get(name)
 
 
 class Training(Section):
-    """How it is trained."""
+    """Batches, epochs, framework, precision and parallelism."""
 
     batch_size: Count = flag(
-        ..., "--batch-size", "N", "Micro-batch: samples per GPU and pass.", gt=0, le=10**7
+        ..., "--batch-size", "N", "Micro-batch: samples per GPU and forward pass.", gt=0, le=10**7
     )
-    gpus: Count = flag(..., "--gpus", "N", "GPUs in all.", gt=0, le=10**6)
+    gpus: Count = flag(..., "--gpus", "N", "GPUs in total.", gt=0, le=10**6)
     accumulation: Count = flag(
-        1, "--accumulation", "N", "Gradient accumulation: micro-batches in one step.", gt=0, le=10**6
+        1, "--accumulation", "N", "Gradient accumulation: micro-batches per step.", gt=0, le=10**6
     )
     epochs: Exact = flag(
         Fraction(1), "--epochs", "E", "Passes over the data; may be fractional.", gt=0, le=10**6
@@ -57,36 +57,51 @@ class Training(Section):
         None,
         gt=0,
         le=MOST_STEPS,
-        description="Stop after so many steps, as the framework's own setting does.",
+        description="Most steps, as in the framework's own setting.",
     )
-    framework: Framework = flag(Framework.HF, "--framework", "NAME", "Whose way of counting steps.")
+    framework: Framework = flag(Framework.HF, "--framework", "NAME", "Framework whose rule counts the steps.")
     precision: Precision = flag(Precision.AUTO, "--precision", "P", "Number format of training.")
-    drop_last: StrictBool = switch("--drop-last", "The loader drops its last partial batch.")
+    drop_last: StrictBool = switch("--drop-last", "The data loader drops its last partial batch.")
     sampler_drop_last: StrictBool = switch(
-        "--sampler-drop-last", "The distributed sampler drops samples that do not divide."
+        "--sampler-drop-last",
+        "The distributed sampler drops the samples that do not divide evenly over the GPUs.",
     )
-    tensor_parallel: Count = flag(1, "--tensor-parallel", "N", "GPUs sharing each layer.", gt=0, le=10**5)
-    pipeline_parallel: Count = flag(1, "--pipeline-parallel", "N", "GPUs sharing the layers.", gt=0, le=10**5)
+    tensor_parallel: Count = flag(1, "--tensor-parallel", "N", "GPUs that share each layer.", gt=0, le=10**5)
+    pipeline_parallel: Count = flag(
+        1, "--pipeline-parallel", "N", "GPUs that split the layers among them.", gt=0, le=10**5
+    )
     context_parallel: Count = flag(
-        1, "--context-parallel", "N", "GPUs sharing each sequence.", gt=0, le=10**5
+        1, "--context-parallel", "N", "GPUs that share each sequence.", gt=0, le=10**5
     )
     sequence_parallel: Count = flag(
-        1, "--sequence-parallel", "N", "GPUs sharing each sequence, the Ulysses way.", gt=0, le=10**5
+        1, "--sequence-parallel", "N", "GPUs that share each sequence by DeepSpeed Ulysses.", gt=0, le=10**5
     )
     zero_stage: Count | None = Field(
         None,
         ge=0,
         le=3,
-        description="What data parallelism shards: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too, as FSDP; for "
-        "memory alone.",
+        description="ZeRO stage, the states that data parallelism shards: 0 none, 1 optimizer states, 2 also gradients, 3 also "
+        "weights (as FSDP). It matters for memory alone.",
     )
-    optimizer: Optimizer = Field(Optimizer.ADAM, description="Optimizer, adamw is adam; for memory alone.")
-    recompute: StrictBool = switch("--recompute", "Activations are recomputed: 8 instead of 6 FLOPs.")
+    optimizer: Optimizer = Field(
+        Optimizer.ADAM, description="Optimizer; adamw counts as adam. It matters for memory alone."
+    )
+    recompute: StrictBool = switch(
+        "--recompute", "Activations are recomputed: 8 instead of 6 FLOPs per parameter and token."
+    )
     global_batch: Count | None = Field(
-        None, gt=0, le=10**12, description="The global batch that the script or DeepSpeed states; checked."
+        None,
+        gt=0,
+        le=10**12,
+        description="Global batch that the script or DeepSpeed states; it is compared with the product.",
     )
     trainer_steps: Count | None = flag(
-        None, "--trainer-steps", "N", "Steps your trainer says it will run; checked.", gt=0, le=MOST_STEPS
+        None,
+        "--trainer-steps",
+        "N",
+        "Steps that your trainer reports; they are compared with the count.",
+        gt=0,
+        le=MOST_STEPS,
     )
 
     @model_validator(mode="after")
@@ -112,15 +127,15 @@ class Training(Section):
 
     @property
     def model_parallel(self) -> int:
-        """GPUs that hold one replica together."""
+        """Return the GPUs per replica: tensor x pipeline x context x sequence parallel."""
         return self.tensor_parallel * self.pipeline_parallel * self.context_parallel * self.sequence_parallel
 
     @property
     def data_parallel(self) -> int:
-        """Replicas: GPUs / (tensor x pipeline x context x sequence parallel)."""
+        """Return the replicas: GPUs / GPUs per replica."""
         return self.gpus // self.model_parallel
 
     @property
     def step_samples(self) -> int:
-        """The global batch: micro-batch x data parallel x gradient accumulation."""
+        """Return the global batch in samples: micro-batch x data parallel x gradient accumulation."""
         return self.batch_size * self.data_parallel * self.accumulation

@@ -1,7 +1,7 @@
-"""What is to be trained: the job file, section by section, as frozen values.
+"""A training job: the job file, section by section, as frozen values.
 
-Each field says its meaning once, here or in the module of its section: the job file's keys, the flags of the
-command line and the reference pages are all made from these models.
+Each field is described once, here or in the module of its section: the keys of the job file, the flags of the command
+line and the reference pages are all made from these models.
 """
 
 import re
@@ -23,23 +23,23 @@ _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
 
 
 class Data(Section):
-    """How much data one epoch is."""
+    """The size of the data."""
 
-    samples: Count | None = flag(None, "--samples", "N", "Samples in one epoch.", gt=0, le=_MOST_SAMPLES)
+    samples: Count | None = flag(None, "--samples", "N", "Samples per epoch.", gt=0, le=_MOST_SAMPLES)
     tokens: Count | None = flag(
         None,
         "--tokens",
         "N",
-        "Tokens in one epoch, instead of samples; needs seq_len.",
+        "Tokens per epoch, instead of samples; needs seq_len.",
         gt=0,
         le=_MOST_TOKENS,
     )
-    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens in one sample.", gt=0, le=10**8)
+    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens per sample.", gt=0, le=10**8)
     packing: Exact = Field(
         Fraction(1),
         gt=0,
         le=1,
-        description="Share of each packed sequence that holds tokens of the data, when counting from tokens.",
+        description="Share of each packed sequence that holds tokens of the data; it needs `tokens`.",
     )
 
     @model_validator(mode="after")
@@ -49,14 +49,14 @@ class Data(Section):
         if self.samples is not None and self.tokens is not None:
             raise ValueError("samples and tokens are both given; give one of them")
         if self.tokens is not None and self.seq_len is None:
-            raise ValueError("tokens need seq_len, to know how many samples they make")
+            raise ValueError("tokens need seq_len: the tokens per sample")
         if self.packing != 1 and self.tokens is None:
-            raise ValueError("packing only matters when counting from tokens")
+            raise ValueError("packing belongs to tokens: give the size of the data in tokens")
         return self
 
     @property
     def sequences(self) -> int:
-        """Samples in one epoch; of tokens, ceil(tokens / (seq_len * packing))."""
+        """Return the samples per epoch: as stated, or ceil(tokens / (seq_len * packing))."""
         if self.samples is not None:
             return self.samples
         tokens, seq_len = self.tokens or 0, self.seq_len or 1
@@ -64,17 +64,22 @@ class Data(Section):
 
 
 class Architecture(Section):
-    """What is known of the model, for a prior where nothing is measured."""
+    """The size of the model.  A prior needs it where nothing is measured."""
 
     parameters: Count | None = flag(None, "--parameters", "N", "Parameters of the model.", gt=0, le=10**15)
     active_parameters: Count | None = flag(
-        None, "--active-parameters", "N", "Parameters a token passes through, if MoE.", gt=0, le=10**15
+        None,
+        "--active-parameters",
+        "N",
+        "Parameters that each token passes through, for a mixture of experts.",
+        gt=0,
+        le=10**15,
     )
     trainable_parameters: Count | None = Field(
         None,
         gt=0,
         le=10**15,
-        description="Parameters that are trained, if not all are (LoRA); for memory alone.",
+        description="Parameters that are trained, if not all are (LoRA). It matters for memory alone.",
     )
 
     @model_validator(mode="after")
@@ -83,23 +88,27 @@ class Architecture(Section):
             part = getattr(self, name)
             if part and self.parameters and part > self.parameters:
                 raise ValueError(
-                    f"{name} {part} is more than parameters {self.parameters}; it is a part of them"
+                    f"{name} {part} is more than parameters {self.parameters}: give a part of them"
                 )
         return self
 
     @property
     def flops_parameters(self) -> int | None:
-        """The parameters that count for FLOPs: the active ones."""
+        """Return the parameters that count for FLOPs: the active ones."""
         return self.active_parameters or self.parameters
 
 
 class ClusterChoice(Section):
-    """Where it runs."""
+    """The cluster, and the part of it that the job runs on."""
 
-    profile: Name | None = flag(None, "--profile", "NAME|PATH", "Cluster profile: limits, node shape, links.")
-    partition: Name | None = flag(None, "--partition", "NAME", "Partition of that profile.")
+    profile: Name | None = flag(
+        None, "--profile", "NAME|PATH", "Cluster profile: time limits, GPUs per node, links."
+    )
+    partition: Name | None = flag(None, "--partition", "NAME", "Partition of the cluster profile.")
     gpu: Name | None = flag(None, "--gpu", "TYPE", "GPU type, such as a100-sxm4-80gb.")
-    nodes: Count | None = flag(None, "--nodes", "N", "Nodes; else GPUs / GPUs per node.", gt=0, le=10**5)
+    nodes: Count | None = flag(
+        None, "--nodes", "N", "Nodes. Default: GPUs / GPUs per node, rounded up.", gt=0, le=10**5
+    )
 
 
 class Workload(Section):
@@ -109,9 +118,9 @@ class Workload(Section):
     256
     """
 
-    name: Name | None = flag(None, "--name", "TEXT", "Labels the run.")
+    name: Name | None = flag(None, "--name", "TEXT", "Name of the run.")
     model: Name | None = flag(
-        None, "--model", "TEXT", "The model trained; measurements of it inform the estimate."
+        None, "--model", "TEXT", "Name of the model; runs of the same model inform the estimate."
     )
     data: Data = Field(description="`[data]`")
     training: Training = Field(description="`[training]`")
@@ -123,21 +132,21 @@ class Workload(Section):
     cluster: ClusterChoice = section("[cluster]")
     run: Run | None = Field(None, description="`[run]`")
     slurm: SbatchOptions = Field(
-        (), description='Table of further sbatch options by their long names, such as `account = "lab"`.'
+        (), description='Table of other options of sbatch by their long names, such as `account = "lab"`.'
     )
 
     @model_validator(mode="after")
     def _rate_has_its_unit(self) -> Self:
         rate = self.throughput
         if rate.tokens_per_s and not self.data.seq_len:
-            raise ValueError("tokens_per_s needs seq_len, to know how many samples that is")
+            raise ValueError("tokens_per_s needs seq_len: the tokens per sample")
         if rate.tflops_per_gpu and not (self.architecture.flops_parameters and self.data.seq_len):
-            raise ValueError("tflops_per_gpu needs parameters and seq_len, to know the FLOPs of a sample")
+            raise ValueError("tflops_per_gpu needs parameters and seq_len, which give the FLOPs per sample")
         return self
 
     def with_rate_tied(self) -> Self:
-        """The same job, its rate tied to this shape however the shape is changed afterwards."""
-        here = {
+        """Return the same job with its rate tied to its present shape, so that the shape can be changed."""
+        shape = {
             "gpus": self.training.gpus,
             "nodes": self.cluster.nodes,
             "gpu": self.cluster.gpu,
@@ -147,17 +156,17 @@ class Workload(Section):
             "precision": self.training.precision,
             "seq_len": self.data.seq_len,
         }
-        left_out = {key: value for key, value in here.items() if getattr(self.throughput, key) is None}
-        return self.model_copy(update={"throughput": self.throughput.model_copy(update=left_out)})
+        unstated = {key: value for key, value in shape.items() if getattr(self.throughput, key) is None}
+        return self.model_copy(update={"throughput": self.throughput.model_copy(update=unstated)})
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """A workload from the names of the flags: `batch_size` for `--batch-size`, and so on."""
+        """Return a workload from values named as the flags are: `batch_size` for `--batch-size`, and so on."""
         return cls.model_validate(nest_values(values))
 
 
 def list_flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
-    """Every field with a flag: its flag, its place in the job file, its description and bounds."""
+    """Yield every field with a flag: the flag, its place in the job file, and the field."""
     for key, field in Workload.model_fields.items():
         table = field.annotation
         inner = table.model_fields if isinstance(table, type) and issubclass(table, Section) else {}
@@ -167,7 +176,7 @@ def list_flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
 
 
 def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values named as flags are, laid out as the job file is.
+    """Return values named as the flags are, in the tables of the job file.  Raises TypeError for another name.
 
     >>> nest_values({"batch_size": 32, "samples": 100})
     {'data': {'samples': 100}, 'training': {'batch_size': 32}}
@@ -176,7 +185,7 @@ def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
     places = {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in list_flags()}
     for name, value in values.items():
         if name not in places:
-            raise TypeError(f"{name!r} is no flag of a workload: there are {', '.join(places)}")
+            raise TypeError(f"{name!r} is not a flag of a workload: the flags are {', '.join(places)}")
         *table, key = places[name]
         (tables.setdefault(table[0], {}) if table else tables)[key] = value
     return tables

@@ -1,11 +1,11 @@
-"""Throughputs measured elsewhere, as people enter them: one by flags, or many in a CSV file."""
+"""Measurements from elsewhere, as people enter them: one by flags, or many in a CSV file."""
 
 import csv
 import datetime as dt
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -19,6 +19,7 @@ from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
 from ..job.fields import StepSeconds
 from ..job.placement import USUAL_GPUS_PER_NODE
+from ..job.shape import Shape
 from .measurement import Measurement
 from .suspects import find_suspects
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 ENTERED_RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
 
 
-def _moment(value: object) -> object:
+def _date(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -39,20 +40,24 @@ def _moment(value: object) -> object:
 
 
 class EnteredRun(Section):
-    """One measurement; the columns of a CSV file, and the flags of `history add`."""
+    """One measurement as it is entered: the columns of a CSV file, and the flags of `history add`."""
 
-    model: Name = Field(description="The model trained, as the job file's `model` names it.")
+    model: Name = Field(description="Name of the model, as in `model` of the job file.")
     gpu: Name | None = Field(None, description="GPU type, such as a100-sxm4-80gb.")
-    gpus: Count = Field(gt=0, le=10**6, description="GPUs in all.")
-    nodes: Count | None = Field(None, gt=0, le=10**5, description="Nodes; else as few as hold the GPUs.")
-    gpus_per_node: Count | None = Field(
-        None, gt=0, le=1024, description="GPUs of the fullest node; else GPUs / nodes."
+    gpus: Count = Field(gt=0, le=10**6, description="GPUs in total.")
+    nodes: Count | None = Field(
+        None, gt=0, le=10**5, description="Nodes. Default: the fewest that hold the GPUs."
     )
-    batch_size: Count = Field(gt=0, le=10**7, description="Micro-batch: samples per GPU and pass.")
-    accumulation: Count = Field(1, gt=0, le=10**6, description="Micro-batches in one step.")
-    model_parallel: Count = Field(1, gt=0, le=10**6, description="GPUs that hold one replica.")
-    precision: Precision = Field(Precision.AUTO, description="Number format; auto needs the GPU type.")
-    seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens in one sample.")
+    gpus_per_node: Count | None = Field(
+        None, gt=0, le=1024, description="GPUs of the fullest node. Default: GPUs / nodes, rounded up."
+    )
+    batch_size: Count = Field(gt=0, le=10**7, description="Micro-batch: samples per GPU and forward pass.")
+    accumulation: Count = Field(1, gt=0, le=10**6, description="Micro-batches per step.")
+    model_parallel: Count = Field(1, gt=0, le=10**6, description="GPUs per replica.")
+    precision: Precision = Field(
+        Precision.AUTO, description="Number format of training; `auto` needs the GPU type."
+    )
+    seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample.")
     step_time_s: StepSeconds | None = Field(
         None, gt=0, le=10**7, description="Time of one optimizer step, in seconds."
     )
@@ -66,122 +71,144 @@ class EnteredRun(Section):
         None, gt=0, le=10**15, description="Instead: throughput of all GPUs, tokens/s; needs seq_len."
     )
     spread: Number | None = Field(
-        None, ge=0, lt=1, description="Half of the P10-P90 width of the step times, relative."
+        None,
+        ge=0,
+        lt=1,
+        description="Half of the width from P10 to P90 of the step times, relative to their mean.",
     )
-    n_steps: Count | None = Field(None, gt=0, le=10**12, description="Steps it was measured over.")
+    n_steps: Count | None = Field(None, gt=0, le=10**12, description="Steps over which it was measured.")
     busy_share: Number | None = Field(None, ge=0, le=1, description="Mean utilisation of the GPUs, 0 to 1.")
     data_wait_share: Number | None = Field(
-        None, ge=0, le=1, description="Share of the step spent waiting for input."
+        None, ge=0, le=1, description="Share of the step that waits for input, 0 to 1."
     )
     memory_peak_bytes: Count | None = Field(
-        None, gt=0, le=10**13, description="The most memory that one GPU used."
+        None, gt=0, le=10**13, description="Peak memory of the GPU that used most."
     )
     startup_s: StepSeconds | None = Field(
-        None, ge=0, le=10**7, description="From the start of the job to its first step, in seconds."
+        None, ge=0, le=10**7, description="Time from the start of the job to its first step, in seconds."
     )
     evaluation_s: StepSeconds | None = Field(
-        None, ge=0, le=10**7, description="What one evaluation took, in seconds."
+        None, ge=0, le=10**7, description="Time of one evaluation, in seconds."
     )
     checkpoint_s: StepSeconds | None = Field(
-        None, ge=0, le=10**7, description="What one checkpoint took, in seconds."
+        None, ge=0, le=10**7, description="Time of one checkpoint, in seconds."
     )
-    source: Name | None = Field(None, description="Where it comes from: a log, a paper, a colleague.")
-    when: Annotated[dt.datetime | None, BeforeValidator(_moment)] = Field(
-        None, description="The date of the measurement; else today."
+    source: Name | None = Field(None, description="Origin of the number: a log, a paper, a colleague.")
+    when: Annotated[dt.datetime | None, BeforeValidator(_date)] = Field(
+        None, description="Date of the measurement. Default: today."
     )
 
     @model_validator(mode="after")
-    def _one_rate_of_a_shape_that_can_be(self) -> Self:
-        given = [name for name in ENTERED_RATES if getattr(self, name) is not None]
-        if len(given) != 1:
-            which = f"{' and '.join(given)} are given" if given else "no throughput is given"
+    def _is_consistent(self) -> Self:
+        rates = [name for name in ENTERED_RATES if getattr(self, name) is not None]
+        if len(rates) != 1:
+            which = f"{' and '.join(rates)} are given" if rates else "no throughput is given"
             raise ValueError(f"{which}; give one of {', '.join(ENTERED_RATES)}")
         if self.tokens_per_s and not self.seq_len:
-            raise ValueError("tokens_per_s needs seq_len, to know how many samples that is")
+            raise ValueError("tokens_per_s needs seq_len: the tokens per sample")
         if self.nodes and self.nodes > self.gpus:
-            raise ValueError(f"{self.nodes} nodes for {self.gpus} GPUs; give at most one node a GPU")
+            raise ValueError(f"{self.nodes} nodes for {self.gpus} GPUs; give at most one node per GPU")
         if self.gpus % self.model_parallel:
-            raise ValueError(f"{self.gpus} GPUs are no multiple of {self.model_parallel} model_parallel")
-        each, nodes = self.gpus_per_node, self.nodes
-        if each and nodes and not each <= self.gpus <= each * nodes:
-            raise ValueError(f"{self.gpus} GPUs are not on {nodes} nodes of {each} gpus_per_node")
-        if self.precision is Precision.AUTO and self._catalogued() is None:
+            raise ValueError(f"{self.gpus} GPUs are not a multiple of model_parallel {self.model_parallel}")
+        per_node, nodes = self.gpus_per_node, self.nodes
+        if per_node and nodes and not per_node <= self.gpus <= per_node * nodes:
+            raise ValueError(f"{self.gpus} GPUs do not fit {nodes} nodes with gpus_per_node {per_node}")
+        if self.precision is Precision.AUTO and self._catalogue_key() is None:
             raise ValueError("the precision is missing: give fp32, tf32, bf16, fp16 or fp8")
         return self
 
-    def _catalogued(self) -> str | None:
-        """The key of the GPU type; None if it is not stated, or not in the catalogue."""
-        answering = [key for key, gpu in read_gpus().items() if self.gpu and gpu.answers_to(self.gpu)]
-        if len(answering) < 2:  # noqa: PLR2004
-            return answering[0] if answering else None
+    def _catalogue_key(self) -> str | None:
+        """The GPU type's key in the catalogue; None if no type is stated, or the catalogue has not this one."""
+        keys = [key for key, gpu in read_gpus().items() if self.gpu and gpu.answers_to(self.gpu)]
+        if len(keys) < 2:  # noqa: PLR2004
+            return keys[0] if keys else None
         try:
             return find_gpu(self.gpu or "").key
         except InputError as error:
             raise ValueError(str(error)) from None
 
-    def measurement(self, now: dt.datetime, source: str) -> Measurement:
-        """As runs are; `now` and `source` stand where it does not say when it was measured and by whom."""
-        known = {f.name for f in fields(Measurement)} & set(type(self).model_fields)
-        key = self._catalogued()
+    @property
+    def shape(self) -> Shape:
+        """Return the shape in which it was measured, completed by the catalogue and by the usual node."""
+        key = self._catalogue_key()
         nodes = self.nodes or ceil_div(self.gpus, self.gpus_per_node or USUAL_GPUS_PER_NODE)
         precision = self.precision
         if precision is Precision.AUTO and key:
             precision = read_gpus()[key].best_precision()
-        found = Measurement(
-            **{name: getattr(self, name) for name in known}
-            | {
-                "gpu": key or self.gpu,
-                "nodes": nodes,
-                "gpus_per_node": self.gpus_per_node or ceil_div(self.gpus, nodes),
-                "precision": precision,
-                "step_time_s": 1.0,
-                "source": self.source or source,
-                "when": self.when or now,
-            }
+        return Shape(
+            gpu=key or self.gpu,
+            nodes=nodes,
+            gpus=self.gpus,
+            gpus_per_node=self.gpus_per_node or ceil_div(self.gpus, nodes),
+            batch_size=self.batch_size,
+            accumulation=self.accumulation,
+            model_parallel=self.model_parallel,
+            precision=precision,
+            seq_len=self.seq_len,
         )
-        return replace(found, step_time_s=self._step_time_s(found.shape.step_samples))
+
+    def measurement(self, now: dt.datetime, source: str) -> Measurement:
+        """Return it as a measurement; `now` and `source` hold where no date and no source is entered."""
+        shape = self.shape
+        return Measurement(
+            model=self.model,
+            **vars(shape),
+            step_time_s=self._step_time_s(shape.step_samples),
+            spread=self.spread,
+            n_steps=self.n_steps,
+            busy_share=self.busy_share,
+            data_wait_share=self.data_wait_share,
+            memory_peak_bytes=self.memory_peak_bytes,
+            source=self.source or source,
+            when=self.when or now,
+            startup_s=self.startup_s,
+            evaluation_s=self.evaluation_s,
+            checkpoint_s=self.checkpoint_s,
+        )
 
     def _step_time_s(self, step_samples: float) -> float:
         if self.step_time_s:
             return self.step_time_s
-        rate = self.samples_per_s or (self.samples_per_s_per_gpu or 0) * self.gpus
-        return step_samples / (rate or (self.tokens_per_s or math.inf) / (self.seq_len or 1))
+        samples_per_s = self.samples_per_s or (self.samples_per_s_per_gpu or 0) * self.gpus
+        return step_samples / (samples_per_s or (self.tokens_per_s or math.inf) / (self.seq_len or 1))
 
 
-def select_new_rows(
-    rows: Sequence[tuple[EnteredRun, Measurement]], there: Sequence[Measurement]
+def select_new(
+    entries: Sequence[tuple[EnteredRun, Measurement]], recorded: Sequence[Measurement]
 ) -> list[Measurement]:
-    """The measurements that are new: a date or a source that was not given makes no difference."""
-    # What was left out, to all that is there without it.
-    seen = {left: {_without(m, left) for m in there} for left in {_left_out(row) for row, _ in rows}}
-    found = []
-    for row, measurement in rows:
-        left = _left_out(row)
-        if _without(measurement, left) not in seen[left]:
-            found.append(measurement)
-            for names, known in seen.items():
-                known.add(_without(measurement, names))
-    return found
+    """Return the entered measurements that are not `recorded` yet; a date or source not entered may differ."""
+    # For each set of fields that some entry leaves out: the recorded measurements without those fields.
+    known = {
+        blank: {_without(m, blank) for m in recorded} for blank in {_blank_fields(e) for e, _ in entries}
+    }
+    new = []
+    for entry, measurement in entries:
+        blank = _blank_fields(entry)
+        if _without(measurement, blank) not in known[blank]:
+            new.append(measurement)
+            for names, measurements in known.items():
+                measurements.add(_without(measurement, names))
+    return new
 
 
-def _left_out(row: EnteredRun) -> tuple[str, ...]:
-    return tuple(name for name in ("when", "source") if getattr(row, name) is None)
+def _blank_fields(entry: EnteredRun) -> tuple[str, ...]:
+    return tuple(name for name in ("when", "source") if getattr(entry, name) is None)
 
 
-def _without(found: Measurement, names: Sequence[str]) -> Measurement:
-    nothing: dict[str, Any] = {"when": None, "source": ""}
-    return replace(found, **{name: nothing[name] for name in names})
+def _without(measurement: Measurement, names: Sequence[str]) -> Measurement:
+    empty: dict[str, Any] = {"when": None, "source": ""}
+    return replace(measurement, **{name: empty[name] for name in names})
 
 
 def parse_entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> EnteredRun:
-    """One measurement from the values of flags.  Raises InputError with the flag that is wrong."""
+    """Return one measurement from the values of flags.  Raises InputError that names the wrong flag."""
     return validate(EnteredRun, values, lambda place: f"{flags[str(place[0])]}: " if place else "")
 
 
 def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
-    """The measurements of a CSV file with their lines; its columns are the fields of `EnteredRun`.
+    """Return the measurements of a CSV file with their line numbers; its columns are the fields of `EnteredRun`.
 
-    Raises InputError with the line and the column of the first fault.
+    Raises InputError that names the line and the column of the first fault.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -191,45 +218,45 @@ def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
     try:
         header = [name.strip() for name in next(rows, [])]
         _check_header(path, header)
-        found = list(_entered_rows(path, header, rows))
+        entries = list(_parse_rows(path, header, rows))
     except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}: is no line of CSV: {error}") from None
-    if not found:
-        raise InputError(f"{path}: has no measurement: give one a line, below the names of the columns")
-    return found
+        raise InputError(f"{path}:{rows.line_num}: is not a line of CSV: {error}") from None
+    if not entries:
+        raise InputError(f"{path}: has no measurement: give one per line, below the names of the columns")
+    return entries
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
-    known = list(EnteredRun.model_fields)
-    if wrong := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
-        raise InputError(f"{path}:1: the columns are separated by {wrong!r}: separate them by commas")
+    columns = list(EnteredRun.model_fields)
+    if separator := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
+        raise InputError(f"{path}:1: the columns are separated by {separator!r}: separate them by commas")
     for name in header:
-        if name not in known:
-            raise InputError(f"{path}:1: {name!r} is no column; there are {', '.join(known)}")
+        if name not in columns:
+            raise InputError(f"{path}:1: {name!r} is not a column: the columns are {', '.join(columns)}")
         if header.count(name) > 1:
-            raise InputError(f"{path}:1: column {name!r} is there twice")
+            raise InputError(f"{path}:1: column {name!r} stands twice: give it once")
 
 
-def _entered_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, EnteredRun]]:
+def _parse_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, EnteredRun]]:
     for cells in rows:
         line = rows.line_num
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            raise InputError(f"{path}:{line}: has {len(cells)} cells, and there are {len(header)} columns")
-        given = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+            raise InputError(f"{path}:{line}: has {len(cells)} cells, but the file has {len(header)} columns")
+        values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
 
         def place(location: tuple[int | str, ...], line: int = line) -> str:
             return f"{path}:{line}: {f'{location[0]}: ' if location else ''}"
 
-        yield line, validate(EnteredRun, given, place)
+        yield line, validate(EnteredRun, values, place)
 
 
-def find_doubtful(found: Sequence[Measurement], there: Sequence[Measurement]) -> Iterator[str]:
-    """Which of `found` are hard to believe beside the others of their model, and why."""
-    new = {id(m) for m in found}
-    models: dict[tuple[str, int], list[Measurement]] = {}
-    for m in (*found, *there):
-        models.setdefault((m.model, m.model_parallel), []).append(m)
-    for (model, _), runs in models.items():
-        yield from dict.fromkeys(f"{model} on {s}" for s in find_suspects(runs) if id(s.measurement) in new)
+def find_doubtful(new: Sequence[Measurement], recorded: Sequence[Measurement]) -> Iterator[str]:
+    """Yield a line for each of `new` that is hard to believe beside the others of its model."""
+    ids = {id(m) for m in new}
+    runs_of: dict[tuple[str, int], list[Measurement]] = {}
+    for m in (*new, *recorded):
+        runs_of.setdefault((m.model, m.model_parallel), []).append(m)
+    for (model, _), runs in runs_of.items():
+        yield from dict.fromkeys(f"{model} on {s}" for s in find_suspects(runs) if id(s.measurement) in ids)

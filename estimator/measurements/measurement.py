@@ -1,4 +1,4 @@
-"""What one measured run was: a plain frozen value, whoever measured it."""
+"""One measured run as a frozen value, whoever measured it."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -9,11 +9,11 @@ from ..job.shape import Shape
 
 @dataclass(frozen=True)
 class Measurement:
-    """The steady step time of one run, and the configuration it was measured in.
+    """The steady step time of one run, and the shape in which it was measured; None is not known.
 
-    `spread` is half the P10-P90 width of its step times, relative; `busy_share` the share of time the
-    GPUs computed, `data_wait_share` the share of the step spent waiting for input; `startup_s` is from the start of
-    an attempt to its first step, `evaluation_s` and `checkpoint_s` what one of them takes.  None is not known.
+    `spread` is half the width from P10 to P90 of its step times, relative.  `busy_share` is the share of time in which
+    the GPUs computed, `data_wait_share` the share of the step that waited for input.  `startup_s` is from the start of
+    an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.
     """
 
     model: str
@@ -33,7 +33,7 @@ class Measurement:
     memory_peak_bytes: int | None = None
     source: str = ""
     when: datetime | None = None
-    model_parallel: int = 1  # GPUs that hold one replica
+    model_parallel: int = 1  # GPUs per replica
     startup_s: float | None = None
     evaluation_s: float | None = None
     checkpoint_s: float | None = None
@@ -43,5 +43,5 @@ class Measurement:
 
     @property
     def shape(self) -> Shape:
-        """Return the configuration that was measured."""
+        """Return the shape that was measured."""
         return Shape(**{f.name: getattr(self, f.name) for f in fields(Shape)})

@@ -1,8 +1,8 @@
-"""The steady step time of a run, by rule, from what its training loop reported.
+"""The steady step time of a run, from the lines that its training loop reported.
 
-Left out are the first step of every loop (it compiles, allocates, and fills queues), marked pauses, and lines
-longer than three times the median a step, which hold a pause that nobody marked.  The step time is then the
-mean, because the sum of the steps is what a run takes.
+Three things are left out: the first step of every loop, which compiles, allocates and fills queues; marked pauses; and
+lines with more than three times the median seconds per step, which hold a pause that nobody marked.  The step time is
+the mean of the rest, because a run takes the sum of its steps.
 """
 
 import itertools
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 from .training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
 
-LEAST_STEPS = 10  # fewer say little: a run that was killed before is no measurement
-_OUTLIER = 3.0
-_LEAST_LINES = 4  # that a spread is told from
+LEAST_STEPS = 10  # fewer say too little: a run that ended before is not a measurement
+_OUTLIER = 3.0  # times the median
+_LEAST_LINES = 4  # for a spread
 
 
 @dataclass(frozen=True)
 class SteadyState:
-    """What a run's steps took; None is not known.
+    """The steady steps of a run; None is not known.
 
-    `spread` is half the P10-P90 width over the lines, relative; pauses are medians.  `startup_s` is from the start
-    of an attempt to the end of its first step, less one steady step.  `window` is the longest stretch of steady
-    steps without a restart, in Unix time.
+    `spread` is half the width from P10 to P90 over the lines, relative to the mean.  The times of pauses are medians.
+    `startup_s` is from the start of an attempt to the end of its first step, less one steady step.  `window` is the
+    longest stretch of steady steps without a restart, as two Unix times.
     """
 
     step_time_s: float
@@ -39,11 +39,13 @@ class SteadyState:
 
 
 def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None = None) -> SteadyState | None:
-    """The steady state of a run, whose attempts began at `began_s`; None before ten steady steps.
+    """Return the steady state of a run; None before `LEAST_STEPS` steady steps.
+
+    `began_s` are the Unix times at which its attempts began, by their names.
 
     >>> first, steady = LoopSteps(9, 1, 1, 9, 9), [LoopSteps(9 + i, 1 + i, 1, 1, 1) for i in range(1, 13)]
-    >>> found = steady_state([LoopStart(0, 0), first, *steady])
-    >>> found.step_time_s, found.n_steps, found.window
+    >>> state = steady_state([LoopStart(0, 0), first, *steady])
+    >>> state.step_time_s, state.n_steps, state.window
     (1.0, 12, (9, 21))
     """
     steady = _without_outliers(steady_lines(lines))
@@ -53,12 +55,12 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
         return None
     step_time_s = seconds / n_steps
     waits = [(line.wait_s, line.seconds) for line in steady if line.wait_s is not None]
-    waited_s = sum(seconds for _, seconds in waits)
+    observed_s = sum(seconds for _, seconds in waits)
     return SteadyState(
         step_time_s=step_time_s,
         spread=_spread(steady, step_time_s),
         n_steps=n_steps,
-        data_wait_share=sum(wait for wait, _ in waits) / waited_s if waited_s else None,
+        data_wait_share=sum(wait for wait, _ in waits) / observed_s if observed_s else None,
         evaluation_s=_pause_s(lines, "evaluation"),
         checkpoint_s=_pause_s(lines, "checkpoint"),
         startup_s=_startup_s(lines, began_s or {}, step_time_s),
@@ -89,20 +91,20 @@ def _quantile(weighed: Iterable[tuple[float, int]], q: float) -> float:
 
 
 def _pause_s(lines: Sequence[LoopLine], what: str) -> float | None:
-    found = [line.seconds for line in lines if isinstance(line, LoopPause) and line.what == what]
-    return statistics.median(found) if found else None
+    pauses_s = [line.seconds for line in lines if isinstance(line, LoopPause) and line.what == what]
+    return statistics.median(pauses_s) if pauses_s else None
 
 
 def _startup_s(lines: Sequence[LoopLine], began_s: Mapping[str, float], step_time_s: float) -> float | None:
-    """The median over attempts of which both the beginning and the first step are known."""
-    seen, found = set[str](), list[float]()
+    """The median over the attempts whose beginning and first step are both known."""
+    attempts, startups_s = set[str](), list[float]()
     for line, after in itertools.pairwise(lines):
-        if not isinstance(line, LoopStart) or line.attempt in seen:
+        if not isinstance(line, LoopStart) or line.attempt in attempts:
             continue
-        seen.add(line.attempt)
+        attempts.add(line.attempt)
         if isinstance(after, LoopSteps) and line.attempt in began_s:
-            found.append(max(line.time_s - began_s[line.attempt] + after.seconds - step_time_s, 0.0))
-    return statistics.median(found) if found else None
+            startups_s.append(max(line.time_s - began_s[line.attempt] + after.seconds - step_time_s, 0.0))
+    return statistics.median(startups_s) if startups_s else None
 
 
 def _window(lines: Sequence[LoopLine], steady: set[LoopSteps]) -> tuple[float, float]:

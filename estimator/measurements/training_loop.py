@@ -1,6 +1,6 @@
-"""What a training loop said of itself, line by line: plain frozen values.
+"""The lines that a training loop reports of itself, as frozen values.
 
-Training scripts import this with the tracker, so the standard library is all it may need.
+Training scripts import this with the tracker, so it needs the standard library alone.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LoopStart:
-    """A training loop began, with `step` steps done before it; what the script says of itself."""
+    """A training loop began, after `step` steps in all; `total`, `batch_size` and `dtype` are as the script states."""
 
     time_s: float
     step: int
@@ -21,7 +21,7 @@ class LoopStart:
 
 @dataclass(frozen=True, slots=True)
 class LoopSteps:
-    """`steps` steps that took `seconds` without pauses, `step` done in all; `wait_s` of it waited for input."""
+    """`steps` steps took `seconds` without pauses, of which `wait_s` waited for input; `step` are done in all."""
 
     time_s: float
     step: int
@@ -34,7 +34,7 @@ class LoopSteps:
 
 @dataclass(frozen=True, slots=True)
 class LoopPause:
-    """Training stopped for an evaluation, or a checkpoint."""
+    """Training stopped for an evaluation or a checkpoint."""
 
     time_s: float
     step: int
@@ -63,7 +63,7 @@ LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd | LoopDtype
 
 
 def steady_lines(lines: Iterable[LoopLine]) -> list[LoopSteps]:
-    """The steps but the first of each loop, which compiles, allocates and fills queues."""
+    """Return the lines of steps without the first of each loop, which compiles, allocates and fills queues."""
     steady, first = [], True
     for line in lines:
         if isinstance(line, LoopStart | LoopEnd):

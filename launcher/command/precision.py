@@ -64,11 +64,11 @@ class PrecisionSettings:
 def precision_settings(
     precision: Precision,
     framework: Framework | None,
-    may_be: Sequence[Gpu],
+    possible_gpus: Sequence[Gpu],
     command: tuple[str, ...],
     config_text: str | None = None,
 ) -> PrecisionSettings:
-    """How `command` gets to train in `precision`, on a GPU that is one of `may_be`; `framework` is None if not stated.
+    """How `command` gets to train in `precision`, on a GPU that is one of `possible_gpus`; `framework` is None if not stated.
 
     `config_text` is the content of the file that `named_config(command)` names.  Raises InputError where the
     command or that file says another precision.
@@ -79,7 +79,7 @@ def precision_settings(
     """
     config = parse_config(config_text) if framework is Framework.DEEPSPEED else None
     own = any(_PLACEHOLDER in word for word in command)
-    chosen = (shared_precision(may_be) or precision) if precision is Precision.AUTO else precision
+    chosen = (shared_precision(possible_gpus) or precision) if precision is Precision.AUTO else precision
     stated = None if own else _stated(framework, command, config) or _off(framework, command, chosen)
     if stated and not _agree(precision, stated[0]):
         raise InputError(f"precision {precision} contradicts {stated[1]}: give one of them")
@@ -98,20 +98,20 @@ def precision_settings(
         settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         settings = _set(plain, chosen, framework, config)
-    auto = f" (auto on {_named(may_be)})" if may_be and precision is Precision.AUTO and not stated else ""
-    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, may_be)}")
+    auto = f" (auto on {_named(possible_gpus)})" if possible_gpus and precision is Precision.AUTO and not stated else ""
+    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, possible_gpus)}")
 
 
-def _lacking(chosen: Precision, may_be: Sequence[Gpu]) -> str:
-    if not may_be or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in may_be):
+def _lacking(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
+    if not possible_gpus or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in possible_gpus):
         return ""
     lacks = "emulates bf16" if chosen is Precision.BF16 else f"has no {chosen} hardware"
-    best = shared_precision(may_be)
-    return f"; {_named(may_be)} {lacks}" + (f": {best} is native there" if best else "")
+    best = shared_precision(possible_gpus)
+    return f"; {_named(possible_gpus)} {lacks}" + (f": {best} is native there" if best else "")
 
 
-def _named(may_be: Sequence[Gpu]) -> str:
-    return " or ".join(gpu.name for gpu in may_be)
+def _named(possible_gpus: Sequence[Gpu]) -> str:
+    return " or ".join(gpu.name for gpu in possible_gpus)
 
 
 def _agree(asked: Precision, stated: Precision | None) -> bool:

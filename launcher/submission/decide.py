@@ -86,7 +86,7 @@ def decide(
     training, on_slurm = workload.training, destination.on_slurm
     framework = training.framework if "framework" in training.model_fields_set else None
     precision = precision_settings(
-        training.precision, framework, placement.may_be, run.command, deepspeed_config
+        training.precision, framework, placement.possible_gpus, run.command, deepspeed_config
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
     every = workload.checkpoint.every_steps
