@@ -289,7 +289,7 @@ BAD = {
         ["--profile", "one-machine", "--gpus", "9"],
         "2 nodes for 9 GPUs are more than partition 'local' has",
     ),
-    "partition alone": (["--partition", "gpu"], "partition 'gpu' needs a profile"),
+    "partition alone": (["--partition", "gpu"], "partition 'gpu' needs a cluster profile: add --profile"),
     "no such profile": (["--profile", "mars"], "profile 'mars' is not known: there are one-machine"),
     "no such option": (["--sample", "5"], "No such option '--sample'"),
     "deadline": (["--samples-per-s", "5", "--deadline", "soon"], "--deadline: 'soon' is neither a duration"),
@@ -359,7 +359,7 @@ BAD_FILES = {
     "no table": ("data = 3\n", "job.toml:1: data: 3 must be a table"),
     "time without interval": (
         GOOD_FILE + "[evaluation]\ntime_s = 600\n",
-        "evaluation.time_s needs every_steps, to know how often",
+        "evaluation.time_s needs every_steps: say how often the model is evaluated",
     ),
     "empty": ("", "the size of the data is missing"),
     "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),

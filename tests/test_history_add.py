@@ -147,9 +147,9 @@ def test_no_run_is_removed(add, clusterplan):
         ("", "has no measurement"),
         (f"{HEADER}\n", "has no measurement"),
         ("model;gpu\n", "old.csv:1: the columns are separated by ';': separate them by commas"),
-        ("model,gpuz\n", "old.csv:1: 'gpuz' is no column"),
-        ("model,model\n", "old.csv:1: column 'model' is there twice"),
-        (f"{HEADER}\n{ROWS}phi2,8\n", "old.csv:4: has 2 cells, and there are 7 columns"),
+        ("model,gpuz\n", "old.csv:1: 'gpuz' is not a column"),
+        ("model,model\n", "old.csv:1: column 'model' stands twice: give it once"),
+        (f"{HEADER}\n{ROWS}phi2,8\n", "old.csv:4: has 2 cells, but the file has 7 columns"),
         (f"{HEADER}\n\nphi2,,8,32,bf16,-3,\n", "old.csv:3: samples_per_s: '-3' must be greater than 0"),
         (f"{HEADER}\nphi2,,8,32,bf16,nan,\n", "old.csv:2: samples_per_s: 'nan'"),
         (f"{HEADER}\nphi2,,8,,bf16,1,\n", "old.csv:2: batch_size: is missing"),
@@ -157,7 +157,7 @@ def test_no_run_is_removed(add, clusterplan):
         (f"{HEADER}\nphi2,,8,32,bf16,,\n", "old.csv:2: no throughput is given"),
         (f"{HEADER}\nphi2,,8,32,int3,1,\n", "old.csv:2: precision: 'int3' must be one of"),
         (f"{HEADER}\nphi2,,8,32,bf16,1,yesterday\n", "old.csv:2: when: 'yesterday' is not a date"),
-        (f'{HEADER}\n"phi2,,8,32,bf16,1,\n', "old.csv:2: is no line of CSV"),
+        (f'{HEADER}\n"phi2,,8,32,bf16,1,\n', "old.csv:2: is not a line of CSV"),
     ],
 )
 def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_path, text, wrong):
@@ -175,7 +175,7 @@ def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_pa
         ([*ONE[:-2]], "no throughput is given"),
         ([*ONE, "--samples-per-s", "3"], "step_time_s and samples_per_s are given"),
         ([*ONE, "--nodes", "9"], "9 nodes for 8 GPUs"),
-        ([*ONE, "--model-parallel", "3"], "no multiple of 3"),
+        ([*ONE, "--model-parallel", "3"], "not a multiple of model_parallel 3"),
         ([*ONE, "--gpus", "0"], "--gpus: 0 must be greater than 0"),
         ([*ONE, "--date", "soon"], "--date: 'soon' is not a date"),
         ([*ONE, "--gpu", "a100"], "is ambiguous"),
@@ -194,8 +194,8 @@ def test_milliseconds_for_seconds_are_suspected(add, there):
     add(*ONE)
     done = add(*ONE[:-4], "--batch-size", "16", "--step-time", "2500")
     assert done.returncode == 0
-    assert "8 GPUs with a micro-batch of 16 at 2,500 s a step" in done.stderr
-    assert "times slower than the other runs allow: is that seconds?" in done.stderr
+    assert "8 GPUs with a micro-batch of 16 at 2,500 s per step" in done.stderr
+    assert "times slower than the other runs allow: is its unit seconds?" in done.stderr
     assert len(there()) == 2
 
 

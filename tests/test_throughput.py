@@ -179,7 +179,7 @@ def test_milliseconds_among_seconds_are_said_and_not_used():
     runs = [measured(), measured(batch_size=16, step_time_s=2.7), measured(batch_size=8, step_time_s=1400)]
     answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
     assert answer.step_time.seconds.p50 == 5
-    assert any("is that seconds?" in a.text for a in answer.warnings if a.code == "suspect-measurement")
+    assert any("is its unit seconds?" in a.text for a in answer.warnings if a.code == "suspect-measurement")
 
 
 def test_a_gpu_type_that_is_not_stated_is_the_one_that_was_measured():
@@ -389,7 +389,7 @@ def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown():
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).step_time.source
     assert source.kind is SourceKind.UNKNOWN
-    assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s a step" in source.text
+    assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s per step" in source.text
 
 
 def test_of_two_runs_a_thousand_times_apart_the_shorter_is_right():

@@ -16,6 +16,7 @@ from ...cluster_profiles.precision import Precision
 from ...errors import InputError, RunFolderError
 from ...estimator.gpu_use.precision import precision_of_dtype
 from ...estimator.history.runs import History
+from ...estimator.job.shape import Shape
 from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
@@ -25,22 +26,21 @@ from ..run_folder.log_errors import is_out_of_memory
 from ..run_folder.task_records import first_tasks, read_task_records
 
 ADDED, SUBMITTED = "added", "submit"
-_COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
 
 
 def measure_run(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> list[Measurement]:
-    """What a run folder comes to: the one measurement of a run, or those that were entered."""
+    """Return the measurements of a run folder: the one of a run, or those that were entered."""
     entered = run.get("measurements") if run.get("kind") == ADDED else None
     if isinstance(entered, list):
-        return [found for values in entered if (found := _from_json(values))]
-    found = _measured(folder, run, lines, history)
-    return [found] if found else []
+        return [measurement for values in entered if (measurement := _from_json(values))]
+    measurement = _measure(folder, run, lines, history)
+    return [measurement] if measurement else []
 
 
 def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
-    """What the run was to train in: as its command was told, else as it was submitted; None is not known."""
+    """Return the precision that the command was given, otherwise the one submitted; None is not known."""
     shape = run.get("shape")
     planned = shape.get("precision") if isinstance(shape, dict) else None
     with suppress(RunFolderError):
@@ -49,18 +49,19 @@ def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
 
 
 def seen_precision(lines: Sequence[LoopLine]) -> Precision | None:
-    """What its tracker saw last, else what its script says of itself; None is not known."""
-    seen = next((line.dtype for line in reversed(lines) if isinstance(line, LoopDtype)), None)
-    said = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
-    return precision_of_dtype(seen) or precision_of_dtype(said)
+    """Return the precision that the tracker observed last, otherwise the one that the script states; None is not known."""
+    observed = next((line.dtype for line in reversed(lines) if isinstance(line, LoopDtype)), None)
+    stated = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
+    return precision_of_dtype(observed) or precision_of_dtype(stated)
 
 
-def as_json(found: Measurement) -> dict[str, Any]:
-    """A measurement as run.json holds it."""
-    return asdict(found) | {"when": found.when.isoformat() if found.when else None}
+def as_json(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as run.json holds it."""
+    when = measurement.when
+    return asdict(measurement) | {"when": when.isoformat() if when else None}
 
 
-def _measured(
+def _measure(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
@@ -68,15 +69,17 @@ def _measured(
     attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
     began_s = attempts_began_s or _own_beginning_s(run)
     steady = steady_state(lines, began_s)
-    shape = _shape(run.get("shape"), planned_precision(folder, run), lines)
-    if steady is None or shape is None:
+    shape = _read_shape(run.get("shape"), planned_precision(folder, run), lines)
+    model = _read_model(run.get("shape"))
+    if steady is None or shape is None or model is None:
         return None
     name = str(run.get("run") or folder.name)
     gpu, memory = _gpus(history.run_gpus(name))
     if any(is_out_of_memory(task.error, task.exit_code) for task in tasks):
-        memory = None  # what it used is what there was, not what it needs
-    found = Measurement(
-        **{**shape, "gpu": gpu or shape["gpu"]},
+        memory = None  # it used all memory of the GPU, which is less than it needs
+    measurement = Measurement(
+        model=model,
+        **vars(replace(shape, gpu=gpu or shape.gpu)),
         step_time_s=steady.step_time_s,
         spread=steady.spread,
         n_steps=steady.n_steps,
@@ -90,58 +93,77 @@ def _measured(
         queue_wait_s=_queue_wait_s(run, attempts_began_s),
         restarts=max(steady.restarts, len(began_s) - 1),
     )
-    return _with_activity(found, steady, history, name)
+    return _with_activity(measurement, steady, history, name)
 
 
-def _with_activity(found: Measurement, steady: SteadyState, history: History, run: str) -> Measurement:
-    """With what the GPUs did in the steady window; those without samples are taken to be like the others."""
+def _with_activity(measurement: Measurement, steady: SteadyState, history: History, run: str) -> Measurement:
+    """With busy share and energy of the GPUs in the steady window; GPUs without readings count as the others do."""
     gpus = history.activity(run, *steady.window)
     busy = [gpu.utilisation / 100 for gpu in gpus if gpu.utilisation is not None]
     power = [gpu.power_w for gpu in gpus if gpu.power_w is not None]
     energy_j = None
     if power:
-        energy_j = statistics.fmean(power) * found.gpus * found.step_time_s / found.shape.step_samples
-    return replace(found, busy_share=statistics.fmean(busy) if busy else None, energy_per_sample_j=energy_j)
+        step_energy_j = statistics.fmean(power) * measurement.gpus * measurement.step_time_s
+        energy_j = step_energy_j / measurement.shape.step_samples
+    busy_share = statistics.fmean(busy) if busy else None
+    return replace(measurement, busy_share=busy_share, energy_per_sample_j=energy_j)
 
 
 def _from_json(values: object) -> Measurement | None:
     if not isinstance(values, dict):
         return None
-    known = {f.name: values[f.name] for f in fields(Measurement) if f.name in values}
+    fields_of = {f.name: values[f.name] for f in fields(Measurement) if f.name in values}
     try:
-        when = None if known.get("when") is None else datetime.fromisoformat(known["when"])
-        return Measurement(**{**known, "precision": Precision(known["precision"]), "when": when})
+        when = None if fields_of.get("when") is None else datetime.fromisoformat(fields_of["when"])
+        precision = Precision(fields_of["precision"])
+        return Measurement(**{**fields_of, "precision": precision, "when": when})
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _shape(shape: object, planned: Precision | None, lines: Sequence[LoopLine]) -> dict[str, Any] | None:
-    """The job's shape as it was submitted; where the script says otherwise of itself, the script is right."""
-    if not isinstance(shape, dict) or not isinstance(shape.get("model"), str):
+def _read_model(submitted: object) -> str | None:
+    model = submitted.get("model") if isinstance(submitted, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[LoopLine]) -> Shape | None:
+    """The shape as it was submitted, corrected by what the script reports; None where it is not a shape."""
+    if not isinstance(submitted, dict) or planned is None:
         return None
-    said = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
-    counts = {name: shape.get(name, 1 if name == "model_parallel" else None) for name in _COUNTS}
-    counts["batch_size"] = said.batch_size or counts["batch_size"]
-    if planned is None or not all(isinstance(count, int) and count > 0 for count in counts.values()):
-        return None
-    return {
-        **counts,
-        "model": shape["model"],
-        "gpu": shape.get("gpu"),
-        "precision": _used(planned, seen_precision(lines)),
-        "seq_len": shape.get("seq_len"),
-    }
+    start = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
+    shape = Shape(
+        gpu=submitted.get("gpu"),
+        nodes=submitted.get("nodes", 0),
+        gpus=submitted.get("gpus", 0),
+        gpus_per_node=submitted.get("gpus_per_node", 0),
+        batch_size=start.batch_size or submitted.get("batch_size", 0),
+        accumulation=submitted.get("accumulation", 0),
+        model_parallel=submitted.get("model_parallel", 1),
+        precision=_used_precision(planned, seen_precision(lines)),
+        seq_len=submitted.get("seq_len"),
+    )
+    counts: tuple[object, ...] = (
+        shape.nodes,
+        shape.gpus,
+        shape.gpus_per_node,
+        shape.batch_size,
+        shape.accumulation,
+        shape.model_parallel,
+    )
+    return shape if all(isinstance(count, int) and count > 0 for count in counts) else None
 
 
-def _used(planned: Precision, seen: Precision | None) -> Precision:
-    """What was seen, else what was planned; tf32 tensors are called float32."""
-    return planned if seen is None or (planned, seen) == (Precision.TF32, Precision.FP32) else seen
+def _used_precision(planned: Precision, observed: Precision | None) -> Precision:
+    """The observed precision, otherwise the planned one; torch calls tensors of tf32 float32."""
+    if observed is None or (planned, observed) == (Precision.TF32, Precision.FP32):
+        return planned
+    return observed
 
 
-def _gpus(found: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
-    """The type of the run's GPUs, by its key in the catalogue if it has one, and the most memory one of them used."""
-    names = {gpu["name"] for gpu in found if gpu["name"]}
-    peaks = [gpu["memory_peak_bytes"] for gpu in found if gpu["memory_peak_bytes"]]
+def _gpus(gpus: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
+    """The type of the run's GPUs, by its key in the catalogue if it has one, and the peak memory of one in bytes."""
+    names = {gpu["name"] for gpu in gpus if gpu["name"]}
+    peaks = [gpu["memory_peak_bytes"] for gpu in gpus if gpu["memory_peak_bytes"]]
     memory = max(peaks) if peaks else None
     if len(names) != 1:
         return None, memory
