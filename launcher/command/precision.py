@@ -98,12 +98,22 @@ def precision_settings(
         settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         settings = _set(plain, chosen, framework, config)
-    auto = f" (auto on {_named(possible_gpus)})" if possible_gpus and precision is Precision.AUTO and not stated else ""
-    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, possible_gpus)}")
+    auto = (
+        f" (auto on {_named(possible_gpus)})"
+        if possible_gpus and precision is Precision.AUTO and not stated
+        else ""
+    )
+    return replace(
+        settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, possible_gpus)}"
+    )
 
 
 def _lacking(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
-    if not possible_gpus or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in possible_gpus):
+    if (
+        not possible_gpus
+        or chosen is Precision.AUTO
+        or any(chosen in gpu.peak_flops for gpu in possible_gpus)
+    ):
         return ""
     lacks = "emulates bf16" if chosen is Precision.BF16 else f"has no {chosen} hardware"
     best = shared_precision(possible_gpus)
