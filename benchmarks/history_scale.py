@@ -26,7 +26,6 @@ from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.samples import BLOCK_S, WIDTHS_S, whole_numbers
 from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
 from clusterplan.launcher.runs.collect import collect
-from clusterplan.launcher.sampler.loop import SLOW_EVERY_S
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -81,7 +80,7 @@ def readings(
                         n: rng.randrange(700, 800) / 1000
                         for n in ("sm_active", "occupancy", "tensor_active", "dram_active")
                     }
-                    if gpm and second % SLOW_EVERY_S == 0
+                    if gpm
                     else {}
                 ),
             ),

@@ -119,7 +119,7 @@ def main() -> None:
         names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), OURS]
         rounds = [measured(names, given.seconds, folder, environment) for _ in range(given.rounds)]
         spool = next(folder.glob("run*/*.spool"))
-        per_reading = spool.stat().st_size / given.gpus / read_spool(spool).samples
+        per_reading = spool.stat().st_size / given.gpus / read_spool(spool).tick_count
     print(f"{given.gpus} fake GPUs, 1 Hz, medians of {given.rounds} rounds of {given.seconds:g} s\n")
     print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'x nvitop':>9} {'peak MiB':>9}")
     for name in names:

@@ -21,11 +21,11 @@ from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.estimate.advice import CODES
 from clusterplan.estimator.estimate.steps import CONVENTION
+from clusterplan.estimator.gpu_use.reading import METRICS
 from clusterplan.estimator.history.schema import migrations
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
-from clusterplan.launcher.sampler.spool_items import FIELDS
 from clusterplan.launcher.submission.problem import CODES as PREFLIGHT
 
 os.environ["CLUSTERPLAN_HISTORY"] = (
@@ -163,14 +163,13 @@ def _peak(flops: float | None, source: str) -> str:
 
 
 def spool_fields() -> str:
-    """The fields of a reading, in their order."""
+    """Return the table of the metrics of a reading, in their order."""
     kinds = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64"}
-    shares = {"sm_active", "occupancy", "tensor_active", "dram_active"}
     rows = [
-        f"| {bit} | `{name}` | {kinds[code]}{', thousandths' if name in shares else ''} |"
-        for bit, (name, code) in enumerate(FIELDS)
+        f"| {bit} | `{name}` | {kinds[metric.code]} | {f'1/{metric.parts} ' if metric.parts > 1 else ''}{metric.unit} |"
+        for bit, (name, metric) in enumerate(METRICS.items())
     ]
-    return "\n| bit | field | type |\n|---:|---|---|\n" + "\n".join(rows) + "\n"
+    return "\n| bit | metric | type | unit |\n|---:|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def history_schema() -> str:

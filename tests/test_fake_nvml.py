@@ -610,7 +610,7 @@ def test_nvitop_prints_its_table(run_on_gpus):
 OURS = """
 from clusterplan.launcher.sampler import nvml
 with nvml.open_library() as library:
-    found = [device.read(0, slow=True) for device in library.devices()[0]]
+    found = [device.read(0) for device in library.devices()[0]]
 print([[r.utilisation_percent, r.power_mw // 1000, r.memory_used_bytes >> 20, r.temperature_c, r.processes] for r in found])
 """
 THEIRS = """

@@ -19,7 +19,7 @@ from clusterplan.launcher.run_folder.folder import create_run_folder, register_r
 from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler import nvml
-from clusterplan.launcher.sampler.loop import _round
+from clusterplan.launcher.sampler.loop import read_devices
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 from clusterplan.render import run_text
@@ -55,7 +55,7 @@ def recorded(gpus, tmp_path):
             for second in range(1, SECONDS + 1):
                 move(second)
                 now = float(fake.T0 + second)
-                readings, lost = _round(present, slow=second % 10 == 0)
+                readings, lost = read_devices(present)
                 for place in lost:
                     spool.append(
                         encode(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))

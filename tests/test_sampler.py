@@ -1,4 +1,4 @@
-"""The sampler on scripted GPUs: what it reads, what it says, and that it disturbs nobody."""
+"""The sampler on scripted GPUs: its readings, its events, and that it disturbs nobody."""
 
 import importlib.util
 import itertools
@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 
 import fake_nvml as fake
+import pynvml
 import pytest
 
 from clusterplan.estimator.gpu_use.reading import Event, Tick
@@ -18,7 +20,7 @@ from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.beside import sampler_beside
 from clusterplan.launcher.sampler.loop import StopFlag, sample, sampling
-from clusterplan.launcher.sampler.spool_reader import node_records
+from clusterplan.launcher.sampler.spool_reader import read_node_records
 from clusterplan.launcher.sampler.visible_gpus import Attribution, select_visible
 
 H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
@@ -41,42 +43,81 @@ def first(gpus):
         opened.__exit__(None, None, None)
 
 
-def reading(device, *, slow=True):
-    return device.read(0, slow=slow)
-
-
-def test_a_gpu_says_everything_it_can(first):
+def test_a_reading_has_every_metric(first):
     device, move = first()
-    reading(device)
+    device.read(0)
     move(11)
-    found = reading(device)
-    assert (found.utilisation_percent, found.temperature_c is not None, found.processes) == (90, True, 0)
-    assert found.power_mw > 70_000
-    assert found.energy_mj > 0
-    assert 0 < found.tensor_active < found.sm_active < 1
-    assert [percent for _, percent in found.ring] == [90] * 6
-    assert found.ring[-1][0] == 0.0
+    reading = device.read(0)
+    assert (reading.utilisation_percent, reading.temperature_c is not None, reading.processes) == (
+        90,
+        True,
+        0,
+    )
+    assert reading.power_mw > 70_000
+    assert reading.energy_mj > 0
+    assert 0 < reading.tensor_active < reading.sm_active < 1
+    assert [percent for _, percent in reading.ring] == [90] * 6
+    assert reading.ring[-1][0] == 0.0
 
 
-def test_only_what_counts_on_or_changes_slowly_is_left_out_between(first):
+def test_every_tick_but_the_first_reads_everything(first):
     device, move = first()
-    reading(device)
-    move(11)
-    quick = reading(device, slow=False)._asdict()
-    move(12)
-    slow = reading(device)._asdict()
-    assert None not in slow.values()
-    assert {name for name, value in quick.items() if value is None} == {
-        *("memory_clock_mhz", "processes", "sm_active", "occupancy", "tensor_active", "dram_active"),
-        *("pcie_tx_bytes", "pcie_rx_bytes", "nvlink_tx_kib", "nvlink_rx_kib"),
+    device.read(0)
+    for second in (11, 12, 13):
+        move(second)
+        assert None not in device.read(0)
+
+
+CALLS_PER_TICK = Counter(
+    {
+        "nvmlDeviceGetUtilizationRates": 1,  # of the GPU and of its memory
+        "nvmlDeviceGetMemoryInfo": 1,
+        "nvmlDeviceGetTemperature": 1,
+        "nvmlDeviceGetClockInfo": 2,
+        "nvmlDeviceGetCurrentClocksEventReasons": 1,
+        "nvmlDeviceGetComputeRunningProcesses_v3": 1,
+        "nvmlDeviceGetFieldValues": 1,  # six metrics
+        "nvmlGpmSampleGet": 1,
+        "nvmlGpmMetricsGet": 1,  # four metrics
+        "nvmlDeviceGetSamples": 1,
     }
+)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Count the calls of pynvml by name, and note the fields that are asked for, in `calls.fields`."""
+    counter = Counter()
+    counter.fields = []
+
+    def count(name, function):
+        def counted(*arguments):
+            counter[name] += 1
+            if name == "nvmlDeviceGetFieldValues":
+                counter.fields += [field for field, _ in arguments[1]]
+            return function(*arguments)
+
+        return counted
+
+    for name in CALLS_PER_TICK | Counter(["nvmlDeviceGetPowerUsage"]):
+        monkeypatch.setattr(pynvml, name, count(name, getattr(pynvml, name)))
+    return counter
+
+
+def test_metrics_share_the_calls_of_a_tick(calls, first):
+    device, move = first()
+    device.read(0)
+    calls.clear()
+    move(11)
+    device.read(0)
+    assert calls == CALLS_PER_TICK
 
 
 def test_energy_is_a_counter_that_agrees_with_power(first):
     device, move = first()
-    before = reading(device)
+    before = device.read(0)
     move(70)
-    after = reading(device)
+    after = device.read(0)
     assert (after.energy_mj - before.energy_mj) / 60 == pytest.approx(after.power_mw, rel=0.02)
 
 
@@ -85,9 +126,9 @@ def test_the_ring_sees_what_polling_does_not(first):
     polled, ring = [], []
     for tick in range(1, 41):
         move(tick)
-        found = reading(device)
-        polled.append(found.utilisation_percent)
-        ring += [percent for _, percent in found.ring]
+        reading = device.read(0)
+        polled.append(reading.utilisation_percent)
+        ring += [percent for _, percent in reading.ring]
     assert abs(sum(polled) / len(polled) - 48) > 20
     assert sum(ring) / len(ring) == pytest.approx(48, abs=2)
 
@@ -96,17 +137,32 @@ def test_a_ring_in_fine_units_is_per_cent_all_the_same(first):
     device, move = first("gpu count=1 ring=120 ring_ms=20 ring_scale=10000\nwave gpu=0 kind=const hi=40\n")
     assert device.ring_depth() == 120
     move(11)
-    assert {percent for _, percent in reading(device).ring} == {40}
+    assert {percent for _, percent in device.read(0).ring} == {40}
 
 
-def test_what_is_not_supported_is_none_and_asked_for_once(first):
+def test_an_unsupported_metric_is_none_and_asked_for_once(calls, first):
     device, move = first(H100 + "fault fn=field:186 code=3\nfault fn=nvmlDeviceGetTemperature code=3\n")
-    found = reading(device)
-    assert found.temperature_c is None
-    assert found.power_mw > 0  # the batch has no power, the call has
-    assert device.missing["power_mw"] == "not supported"
+    reading = device.read(0)
+    assert reading.temperature_c is None
+    assert reading.power_mw > 0  # the field does not have it, the function has
+    assert device.unread == {"temperature_c": "not supported"}
+    assert pynvml.NVML_FI_DEV_POWER_INSTANT in calls.fields
+    calls.clear()
+    calls.fields.clear()
     move(11)
-    assert reading(device).energy_mj is not None
+    reading = device.read(0)
+    assert (reading.energy_mj is not None, reading.power_mw > 0, reading.temperature_c) == (True, True, None)
+    assert calls["nvmlDeviceGetPowerUsage"] == 1
+    assert calls["nvmlDeviceGetTemperature"] == 0
+    assert pynvml.NVML_FI_DEV_POWER_INSTANT not in calls.fields
+
+
+def test_a_failure_that_passes_is_asked_for_again(first):
+    device, move = first(H100 + "fault fn=nvmlDeviceGetFieldValues at=10 until=11 code=10\n")
+    assert device.read(0).energy_mj is None
+    move(11)
+    assert device.read(0).energy_mj > 0
+    assert device.unread == {}
 
 
 @pytest.mark.parametrize(
@@ -114,37 +170,61 @@ def test_what_is_not_supported_is_none_and_asked_for_once(first):
 )
 def test_tensor_activity_needs_hopper(first, scenario, expected):
     device, move = first(scenario)
-    reading(device)
+    device.read(0)
     move(11)
-    found = reading(device).tensor_active
-    assert found is None if expected is None else isinstance(found, expected)
+    tensor_active = device.read(0).tensor_active
+    assert tensor_active is None if expected is None else isinstance(tensor_active, expected)
 
 
-def test_an_old_driver_is_read_by_its_old_calls(first):
-    device, _ = first(
-        H100 + "fault fn=nvmlDeviceGetTemperatureV code=13\nfault fn=nvmlDeviceGetMemoryInfo_v2 code=13\n"
+def test_a_driver_that_lacks_a_function_is_read_by_another(first, monkeypatch):
+    lacking = ("MemoryInfo_v2", "CurrentClocksEventReasons", "ComputeRunningProcesses_v3", "FieldValues")
+    device, _ = first(H100 + "".join(f"fault fn=nvmlDeviceGet{name} code=13\n" for name in lacking))
+    gone = pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+    monkeypatch.setitem(
+        pynvml._nvmlGetFunctionPointer_cache, "nvmlDeviceGetTemperature", lambda *_: gone.value
     )
-    found = reading(device)
-    assert found.temperature_c is not None
-    assert found.memory_used_bytes is not None
+    reading = device.read(0)
+    assert reading.temperature_c is not None
+    assert reading.memory_used_bytes is not None
+    assert (reading.clock_reasons, reading.processes) == (0, 0)
+    assert reading.power_mw > 70_000
+    assert set(device.unread.values()) == {"not in this driver"}
+    assert device.unread.keys() == {
+        *("energy_mj", "pcie_tx_bytes", "pcie_rx_bytes", "nvlink_tx_kib", "nvlink_rx_kib"),
+    }
 
 
 def test_a_lost_gpu_does_not_hide_the_others(gpus):
     gpus("gpu count=3\nfault gpu=1 at=0 code=15\n")
     with nvml.open_library() as library:
-        devices, wrong = library.devices()
-    assert [d.identity.index for d in devices] == [0, 2]
-    assert wrong[0].startswith("GPU 1: ")
+        devices, failures = library.devices()
+    assert [d.identity.index for d in devices] == ["0", "2"]
+    assert failures[0].startswith("GPU 1: ")
 
 
-def test_mig_slices_stand_in_for_their_gpu(gpus):
-    gpus("gpu count=2\nmig gpu=0 count=2\n")
+def test_mig_instances_stand_in_for_their_gpu(gpus):
+    gpus("gpu count=3\nmig gpu=1 count=2\n")
     with nvml.open_library() as library:
         devices, _ = library.devices()
-        found = [reading(d) for d in devices]
-    assert [d.identity.uuid[:4] for d in devices] == ["MIG-", "MIG-", "GPU-"]
-    assert devices[0].identity.mig_parent.startswith("GPU-")
-    assert found[0].utilisation_percent is None
+        readings = [d.read(0) for d in devices]
+    assert [d.identity.uuid[:4] for d in devices] == ["GPU-", "MIG-", "MIG-", "GPU-"]
+    assert devices[1].identity.mig_parent == devices[2].identity.mig_parent
+    assert devices[1].identity.mig_parent.startswith("GPU-")
+    assert [r.utilisation_percent is None for r in readings] == [False, True, True, False]
+
+
+def test_gpus_and_mig_instances_are_named_as_nvidia_smi_shows_them(gpus):
+    gpus("gpu count=3\nmig gpu=1 count=2\n")
+    with nvml.open_library() as library:
+        devices, _ = library.devices()
+    assert [d.identity.index for d in devices] == ["0", "1:0", "1:1", "2"]
+
+
+def test_a_position_in_the_environment_counts_gpus_and_not_mig_instances(gpus):
+    gpus("gpu count=3\nmig gpu=0 count=2\n")
+    with nvml.open_library() as library:
+        devices, how = select_visible(library.devices()[0], {"CUDA_VISIBLE_DEVICES": "2"})
+    assert ([d.identity.index for d in devices], how) == (["2"], Attribution.GUESS)
 
 
 CASES = {
@@ -166,7 +246,7 @@ def test_the_jobs_gpus_are_found_by_its_environment(gpus, case):
     gpus("gpu count=4\n")
     with nvml.open_library() as library:
         chosen, how = select_visible(library.devices()[0], environment)
-    assert [d.identity.index for d in chosen] == expected
+    assert [d.identity.index for d in chosen] == [str(index) for index in expected]
     assert how is attribution
 
 
@@ -174,9 +254,9 @@ def test_uuids_name_the_jobs_gpus_exactly(gpus):
     gpus("gpu count=4\n")
     with nvml.open_library() as library:
         devices, _ = library.devices()
-        wanted = devices[2].identity.uuid
-        chosen, how = select_visible(devices, {"CUDA_VISIBLE_DEVICES": wanted[:20], "SLURM_JOB_GPUS": "0"})
-    assert [d.identity.uuid for d in chosen] == [wanted]
+        uuid = devices[2].identity.uuid
+        chosen, how = select_visible(devices, {"CUDA_VISIBLE_DEVICES": uuid[:20], "SLURM_JOB_GPUS": "0"})
+    assert [d.identity.uuid for d in chosen] == [uuid]
     assert how is Attribution.UUID
 
 
@@ -193,7 +273,9 @@ def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml, tmp_path):
     # The shell that started it is gone at once.
     subprocess.run(["sh", "-c", f"{sampler} & sleep 1"], env=fake.environment(fake_nvml, path), check=True)
     deadline = time.monotonic() + 30
-    while not (records := list(node_records(tmp_path))) or "end" not in {e.kind for e in records[0].events}:
+    while not (records := list(read_node_records(tmp_path))) or "end" not in {
+        e.kind for e in records[0].events
+    }:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -287,6 +369,42 @@ def test_slurms_warning_does_not_end_the_sampler(fake_nvml, tmp_path):
     assert process.returncode == 0
 
 
+# Metrics that were not read.
+
+AFTER_A_TICK = ("--period", "0.1s", "--", "sleep", "0.5")
+
+
+def not_read(record):
+    return [(event.text, event.gpu) for event in record.events if event.kind == "not_read"]
+
+
+@pytest.mark.parametrize("scenario", ["gpu count=4 cc=8.0\n", "gpu count=4\nfault fn=field:138 code=3\n"])
+def test_a_metric_that_no_gpu_of_a_type_supports_is_no_news(sampled, scenario):
+    _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
+    assert not_read(record) == []
+
+
+def test_a_metric_that_may_not_be_read_is_one_line_for_all_gpus_of_a_type(sampled):
+    old = 'gpu count=2 name="NVIDIA A100" cc=8.0\n'
+    _, _, ((record,),) = sampled(
+        *AFTER_A_TICK, scenario=f"{old}gpu count=4\nfault fn=nvmlGpmSampleGet code=4\n"
+    )
+    assert not_read(record) == [
+        (
+            "sm_active, occupancy, tensor_active, dram_active: no permission on every NVIDIA H100 80GB HBM3",
+            None,
+        )
+    ]
+
+
+def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(sampled):
+    scenario = "gpu count=4\nmig gpu=1 count=2\nfault gpu=3 fn=field:83 code=3\n"
+    _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
+    assert not_read(record) == [
+        ("energy_mj: not supported on GPU 3, unlike other NVIDIA H100 80GB HBM3", None)
+    ]
+
+
 # The command.
 
 
@@ -301,7 +419,7 @@ def sampled(clusterplan, fake_nvml, tmp_path):
         environment |= {"CLUSTERPLAN_HISTORY": str(tmp_path / "h" / "history.db")}
         done = clusterplan("sample", *arguments, env=environment)
         folders = list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else []
-        return done, folders, [list(node_records(folder)) for folder in folders]
+        return done, folders, [list(read_node_records(folder)) for folder in folders]
 
     return run
 
@@ -309,9 +427,10 @@ def sampled(clusterplan, fake_nvml, tmp_path):
 def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
     done, (folder,), ((record,),) = sampled("--period", "0.1s", "--", "sh", "-c", "echo out; sleep 0.5")
     assert (done.returncode, done.stdout) == (0, "out\n")
-    assert f"{record.samples} samples of 2 GPUs" in done.stderr
-    assert 4 <= record.samples <= 9
+    assert f"{record.tick_count} samples of 2 GPUs" in done.stderr
+    assert 4 <= record.tick_count <= 9
     assert record.header["attribution"] == "enumerated"
+    assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["state"] == "completed"
@@ -397,12 +516,12 @@ def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
         arguments = ("--period", "0.05s", "--", "sh", "-c", "sleep 2; echo done")
         done, _, _ = sampled(*arguments, CLUSTERPLAN_RUNS=small, scenario="gpu count=8\n")
         (folder,) = small.iterdir()
-        (record,) = node_records(folder)
+        (record,) = read_node_records(folder)
     finally:
         subprocess.run(["umount", small], check=True)
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert "sampling stopped" in done.stderr
-    assert record.samples > 3
+    assert record.tick_count > 3
 
 
 def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clusterplan):
@@ -452,7 +571,7 @@ def test_sampling_alone_ends_after_its_time(sampled):
     done, _, ((record,),) = sampled("--for", "0.5s", "--period", "0.1s")
     assert done.returncode == 0
     assert 0.5 <= time.monotonic() - started < 5
-    assert record.samples >= 4
+    assert record.tick_count >= 4
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import io
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
 import tracemalloc
+from collections import namedtuple
 
 import pytest
 from conftest import SCALE
@@ -16,7 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import SpoolError
-from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.reading import METRICS, Event, GpuReading, Tick
+from clusterplan.launcher.sampler import spool_items
 from clusterplan.launcher.sampler.spool import (
     LARGEST_PAYLOAD,
     MAGIC,
@@ -26,8 +29,8 @@ from clusterplan.launcher.sampler.spool import (
     frame,
     read_frames,
 )
-from clusterplan.launcher.sampler.spool_items import FIELDS, decode, encode
-from clusterplan.launcher.sampler.spool_reader import node_records, read_spool
+from clusterplan.launcher.sampler.spool_items import decode, encode
+from clusterplan.launcher.sampler.spool_reader import read_node_records, read_spool
 
 
 def spool(path, payloads):
@@ -115,7 +118,7 @@ def test_a_spool_of_any_length_is_read_in_a_few_mib(tmp_path):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert (record.samples, most < 5 * 2**20) == (20_000, True)
+    assert (record.tick_count, most < 5 * 2**20) == (20_000, True)
 
 
 def test_a_spool_of_a_newer_version_says_so(tmp_path):
@@ -137,7 +140,6 @@ def limits(code):
     return st.integers(0, {"B": 2**8, "H": 2**16, "I": 2**32, "Q": 2**64}[code] - 1)
 
 
-SHARES = ("sm_active", "occupancy", "tensor_active", "dram_active")
 READINGS = st.builds(
     GpuReading,
     gpu=st.integers(0, 255),
@@ -145,8 +147,9 @@ READINGS = st.builds(
         st.tuples(st.integers(0, 65535).map(lambda ms: ms / 1000), st.integers(0, 100)), max_size=20
     ).map(tuple),
     **{
-        name: st.none() | (st.integers(0, 1000).map(lambda n: n / 1000) if name in SHARES else limits(code))
-        for name, code in FIELDS
+        name: st.none()
+        | (st.integers(0, 1000).map(lambda n: n / 1000) if metric.parts == 1000 else limits(metric.code))
+        for name, metric in METRICS.items()
     },
 )
 TICKS = st.builds(Tick, time_s=st.floats(0, 1e10), readings=st.lists(READINGS, max_size=9).map(tuple))
@@ -164,7 +167,44 @@ def test_ticks_and_events_survive_the_round_trip(item):
 
 
 def test_every_field_of_a_reading_has_its_place():
-    assert ("gpu", *(name for name, _ in FIELDS), "ring") == GpuReading._fields
+    assert ("gpu", *METRICS, "ring") == GpuReading._fields
+
+
+# The metrics of format 1 in their order, as spools have them: this list never changes.
+FIRST_METRICS = (
+    *(("utilisation_percent", "B"), ("memory_utilisation_percent", "B"), ("memory_used_bytes", "Q")),
+    *(("power_mw", "I"), ("temperature_c", "H"), ("sm_clock_mhz", "H"), ("memory_clock_mhz", "H")),
+    *(("clock_reasons", "Q"), ("energy_mj", "Q"), ("pcie_tx_bytes", "Q"), ("pcie_rx_bytes", "Q")),
+    *(("nvlink_tx_kib", "Q"), ("nvlink_rx_kib", "Q"), ("sm_active", "H"), ("occupancy", "H")),
+    *(("tensor_active", "H"), ("dram_active", "H"), ("processes", "H")),
+)
+
+
+def test_a_metric_keeps_its_place_and_code():
+    metrics = [(name, metric.code) for name, metric in METRICS.items()]
+    assert metrics[: len(FIRST_METRICS)] == list(FIRST_METRICS)
+
+
+def test_a_spool_of_fewer_metrics_is_read(monkeypatch):
+    """A spool from before the last two metrics were added at the end of the registry."""
+    reading = GpuReading(
+        3, utilisation_percent=90, sm_active=0.5, dram_active=0.25, processes=7, ring=((0.1, 9),)
+    )
+    with monkeypatch.context() as before:
+        before.setattr(spool_items, "METRICS", dict(list(METRICS.items())[:-2]))
+        before.setattr(spool_items, "_layout", spool_items._layout.__wrapped__)
+        shorter = namedtuple(  # noqa: PYI024  its fields are computed
+            "Shorter", [n for n in GpuReading._fields if n not in list(METRICS)[-2:]]
+        )
+        values = {name: getattr(reading, name) for name in shorter._fields}
+        payload = encode(Tick(5.0, (shorter(**values),)))
+    assert decode(payload) == Tick(5.0, (reading._replace(dram_active=None, processes=None),))
+
+
+def test_a_spool_of_a_metric_that_is_not_known_says_so():
+    one_bit_more = struct.pack("<BdBBIB", 1, 5.0, 1, 0, 1 << len(METRICS), 0)
+    with pytest.raises(SpoolError, match="metrics of a newer clusterplan: upgrade it"):
+        decode(one_bit_more)
 
 
 def test_what_could_not_be_read_takes_no_byte():
@@ -206,8 +246,8 @@ def test_a_killed_writer_loses_nothing_it_has_acknowledged(tmp_path):
             os.kill(writer.pid, signal.SIGKILL)
             acknowledged = int(([0] + [int(line) for line in writer.stdout.read().split("\n")[:-1]])[-1])
         record = read_spool(path)
-        assert [tick.time_s for tick in record.ticks()] == [float(n) for n in range(record.samples)]
-        assert record.samples > acknowledged
+        assert [tick.time_s for tick in record.ticks()] == [float(n) for n in range(record.tick_count)]
+        assert record.tick_count > acknowledged
         assert record.damaged_bytes == 0
 
 
@@ -228,5 +268,5 @@ with SpoolWriter(Path({str(tmp_path / "a.spool")!r}), {{"run": "r", "node": "n",
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "is the disk full?" in done.stdout or "File too large" in done.stdout
-    (record,) = node_records(tmp_path)
+    (record,) = read_node_records(tmp_path)
     assert len(record.events) > 10

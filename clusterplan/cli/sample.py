@@ -22,7 +22,7 @@ from ..launcher.run_folder.folder import (
 from ..launcher.run_folder.log_errors import read_tail
 from ..launcher.run_folder.task_records import process_birth
 from ..launcher.sampler.beside import SampledCommand, run_sampled
-from ..launcher.sampler.spool_reader import node_records
+from ..launcher.sampler.spool_reader import read_node_records
 from ..launcher.submission.snapshot import redact
 from .options import duration_s, say, utf8_text
 from .passthrough import WithCommand
@@ -116,9 +116,9 @@ def _say(folder: Path, ended: SampledCommand) -> None:
 
 
 def _say_records(folder: Path) -> None:
-    for record in node_records(folder):
+    for record in read_node_records(folder):
         gpus = plural(len(record.header["gpus"]), "GPU")
-        say(f"{folder.name}: {plural(record.samples, 'sample')} of {gpus} in {folder}")
+        say(f"{folder.name}: {plural(record.tick_count, 'sample')} of {gpus} in {folder}")
         for event in record.events:
             if event.kind != "end":
                 say(f"  {event.kind}: {event.text}")

@@ -137,7 +137,7 @@ class GpuReading(NamedTuple):
     ] = None
     dram_active: Annotated[float | None, _share("NVML_GPM_METRIC_DRAM_BW_UTIL", "dram_active_mean")] = None
     processes: Annotated[
-        int | None, Metric("processes", Call("nvmlDeviceGetComputeRunningProcesses"), "H")
+        int | None, Metric("processes", Call("nvmlDeviceGetComputeRunningProcesses_v3"), "H")
     ] = None
     ring: tuple[tuple[float, int], ...] = ()
 

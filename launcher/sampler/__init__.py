@@ -1,1 +1,1 @@
-"""The sampler: a process beside the command on every node, which reads the GPUs through NVML into a spool."""
+"""The sampler: a process beside the command on every node.  It reads the GPUs through NVML into a spool."""

@@ -2,7 +2,7 @@
 
     python -P -m clusterplan.launcher.sampler RUN_FOLDER
 
-Where the spool itself cannot be written, that is a line on stderr, and exit code 1.
+If the spool cannot be written, it prints one line on stderr and ends with exit code 1.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from .loop import PERIOD_S, StopFlagWithParent, run
 
 
 def main() -> None:
-    """Sample until asked to end by SIGTERM or SIGINT, or until the parent is gone."""
+    """Sample until SIGTERM or SIGINT arrives, or until the parent process is gone."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
-    given = parser.parse_args()
+    options = parser.parse_args()
     stop = StopFlagWithParent()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(given.folder, given.period, stop, os.environ)
+        run(options.folder, options.period, stop, os.environ)
     except ClusterplanError as error:
         print(f"sampling stopped: {error}", file=sys.stderr)  # noqa: T201  sampler.log
         sys.exit(1)

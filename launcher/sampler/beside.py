@@ -1,4 +1,4 @@
-"""A command with a sampler beside it: on any machine, without Slurm."""
+"""A command and a sampler beside it, on any machine: Slurm is not needed."""
 
 import os
 import signal
@@ -13,16 +13,16 @@ from pathlib import Path
 
 from .spool import SUFFIX
 
-NOT_STARTED = 127  # as a shell has it
-_LAST_WORDS_S = 10.0  # a sampler asked to end writes its last tick and goes
-_FIRST_WORDS_S = 5.0  # it opens its spool in a fraction of this, or the command starts without it
+NOT_STARTED = 127  # exit code, as of a shell
+_STOP_S = 10.0  # for the sampler to write its last tick and end
+_START_S = 5.0  # for the sampler to open its spool, which takes a fraction of this; then the command starts
 
 
 @contextmanager
 def sampler_beside(
     folder: Path, period_s: float, environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A sampler process for the run in `folder` while the block runs; what it says goes to sampler.log there."""
+    """Sample into the run folder `folder` while the block runs, in a process whose output goes to sampler.log there."""
     command = [
         sys.executable,
         "-P",
@@ -32,7 +32,7 @@ def sampler_beside(
         "--period",
         str(period_s),
     ]
-    with os.fdopen(_log(folder), "wb") as log:
+    with os.fdopen(_open_log(folder), "wb") as log:
         # In a session of its own: Ctrl-C is for the command, and the sampler outlives it to see its end.
         process = subprocess.Popen(  # noqa: S603  our own module
             command,
@@ -43,7 +43,7 @@ def sampler_beside(
             start_new_session=True,
             preexec_fn=ignore_slurm_warning,  # noqa: PLW1509  there are no threads here yet
         )
-    deadline = time.monotonic() + _FIRST_WORDS_S
+    deadline = time.monotonic() + _START_S
     while process.poll() is None and not list(folder.glob(f"*{SUFFIX}")) and time.monotonic() < deadline:
         time.sleep(0.01)
     try:
@@ -51,18 +51,18 @@ def sampler_beside(
     finally:
         process.terminate()
         try:
-            process.wait(_LAST_WORDS_S)
+            process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def ignore_slurm_warning() -> None:
-    """Ignore USR2 in a new process, before its program starts: Slurm sends it to every process, and it would kill."""
+    """Ignore SIGUSR2 in a new process: Slurm sends its warning to every process, and the default is to be killed."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-def _log(folder: Path) -> int:
+def _open_log(folder: Path) -> int:
     try:
         return os.open(folder / "sampler.log", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError:  # a full disk is no reason not to run the command
@@ -71,7 +71,7 @@ def _log(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class SampledCommand:
-    """How it ended: the command's exit code (None: there was none), and whether all samples were kept.
+    """The end of a sampled command: its exit code (None: there was no command), and whether all samples were kept.
 
     `error` says why the command could not be started.
     """
@@ -88,39 +88,39 @@ def run_sampled(
     limit_s: float | None,
     environment: Mapping[str, str],
 ) -> SampledCommand:
-    """Run `command` with a sampler beside it, which ends with the command, or after `limit_s`.
+    """Run `command` with a sampler beside it, which ends with the command or after `limit_s`.
 
-    Without a command it samples for `limit_s`, or until SIGINT or SIGTERM; with one, those are the command's.
+    Without a command, sample for `limit_s` or until SIGINT or SIGTERM.  With one, these signals go to the command.
     """
     with sampler_beside(folder, period_s, environment) as sampler:
         timer = threading.Timer(limit_s, sampler.terminate) if limit_s is not None and command else None
         if timer:
             timer.daemon = True
             timer.start()
-        code, wrong = None, None
+        code, reason = None, None
         try:
-            code = _waited(command, folder, environment) if command else _slept(limit_s)
+            code = _run_command(command, folder, environment) if command else _sleep(limit_s)
         except OSError as error:
-            code, wrong = NOT_STARTED, f"{error.filename}: {error.strerror}"
+            code, reason = NOT_STARTED, f"{error.filename}: {error.strerror}"
         finally:
             if timer:
                 timer.cancel()
-    # One that was already on its way out may take our SIGTERM the default way.
-    return SampledCommand(code, complete=sampler.returncode in (0, -signal.SIGTERM), error=wrong)
+    # A sampler that is already at its end may die of our SIGTERM.
+    return SampledCommand(code, complete=sampler.returncode in (0, -signal.SIGTERM), error=reason)
 
 
-def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
-    """The exit code of `command`, 128 + n if signal n ended it; signals that reach us alone are handed on to it."""
-    inner = {**environment, "CLUSTERPLAN_RUN_FOLDER": str(folder)}
-    process = subprocess.Popen(list(command), env=inner)  # noqa: S603  the user's command, no shell
+def _run_command(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
+    """Return the exit code of `command`, 128 + n if signal n ended it.  Pass on the signals that reach only us."""
+    variables = {**environment, "CLUSTERPLAN_RUN_FOLDER": str(folder)}
+    process = subprocess.Popen(list(command), env=variables)  # noqa: S603  the user's command, no shell
 
-    def hand_on(number: int, _: object) -> None:
+    def pass_on(number: int, _: object) -> None:
         if number == signal.SIGINT and _in_foreground():
-            return  # Ctrl-C reached the command too, and a second one is often taken for force
+            return  # Ctrl-C reached the command too, and many programs take a second one as force
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
 
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         code = process.wait()
     finally:
@@ -130,7 +130,7 @@ def _waited(command: Sequence[str], folder: Path, environment: Mapping[str, str]
 
 
 def _in_foreground() -> bool:
-    """Whether what is typed on the terminal is for our process group; False where there is no terminal."""
+    """Return whether the terminal sends its signals to our process group; False if there is no terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -143,7 +143,7 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-def _slept(limit_s: float | None) -> int | None:
+def _sleep(limit_s: float | None) -> int | None:
     ended = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGTERM, signal.SIGINT)

@@ -1,6 +1,6 @@
 """The sampling loop: every GPU of the job, once a second, into a sink.
 
-It imports pynvml and the standard library only, and never disturbs the job.  What goes wrong is an event in its spool.
+It imports pynvml and the standard library only, and never disturbs the job.  Trouble becomes an event in the spool.
 """
 
 import contextlib
@@ -19,31 +19,31 @@ from . import nvml
 from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
 from .spool_items import encode
+from .unread import describe_unread
 from .visible_gpus import Attribution, select_visible
 
 PERIOD_S = 1.0
-SLOW_EVERY_S = 5.0  # between readings of what changes slowly
 CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
 EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
 
 
 class StopFlag:
-    """That sampling is to end.  A loop that wakes once a second pays dearly for all that threading.Event does."""
+    """A flag that tells the loop to end.  It is a bare lock: threading.Event costs much more per wake-up."""
 
     def __init__(self) -> None:
         self._unset = threading.Lock()
         self._unset.acquire()
 
     def set(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it was set
+        with contextlib.suppress(RuntimeError):  # set before
             self._unset.release()
 
     def is_set(self) -> bool:
         return not self._unset.locked()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it is set, within that time."""
+        """Return whether it is set, as soon as it is, or after `timeout_s`."""
         if not self._unset.acquire(timeout=timeout_s):
             return False
         self._unset.release()
@@ -51,7 +51,7 @@ class StopFlag:
 
 
 class StopFlagWithParent(StopFlag):
-    """Set, too, once the process that started this one is gone: seen at the next `wait`."""
+    """A flag that is also set by the first `wait` after the parent process has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,10 +71,10 @@ def sample(
 ) -> None:
     """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
 
-    A lost GPU is said once and left out; late ticks and steps of the wall clock are said too.
+    A lost GPU is one event, and is left out from then on.  Late ticks and steps of the wall clock are events too.
     """
     present = dict(enumerate(devices))
-    started, slow_every = time.monotonic(), max(round(SLOW_EVERY_S / period_s), 1)
+    started = time.monotonic()
     offset, ticks, last = time.time() - started, 0, started
     if (now := time.time()) < EARLIEST_S:
         year = time.gmtime(now).tm_year
@@ -88,7 +88,7 @@ def sample(
         if ticks and steady - last > GAP_PERIODS * period_s:
             sink(Event(now, "gap", f"no sample for {steady - last:.1f} s"))
             ticks = int((steady - started) / period_s)
-        readings, lost = _round(present, slow=ended or ticks % slow_every == 0)
+        readings, lost = read_devices(present)
         for place in lost:
             sink(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
         sink(Tick(now, tuple(readings)))
@@ -97,11 +97,12 @@ def sample(
             return
 
 
-def _round(present: Mapping[int, Device], *, slow: bool) -> tuple[list[GpuReading], list[int]]:
+def read_devices(present: Mapping[int, Device]) -> tuple[list[GpuReading], list[int]]:
+    """Return a reading of each device, and the places of those that are lost."""
     readings, lost = [], []
     for place, device in present.items():
         try:
-            readings.append(device.read(place, slow=slow))
+            readings.append(device.read(place))
         except GpuLost:
             lost.append(place)
     return readings, lost
@@ -109,7 +110,7 @@ def _round(present: Mapping[int, Device], *, slow: bool) -> tuple[list[GpuReadin
 
 @contextlib.contextmanager
 def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -> Iterator[list[GpuIdentity]]:
-    """Sample this process's GPUs into `sink` while the block runs.  Raises NvmlUnavailable.
+    """Sample the GPUs of this process into `sink` while the block runs.  Raises NvmlUnavailable.
 
     with sampling(ticks.append) as gpus:
         train()
@@ -127,19 +128,19 @@ def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -
 
 
 def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str, str]) -> None:
-    """Sample this node's GPUs of the job into a new spool in `folder` until `stop` is set."""
+    """Sample the GPUs that the job has on this node into a new spool in `folder`, until `stop` is set."""
     node = environment.get("SLURMD_NODENAME") or socket.gethostname()
     path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
     header: dict[str, Any] = {"run": folder.name, "node": node, "period_s": period_s, "time_s": time.time()}
     try:
         with nvml.open_library() as library:
-            _run(library, path, header, period_s, stop, environment)
+            _sample_into_spool(library, path, header, period_s, stop, environment)
     except NvmlUnavailable as error:
         with SpoolWriter(path, {**header, "gpus": []}) as spool:
             spool.append(encode(Event(time.time(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
 
 
-def _run(
+def _sample_into_spool(
     library: nvml.Library,
     path: Path,
     header: Mapping[str, Any],
@@ -147,22 +148,22 @@ def _run(
     stop: StopFlag,
     environment: Mapping[str, str],
 ) -> None:
-    found, wrong = library.devices()
-    devices, attribution = select_visible(found, environment)
-    known = {
+    shown, failures = library.devices()
+    devices, attribution = select_visible(shown, environment)
+    header = {
         **header,
         "driver": library.driver_version(),
         "attribution": attribution,
         "gpus": [{**vars(d.identity), "ring_depth": d.ring_depth()} for d in devices],
     }
-    with SpoolWriter(path, known) as spool:
+    with SpoolWriter(path, header) as spool:
         lock = threading.Lock()  # the event thread and the loop share the spool
 
         def sink(item: Tick | Event) -> None:
             with lock:
                 spool.append(encode(item))
 
-        for text in wrong:
+        for text in failures:
             sink(Event(time.time(), "gpu_lost", text))
         if attribution is Attribution.GUESS:
             sink(Event(time.time(), "attribution", "GPUs were chosen by position; they may be another job's"))
@@ -173,10 +174,8 @@ def _run(
         sample(devices, sink, stop, period_s)
         listener.join(timeout=2)
         sink(Event(time.time(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
-        for place, device in enumerate(devices):
-            if device.missing:
-                said = ", ".join(f"{name}: {why}" for name, why in sorted(device.missing.items()))
-                sink(Event(time.time(), "not_read", said, place))
+        for text in describe_unread((device.identity, device.unread) for device in devices):
+            sink(Event(time.time(), "not_read", text))
 
 
 def _listen(
@@ -186,6 +185,6 @@ def _listen(
     stop: StopFlag,
 ) -> None:
     places = {d.identity.uuid: place for place, d in enumerate(devices)}
-    with contextlib.suppress(ClusterplanError):  # a full disk is said by the loop
+    with contextlib.suppress(ClusterplanError):  # the loop reports a full disk
         for uuid, text in library.critical_events(devices, stop.is_set):
             sink(Event(time.time(), "xid", text, places.get(uuid)))

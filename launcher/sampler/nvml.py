@@ -1,7 +1,7 @@
-"""NVIDIA's management library as a whole: which GPUs there are, and what happens to them.
+"""NVIDIA's management library as a whole: the GPUs of a node, and the critical events on them.
 
-With `nvml_device` and `nvml_calls` the only importer of pynvml.  On a node this runs beside a training job, so the
-standard library is all else they need.
+Only this module and `nvml_device` import pynvml.  They run beside a training job, so they need nothing else but the
+standard library.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _CRITICAL_EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDo
 
 @contextlib.contextmanager
 def open_library() -> Iterator["Library"]:
-    """NVML, loaded and started.  Raises NvmlUnavailable where there is none, or it does not answer."""
+    """Load and start NVML while the block runs.  Raises NvmlUnavailable if there is none, or it does not answer."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -33,17 +33,18 @@ def open_library() -> Iterator["Library"]:
 
 
 class Library:
-    """What is asked of NVML as a whole."""
+    """The questions to NVML that are not about one GPU."""
 
     def driver_version(self) -> str | None:
+        """Return the version of the driver, None if it does not say."""
         with contextlib.suppress(pynvml.NVMLError):
             return _text(pynvml.nvmlSystemGetDriverVersion())
         return None
 
     def devices(self) -> tuple[list[Device], list[str]]:
-        """Every GPU, MIG slices in place of the GPUs cut into them, and what was wrong with the others."""
-        found: list[Device] = []
-        wrong: list[str] = []
+        """Return every GPU, and a message about each that cannot be opened; MIG instances stand in for their GPU."""
+        devices: list[Device] = []
+        failures: list[str] = []
         try:
             count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
@@ -51,17 +52,17 @@ class Library:
         for index in range(count):
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                whole = Device(_identity(handle, index), handle)
+                whole = Device(_identity(handle, str(index)), handle)
             except pynvml.NVMLError as error:  # one lost GPU must not hide the others
-                wrong.append(f"GPU {index}: {error}")
+                failures.append(f"GPU {index}: {error}")
                 continue
-            found += _slices(whole) or [whole]
-        return found, wrong
+            devices += _mig_instances(whole) or [whole]
+        return devices, failures
 
     def critical_events(
         self, devices: Sequence[Device], stop: Callable[[], bool], wait_ms: int = 1000
     ) -> Iterator[tuple[str, str]]:
-        """UUID and text of each XID or double-bit ECC error, as they come, until `stop()`."""
+        """Yield the GPU's UUID and a text for each XID or double-bit ECC error as it comes, until `stop()`."""
         handles = {d.identity.mig_parent or d.identity.uuid: d.parent or d.handle for d in devices}
         try:
             events = pynvml.nvmlEventSetCreate()
@@ -84,24 +85,24 @@ class Library:
             pynvml.nvmlEventSetFree(events)
 
 
-def _slices(whole: Device) -> list[Device]:
-    """The MIG slices of a GPU; empty where it is not cut."""
-    slices: list[Device] = []
+def _mig_instances(whole: Device) -> list[Device]:
+    """Return the MIG instances of a GPU; none if it is not in MIG mode."""
+    instances: list[Device] = []
     try:
         if not pynvml.nvmlDeviceGetMigMode(whole.handle)[0]:
             return []
-        for i in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(whole.handle)):
+        for ordinal in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(whole.handle)):
             with contextlib.suppress(pynvml.NVMLError_NotFound, pynvml.NVMLError_InvalidArgument):
-                handle = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(whole.handle, i)
-                identity = _identity(handle, whole.identity.index, whole.identity.uuid)
-                slices.append(Device(identity, handle, parent=whole.handle))
+                handle = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(whole.handle, ordinal)
+                identity = _identity(handle, f"{whole.identity.index}:{ordinal}", whole.identity.uuid)
+                instances.append(Device(identity, handle, parent=whole.handle))
     except pynvml.NVMLError:
-        return slices
-    return slices
+        return instances
+    return instances
 
 
-def _identity(handle: Any, index: int, mig_parent: str | None = None) -> GpuIdentity:
-    def told(call: Callable[..., T], *arguments: Any) -> T | None:
+def _identity(handle: Any, index: str, mig_parent: str | None = None) -> GpuIdentity:
+    def ask(call: Callable[..., T], *arguments: Any) -> T | None:
         try:
             return call(handle, *arguments)
         except pynvml.NVMLError as error:
@@ -109,12 +110,12 @@ def _identity(handle: Any, index: int, mig_parent: str | None = None) -> GpuIden
                 raise
             return None
 
-    memory = told(pynvml.nvmlDeviceGetMemoryInfo)
-    limit = told(pynvml.nvmlDeviceGetPowerManagementLimit)
-    capability = told(pynvml.nvmlDeviceGetCudaComputeCapability)
+    memory = ask(pynvml.nvmlDeviceGetMemoryInfo)
+    limit = ask(pynvml.nvmlDeviceGetPowerManagementLimit)
+    capability = ask(pynvml.nvmlDeviceGetCudaComputeCapability)
     return GpuIdentity(
         uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
-        name=_text(told(pynvml.nvmlDeviceGetName) or "unknown"),
+        name=_text(ask(pynvml.nvmlDeviceGetName) or "unknown"),
         index=index,
         memory_bytes=memory.total if memory else None,
         power_limit_w=limit / 1000 if limit else None,

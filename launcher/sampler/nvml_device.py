@@ -1,154 +1,225 @@
-"""One GPU, or one MIG slice, as NVML shows it: what it says now, and what it never says."""
+"""One GPU, or one MIG instance, read through pynvml: every metric of the registry, and the driver's own samples."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import pynvml
 
 from ...errors import GpuLost
-from ...estimator.gpu_use.reading import GpuReading
-from .nvml_calls import FIELDS, GPM_METRICS, Fields, Gpm, Numbers, Ring
+from ...estimator.gpu_use.metrics import Call, Field, Gpm
+from ...estimator.gpu_use.reading import METRICS, GpuReading
 
-# What a reading need not have: it changes slowly, or counts on (bytes, and GPM's share of the time since it was asked).
-SLOW = frozenset(
-    ("memory clock", "processes", "gpm", "pcie_tx_bytes", "pcie_rx_bytes", "nvlink_tx_kib", "nvlink_rx_kib")
-)
-_FOR_EVER = {  # asked for once
-    pynvml.NVML_ERROR_NOT_SUPPORTED: "not supported",
+NOT_SUPPORTED = "not supported"
+
+_FINAL = {  # codes that stay the same for as long as the driver is loaded
+    pynvml.NVML_ERROR_NOT_SUPPORTED: NOT_SUPPORTED,
     pynvml.NVML_ERROR_NO_PERMISSION: "no permission",
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: "not in this driver",
     pynvml.NVML_ERROR_INVALID_ARGUMENT: "not in this driver",
 }
+# What to ask where a driver or a GPU has no answer to what the registry names.
+_FALLBACKS: dict[Call | Field | Gpm, Call] = {
+    Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"): Call("nvmlDeviceGetMemoryInfo", (), "used"),
+    Call("nvmlDeviceGetTemperature", ("NVML_TEMPERATURE_GPU",)): Call(  # to be gone in CUDA 14
+        "nvmlDeviceGetTemperatureV", ("NVML_TEMPERATURE_GPU",)
+    ),
+    Call("nvmlDeviceGetCurrentClocksEventReasons"): Call("nvmlDeviceGetCurrentClocksThrottleReasons"),
+    Call("nvmlDeviceGetComputeRunningProcesses_v3"): Call("nvmlDeviceGetComputeRunningProcesses_v2"),
+    Field("NVML_FI_DEV_POWER_INSTANT"): Call("nvmlDeviceGetPowerUsage"),
+}
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"processes": len}
 _FINE_RING_SCALE = 10_000  # some drivers keep utilisation in 1/10,000 %
 
 
 @dataclass(frozen=True)
 class GpuIdentity:
-    """What stays the same of one GPU, or of one MIG slice of it."""
+    """The properties of one GPU, or of one MIG instance on it, that do not change."""
 
     uuid: str
     name: str
-    index: int  # NVML's, in this process
+    index: str  # as nvidia-smi shows it: "0"; a MIG instance "0:1"
     memory_bytes: int | None
     power_limit_w: float | None
     compute_capability: str | None
-    mig_parent: str | None = None
+    mig_parent: str | None = None  # the UUID of its GPU
+
+
+class _Query(NamedTuple):
+    """One call of NVML per tick, and the metrics in its answer, each with a conversion (None: the answer itself)."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    metrics: tuple[tuple[str, Callable[[Any], Any] | None], ...]
 
 
 class Device:
-    """One GPU that is sampled: its handle, and in `missing` what it never says, and why."""
+    """One GPU that is sampled.  `unread` says why a metric, or the ring, is not asked for any more."""
 
     def __init__(self, identity: GpuIdentity, handle: Any, parent: Any = None) -> None:
         self.identity = identity
         self.handle = handle
-        self.parent = parent  # the whole GPU's handle, of a MIG slice
-        self.missing: dict[str, str] = {}
-        self._numbers = Numbers(handle)
-        self._batches = self._fields()
-        self._ring = Ring(handle)
-        self._ring_seen_us, self._ring_scale = 0, 1
-        self._gpm: Gpm | None = None
+        self.parent = parent  # the handle of the GPU that a MIG instance is on
+        self.unread: dict[str, str] = {}
+        self._sources = {name: metric.source for name, metric in METRICS.items()}
+        self._gpm: _Gpm | None = None
+        self._ring_last_us, self._ring_scale = 0, 1
+        self._prepare()
 
-    def read(self, place: int, *, slow: bool) -> GpuReading:
-        """What it says now, as reading number `place` of a tick, with what is `SLOW` or without.
+    def read(self, place: int) -> GpuReading:
+        """Return reading number `place` of a tick.  Raises GpuLost once the GPU has fallen off the bus."""
+        values: dict[str, Any] = dict.fromkeys(METRICS)
+        self._read_calls(self._queries, values)
+        if self._fields:
+            self._read_fields(values)
+        if self._gpm_ids:
+            self._read_gpm(values)
+        return GpuReading._make((place, *values.values(), self.read_ring()))
 
-        Raises GpuLost once it has fallen off the bus.
-        """
-        fields = self._told_fields(slow)
-        silent = {*self.missing, *(() if slow else SLOW), "power" if "power_mw" in fields else ""}
-        for name, (function, arguments) in self._numbers.calls.items():
-            if name not in silent and (code := function(*arguments)) and not self._says(name, code):
-                silent.add(name)
-        use, memory_use, memory, heat, sm_clock, memory_clock, reasons, power_mw, processes = (
-            self._numbers.values()
-        )
-        if "power" not in silent:
-            fields["power_mw"] = power_mw
-        return GpuReading(
-            place,
-            utilisation_percent=None if "utilisation" in silent else use,
-            memory_utilisation_percent=None if "utilisation" in silent else memory_use,
-            memory_used_bytes=None if "memory" in silent else memory,
-            temperature_c=None if "temperature" in silent else heat,
-            sm_clock_mhz=None if "sm clock" in silent else sm_clock,
-            memory_clock_mhz=None if "memory clock" in silent else memory_clock,
-            clock_reasons=None if "clock reasons" in silent else reasons,
-            processes=None if "processes" in silent else processes,
-            ring=self._told_ring(),
-            **fields,
-            **({} if "gpm" in silent else self._told_shares()),
+    def read_ring(self) -> tuple[tuple[float, int], ...]:
+        """Return the driver's own samples of utilisation since the last call, as a reading has them."""
+        if "ring" in self.unread:
+            return ()
+        last = self._ring_last_us
+        try:
+            samples = pynvml.nvmlDeviceGetSamples(self.handle, pynvml.NVML_GPU_UTILIZATION_SAMPLES, last)[1]
+        except pynvml.NVMLError as error:
+            if reason := self._final_reason(error.value):
+                self.unread["ring"] = reason
+            return ()
+        fresh = [(time_us, s.sampleValue.uiVal) for s in samples if (time_us := s.timeStamp) > last]
+        if not fresh:
+            return ()
+        if self._ring_scale == 1 and max(level for _, level in fresh) > 100:  # noqa: PLR2004  per cent
+            self._ring_scale = _FINE_RING_SCALE
+        newest = self._ring_last_us = max(fresh)[0]
+        return tuple(
+            [((newest - time_us) / 1e6, round(level / self._ring_scale)) for time_us, level in fresh]
         )
 
     def ring_depth(self) -> int | None:
-        """How many samples the driver holds now; None where it holds none.
+        """Return how many samples the driver holds now, None if none.
 
-        Their scale is learnt on the way, and what was before the job is not sampled.
+        The ring's scale is learnt from them, and they are not read again: they are from before the job.
         """
-        return len(self._told_ring()) or None
+        return len(self.read_ring()) or None
 
-    def _told_ring(self) -> tuple[tuple[float, int], ...]:
-        """The driver's samples since the last call, as a reading has them."""
-        if "ring" in self.missing:
-            return ()
-        seen = self._ring_seen_us
-        if (code := self._ring.ask(seen)) and not self._says("ring", code):
-            return ()
-        times, values = self._ring.values()
-        if not times or (newest := max(times)) <= seen:
-            return ()
-        if self._ring_scale == 1 and max(values) > 100:  # noqa: PLR2004  per cent
-            self._ring_scale = _FINE_RING_SCALE
-        if self._ring_scale > 1:
-            values = tuple(round(value / self._ring_scale) for value in values)
-        self._ring_seen_us = newest
-        samples = [
-            ((newest - at) / 1e6, percent) for at, percent in zip(times, values, strict=True) if at > seen
-        ]
-        return tuple(samples)
-
-    def _fields(self) -> dict[bool, Fields]:
-        """The fields of a tick with what is slow, and of one without."""
-        known = [name for name in FIELDS if name not in self.missing]
-        return {
-            True: Fields(self.handle, known),
-            False: Fields(self.handle, [name for name in known if name not in SLOW]),
+    def _prepare(self) -> None:
+        """Lay out the calls of a tick: one per function and arguments, one for all fields, one pair for all of GPM."""
+        sources = self._sources.items()
+        self._queries = _queries(self.handle, {name: s for name, s in sources if isinstance(s, Call)})
+        self._fields = {
+            name: (getattr(pynvml, s.name), s.scope) for name, s in sources if isinstance(s, Field)
         }
+        self._field_ids = list(self._fields.values())
+        self._gpm_ids = {name: getattr(pynvml, s.name) for name, s in sources if isinstance(s, Gpm)}
 
-    def _told_fields(self, slow: bool) -> dict[str, Any]:  # noqa: FBT001  as it is asked
-        asked = self._batches[slow]
-        if not asked.names or "field values" in self.missing:
-            return {}
-        if (code := asked.ask()) and not self._says("field values", code):
-            return {}
-        told = asked.values()
-        if asked.failed:
-            for name, code in asked.failed.items():
-                self._says(name, code)
-            self._batches = self._fields()
-        return told
+    def _read_calls(self, queries: Iterable[_Query], values: dict[str, Any]) -> None:
+        for function, arguments, metrics in queries:
+            try:
+                answer = function(*arguments)
+            except pynvml.NVMLError as error:
+                self._give_up([name for name, _ in metrics], error.value, values)
+                continue
+            for name, convert in metrics:
+                values[name] = convert(answer) if convert else answer
 
-    def _told_shares(self) -> dict[str, Any]:
-        """Of the time since the last call."""
+    def _read_fields(self, values: dict[str, Any]) -> None:
+        try:
+            answers = pynvml.nvmlDeviceGetFieldValues(self.handle, self._field_ids)
+        except pynvml.NVMLError as error:
+            self._give_up(list(self._fields), error.value, values)
+            return
+        for name, answer in zip(self._fields, answers, strict=True):
+            if answer.nvmlReturn:
+                self._give_up([name], answer.nvmlReturn, values)
+            else:
+                values[name] = (
+                    answer.value.ullVal
+                )  # the whole of the union: pynvml zeroes it, and fields are unsigned
+
+    def _read_gpm(self, values: dict[str, Any]) -> None:
+        """Read the shares of the time since the last call; the first call only begins."""
         try:
             if self._gpm is None:
-                self._gpm = Gpm(self.handle, self.parent)
-                return {}
+                self._gpm = _Gpm(self.handle, self.parent, list(self._gpm_ids.values()))
+                return
+            answers = self._gpm.read()
         except pynvml.NVMLError as error:
-            self._says("gpm", error.value)
-            return {}
-        if (code := self._gpm.ask()) and not self._says("gpm", code):
-            return {}
-        answers = zip(GPM_METRICS, *self._gpm.values(), strict=True)
-        return {name: percent / 100 for name, code, percent in answers if not code}
+            self._give_up(list(self._gpm_ids), error.value, values)
+            return
+        for name, answer in zip(self._gpm_ids, answers, strict=True):
+            if not answer.nvmlReturn:
+                values[name] = answer.value / 100
+            elif name not in self.unread and (reason := self._final_reason(answer.nvmlReturn)):
+                self.unread[name] = reason  # it stays in the request, which is one call for all
 
-    def _says(self, name: str, code: int) -> bool:
-        """Whether it has answered after all; what it never says is not asked for again.  Raises GpuLost."""
-        older = self._numbers.older
-        if code == pynvml.NVML_ERROR_FUNCTION_NOT_FOUND and name in older:
-            function, arguments = self._numbers.calls[name] = older.pop(name)
-            code = function(*arguments)
+    def _give_up(self, names: Sequence[str], code: int, values: dict[str, Any]) -> None:
+        """Ask for metrics by their fallback at once, or never again, if `code` is final."""
+        reason = self._final_reason(code)
+        if reason is None:
+            return
+        fallbacks = {}
+        for name in names:
+            fallback = _FALLBACKS.get(self._sources.pop(name))
+            if fallback is None:
+                self.unread[name] = reason
+            else:
+                fallbacks[name] = self._sources[name] = fallback
+        self._prepare()
+        self._read_calls(_queries(self.handle, fallbacks), values)
+
+    def _final_reason(self, code: int) -> str | None:
+        """Return why it is useless to ask again, None if it is not.  Raises GpuLost."""
         if code == pynvml.NVML_ERROR_GPU_IS_LOST:
             raise GpuLost(self.identity.uuid)
-        if code in _FOR_EVER:
-            self.missing[name] = _FOR_EVER[code]
-        return not code
+        return _FINAL.get(code)
+
+
+def _queries(handle: Any, calls: Mapping[str, Call]) -> list[_Query]:
+    """Return one query per function and arguments; metrics that differ only by attribute share it."""
+    metrics: dict[tuple[str, tuple[str, ...]], list[tuple[str, Callable[[Any], Any] | None]]] = {}
+    for name, call in calls.items():
+        convert = attrgetter(call.attribute) if call.attribute else _CONVERSIONS.get(name)
+        metrics.setdefault((call.function, call.arguments), []).append((name, convert))
+    return [
+        _Query(
+            getattr(pynvml, function),
+            (handle, *(getattr(pynvml, argument) for argument in arguments)),
+            tuple(converted),
+        )
+        for (function, arguments), converted in metrics.items()
+    ]
+
+
+class _Gpm:
+    """Metrics of the time between two reads.  Both samples and the request of 19 KB are made once.
+
+    Raises NVMLError if the GPU has no performance monitor, or it may not be used.
+    """
+
+    def __init__(self, handle: Any, parent: Any, ids: Sequence[int]) -> None:
+        if not pynvml.nvmlGpmQueryDeviceSupport(parent or handle).isSupportedDevice:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        if parent is None:
+            self._take_sample = partial(pynvml.nvmlGpmSampleGet, handle)
+        else:
+            instance = pynvml.nvmlDeviceGetGpuInstanceId(handle)
+            self._take_sample = partial(pynvml.nvmlGpmMigSampleGet, parent, instance)
+        self._last, self._next = pynvml.nvmlGpmSampleAlloc(), pynvml.nvmlGpmSampleAlloc()
+        self._take_sample(self._last)
+        self._request = request = pynvml.c_nvmlGpmMetricsGet_t()
+        request.version, request.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(ids)
+        self._answers = [request.metrics[i] for i in range(len(ids))]  # views of the request's memory
+        for answer, metric in zip(self._answers, ids, strict=True):
+            answer.metricId = metric
+
+    def read(self) -> Sequence[Any]:
+        """Return `nvmlReturn` and `value`, in per cent, of each metric since the last read."""
+        self._take_sample(self._next)
+        self._request.sample1, self._request.sample2 = self._last, self._next
+        self._last, self._next = self._next, self._last
+        pynvml.nvmlGpmMetricsGet(self._request)
+        return self._answers

@@ -8,8 +8,8 @@ A frame is 16 bytes of header and a payload, little-endian:
     crc      u32      CRC-32 of the payload, seeded with the sequence
 
 Frame 0 holds a JSON header.  A frame is built in memory and written by one `write`, so a writer that is
-killed loses only that frame; whatever a crash or a bad disk leaves behind is skipped, and counted.
-docs/reference/spool-format.md describes the file byte by byte.
+killed loses only that frame.  A reader skips damaged bytes, and counts them.
+docs/reference/spool-format.md describes every byte of the file.
 """
 
 import json
@@ -32,11 +32,11 @@ LARGEST_PAYLOAD = 1 << 20  # bytes; a larger length is damage
 
 _HEAD = struct.Struct("<4sIII")
 _LARGEST_FRAME = _HEAD.size + LARGEST_PAYLOAD
-_BLOCK = 1 << 20  # bytes, of one reading
+_BLOCK = 1 << 20  # bytes per read
 
 
 def frame(sequence: int, payload: bytes) -> bytes:
-    """`payload` as the frame of that number.
+    """Return the frame of number `sequence` that holds `payload`.
 
     >>> len(frame(0, b"abc"))
     19
@@ -45,7 +45,7 @@ def frame(sequence: int, payload: bytes) -> bytes:
 
 
 class SpoolWriter:
-    """The only writer of a new file, made with mode 0600.  Raises SpoolError when nothing more can be written."""
+    """Write a new spool, of mode 0600, as its only writer.  Raises SpoolError when nothing more can be written."""
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self._path = path
@@ -58,7 +58,7 @@ class SpoolWriter:
         os.fsync(self._file)
 
     def append(self, payload: bytes) -> None:
-        """Add one frame; it is in the file, whole, when this returns."""
+        """Write one frame; the whole of it is in the file when this returns."""
         data = frame(self._sequence, payload)
         try:
             written = os.write(self._file, data)
@@ -73,6 +73,7 @@ class SpoolWriter:
         self._sequence += 1
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
     def __enter__(self) -> Self:
@@ -84,7 +85,7 @@ class SpoolWriter:
 
 @dataclass(frozen=True)
 class Frame:
-    """One intact frame, and where the next one begins."""
+    """One intact frame, and the byte at which the next one begins."""
 
     sequence: int
     payload: bytes
@@ -100,9 +101,9 @@ class Damage:
 
 
 def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
-    """The frames of `file` from byte `start` on, with the damage between them; a few MiB of it are held at a time.
+    """Yield the frames of `file` from byte `start` on, and the damage between them, with a few MiB in memory.
 
-    What follows the last intact frame is left alone: it may be a frame that is still being written.
+    The bytes after the last intact frame are left for later: they may be a frame that is still being written.
 
     >>> import io
     >>> data = frame(0, b"a") + b"junk" + frame(1, b"b") + frame(2, b"torn")[:-1]
@@ -110,23 +111,23 @@ def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
     ['Frame', 'Damage', 'Frame']
     """
     file.seek(start)
-    data, begin, good = b"", start, start  # `data` is the file from `begin` on; up to `good` all is told
+    data, begin, good = b"", start, start  # `data` is the file from `begin` on; all before `good` is yielded
     ended = False
     while not ended:
         block = file.read(_BLOCK)
         ended = not block
         data, position = data + block, 0
-        while (found := data.find(MAGIC, position)) >= 0:
-            intact = _frame_at(data, found, begin)
+        while (at := data.find(MAGIC, position)) >= 0:
+            intact = _frame_at(data, at, begin)
             if intact:
-                if good < begin + found:
-                    yield Damage(good, begin + found)
+                if good < begin + at:
+                    yield Damage(good, begin + at)
                 good, position = intact.end, intact.end - begin
                 yield intact
-            elif ended or len(data) >= found + _LARGEST_FRAME:
-                position = found + 1
+            elif ended or len(data) >= at + _LARGEST_FRAME:
+                position = at + 1
             else:  # the rest of it may come with the next block
-                position = found
+                position = at
                 break
         else:
             position = max(position, len(data) - len(MAGIC) + 1)  # a magic may begin in the last bytes
@@ -146,18 +147,18 @@ def _frame_at(data: bytes, offset: int, begin: int) -> Frame | None:
 
 @contextmanager
 def open_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
-    """The file of a spool, to read frames from, and its header.
+    """Open a spool: its file, to read frames from, and its header.
 
-    Raises SpoolError if it cannot be read, is none, or is of a newer version.
+    Raises SpoolError if it cannot be read, is not a spool, or has a newer format.
     """
     try:
         with path.open("rb") as file:
-            yield file, _header(path, file)
+            yield file, _read_header(path, file)
     except OSError as error:
         raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:
     first = next((piece for piece in read_frames(file) if isinstance(piece, Frame)), None)
     if first is None or first.sequence:
         raise SpoolError(f"{path}: has no header that can be read")

@@ -1,6 +1,6 @@
 """The sampler on a real NVIDIA GPU: `make gpu`.  It needs pytest and pynvml; with torch the GPU has work to do.
 
-What is printed belongs into docs/benchmarks/sampler-cost.md.
+The figures that it prints belong into docs/benchmarks/sampler-cost.md.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import pytest
 pynvml = pytest.importorskip("pynvml")
 
 from clusterplan.launcher.sampler import nvml  # noqa: E402
-from clusterplan.launcher.sampler.spool_reader import node_records  # noqa: E402
+from clusterplan.launcher.sampler.spool_reader import read_node_records  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 ROOT = Path(__file__).parent.parent.parent
@@ -61,21 +61,19 @@ def median_us(call):
     return statistics.median(times) * 1e6
 
 
-def test_what_a_call_takes(device):
+def test_the_time_of_a_call(device):
     handle = device.handle
     calls = {
         "UtilizationRates": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
         "MemoryInfo": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
-        "TemperatureV": lambda: pynvml.nvmlDeviceGetTemperatureV(handle, pynvml.NVML_TEMPERATURE_GPU),
+        "Temperature": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
         "ClockInfo": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
         "CurrentClocksEventReasons": lambda: pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
-        "FieldValues, two": lambda: device._told_fields(slow=False),
-        "FieldValues, six": lambda: device._told_fields(slow=True),
-        "Samples": device._told_ring,
+        "FieldValues, six": lambda: device._read_fields({}),
+        "Samples": device.read_ring,
         "ComputeRunningProcesses": lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
-        "GPM": device._told_shares,
-        "all of a tick": lambda: device.read(0, slow=False),
-        "and of a slow one": lambda: device.read(0, slow=True),
+        "GPM": lambda: device._read_gpm({}),
+        "a whole reading": lambda: device.read(0),
     }
     print(f"\n{device.identity.name}, compute capability {device.identity.compute_capability}")
     for name, call in calls.items():
@@ -83,14 +81,14 @@ def test_what_a_call_takes(device):
             print(f"  {name}: {median_us(call):.0f} us")
         except pynvml.NVMLError as error:
             print(f"  {name}: {error}")
-    for name, why in sorted(device.missing.items()):
-        print(f"  {name}: {why}")
-    assert device.read(0, slow=True).memory_used_bytes
+    for name, reason in sorted(device.unread.items()):
+        print(f"  {name}: {reason}")
+    assert device.read(0).memory_used_bytes
 
 
-def test_what_the_driver_keeps_of_its_own_samples(device):
-    device._ring_seen_us = 0
-    samples = device._told_ring()
+def test_the_driver_keeps_samples_of_its_own(device):
+    device._ring_last_us = 0
+    samples = device.read_ring()
     if not samples:
         pytest.skip("the driver keeps no samples of utilisation")
     span_s = samples[0][0]
@@ -110,7 +108,7 @@ def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path):
         hourly = (cpu_s(sampler.pid) - before) / SECONDS * 3600
         memory = Path(f"/proc/{sampler.pid}/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0]
         sampler.send_signal(signal.SIGTERM)
-    (record,) = node_records(tmp_path)
+    (record,) = read_node_records(tmp_path)
     ticks = list(record.ticks())
     last = ticks[-1].readings[0]
     print(f"\n  sampler: {hourly:.1f} CPU s/hour, {int(memory) / 1024:.1f} MiB; {last}")
