@@ -40,30 +40,30 @@ def test_a_stream_comes_to_what_the_list_does(seed):
     rows, pause = recorded(seed)
     folded = digest(RunGpu("GPU-0", "n1", "0", breaks=[pause]), iter(rows))
     attempts = [[row for row in rows if (row[0] >= pause.began_s) is late] for late in (False, True)]
-    known = [r.utilisation_percent for _, r in rows if r.utilisation_percent is not None]
+    percents = [r.utilisation_percent for _, r in rows if r.utilisation_percent is not None]
     idle_s = [
         float(len(list(stretch)))
-        for own in attempts
+        for attempt in attempts
         for idle, stretch in groupby(
-            r.utilisation_percent <= 2 for _, r in own if r.utilisation_percent is not None
+            r.utilisation_percent <= 2 for _, r in attempt if r.utilisation_percent is not None
         )
         if idle
     ]
     long = [seconds for seconds in idle_s if seconds >= IDLE_S]
-    taken_mj = sum(energy_mj(r.energy_mj for _, r in own) for own in attempts)
-    sampled_s = sum(own[-1][0] - own[0][0] for own in attempts)
-    apart_ms = [(b - a) * 1000 for (a, _), (b, _) in pairwise(rows)]
-    holes = sum(b - a > 2 for own in attempts for (a, _), (b, _) in pairwise(own))
+    used_mj = sum(energy_mj(r.energy_mj for _, r in attempt) for attempt in attempts)
+    sampled_s = sum(attempt[-1][0] - attempt[0][0] for attempt in attempts)
+    intervals_ms = [(b - a) * 1000 for (a, _), (b, _) in pairwise(rows)]
+    holes = sum(b - a > 2 for attempt in attempts for (a, _), (b, _) in pairwise(attempt))
     assert folded.missing == holes * 4  # of 5 s each
-    assert folded.utilisation.mean == statistics.fmean(known)
-    assert folded.utilisation.first[:100] == known[:100]
+    assert folded.utilisation.mean == statistics.fmean(percents)
+    assert folded.utilisation.first[:100] == percents[:100]
     assert (folded.idle.number, folded.idle.total_s, folded.idle.longest_s) == (
         len(long),
         sum(long),
         max(long),
     )
-    assert folded.power.mean_w == pytest.approx(taken_mj / 1000 / sampled_s)
-    assert median_of_counts(folded.apart_ms) == pytest.approx(statistics.median(apart_ms))
+    assert folded.power.mean_w == pytest.approx(used_mj / 1000 / sampled_s)
+    assert median_of_counts(folded.intervals_ms) == pytest.approx(statistics.median(intervals_ms))
     assert folded.memory_peak_bytes == max(r.memory_used_bytes for _, r in rows)
     assert folded.clock_reasons[4] == sum(r.clock_reasons == 4 for _, r in rows)
     assert folded.ticks == len(rows)

@@ -1,4 +1,4 @@
-"""The notes: each is given for what it is about, and for nothing else."""
+"""Each note appears for its cause, and for nothing else."""
 
 import random
 
@@ -29,7 +29,7 @@ def series(
     node="n1",
 ):
     """One GPU of 80 GB and 700 W whose utilisation follows `wave` over the seconds."""
-    made = []
+    readings = []
     for s in range(seconds) if rows is None else rows:
         ring = tuple((1 - (i + 1) / RING, round(wave(s + i / RING))) for i in range(RING))
         mean = sum(percent for _, percent in ring) / RING
@@ -47,9 +47,9 @@ def series(
             ring=ring,
             processes=processes,
         )
-        made.append((1000.0 + s, reading))
+        readings.append((1000.0 + s, reading))
     gpu = RunGpu(f"GPU-{place}", node, str(place), 1.0, 700.0, 80 * 10**9, events, breaks=pauses)
-    return digest(gpu, made)
+    return digest(gpu, readings)
 
 
 def codes(run):
@@ -71,7 +71,7 @@ def test_half_the_power_of_a_gpu_is_not_dead_half_the_time():
     assert codes([flat, dead]) == [("idle", "GPU-1")]
 
 
-def test_an_idle_gpu_is_said_with_when_and_what_it_cost():
+def test_a_note_on_an_idle_gpu_has_its_time_and_cost():
     (note,) = find_notes([series(5, 600, lambda t: 95.0 if t < 60 else 0.0)])
     assert note.code == "idle"
     assert "GPU 5 was idle for 9m of 10m (once, first after 1m; 0.15 GPU-hours)" in note.text
@@ -140,7 +140,7 @@ END = Event(1300.0, "end", "sampling ended as asked")
         ([END, Event(1000.0, "gap", "no sample for 9 s")], 1300.0, 1300.0, []),
     ],
 )
-def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ended_s, expected):
+def test_a_killed_sampler_and_a_wrong_clock_are_notes(events, last_s, ended_s, expected):
     assert [
         note.code for note in find_node_notes([RunNode("n1", ("GPU-0",), events, last_s)], ended_s)
     ] == expected
@@ -150,8 +150,8 @@ def test_a_sampler_that_was_killed_or_lost_its_time_is_said(events, last_s, ende
 def test_an_input_stall_is_found_with_its_period(period, duty):
     (note,) = find_notes([series(6, wave=lambda t: 97.0 if t % period < duty * period else 2.0)])
     assert note.code == "stall"
-    said = float(note.text.split("every ")[1].split(" s")[0])
-    assert said == pytest.approx(period, rel=0.1)
+    period_s = float(note.text.split("every ")[1].split(" s")[0])
+    assert period_s == pytest.approx(period, rel=0.1)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -181,7 +181,7 @@ def test_a_hung_collective_is_busy_at_idle_power():
 @pytest.mark.parametrize(
     ("reasons", "word"), [(0x40, "thermal (hardware)"), (0x4, "power cap"), (0x80, "power brake")]
 )
-def test_throttling_is_said_by_its_reason(reasons, word):
+def test_a_note_on_throttling_names_the_reason(reasons, word):
     (note,) = find_notes([series(7, reasons=reasons)])
     assert note.code == "throttled"
     assert f"{word} 100 % of the time on GPU 7; " in note.text
@@ -192,7 +192,7 @@ def test_an_idle_clock_or_a_clock_that_was_set_is_no_throttling(reasons):
     assert codes([series(reasons=reasons)]) == []
 
 
-def test_a_lost_gpu_and_its_xid_are_said_and_nothing_else_of_it():
+def test_a_lost_gpu_has_notes_on_its_loss_and_xid_only():
     events = (Event(1004.9, "xid", "XID 79", 3), Event(1005.0, "gpu_lost", "GPU-3 is lost", 3))
     run = [series(i) for i in range(3)] + [series(3, seconds=5, events=events)]
     assert codes(run) == [("xid", "GPU-3"), ("gpu_lost", "GPU-3")]
@@ -203,12 +203,12 @@ def test_missing_samples_are_counted():
     assert (note.code, "GPU 0 lacks 20 of 300 readings" in note.text) == ("coverage", True)
 
 
-def test_unused_memory_is_said_once_for_the_run():
+def test_unused_memory_is_one_note_for_the_run():
     (note,) = find_notes([series(i, memory=0.3) for i in range(4)])
     assert (note.code, len(note.uuids)) == ("head-room", 4)
 
 
-def test_a_gpu_that_said_nothing_has_nothing_said_of_it():
+def test_a_gpu_without_a_value_has_no_note():
     gpu = RunGpu("GPU-0", "n1", "0")
     silent = digest(gpu, [(float(t), GpuReading(0)) for t in range(100)])
     assert find_notes([silent]) == []
@@ -239,7 +239,7 @@ def test_gpus_with_one_fact_share_a_line_and_the_odd_one_comes_first():
     assert texts == ["power cap 50 % of the time on GPU 3", "power cap 12 % of the time on GPUs 0-2, 4"]
 
 
-def test_alike_values_are_said_as_a_span():
+def test_alike_values_are_a_span():
     run = [series(i, rows=range(100), reasons=lambda s, i=i: 4 if s < 12 + i else 0) for i in range(3)]
     (note,) = find_notes(run)
     assert note.text.startswith("power cap 12 to 14 % of the time on all 3 GPUs; ")
@@ -262,7 +262,7 @@ def test_the_node_is_named_where_there_are_several():
 
 def test_an_xid_of_several_gpus_is_one_note_and_another_one_another():
     events = [(Event(1005.0, "xid", "XID 31"),) * 2, (Event(1007.0, "xid", "XID 31"),), (), ()]
-    run = [series(i, events=own) for i, own in enumerate(events)]
+    run = [series(i, events=of_gpu) for i, of_gpu in enumerate(events)]
     run.append(series(4, events=(Event(1009.0, "xid", "XID 79"),)))
     assert [note.text.partition(";")[0] for note in find_notes(run)] == [
         "GPUs 0, 1 reported XID 31 3 times after 5s to 7s",

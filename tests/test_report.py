@@ -78,19 +78,19 @@ def reported(recorded, clusterplan, tmp_path):
 
 
 def test_the_report_names_the_four_troubles_and_nothing_else(reported):
-    found = json.loads(reported("--json").stdout)
-    place = {gpu["uuid"]: gpu["place"] for gpu in found["gpus"]}
-    said = sorted((note["code"], *(place[uuid] for uuid in note["gpus"])) for note in found["notes"])
-    assert said == [("gpu_lost", 3), ("idle", 5), ("stall", 6), ("throttled", 7)]
+    document = json.loads(reported("--json").stdout)
+    place = {gpu["uuid"]: gpu["place"] for gpu in document["gpus"]}
+    troubles = sorted((note["code"], *(place[uuid] for uuid in note["gpus"])) for note in document["notes"])
+    assert troubles == [("gpu_lost", 3), ("idle", 5), ("stall", 6), ("throttled", 7)]
 
 
 def test_json_has_the_contracts_keys(reported, recorded):
-    found = json.loads(reported(recorded.name[:5], "--json").stdout)
-    assert {"gpus", "notes", "coverage"} <= set(found)
-    assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(found["gpus"][0])
-    assert all(set(note) == {"code", "text", "gpus"} for note in found["notes"])
-    assert found["coverage"] == pytest.approx((7 * SECONDS + 5) / (8 * SECONDS), abs=0.001)  # one was lost
-    assert found["gpu_hours"] == pytest.approx(8 * SECONDS / 3600, rel=0.01)
+    document = json.loads(reported(recorded.name[:5], "--json").stdout)
+    assert {"gpus", "notes", "coverage"} <= set(document)
+    assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(document["gpus"][0])
+    assert all(set(note) == {"code", "text", "gpus"} for note in document["notes"])
+    assert document["coverage"] == pytest.approx((7 * SECONDS + 5) / (8 * SECONDS), abs=0.001)  # one was lost
+    assert document["gpu_hours"] == pytest.approx(8 * SECONDS / 3600, rel=0.01)
 
 
 def test_the_text_shows_each_gpu_over_time(reported):
@@ -102,14 +102,14 @@ def test_the_text_shows_each_gpu_over_time(reported):
     assert any(line.startswith("utilisation") and "|" in line for line in lines)
 
 
-def test_a_run_that_goes_on_is_reported_so_far_and_said_to(reported, recorded):
+def test_a_run_that_goes_on_is_reported_so_far(reported, recorded):
     (recorded / "status.json").unlink()
     assert "still running: so far" in reported().stdout
 
 
 def test_energy_is_what_the_counters_say(reported):
-    found = json.loads(reported("--json").stdout)["gpus"][0]
-    assert found["energy_j"] == pytest.approx(found["power_mean_w"] * (SECONDS - 1), rel=0.01)
+    document = json.loads(reported("--json").stdout)["gpus"][0]
+    assert document["energy_j"] == pytest.approx(document["power_mean_w"] * (SECONDS - 1), rel=0.01)
 
 
 def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_minutes(recorded, tmp_path):
@@ -160,28 +160,28 @@ gpus_per_node = 8
 def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
     path = tmp_path / "site.toml"
     path.write_text(RATES, encoding="utf-8")
-    found = json.loads(reported("--profile", path, "--json").stdout)
-    kwh, cost = found["energy_kwh"], found["footprint"]
+    document = json.loads(reported("--profile", path, "--json").stdout)
+    kwh, cost = document["energy_kwh"], document["footprint"]
     assert cost["co2_kg"] == pytest.approx(kwh * 1.5 * 0.4)
     assert cost["energy_cost"] == pytest.approx(kwh * 1.5 * 0.25)
-    assert cost["gpu_hours_cost"] == pytest.approx(found["gpu_hours"] * 2)
+    assert cost["gpu_hours_cost"] == pytest.approx(document["gpu_hours"] * 2)
     text = reported("--profile", path).stdout
     assert "EUR, rates of 2026-01-01" in text
     assert "with the site's PUE of 1.5" in text
 
 
-@pytest.mark.parametrize(("asked", "price"), [("gpu", 5), ("elsewhere", 2), (None, 2)])
-def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_path, asked, price):
+@pytest.mark.parametrize(("partition", "price"), [("gpu", 5), ("elsewhere", 2), (None, 2)])
+def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_path, partition, price):
     path = tmp_path / "site.toml"
     path.write_text(f"{RATES}per_gpu_hour = 5.0\n", encoding="utf-8")
-    write_json(recorded / "request.json", {"partition": asked})
-    found = json.loads(reported("--profile", path, "--json").stdout)
-    assert found["footprint"]["per_gpu_hour"] == price
-    assert found["footprint"]["gpu_hours_cost"] == pytest.approx(found["gpu_hours"] * price)
+    write_json(recorded / "request.json", {"partition": partition})
+    document = json.loads(reported("--profile", path, "--json").stdout)
+    assert document["footprint"]["per_gpu_hour"] == price
+    assert document["footprint"]["gpu_hours_cost"] == pytest.approx(document["gpu_hours"] * price)
     assert f"EUR at {price} an hour, rates of 2026-01-01" in reported("--profile", path).stdout
 
 
-def test_without_rates_nothing_is_said_of_money(reported):
+def test_a_report_without_rates_has_no_cost(reported):
     assert json.loads(reported("--json").stdout)["footprint"] is None
     assert "CO2" not in reported().stdout
     done = reported("--profile", "one-machine")
@@ -194,7 +194,7 @@ def test_power_is_the_counters_and_not_that_of_single_readings(reported):
     assert stalled["power_mean_w"] < 400
 
 
-def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
+def test_a_killed_sampler_is_a_note(recorded, tmp_path):
     late = {"state": "completed", "exit_code": 0, "ended_s": float(fake.T0 + SECONDS + 3600)}
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
@@ -213,11 +213,11 @@ def test_a_sampler_that_was_killed_is_said(recorded, tmp_path):
 def restarted(tmp_path):
     """Import a run of two attempts of 300 s, an hour apart; gives its report.
 
-    `until` is when the first one's sampler fell silent, without a word unless `said`; `hole` is left out of it.
+    `until` is when the first one's sampler fell silent, without an end unless `ended`; `hole` is left out of it.
     It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, said=True, hole=range(0), queued_s=0.0, state="completed"):
+    def imported(*, until=300, ended=True, hole=range(0), queued_s=0.0, state="completed"):
         facts = {"kind": "submit", "began_s": T0 - queued_s}
         folder = create_run_folder("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
         wall_clock = {"p10": 500, "p50": 590, "p90": 700, "p95": 800}
@@ -238,7 +238,7 @@ def restarted(tmp_path):
                     if second not in hole:
                         readings = (GpuReading(0, utilisation_percent=90, processes=1),)
                         spool.append(encode(Tick(T0 + second, readings)))
-                if number or said:
+                if number or ended:
                     spool.append(encode(Event(T0 + begin + 300, "end", "as asked")))
         write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
@@ -270,9 +270,9 @@ def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
     assert (forecast.actual, forecast.inside) == (None, None)
 
 
-def test_where_the_estimate_came_from_is_said():
-    told = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
-    step, whole = compare_forecasts({**told, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
+def test_a_forecast_has_the_source_of_its_estimate():
+    row = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
+    step, whole = compare_forecasts({**row, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
     assert (step.source, whole.source) == ("measured: from 1 run", None)
 
 
@@ -291,12 +291,12 @@ def test_a_hole_within_an_attempt_is_missing(restarted):
 
 
 def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted):
-    report = restarted(until=200, said=False)
+    report = restarted(until=200, ended=False)
     assert coverage_notes(report) == ["GPU 0 lacks 100 of 596 readings"]
     assert report.coverage == pytest.approx(496 / 596, abs=0.01)
 
 
-def test_a_sampler_killed_in_the_last_attempt_is_said_though_the_first_ended_as_asked():
+def test_a_sampler_killed_in_the_last_attempt_is_found_although_the_first_ended_well():
     events = [Event(0, "start", ""), Event(300, "end", ""), Event(3900, "start", "")]
     assert find_early_end(events, 4000, 4200) == (200, "run")
 

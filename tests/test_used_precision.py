@@ -1,4 +1,4 @@
-"""Whether a run trained in the precision it was planned in: said where it was seen, and only there."""
+"""The note on precision: made where another one than the planned was observed, and only there."""
 
 import json
 import os
@@ -30,13 +30,13 @@ class Gpu:
 IDLE, WORKED, TOO_LITTLE = Gpu(0.8, 0.0001), Gpu(0.8, 0.05), Gpu(0.1, 0.0)
 
 
-def text(*asked):
-    notes = find_precision_notes(*asked)
+def text(*arguments):
+    notes = find_precision_notes(*arguments)
     return notes[0].text if notes else ""
 
 
 @pytest.mark.parametrize(("planned", "seen"), [(BF16, FP32), (FP16, FP32), (BF16, FP16), (FP32, BF16)])
-def test_another_precision_than_planned_is_said(planned, seen):
+def test_another_precision_than_planned_is_a_note(planned, seen):
     assert text(planned, seen, []).startswith(
         f"the run was planned in {planned}, but its tracker saw it train in {seen}; "
     )
@@ -54,12 +54,12 @@ def test_another_precision_than_planned_is_said(planned, seen):
         (Precision.AUTO, FP32),
     ],
 )
-def test_what_agrees_or_cannot_be_told_is_not_said(planned, seen):
+def test_no_note_where_both_agree_or_cannot_be_compared(planned, seen):
     assert text(planned, seen, []) == ""
 
 
 @pytest.mark.parametrize("planned", [TF32, FP16, BF16, FP8])
-def test_idle_tensor_cores_of_busy_gpus_are_said(planned):
+def test_idle_tensor_cores_of_busy_gpus_are_a_note(planned):
     assert "they idled while the GPUs worked, as in fp32" in text(planned, None, [IDLE, IDLE])
 
 
@@ -77,7 +77,7 @@ def test_idle_tensor_cores_of_busy_gpus_are_said(planned):
         (None, None, [IDLE]),
     ],
 )
-def test_tensor_cores_that_worked_or_were_not_seen_are_not_said(planned, seen, gpus):
+def test_no_note_on_tensor_cores_that_worked_or_were_not_measured(planned, seen, gpus):
     assert text(planned, seen, gpus) == ""
 
 
@@ -85,12 +85,12 @@ def test_tensor_cores_that_worked_or_were_not_seen_are_not_said(planned, seen, g
 def reported(clusterplan, tmp_path):
     """The report of a run planned in bf16, of which the tracker wrote that."""
 
-    def report(*seen, json_=True, **said):
+    def report(*dtypes, json_=True, **start):
         now = datetime(2026, 1, 1, tzinfo=UTC)
         facts = {"kind": "submit", "shape": {"precision": "bf16"}, "began_s": now.timestamp()}
         folder = create_run_folder("train", tmp_path / "runs", now, facts)
-        lines = [{"kind": "start", "time_s": 1, "step": 0, **said}]
-        lines += [{"kind": "dtype", "time_s": 2, "step": 1, "dtype": dtype} for dtype in seen]
+        lines = [{"kind": "start", "time_s": 1, "step": 0, **start}]
+        lines += [{"kind": "dtype", "time_s": 2, "step": 1, "dtype": dtype} for dtype in dtypes]
         (folder / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         write_json(
             folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": now.timestamp() + 9}
@@ -105,28 +105,28 @@ def reported(clusterplan, tmp_path):
 
 
 def test_the_report_says_what_the_tracker_saw(reported):
-    found = reported("float32")
-    assert (found["precision_planned"], found["precision_seen"]) == ("bf16", "fp32")
-    assert [note["code"] for note in found["notes"]] == ["precision"]
+    document = reported("float32")
+    assert (document["precision_planned"], document["precision_seen"]) == ("bf16", "fp32")
+    assert [note["code"] for note in document["notes"]] == ["precision"]
 
 
-def test_what_the_script_says_counts_where_nothing_was_seen(reported):
+def test_the_dtype_of_the_script_counts_where_the_tracker_saw_none(reported):
     assert reported(dtype="float32")["precision_seen"] == "fp32"
     assert reported("bfloat16", dtype="float32")["precision_seen"] == "bf16"
 
 
-def test_a_run_as_planned_has_a_word_in_its_head_and_no_note(reported):
-    said = reported("bfloat16", json_=False)
-    (line,) = [line for line in said.splitlines() if line.startswith("precision")]
+def test_a_run_as_planned_has_a_line_in_its_head_and_no_note(reported):
+    output = reported("bfloat16", json_=False)
+    (line,) = [line for line in output.splitlines() if line.startswith("precision")]
     assert line.split() == ["precision", "bf16", *"as planned, says its tracker".split()]
-    assert "planned in" not in said
+    assert "planned in" not in output
 
 
-def test_a_run_that_was_not_seen_has_nothing_said_of_it(reported):
+def test_a_run_without_an_observed_precision_has_no_line_on_it(reported):
     assert "precision" not in reported(json_=False)
 
 
-def seen(folder, script, **variables):
+def observed_dtypes(folder, script, **variables):
     """What `track` writes of a training script's number format."""
     code = "from clusterplan import track\n" + script
     environment = {**os.environ, "CLUSTERPLAN_RUN_FOLDER": str(folder), **variables}
@@ -142,7 +142,7 @@ def test_a_script_without_torch_has_none(tmp_path):
     script = (
         "import sys\nsteps = track('ab')\nfor _ in steps: steps.loss(1.0)\nassert 'torch' not in sys.modules"
     )
-    assert seen(tmp_path, script) == []
+    assert observed_dtypes(tmp_path, script) == []
 
 
 TRAINS = """
@@ -180,10 +180,10 @@ PLAIN = {
         ({"noted": ""}, []),
     ],
 )
-def test_the_number_format_of_a_torch_script_is_seen_once_or_not_at_all(tmp_path, changed, expected):
+def test_the_number_format_of_a_torch_script_is_observed_once_or_not_at_all(tmp_path, changed, expected):
     pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
     script = TRAINS.format(**{**PLAIN, **changed})
-    assert seen(tmp_path, script, CLUSTERPLAN_PRECISION="bf16") == expected
+    assert observed_dtypes(tmp_path, script, CLUSTERPLAN_PRECISION="bf16") == expected
 
 
 def test_a_function_that_hides_what_it_computes_is_not_taken_for_float32(tmp_path):
@@ -195,4 +195,4 @@ def test_a_function_that_hides_what_it_computes_is_not_taken_for_float32(tmp_pat
         "    def forward(self, x): return checkpoint(self.inner, x.requires_grad_(), use_reentrant=True)\n"
     )
     script = TRAINS.replace("torch.nn.ReLU()", "Hidden()").format(**{**PLAIN, "before": before})
-    assert seen(tmp_path, script) == []
+    assert observed_dtypes(tmp_path, script) == []

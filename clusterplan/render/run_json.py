@@ -6,7 +6,7 @@ from typing import Any
 
 from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.notes import Note
-from ..estimator.gpu_use.reading import SHOWN
+from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
 
 
@@ -23,11 +23,11 @@ def report_as_json(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
         "gpu_hours": report.gpu_hours,
         "energy_kwh": report.energy_kwh,
         "footprint": None if cost is None else asdict(cost),
-        **{s.column: report.mean(s.column) for s in SHOWN if s.gauge and s.gauge.per_run},
+        **{s.column: report.mean(s.column) for s in DISPLAYS if s.gauge and s.gauge.per_run},
         "precision_planned": report.precision_planned,
         "precision_seen": report.precision_seen,
         "coverage": report.coverage,
-        "attribution_guessed": report.guessed,
+        "attribution_guessed": report.attribution_guessed,
         "forecasts": [
             {
                 "what": f.what,

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.forecast import Forecast
-from ..estimator.gpu_use.metrics import Shown
+from ..estimator.gpu_use.metrics import Display
 from ..estimator.gpu_use.precision import is_same_precision
-from ..estimator.gpu_use.reading import SHOWN
+from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
 from .layout import Page, Style
 
@@ -82,15 +82,15 @@ def _cost(cost: RunCost | None, name: str) -> str:
 
 def _gauges(report: RunReport) -> Iterator[tuple[str, str, str]]:
     """Yield a gauge per metric that was measured, and that of utilisation anyway."""
-    for number, shown in enumerate(SHOWN):
-        share = report.gauge_share(shown)
-        if shown.gauge and (share is not None or not number):
-            yield shown.title, gauge(None if share is None else share * 100), shown.gauge.remark
+    for number, display in enumerate(DISPLAYS):
+        share = report.gauge_share(display)
+        if display.gauge and (share is not None or not number):
+            yield display.title, gauge(None if share is None else share * 100), display.gauge.remark
 
 
 def _gpu_table(page: Page, report: RunReport) -> None:
     """Write a row per GPU; a metric that no GPU has is left out."""
-    measured = [s for s in SHOWN if any(gpu.metrics[s.column] is not None for gpu in report.gpus)]
+    measured = [s for s in DISPLAYS if any(gpu.metrics[s.column] is not None for gpu in report.gpus)]
     titles = [s.title for s in measured]
     page.table(
         ("node", "GPU", *titles, _TIMELINE),
@@ -100,22 +100,26 @@ def _gpu_table(page: Page, report: RunReport) -> None:
     )
 
 
-def _gpu_row(gpu: GpuReport, measured: list[Shown]) -> tuple[str, ...]:
-    values = (_value(gpu.metrics[shown.column], shown) for shown in measured)
+def _gpu_row(gpu: GpuReport, measured: list[Display]) -> tuple[str, ...]:
+    values = (_value(gpu.metrics[display.column], display) for display in measured)
     return gpu.node, gpu.index, *values, sparkline(gpu.timeline)
 
 
-def _value(value: float | None, shown: Shown) -> str:
+def _value(value: float | None, display: Display) -> str:
     if value is None:
         return ""
-    return f"{value * shown.scale:.0f}%" if shown.unit == "%" else _number(value * shown.scale, shown.unit)
+    return (
+        f"{value * display.scale:.0f}%"
+        if display.unit == "%"
+        else _number(value * display.scale, display.unit)
+    )
 
 
 def _notes(report: RunReport) -> list[tuple[str, str]]:
     rows = [(note.code, note.text) for note in report.notes]
     if report.gpus and not rows:
         rows = [("fine", "nothing stands out")]
-    if report.guessed:
+    if report.attribution_guessed:
         rows.append(("attribution", "the job's GPUs were guessed by their position"))
     if report.coverage is not None:
         rows.append(("readings", f"{report.coverage * 100:.1f} % of the readings due were taken"))

@@ -1,6 +1,6 @@
 """The digest of one GPU's readings, folded one after another: a run of months leaves a few numbers.
 
-`notes` puts them into words.
+`detectors` makes notes of them.
 """
 
 from bisect import bisect_right
@@ -89,11 +89,11 @@ class GpuDigest:
     first_s: float | None = None
     last_s: float | None = None
     memory_peak_bytes: int = 0
-    most_processes: int | None = None
+    max_processes: int | None = None
     worked: bool = False
     power: MeanPower = field(default_factory=MeanPower)
     clock_reasons: Counter[int] = field(default_factory=Counter)
-    apart_ms: Counter[int] = field(default_factory=Counter)  # between a reading and the next
+    intervals_ms: Counter[int] = field(default_factory=Counter)  # between a reading and the next
     _ring: UtilisationCounts = field(default_factory=UtilisationCounts)
     _polled: UtilisationCounts = field(default_factory=UtilisationCounts)
 
@@ -112,7 +112,7 @@ class GpuDigest:
     @property
     def unused(self) -> bool:
         """Return whether no reading showed a process or work on the GPU."""
-        return self.most_processes == 0 and not self.worked
+        return self.max_processes == 0 and not self.worked
 
     @property
     def memory_share(self) -> float | None:
@@ -128,8 +128,8 @@ class GpuDigest:
         if lag is None:
             return None
         total = counts.total()
-        apart_s = median_of_counts(self.apart_ms) / 1000 if self.apart_ms else self.gpu.period_s
-        sample_s = apart_s * self.ticks / total  # whatever lies between two attempts
+        interval_s = median_of_counts(self.intervals_ms) / 1000 if self.intervals_ms else self.gpu.period_s
+        sample_s = interval_s * self.ticks / total  # whatever lies between two attempts
         middle = (max(counts) + min(counts)) / 2
         return lag * sample_s, sum(n for value, n in counts.items() if value < middle) / total
 
@@ -143,13 +143,13 @@ class GpuDigest:
         if self.last_s is None:
             self.first_s = time_s
         else:
-            self.apart_ms[round((time_s - self.last_s) * 1000)] += 1
+            self.intervals_ms[round((time_s - self.last_s) * 1000)] += 1
             self.missing += count_missing(self.last_s, time_s, self.gpu.period_s, self.gpu.breaks)
         self.last_s = time_s
         self.ticks += 1
         self.memory_peak_bytes = max(self.memory_peak_bytes, reading.memory_used_bytes or 0)
         if reading.processes is not None:
-            self.most_processes = max(self.most_processes or 0, reading.processes)
+            self.max_processes = max(self.max_processes or 0, reading.processes)
         if reading.clock_reasons is not None:
             self.clock_reasons[reading.clock_reasons] += 1
         self.power.add(time_s, reading, attempt)

@@ -1,4 +1,4 @@
-"""The registry of GPU metrics: the unit of each, how NVML reads it, how it is kept, rolled up and shown.
+"""The registry of GPU metrics: the unit of each, how NVML reads it, how it is kept, rolled up and displayed.
 
 `GpuReading` names the metrics, one entry each.  Everything that goes over all of them takes them from it: the
 sampler's calls, the spool, the blocks and rollups of the history, the export, and the report's table and gauges.  So a
@@ -63,8 +63,8 @@ class Gauge:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A metric in a run's report, with one value per GPU.
+class Display:
+    """How a run's report displays a metric: one value per GPU, and perhaps a gauge over all.
 
     `column` names the value in the history and in `report --json`.  The report's table shows value x `scale` in
     `unit`, under `title`.
@@ -81,7 +81,7 @@ class Shown:
 class Metric:
     """One metric of a GPU.
 
-    `code` is the struct code of value x `parts` in a spool.  `shown` is None for a metric that the report leaves out.
+    `code` is the struct code of value x `parts` in a spool.  `display` is None for a metric that the report leaves out.
     """
 
     unit: str
@@ -89,7 +89,7 @@ class Metric:
     code: str
     parts: int = 1
     rolled: tuple[Rolled, ...] = ()
-    shown: Shown | None = None
+    display: Display | None = None
 
 
 def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:

@@ -6,7 +6,7 @@ The sampler on a node imports this, so the standard library is all it may need.
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from .metrics import Call, Field, Gauge, Gpm, Metric, Rolled, Shown
+from .metrics import Call, Display, Field, Gauge, Gpm, Metric, Rolled
 
 ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 
@@ -14,8 +14,8 @@ ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 def _share(gpm: str, column: str, title: str | None = None) -> Metric:
     """Return the metric of a share of time, from the performance monitor; the report shows it under `title`."""
     gauge = Gauge(1.0, "mean share of time", per_run=True)
-    shown = Shown(column, title, "%", 100.0, gauge) if title else None
-    return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),), shown)
+    display = Display(column, title, "%", 100.0, gauge) if title else None
+    return Metric("share", Gpm(gpm), "H", 1000, (Rolled(column, "mean", 100_000),), display)
 
 
 class GpuReading(NamedTuple):
@@ -40,7 +40,7 @@ class GpuReading(NamedTuple):
                 Rolled("utilisation_max", None),
                 Rolled("utilisation_p50", None),
             ),
-            shown=Shown("utilisation_mean", "utilisation", "%", gauge=Gauge(100.0, "mean", per_run=True)),
+            display=Display("utilisation_mean", "utilisation", "%", gauge=Gauge(100.0, "mean", per_run=True)),
         ),
     ] = None
     memory_utilisation_percent: Annotated[
@@ -59,7 +59,7 @@ class GpuReading(NamedTuple):
             Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"),
             "Q",
             rolled=(Rolled("memory_peak_bytes", "max"),),
-            shown=Shown(
+            display=Display(
                 "memory_peak_bytes",
                 "memory peak",
                 "GiB",
@@ -75,7 +75,7 @@ class GpuReading(NamedTuple):
             Field("NVML_FI_DEV_POWER_INSTANT"),
             "I",
             rolled=(Rolled("power_mean_w", None, 1000), Rolled("power_max_w", None, 1000)),
-            shown=Shown("power_mean_w", "power", "W", gauge=Gauge("power_limit_w", "mean, of the limit")),
+            display=Display("power_mean_w", "power", "W", gauge=Gauge("power_limit_w", "mean, of the limit")),
         ),
     ] = None
     temperature_c: Annotated[
@@ -115,7 +115,7 @@ class GpuReading(NamedTuple):
             Field("NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION"),
             "Q",
             rolled=(Rolled("energy_first_mj", None), Rolled("energy_last_mj", None)),
-            shown=Shown("energy_j", "energy", "kJ", 1 / 1000),
+            display=Display("energy_j", "energy", "kJ", 1 / 1000),
         ),
     ] = None
     pcie_tx_bytes: Annotated[  # counters, likewise
@@ -154,7 +154,7 @@ METRICS: dict[str, Metric] = {
 }
 
 # What a run's report shows per GPU, in the order of the table's columns.
-SHOWN: tuple[Shown, ...] = tuple(metric.shown for metric in METRICS.values() if metric.shown)
+DISPLAYS: tuple[Display, ...] = tuple(metric.display for metric in METRICS.values() if metric.display)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from .coverage import RunNode, between_attempts_s, find_node_notes
 from .detectors import find_notes
 from .digest import GpuDigest, digest
 from .forecast import Forecast, compare_forecasts
-from .metrics import Shown, weighted_mean
+from .metrics import Display, weighted_mean
 from .notes import Note, order_notes
 from .precision import find_precision_notes
-from .reading import SHOWN
+from .reading import DISPLAYS
 from .record import RunRecord, gpu_index, gpus_held_s, run_gpu, run_nodes, sampled_between_s
 from .utilisation import Timeline
 
@@ -23,7 +23,7 @@ class GpuReport:
     """One GPU of the run; None is not known.
 
     `index` is the number that nvidia-smi shows on the node, `place` the GPU's place in its spool.  `metrics` has the
-    columns of `reading.SHOWN`.  `timeline` is its mean utilisation in equal parts of the run's time, in per cent.
+    columns of `reading.DISPLAYS`.  `timeline` is its mean utilisation in equal parts of the run's time, in per cent.
     """
 
     uuid: str
@@ -57,25 +57,25 @@ class RunReport:
     gpus: tuple[GpuReport, ...]
     notes: tuple[Note, ...]
     coverage: float | None
-    guessed: bool  # which GPUs were the job's
+    attribution_guessed: bool  # the job's GPUs were chosen by their position
     forecasts: tuple[Forecast, ...] = ()
     precision_planned: Precision | None = None
     precision_seen: Precision | None = None  # by its tracker
     unsampled: tuple[str, ...] = ()  # why no GPU could be read
 
     def mean(self, column: str) -> float | None:
-        """Return the mean of a column of `reading.SHOWN` over all GPUs and their readings."""
+        """Return the mean of a column of `reading.DISPLAYS` over all GPUs and their readings."""
         return weighted_mean((gpu.metrics[column], gpu.ticks) for gpu in self.gpus)
 
-    def gauge_share(self, shown: Shown) -> float | None:
+    def gauge_share(self, display: Display) -> float | None:
         """Return how far the gauge of a metric is filled: 1 is `Gauge.full`.  None if it has none, or no value."""
-        gauge = shown.gauge
+        gauge = display.gauge
         if gauge is None:
             return None
         shares = [
             (value / full, gpu.ticks)
             for gpu in self.gpus
-            if (value := gpu.metrics[shown.column]) is not None
+            if (value := gpu.metrics[display.column]) is not None
             and (full := getattr(gpu, gauge.full) if isinstance(gauge.full, str) else gauge.full)
         ]
         return weighted_mean(shares) if gauge.fold == "mean" else max((s for s, _ in shares), default=None)
@@ -114,7 +114,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         gpus=gpus,
         notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
         coverage=_coverage(record, held_s),
-        guessed=any(row["attribution"] == "guess" for row in record.gpus),
+        attribution_guessed=any(row["attribution"] == "guess" for row in record.gpus),
         forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, _training_s(run, nodes))),
         precision_planned=planned,
         precision_seen=seen,
@@ -153,7 +153,7 @@ def _gpu_report(row: Mapping[str, Any], timeline: Timeline) -> GpuReport:
         index=gpu_index(row),
         place=row["place"],
         name=row["name"],
-        metrics={shown.column: row[shown.column] for shown in SHOWN},
+        metrics={display.column: row[display.column] for display in DISPLAYS},
         memory_bytes=row["memory_bytes"],
         power_limit_w=row["power_limit_w"],
         ticks=row["ticks"],
