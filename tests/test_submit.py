@@ -584,7 +584,7 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
     job = job_file(on_slurm, more=f'[slurm]\ndependency = "afterok:{first["job_id"]}"\n')
     second = on_slurm.submit(job)
     on_slurm.ended(first["run"])
-    never = "the job it depends on did not end as required: it will never start"
+    never = "the job it depends on did not end as required: it will never start, so cancel it"
     until(lambda: never in on_slurm.status(second["run"])["reason"], never, ENDED_S)
     assert on_slurm.status(second["run"])["state"] == "pending"
 
@@ -592,7 +592,7 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
 @story
 def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
     run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
-    never = "asks for more time than its partition allows: it will never start"
+    never = "it asks for more time than its partition allows: it will never start, so cancel it"
     until(lambda: on_slurm.status(run["run"])["reason"] == never, never, ENDED_S)
     assert on_slurm.status(run["run"])["state"] == "pending"
 
@@ -693,7 +693,7 @@ def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm):
     jobs.write_text(json.dumps(noted | {"cluster": "elsewhere"}) + "\n")
     told = on_slurm.status(run["run"])
     assert told["state"] == "pending"
-    assert told["reason"].startswith("on cluster elsewhere; last heard of ")
+    assert told["reason"].startswith("on cluster elsewhere; submitted ")
     on_slurm.slurm.ask("scancel", run["job_id"])
 
 
@@ -1216,7 +1216,7 @@ def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
     with on_slurm.slurm.without("slurmctld"):
         said = on_slurm.status(run["run"])
     assert said["state"] == "running"
-    assert said["reason"].startswith("Slurm does not answer; last heard of ")
+    assert said["reason"].startswith("Slurm does not answer; last heartbeat ")
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 1, 150)
 
@@ -1229,7 +1229,7 @@ def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
         said = on_slurm.status(run["run"])
         reported = json.loads(on_slurm("report", "--json", run["run"]).stdout)
     assert said["state"] == "running"
-    assert said["reason"].startswith("Slurm does not answer; last heard of ")
+    assert said["reason"].startswith("Slurm does not answer; last heartbeat ")
     assert reported["state"] == "running"
 
 

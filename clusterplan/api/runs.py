@@ -13,8 +13,9 @@ from ..estimator.gpu_use.notes import Note
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, folders_to_show
+from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.state import OPEN_STATES, State
-from ..launcher.runs.status import RunStatus, cancel_runs, read_statuses
+from ..launcher.runs.status import RunStatus, read_statuses
 from ..render import run_json, status_text
 from ..render.layout import Page
 from .result import Result, Results

@@ -1,4 +1,4 @@
-"""Why a run waits in Slurm's queue, in a person's words."""
+"""Why a run waits in Slurm's queue, in plain words: pure."""
 
 import re
 
@@ -20,33 +20,36 @@ REASONS = {
     "Resources": "waiting for nodes to become free",
     "Priority": "other jobs come first",
     "Dependency": "waiting for another job to end",
-    "DependencyNeverSatisfied": "the job it depends on did not end as required: it will never start",
-    "BeginTime": "held for a moment after a requeue",
-    "Cleaning": "its last start is being cleaned up",
-    "PartitionTimeLimit": "asks for more time than its partition allows: it will never start",
-    "PartitionNodeLimit": "asks for more nodes than its partition allows: it will never start",
+    "DependencyNeverSatisfied": "the job it depends on did not end as required: it will never start, so cancel it",
+    "BeginTime": "waiting for its earliest start: its `begin` option, or two minutes after a requeue",
+    "Cleaning": "the nodes of its last attempt are being cleaned up",
+    "PartitionTimeLimit": "it asks for more time than its partition allows: it will never start, so cancel it",
+    "PartitionNodeLimit": "it asks for more nodes than its partition allows: it will never start, so cancel it",
     "PartitionDown": "its partition is down",
     "PartitionInactive": "its partition is inactive",
     "ReqNodeNotAvail": "nodes it needs are down or reserved",
-    "JobHeldUser": "held by its user: `scontrol release` lets it go",
-    "JobHeldAdmin": "held by an administrator",
-    "JobHoldMaxRequeue": "held after as many requeues as the site allows: `scontrol release` lets it go",
-    "launch failed requeued held": "held because a node could not start it: `scontrol release` lets it go",
-    "JobArrayTaskLimit": "as many elements of its array run as may at once",
-    "QOSMaxJobsPerUserLimit": "as many jobs of yours run as the QOS allows",
-    "AssocGrpGRES": "the account's GPUs are all in use",
+    "JobHeldUser": "its user holds it: `scontrol release JOB` lets it go",
+    "JobHeldAdmin": "an administrator holds it",
+    "JobHoldMaxRequeue": "Slurm holds it after too many requeues: `scontrol release JOB` lets it go",
+    "launch failed requeued held": "Slurm holds it because a node could not start it: `scontrol release JOB` lets it go",
+    "JobArrayTaskLimit": "its sweep already runs as many jobs at once as it may",
+    "QOSMaxJobsPerUserLimit": "you already run as many jobs as the QOS allows",
+    "AssocGrpGRES": "your account already uses all of its GPUs",
     "Licenses": "waiting for licences",
 }
 
 
-def explain_wait(known: QueuedJob, last: TaskRecord | None, now: float) -> str:
-    """The reason that Slurm gives, why it was started before if it was, and when Slurm expects to start it."""
-    bare = re.split(r"[,(]", known.reason.strip("() "))[0]
-    words = REASONS.get(bare, bare if bare not in ("", "None") else "just submitted")
-    if last and last.will_restart:
-        words = f"restarts: {last.reason}; {words}"
-    elif last and last.slurm_state == PREEMPTED:
-        words = f"restarts: {PREEMPTED_REASON}; {words}"
-    if known.start_s and known.start_s > now:
-        words += f"; Slurm expects it to start in {format_duration(known.start_s - now)}"
-    return words
+def explain_wait(job: QueuedJob, task: TaskRecord | None, now_s: float) -> str:
+    """Return why `job` waits, why it restarts if it does, and when Slurm expects to start it.
+
+    `task` is the first task of its last attempt; `now_s` is in Unix seconds.
+    """
+    word = re.split(r"[,(]", job.reason.strip("() "))[0]
+    reason = REASONS.get(word, word if word not in ("", "None") else "just submitted")
+    if task and task.will_restart:
+        reason = f"restarts: {task.reason}; {reason}"
+    elif task and task.slurm_state == PREEMPTED:
+        reason = f"restarts: {PREEMPTED_REASON}; {reason}"
+    if job.start_s and job.start_s > now_s:
+        reason += f"; Slurm expects it to start in {format_duration(job.start_s - now_s)}"
+    return reason

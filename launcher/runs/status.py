@@ -1,17 +1,15 @@
-"""The state of runs: gather what there is to know, and write down what will not change any more."""
+"""The state of runs: gather the evidence, judge it, and write down a state that will not change any more."""
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
-from ..run_folder.cancel_request import cancel_requested_s, withdraw_cancel_request, write_cancel_request
+from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.checkpoints import find_newest_checkpoint
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
@@ -29,13 +27,21 @@ from ..run_folder.task_records import (
 )
 from ..sampler.spool import SUFFIX
 from ..slurm import client as slurm
-from ..slurm.jobs import PREEMPTED, JobFacts
-from .state import OPEN_STATES, Evidence, RunState, State, judge_state
+from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
+from .end_reasons import KILLED
+from .judge import judge_state
+from .state import Evidence, RunState, State
+
+_LOG_END_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as `clusterplan status` shows it; None is not known."""
+    """A run as `clusterplan status` shows it; None is not known.
+
+    `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
+    apart from the others of its sweep.
+    """
 
     run: str
     folder: Path
@@ -43,150 +49,150 @@ class RunStatus:
     job: str | None
     restarts: int
     progress: Progress | None
-    preemptions: int = 0  # of the starts, as far as Slurm said so
-    sweep: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what sets this run apart from the others of a sweep
+    preemptions: int = 0
+    sweep: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _SlurmAnswers:
+    """What Slurm says of the newest jobs of some runs, by job id; a job of another cluster is not asked about."""
+
+    answers: bool = True
+    queue: Mapping[str, QueuedJob] = field(default_factory=dict)
+    accounting: Mapping[str, JobFacts] = field(default_factory=dict)
+    cluster: str | None = None  # the one that answers here
+
+    def other_cluster(self, job: SubmittedJob) -> str | None:
+        """Return the name of the job's cluster if it is another one: its job ids are in use here too."""
+        return job.cluster if self.cluster and job.cluster != self.cluster else None
 
 
 def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
-    """The status of each run, with one question to Slurm for all of them.
+    """Return the status of each run, with one question to Slurm for all of them.
 
-    A state that is final is written into its folder: Slurm forgets in minutes.  A run that was given up as lost may
-    still be heard of: it is looked at again.
+    A final state is written into the run's folder, because Slurm forgets a job within minutes.  A run that was given
+    up as lost is judged again: its job may have begun since.
     """
-    finals = {folder: _known_end(folder) for folder in folders}
+    final = {folder: _read_certain_end(folder) for folder in folders}
     jobs = {folder: read_jobs(folder) for folder in folders}
-    asked = [f for f in folders if finals[f] is None and jobs[f] and jobs[f][-1].executor == "slurm"]
-    try:
-        queue, answers = ({job.job_id: job for job in slurm.read_queue()} if asked else {}), True
-    except (SlurmRefused, SlurmUnavailable):
-        queue, answers = {}, False
-    here = _cluster() if asked and answers else None
-    elsewhere = {
-        f: job.cluster for f in asked for job in jobs[f][-1:] if here and job.cluster not in (None, here)
+    open_jobs = {
+        folder: jobs[folder][-1]
+        for folder in folders
+        if final[folder] is None and jobs[folder] and jobs[folder][-1].executor == "slurm"
     }
-    newest = {f: jobs[f][-1].job for f in asked if f not in elsewhere}  # another cluster has the same numbers
-    missing = [job for job in newest.values() if job not in queue] if answers else []
-    accounted = _accounted(missing) if missing else {}
-    found = []
+    answers = _ask_slurm(list(open_jobs.values()))
+    statuses = []
     for folder in folders:
-        attempts, run = read_task_records(folder), read_run_facts(folder)
+        job = jobs[folder][-1] if jobs[folder] else None
+        open_job = open_jobs.get(folder)
+        other_cluster = answers.other_cluster(open_job) if open_job else None
+        asked_id = open_job.job if open_job and not other_cluster else ""
+        facts, tasks = read_run_facts(folder), read_task_records(folder)
         evidence = Evidence(
-            final=finals[folder],
+            final_status=final[folder],
             jobs=jobs[folder],
-            attempts=attempts,
-            exits=read_exit_codes(folder),
-            slurm=queue.get(newest.get(folder, "")),
-            slurm_answers=answers,
-            accounted=accounted.get(newest.get(folder, "")),
-            elsewhere=elsewhere.get(folder),
-            alive=is_process_alive(attempts[-1]) if attempts else None,
-            cancelled_s=cancel_requested_s(folder),
-            began_s=float(run.get("began_s") or 0),
-            killed_words=None if finals[folder] else _killed_words(folder, jobs[folder][-1:]),
+            tasks=tasks,
+            exit_codes=read_exit_codes(folder),
+            queued_job=answers.queue.get(asked_id),
+            slurm_answers=answers.answers,
+            accounting=answers.accounting.get(asked_id),
+            is_alive=is_process_alive(tasks[-1]) if tasks else None,
+            cancel_requested_s=cancel_requested_s(folder),
+            began_s=float(facts.get("began_s") or 0),
+            slurmd_error=_read_slurmd_error(folder, job) if job and final[folder] is None else None,
+            other_cluster=other_cluster,
         )
         state = judge_state(evidence, time.time())
-        if state.final and finals[folder] is None and jobs[folder]:
+        if state.final and final[folder] is None and job:
             write_final_status(
                 folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at
             )
-        found.append(
+        attempts = first_tasks(tasks)
+        statuses.append(
             RunStatus(
                 run=folder.name,
                 folder=folder,
                 state=state,
-                job=jobs[folder][-1].job if jobs[folder] else None,
-                restarts=max(len(first_tasks(attempts)) - 1, 0),
-                progress=_progress(folder, run.get("steps")),
-                preemptions=sum(start.slurm_state == PREEMPTED for start in first_tasks(attempts)),
-                sweep=run.get("sweep") or {},
+                job=job.job if job else None,
+                restarts=max(len(attempts) - 1, 0),
+                progress=_read_progress(folder, facts.get("steps")),
+                preemptions=sum(task.slurm_state == PREEMPTED for task in attempts),
+                sweep=facts.get("sweep") or {},
             )
         )
-    return found
+    return statuses
 
 
-def _known_end(folder: Path) -> dict[str, Any] | None:
+def _read_certain_end(folder: Path) -> dict[str, Any] | None:
     final = read_final_status(folder)
     return final if final and final["state"] != LOST else None
 
 
-def _cluster() -> str | None:
-    """The name of the Slurm that answers here."""
+def _ask_slurm(jobs: Sequence[SubmittedJob]) -> _SlurmAnswers:
+    if not jobs:
+        return _SlurmAnswers()
+    try:
+        queue = {job.job_id: job for job in slurm.read_queue()}
+    except (SlurmRefused, SlurmUnavailable):
+        return _SlurmAnswers(answers=False)
+    answers = _SlurmAnswers(queue=queue, cluster=_read_cluster())
+    missing = [job.job for job in jobs if job.job not in queue and not answers.other_cluster(job)]
+    return replace(answers, accounting=_read_accounting(missing)) if missing else answers
+
+
+def _read_cluster() -> str | None:
+    """Return the name of the Slurm that answers here."""
     with suppress(SlurmRefused, SlurmUnavailable):
         return slurm.read_settings().cluster or None
     return None
 
 
-def _accounted(jobs: Sequence[str]) -> "Mapping[str, JobFacts]":
+def _read_accounting(jobs: Sequence[str]) -> Mapping[str, JobFacts]:
     with suppress(SlurmRefused, SlurmUnavailable):
         return slurm.read_accounting(jobs) or {}
     return {}
 
 
+def _read_slurmd_error(folder: Path, job: SubmittedJob) -> str | None:
+    """Return the line that says why slurmd, or its out-of-memory handler, ended the job; None without a log."""
+    logs = list((folder / SUBMITIT).glob(f"{job.job}_*_log.err"))
+    if not logs:
+        return None
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    return find_error_line(read_tail(newest, _LOG_END_BYTES))
+
+
+def _read_progress(folder: Path, total: int | None) -> Progress | None:
+    """Return the progress that `track` wrote; without it, the step of the newest checkpoint."""
+    try:
+        if progress := estimate_progress(read_first_and_latest(folder), total):
+            return progress
+        output = Launch.read(folder).output
+        checkpoint = find_newest_checkpoint(Path(output)) if output else None
+        return Progress(checkpoint.step, total, None, None, None) if checkpoint else None
+    except (OSError, ValueError, RunFolderError):
+        return None
+
+
 def settle_open_runs(history: Path) -> None:
-    """Write down the ends of runs of this history that nobody has told of yet."""
-    open_ = {
+    """Write the final status of every run of this history that has ended without one."""
+    facts = {
         folder: read_run_facts(folder)
         for folder in registered_folders(history)
         if not has_final_status(folder)
     }
-    submitted = [folder for folder, run in open_.items() if run.get("kind") == "submit"]
+    submitted = [folder for folder, run in facts.items() if run.get("kind") == "submit"]
     if submitted:
         read_statuses(submitted)
-    for folder, run in open_.items():
+    for folder, run in facts.items():
         if run.get("kind") == "sample":
-            _settle_sampled(folder, run)
+            _settle_sampled_run(folder, run)
 
 
-def _settle_sampled(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write down the end of a run of `clusterplan sample` whose process is gone; its host alone can tell."""
+def _settle_sampled_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write the end of a run of `clusterplan sample` whose process is gone; only its own host can tell."""
     if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
         return
     if process_birth(run["pid"]) != run.get("birth") and not has_final_status(folder):
-        last = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
-        write_final_status(
-            folder, State.FAILED, None, "its process was killed, and could say nothing", ended_s=last
-        )
-
-
-def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
-    """Ask runs to stop, for good; what they were before that.  Raises SlurmUnavailable, SlurmRefused."""
-    found = read_statuses(folders)
-    going = [s.folder for s in found if s.state.state in OPEN_STATES]
-    for folder in going:
-        write_cancel_request(folder)  # first: a job that begins, or that is saving, looks for it
-    jobs = {folder: job for folder in going for job in read_jobs(folder)[-1:]}  # none while it is submitted
-    queued = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
-    try:
-        slurm.cancel(*queued.values())
-    except (SlurmRefused, SlurmUnavailable):
-        for folder in queued:
-            withdraw_cancel_request(folder)
-        raise
-    for folder in jobs.keys() - queued.keys():
-        for attempt in read_task_records(folder)[-1:]:
-            if is_process_alive(attempt):
-                with suppress(ProcessLookupError):  # it has just ended
-                    os.kill(attempt.pid, signal.SIGTERM)
-    return found
-
-
-def _killed_words(folder: Path, newest: Sequence[SubmittedJob]) -> str | None:
-    """What Slurm's daemon wrote beside the tasks when it killed one, such as its out-of-memory handler."""
-    logs = [path for job in newest for path in (folder / SUBMITIT).glob(f"{job.job}_*_log.err")]
-    return (
-        find_error_line(read_tail(max(logs, key=lambda path: path.stat().st_mtime), 8192)) if logs else None
-    )
-
-
-def _progress(folder: Path, total: int | None) -> Progress | None:
-    """What `track` wrote; without it, the newest checkpoint is all that is known."""
-    try:
-        if told := estimate_progress(read_first_and_latest(folder), total):
-            return told
-        output = Launch.read(folder).output
-        saved = find_newest_checkpoint(Path(output)) if output else None
-        return Progress(saved.step, total, None, None, None) if saved else None
-    except (OSError, ValueError, RunFolderError):
-        return None
+        last_s = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
+        write_final_status(folder, State.FAILED, None, KILLED, ended_s=last_s)

@@ -1,0 +1,73 @@
+"""Why a run ended, in plain words: pure."""
+
+from collections.abc import Mapping
+
+from ..run_folder.log_errors import is_out_of_memory
+from ..slurm.jobs import PREEMPTED
+from .queue_reasons import PREEMPTED_REASON
+from .state import Evidence, RunState, State
+
+STATES_OF_SLURM: Mapping[str, State] = {
+    "COMPLETED": State.COMPLETED,
+    "FAILED": State.FAILED,
+    "OUT_OF_MEMORY": State.OUT_OF_MEMORY,
+    "TIMEOUT": State.TIMED_OUT,
+    "DEADLINE": State.TIMED_OUT,
+    PREEMPTED: State.PREEMPTED,
+    "CANCELLED": State.CANCELLED,
+    "REVOKED": State.CANCELLED,
+    "NODE_FAIL": State.NODE_FAILURE,
+    "BOOT_FAIL": State.NODE_FAILURE,
+}
+SIGKILL_CODE = 128 + 9
+BEFORE_START = "before it began"
+KILLED = "its process was killed (SIGKILL)"
+
+
+def explain_end(state: State, evidence: Evidence, ended_s: float) -> RunState:
+    """Return `state`, at which the run's job ended, with the reason that its tasks, its shell and Slurm tell."""
+    if state is State.FAILED:
+        return _explain_failure(evidence, ended_s)
+    began = bool(evidence.last_tasks)
+    reasons = {
+        State.TIMED_OUT: "the job reached its time limit",
+        State.CANCELLED: "" if began else BEFORE_START,
+        State.NODE_FAILURE: f"{_failed_node(_nodes(evidence))} failed",
+        State.PREEMPTED: PREEMPTED_REASON,
+        State.OUT_OF_MEMORY: "the job used more memory of its node than it asked for",
+    }
+    return RunState(state, reasons.get(state, ""), ended_s, evidence.exit_code)
+
+
+def _explain_failure(evidence: Evidence, ended_s: float) -> RunState:
+    tasks, code, error = evidence.last_tasks, evidence.exit_code, evidence.slurmd_error
+    failed_task = next((task for task in tasks if task.outcome == "failed"), None)
+    if failed_task:
+        rank = f"rank {failed_task.rank}: " if len(tasks) > 1 else ""
+        words = f": {failed_task.error}" if failed_task.error else ""
+        reason, code = f"{rank}exit code {failed_task.exit_code}{words}", failed_task.exit_code
+        memory = is_out_of_memory(failed_task.error, code)
+        return RunState(State.OUT_OF_MEMORY if memory else State.FAILED, reason, ended_s, code)
+    if is_out_of_memory(error, code):
+        return RunState(State.OUT_OF_MEMORY, error or "", ended_s, code)
+    if not tasks and code is None:
+        reason = "the job ended before the run began, and wrote nothing: check that its node can see the run folder"
+    elif not tasks:
+        reason = f"exit code {code}, before the run began" + (f": {error}" if error else "")
+    elif code is None:
+        reason = ""
+    else:
+        reason = KILLED if code == SIGKILL_CODE else f"exit code {code}"
+    return RunState(State.FAILED, reason, ended_s, code)
+
+
+def _nodes(evidence: Evidence) -> str:
+    job = evidence.queued_job or evidence.accounting
+    return job.nodes if job else ""
+
+
+def _failed_node(nodes: str) -> str:
+    """The node that failed: Slurm lists the nodes of the job, and does not say which of them failed."""
+    if not nodes:
+        return "its node"
+    return f"one of {nodes}" if "," in nodes or "[" in nodes else f"node {nodes}"

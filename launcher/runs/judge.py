@@ -1,0 +1,131 @@
+"""The one state of a run that follows from the evidence: pure.
+
+The evidence in the order it is believed: the run's final status; Slurm's queue, then its accounting, each with the
+records of the tasks; these records alone; the exit code that the job's shell saw; the age of the last heartbeat.
+"""
+
+from ...cluster_profiles.units import format_duration
+from ..node.restart_policy import StopCause
+from ..run_folder.task_records import TaskRecord
+from ..slurm.jobs import JobFacts, QueuedJob
+from .end_reasons import BEFORE_START, KILLED, SIGKILL_CODE, STATES_OF_SLURM, explain_end
+from .queue_reasons import WAITING_STATES, explain_wait
+from .state import Evidence, RunState, State, exit_code_of_tasks
+
+STALE_S = 120.0  # six heartbeats
+_NEW_JOB_S = 30.0  # for squeue to list a job that was just submitted
+_ACTIVITIES = {
+    "COMPLETING": "stopping",
+    "SIGNALING": "stopping",
+    "STAGE_OUT": "stopping",
+    "SUSPENDED": "suspended",
+}
+
+
+def judge_state(evidence: Evidence, now_s: float) -> RunState:
+    """Return the state of a run that follows from the evidence at `now_s`, in Unix seconds."""
+    if evidence.final_status:
+        return _final_state(evidence, now_s)
+    if not evidence.jobs:
+        if now_s - evidence.began_s < STALE_S:
+            return RunState(State.PENDING, "being submitted", now_s)
+        return RunState(State.LOST, "the run was never submitted", now_s)
+    if evidence.jobs[-1].executor == "local":
+        return _judge_local(evidence, now_s)
+    return _judge_on_slurm(evidence, now_s)
+
+
+def _final_state(evidence: Evidence, now_s: float) -> RunState:
+    final = evidence.final_status or {}
+    code, error = final.get("exit_code"), final.get("error")
+    reason = f"exit code {code}: {error}" if error else final.get("reason") or ""
+    return RunState(State(final["state"]), str(reason), final.get("ended_s") or now_s, code)
+
+
+def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911  one line per case
+    tasks = evidence.last_tasks
+    if not tasks:
+        if now_s - evidence.jobs[-1].submitted_s < STALE_S:
+            return RunState(State.PENDING, "starting", now_s)
+        return RunState(State.LOST, "the run's process never started", now_s)
+    task = tasks[0]
+    if evidence.is_alive is None:
+        reason = f"runs on {task.host}; {_last_heartbeat(task, now_s)}"
+        return RunState(State.RUNNING, reason, task.beat_s, stale=now_s - task.beat_s > STALE_S)
+    if evidence.is_alive and task.state == "waiting":
+        return RunState(State.PENDING, "waiting for GPUs of this machine", now_s)
+    if evidence.is_alive:
+        return RunState(State.RUNNING, "stopping" if task.state == "stopping" else "", now_s)
+    ended_s = task.ended_s or task.beat_s
+    if exit_code_of_tasks(tasks) == 0:
+        return RunState(State.COMPLETED, "", ended_s, 0)
+    if task.outcome == "failed" and not task.will_restart:
+        return explain_end(State.FAILED, evidence, ended_s)
+    if evidence.cancel_requested_s:
+        return RunState(State.CANCELLED, "", evidence.cancel_requested_s)
+    return RunState(State.FAILED, KILLED, task.beat_s, SIGKILL_CODE)
+
+
+def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
+    job, accounting, tasks = evidence.queued_job, evidence.accounting, evidence.last_tasks
+    first = next((task for task in tasks if task.rank == 0), tasks[0] if tasks else None)
+    if job and job.state in WAITING_STATES:
+        return RunState(State.PENDING, explain_wait(job, first, now_s), now_s)
+    slurm_state = job.state if job else accounting.state if accounting else ""
+    ended = STATES_OF_SLURM.get(slurm_state.partition(" ")[0])  # "CANCELLED by 1000"
+    if ended:
+        return explain_end(ended, evidence, _ended_s(job or accounting, now_s))
+    if job:
+        return RunState(State.RUNNING, _ACTIVITIES.get(job.state, ""), now_s)
+    if evidence.slurm_answers and not evidence.other_cluster:
+        return _judge_forgotten(evidence, first, now_s)
+    reason = f"on cluster {evidence.other_cluster}" if evidence.other_cluster else "Slurm does not answer"
+    if not first:
+        submitted_s = evidence.jobs[-1].submitted_s
+        reason = f"{reason}; submitted {_ago(submitted_s, now_s)}"
+        return RunState(State.PENDING, reason, submitted_s, stale=now_s - submitted_s > STALE_S)
+    state = State.RUNNING if first.ended_s is None else State.PENDING
+    reason = f"{reason}; {_last_heartbeat(first, now_s)}"
+    return RunState(state, reason, first.beat_s, stale=now_s - first.beat_s > STALE_S)
+
+
+def _judge_forgotten(  # noqa: PLR0911  one line per case
+    evidence: Evidence, first: TaskRecord | None, now_s: float
+) -> RunState:
+    """Judge by what is written in the run's folder: Slurm no longer knows the job."""
+    tasks, code = evidence.last_tasks, evidence.exit_code
+    ended_s = max((task.ended_s or task.beat_s for task in tasks), default=evidence.jobs[-1].submitted_s)
+    if first is None and code and not evidence.cancel_requested_s:  # the job's shell lived to write it
+        return explain_end(State.FAILED, evidence, ended_s)
+    if first is None:
+        if now_s - evidence.jobs[-1].submitted_s < _NEW_JOB_S:
+            return RunState(State.PENDING, "just submitted", now_s)
+        if evidence.cancel_requested_s:
+            return RunState(State.CANCELLED, BEFORE_START, evidence.cancel_requested_s)
+        return RunState(State.LOST, "Slurm no longer knows the job, and it never began", ended_s)
+    slurm_state = next((task.slurm_state for task in tasks if task.slurm_state in STATES_OF_SLURM), None)
+    if slurm_state:
+        return explain_end(STATES_OF_SLURM[slurm_state], evidence, ended_s)
+    if evidence.cancel_requested_s:
+        return RunState(State.CANCELLED, "", evidence.cancel_requested_s, code)
+    if code == 0:
+        return RunState(State.COMPLETED, "", ended_s, 0)
+    if code is not None:
+        return explain_end(State.FAILED, evidence, ended_s)
+    if first.stop_cause == StopCause.TERMINATED:
+        return RunState(State.CANCELLED, "the job was told to stop, and Slurm no longer knows why", ended_s)
+    lost = now_s - first.beat_s > STALE_S
+    reason = f"Slurm no longer knows the job; {_last_heartbeat(first, now_s)}"
+    return RunState(State.LOST if lost else State.RUNNING, reason, first.beat_s)
+
+
+def _ended_s(job: QueuedJob | JobFacts | None, now_s: float) -> float:
+    return job.end_s if job and job.end_s else now_s
+
+
+def _last_heartbeat(task: TaskRecord, now_s: float) -> str:
+    return f"last heartbeat {_ago(task.beat_s, now_s)}"
+
+
+def _ago(time_s: float, now_s: float) -> str:
+    return f"{format_duration(max(now_s - time_s, 0))} ago"
