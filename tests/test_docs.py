@@ -71,3 +71,14 @@ def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process, group):
 def test_help_on_a_narrow_terminal_tears_no_example(in_process, path):
     lines = in_process(*path.split()[1:], "--help").stdout.splitlines()
     assert not [line for line in lines if line.startswith("      clusterplan ") and line.endswith("-")]
+
+
+def test_the_walks_name_functions_that_are_there() -> None:
+    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"\| `(\w+)` \| `([\w/]+\.py)` \|", text)
+    assert len(steps) == text.count(".py` |")
+    assert not [
+        (name, file)
+        for name, file in steps
+        if not re.search(rf"^ *(def|class) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
