@@ -427,7 +427,7 @@ def sampled(clusterplan, fake_nvml, tmp_path):
 def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
     done, (folder,), ((record,),) = sampled("--period", "0.1s", "--", "sh", "-c", "echo out; sleep 0.5")
     assert (done.returncode, done.stdout) == (0, "out\n")
-    assert f"{record.tick_count} samples of 2 GPUs" in done.stderr
+    assert f"{record.tick_count} readings of each of 2 GPUs" in done.stderr
     assert 4 <= record.tick_count <= 9
     assert record.header["attribution"] == "enumerated"
     assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1"]

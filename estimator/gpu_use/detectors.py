@@ -21,7 +21,7 @@ _REASON_SHARE = 0.01  # of the readings, for a reason to be named
 
 _COOLING = "tell the administrators: the node's cooling or power supply is too weak"
 _REASONS = {
-    0x0004: ("power cap", "normal at full load; for more speed, ask for a higher power limit"),
+    0x0004: ("power cap", "expected at full load; if only some GPUs have it, compare their power limits"),
     0x0008: ("hardware slowdown", _COOLING),
     0x0020: ("thermal (software)", _COOLING),
     0x0040: ("thermal (hardware)", _COOLING),
@@ -111,7 +111,7 @@ def _idle(run: Sequence[GpuDigest]) -> Iterator[Note]:
             f" of {format_span((d.length_s for d in group), format_duration)}"
             f" ({'once' if numbers == '1' else f'{numbers} times'},"
             f" first after {format_span((d.idle.first_after_s for d in group), format_duration)};"
-            f" {_gpu_hours(sum(idle_s))}); find out what the work waits for",
+            f" {_gpu_hours(sum(idle_s))}); find out what the run waits for (input, a checkpoint, another rank)",
         )
 
 
