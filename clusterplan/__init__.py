@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .api.history import collect as collect
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
+    from .api.submit import submit as submit
     from .cluster_profiles.catalog import load_profile as load_profile
     from .cluster_profiles.precision import Precision as Precision
     from .cluster_profiles.profile import ClusterProfile as ClusterProfile
@@ -43,6 +44,7 @@ _HOMES = {
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
     "runs": ".api.runs",
+    "submit": ".api.submit",
     "track": ".launcher.in_training.tracker",
 }
 _ALIASES = {"Profile": "ClusterProfile"}
@@ -63,6 +65,7 @@ __all__ = [
     "load_profile",
     "mixed_precision",
     "runs",
+    "submit",
     "track",
 ]
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from html import unescape
 
@@ -214,6 +215,40 @@ def test_a_run_is_cancelled_by_id_beginning_or_value():
         clusterplan.cancel("nap")
     assert [run.run for run in clusterplan.cancel(first)] == [first.run]
     assert [run.run for run in clusterplan.cancel(second.run)] == [second.run]
+
+
+def test_a_sweep_is_submitted_and_ends(home, monkeypatch):
+    monkeypatch.chdir(home)
+    command = [sys.executable, "-c", "print({lr})"]
+    job = clusterplan.submit(command=command, executor="local", sweep={"lr": [0.1, 0.2]}, name="swept")
+    assert [run["executor"] for run in job.as_dict()["runs"]] == ["local", "local"]
+    assert job.runs[0].run in job._repr_html_()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not all(run.state.final for run in clusterplan.runs("swept")):
+        time.sleep(0.2)
+    runs = clusterplan.runs("swept")
+    assert {(run.state.state, run.sweep["lr"]) for run in runs} == {
+        ("completed", "0.1"),
+        ("completed", "0.2"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"command": ["no-such-program"]}, "no-such-program"),
+        ({}, "there is no command: give one after --"),
+        ({"command": ["true"], "time": "soon"}, "--time: 'soon' is not a duration"),
+        ({"command": ["true"], "time": 0}, "--time: 0 must be greater than 0"),
+        ({"command": ["true"], "sweep": {"lr": []}}, "--sweep: lr has no values"),
+        ({"command": ["true"], "sweep": {"lr": [1]}}, "the command has no placeholder {lr}"),
+    ],
+)
+def test_what_cannot_be_submitted_is_one_error_and_no_run(home, arguments, words):
+    with pytest.raises(clusterplan.ClusterplanError, match=re.escape(words)):
+        clusterplan.submit(**arguments, executor="local")
+    assert not (home / "runs").exists() or not any((home / "runs").iterdir())
+    assert not clusterplan.runs()
 
 
 def test_collect_folds_runs_into_the_history_and_returns_errors(home):

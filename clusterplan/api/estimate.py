@@ -1,15 +1,13 @@
 """Estimate a job from Python, as `clusterplan estimate` does."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import format_duration, parse_deadline_s
-from ..errors import InputError, WorkloadError
+from ..errors import WorkloadError
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.estimate import estimate as estimate_workload
 from ..estimator.estimate.shapes import (
@@ -26,11 +24,11 @@ from ..estimator.measurements.measurement import Measurement
 from ..render import estimate_json, estimate_text
 from ..render.estimate_text import Bound
 from ..render.layout import Page
+from .job import Job, read_workload
 from .measurements import Progress, find_measurements
 from .result import Result, Results
 
 T = TypeVar("T")
-Job = str | os.PathLike[str] | Workload
 Several = list[Any] | tuple[Any, ...] | range
 _SEVERAL = (list, tuple, range)
 _NO_BOUNDS = Verdicts(None, None)
@@ -167,7 +165,9 @@ def estimate(
     """
     now = now or datetime.now(UTC)
     counts, precisions = _as_list(gpus), _as_list(precision)
-    base = _read_job(job, profile, counts, precisions, flags)
+    named = {"profile": profile} if isinstance(profile, str) and not isinstance(job, Workload) else {}
+    first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
+    base = read_workload(job, flags | named, first)
     here = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
     deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, here))
     limit = _parse("--budget", budget, parse_budget)
@@ -192,27 +192,6 @@ def estimate(
 
 def _as_list(values: object) -> list[Any]:
     return [] if values is None else list(values) if isinstance(values, _SEVERAL) else [values]
-
-
-def _read_job(
-    job: Job | None,
-    profile: str | ClusterProfile | None,
-    counts: Sequence[object],
-    precisions: Sequence[object],
-    flags: Mapping[str, Any],
-) -> Workload:
-    """The workload that the shapes are made from.  What flags say wins over the file; of several values the first fills gaps."""
-    if isinstance(job, Workload):
-        if flags:
-            raise InputError(
-                f"{next(iter(flags))}: flags go with a job file or alone: say it in the Workload"
-            )
-        return job
-    named = {} if profile is None or isinstance(profile, ClusterProfile) else {"profile": profile}
-    first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
-    from ..estimator.job.job_file import load_workload  # noqa: PLC0415  platformdirs, where a Workload is given
-
-    return load_workload(None if job is None else Path(job), {**flags, **named}, defaults=first)
 
 
 def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> ClusterProfile | None:

@@ -1,183 +1,122 @@
-"""Submit a job: decide, check, make the runs' folders, and hand them to Slurm or to this machine."""
+"""Submit a job from Python, as `clusterplan submit` does."""
 
-import os
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.estimate import estimate as estimate_job
-from ..estimator.estimate.shapes import Verdicts
-from ..estimator.job.run import Bootstrap, Run
+from ..estimator.job.run import Run
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.command.deepspeed import find_config
-from ..launcher.command.launchers import alone_on_its_node
-from ..launcher.command.precision import TRAINERS
-from ..launcher.run_folder.folder import discard_run, history_path, runs_root
-from ..launcher.run_folder.job_log import read_jobs
-from ..launcher.run_folder.log_errors import read_tail
-from ..launcher.submission.create import describe_run, fill_folders, local_gpus, make_folders
-from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of
-from ..launcher.submission.destination import Destination, choose_destination
-from ..launcher.submission.machine import (
-    Machine,
-    inspect_machine,
-    lacks_torch,
-    trainer_saves_when_stopped,
-    with_real_names,
-)
-from ..launcher.submission.preflight import Job, find_problems
-from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
-from ..render import estimate_json
+from ..launcher.submission.decide import SubmitOptions, check_flags_reach, run_of
+from ..launcher.submission.submission import Submission
+from ..launcher.submission.sweep import NO_SWEEP, combine_values
+from ..render import submit_text
+from ..render.layout import Page
+from .job import Job, read_workload
+from .measurements import Progress, find_measurements
+from .result import Result
+from .submission import prepare_submission, submit_prepared
 
-_LARGEST_CONFIG = 1 << 20  # bytes
+_UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
-def prepare_submission(
-    workload: Workload,
-    options: SubmitOptions | None = None,
+@dataclass(frozen=True, repr=False)
+class SubmittedJob(Result, Submission):
+    """A submitted job: `runs`, each with its id `run`, its `executor`, its `job_id` and its `folder`.
+
+    `estimate` is the estimate that the request was made from; None where the size of the job is not known.
+    """
+
+    history_remarks: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return the warnings of the checks, and what could not be read of the history."""
+        return (*self.history_remarks, *(problem.text for problem in self.problems))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan submit --json`; docs/reference/json.md describes the keys."""
+        return Submission.as_dict(self)
+
+    def write(self, page: Page) -> None:
+        """Write the ids, the request, the time to expect and every choice that was made."""
+        submit_text.submitted(page, self)
+
+
+def submit(
+    job: Job | None = None,
+    command: Sequence[str] = (),
     *,
     executor: str | None = None,
-    measurements: Sequence[Measurement] = (),
-    is_sized: bool = True,
-    dry_run: bool = False,
-) -> PreparedSubmission:
-    """Decide how `workload` is submitted from the working folder, and check it; nothing is written.
-
-    `measurements` are those of its model.  Nothing is estimated unless the size of the job `is_sized`, that is known.
-    A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
-    """
-    options = options or SubmitOptions()
-    cwd, root, environment = Path.cwd(), runs_root(os.environ), os.environ
-    destination = choose_destination(executor, options.parallel, workload, environment, dry_run=dry_run)
-    estimate = (
-        estimate_job(workload, destination.profile, measurements, datetime.now(UTC)) if is_sized else None
-    )
-    command = run_of(workload).command
-    machine = inspect_machine(command, cwd, root, environment)
-    config = find_config(command)
-    decision = decide(
-        workload,
-        destination,
-        estimate,
-        options,
-        deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
-        trainer_saves=_uses_trainer(workload)
-        and machine.python is not None
-        and trainer_saves_when_stopped(machine.python, environment),
-    )
-    job = _job(workload, destination, estimate, decision, machine, environment)
-    shared = with_real_names(destination.profile.shared_folders if destination.profile else ())
-    problems = find_problems(job, machine, destination.cluster, shared)
-    return PreparedSubmission(
-        workload, destination, estimate, decision, machine, (*destination.problems, *problems), cwd, root
-    )
-
-
-def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Submission:
-    """Make the runs and hand them over.
-
-    Raises InputError if a problem refuses and it is not forced, SubmissionError if Slurm does, and RunFolderError.  No
-    run is left half-registered then, nor by Ctrl-C; a note on the exception names those that had begun.
-    """
-    if (refusals := prepared.refusals()) and not force:
-        reasons = "; ".join(problem.text for problem in refusals)
-        raise InputError(f"{reasons}; --force submits all the same")
-    decision, destination = prepared.decision, prepared.destination
-    workload, estimate = prepared.workload, prepared.estimate
-    gpus = None if destination.on_slurm else local_gpus(destination.placement.gpus, os.environ)
-    facts = describe_run(
-        workload,
-        destination.placement,
-        estimate.steps.total if estimate else None,
-        destination.executor,
-        prepared.cwd,
-        os.environ,
-        prepared.machine.python,
-    )
-    expected = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
-    folders: list[Path] = []
-    try:
-        folders.extend(make_folders(decision.name, prepared.root, datetime.now(UTC), facts, decision.sweep))
-        launches = prepared.launches(folders, gpus)
-        fill_folders(folders, launches, decision, workload, expected, history_path(os.environ))
-        jobs = _hand_over(folders, decision, destination)
-    except BaseException as error:  # Ctrl-C too: nothing is left half-registered
-        if begun := _take_back(folders):
-            error.add_note(f"begun before that: {' '.join(begun)}")
-        raise
-    runs = tuple(
-        SubmittedRun(folder.name, destination.executor, job, folder)
-        for folder, job in zip(folders, jobs, strict=True)
-    )
-    return Submission(runs, decision, estimate, prepared.problems, gpus)
-
-
-def submit_job(
-    workload: Workload,
-    options: SubmitOptions | None = None,
-    *,
-    executor: str | None = None,
-    measurements: Sequence[Measurement] = (),
+    time: str | float | None = None,
+    sweep: Mapping[str, Iterable[object]] | None = None,
+    parallel: int | None = None,
+    requeue: bool = True,
     force: bool = False,
-) -> Submission:
-    """Decide, check and submit `workload` from the working folder.  Raises ClusterplanError."""
-    prepared = prepare_submission(workload, options, executor=executor, measurements=measurements)
-    return submit_prepared(prepared, force=force)
+    measurements: Sequence[Measurement] | None = None,
+    progress: Progress | None = None,
+    **flags: Any,
+) -> SubmittedJob:
+    """Run a training job on Slurm or on this machine, from the working folder, and return at once.
+
+    `job` is the path of a job file, a `Workload`, or left out where flags by their names are enough (`gpus=4` for
+    `--gpus 4`); `command` is a list of words and stands in place of the job file's.  `executor` is "slurm" or "local",
+    by default Slurm if `sbatch` is found, otherwise this machine.  `time` is the walltime of one job, in seconds or
+    such as "12h", by default the estimate's.  `sweep` has the values of each placeholder of the command: every
+    combination is a run, at most `parallel` at once on Slurm.  `requeue` lets Slurm put the job back into the queue,
+    and `force` submits it even if the checks refuse.  `measurements` and `progress` are those of `estimate`.
+
+    Raises InputError if the checks refuse, WorkloadError for a wrong value, SlurmUnavailable if Slurm does not answer,
+    SubmissionError if it refuses the job, and RunFolderError.  No run is left half-registered then.
+
+    Examples:
+        >>> submit(command=["no-such-program"], executor="local")
+        Traceback (most recent call last):
+        clusterplan.errors.InputError: command 'no-such-program' is not found: give a program on PATH, or its path; --force submits all the same
+    """
+    workload, is_sized = read_job(job, command, flags)
+    remarks: tuple[str, ...] = ()
+    if measurements is None:
+        measurements, remarks = find_measurements(workload.model, progress)
+    options = SubmitOptions(
+        _parse_walltime_s(time), combine_values(sweep) if sweep else NO_SWEEP, parallel, requeue
+    )
+    prepared = prepare_submission(
+        workload, options, executor=executor, measurements=measurements, is_sized=is_sized
+    )
+    submission = submit_prepared(prepared, force=force)
+    return SubmittedJob(**vars(submission), history_remarks=remarks)
 
 
-def with_command(workload: Workload, command: Sequence[str]) -> Workload:
-    """Return the job with this command in place of its own, if one is given; how it is run stays as it was."""
+def _parse_walltime_s(time: str | float | None) -> float | None:
+    if time is None:
+        return None
+    try:
+        seconds = parse_duration_s(time)
+    except ValueError as error:
+        raise InputError(f"--time: {time!r} {error}") from None
+    if seconds <= 0:
+        raise InputError(f"--time: {time!r} must be greater than 0")
+    return seconds
+
+
+def read_job(job: Job | None, command: Sequence[str], flags: Mapping[str, Any]) -> tuple[Workload, bool]:
+    """Return the job, and whether its size is known: a command alone is run, but nothing is estimated of it.
+
+    A `command` stands in place of the job file's.  Raises WorkloadError, also for a flag that would not reach the command.
+    """
+    is_sized = job is not None or "samples" in flags or "tokens" in flags
+    workload = read_workload(job, flags, None if is_sized else _UNSIZED)
+    if not command and not isinstance(job, Workload):
+        check_flags_reach(run_of(workload), flags)
+    return _with_command(workload, command), is_sized
+
+
+def _with_command(workload: Workload, command: Sequence[str]) -> Workload:
+    """The job with this command in place of its own, if one is given; how it is run stays as it was."""
     if not command:
         return workload
     run = workload.run.model_copy(update={"command": tuple(command)}) if workload.run else None
     return workload.model_copy(update={"run": run or Run(command=tuple(command))})
-
-
-def _job(
-    workload: Workload,
-    destination: Destination,
-    estimate: Estimate | None,
-    decision: Decision,
-    machine: Machine,
-    environment: Mapping[str, str],
-) -> Job:
-    """What is checked before the job is queued."""
-    step_s = estimate.step_time.seconds if estimate else None
-    every = workload.checkpoint.every_steps
-    by_torchrun = decision.bootstrap is Bootstrap.TORCHRUN and machine.python is not None
-    return Job(
-        decision.request,
-        precision=destination.placement.precision,
-        gpu=destination.placement.gpu,
-        checkpoint_s=every * step_s.p50 if every and step_s else None,
-        p95_s=estimate.clock.p95 if estimate else None,
-        runs=len(decision.sweep),
-        lacks_torch=by_torchrun and lacks_torch(machine.python or "", environment),
-        alone_on_its_node=alone_on_its_node(decision.command, environment),
-    )
-
-
-def _uses_trainer(workload: Workload) -> bool:
-    training = workload.training
-    return "framework" in training.model_fields_set and training.framework in TRAINERS
-
-
-def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destination) -> list[str]:
-    from ..launcher.node.training_job import TrainingJob  # noqa: PLC0415  submitit, until a job is submitted
-    from ..launcher.submission import submit  # noqa: PLC0415  likewise
-
-    if destination.on_slurm:
-        return submit.submit(folders, decision.request, destination.cluster_name, TrainingJob)
-    return [submit.submit_local(folder) for folder in folders]
-
-
-def _take_back(folders: Sequence[Path]) -> list[str]:
-    """Discard the runs that have no job; the ids of those that have."""
-    begun = [folder.name for folder in folders if read_jobs(folder)]
-    for folder in folders:
-        if folder.name not in begun:
-            discard_run(folder, history_path(os.environ))
-    return begun

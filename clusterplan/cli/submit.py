@@ -1,26 +1,23 @@
 """`clusterplan submit`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..api.submit import prepare_submission, submit_prepared, with_command
+from ..api.submission import prepare_submission, submit_prepared
+from ..api.submit import read_job
 from ..errors import InputError
-from ..estimator.job.job_file import load_workload
-from ..estimator.job.workload import Workload
 from ..launcher.runs.state import State
-from ..launcher.submission.decide import SubmitOptions, check_flags_reach, run_of
+from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission, Submission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
 from .measured import measurements_of
 from .options import WorkloadCommand, duration_s, echo_page, json_option, say, workload_values
 from .passthrough import WithCommand
-
-_UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 
 
 class _Submit(WithCommand, WorkloadCommand):
@@ -89,7 +86,7 @@ def submit(
     """
     _check_output_options(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, command = _job_and_command(job, command)
-    workload, is_sized = _load(path, command, flags)
+    workload, is_sized = read_job(path, command, _one_shape(flags))
     prepared = prepare_submission(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue),
@@ -125,19 +122,15 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     return None, (job, *command)
 
 
-def _load(path: Path | None, command: Sequence[str], flags: Mapping[str, Any]) -> tuple[Workload, bool]:
-    """The job, and whether its size is known: a command alone is run, but nothing is estimated of it."""
+def _one_shape(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given, with one value each."""
     values, gpus, precisions = workload_values(dict(flags))
     if len(gpus) > 1 or len(precisions) > 1:
         raise InputError(
             "--gpus and --precision: submit takes one value of each; `estimate` compares several"
         )
-    values |= {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
-    is_sized = path is not None or "samples" in values or "tokens" in values
-    workload = load_workload(path, values, defaults=None if is_sized else _UNSIZED)
-    if not command:
-        check_flags_reach(run_of(workload), values)
-    return with_command(workload, command), is_sized
+    first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
+    return values | first
 
 
 def _say_problems(prepared: PreparedSubmission, *, refused_too: bool) -> None:

@@ -29,20 +29,31 @@ def parse_sweep(texts: Sequence[str]) -> Sweep:
         if not match or not all(part.strip() for part in match[2].split(",")):
             raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
         name, values = match[1], [part.strip() for part in match[2].split(",")]
-        if name in values_by_name or name in _RESERVED:
-            raise WorkloadError(
-                f"--sweep: {name} {'is given twice' if name in values_by_name else 'has a meaning already'}"
-            )
+        if name in values_by_name:
+            raise WorkloadError(f"--sweep: {name} is given twice")
         if counting := _COUNTING.fullmatch(match[2]):
             first, last = int(counting[1]), int(counting[2])
             if not first <= last < first + _MOST_RUNS:
                 raise WorkloadError(f"--sweep: {text!r} must count upwards, at most {_MOST_RUNS:,} values")
             values = [str(n) for n in range(first, last + 1)]
         values_by_name[name] = values
-    if (runs := math.prod(map(len, values_by_name.values()))) > _MOST_RUNS:
+    return combine_values(values_by_name)
+
+
+def combine_values(values_by_name: Mapping[str, Iterable[object]]) -> Sweep:
+    """Return every combination of the values of each placeholder.  Raises WorkloadError.
+
+    >>> combine_values({"lr": [1e-3, 1e-4], "seed": range(1, 3)})[-1]
+    {'lr': '0.0001', 'seed': '2'}
+    """
+    texts = {name: [str(value) for value in values] for name, values in values_by_name.items()}
+    for name, values in texts.items():
+        if name in _RESERVED or not values:
+            fault = "has a meaning already" if name in _RESERVED else "has no values"
+            raise WorkloadError(f"--sweep: {name} {fault}")
+    if (runs := math.prod(map(len, texts.values()))) > _MOST_RUNS:
         raise WorkloadError(f"--sweep: {runs:,} runs are more than {_MOST_RUNS:,}")
-    combinations = itertools.product(*values_by_name.values())
-    return tuple(dict(zip(values_by_name, values, strict=True)) for values in combinations)
+    return tuple(dict(zip(texts, values, strict=True)) for values in itertools.product(*texts.values()))
 
 
 def check_sweep_reaches(sweep: Sweep, arguments: Iterable[str]) -> None:

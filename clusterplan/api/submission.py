@@ -1,0 +1,162 @@
+"""A submission in two steps: decide and check it, then make the runs and hand them to Slurm or to this machine."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import InputError
+from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.estimate import estimate as estimate_job
+from ..estimator.estimate.shapes import Verdicts
+from ..estimator.job.run import Bootstrap
+from ..estimator.job.workload import Workload
+from ..estimator.measurements.measurement import Measurement
+from ..launcher.command.deepspeed import find_config
+from ..launcher.command.launchers import alone_on_its_node
+from ..launcher.command.precision import TRAINERS
+from ..launcher.run_folder.folder import discard_run, history_path, runs_root
+from ..launcher.run_folder.job_log import read_jobs
+from ..launcher.run_folder.log_errors import read_tail
+from ..launcher.submission.create import describe_run, fill_folders, local_gpus, make_folders
+from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of
+from ..launcher.submission.destination import Destination, choose_destination
+from ..launcher.submission.machine import (
+    Machine,
+    inspect_machine,
+    lacks_torch,
+    trainer_saves_when_stopped,
+    with_real_names,
+)
+from ..launcher.submission.preflight import Job, find_problems
+from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
+from ..render import estimate_json
+
+_LARGEST_CONFIG = 1 << 20  # bytes
+
+
+def prepare_submission(
+    workload: Workload,
+    options: SubmitOptions | None = None,
+    *,
+    executor: str | None = None,
+    measurements: Sequence[Measurement] = (),
+    is_sized: bool = True,
+    dry_run: bool = False,
+) -> PreparedSubmission:
+    """Decide how `workload` is submitted from the working folder, and check it; nothing is written.
+
+    `measurements` are those of its model.  Nothing is estimated unless the size of the job `is_sized`, that is known.
+    A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
+    """
+    options = options or SubmitOptions()
+    cwd, root, environment = Path.cwd(), runs_root(os.environ), os.environ
+    destination = choose_destination(executor, options.parallel, workload, environment, dry_run=dry_run)
+    estimate = (
+        estimate_job(workload, destination.profile, measurements, datetime.now(UTC)) if is_sized else None
+    )
+    command = run_of(workload).command
+    machine = inspect_machine(command, cwd, root, environment)
+    config = find_config(command)
+    decision = decide(
+        workload,
+        destination,
+        estimate,
+        options,
+        deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
+        trainer_saves=_uses_trainer(workload)
+        and machine.python is not None
+        and trainer_saves_when_stopped(machine.python, environment),
+    )
+    job = _job(workload, destination, estimate, decision, machine, environment)
+    shared = with_real_names(destination.profile.shared_folders if destination.profile else ())
+    problems = find_problems(job, machine, destination.cluster, shared)
+    return PreparedSubmission(
+        workload, destination, estimate, decision, machine, (*destination.problems, *problems), cwd, root
+    )
+
+
+def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Submission:
+    """Make the runs and hand them over.
+
+    Raises InputError if a problem refuses and it is not forced, SubmissionError if Slurm does, and RunFolderError.  No
+    run is left half-registered then, nor by Ctrl-C; a note on the exception names those that had begun.
+    """
+    if (refusals := prepared.refusals()) and not force:
+        reasons = "; ".join(problem.text for problem in refusals)
+        raise InputError(f"{reasons}; --force submits all the same")
+    decision, destination = prepared.decision, prepared.destination
+    workload, estimate = prepared.workload, prepared.estimate
+    gpus = None if destination.on_slurm else local_gpus(destination.placement.gpus, os.environ)
+    facts = describe_run(
+        workload,
+        destination.placement,
+        estimate.steps.total if estimate else None,
+        destination.executor,
+        prepared.cwd,
+        os.environ,
+        prepared.machine.python,
+    )
+    expected = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
+    folders: list[Path] = []
+    try:
+        folders.extend(make_folders(decision.name, prepared.root, datetime.now(UTC), facts, decision.sweep))
+        launches = prepared.launches(folders, gpus)
+        fill_folders(folders, launches, decision, workload, expected, history_path(os.environ))
+        jobs = _hand_over(folders, decision, destination)
+    except BaseException as error:  # Ctrl-C too: nothing is left half-registered
+        if begun := _take_back(folders):
+            error.add_note(f"begun before that: {' '.join(begun)}")
+        raise
+    runs = tuple(
+        SubmittedRun(folder.name, destination.executor, job, folder)
+        for folder, job in zip(folders, jobs, strict=True)
+    )
+    return Submission(runs, decision, estimate, prepared.problems, gpus)
+
+
+def _job(
+    workload: Workload,
+    destination: Destination,
+    estimate: Estimate | None,
+    decision: Decision,
+    machine: Machine,
+    environment: Mapping[str, str],
+) -> Job:
+    """What is checked before the job is queued."""
+    step_s = estimate.step_time.seconds if estimate else None
+    every = workload.checkpoint.every_steps
+    by_torchrun = decision.bootstrap is Bootstrap.TORCHRUN and machine.python is not None
+    return Job(
+        decision.request,
+        precision=destination.placement.precision,
+        gpu=destination.placement.gpu,
+        checkpoint_s=every * step_s.p50 if every and step_s else None,
+        p95_s=estimate.clock.p95 if estimate else None,
+        runs=len(decision.sweep),
+        lacks_torch=by_torchrun and lacks_torch(machine.python or "", environment),
+        alone_on_its_node=alone_on_its_node(decision.command, environment),
+    )
+
+
+def _uses_trainer(workload: Workload) -> bool:
+    training = workload.training
+    return "framework" in training.model_fields_set and training.framework in TRAINERS
+
+
+def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destination) -> list[str]:
+    from ..launcher.node.training_job import TrainingJob  # noqa: PLC0415  submitit, until a job is submitted
+    from ..launcher.submission import submit  # noqa: PLC0415  likewise
+
+    if destination.on_slurm:
+        return submit.submit(folders, decision.request, destination.cluster_name, TrainingJob)
+    return [submit.submit_local(folder) for folder in folders]
+
+
+def _take_back(folders: Sequence[Path]) -> list[str]:
+    """Discard the runs that have no job; the ids of those that have."""
+    begun = [folder.name for folder in folders if read_jobs(folder)]
+    for folder in folders:
+        if folder.name not in begun:
+            discard_run(folder, history_path(os.environ))
+    return begun
