@@ -57,7 +57,7 @@ def test_the_usual_loop_trains_in_every_precision(precision, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "why"), [("fp8", "needs Transformer Engine"), ("bf15", "'bf15' is no precision")]
+    ("value", "why"), [("fp8", "needs Transformer Engine"), ("bf15", "'bf15' is not a precision")]
 )
 def test_what_torch_cannot_do_is_refused(value, why, monkeypatch):
     monkeypatch.setenv("CLUSTERPLAN_PRECISION", value)

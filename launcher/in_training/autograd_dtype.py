@@ -1,20 +1,21 @@
-"""In which number format a training script is seen to compute: read from the torch that it has loaded itself.
+"""The number format that a training script computes in, read from the torch that the script itself has loaded.
 
-Nothing is imported, hooked or changed.  What cannot be seen is None: never a guess.
+Nothing is imported, hooked or changed.  A format that cannot be read is None: this never guesses.
 """
 
 import sys
 from typing import Any
 
-MAX_GRAPH_NODES = 20_000  # of a loss's graph: some tens of milliseconds, once
+MAX_GRAPH_NODES = 20_000  # of a loss's graph: takes tens of milliseconds, once
 _PRODUCTS = ("Mm", "Addmm", "Bmm", "Baddbmm", "Addbmm", "Linear", "Convolution", "ScaledDotProduct")
-_LOW = {"bfloat16", "float16"}
+_LOW_PRECISION = {"bfloat16", "float16"}
 
 
 def find_autograd_dtype(loss: object = None) -> str | None:
-    """The dtype of the matrix products that made `loss`; else that of an autocast in force, or that our helper gave.
+    """Return the dtype of the matrix products behind `loss`, by torch's name; None if it cannot be found.
 
-    An autocast that is not in force says nothing: it may be so inside the loop's body.
+    Without such products, return that of an active autocast, else that of our `mixed_precision`.  An inactive
+    autocast tells nothing: the loop's body may activate it.
 
     >>> find_autograd_dtype(0.5) is None
     True
@@ -22,30 +23,34 @@ def find_autograd_dtype(loss: object = None) -> str | None:
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    return _of_products(getattr(loss, "grad_fn", None)) or _of_autocast(torch) or _of_helper()
+    return (
+        _dtype_of_products(getattr(loss, "grad_fn", None)) or _dtype_of_autocast(torch) or _dtype_of_helper()
+    )
 
 
-def _of_products(node: Any) -> str | None:
-    """bfloat16 or float16 if one product was so: heads and norms are float32 by design.  float32 if all were.
+def _dtype_of_products(node: Any) -> str | None:
+    """bfloat16 or float16 if one product has it, since heads and norms are float32 by design; float32 if all have.
 
-    A compiled graph and a function of somebody's own hide what they compute, so there float32 cannot be told.
+    Compiled graphs and custom functions hide their products.  With one of them, float32 is not certain: None.
     """
-    waiting, known, found, hidden = [node] if node is not None else [], {node}, set[str](), False
+    waiting, visited, dtypes, hidden = [node] if node is not None else [], {node}, set[str](), False
     while waiting:
         node = waiting.pop()
         name = node.name()
-        hidden = hidden or (name.endswith("Backward") and "::" not in name)  # torch's own are numbered
+        hidden = hidden or (
+            name.endswith("Backward") and "::" not in name
+        )  # the names of torch's own functions end in a number
         if name.startswith(_PRODUCTS):
             dtype = _dtype_of(node)
-            if dtype is None or dtype in _LOW:
+            if dtype is None or dtype in _LOW_PRECISION:
                 return dtype
-            found.add(dtype)
-        fresh = {before for before, _ in node.next_functions if before is not None} - known
-        known |= fresh
-        waiting.extend(fresh)
-        if len(known) > MAX_GRAPH_NODES:
+            dtypes.add(dtype)
+        inputs = {before for before, _ in node.next_functions if before is not None} - visited
+        visited |= inputs
+        waiting.extend(inputs)
+        if len(visited) > MAX_GRAPH_NODES:
             return None
-    return found.pop() if len(found) == 1 and not hidden else None
+    return dtypes.pop() if len(dtypes) == 1 and not hidden else None
 
 
 def _dtype_of(node: Any) -> str | None:
@@ -55,7 +60,7 @@ def _dtype_of(node: Any) -> str | None:
         return None
 
 
-def _of_autocast(torch: Any) -> str | None:
+def _dtype_of_autocast(torch: Any) -> str | None:
     if not hasattr(torch, "get_autocast_dtype"):  # torch < 2.4
         return None
     for device in ("cuda", "cpu"):
@@ -64,6 +69,6 @@ def _of_autocast(torch: Any) -> str | None:
     return None
 
 
-def _of_helper() -> str | None:
+def _dtype_of_helper() -> str | None:
     helper = sys.modules.get(f"{__package__}.mixed_precision")
     return next(iter(helper.USED), None) if helper else None

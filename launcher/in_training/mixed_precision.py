@@ -1,6 +1,6 @@
-"""The autocast and the gradient scaler that a plain torch script needs in the precision of its job.
+"""The autocast and the gradient scaler that a plain torch script needs for the precision of its job.
 
-Imported by training code: at import the standard library is all it loads.
+Training code imports this: at import it loads the standard library alone.
 """
 
 import os
@@ -12,21 +12,21 @@ from typing import Any, NamedTuple
 from ...cluster_profiles.precision import Precision
 from ...errors import InputError
 
-USED = set[str]()  # dtypes of autocasts that were made: `track` reports it
+USED = set[str]()  # dtypes of the autocasts made so far, which `track` reports
 
 
 class MixedPrecision(NamedTuple):
-    """What `mixed_precision()` gives: `autocast()` makes a context, `scaler` is a GradScaler."""
+    """The result of `mixed_precision()`: `autocast()` makes a context, `scaler` is a GradScaler."""
 
     autocast: Callable[[], AbstractContextManager[Any]]
     scaler: Any
 
 
 def mixed_precision() -> MixedPrecision:
-    """Autocast and gradient scaler for CLUSTERPLAN_PRECISION, which `clusterplan submit` exports.
+    """Return autocast and gradient scaler for CLUSTERPLAN_PRECISION, which `clusterplan submit` exports.
 
-    Two lines before a loop as PyTorch's documentation writes it; the scaler does nothing unless the precision is
-    fp16, autocast nothing in fp32 and tf32, and both nothing outside a job of clusterplan:
+    The loop stays as PyTorch's documentation writes it.  The scaler works in fp16 alone, autocast in fp16 and bf16;
+    outside a job of clusterplan neither does anything:
 
         from clusterplan import mixed_precision
         autocast, scaler = mixed_precision()
@@ -37,9 +37,9 @@ def mixed_precision() -> MixedPrecision:
         scaler.step(optimizer)
         scaler.update()
 
-    Raises InputError for fp8, which torch.autocast does not have.
+    Raises InputError for fp8, which torch.autocast does not support, and for an unknown precision.
     """
-    import torch  # noqa: PLC0415  torch, which is the training code's
+    import torch  # noqa: PLC0415  torch, which training code has and clusterplan does not install
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = _precision(torch.cuda.get_device_capability() if device == "cuda" else None)
@@ -67,12 +67,14 @@ def mixed_precision() -> MixedPrecision:
 def _precision(capability: tuple[int, int] | None) -> Precision:
     text = os.environ.get("CLUSTERPLAN_PRECISION", Precision.FP32)
     if text == Precision.FP8:
-        raise InputError("precision fp8 needs Transformer Engine, torch.autocast has none: say bf16")
+        raise InputError(
+            "precision fp8 needs Transformer Engine, and torch.autocast does not support it: use bf16"
+        )
     if text not in set(Precision):
-        raise InputError(f"CLUSTERPLAN_PRECISION {text!r} is no precision: say fp32, tf32, fp16 or bf16")
+        raise InputError(f"CLUSTERPLAN_PRECISION {text!r} is not a precision: use fp32, tf32, fp16 or bf16")
     if text != Precision.AUTO:
         return Precision(text)
-    # As Gpu.best_precision does it, of the GPU that is there.
+    # The rule of Gpu.best_precision, for the GPU of this process.
     if capability is None or capability < (7, 0):
         return Precision.FP32
     return Precision.BF16 if capability >= (8, 0) else Precision.FP16

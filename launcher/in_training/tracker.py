@@ -1,13 +1,13 @@
-"""Report the steps of a training loop: used in training code, so the standard library is all it loads.
+"""Report the steps of a training loop.  Training code imports this, so it loads the standard library alone.
 
     from clusterplan import track
 
     for batch in track(loader, total=10_000):
         ...
 
-Outside a clusterplan job, and on every rank but 0, items pass through and nothing is written.  Inside, lines
-go to progress.jsonl in the run folder; when one cannot be written, tracking ends, and training goes on.
-docs/reference/run-folder.md describes the lines.
+Outside a clusterplan job, and on every rank but 0, items pass through and nothing is written.  In a job, rank 0
+appends lines to progress.jsonl in the run folder, which docs/reference/run-folder.md describes.  If a line cannot be
+written, tracking ends and training goes on.
 """
 
 import atexit
@@ -25,10 +25,10 @@ from .autograd_dtype import find_autograd_dtype
 T = TypeVar("T")
 
 PROGRESS_FILE = "progress.jsonl"
-# A line at most so often, so that a week of fast steps stays a file of megabytes.
-SHORTEST_S, LONGEST_S = 1.0, 10.0
-_LOOKS = 3  # steps in which the number format is looked for
-_OUTLIER = 3.0  # so many times the mean is no step like the others: perhaps an evaluation nobody marked
+# Steps share a line for this long: a week of fast steps makes a file of megabytes.
+MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 10.0
+_DTYPE_STEPS = 3  # the first steps, in which the number format is looked for
+_OUTLIER = 3.0  # times the mean: a longer step may hold an evaluation that nobody marked
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
@@ -40,17 +40,20 @@ def track(
     dtype: str | None = None,
     per_step: int = 1,
 ) -> "Tracker[T]":
-    """`iterable`, its items counted as steps from `start` on, of `total`; `per_step` items make one step.
+    """Return an iterable over the items of `iterable` that counts them as steps from `start` on.
 
-    `batch_size` (samples per GPU and item) and `dtype` are noted, to be compared with what was planned.
-    Iterating again, for the next epoch, goes on counting.  Without an iterable, call `advance` after each step.
+    `per_step` items make one step; `total` is the number of steps at which the training ends.  `batch_size` (samples
+    per GPU and item) and `dtype` are written down, to be compared with the plan.  Iterating again, for the next
+    epoch, goes on counting.  Without an iterable, call `advance` after each step.
+
+    Raises ValueError if `per_step` is less than 1.
 
     >>> steps = track("abcdef", start=100, per_step=3)
     >>> len(list(steps)), steps.step
     (6, 102)
     """
     if per_step < 1:
-        raise ValueError(f"per_step: {per_step} is no number of items; give 1 or more")
+        raise ValueError(f"per_step: {per_step} items cannot make a step; give 1 or more")
     facts = {
         "total": None if total is None else int(total),
         "attempt": os.environ.get("CLUSTERPLAN_ATTEMPT", ""),
@@ -68,84 +71,84 @@ class Tracker(Generic[T]):
     ) -> None:
         self._iterable, self._per_step, self._step = iterable, per_step, start
         self._facts: Mapping[str, object] | None = facts  # None once they are written
-        self._file = _opened()
+        self._file = _open_progress_file()
         self._loss: SupportsFloat | None = None
-        self._looks = 0 if self._file is None else _LOOKS
-        self._seen: str | None = None
+        self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
+        self._dtype: str | None = None
         if self._file is not None:
             self._close = weakref.finalize(self, os.close, self._file)
-        self._created_s, self._every_s = time.perf_counter(), SHORTEST_S
+        self._created_s, self._every_s = time.perf_counter(), MIN_INTERVAL_S
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0  # not written yet
         if iterable is None:
             self._enter()
 
     @property
     def step(self) -> int:
-        """Steps done in all, those before `start` included."""
+        """Steps done in all, the first `start` included."""
         return self._step
 
     def __iter__(self) -> Iterator[T]:
         self._enter()
         clock, per_step, items = time.perf_counter, self._per_step, 0
-        asked_s = clock()
+        request_s = clock()
         try:
             for item in () if self._iterable is None else self._iterable:
-                self._waited_s += clock() - asked_s
+                self._waited_s += clock() - request_s
                 yield item
-                asked_s = clock()
+                request_s = clock()
                 items += 1
                 if items == per_step:
                     items = 0
-                    self._count(asked_s)
+                    self._count(request_s)
         finally:
             self._end()
 
     def advance(self) -> None:
-        """One step more, in a loop that does not iterate over this."""
+        """Count one more step, in a loop that does not iterate over this object."""
         self._count(time.perf_counter())
 
     def loss(self, value: SupportsFloat) -> None:
-        """Note the loss.  A tensor is read only when a line is written, so that the GPU need not wait here."""
+        """Take the loss.  A tensor is read only when a line is written, so the step does not wait for the GPU."""
         if self._file is not None:
-            if self._looks:
-                self._look(value)
+            if self._dtype_steps_left:
+                self._find_dtype(value)
             self._loss = value.detach() if hasattr(value, "detach") else value
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Mark an evaluation: its time is none of the step's."""
+        """Mark an evaluation: its time does not count as part of the step."""
         with self._pause("evaluation"):
             yield
 
     @contextmanager
     def checkpoint(self) -> Iterator[None]:
-        """Mark the writing of a checkpoint, as far as training waits for it."""
+        """Mark the time that training waits for a checkpoint: it does not count as part of the step."""
         with self._pause("checkpoint"):
             yield
 
     @contextmanager
-    def _pause(self, what: str) -> Iterator[None]:
+    def _pause(self, kind: str) -> Iterator[None]:
         before_s, began_s = self._paused_s, time.perf_counter()
         try:
             yield
         finally:
             seconds = time.perf_counter() - began_s - (self._paused_s - before_s)  # less the pauses inside
             self._paused_s += seconds
-            self._append("pause", what=what, seconds=round(seconds, 6))
+            self._append("pause", what=kind, seconds=round(seconds, 6))
 
     def _enter(self) -> None:
-        """The loop begins, or begins again."""
+        """Begin the loop, or begin it again."""
         if self._file is not None:
             if self._facts is not None:
                 self._append("start", **self._facts)
                 self._facts = None
-            atexit.register(self._end)  # an exception that nobody catches holds the loop's frame to the end
+            atexit.register(self._end)  # an uncaught exception keeps the loop's frame alive until then
         self._fresh = True
         self._paused_s = self._waited_s = 0.0  # in the step under way
         self._began_s = self._written_s = time.perf_counter()
 
     def _count(self, now_s: float) -> None:
-        """A step is done: put it with those that wait to be written, and write them if it is time."""
+        """Count a step that ended at `now_s`, and write the steps since the last line if it is time."""
         if self._file is None:
             self._step += 1
             return
@@ -155,7 +158,7 @@ class Tracker(Generic[T]):
         alone = (
             self._fresh
             or seconds > self._every_s
-            or (seconds * self._steps > _OUTLIER * self._seconds and since_s > SHORTEST_S)
+            or (seconds * self._steps > _OUTLIER * self._seconds and since_s > MIN_INTERVAL_S)
         )
         if alone:
             self._flush()
@@ -165,20 +168,20 @@ class Tracker(Generic[T]):
         self._seconds += seconds
         self._wait_s += wait_s
         self._longest_s = max(seconds, self._longest_s)
-        if self._looks:
-            self._look(None)
-            self._looks = max(self._looks - 1, 0)
+        if self._dtype_steps_left:
+            self._find_dtype(None)
+            self._dtype_steps_left = max(self._dtype_steps_left - 1, 0)
         if alone or since_s > self._every_s:
             self._flush()
             self._written_s = now_s
-            self._every_s = min(LONGEST_S, max(SHORTEST_S, (now_s - self._created_s) / 60))
+            self._every_s = min(MAX_INTERVAL_S, max(MIN_INTERVAL_S, (now_s - self._created_s) / 60))
 
-    def _look(self, loss: object) -> None:
-        """See in which number format the step computes, if that can be seen; nothing it finds may disturb training."""
+    def _find_dtype(self, loss: object) -> None:
+        """Find the number format that the step computes in, if it can be found; no error may disturb training."""
         with suppress(Exception):
-            self._seen = find_autograd_dtype(loss)
-        if self._seen:
-            self._looks = 0
+            self._dtype = find_autograd_dtype(loss)
+        if self._dtype:
+            self._dtype_steps_left = 0
 
     def _flush(self) -> None:
         if not self._steps:
@@ -193,12 +196,12 @@ class Tracker(Generic[T]):
         )
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
         self._loss = None
-        if self._seen:
-            self._append("dtype", dtype=self._seen)
-            self._seen = None
+        if self._dtype:
+            self._append("dtype", dtype=self._dtype)
+            self._dtype = None
 
     def _end(self) -> None:
-        """The loop is over, however it ended; it may be entered again."""
+        """End the loop, however it ended; it may be entered again."""
         if self._file is not None:
             self._flush()
             self._append("end")
@@ -217,11 +220,11 @@ class Tracker(Generic[T]):
         self._file = None  # closed with the tracker
 
 
-def _opened() -> int | None:
-    """The file to append to; None where nothing is to be written, or nothing can be."""
+def _open_progress_file() -> int | None:
+    """The file to append to; None outside a job, on other ranks, and where the file cannot be opened."""
     folder, environment = os.environ.get("CLUSTERPLAN_RUN_FOLDER"), os.environ
     rank = next((environment[name] for name in _RANKS if name in environment), "0")
-    # Lightning's own children have the rank of their task, and a local one that tells them apart.
+    # Processes that Lightning starts share the rank of their task, and differ in the local rank.
     if not folder or rank != "0" or environment.get("LOCAL_RANK", "0") != "0":
         return None
     try:
@@ -231,9 +234,9 @@ def _opened() -> int | None:
 
 
 def _number(loss: SupportsFloat | None) -> float | str | None:
-    """A loss as JSON can hold it: `nan` and `inf` are no JSON numbers, and must not be lost."""
+    """A loss as JSON can hold it: `nan` and `inf` are not JSON numbers, so they become strings."""
     try:
         value = None if loss is None else float(loss)
-    except (TypeError, ValueError, RuntimeError):  # no number, or a tensor of several
+    except (TypeError, ValueError, RuntimeError):  # not a number, or a tensor of several
         return None
     return value if value is None or math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""That a run shall stop for good, whoever asks and wherever it runs: `cancel.json` in its folder."""
+"""The request that a run stops for good: `cancel.json` in its folder, which every machine sees."""
 
 import json
 import time
@@ -10,12 +10,12 @@ CANCEL_FILE = "cancel.json"
 
 
 def write_cancel_request(folder: Path) -> None:
-    """Raises OSError."""
+    """Write the request, with the time.  Raises OSError."""
     write_json(folder / CANCEL_FILE, {"time_s": time.time()})
 
 
 def cancel_requested_s(folder: Path) -> float | None:
-    """When it was asked for, in Unix seconds; None if it was not."""
+    """Return when the request was made, in Unix seconds; None without one."""
     try:
         return float(json.loads((folder / CANCEL_FILE).read_text(encoding="utf-8"))["time_s"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -23,5 +23,5 @@ def cancel_requested_s(folder: Path) -> float | None:
 
 
 def withdraw_cancel_request(folder: Path) -> None:
-    """It was not asked for after all."""
+    """Remove the request: Slurm refused to cancel the job."""
     (folder / CANCEL_FILE).unlink(missing_ok=True)

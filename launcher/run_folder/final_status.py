@@ -1,4 +1,4 @@
-"""The last word on a run: status.json, written once; only a run that was given up as lost may still be heard of."""
+"""How a run ended: `status.json`, written once.  Only `lost`, which is a guess, may be replaced."""
 
 import json
 import os
@@ -13,7 +13,7 @@ LOST = "lost"
 
 
 def read_final_status(folder: Path) -> dict[str, Any] | None:
-    """How the run ended; None while it has not, or nobody has said so yet."""
+    """Return how the run ended; None before that is written."""
     try:
         values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -22,12 +22,12 @@ def read_final_status(folder: Path) -> dict[str, Any] | None:
 
 
 def has_final_status(folder: Path) -> bool:
-    """Whether somebody has said how the run ended, if only that it was given up."""
+    """Return whether the run has a final status, `lost` included."""
     return file_exists(folder / STATUS_FILE)
 
 
 def withdraw_lost(folder: Path) -> None:
-    """Take back that the run was lost: its job has begun."""
+    """Remove the final status `lost`: the run's job has begun."""
     if (read_final_status(folder) or {}).get("state") == LOST:
         (folder / STATUS_FILE).unlink(missing_ok=True)
 
@@ -40,11 +40,14 @@ def write_final_status(
     error: str | None = None,
     ended_s: float | None = None,
 ) -> None:
-    """Say how the run ended, unless that has been said.  A folder that cannot be written stays as it is."""
+    """Write how the run ended, if nobody has.  A folder that cannot be written stays as it is.
+
+    `ended_s` is in Unix seconds, by default now.
+    """
     draft = folder / f".{STATUS_FILE}.{os.getpid()}"
-    known = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
+    values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
     with suppress(OSError):
-        write_json(draft, known | {"reason": reason, "error": error})
+        write_json(draft, values | {"reason": reason, "error": error})
         try:
             os.link(draft, folder / STATUS_FILE)
         except FileExistsError:

@@ -1,7 +1,7 @@
-"""One run's folder on shared storage: its name, its place in the list of runs, and its small files.
+"""The folder of one run on shared storage: its name, its link in the list of runs, and how its files are written.
 
-A run id is `<name>-<UTC yyyymmddThhmmss>-<4 hex>`, claimed by making the folder, which only one can.  A link
-of that name in `history.runs/` beside the history file lets every command find every run, from any folder.
+A run id is `<name>-<UTC yyyymmddThhmmss>-<4 hex>`.  The process that makes the folder owns the id.  A link with the
+id as its name, in `history.runs/` beside the history file, lets every command find the run from any directory.
 """
 
 import json
@@ -20,40 +20,40 @@ RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
 DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT = "logs", "submitit"
-_LONGEST_NAME = 60
-_TRIES = 100
+_MAX_NAME_LENGTH = 60
+_MAX_TRIES = 100
 
 
 def runs_root(environment: Mapping[str, str]) -> Path:
-    """Where run folders are made: `$CLUSTERPLAN_RUNS`, else `runs/` here."""
+    """Return where run folders are made: `$CLUSTERPLAN_RUNS`, else `runs/` in the working directory."""
     return Path(environment.get("CLUSTERPLAN_RUNS") or "runs").absolute()
 
 
 def history_path(environment: Mapping[str, str]) -> Path:
-    """The history file: `$CLUSTERPLAN_HISTORY`, else in the user's data folder."""
-    given = environment.get("CLUSTERPLAN_HISTORY")
-    if given:
-        return Path(given).absolute()
+    """Return the history file: `$CLUSTERPLAN_HISTORY`, else `clusterplan/history.db` in the user's data folder."""
+    path = environment.get("CLUSTERPLAN_HISTORY")
+    if path:
+        return Path(path).absolute()
     import platformdirs  # noqa: PLC0415  platformdirs, where the variable is set, and on nodes
 
     return platformdirs.user_data_path("clusterplan") / "history.db"
 
 
 def slug(name: str) -> str:
-    """A name as it stands in a run id: letters, digits, dots and dashes.
+    """Return a name as a run id holds it: letters, digits, dots, underscores and dashes.
 
     >>> slug("phi2 / pretrain")
     'phi2-pretrain'
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_LONGEST_NAME] or "run"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_MAX_NAME_LENGTH] or "run"
 
 
 def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Path:
-    """A new run's folder (mode 0700) with `facts` in its run.json.  Raises RunFolderError."""
+    """Make a new run's folder (mode 0700), with `facts` in its run.json; return it.  Raises RunFolderError."""
     stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for _ in range(_TRIES):
+        for _ in range(_MAX_TRIES):
             folder = root / f"{slug(name)}-{stamp}-{os.urandom(2).hex()}"
             try:
                 folder.mkdir(mode=0o700)
@@ -62,28 +62,28 @@ def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, 
             try:
                 write_text(
                     folder / RUN_FILE,
-                    json_text({"format": FORMAT, "run": folder.name, "name": _shown(name), **facts}),
+                    json_text({"format": FORMAT, "run": folder.name, "name": _printable(name), **facts}),
                 )
             except OSError:
                 folder.rmdir()
                 raise
             return folder
     except OSError as error:
-        raise RunFolderError(f"{root}: no run folder can be made: {error.strerror}") from None
-    raise RunFolderError(f"{root}: no free run id was found for {name!r} at {stamp}")
+        raise RunFolderError(f"{root}: a run folder cannot be made: {error.strerror}") from None
+    raise RunFolderError(f"{root}: every run id tried for {name!r} at {stamp} is taken: try again")
 
 
-def _shown(name: str) -> str:
-    return name.encode(errors="replace").decode()  # a file's name need not be text
+def _printable(name: str) -> str:
+    return name.encode(errors="replace").decode()  # a name may hold bytes that are not UTF-8
 
 
 def links_folder(history: Path) -> Path:
-    """Where the runs of a history are linked: `history.runs/` beside history.db."""
+    """Return the folder of the links to a history's runs: `history.runs/` beside history.db."""
     return history.with_suffix(".runs")
 
 
 def register_run(folder: Path, history: Path) -> None:
-    """Let every command find the run by a link of its id.  Raises RunFolderError."""
+    """Link the run's id to its folder, so that every command finds it.  Raises RunFolderError."""
     links = links_folder(history)
     try:
         links.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,23 +93,23 @@ def register_run(folder: Path, history: Path) -> None:
 
 
 def file_exists(path: Path) -> bool:
-    """Whether a file can be found; one on a disk that does not answer, or in another user's folder, cannot."""
+    """Return whether a file exists; False on a disk that does not answer, or in a folder that may not be read."""
     return os.path.exists(path)  # noqa: PTH110  Path.exists raises for those
 
 
 def discard_run(folder: Path, history: Path) -> None:
-    """Take back a run that was never accepted: its folder and its link."""
+    """Remove the folder and the link of a run that was never submitted."""
     (links_folder(history) / folder.name).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """Values as every file of a run folder has them."""
+    """Return values as the JSON text of a run folder's files."""
     return json.dumps(values, indent=2)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a file (mode 0600) in one step, and have it on the disk: a reader sees the old content or the new.
+    """Replace a file (mode 0600) in one step and sync it to the disk: a reader sees the old content or the new.
 
     Raises OSError.
     """
@@ -117,7 +117,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replace a file (mode 0600) in one step; one that is not `durable` reaches the disk when the system sees fit.
+    """Replace a file (mode 0600) in one step; `durable` also syncs it to the disk.
 
     Raises OSError.
     """

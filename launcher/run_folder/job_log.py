@@ -1,4 +1,4 @@
-"""The jobs of a run: one line for every submission, the first by hand, the rest by a job that could not be requeued."""
+"""The jobs of a run, a line per submission: by the user, then by each job that Slurm may not requeue."""
 
 import json
 import os
@@ -13,9 +13,10 @@ from .folder import JOBS_FILE
 
 @dataclass(frozen=True)
 class SubmittedJob:
-    """A job that a run was given: a Slurm job id, or the process id of its controller on this machine.
+    """A job of a run.
 
-    `cluster` is the name of its Slurm, None where it is not known.
+    `job` is a Slurm job id, or the id of the process that runs it on this machine.  `cluster` is the name of its
+    Slurm; None if it is not known, and on this machine.
     """
 
     executor: str
@@ -25,14 +26,14 @@ class SubmittedJob:
 
 
 def append_missing_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
-    """Add a line for a job that has begun, unless who submitted it did; what cannot be written is left out."""
-    if all(known.job != job for known in read_jobs(folder)):
+    """Append a job that has begun, if `submit` could not.  A folder that cannot be written stays as it is."""
+    if all(earlier.job != job for earlier in read_jobs(folder)):
         with suppress(RunFolderError):
             append_job(folder, executor, job, cluster)
 
 
 def append_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
-    """Add a line.  Raises RunFolderError."""
+    """Append a job that was just submitted.  Raises RunFolderError."""
     line = json.dumps(asdict(SubmittedJob(executor, job, time.time(), cluster))) + "\n"
     try:
         file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -41,19 +42,21 @@ def append_job(folder: Path, executor: str, job: str, cluster: str | None = None
         finally:
             os.close(file)
     except OSError as error:
-        raise RunFolderError(f"{folder / JOBS_FILE}: job {job} cannot be noted: {error.strerror}") from None
+        raise RunFolderError(
+            f"{folder / JOBS_FILE}: job {job} cannot be written down: {error.strerror}"
+        ) from None
 
 
 def read_jobs(folder: Path) -> list[SubmittedJob]:
-    """The jobs of a run, in order; none if it has not been submitted.  A line that is torn is left out."""
+    """Return the jobs of a run in order, none before its submission.  A torn line is left out."""
     try:
         lines = (folder / JOBS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return [job for line in lines if (job := _parsed(line))]
+    return [job for line in lines if (job := _parse_line(line))]
 
 
-def _parsed(line: str) -> SubmittedJob | None:
+def _parse_line(line: str) -> SubmittedJob | None:
     try:
         values = json.loads(line)
         return SubmittedJob(

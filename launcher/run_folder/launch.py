@@ -1,6 +1,6 @@
-"""What the tasks of one run do on their nodes: written once at submission, read at every start.
+"""How the tasks of a run start its command: written once at submission, read at every start.
 
-It is a file and not a pickle, so that a restart days later reads the same, whatever was upgraded meanwhile.
+A file and not a pickle, so that a restart days later reads the same, even if Python or clusterplan was upgraded.
 """
 
 import json
@@ -20,9 +20,9 @@ LAUNCH_FILE = "launch.json"
 class Launch:
     """The command of a run, and how it is started, stopped and resumed.
 
-    `command` has its placeholders filled in; `{latest}` in `resume` is filled at each start.  `output` is the folder
-    in which checkpoints appear.  `local_gpus` are the UUIDs a run on this machine may wait for; None on Slurm.
-    `limit_s` is the time such a run gets once it has them; None is no limit, or Slurm's.
+    The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
+    folder in which checkpoints appear.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
     command: tuple[str, ...]
@@ -42,23 +42,23 @@ class Launch:
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs on each node."""
+        """GPUs on each node; the last node may use fewer."""
         return -(-self.gpus // self.nodes)
 
     def write(self, folder: Path) -> None:
-        """Into the run's folder.  Raises OSError."""
+        """Write it into the run's folder.  Raises OSError."""
         write_text(folder / LAUNCH_FILE, json_text(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "Launch":
-        """From the run's folder.  Raises RunFolderError."""
+        """Read it from the run's folder.  Raises RunFolderError."""
         try:
             values: dict[str, Any] = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{folder / LAUNCH_FILE}: cannot be read: {error}") from None
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        arguments = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         for name in ("command", "resume", "local_gpus"):
-            if known.get(name) is not None:
-                known[name] = tuple(known[name])
-        known["bootstrap"] = Bootstrap(known["bootstrap"])
-        return cls(**known)
+            if arguments.get(name) is not None:
+                arguments[name] = tuple(arguments[name])
+        arguments["bootstrap"] = Bootstrap(arguments["bootstrap"])
+        return cls(**arguments)

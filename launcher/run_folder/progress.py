@@ -1,4 +1,4 @@
-"""How far a run's training loop is, from the lines that `track` wrote."""
+"""The progress of a run's training loop, from the lines that `track` writes."""
 
 import json
 import math
@@ -27,9 +27,9 @@ RECENT_S = 300.0  # of training that the present rate is taken from
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done and how fast; `eta_s` is the time that the rest takes at that rate, pauses included.
+    """Steps done, their rate, and the seconds that the rest takes at that rate with pauses (`eta_s`).
 
-    None is not known: the total was not given, or no step but the loop's first is done.
+    None means not known: the total is not given, or only the loop's first step is done.
     """
 
     steps_done: int
@@ -40,9 +40,10 @@ class Progress:
 
 
 def estimate_progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | None:
-    """Where the loop is after all `lines`; `total` if the script did not say it.  None without lines.
+    """Estimate how far the loop is after `lines`, and how long the rest takes; None without lines.
 
-    The rate is that of the last five minutes of steps; the rest is stretched by what pauses took so far.
+    `total` counts if the script states none.  The rate is that of the last 5 minutes of steps; the remaining time is
+    stretched by the share of time that pauses took so far.
 
     >>> lines = [LoopStart(0, 0, total=100), LoopSteps(9, 1, 1, 9, 9), LoopSteps(19, 21, 20, 10, 0.5)]
     >>> now = estimate_progress(lines)
@@ -75,12 +76,12 @@ def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:
 
 
 def read_progress(folder: Path, offset: int = 0) -> tuple[list[LoopLine], int]:
-    """The lines of a run folder from `offset` on, and the offset to go on from.
+    """Return the lines of a run folder from byte `offset` on, and the offset to go on from.
 
-    A line that is torn, or of a kind that is not known, is left out; one that has no end yet is left for later.
-    Raises OSError, but not where there is no file yet.
+    A torn line, or one of an unknown kind, is left out; a line without its end yet is left for the next call.
+    Raises OSError, but not for a missing file.
     """
-    found = list[LoopLine]()
+    lines = list[LoopLine]()
     try:
         with (folder / PROGRESS_FILE).open("rb") as file:
             file.seek(offset)
@@ -88,17 +89,17 @@ def read_progress(folder: Path, offset: int = 0) -> tuple[list[LoopLine], int]:
                 if not text.endswith(b"\n"):
                     break
                 offset += len(text)
-                if line := _parsed(text):
-                    found.append(line)
+                if line := _parse_line(text):
+                    lines.append(line)
     except FileNotFoundError:
         pass
-    return found, offset
+    return lines, offset
 
 
 def read_first_and_latest(folder: Path) -> list[LoopLine]:
-    """The first lines and the latest, which is what `estimate_progress` needs of a file that months of steps made long.
+    """Return the first lines and the latest: `estimate_progress` needs no more, and the file may be long.
 
-    Raises OSError, but not where there is no file yet.
+    Raises OSError, but not for a missing file.
     """
     try:
         with (folder / PROGRESS_FILE).open("rb") as file:
@@ -107,17 +108,17 @@ def read_first_and_latest(folder: Path) -> list[LoopLine]:
             if skipped > len(text):
                 text = text[: text.rfind(b"\n") + 1]
                 file.seek(skipped)
-                file.readline()  # of which the beginning is left out
+                file.readline()  # the rest of a line that began before
             else:
                 file.seek(len(text))
             text += file.read()
     except FileNotFoundError:
         return []
     whole = text[: text.rfind(b"\n") + 1].splitlines()
-    return [line for line in map(_parsed, whole) if line]
+    return [line for line in map(_parse_line, whole) if line]
 
 
-def _parsed(text: bytes) -> LoopLine | None:
+def _parse_line(text: bytes) -> LoopLine | None:
     try:
         values = json.loads(text)
         return _KINDS[values["kind"]](values)
@@ -175,7 +176,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
 def _seconds(value: float | str) -> float:
     seconds = float(value)
     if not 0 <= seconds < math.inf:
-        raise ValueError(f"{value} is no time")
+        raise ValueError(f"{value} is not a time")
     return seconds
 
 
