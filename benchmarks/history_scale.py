@@ -15,15 +15,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
-from clusterplan.estimator.gpu_use.rollup import Rollup, roll_up
+from clusterplan.estimator.gpu_use.rollup import roll_up
 from clusterplan.estimator.history.packed_block import pack
+from clusterplan.estimator.history.rollup_table import WIDTHS_S, insert_rollup, stored_values
 from clusterplan.estimator.history.runs import History
-from clusterplan.estimator.history.samples import BLOCK_S, WIDTHS_S, whole_numbers
+from clusterplan.estimator.history.samples import BLOCK_S
 from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler.spool import SpoolWriter
@@ -122,11 +122,9 @@ def written(path: Path, runs: int) -> None:
     """`runs` more runs, their blocks and rollups put in directly, in transactions of ten runs."""
     blocks = [list(readings(0.0, BLOCK_S, seed)) for seed in range(DISTINCT)]
     packed = [pack(rows) for rows in blocks]
-    summed = [[whole_numbers(r) for width in WIDTHS_S for r in roll_up(rows, width)] for rows in blocks]
+    summed = [[stored_values(r) for width in WIDTHS_S for r in roll_up(rows, width)] for rows in blocks]
     db = sqlite3.connect(path)
     db.execute("PRAGMA synchronous = OFF")  # a benchmark's file may be lost
-    names = ", ".join(f.name for f in fields(Rollup))
-    marks = ", ".join("?" * (1 + len(fields(Rollup))))
     for number in range(runs):
         begin = T0 + 2 * IMPORTED_RUNS * RUN_S + round(number * DAYS * 86400 / runs) // BLOCK_S * BLOCK_S
         run = f"train-{number:05d}"
@@ -138,7 +136,7 @@ def written(path: Path, runs: int) -> None:
         for gpu in range(GPUS):
             uuid = f"GPU-{(number * GPUS + gpu) % 512}"
             db.execute("INSERT OR IGNORE INTO gpu (uuid, name) VALUES (?, 'NVIDIA H100 80GB HBM3')", (uuid,))
-            series = db.execute("INSERT INTO series (run, uuid) VALUES (?, ?)", (run, uuid)).lastrowid
+            db.execute("INSERT INTO series (run, uuid) VALUES (?, ?)", (run, uuid))
             for i in range(RUN_S // BLOCK_S):
                 which, at = (number * 31 + gpu * 7 + i) % DISTINCT, begin + i * BLOCK_S
                 db.execute(
@@ -146,8 +144,8 @@ def written(path: Path, runs: int) -> None:
                     (run, uuid, at, BLOCK_S, packed[which]),
                 )
                 db.executemany(
-                    f"INSERT INTO rollup_row (series, {names}) VALUES ({marks})",
-                    [(series, at + t, *rest) for t, *rest in summed[which]],
+                    insert_rollup(),
+                    [(run, uuid, width_s, at + time_s, *rest) for width_s, time_s, *rest in summed[which]],
                 )
             db.execute(
                 "INSERT INTO run_gpu (run, uuid, node, place, first_s, last_s, ticks, utilisation_mean, energy_j, idle_s)"

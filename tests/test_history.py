@@ -15,19 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import sqlite_utils
-from conftest import ROOT, SCALE
+from conftest import SCALE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
-from clusterplan.estimator.gpu_use.report import build_report
-from clusterplan.estimator.gpu_use.rollup import energy_mj, roll_up
+from clusterplan.estimator.gpu_use.rollup import COLUMNS, energy_mj, roll_up
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.salvage import TABLES, examine
-from clusterplan.estimator.history.schema import migrations
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.runs.collect import collect, folders_of_history
 from clusterplan.launcher.sampler.spool import SpoolWriter, frame
@@ -230,18 +227,13 @@ def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apar
 
 def test_what_was_never_read_stays_unknown():
     (found,) = roll_up([(0.0, GpuReading(0))], 60)
-    assert (found.ticks, found.utilisation_mean, found.power_mean_w, found.energy_first_mj) == (
-        1,
-        None,
-        None,
-        None,
-    )
+    assert (found.ticks, found.values) == (1, dict.fromkeys(COLUMNS))
 
 
 def test_mean_power_is_the_counters_where_readings_alias_with_the_work():
     rows = [(float(s), GpuReading(0, power_mw=700_000, energy_mj=s * 350_000)) for s in range(60)]
-    assert roll_up(rows, 60)[0].power_mean_w == 350
-    assert roll_up(rows, 60)[0].power_max_w == 700
+    (rollup,) = roll_up(rows, 60)
+    assert (rollup.values["power_mean_w"], rollup.values["power_max_w"]) == (350, 700)
 
 
 def test_waste_is_told_by_a_view(history, tmp_path):
@@ -265,52 +257,6 @@ def test_notes_are_kept_once_a_run_has_ended(folder, history):
     (folder / "status.json").write_text(status, encoding="utf-8")
     collect(folder, history)
     assert ("gpu_lost", ["GPU-1"]) in [(note["code"], note["uuids"]) for note in history.notes(folder.name)]
-
-
-STORED = sorted((ROOT / "tests" / "histories").glob("*.sql"))
-
-
-def test_a_history_of_every_earlier_schema_is_stored():
-    with sqlite3.connect(":memory:") as db:
-        names = [migration.name for migration in migrations.pending(sqlite_utils.Database(db))]
-    db.close()
-    assert [path.stem for path in STORED] == [name.split("_")[0] for name in names[:-1]]
-
-
-def rollup_of(path):
-    """Every rollup, be it a table or a view."""
-    with sqlite3.connect(path) as db:
-        found = db.execute("SELECT * FROM rollup ORDER BY run, uuid, width_s, time_s").fetchall()
-    db.close()
-    return found
-
-
-@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
-def test_a_history_of_an_earlier_schema_is_brought_forward_with_all_it_holds(stored, tmp_path):
-    path = tmp_path / "history.db"
-    with sqlite3.connect(path) as db:
-        db.executescript(stored.read_text(encoding="utf-8"))
-    db.close()
-    before, rolled = dump(path), rollup_of(path)
-    with History(path) as history:
-        after, view = dump(path), rollup_of(path)
-        (run,) = history.runs(model="phi2")
-        readings = [len(list(history.readings(run["run"], uuid))) for uuid in ("GPU-0", "GPU-1")]
-        found = build_report(history.record(run["run"]))
-    assert (len(after["series"]), len(after["rollup_row"])) == (2, len(rolled))
-    assert [
-        [v if isinstance(v, str | None) else pytest.approx(v, abs=5e-4) for v in row] for row in rolled
-    ] == [list(row) for row in view]
-    assert [row[3:] for row in after["spool_gpu"]] == [(T0, T0 + 299, 34_900_000, 29_900_000)] * 2
-    before.pop("rollup", None)
-    assert {table: [row[: len(rows[0])] for row in after[table]] for table, rows in before.items()} == before
-    assert (run["name"], run["utilisation_mean"], readings) == ("train", 65.0, [300, 300])
-    assert [(note.code, note.uuids) for note in found.notes][:2] == [
-        ("xid", ("GPU-1",)),
-        ("idle", ("GPU-1",)),
-    ]
-    shown = sqlite3.connect(path).execute("SELECT gpu_hours, idle_gpu_hours FROM v_waste").fetchall()
-    assert shown == [(0.167, 0.039)]
 
 
 READINGS = st.fixed_dictionaries(
@@ -742,22 +688,3 @@ def test_a_wrong_time_is_one_line(ran_in_process):
     done = ran_in_process("list", "--since", "soon")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nor a date such as 2026-11-01" in done.stderr
-
-
-def test_commands_that_upgrade_a_history_at_once_all_succeed(tmp_path):
-    """One has listed what is to be done, and waits to begin with it, when the other has done it all."""
-    path = tmp_path / "history.db"
-    with sqlite3.connect(path) as db:
-        db.executescript((ROOT / "tests" / "histories" / "m001.sql").read_text(encoding="utf-8"))
-    db.close()
-    first = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    first.execute("BEGIN IMMEDIATE")  # it may be read meanwhile
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(lambda: History(path).close())
-        with pytest.raises(TimeoutError):
-            second.result(timeout=1)
-        migrations.apply(sqlite_utils.Database(first))
-        if first.in_transaction:
-            first.execute("COMMIT")
-        second.result(timeout=20)
-    first.close()

@@ -35,10 +35,10 @@ class GpuReading(NamedTuple):
             Call("nvmlDeviceGetUtilizationRates", attribute="gpu"),
             "B",
             rolled=(
-                Rolled("utilisation_mean", None, 1000),  # of the driver's own samples, where there are any
-                Rolled("utilisation_min", None),
-                Rolled("utilisation_max", None),
-                Rolled("utilisation_p50", None),
+                Rolled("utilisation_mean", "mean", 1000),  # of the driver's own samples, where there are any
+                Rolled("utilisation_min", "min"),
+                Rolled("utilisation_max", "max"),
+                Rolled("utilisation_p50", "p50"),
             ),
             display=Display("utilisation_mean", "utilisation", "%", gauge=Gauge(100.0, "mean", per_run=True)),
         ),

@@ -1,55 +1,55 @@
-"""What a stretch of one GPU's readings comes to: means, extremes, the counter's ends.  Pure."""
+"""Statistics of one GPU's readings in a stretch of time: means, extremes, the ends of the energy counter.  Pure.
+
+The columns are those of the registry (`Metric.rolled`).  Here are only the rules that one metric alone cannot give.
+"""
 
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .reading import GpuReading
+from .reading import METRICS, GpuReading
 
 # NVML's clock event reasons that cost speed: power cap, hardware slowdown, software thermal, hardware thermal,
 # power brake.
 THROTTLING = 0x0004 | 0x0008 | 0x0020 | 0x0040 | 0x0080
-IDLE_PERCENT = 2.0  # no training step is as short as to leave a GPU below this
+IDLE_PERCENT = 2.0  # no training step is short enough to leave a GPU below this
+
+# Every column of a rollup, in the order of the registry.
+COLUMNS = {column.column: column for metric in METRICS.values() for column in metric.rolled}
+
+_MEASURES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": statistics.fmean,
+    "min": min,
+    "max": max,
+    "p50": statistics.median,
+}
+
+_Rows = Sequence[tuple[float, GpuReading]]
 
 
 @dataclass(frozen=True)
 class Rollup:
-    """Readings of `width_s` seconds from `time_s` on; a mean of values that were never read is None.
+    """The readings of `width_s` seconds from `time_s` on; `values` has every column of `COLUMNS`.
 
-    Utilisation is that of the driver's own samples where there are any, else of the readings; mean power is that
-    of the energy counter, which a wave in step with the period does not deceive as it does single readings.
+    A value is None where nothing was read.  Utilisation is that of the driver's own samples where the driver keeps
+    them, otherwise of the readings.  Mean power is that of the energy counter: a load that repeats with the sampling
+    period does not mislead it, as it does single readings.
     """
 
     time_s: int
     width_s: int
     ticks: int
     utilisation_samples: int
-    utilisation_mean: float | None
-    utilisation_min: float | None
-    utilisation_max: float | None
-    utilisation_p50: float | None
-    memory_utilisation_mean: float | None
-    memory_peak_bytes: int | None
-    power_mean_w: float | None
-    power_max_w: float | None
-    temperature_max_c: int | None
-    sm_clock_mean_mhz: float | None
-    sm_active_mean: float | None
-    occupancy_mean: float | None
-    tensor_active_mean: float | None
-    dram_active_mean: float | None
-    throttled_share: float | None
-    energy_first_mj: int | None
-    energy_last_mj: int | None
+    values: Mapping[str, float | None]
 
 
 def roll_up(
     rows: Iterable[tuple[float, GpuReading]], width_s: int, starts_s: Sequence[float] = ()
 ) -> list[Rollup]:
-    """One rollup for each stretch of `width_s` seconds in which there is a reading, in ascending order.
+    """Return a rollup for each stretch of `width_s` seconds with a reading, in ascending order of time.
 
-    `starts_s` is when samplers began: see `mean_power_w`.
+    `starts_s` are the times at which the samplers of the run began, but for the first: see `mean_power_w`.
     """
     stretches: dict[int, list[tuple[float, GpuReading]]] = {}
     for row in rows:
@@ -57,50 +57,60 @@ def roll_up(
     return [_rollup(time_s, width_s, stretch, starts_s) for time_s, stretch in sorted(stretches.items())]
 
 
-def _rollup(
-    time_s: int, width_s: int, rows: Sequence[tuple[float, GpuReading]], starts_s: Sequence[float]
-) -> Rollup:
-    readings = [reading for _, reading in rows]
-
-    def known(name: str) -> list[float]:
-        return [value for reading in readings if (value := getattr(reading, name)) is not None]
-
-    ring = [float(percent) for reading in readings for _, percent in reading.ring]
-    utilisation = ring or known("utilisation_percent")
-    power = [mw / 1000 for mw in known("power_mw")]
-    energy, reasons = known("energy_mj"), known("clock_reasons")
-    memory, heat = known("memory_used_bytes"), known("temperature_c")
-    return Rollup(
-        time_s=time_s,
-        width_s=width_s,
-        ticks=len(readings),
-        utilisation_samples=len(utilisation),
-        utilisation_mean=_of(statistics.fmean, utilisation),
-        utilisation_min=_of(min, utilisation),
-        utilisation_max=_of(max, utilisation),
-        utilisation_p50=_of(statistics.median, utilisation),
-        memory_utilisation_mean=_of(statistics.fmean, known("memory_utilisation_percent")),
-        memory_peak_bytes=int(max(memory)) if memory else None,
-        power_mean_w=mean_power_w(rows, starts_s),
-        power_max_w=_of(max, power),
-        temperature_max_c=int(max(heat)) if heat else None,
-        sm_clock_mean_mhz=_of(statistics.fmean, known("sm_clock_mhz")),
-        sm_active_mean=_of(statistics.fmean, known("sm_active")),
-        occupancy_mean=_of(statistics.fmean, known("occupancy")),
-        tensor_active_mean=_of(statistics.fmean, known("tensor_active")),
-        dram_active_mean=_of(statistics.fmean, known("dram_active")),
-        throttled_share=_of(statistics.fmean, [float(bool(int(mask) & THROTTLING)) for mask in reasons]),
-        energy_first_mj=int(energy[0]) if energy else None,
-        energy_last_mj=int(energy[-1]) if energy else None,
-    )
+def _rollup(time_s: int, width_s: int, rows: _Rows, starts_s: Sequence[float]) -> Rollup:
+    utilisation = _utilisation(rows)
+    values: dict[str, float | None] = {**_power_columns(rows, starts_s), **_counter_columns(rows)}
+    for name, metric in METRICS.items():
+        for column in metric.rolled:
+            if column.measure:
+                numbers = utilisation if name == "utilisation_percent" else _numbers(rows, name)
+                values[column.column] = _MEASURES[column.measure](numbers) if numbers else None
+    return Rollup(time_s, width_s, len(rows), len(utilisation), values)
 
 
-def _of(measure: Callable[[list[float]], float], values: list[float]) -> float | None:
-    return measure(values) if values else None
+def _numbers(rows: _Rows, name: str) -> list[float]:
+    return [value for _, reading in rows if (value := getattr(reading, name)) is not None]
+
+
+def _utilisation(rows: _Rows) -> list[float]:
+    ring = [float(percent) for _, reading in rows for _, percent in reading.ring]
+    return ring or _numbers(rows, "utilisation_percent")
+
+
+def _power_columns(rows: _Rows, starts_s: Sequence[float]) -> dict[str, float | None]:
+    highest_mw = max(_numbers(rows, "power_mw"), default=None)
+    return {
+        "power_mean_w": mean_power_w(rows, starts_s),
+        "power_max_w": None if highest_mw is None else highest_mw / 1000,
+    }
+
+
+def _counter_columns(rows: _Rows) -> dict[str, float | None]:
+    masks, counter = _numbers(rows, "clock_reasons"), _numbers(rows, "energy_mj")
+    throttled = [bool(int(mask) & THROTTLING) for mask in masks]
+    return {
+        "throttled_share": statistics.fmean(throttled) if throttled else None,
+        "energy_first_mj": counter[0] if counter else None,
+        "energy_last_mj": counter[-1] if counter else None,
+    }
+
+
+def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:
+    """Return sum(value x weight) / sum(weight) of pairs (value, weight); a value that was never read counts nothing.
+
+    None where nothing was read.  In SQL, `weighted_mean` of the history's `rollup_table` says the same.
+
+    >>> weighted_mean([(90.0, 100), (None, 100), (50.0, 300)])
+    60.0
+    """
+    pairs = [(value, weight) for value, weight in values if value is not None and weight]
+    return sum(value * weight for value, weight in pairs) / sum(w for _, w in pairs) if pairs else None
 
 
 def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
-    """The `MeanPower` of rows, of samplers that began in turn at `starts_s`, in ascending order.
+    """Return the mean power in watts by `MeanPower`; rows are in ascending order of time.
+
+    `starts_s` are the times at which the samplers of the run began, but for the first.
 
     >>> mean_power_w([(0.0, GpuReading(0, power_mw=700_000, energy_mj=0)), (10.0, GpuReading(0, energy_mj=4_000_000))])
     400.0
@@ -114,9 +124,9 @@ def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[fl
 
 @dataclass
 class MeanPower:
-    """Watts by the energy counter between the first and the last of the readings, else the mean of what they say.
+    """Mean power in watts: by the energy counter between the first and the last reading, otherwise the mean reading.
 
-    Each sampler counts by itself: before it began the GPU may have been another's.
+    Each sampler counts for itself: before it began, the GPU may have worked for another job.
     """
 
     _counted_mj: int = 0
@@ -129,7 +139,7 @@ class MeanPower:
     _polled: int = 0
 
     def add(self, time_s: float, reading: GpuReading, sampler: int) -> None:
-        """The next reading, and the number of the sampler that made it."""
+        """Take in the next reading, and the number of the sampler that made it."""
         if reading.power_mw is not None:
             self._polled_mw += reading.power_mw
             self._polled += 1
@@ -137,7 +147,7 @@ class MeanPower:
         if now_mj is None:
             return
         if sampler == self._sampler:
-            self._counted_mj += _taken_mj(self._last_mj, now_mj)
+            self._counted_mj += _used_mj(self._last_mj, now_mj)
         else:
             self._counted_s += self._last_s - self._began_s
             self._sampler, self._began_s = sampler, time_s
@@ -145,7 +155,7 @@ class MeanPower:
 
     @property
     def mean_w(self) -> float | None:
-        """None if nothing was read."""
+        """Watts; None if nothing was read."""
         seconds = self._counted_s + (self._last_s - self._began_s)
         if seconds > 0:
             return self._counted_mj / 1000 / seconds
@@ -153,9 +163,9 @@ class MeanPower:
 
 
 def energy_mj(counter: Iterable[int | None]) -> int | None:
-    """Millijoules between the first and the last reading of a counter; None if there was none.
+    """Return the millijoules between the first and the last reading of a counter; None if there was none.
 
-    A counter that falls has been reset; what it shows after the reset counts from there.
+    A counter that falls has been reset, and counts from 0 again.
 
     >>> energy_mj([1000, 5000, None, 6000, 0, 2000])
     7000
@@ -165,10 +175,10 @@ def energy_mj(counter: Iterable[int | None]) -> int | None:
         if now is None:
             continue
         if last is not None:
-            total += _taken_mj(last, now)
+            total += _used_mj(last, now)
         last = now
     return None if last is None else total
 
 
-def _taken_mj(before: int, now: int) -> int:
+def _used_mj(before: int, now: int) -> int:
     return now - before if now >= before else now

@@ -1,7 +1,7 @@
-"""The history's file: one SQLite database that many may read and several write.
+"""The history's file: one SQLite database that many processes may read and several write.
 
-Rollback journal, full synchronisation and a long busy timeout, so that the file may lie on a network file
-system and several processes may use it at once.  Compute nodes never open it.
+It has a rollback journal, full synchronisation and a long busy timeout, so that it may lie on a network file system.
+Compute nodes never open it.
 """
 
 import contextlib
@@ -10,15 +10,17 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ...errors import HistoryError, UnfitValue
 
 BUSY_S = 30.0
 _CHECK = "`clusterplan history check` says what can be saved"
-# What a run's folder may hold though no run of ours says it: numbers of any size, text that is no text, nothing.
+# What SQLite raises for values that a damaged run folder may hold: too large numbers, text that is no text, none.
 _UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
-_TRIES = 50
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 class HistoryFile:
@@ -35,17 +37,17 @@ class HistoryFile:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._migrate()
+            self._tables = self._migrate()
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
         except sqlite3.Error as error:
             raise HistoryError(f"{path}: is no history that can be used: {error}; {_CHECK}") from None
 
-    def _migrate(self) -> None:
+    def _migrate(self) -> "Database":
         tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
         if tables and "_sqlite_migrations" not in tables:
             raise HistoryError(f"{self.path}: is an SQLite file of something else; give another path")
-        _apply_migrations(self._db)
+        return _migrate(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -58,33 +60,31 @@ class HistoryFile:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """All that is written in the block, or nothing.  Others wait for it.  Raises HistoryError."""
-        alone = not (self._held or self._db.in_transaction)
+        """Write everything in the block, or nothing.  Other processes wait meanwhile.  Raises HistoryError."""
+        begins = not self._db.in_transaction
         try:
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("SAVEPOINT block")
+            if begins:
+                self._db.execute("BEGIN IMMEDIATE")  # or two that read first would wait for each other
             try:
-                yield
+                with self._tables.atomic():
+                    yield
             except BaseException:
-                if self._db.in_transaction:  # SQLite undoes all itself when the disk is full
-                    for said in ("ROLLBACK",) if alone else ("ROLLBACK TO block", "RELEASE block"):
-                        self._db.execute(said)
+                if begins and self._db.in_transaction:  # SQLite undoes all itself when the disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("RELEASE block")
         except _UNFIT as error:
             raise UnfitValue(f"the history cannot keep a value: {error}") from None
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
-        if alone:
+        if begins and not self._held:
             self.flush()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """What is written in here is on the disk at a `flush`, or the end, and not each time, which takes long.
+        """Commit the blocks of `writing` in here together, at a `flush` or at the end: a commit takes long.
 
-        A crash costs what was written since, every block of `writing` as a whole; others wait until then, so flush
-        a few times a second.  Raises HistoryError.
+        A crash costs the blocks since the last flush, each as a whole.  Other processes wait until then, so flush a
+        few times per second.  Raises HistoryError.
         """
         self._held = True
         try:
@@ -94,7 +94,7 @@ class HistoryFile:
             self.flush()
 
     def flush(self) -> None:
-        """Have all that was written on the disk, and let others write.  Raises HistoryError."""
+        """Commit all blocks of `writing` so far, and let other processes write.  Raises HistoryError."""
         if not self._db.in_transaction:
             return
         try:
@@ -111,17 +111,21 @@ class HistoryFile:
             raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
 
     def _put(self, table: str, key: Sequence[str], values: Mapping[str, Any]) -> None:
-        names = ", ".join(values)
+        """Insert a row, or update the one of the same key.
+
+        `upsert` of sqlite-utils would make a table in the file to find out whether SQLite has ON CONFLICT, and lose
+        rows without a word once a full disk has refused that.
+        """
         marks = ", ".join(f":{name}" for name in values)
         rest = ", ".join(f"{name} = excluded.{name}" for name in values if name not in key)
         self._db.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  tables and columns are ours
-            f" ON CONFLICT ({', '.join(key)}) DO {'UPDATE SET ' + rest if rest else 'NOTHING'}",
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"  # noqa: S608  tables and columns are ours
+            f" ON CONFLICT ({', '.join(key)}) DO {f'UPDATE SET {rest}' if rest else 'NOTHING'}",
             dict(values),
         )
 
     def vacuum(self) -> tuple[int, int]:
-        """Give free pages back; the file's bytes before and after.  Raises HistoryError."""
+        """Give free pages back to the disk.  Returns the file's bytes before and after.  Raises HistoryError."""
         before = self.path.stat().st_size
         try:
             self._db.execute("VACUUM")
@@ -131,13 +135,13 @@ class HistoryFile:
 
 
 def _make(path: Path) -> None:
-    """A new history, which appears whole: of several who make it at once, the first wins."""
+    """Make a new history, which appears whole: of several processes that make it at once, the first wins."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         db = sqlite3.connect(draft, isolation_level=None)
         try:
-            _apply_migrations(db)
+            _migrate(db)
         finally:
             db.close()
         with contextlib.suppress(FileExistsError):
@@ -146,22 +150,15 @@ def _make(path: Path) -> None:
         draft.unlink()
 
 
-def _apply_migrations(db: sqlite3.Connection) -> None:
-    import sqlite_utils  # noqa: PLC0415  slow to load, and a history that is up to date needs no migration
+def _migrate(db: sqlite3.Connection) -> "Database":
+    """Apply the migrations that a file lacks, all or none; of several processes at once, one does it."""
+    from sqlite_utils import Database  # noqa: PLC0415  numpy, for commands that open no history
 
     from .schema import migrations  # noqa: PLC0415  likewise
 
-    wrapped = sqlite_utils.Database(db)
-    for left in reversed(range(_TRIES)):
-        try:
-            if migrations.pending(wrapped):
-                migrations.apply(wrapped)
-        except sqlite3.Error:  # another process may be at the very same
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            if not left:
-                raise
-            db.execute("BEGIN IMMEDIATE")  # waits for it
-            db.execute("ROLLBACK")
-        else:
-            return
+    tables = Database(db)
+    if migrations.pending(tables):
+        db.execute("BEGIN IMMEDIATE")
+        migrations.apply(tables)  # those that are still pending now
+        db.execute("COMMIT")
+    return tables

@@ -1,11 +1,10 @@
-"""The history: one SQLite file of everything measured.
+"""Runs in the history: their facts, events, notes, measurements and estimates.
 
-Here are runs, what happened in them and what they were measured to take; GPU readings are in `samples`, the file itself
-in `database`.
+GPU readings are in `samples`, the file itself in `database`.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event
 from ..gpu_use.record import RunRecord
 from ..measurements.measurement import Measurement
-from .samples import WIDTHS_S, HistorySamples
+from .samples import HistorySamples
 
 _MEASURED = [f.name for f in fields(Measurement) if f.name != "when"]
 
@@ -24,97 +23,98 @@ class History(HistorySamples):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:
-        """A run as its folder describes it now."""
+        """Put a run as its folder describes it now."""
         self._put("run", ("run",), facts)
 
-    def put_precision(self, run: str, planned: Precision | None, seen: Precision | None) -> None:
-        """What a run that is there was to train in, and what it was seen to."""
+    def put_precision(self, run: str, planned: Precision | None, used: Precision | None) -> None:
+        """Put the precision that a run was planned in, and the one that was seen in it."""
         self._db.execute(
-            "UPDATE run SET precision_planned = ?, precision_seen = ? WHERE run = ?", (planned, seen, run)
+            "UPDATE run SET precision_planned = ?, precision_seen = ? WHERE run = ?", (planned, used, run)
         )
 
     def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
-        """What a run was to train in, and what it was seen to; None is not known."""
-        (found,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))
-        planned, seen = (None if text is None else Precision(text) for text in found.values())
-        return planned, seen
+        """Return the precision that a run was planned in, and the one that was seen in it; None is not known."""
+        (row,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))
+        planned, used = (None if text is None else Precision(text) for text in row.values())
+        return planned, used
 
     def put_node(
-        self, run: str, node: str, facts: Mapping[str, Any], gpus: Iterable[Mapping[str, Any]]
+        self, run: str, node: str, facts: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]]
     ) -> None:
-        """A node of a run, and its GPUs in the order of their places."""
+        """Put a node of a run, and its GPUs in the order of their places; `index` is that of nvidia-smi."""
         self._put("node", ("run", "node"), {"run": run, "node": node, **facts})
-        for place, gpu in enumerate(gpus):
-            self._put("gpu", ("uuid",), gpu)
-            own = {"run": run, "uuid": gpu["uuid"], "node": node, "place": place, "ticks": 0}
-            self._db.execute(
-                "INSERT INTO run_gpu (run, uuid, node, place, ticks) VALUES (:run, :uuid, :node, :place, :ticks)"
-                " ON CONFLICT DO NOTHING",
-                own,
-            )
+        for gpu in gpus:
+            self._put("gpu", ("uuid",), {key: value for key, value in gpu.items() if key != "index"})
+        self._db.executemany(
+            "INSERT OR IGNORE INTO run_gpu (run, uuid, node, place, gpu_index, ticks) VALUES (?, ?, ?, ?, ?, 0)",
+            [(run, gpu["uuid"], node, place, gpu.get("index")) for place, gpu in enumerate(gpus)],
+        )
 
     def has_ended(self, run: str) -> bool:
-        """Whether the history knows the end of a run."""
+        """Return whether the history knows the end of a run."""
         return bool(self._rows("SELECT 1 FROM run WHERE run = ? AND ended_s IS NOT NULL", (run,)))
 
     def has_whole(self, run: str, spool_bytes: Mapping[str, int]) -> bool:
-        """Whether the history has an ended run, and all of spools of these sizes."""
-        read = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
-        return self.has_ended(run) and {row["spool"]: row["offset"] for row in read} == dict(spool_bytes)
+        """Return whether the history has an ended run, and all of spools of these sizes."""
+        rows = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
+        return self.has_ended(run) and {row["spool"]: row["offset"] for row in rows} == dict(spool_bytes)
 
     def ended(self) -> dict[str, dict[str, int]]:
-        """Every run that has ended, and its spools with the bytes of them that are in the history."""
-        found: dict[str, dict[str, int]] = {}
+        """Return the bytes of each spool that are in the history, for every run that has ended."""
+        positions: dict[str, dict[str, int]] = {}
         for row in self._rows(
             "SELECT run.run, spool, offset FROM run LEFT JOIN spool USING (run) WHERE ended_s IS NOT NULL"
         ):
-            spools = found.setdefault(row["run"], {})
+            spools = positions.setdefault(row["run"], {})
             if row["spool"] is not None:
                 spools[row["spool"]] = row["offset"]
-        return found
+        return positions
 
     def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
-        """(offset, frames, damaged bytes) up to which a spool is in the history."""
-        found = self._db.execute(
+        """Return (offset, frames, damaged bytes) up to which a spool is in the history."""
+        rows = self._rows(
             "SELECT offset, frames, damaged_bytes FROM spool WHERE run = ? AND spool = ?", (run, spool)
-        ).fetchone()
-        return tuple(found) if found else (0, 0, 0)
+        )
+        return (rows[0]["offset"], rows[0]["frames"], rows[0]["damaged_bytes"]) if rows else (0, 0, 0)
 
     def put_spool(
         self, run: str, spool: str, node: str, offset: int, frames: int, damaged_bytes: int
     ) -> None:
-        """The position that a spool is read up to."""
-        values = {"run": run, "spool": spool, "node": node, "offset": offset, "frames": frames}
-        self._put("spool", ("run", "spool"), {**values, "damaged_bytes": damaged_bytes})
+        """Put the position up to which a spool was read."""
+        position = {"offset": offset, "frames": frames, "damaged_bytes": damaged_bytes}
+        self._put("spool", ("run", "spool"), {"run": run, "spool": spool, "node": node, **position})
 
     def put_events(self, run: str, node: str, events: Iterable[tuple[Event, str | None]]) -> None:
-        """Events, each with the UUID of its GPU; one that is there already stays as it is."""
+        """Add events, each with the UUID of its GPU; an event that is in the history stays as it is."""
         self._db.executemany(
             "INSERT OR IGNORE INTO event (run, node, time_s, kind, uuid, text) VALUES (?, ?, ?, ?, ?, ?)",
             [(run, node, event.time_s, event.kind, uuid, event.text) for event, uuid in events],
         )
 
     def put_notes(self, run: str, notes: Iterable[Mapping[str, Any]]) -> None:
-        """The report's notes on a run, in place of earlier ones."""
+        """Put the report's notes on a run, in place of earlier ones."""
         self._db.execute("DELETE FROM note WHERE run = ?", (run,))
         self._db.executemany(
             "INSERT OR IGNORE INTO note (run, code, text, uuids) VALUES (?, ?, ?, ?)",
             [(run, note["code"], note["text"], json.dumps(note["uuids"])) for note in notes],
         )
 
-    def put_measurements(self, run: str, found: Iterable[Measurement]) -> None:
-        """The measurements that a run comes to, in place of those before."""
+    def put_measurements(self, run: str, measurements: Iterable[Measurement]) -> None:
+        """Put the measurements of a run, in place of earlier ones."""
         self._db.execute("DELETE FROM measurement WHERE run = ?", (run,))
-        for one in found:
-            values = {name: getattr(one, name) for name in _MEASURED}
-            values |= {"run": run, "time_s": one.when.timestamp() if one.when else None}
-            marks = ", ".join(f":{name}" for name in values)
-            self._db.execute(f"INSERT INTO measurement ({', '.join(values)}) VALUES ({marks})", values)  # noqa: S608
+        columns = ("run", "time_s", *_MEASURED)
+        self._db.executemany(
+            f"INSERT INTO measurement ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
+            [
+                (run, m.when.timestamp() if m.when else None, *(getattr(m, name) for name in _MEASURED))
+                for m in measurements
+            ],
+        )
 
     def measurements(self, model: str | None = None, run: str | None = None) -> list[Measurement]:
-        """What runs of `model`, or `run`, were measured to take (None: any), the latest first.
+        """Return the measurements of `model`, or of `run` (None: any), the latest first.
 
-        A run that was killed before its steps were steady is not among them.
+        A run that was killed before its steps were steady has none.
         """
         rows = self._rows(
             "SELECT * FROM measurement WHERE (:model IS NULL OR model = :model) AND (:run IS NULL OR run = :run)"
@@ -124,26 +124,26 @@ class History(HistorySamples):
         return [_measurement(row) for row in rows]
 
     def models(self) -> list[str]:
-        """The models that were measured."""
+        """Return the models that were measured."""
         return [row["model"] for row in self._rows("SELECT DISTINCT model FROM measurement ORDER BY model")]
 
     def remove_entered(self, run: str) -> None:
-        """Forget a run that is nothing but measurements that were entered."""
+        """Forget a run that has nothing but entered measurements."""
         for table in ("measurement", "note", "run"):
             self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608  tables are ours
 
     def put_estimate(self, run: str, values: Mapping[str, Any]) -> None:
-        """What was estimated before a run, in place of what was there."""
+        """Put the estimate that was made before a run, in place of an earlier one."""
         self._put("estimate", ("run",), {"run": run, **values})
 
     def estimate_of(self, run: str) -> tuple[dict[str, Any] | None, float | None]:
-        """What was estimated before a run, and the step time that was measured in it; None is not known."""
-        told = self._rows("SELECT * FROM estimate WHERE run = ?", (run,))
+        """Return the estimate that was made before a run, and the step time measured in it; None is not known."""
+        estimates = self._rows("SELECT * FROM estimate WHERE run = ?", (run,))
         measured = self._rows("SELECT step_time_s FROM measurement WHERE run = ?", (run,))
-        return (told[0] if told else None), (measured[0]["step_time_s"] if measured else None)
+        return (estimates[0] if estimates else None), (measured[0]["step_time_s"] if measured else None)
 
     def estimates(self) -> list[dict[str, Any]]:
-        """What was estimated before each run that was."""
+        """Return the estimates that were made before runs, the latest first."""
         return self._rows("SELECT * FROM estimate ORDER BY made_s DESC, run")
 
     def runs(
@@ -155,7 +155,7 @@ class History(HistorySamples):
         since_s: float | None = None,
         until_s: float | None = None,
     ) -> list[dict[str, Any]]:
-        """Runs, the latest first: whose name, model and GPU type contain these texts, begun between these times."""
+        """Return runs, the latest first: whose name, model and GPU type contain these texts, begun between these times."""
         return self._rows(
             "SELECT v.* FROM run JOIN v_runs v USING (run)"
             " WHERE (:name IS NULL OR instr(lower(run.name), lower(:name)))"
@@ -169,39 +169,36 @@ class History(HistorySamples):
         )
 
     def run(self, run: str) -> dict[str, Any]:
-        """One run that is there, as `runs` has it."""
-        (found,) = self._rows("SELECT * FROM v_runs WHERE run = ?", (run,))
-        return found
+        """Return one run that is in the history, as `runs` has it."""
+        (row,) = self._rows("SELECT * FROM v_runs WHERE run = ?", (run,))
+        return row
 
     def gpus(self, run: str) -> list[dict[str, Any]]:
-        """The GPUs of a run."""
+        """Return the GPUs of a run as `v_gpu_utilisation` has them."""
         return self._rows("SELECT * FROM v_gpu_utilisation WHERE run = ?", (run,))
 
     def events(self, run: str) -> list[dict[str, Any]]:
-        """The events of a run, in order."""
+        """Return the events of a run, in order."""
         return self._rows("SELECT * FROM event WHERE run = ? ORDER BY time_s", (run,))
 
     def notes(self, run: str) -> list[dict[str, Any]]:
-        """The report's notes on a run, as they were found when it had ended: `code`, `text`, `uuids`."""
-        found = self._rows("SELECT code, text, uuids FROM note WHERE run = ? ORDER BY rowid", (run,))
-        return [{**row, "uuids": json.loads(row["uuids"])} for row in found]
+        """Return the report's notes on a run, as they were when it had ended: `code`, `text`, `uuids`."""
+        rows = self._rows("SELECT code, text, uuids FROM note WHERE run = ? ORDER BY rowid", (run,))
+        return [{**row, "uuids": json.loads(row["uuids"])} for row in rows]
 
     def run_gpus(self, run: str) -> list[dict[str, Any]]:
-        """The GPUs of a run with everything known of them, in the order of their places."""
+        """Return the GPUs of a run with everything known of them, in the order of their places."""
         return self._rows(
             "SELECT g.*, gpu.name, gpu.memory_bytes, gpu.power_limit_w, node.period_s, node.attribution,"
-            " run.ended_s,"
-            " (SELECT sum(sm_active_mean * ticks) / sum(ticks) FROM rollup r WHERE r.run = g.run AND r.uuid = g.uuid"
-            "   AND width_s = :width AND sm_active_mean IS NOT NULL) AS sm_active_mean,"
-            " (SELECT sum(tensor_active_mean * ticks) / sum(ticks) FROM rollup r WHERE r.run = g.run"
-            "   AND r.uuid = g.uuid AND width_s = :width AND tensor_active_mean IS NOT NULL) AS tensor_active_mean"
+            " run.ended_s, r.sm_active_mean, r.tensor_active_mean"
             " FROM run_gpu g JOIN gpu USING (uuid) JOIN node USING (run, node) JOIN run USING (run)"
-            " WHERE run = :run ORDER BY node, place",
-            {"run": run, "width": WIDTHS_S[-1]},
+            " LEFT JOIN (SELECT * FROM gpu_rollup WHERE run = :run) r USING (uuid)"
+            " WHERE g.run = :run ORDER BY node, place",
+            {"run": run},
         )
 
     def record(self, run: str) -> RunRecord:
-        """All that a report tells of a run that is there."""
+        """Return everything that a report needs of a run that is in the history."""
         estimate, step_time_s = self.estimate_of(run)
         return RunRecord(
             run=self.run(run),

@@ -26,7 +26,7 @@ from .measurement import SUBMITTED, measure_run, planned_precision, seen_precisi
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
 _LOT = 2_400  # frames held at a time: four blocks of the history at one a second
-_GPU_FACTS = ("uuid", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
+_GPU_FACTS = ("uuid", "index", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
 
 
 def folders_of_history(history: Path) -> Iterator[Path]:
@@ -208,7 +208,7 @@ def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any]
             return False
         facts = {key: header.get(key) for key in ("driver", "attribution", "period_s")}
         history.put_node(
-            run, node, facts, ({key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"])
+            run, node, facts, [{key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"]]
         )
         for uuid, rows in readings.items():
             history.put_readings(run, spool, uuid, rows)

@@ -22,7 +22,7 @@ def recent_utilisation(folder: Path) -> float | None:
     """Mean per cent over the GPUs of the run in `folder`, of the last `RECENT_S`; None if nothing is sampled."""
     rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent(path)]
     found = roll_up(rows, _ALL_S)
-    return found[0].utilisation_mean if found else None
+    return found[0].values["utilisation_mean"] if found else None
 
 
 def _recent(path: Path) -> Iterator[tuple[float, GpuReading]]:
