@@ -95,18 +95,6 @@ def _counter_columns(rows: _Rows) -> dict[str, float | None]:
     }
 
 
-def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:
-    """Return sum(value x weight) / sum(weight) of pairs (value, weight); a value that was never read counts nothing.
-
-    None where nothing was read.  In SQL, `weighted_mean` of the history's `rollup_table` says the same.
-
-    >>> weighted_mean([(90.0, 100), (None, 100), (50.0, 300)])
-    60.0
-    """
-    pairs = [(value, weight) for value, weight in values if value is not None and weight]
-    return sum(value * weight for value, weight in pairs) / sum(w for _, w in pairs) if pairs else None
-
-
 def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
     """Return the mean power in watts by `MeanPower`; rows are in ascending order of time.
 

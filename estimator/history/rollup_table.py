@@ -49,7 +49,7 @@ def _stored(value: float | None, parts: int) -> float | None:
 
 
 def weighted_mean(value: str, weight: str) -> str:
-    """Return the SQL of the mean of `value` over rows, by `weight`; rows without a value count nothing."""
+    """Return the SQL of `gpu_use.metrics.weighted_mean`: of `value` over rows, those without a value left out."""
     return f"sum({value} * {weight}) / sum({weight}) FILTER (WHERE {value} IS NOT NULL)"
 
 

@@ -187,10 +187,10 @@ class History(HistorySamples):
         return [{**row, "uuids": json.loads(row["uuids"])} for row in rows]
 
     def run_gpus(self, run: str) -> list[dict[str, Any]]:
-        """Return the GPUs of a run with everything known of them, in the order of their places."""
-        return self._rows(
+        """Return the GPUs of a run with everything known of them, `gpu_rollup` too, in the order of their places."""
+        return self._rows(  # of two columns of one name the first counts
             "SELECT g.*, gpu.name, gpu.memory_bytes, gpu.power_limit_w, node.period_s, node.attribution,"
-            " run.ended_s, r.sm_active_mean, r.tensor_active_mean"
+            " run.ended_s, r.*"
             " FROM run_gpu g JOIN gpu USING (uuid) JOIN node USING (run, node) JOIN run USING (run)"
             " LEFT JOIN (SELECT * FROM gpu_rollup WHERE run = :run) r USING (uuid)"
             " WHERE g.run = :run ORDER BY node, place",
