@@ -1,10 +1,11 @@
-"""What sampling costs: CPU seconds in a sampled hour, and peak memory, beside peers on the same fake GPUs.
+"""The cost of sampling: CPU seconds per sampled hour, and peak memory, beside peers on the same fake GPUs.
 
     python benchmarks/sampler_cost.py [--rounds 5] [--seconds 20] [--gpus 8]
 
 Every program samples at its true cadence of 1 Hz, all at the same time; start-up is not counted.  A round starts all
-of them anew; medians are printed, of the ratios too.  The driver is tests/fakenvml, so the time a real driver takes
-is not in it: it comes on top for every row, in proportion to the calls.  gpustat and nvitop join in where they are installed.
+of them anew.  The figures, and the ratios, are medians over the rounds.  The driver is tests/fakenvml, which answers
+at once: the time of a real driver comes on top in every row, in proportion to the calls.  gpustat and nvitop take part
+if they are installed.
 """
 
 import argparse
@@ -54,21 +55,20 @@ PEERS = {
         "collector.collect()",
     ),
 }
-# Waiting for events blocks in a driver; the fake polls, which would be charged to the sampler: so no events.
+# A driver blocks while it waits for events.  The fake polls, at the cost of the sampler: so it has no events.
 SCENARIO = """
 gpu count={gpus}
 wave gpu=* kind=square period=10 duty=0.7 hi=97 lo=4
+proc gpu=* pid=4242 mem_gib=40
 fault fn=nvmlEventSetCreate code=3
 """
-OURS = "clusterplan sampler (all metrics)"
+SAMPLER = "clusterplan sampler (all metrics)"
 
 
-def started(
-    name: str, seconds: float, folder: Path, environment: dict[str, str]
-) -> "subprocess.Popen[bytes]":
-    if name == OURS:
-        place = Path(tempfile.mkdtemp(prefix="run", dir=folder))
-        command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(place)]
+def start(name: str, seconds: float, folder: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    if name == SAMPLER:
+        run_folder = Path(tempfile.mkdtemp(prefix="run", dir=folder))
+        command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(run_folder)]
     else:
         _, setup, tick = PEERS[name]
         command = [sys.executable, "-c", LOOP.format(setup=setup, tick=tick), str(seconds)]
@@ -76,28 +76,28 @@ def started(
 
 
 def cpu_s(process: "subprocess.Popen[bytes]") -> float:
-    """CPU seconds of all threads of a process that runs, to the nanosecond."""
+    """Return the CPU seconds of all threads of a running process, to the nanosecond."""
     tasks = Path(f"/proc/{process.pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def measured(
+def measure(
     names: list[str], seconds: float, folder: Path, environment: dict[str, str]
 ) -> dict[str, tuple[float, float]]:
-    """CPU seconds in an hour and peak MiB of each program, run side by side; start-up is not counted."""
-    running = {name: started(name, seconds + 2 * WARM_UP_S, folder, environment) for name in names}
+    """Return CPU seconds per hour and peak MiB of each program; they run side by side, start-up is not counted."""
+    running = {name: start(name, seconds + 2 * WARM_UP_S, folder, environment) for name in names}
     time.sleep(WARM_UP_S)
     before = {name: cpu_s(process) for name, process in running.items()}
     time.sleep(seconds)
     after = {name: cpu_s(process) for name, process in running.items()}
-    found = {}
+    costs = {}
     for name, process in running.items():
-        if name == OURS:
+        if name == SAMPLER:
             process.send_signal(signal.SIGTERM)
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
-        found[name] = ((after[name] - before[name]) / seconds * 3600, usage.ru_maxrss / 1024)
-    return found
+        costs[name] = ((after[name] - before[name]) / seconds * 3600, usage.ru_maxrss / 1024)
+    return costs
 
 
 def main() -> None:
@@ -107,20 +107,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--gpus", type=int, default=8)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         library = fake_nvml.build(folder)
         if library is None:
             sys.exit("no C compiler to build the fake NVML library with")
         scenario = folder / "scenario"
-        scenario.write_text(SCENARIO.format(gpus=given.gpus))
+        scenario.write_text(SCENARIO.format(gpus=options.gpus))
         environment = fake_nvml.environment(library, scenario, FAKE_NVML_T0=time.time())
-        names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), OURS]
-        rounds = [measured(names, given.seconds, folder, environment) for _ in range(given.rounds)]
+        names = [*(n for n, (module, _, _) in PEERS.items() if importlib.util.find_spec(module)), SAMPLER]
+        rounds = [measure(names, options.seconds, folder, environment) for _ in range(options.rounds)]
         spool = next(folder.glob("run*/*.spool"))
-        per_reading = spool.stat().st_size / given.gpus / read_spool(spool).tick_count
-    print(f"{given.gpus} fake GPUs, 1 Hz, medians of {given.rounds} rounds of {given.seconds:g} s\n")
+        per_reading = spool.stat().st_size / options.gpus / read_spool(spool).tick_count
+    print(f"{options.gpus} fake GPUs, 1 Hz, medians of {options.rounds} rounds of {options.seconds:g} s\n")
     print(f"{'program':<34} {'CPU s/hour':>10} {'x minimal':>10} {'x nvitop':>9} {'peak MiB':>9}")
     for name in names:
         hourly, memory = (
@@ -131,7 +131,7 @@ def main() -> None:
             for other in (MINIMAL_LOOP, COLLECTOR)
         ]
         print(f"{name:<34} {hourly:>10.2f} {ratios[0]:>10.2f} {ratios[1]:>9.3f} {memory:>9.1f}")
-    print(f"\nspool: {per_reading:.0f} bytes a GPU and second, ring samples included")
+    print(f"\nspool: {per_reading:.0f} bytes per GPU and second, ring samples included")
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def test_the_ring_has_nothing_new(gpus):
 
 
 def test_the_ring_of_another_product(gpus):
-    # A H100 in MIG mode was seen with 120 samples of 20 ms, in units of 1/10,000 per cent.
+    # A H100 in MIG mode had 120 samples of 20 ms, in units of 1/10,000 per cent.
     gpus("gpu count=1 ring=120 ring_ms=20 ring_scale=10000\nwave hi=29", now=100)
     samples = ring(handles()[0])
     assert len(samples) == 120
@@ -165,11 +165,11 @@ def test_rings_of_power_and_memory(gpus):
 
 def test_waves_follow_each_other_on_one_gpu(gpus):
     move = gpus("gpu count=2\nwave gpu=1 hi=90 until=60\nwave gpu=1 hi=30 at=60 until=120 mem_used=0.9")
-    seen = []
+    levels = []
     for t in (59, 60.3, 120.3):
         move(t)
-        seen.append([nv.nvmlDeviceGetUtilizationRates(h).gpu for h in handles()])
-    assert seen == [[0, 90], [0, 30], [0, 0]]
+        levels.append([nv.nvmlDeviceGetUtilizationRates(h).gpu for h in handles()])
+    assert levels == [[0, 90], [0, 30], [0, 0]]
     move(100)
     memory = [nv.nvmlDeviceGetMemoryInfo(h, version=nv.nvmlMemory_v2) for h in handles()]
     assert [round(m.used / m.total, 3) for m in memory] == [0.55, 0.9]
@@ -178,11 +178,11 @@ def test_waves_follow_each_other_on_one_gpu(gpus):
 def test_a_trace_from_a_csv_file(gpus, tmp_path):
     (tmp_path / "trace.csv").write_text("seconds,per cent\n0,10\n2,80\n4,20\n", encoding="utf-8")
     move = gpus("gpu count=1\nwave csv=trace.csv at=10")
-    seen = []
+    levels = []
     for t in (5, 11, 13, 99):
         move(t)
-        seen.append(nv.nvmlDeviceGetUtilizationRates(handles()[0]).gpu)
-    assert seen == [0, 10, 80, 20]
+        levels.append(nv.nvmlDeviceGetUtilizationRates(handles()[0]).gpu)
+    assert levels == [0, 10, 80, 20]
 
 
 def test_a_sine_has_the_mean_of_its_ends(gpus):
@@ -227,14 +227,14 @@ def test_a_hung_collective_looks_busy_and_draws_little(gpus):
 
 def test_a_lost_gpu_is_lost_to_every_call_and_the_others_go_on(gpus):
     move = gpus("fault gpu=2 at=5 code=15", now=4.9)
-    found = handles()
-    assert nv.nvmlDeviceGetUtilizationRates(found[2]).gpu == 0
+    devices = handles()
+    assert nv.nvmlDeviceGetUtilizationRates(devices[2]).gpu == 0
     move(5)
     with pytest.raises(nv.NVMLError_GpuIsLost):
-        nv.nvmlDeviceGetUtilizationRates(found[2])
+        nv.nvmlDeviceGetUtilizationRates(devices[2])
     with pytest.raises(nv.NVMLError_GpuIsLost):
         nv.nvmlDeviceGetHandleByIndex(2)
-    assert nv.nvmlDeviceGetUtilizationRates(found[3]).gpu == 0
+    assert nv.nvmlDeviceGetUtilizationRates(devices[3]).gpu == 0
 
 
 def test_a_fault_passes(gpus):
@@ -328,46 +328,46 @@ def events():
     """Make an event set that hears of every GPU."""
 
     def register(*registered):
-        made = nv.nvmlEventSetCreate()
+        event_set = nv.nvmlEventSetCreate()
         for handle in registered or handles():
-            nv.nvmlDeviceRegisterEvents(handle, nv.nvmlDeviceGetSupportedEventTypes(handle), made)
-        return made
+            nv.nvmlDeviceRegisterEvents(handle, nv.nvmlDeviceGetSupportedEventTypes(handle), event_set)
+        return event_set
 
     return register
 
 
 def test_an_xid_is_delivered_once_and_on_time(gpus, events):
     move = gpus("xid gpu=2 at=4.9 code=79", now=4)
-    heard = events()
+    event_set = events()
     with pytest.raises(nv.NVMLError_Timeout):
-        wait(heard)
+        wait(event_set)
     move(5)
-    assert wait(heard) == (2, nv.nvmlEventTypeXidCriticalError, 79)
+    assert wait(event_set) == (2, nv.nvmlEventTypeXidCriticalError, 79)
     with pytest.raises(nv.NVMLError_Timeout):
-        wait(heard, 10)
-    nv.nvmlEventSetFree(heard)
+        wait(event_set, 10)
+    nv.nvmlEventSetFree(event_set)
 
 
 def test_who_did_not_register_hears_nothing(gpus, events):
     gpus("xid gpu=2 at=1", now=4)
-    heard = events(handles()[3])
+    event_set = events(handles()[3])
     with pytest.raises(nv.NVMLError_Timeout):
-        wait(heard)
-    nv.nvmlEventSetFree(heard)
+        wait(event_set)
+    nv.nvmlEventSetFree(event_set)
 
 
 def test_a_thread_waits_for_events_while_another_samples(gpus, events):
     move = gpus("xid gpu=1 at=5 code=48\nlatency fn=nvmlDeviceGetUtil us=500", now=4)
-    heard, found = events(), handles()
-    seen = []
-    waiting = threading.Thread(target=lambda: seen.append(wait(heard, 10_000)))
+    event_set, devices = events(), handles()
+    events_of_thread = []
+    waiting = threading.Thread(target=lambda: events_of_thread.append(wait(event_set, 10_000)))
     waiting.start()
     for step in range(20):
         move(4 + step / 10)
-        nv.nvmlDeviceGetUtilizationRates(found[step % 8])
+        nv.nvmlDeviceGetUtilizationRates(devices[step % 8])
     waiting.join()
-    assert seen == [(1, nv.nvmlEventTypeXidCriticalError, 48)]
-    nv.nvmlEventSetFree(heard)
+    assert events_of_thread == [(1, nv.nvmlEventTypeXidCriticalError, 48)]
+    nv.nvmlEventSetFree(event_set)
 
 
 def test_memory_errors_are_counted_and_announced(gpus, events):
@@ -375,10 +375,10 @@ def test_memory_errors_are_counted_and_announced(gpus, events):
     (handle, *_) = handles()
     kinds = (nv.NVML_MEMORY_ERROR_TYPE_CORRECTED, nv.NVML_MEMORY_ERROR_TYPE_UNCORRECTED)
     assert [nv.nvmlDeviceGetTotalEccErrors(handle, kind, nv.NVML_VOLATILE_ECC) for kind in kinds] == [1, 2]
-    heard = events()
-    assert wait(heard)[1] == nv.nvmlEventTypeDoubleBitEccError
-    assert wait(heard)[1] == nv.nvmlEventTypeSingleBitEccError
-    nv.nvmlEventSetFree(heard)
+    event_set = events()
+    assert wait(event_set)[1] == nv.nvmlEventTypeDoubleBitEccError
+    assert wait(event_set)[1] == nv.nvmlEventTypeSingleBitEccError
+    nv.nvmlEventSetFree(event_set)
 
 
 # GPM, MIG and processes
@@ -458,11 +458,11 @@ def test_processes_come_and_go(gpus):
         "wave hi=80\nproc gpu=0 pid=100 mem_gib=4 at=5 until=9\nproc gpu=0 pid=101 mem_gib=8 name=train"
     )
     (handle, other, *_) = handles()
-    seen = []
+    pids = []
     for t in (1, 6, 9):
         move(t)
-        seen.append([p.pid for p in nv.nvmlDeviceGetComputeRunningProcesses(handle)])
-    assert seen == [[101], [100, 101], [101]]
+        pids.append([p.pid for p in nv.nvmlDeviceGetComputeRunningProcesses(handle)])
+    assert pids == [[101], [100, 101], [101]]
     (process,) = nv.nvmlDeviceGetComputeRunningProcesses(handle)
     assert process.usedGpuMemory == 8 * 2**30
     assert nv.nvmlSystemGetProcessName(101) == "train"
@@ -607,17 +607,17 @@ def test_nvitop_prints_its_table(run_on_gpus):
     assert "H100" in done.stdout, done.stderr
 
 
-OURS = """
+SAMPLER = """
 from clusterplan.launcher.sampler import nvml
 with nvml.open_library() as library:
-    found = [device.read(0) for device in library.devices()[0]]
-print([[r.utilisation_percent, r.power_mw // 1000, r.memory_used_bytes >> 20, r.temperature_c, r.processes] for r in found])
+    readings = [device.read(0) for device in library.devices()[0]]
+print([[r.utilisation_percent, r.power_mw // 1000, r.memory_used_bytes >> 20, r.temperature_c, r.processes] for r in readings])
 """
-THEIRS = """
+MONITORS = """
 import gpustat, nvitop
 watts = [device.power_usage() // 1000 for device in nvitop.Device.all()]
-found = zip(gpustat.new_query().gpus, watts)
-print([[gpu.utilization, w, gpu.memory_used, gpu.temperature, len(gpu.processes)] for gpu, w in found])
+rows = zip(gpustat.new_query().gpus, watts)
+print([[gpu.utilization, w, gpu.memory_used, gpu.temperature, len(gpu.processes)] for gpu, w in rows])
 """
 
 
@@ -625,6 +625,6 @@ print([[gpu.utilization, w, gpu.memory_used, gpu.temperature, len(gpu.processes)
 @needs("nvitop")
 def test_gpustat_nvitop_and_our_sampler_say_the_same(run_on_gpus):
     node = "gpu count=3\nwave gpu=0 hi=90\nwave gpu=1 hi=35 mem_used=0.8\nproc gpu=0 pid=self mem_gib=40\n"
-    ours, theirs = (run_on_gpus(snippet, node, now=60) for snippet in (OURS, THEIRS))
-    assert ours.stdout.startswith("[[90, 580, "), ours.stderr
-    assert theirs.stdout == ours.stdout, theirs.stderr
+    sampler, monitors = (run_on_gpus(snippet, node, now=60) for snippet in (SAMPLER, MONITORS))
+    assert sampler.stdout.startswith("[[90, 580, "), sampler.stderr
+    assert monitors.stdout == sampler.stdout, monitors.stderr

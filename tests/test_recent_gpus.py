@@ -15,7 +15,7 @@ T0 = 1_763_900_000.0
 
 @pytest.fixture
 def sampled(tmp_path):
-    """Write a node's spool: `busy` gives what each of its GPUs does in each second; gives the file."""
+    """Write a node's spool: `busy` returns the per cent of each GPU in a second; returns the file."""
 
     def write(node, busy, seconds=30):
         path = tmp_path / f"{node}.0.spool"
@@ -48,7 +48,7 @@ def test_the_spool_of_an_earlier_start_does_not_count(sampled, tmp_path):
     assert recent_utilisation(tmp_path) == 80
 
 
-def test_what_is_not_sampled_or_cannot_be_read_is_not_known(sampled, tmp_path):
+def test_without_samples_or_a_readable_spool_it_is_none(sampled, tmp_path):
     assert recent_utilisation(tmp_path) is None
     sampled("n1", lambda _: ())
     (tmp_path / "n2.0.spool").write_bytes(b"junk")

@@ -86,7 +86,7 @@ CALLS_PER_TICK = Counter(
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Count the calls of pynvml by name, and note the fields that are asked for, in `calls.fields`."""
+    """Count the calls of pynvml by name, and keep the ids of the fields in `calls.fields`."""
     counter = Counter()
     counter.fields = []
 
@@ -121,7 +121,7 @@ def test_energy_is_a_counter_that_agrees_with_power(first):
     assert (after.energy_mj - before.energy_mj) / 60 == pytest.approx(after.power_mw, rel=0.02)
 
 
-def test_the_ring_sees_what_polling_does_not(first):
+def test_the_ring_has_the_mean_that_polling_misses(first):
     device, move = first("gpu count=1\nwave gpu=0 kind=square period=1 duty=0.5 hi=96 lo=0\n", 0)
     polled, ring = [], []
     for tick in range(1, 41):
@@ -260,7 +260,7 @@ def test_uuids_name_the_jobs_gpus_exactly(gpus):
     assert how is Attribution.UUID
 
 
-def test_a_driver_that_does_not_answer_is_said(run_on_gpus):
+def test_a_driver_that_does_not_answer_is_an_error(run_on_gpus):
     snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.open_library(): pass"
     done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
     assert "NvmlUnavailable" in done.stderr
@@ -296,7 +296,7 @@ def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
     assert {len(tick.readings) for tick in ticks} == {2}
 
 
-def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
+def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus):
     move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
     items, stop = [], StopFlag()
     with nvml.open_library() as library:
@@ -305,8 +305,8 @@ def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
         while len(items) < 3:
             time.sleep(0.01)
         move(6)
-        seen = len(items)
-        while len(items) < seen + 6:
+        count = len(items)
+        while len(items) < count + 6:
             time.sleep(0.01)
         stop.set()
         loop.join()
@@ -316,7 +316,7 @@ def test_a_gpu_that_is_lost_on_the_way_is_said_once_and_left_out(gpus):
     assert len(items[-1].readings) == 1
 
 
-def test_a_clock_from_before_2020_is_said_once(gpus, monkeypatch):
+def test_a_clock_from_before_2020_is_one_event(gpus, monkeypatch):
     gpus(H100)
     items = []
     monkeypatch.setattr(time, "time", lambda: 86_400.0 + time.monotonic())
@@ -324,16 +324,16 @@ def test_a_clock_from_before_2020_is_said_once(gpus, monkeypatch):
         while sum(isinstance(item, Tick) for item in items) < 3:
             time.sleep(0.01)
     assert [(e.kind, e.text) for e in items if isinstance(e, Event)] == [
-        ("clock_wrong", "the clock says 1970, which is long over; so do the times here")
+        ("clock_wrong", "the clock of the node says 1970: the times here are wrong")
     ]
 
 
 def test_a_block_of_code_can_be_sampled(gpus):
     gpus(H100)
     items = []
-    with sampling(items.append, period_s=0.02) as known:
+    with sampling(items.append, period_s=0.02) as identities:
         time.sleep(0.1)
-    assert [gpu.name for gpu in known] == ["NVIDIA H100 80GB HBM3"] * 2
+    assert [gpu.name for gpu in identities] == ["NVIDIA H100 80GB HBM3"] * 2
     assert len(items) >= 3
 
 
@@ -440,11 +440,11 @@ def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
 
 def test_a_commands_own_options_need_dashes_before_it(clusterplan):
     done = clusterplan("sample", "--period", "1s", "sh", "--name", "x")
-    said = "Error: put -- before the command: clusterplan sample --period 1s -- sh --name x\n"
-    assert (done.returncode, done.stderr) == (2, said)
+    message = "Error: put -- before the command: clusterplan sample --period 1s -- sh --name x\n"
+    assert (done.returncode, done.stderr) == (2, message)
 
 
-def test_a_quoted_command_is_told_to_leave_out_the_quotes(clusterplan):
+def test_the_message_about_a_quoted_command_says_to_leave_out_the_quotes(clusterplan):
     done = clusterplan("sample", "--", "sh train.sh")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "leave out the quotes: -- sh train.sh" in done.stderr
@@ -455,7 +455,7 @@ def test_the_command_knows_its_run_folder(sampled):
     assert done.stdout == f"{folder}\n"
 
 
-def test_a_failed_command_is_said_with_its_code(sampled):
+def test_the_message_about_a_failed_command_has_its_code(sampled):
     done, (folder,), _ = sampled("--", "sh", "-c", "exit 3")
     assert done.returncode == 1
     assert "the command failed with exit code 3" in done.stderr
@@ -473,7 +473,7 @@ def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
 
 
 @pytest.mark.parametrize(("host", "state"), [(None, "failed"), ("elsewhere", "running")])
-def test_a_sampled_run_that_was_killed_is_told_where_it_ran(sampled, clusterplan, tmp_path, host, state):
+def test_a_sampled_run_that_was_killed_is_recognised_on_its_host(sampled, clusterplan, tmp_path, host, state):
     sampled("--", "sh", "-c", "kill -KILL $PPID")
     (folder,) = (tmp_path / "runs").iterdir()
     if host:
@@ -484,7 +484,7 @@ def test_a_sampled_run_that_was_killed_is_told_where_it_ran(sampled, clusterplan
 
 
 def test_a_gpu_and_its_xid_are_in_the_record(sampled):
-    # From the sampler's own start: how long that takes to come is the machine's to say.
+    # The times count from the start of the sampler, which comes when the machine has time for it.
     scenario = "gpu count=2\nfault gpu=1 at=2.5 code=15\nxid gpu=1 at=2 code=79\n"
     until = 'until grep -qs gpu_lost "$CLUSTERPLAN_RUN_FOLDER"/*.spool; do sleep 0.05; done'
     _, _, ((record,),) = sampled(
@@ -494,7 +494,7 @@ def test_a_gpu_and_its_xid_are_in_the_record(sampled):
     assert "XID 79" in [event.text for event in record.events]
 
 
-def test_without_a_gpu_the_command_runs_and_that_is_said(clusterplan, tmp_path):
+def test_without_a_gpu_the_command_runs_and_a_line_says_so(clusterplan, tmp_path):
     done = clusterplan("sample", "--", "echo", "fine", env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     assert (done.returncode, done.stdout) == (0, "fine\n")
     assert "no_gpu: no NVIDIA GPU can be read here" in done.stderr
@@ -534,11 +534,11 @@ def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clus
 
 COUNTS_INTERRUPTS = """
 import signal, threading
-heard = [threading.Event(), threading.Event()]
-signal.signal(signal.SIGINT, lambda *_: heard[heard[0].is_set()].set())
+interrupts = [threading.Event(), threading.Event()]
+signal.signal(signal.SIGINT, lambda *_: interrupts[interrupts[0].is_set()].set())
 print("ready", flush=True)
-heard[0].wait()
-print("twice" if heard[1].wait(0.3) else "once")  # a second one would come at once
+interrupts[0].wait()
+print("twice" if interrupts[1].wait(0.3) else "once")  # a second one would come at once
 """
 
 
@@ -553,11 +553,11 @@ def test_ctrl_c_reaches_the_command_once(clusterplan, tmp_path):
     with subprocess.Popen(
         on_terminal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
     ) as started:
-        said = started.stdout.readline()
+        output = started.stdout.readline()
         started.stdin.write(b"\x03")
-        said += started.stdout.read()
-    assert b"ready" in said
-    assert b"once" in said
+        output += started.stdout.read()
+    assert b"ready" in output
+    assert b"once" in output
 
 
 def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):

@@ -1,4 +1,4 @@
-"""Spools: what was written is read back, whatever a crash leaves behind."""
+"""Spools: they are read back as they were written, whatever a crash leaves behind."""
 
 import io
 import os
@@ -48,7 +48,7 @@ def payloads_of(data):
     return [piece.payload for piece in pieces_of(data) if isinstance(piece, Frame)]
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_a_spool_is_read_back_as_it_was_written(tmp_path):
     payloads = [bytes([i]) * i for i in range(1, 100)]
     path = spool(tmp_path / "a.spool", payloads)
     assert payloads_of(path.read_bytes())[1:] == payloads
@@ -97,7 +97,7 @@ def test_damage_in_the_middle_is_counted():
     assert [p.end - p.start for p in pieces_of(data) if isinstance(p, Damage)] == [7]
 
 
-def test_damage_is_told_wherever_the_blocks_that_are_read_end():
+def test_damage_is_found_wherever_a_block_ends():
     rng = random.Random(4)
     data, expected = bytearray(), []
     for i in range(60):
@@ -129,7 +129,7 @@ def test_a_spool_of_a_newer_version_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", frame(1, b"x"), frame(0, b"[]")])
-def test_what_is_no_spool_says_so(tmp_path, content):
+def test_a_file_that_is_not_a_spool_is_an_error(tmp_path, content):
     path = tmp_path / "a.spool"
     path.write_bytes(content)
     with pytest.raises(SpoolError, match="header"):
@@ -207,7 +207,7 @@ def test_a_spool_of_a_metric_that_is_not_known_says_so():
         decode(one_bit_more)
 
 
-def test_what_could_not_be_read_takes_no_byte():
+def test_a_metric_that_could_not_be_read_takes_no_byte():
     full = len(encode(Tick(0, (GpuReading(0, utilisation_percent=1, energy_mj=2),))))
     assert full - len(encode(Tick(0, (GpuReading(0),)))) == 1 + 8
 
@@ -251,7 +251,7 @@ def test_a_killed_writer_loses_nothing_it_has_acknowledged(tmp_path):
         assert record.damaged_bytes == 0
 
 
-def test_a_full_disk_is_said_and_leaves_a_readable_spool(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_a_readable_spool(tmp_path):
     script = f"""
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

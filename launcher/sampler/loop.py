@@ -23,9 +23,9 @@ from .unread import describe_unread
 from .visible_gpus import Attribution, select_visible
 
 PERIOD_S = 1.0
-CLOCK_STEP_S = 2.0  # wall clock against the steady one, between two ticks
+CLOCK_STEP_S = 2.0  # of the wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
-EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a node whose clock says less has lost its time
+EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a clock that says less is wrong
 
 
 class StopFlag:
@@ -73,39 +73,41 @@ def sample(
 
     A lost GPU is one event, and is left out from then on.  Late ticks and steps of the wall clock are events too.
     """
-    present = dict(enumerate(devices))
-    started = time.monotonic()
-    offset, ticks, last = time.time() - started, 0, started
-    if (now := time.time()) < EARLIEST_S:
-        year = time.gmtime(now).tm_year
-        sink(Event(now, "clock_wrong", f"the clock says {year}, which is long over; so do the times here"))
-    while present:
-        ended = stop.wait(max(started + ticks * period_s - time.monotonic(), 0))
-        steady, now = time.monotonic(), time.time()
-        if abs(now - steady - offset) > CLOCK_STEP_S:
-            sink(Event(now, "clock_step", f"the clock jumped by {now - steady - offset:+.1f} s"))
-            offset = now - steady
-        if ticks and steady - last > GAP_PERIODS * period_s:
-            sink(Event(now, "gap", f"no sample for {steady - last:.1f} s"))
-            ticks = int((steady - started) / period_s)
-        readings, lost = read_devices(present)
-        for place in lost:
-            sink(Event(now, "gpu_lost", f"{present.pop(place).identity.uuid} is lost", place))
-        sink(Tick(now, tuple(readings)))
-        last, ticks = steady, ticks + 1
-        if ended:
+    devices_by_place = dict(enumerate(devices))
+    start_s = last_s = time.monotonic()
+    wall_offset_s, ticks = time.time() - start_s, 0
+    if (now_s := time.time()) < EARLIEST_S:
+        year = time.gmtime(now_s).tm_year
+        sink(Event(now_s, "clock_wrong", f"the clock of the node says {year}: the times here are wrong"))
+    while devices_by_place:
+        is_last = stop.wait(max(start_s + ticks * period_s - time.monotonic(), 0))
+        steady_s, now_s = time.monotonic(), time.time()
+        jump_s = now_s - steady_s - wall_offset_s
+        if abs(jump_s) > CLOCK_STEP_S:
+            sink(Event(now_s, "clock_step", f"the clock jumped by {jump_s:+.1f} s"))
+            wall_offset_s += jump_s
+        if ticks and steady_s - last_s > GAP_PERIODS * period_s:
+            sink(Event(now_s, "gap", f"no sample for {steady_s - last_s:.1f} s"))
+            ticks = int((steady_s - start_s) / period_s)
+        readings, lost_places = read_devices(devices_by_place)
+        for place in lost_places:
+            uuid = devices_by_place.pop(place).identity.uuid
+            sink(Event(now_s, "gpu_lost", f"{uuid} is lost", place))
+        sink(Tick(now_s, tuple(readings)))
+        last_s, ticks = steady_s, ticks + 1
+        if is_last:
             return
 
 
-def read_devices(present: Mapping[int, Device]) -> tuple[list[GpuReading], list[int]]:
+def read_devices(devices_by_place: Mapping[int, Device]) -> tuple[list[GpuReading], list[int]]:
     """Return a reading of each device, and the places of those that are lost."""
-    readings, lost = [], []
-    for place, device in present.items():
+    readings, lost_places = [], []
+    for place, device in devices_by_place.items():
         try:
             readings.append(device.read(place))
         except GpuLost:
-            lost.append(place)
-    return readings, lost
+            lost_places.append(place)
+    return readings, lost_places
 
 
 @contextlib.contextmanager

@@ -14,22 +14,30 @@ from ...estimator.gpu_use.reading import METRICS, GpuReading
 
 NOT_SUPPORTED = "not supported"
 
-_FINAL = {  # codes that stay the same for as long as the driver is loaded
+_FINAL = {  # codes that stay the same while the driver is loaded
     pynvml.NVML_ERROR_NOT_SUPPORTED: NOT_SUPPORTED,
     pynvml.NVML_ERROR_NO_PERMISSION: "no permission",
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: "not in this driver",
     pynvml.NVML_ERROR_INVALID_ARGUMENT: "not in this driver",
 }
-# What to ask where a driver or a GPU has no answer to what the registry names.
+# The call to make once the registry's own source is never answered.
 _FALLBACKS: dict[Call | Field | Gpm, Call] = {
     Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"): Call("nvmlDeviceGetMemoryInfo", (), "used"),
-    Call("nvmlDeviceGetTemperature", ("NVML_TEMPERATURE_GPU",)): Call(  # to be gone in CUDA 14
+    Call("nvmlDeviceGetTemperature", ("NVML_TEMPERATURE_GPU",)): Call(  # gone in CUDA 14
         "nvmlDeviceGetTemperatureV", ("NVML_TEMPERATURE_GPU",)
     ),
     Call("nvmlDeviceGetCurrentClocksEventReasons"): Call("nvmlDeviceGetCurrentClocksThrottleReasons"),
     Call("nvmlDeviceGetComputeRunningProcesses_v3"): Call("nvmlDeviceGetComputeRunningProcesses_v2"),
     Field("NVML_FI_DEV_POWER_INSTANT"): Call("nvmlDeviceGetPowerUsage"),
 }
+# Members of pynvml's structures: attributes of these classes are looked up in Python, which takes ten times as long.
+_field_code = pynvml.c_nvmlFieldValue_t.nvmlReturn.__get__
+_field_value = pynvml.c_nvmlFieldValue_t.value.__get__
+_gpm_code = pynvml.c_nvmlGpmMetric_t.nvmlReturn.__get__
+_gpm_value = pynvml.c_nvmlGpmMetric_t.value.__get__
+_sample_time_us = pynvml.c_nvmlSample_t.timeStamp.__get__
+_sample_value = pynvml.c_nvmlSample_t.sampleValue.__get__
+
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {"processes": len}
 _FINE_RING_SCALE = 10_000  # some drivers keep utilisation in 1/10,000 %
 
@@ -89,7 +97,9 @@ class Device:
             if reason := self._final_reason(error.value):
                 self.unread["ring"] = reason
             return ()
-        fresh = [(time_us, s.sampleValue.uiVal) for s in samples if (time_us := s.timeStamp) > last]
+        fresh = [
+            (t, _sample_value(sample).uiVal) for sample in samples if (t := _sample_time_us(sample)) > last
+        ]
         if not fresh:
             return ()
         if self._ring_scale == 1 and max(level for _, level in fresh) > 100:  # noqa: PLR2004  per cent
@@ -133,12 +143,10 @@ class Device:
             self._give_up(list(self._fields), error.value, values)
             return
         for name, answer in zip(self._fields, answers, strict=True):
-            if answer.nvmlReturn:
-                self._give_up([name], answer.nvmlReturn, values)
-            else:
-                values[name] = (
-                    answer.value.ullVal
-                )  # the whole of the union: pynvml zeroes it, and fields are unsigned
+            if code := _field_code(answer):
+                self._give_up([name], code, values)
+            else:  # the widest member of the union: pynvml zeroes it, and every field is unsigned
+                values[name] = _field_value(answer).ullVal
 
     def _read_gpm(self, values: dict[str, Any]) -> None:
         """Read the shares of the time since the last call; the first call only begins."""
@@ -151,9 +159,9 @@ class Device:
             self._give_up(list(self._gpm_ids), error.value, values)
             return
         for name, answer in zip(self._gpm_ids, answers, strict=True):
-            if not answer.nvmlReturn:
-                values[name] = answer.value / 100
-            elif name not in self.unread and (reason := self._final_reason(answer.nvmlReturn)):
+            if not (code := _gpm_code(answer)):
+                values[name] = _gpm_value(answer) / 100
+            elif name not in self.unread and (reason := self._final_reason(code)):
                 self.unread[name] = reason  # it stays in the request, which is one call for all
 
     def _give_up(self, names: Sequence[str], code: int, values: dict[str, Any]) -> None:
