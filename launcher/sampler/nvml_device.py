@@ -30,7 +30,8 @@ _FALLBACKS: dict[Call | Field | Gpm, Call] = {
     Call("nvmlDeviceGetComputeRunningProcesses_v3"): Call("nvmlDeviceGetComputeRunningProcesses_v2"),
     Field("NVML_FI_DEV_POWER_INSTANT"): Call("nvmlDeviceGetPowerUsage"),
 }
-# Members of pynvml's structures: attributes of these classes are looked up in Python, which takes ten times as long.
+# Members of pynvml's structures.  As attributes they would pass through a __getattribute__ in Python, which is several
+# times slower.
 _field_code = pynvml.c_nvmlFieldValue_t.nvmlReturn.__get__
 _field_value = pynvml.c_nvmlFieldValue_t.value.__get__
 _gpm_code = pynvml.c_nvmlGpmMetric_t.nvmlReturn.__get__
