@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 import fake_nvml as fake
 import pytest
 
+from clusterplan.estimator.gpu_use import report as report_module
 from clusterplan.estimator.gpu_use.coverage import find_early_end
 from clusterplan.estimator.gpu_use.forecast import compare_forecasts
-from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.metrics import Display, Gauge
+from clusterplan.estimator.gpu_use.reading import DISPLAYS, Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.report import build_report
 from clusterplan.estimator.gpu_use.utilisation import TIMELINE_POINTS
 from clusterplan.estimator.history.runs import History
@@ -22,7 +24,7 @@ from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.loop import read_devices
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
-from clusterplan.render import run_text
+from clusterplan.render import run_json, run_text
 from clusterplan.render.layout import Page
 
 T0 = float(fake.T0)
@@ -331,6 +333,45 @@ def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
 
     with History(tmp_path / "history.db") as history:
         assert peak_bytes(60) < 1.5 * peak_bytes(20)
+
+
+def test_gpus_are_named_by_the_index_of_nvidia_smi(tmp_path):
+    with History(tmp_path / "history.db") as history:
+        history.put_run({"run": "r", "folder": "/runs", "began_s": T0, "state": "running"})
+        gpus = [{"uuid": f"MIG-{i}", "index": f"1:{i}"} for i in range(2)]
+        history.put_node("r", "n1", {"period_s": 1.0}, [*gpus, {"uuid": "GPU-2", "index": "2"}])
+        for uuid, percent in (("MIG-0", 90), ("MIG-1", 90), ("GPU-2", 0)):
+            rows = [(T0 + second, GpuReading(0, percent, processes=1)) for second in range(60)]
+            history.put_readings("r", "n1.0.spool", uuid, rows)
+        report = build_report(history.record("r"))
+    assert [gpu.index for gpu in report.gpus] == ["1:0", "1:1", "2"]
+    assert report.notes[0].text.startswith("GPU 2 was idle for 1m of 1m ")
+
+
+def test_a_rolled_up_metric_is_reported_from_its_line_in_the_registry(recorded, tmp_path, monkeypatch):
+    """One more metric in the report takes one more `Display`."""
+    displays = (
+        *DISPLAYS,
+        Display("occupancy_mean", "occupancy", "%", 100.0, Gauge(1.0, "mean", per_run=True)),
+    )
+    for module in (report_module, run_text, run_json):
+        monkeypatch.setattr(module, "DISPLAYS", displays)
+    with History(tmp_path / "history.db") as history:
+        collect(recorded, history)
+        report = build_report(history.record(recorded.name))
+    page = Page(None, colour=False)
+    run_text.render_report(page, report, None)
+    document = run_json.report_as_json(report, None)
+    assert document["gpus"][0]["occupancy_mean"] == pytest.approx(document["occupancy_mean"], rel=0.5)
+    assert sum("occupancy" in line for line in str(page).splitlines()) == 2  # a gauge and a column
+
+
+def test_the_history_keeps_two_notes_with_one_code_on_the_same_gpus(tmp_path):
+    notes = [{"code": "xid", "text": f"GPU 0 reported XID {xid}", "uuids": ["GPU-0"]} for xid in (31, 79)]
+    with History(tmp_path / "history.db") as history:
+        history.put_run({"run": "r", "folder": "/runs", "began_s": T0, "state": "running"})
+        history.put_notes("r", notes)
+        assert history.notes("r") == notes
 
 
 def test_an_unknown_run_is_one_line(reported):

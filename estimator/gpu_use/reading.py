@@ -1,6 +1,6 @@
-"""What a node's GPUs said, tick by tick, and what happened to them: plain frozen values.
+"""Readings of a node's GPUs, tick by tick, and events: plain frozen values.
 
-The sampler on a node imports this, so the standard library is all it may need.
+The sampler on a node imports this module, so it needs the standard library only.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ def _share(gpm: str, column: str, title: str | None = None) -> Metric:
 
 
 class GpuReading(NamedTuple):
-    """What one GPU said at one tick; a value that could not be read is None, never 0.
+    """One GPU at one tick; a value that could not be read is None, never 0.
 
     New metrics go to the end, before `ring`: spools and blocks keep them in this order, and old ones stay readable.
-    `ring` holds the driver's own utilisation samples since the tick before, oldest first: (seconds before the
-    newest of them, per cent).  Shares are of the time since they were read before: of SMs active, warps resident,
-    tensor cores and DRAM busy.
+    `ring` holds the driver's own utilisation samples since the tick before, oldest first: (seconds before the newest
+    of them, per cent).  Shares are of the time since the reading before: SMs active, warps resident, tensor cores and
+    DRAM busy.
     """
 
     gpu: int  # its place in the spool's header
@@ -167,15 +167,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened on a node, to one GPU (its place in the spool's header) or to the sampler."""
+    """An event on a node, of one GPU (`gpu`: its place in the spool's header) or of the sampler.  `time_s` is Unix time."""
 
     time_s: float
     kind: str
     text: str
     gpu: int | None = None
-
-
-SHARES = frozenset(name for name, metric in METRICS.items() if metric.unit == "share")
-
-
-SHARE_SCALE = 1000

@@ -76,8 +76,7 @@ def run_gpu(record: RunRecord, row: Mapping[str, Any], node: RunNode) -> RunGpu:
 
 def gpu_index(row: Mapping[str, Any]) -> str:
     """Return the index of nvidia-smi, or the GPU's place in its spool if the spool does not have it."""
-    index = row.get("gpu_index")
-    return str(row["place"] if index is None else index)
+    return str(row["place"]) if row["gpu_index"] is None else row["gpu_index"]
 
 
 def sampled_between_s(record: RunRecord) -> tuple[float, float] | None:

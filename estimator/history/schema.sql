@@ -123,7 +123,7 @@ CREATE TABLE note (
     code TEXT NOT NULL,
     text TEXT NOT NULL,
     uuids TEXT NOT NULL,  -- a JSON list
-    UNIQUE (run, code, uuids)
+    UNIQUE (run, code, text)
 );
 
 CREATE TABLE measurement (
