@@ -135,7 +135,7 @@ def test_explain_puts_the_numbers_in(in_process):
 @pytest.mark.parametrize(
     ("failures", "said"),
     [
-        (0, "the whole training, which nothing interrupts = 6h 16m = 3,907 steps"),
+        (0, "the whole training, as no interruption is expected = 6h 16m = 3,907 steps"),
         (
             10**6,
             "the mean time between interruptions, as a save of 3m takes twice that or more = 1m 26s = 14 steps",

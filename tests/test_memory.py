@@ -70,7 +70,7 @@ def test_the_largest_micro_batch_is_the_last_whose_p90_fits():
 def test_one_measured_micro_batch_bounds_the_others():
     answer = memory(job(batch_size=16), run(8, 30))  # between 30 GB, all of it kept, and 60 GB, none
     assert gb(answer.peak_bytes) == [28.6, 45.0, 63.0]
-    assert "what each sample adds is not measured" in answer.source.text
+    assert "the memory per sample is not measured" in answer.source.text
 
 
 def test_a_shape_that_was_measured_is_as_it_was():
@@ -148,7 +148,7 @@ def test_optimizers_keep_what_they_keep(optimizer, whole):
 
 
 def test_full_precision_keeps_as_much_in_other_parts():
-    assert ": 16 GB a GPU" in memory(job(parameters=10**9, zero_stage=0, precision="fp32")).source.text
+    assert ": 16 GB per GPU" in memory(job(parameters=10**9, zero_stage=0, precision="fp32")).source.text
 
 
 def test_adapters_spare_gradients_and_states():

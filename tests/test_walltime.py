@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate.estimate import estimate
-from clusterplan.estimator.estimate.interruptions import poisson_quantile, repeated, young_daly_s
+from clusterplan.estimator.estimate.interruptions import poisson_quantile, repeated_intervals, young_daly_s
 from clusterplan.estimator.estimate.walltime import GRACE_S
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
@@ -158,7 +158,7 @@ def test_a_profiles_failures_are_counted_by_its_nodes():
 
 def test_many_restarts_lose_half_an_interval_each_and_not_all_the_same():
     # 10 failures, each losing a uniform part of an interval: 5 intervals, give or take sqrt(10 / 12).
-    lost = sorted(repeated(10, u, z) for u, z in zip(uniforms(3), normals(3), strict=True))
+    lost = sorted(repeated_intervals(10, u, z) for u, z in zip(uniforms(3), normals(3), strict=True))
     assert quantile(lost, 0.5) == pytest.approx(5, rel=0.01)
     assert quantile(lost, 0.9) == pytest.approx(5 + 1.2816 * math.sqrt(10 / 12), rel=0.01)
 

@@ -45,7 +45,7 @@ def test_the_global_batch_is_kept():
 
 
 def test_a_global_batch_that_cannot_be_shared_is_refused():
-    with pytest.raises(WorkloadError, match="256 cannot be shared by 24 data-parallel GPUs"):
+    with pytest.raises(WorkloadError, match="256 does not divide over 24 data-parallel GPUs"):
         vary_shapes(SEED, [24], ["auto"], Keep.GLOBAL_BATCH)
 
 
@@ -159,7 +159,7 @@ def test_a_narrow_page_loses_columns_and_not_its_shape(width, there, gone):
     page = Page(width, colour=False)
     found = estimates([1, 8, 16])
     judged = [judge_bounds(e, 12 * 3600, None) for e in found]
-    estimate_text.several(
+    estimate_text.write_estimates(
         page, found, Keep.PER_GPU_BATCH, judged, [estimate_text.Bound("deadline", "12h")], 1
     )
     header, *rows = str(page).splitlines()[:4]
@@ -173,7 +173,9 @@ def page_of(found, keep=Keep.PER_GPU_BATCH, bounds=()):
     judged = [
         judge_bounds(e, 3600 if bounds else None, Budget(1) if len(bounds) > 1 else None) for e in found
     ]
-    estimate_text.several(page, found, keep, judged, [estimate_text.Bound(b, "1") for b in bounds], None)
+    estimate_text.write_estimates(
+        page, found, keep, judged, [estimate_text.Bound(b, "1") for b in bounds], None
+    )
     return str(page)
 
 
@@ -190,7 +192,7 @@ def test_what_is_kept_is_only_said_of_several_gpu_counts():
 
 
 def test_no_shape_is_best_of_two_bounds():
-    assert "best: none, no shape meets both at P90" in page_of(
+    assert "best: none; no shape meets both at P90" in page_of(
         estimates([8, 16]), bounds=["deadline", "budget"]
     )
 

@@ -44,17 +44,17 @@ class JobEstimate(Result, Estimate):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --json`; docs/reference/json.md describes the keys."""
-        return estimate_json.one(self, self.verdicts)
+        return estimate_json.estimate_as_dict(self, self.verdicts)
 
     def write(self, page: Page) -> None:
         """Write the answer, the parts of the wall-clock, and the advice."""
-        estimate_text.one(page, self, self.verdicts, self.bounds)
+        estimate_text.write_estimate(page, self, self.verdicts, self.bounds)
 
     def explain(self) -> list[str]:
         """Return the arithmetic with the numbers put in, a line per equation."""
-        from ..render.explain import explained  # noqa: PLC0415  the equations, where nobody asks for them
+        from ..render.explain import explain  # noqa: PLC0415  the equations, where nobody asks for them
 
-        return list(explained(self))
+        return list(explain(self))
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,11 +80,13 @@ class Comparison(Results[JobEstimate]):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --gpus A,B --json`: `shapes` of single estimates, compared."""
-        return estimate_json.several(self, self.keep, [e.verdicts for e in self], self.best)
+        return estimate_json.estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best)
 
     def write(self, page: Page) -> None:
         """Write one row per shape, which of them to take, where the numbers come from, and the advice."""
-        estimate_text.several(page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best)
+        estimate_text.write_estimates(
+            page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best
+        )
 
 
 @overload

@@ -16,7 +16,7 @@ from ..cluster_profiles.gpu import read_gpus
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
 from ..estimator.job.workload import list_flags
-from ..render.layout import Page, wrapped
+from ..render.layout import Page, wrap
 
 _CLEARED = "\r\x1b[K"
 _LISTS = ("gpus", "precision")
@@ -161,7 +161,7 @@ def the_latest(ids: Sequence[str], wanted: str | None) -> str:
 def say(text: str, label: str = "") -> None:
     """A note or an error, after a red label: wrapped on a terminal, one line in a file or a pipe."""
     columns, whole = _width(sys.stderr), f"{label} {text}" if label else text
-    lines = [part for line in whole.splitlines() for part in wrapped(line, columns)] if columns else [whole]
+    lines = [part for line in whole.splitlines() for part in wrap(line, columns)] if columns else [whole]
     shown = "\n".join(lines)
     if label:
         shown = click.style(label, fg="red", bold=True) + shown[len(label) :]

@@ -33,9 +33,9 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     """Every profile that has a name, the bundled ones and your own."""
     known = {name: _loaded(path) for name, path in profile_paths().items()}
     if as_json:
-        click.echo(json.dumps(profiles_json.listing(profile_paths(), known), indent=2))
+        click.echo(json.dumps(profiles_json.profiles_as_dicts(profile_paths(), known), indent=2))
         return
-    echo_page(lambda page: profiles_text.listing(page, known))
+    echo_page(lambda page: profiles_text.write_profiles(page, known))
 
 
 @profiles.command()
@@ -45,9 +45,9 @@ def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
     """What one profile says."""
     found = load_profile(profile)
     if as_json:
-        click.echo(json.dumps(profiles_json.one(found), indent=2))
+        click.echo(json.dumps(profiles_json.profile_as_dict(found), indent=2))
         return
-    echo_page(lambda page: profiles_text.one(page, found))
+    echo_page(lambda page: profiles_text.write_profile(page, found))
 
 
 @profiles.command()
@@ -62,7 +62,7 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
     found = load_profile(profile)
     differences = _differences(profile, found)
     if as_json:
-        click.echo(json.dumps(profiles_json.checked(profile, found, differences), indent=2))
+        click.echo(json.dumps(profiles_json.check_as_dict(profile, found, differences), indent=2))
     else:
         state = "differs from the cluster" if differences else "fine"
         click.echo(
@@ -84,7 +84,7 @@ def discover(name: str | None, output: Path | None) -> None:
     It is printed, or kept under a name.  A file that exists is never overwritten.
     """
     found = discovery.discover(slurm.read_cluster(), name)
-    text = profiles_toml.one(found.profile, found.notes)
+    text = profiles_toml.profile_as_toml(found.profile, found.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
     path = output or (user_folder() / f"{name}.toml" if name else None)

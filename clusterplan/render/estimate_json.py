@@ -9,8 +9,8 @@ from ..estimator.ranges import Range
 from ..launcher.submission.request import request_of
 
 
-def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
-    """The keys of a single estimate."""
+def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
+    """Return the keys of a single estimate."""
     steps, clock, placement, source = (
         estimate.steps,
         estimate.clock,
@@ -74,18 +74,18 @@ def one(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
     }
 
 
-def several(
-    estimates: Sequence[Estimate], keep: Keep, judged: Sequence[Verdicts], best: int | None
+def estimates_as_dict(
+    estimates: Sequence[Estimate], keep: Keep, verdicts: Sequence[Verdicts], best: int | None
 ) -> dict[str, Any]:
-    """`shapes` of single estimates, compared with the first of them, and with the first of their precision."""
+    """Return `shapes` of single estimates, compared with the first of all and with the first of their precision."""
     base = estimates[0]
     return {
         "keep": keep,
         "best": best,
         "knee": find_knee(estimates),
         "shapes": [
-            {**one(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
-            for e, v in zip(estimates, judged, strict=True)
+            {**estimate_as_dict(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
+            for e, v in zip(estimates, verdicts, strict=True)
         ],
     }
 

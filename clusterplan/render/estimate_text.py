@@ -1,4 +1,4 @@
-"""An estimate, or several side by side, as a person reads them: the answer first."""
+"""An estimate, or several side by side, as text: the answer first."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.memory import Fit, gigabytes
+from ..estimator.estimate.memory import Fit
+from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.estimate.steps import CONVENTION
 from ..estimator.ranges import Range
@@ -38,8 +39,8 @@ class Bound(NamedTuple):
     shown: str
 
 
-def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
-    """The answer, the parts it is made of, and the advice."""
+def write_estimate(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
+    """Write one estimate: the answer, the parts of its wall-clock, and the advice."""
     page.facts(_answer(estimate, verdicts, bounds))
     if estimate.step_time.seconds:
         page.line()
@@ -54,32 +55,32 @@ def one(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bou
     _advice(page, [estimate], [""], None)
 
 
-def several(
+def write_estimates(
     page: Page,
     estimates: Sequence[Estimate],
     keep: Keep,
-    judged: Sequence[Verdicts],
+    verdicts: Sequence[Verdicts],
     bounds: Sequence[Bound],
     best: int | None,
 ) -> None:
-    """One row a shape, then which of them to take, then where the numbers come from, then the advice."""
-    columns = _columns(estimates, judged)
+    """Write one row per shape, then the best of them, the sources of the numbers, and the advice."""
+    columns = _columns(estimates, verdicts)
     left = {"precision", "source", "fits", "deadline", "budget"}
     right = [i for i, name in enumerate(columns) if name not in left]
     shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
-    names = [_shape(e, precisions="precision" in shown) for e in estimates]
+    names = [_shape_name(e, precisions="precision" in shown) for e in estimates]
     page.line()
     if best is not None:
-        page.line(f"best: {names[best]}: {_asked(estimates[best])}", Style.ANSWER)
+        page.line(f"best: {names[best]}: {_request(estimates[best])}", Style.ANSWER)
     elif bounds:
-        page.line(f"best: none, no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
+        page.line(f"best: none; no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
     if bounds:
         page.sentence(
             f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes if P90 meets it, maybe if only P50 does, no otherwise"
         )
-    if said := _knee(estimates, names):
-        page.line(said)
+    if knee := _knee(estimates, names):
+        page.line(knee)
     if len({e.placement.gpus for e in estimates}) > 1:
         page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
     if "speed-up" in shown:
@@ -92,8 +93,8 @@ def several(
     _advice(page, estimates, names, best)
 
 
-def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[str, list[str]]:
-    """The cells of the table by title: those that say something."""
+def _columns(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> dict[str, list[str]]:
+    """The cells of the table by title; columns that tell nothing are left out."""
     base = estimates[0]
     columns = {
         "GPUs": [format_count(e.placement.gpus) for e in estimates],
@@ -103,7 +104,7 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
         "accumulation": [format_count(e.workload.training.accumulation) for e in estimates],
         "global batch": [format_count(e.workload.training.step_samples) for e in estimates],
         "steps": [format_count(e.steps.total) for e in estimates],
-        "time": [_whole(e) for e in estimates],
+        "time": [_total(e) for e in estimates],
         "P10": [format_duration(e.clock.total.p10) if e.clock.total else "" for e in estimates],
         "P90": [format_duration(e.clock.total.p90) if e.clock.total else "" for e in estimates],
         "speed-up": [f"{x:.2f}" if (x := speed_up(base, e)) else "" for e in estimates],
@@ -113,8 +114,8 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
         "source": [source_of(e) for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
         "fits": [_FITS[e.memory.fits] for e in estimates],
-        "deadline": [v.deadline or "" for v in judged],
-        "budget": [v.budget or "" for v in judged],
+        "deadline": [v.deadline or "" for v in verdicts],
+        "budget": [v.budget or "" for v in verdicts],
     }
     for name in ("precision", "micro-batch", "accumulation", "global batch", "source", "jobs"):
         if len({*columns[name]} - {""}) == 1:
@@ -124,11 +125,11 @@ def _columns(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> dict[
 
 def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
     if (most := find_knee(estimates)) is not None:
-        return f"knee: {names[most]}, the most that keep an efficiency of {WORTHWHILE:.0%}"
+        return f"knee: {names[most]}, the most with an efficiency of at least {WORTHWHILE:.0%}"
     counts = [e.placement.gpus for e in estimates]
     if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
         return None
-    return f"knee: beyond {names[counts.index(max(counts))]}, all keep an efficiency of {WORTHWHILE:.0%}"
+    return f"knee: beyond {names[counts.index(max(counts))]}; all have an efficiency of at least {WORTHWHILE:.0%}"
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:
@@ -137,9 +138,9 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
     rows = [("steps", format_count(steps.total), step_text(estimate))]
     if clock.total is None or clock.p95 is None:
         why = (
-            "no job under the limit gets anywhere" if _whole(estimate) == NEVER else "no throughput is known"
+            "no job makes progress under the limit" if _total(estimate) == NEVER else "no throughput is known"
         )
-        rows.append(("time", _whole(estimate), f"{why}; see the advice"))
+        rows.append(("time", _total(estimate), f"{why}; see the advice"))
     else:
         width = f"{_between(clock.total)} (P10 to P90), P95 {format_duration(clock.p95)}"
         rows.append(("time", _time(clock.total), width))
@@ -151,11 +152,11 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.step_time.seconds
-        rows.append(("speed", speed, f"{_time(step)} a step; {estimate.step_time.source.kind}"))
+        rows.append(("speed", speed, f"{_time(step)} per step; {estimate.step_time.source.kind}"))
     rows += _memory(estimate)
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
     rows.append(
-        ("ask Slurm", f"{jobs}{request.time or _whole(estimate)}", shlex.join(request.booked_options()))
+        ("ask Slurm", f"{jobs}{request.time or _total(estimate)}", shlex.join(request.booked_options()))
     )
     for bound, verdict in zip(bounds, (v for v in (verdicts.deadline, verdicts.budget) if v), strict=True):
         rows.append((bound.name, str(verdict), bound.shown))
@@ -163,44 +164,44 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
 
 
 def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
-    """The line on memory, if anything is known of it."""
+    """The row on memory; none if nothing is known of it."""
     memory, gpu = estimate.memory, estimate.placement.gpu
     if memory.peak_bytes is None:
         return []
-    held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+    capacity = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
     fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
     most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
-    told = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
+    remarks = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"
-    return [("memory", shown, f"{gigabytes(memory.peak_bytes)} GB a GPU{held}; {told}")]
+    return [("memory", shown, f"{gigabytes(memory.peak_bytes)} GB per GPU{capacity}; {remarks}")]
 
 
 def step_text(estimate: Estimate) -> str:
-    """How the steps are made up: `3,906 full + 1 of 64 samples (Hugging Face Trainer ...)`."""
+    """Return the kinds of steps: `3,906 full + 1 partial of 64 samples (Hugging Face Trainer ...)`."""
     steps = estimate.steps
     partial = steps.total - steps.full
-    made = f"{steps.full:,} full"
+    text = f"{steps.full:,} full"
     if partial:
-        made += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
+        text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
     if steps.dropped_samples:
-        made += f", {steps.dropped_samples:,} samples dropped"
-    return f"{made} ({CONVENTION[steps.convention][0]})"
+        text += f", {steps.dropped_samples:,} samples dropped"
+    return f"{text} ({CONVENTION[steps.convention][0]})"
 
 
 def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:
-    """Each code once: the best shape's words if it has it, else the weightiest; the shape is named if others differ."""
-    said: dict[str, tuple[tuple[bool, float], str, str]] = {}
+    """Each code once, in the words of the best shape, otherwise of the weightiest; named where shapes differ."""
+    lines: dict[str, tuple[tuple[bool, float], str, str]] = {}
     for i, estimate in enumerate(estimates):
         for advice in estimate.warnings:
             rank = (i == best, advice.weight)
-            if advice.code not in said or rank > said[advice.code][0]:
-                said[advice.code] = rank, names[i], advice.text
-    if not said:
+            if advice.code not in lines or rank > lines[advice.code][0]:
+                lines[advice.code] = rank, names[i], advice.text
+    if not lines:
         return
     page.line()
     page.line("advice", Style.BOLD)
     rows = []
-    for code, (_, name, text) in said.items():
+    for code, (_, name, text) in lines.items():
         texts = [a.text for e in estimates for a in e.warnings if a.code == code]
         alike = texts.count(text) == len(estimates)
         rows.append(
@@ -209,12 +210,12 @@ def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], bes
     page.notes(rows)
 
 
-def _shape(estimate: Estimate, *, precisions: bool) -> str:
+def _shape_name(estimate: Estimate, *, precisions: bool) -> str:
     gpus = estimate.placement.gpus
     return plural(gpus, "GPU") + (f" {estimate.placement.precision}" if precisions else "")
 
 
-def _whole(estimate: Estimate) -> str:
+def _total(estimate: Estimate) -> str:
     if estimate.clock.total is None and estimate.step_time.seconds:
         return NEVER
     return _time(estimate.clock.total)
@@ -224,7 +225,7 @@ def _jobs(estimate: Estimate) -> str:
     return f"{estimate.clock.segments:,}" if estimate.clock.segments else ""
 
 
-def _asked(estimate: Estimate) -> str:
+def _request(estimate: Estimate) -> str:
     jobs = f"{_jobs(estimate)} jobs of " if estimate.clock.segments and estimate.clock.segments > 1 else ""
     return jobs + shlex.join(request_of(estimate).booked_options())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.interruptions import CheckpointInterval
-from ..estimator.estimate.memory import gigabytes
+from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.steps import CONVENTION
 from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
@@ -15,8 +15,8 @@ from ..estimator.ranges import DRAWS
 from ..launcher.submission.request import request_of
 
 
-def explained(estimate: Estimate) -> Iterator[str]:
-    """One line an equation; a line without indent is a heading."""
+def explain(estimate: Estimate) -> Iterator[str]:
+    """Yield one line per equation; a line without indent is a heading."""
     yield "steps"
     yield from (f"  {line}" for line in _steps(estimate))
     yield "speed"
@@ -54,7 +54,7 @@ def _steps(estimate: Estimate) -> Iterator[str]:
     if f in (Framework.FLOOR, Framework.MEGATRON):
         yield f"steps = floor({n:,} samples x {epochs} / {t.step_samples:,}) = {total}"
     else:
-        yield f"batches a replica loads an epoch = {_batches(estimate)} = {steps.batches:,}"
+        yield f"batches per replica and epoch = {_batches(estimate)} = {steps.batches:,}"
         formula = {
             Framework.HF_4_51: f"ceil({epochs} x max(floor({steps.batches:,} / {g:,}), 1))",
             Framework.DEEPSPEED: f"floor({epochs} x {steps.batches:,} / {g:,})",
@@ -65,7 +65,7 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         if steps.total > steps.full
         else ""
     )
-    yield f"of them {steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
+    yield f"of these {steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
 
 
 def _batches(estimate: Estimate) -> str:
@@ -92,12 +92,12 @@ def _speed(estimate: Estimate) -> Iterator[str]:
     )
     if parts := estimate.step_time.parts:
         shares = {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
-        said = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
-        yield f"of it {said}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
+        text = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
+        yield f"its parts are {text}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
     flops, fastest = flops_per_sample(estimate.workload), fastest_step_s(estimate.workload, placement)
     if flops is not None:
         per_gpu = flops * t.step_samples / placement.gpus / step.p50 / 1e12
-        line = f"{flops_text(estimate.workload)}: {format_significant(flops / 1e12)} TFLOP a sample, {format_significant(per_gpu)} TFLOP/s per GPU"
+        line = f"{flops_text(estimate.workload)}: {format_significant(flops / 1e12)} TFLOP per sample, {format_significant(per_gpu)} TFLOP/s per GPU"
         if fastest is not None and placement.gpu is not None:
             peak = placement.gpu.peak_flops[placement.precision] / 1e12
             line += f", {fastest / step.p50:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
@@ -108,21 +108,21 @@ def _memory(estimate: Estimate) -> Iterator[str]:
     memory, gpu = estimate.memory, estimate.placement.gpu
     yield f"{memory.source.kind}: {memory.source.text}"
     if memory.peak_bytes:
-        held = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
-        yield f"peak at micro-batch {estimate.workload.training.batch_size:,} = {gigabytes(memory.peak_bytes)} GB a GPU{held}"
+        capacity = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
+        yield f"peak at micro-batch {estimate.workload.training.batch_size:,} = {gigabytes(memory.peak_bytes)} GB per GPU{capacity}"
 
 
 def _training(estimate: Estimate) -> str:
     steps, g = estimate.steps, estimate.workload.training.accumulation
     if steps.micro_batches == steps.total * g:
         return f"{steps.total:,} steps"
-    return f"{steps.micro_batches:,} micro-batches / {g:,} a step"
+    return f"{steps.micro_batches:,} micro-batches / {g:,} per step"
 
 
 def _wall_clock(estimate: Estimate) -> Iterator[str]:
     clock, step = estimate.clock, estimate.step_time.seconds
     if step is None:
-        yield "unknown, as the step time is"
+        yield "unknown, because the step time is"
         return
     for name, part in clock.parts.items():
         seconds = format_duration(part.seconds.p50) if part.seconds else "unknown"
@@ -131,10 +131,10 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
         )
         yield f"{name}{equation} = {seconds} at P50 ({part.source.kind}: {part.source.text})"
     if clock.total is None or clock.p95 is None:
-        yield "whole: never, no job under the limit gets anywhere"
+        yield "total: never, no job makes progress under the limit"
         return
     yield (
-        f"whole, from {DRAWS:,} draws of all parts together = {format_duration(clock.total.p50)} "
+        f"total, from {DRAWS:,} draws of all parts together = {format_duration(clock.total.p50)} "
         f"(P10 {format_duration(clock.total.p10)}, P90 {format_duration(clock.total.p90)}, P95 {format_duration(clock.p95)})"
     )
     if best := clock.checkpoint_interval:
@@ -143,7 +143,7 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
     if request.time and clock.segments:
         grace = format_duration(GRACE_S)
         if clock.segments > 1:
-            yield f"--time={request.time}, the partition's limit: P95 and {grace} of grace a job need {clock.segments:,} jobs"
+            yield f"--time={request.time}, the partition's limit: P95 and {grace} of grace per job need {clock.segments:,} jobs"
         else:
             p95, grace = slurm_time(clock.p95), slurm_time(GRACE_S)
             yield f"--time={request.time}: P95 {p95} + {grace} of grace, rounded up"
@@ -151,7 +151,7 @@ def _wall_clock(estimate: Estimate) -> Iterator[str]:
 
 def _interval(best: CheckpointInterval) -> str:
     if math.isinf(best.between_interruptions_s):
-        return "the whole training, which nothing interrupts"
+        return "the whole training, as no interruption is expected"
     c, m, r = map(format_duration, (best.write_s, best.between_interruptions_s, best.restart_s))
     if best.seconds == best.between_interruptions_s:
         return f"the mean time between interruptions, as a save of {c} takes twice that or more"

@@ -1,4 +1,4 @@
-"""Aligned text, with colours only where asked for.
+"""Aligned text, with colours on request.
 
 Written out rather than taken from a library, because loading one cost a quarter of `clusterplan estimate`
 (docs/benchmarks/cold-start.md).
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
-_NARROWEST = 30  # columns that the last cell is wrapped in; where fewer are left it goes below its row
-_BELOW = 4  # columns that it is indented by there
+_NARROWEST = 30  # columns for wrapping the last cell; with fewer, the cell goes below its row
+_BELOW = 4  # its indent there, in columns
 _GAP = "  "
 
 
@@ -36,15 +36,15 @@ class Page:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
-        """One line, left to the terminal to wrap: what may be copied stays whole."""
+        """Add one line that the terminal wraps, so that text to copy stays whole."""
         self._lines.append(self._styled(text, style))
 
     def sentence(self, text: str, style: Style = Style.PLAIN) -> None:
-        """Text that is read: wrapped to the page."""
-        self._lines += [self._styled(line, style) for line in wrapped(text, self._width)]
+        """Add text to read, wrapped to the page."""
+        self._lines += [self._styled(line, style) for line in wrap(text, self._width)]
 
     def facts(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Name, answer, remark: the answer stands out."""
+        """Add rows of name, answer and remark; the answer stands out."""
         self._columns(list(rows), styles=(Style.BOLD, Style.ANSWER))
 
     def table(
@@ -54,27 +54,27 @@ class Page:
         right: Sequence[int] = (),
         first_to_go: Sequence[str] = (),
     ) -> Sequence[str]:
-        """A table with a header; the columns numbered in `right` are right-aligned.
+        """Add a table with a header, and return the titles of its columns; those numbered in `right` align right.
 
-        Where it is wider than the page, empty ones are left out, then those titled in `first_to_go`, one after
-        another, and that is said below it.  The titles of the others are returned.
+        If it is wider than the page, empty columns are left out, then those of `first_to_go` one after another; a line
+        below the table names these.
         """
         columns = {title: (title, *cells) for title, *cells in zip(header, *rows, strict=True)}
-        aligned, gone = {header[i] for i in right}, list[str]()
+        right_titles, left_out = {header[i] for i in right}, list[str]()
         empty = [title for title, (_, *cells) in columns.items() if not any(cells)]
         for title in (*empty, *first_to_go):
             widths = [max(map(len, cells)) for cells in columns.values()]
             if title in columns and sum(widths) + len(_GAP) * (len(widths) - 1) > self._width:
                 del columns[title]
-                gone += [title] if title not in empty else []
-        places = [i for i, title in enumerate(columns) if title in aligned]
+                left_out += [title] if title not in empty else []
+        places = [i for i, title in enumerate(columns) if title in right_titles]
         self._columns(list(zip(*columns.values(), strict=True)), right=places, header=True)
-        if gone:
-            self.sentence(f"({', '.join(gone)} left out to fit into {self._width} columns)")
+        if left_out:
+            self.sentence(f"({', '.join(left_out)} left out to fit into {self._width} columns)")
         return list(columns)
 
     def notes(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Code and one sentence each."""
+        """Add rows of a code and its text."""
         self._columns(list(rows), styles=(Style.CODE,))
 
     def _columns(
@@ -102,7 +102,7 @@ class Page:
                 padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
                 style = Style.BOLD if header and not number else styles[i] if i < len(styles) else Style.PLAIN
                 cells.append(self._styled(padded, style))
-            lines = [row[-1].rjust(widths[-1])] if numbers else _wrapped(row[-1], left)
+            lines = [row[-1].rjust(widths[-1])] if numbers else _wrap_cell(row[-1], left)
             first = "" if below else next(iter(lines), "")
             cells.append(self._styled(first, Style.BOLD if header and not number else Style.PLAIN))
             self._lines.append(_GAP.join(cells))
@@ -112,10 +112,10 @@ class Page:
         return f"{style}{text}{Style.END}" if self._colour and style and text.strip() else text
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """A sentence in lines no wider than that, the later ones indented by two columns more.
+def wrap(text: str, width: int) -> list[str]:
+    """Return a sentence in lines of at most `width` columns; all but the first are indented by two more.
 
-    >>> wrapped("  one --two-three four", 14)
+    >>> wrap("  one --two-three four", 14)
     ['  one', '    --two-three', '    four']
     """
     indent = " " * (len(text) - len(text.lstrip()) + 2)
@@ -124,7 +124,7 @@ def wrapped(text: str, width: int) -> list[str]:
     )
 
 
-def _wrapped(cell: str, width: int) -> list[str]:
-    """Blanks count: a sparkline begins with some."""
+def _wrap_cell(cell: str, width: int) -> list[str]:
+    """The cell in lines; leading blanks stay, because a sparkline may begin with some."""
     lines = textwrap.wrap(cell, width, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
     return [line.lstrip() if number else line for number, line in enumerate(lines)]

@@ -1,4 +1,4 @@
-"""Where the throughputs of several shapes come from, each origin once and with the shapes it is of."""
+"""The sources of the throughput of several shapes: each origin once, with its shapes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,17 +8,17 @@ _BEYOND = "beyond"
 
 
 def source_of(estimate: Estimate) -> str:
-    """In a word where a shape's throughput comes from: `beyond` what was measured, or the kind of its source."""
+    """Return the source of a shape's throughput in a word: its kind, or `beyond` what was measured."""
     source = estimate.step_time.source
     return _BEYOND if source.beyond else str(source.kind)
 
 
 def origins(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str]:
-    """A line an origin, with all that was assumed on it; `names` are those of the shapes."""
-    of_origin: dict[str, list[int]] = {}
+    """Yield one line per origin, with all that was assumed; `names` are those of the shapes."""
+    shapes_of: dict[str, list[int]] = {}
     for i, e in enumerate(estimates):
-        of_origin.setdefault(e.step_time.source.origin, []).append(i)
-    for origin, places in of_origin.items():
+        shapes_of.setdefault(e.step_time.source.origin, []).append(i)
+    for origin, places in shapes_of.items():
         texts: dict[str, list[int]] = {}
         for i in places:
             source = estimates[i].step_time.source
@@ -26,18 +26,18 @@ def origins(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str
             for text in (beyond, *source.assumed):
                 if text:
                     texts.setdefault(text, []).append(i)
-        said = [
-            text if len(of) == len(places) else f"{joined([names[i] for i in of])}: {text}"
-            for text, of in texts.items()
+        assumed = [
+            text if len(some) == len(places) else f"{join_shapes([names[i] for i in some])}: {text}"
+            for text, some in texts.items()
         ]
-        shapes = f" of {joined([names[i] for i in places])}" if len(of_origin) > 1 else ""
-        yield f"throughput{shapes}: {'; '.join((origin, *said))}"
+        shapes = f" of {join_shapes([names[i] for i in places])}" if len(shapes_of) > 1 else ""
+        yield f"throughput{shapes}: {'; '.join((origin, *assumed))}"
 
 
-def joined(names: Sequence[str]) -> str:
-    """Names as people list them.
+def join_shapes(names: Sequence[str]) -> str:
+    """Return the names of shapes as people list them.
 
-    >>> joined(["1 GPU", "2 GPUs", "4 GPUs"])
+    >>> join_shapes(["1 GPU", "2 GPUs", "4 GPUs"])
     '1, 2 and 4 GPUs'
     """
     words = {name.partition(" ")[2].removeprefix("GPUs").removeprefix("GPU") for name in names}

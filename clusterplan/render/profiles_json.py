@@ -7,8 +7,10 @@ from typing import Any
 from ..cluster_profiles.profile import ClusterProfile
 
 
-def listing(paths: Mapping[str, Path], profiles: Mapping[str, ClusterProfile | str]) -> list[dict[str, Any]]:
-    """One entry a profile; `error` is what is wrong with a broken one."""
+def profiles_as_dicts(
+    paths: Mapping[str, Path], profiles: Mapping[str, ClusterProfile | str]
+) -> list[dict[str, Any]]:
+    """Return one entry per profile; `error` is the fault of a broken one."""
     return [
         {"profile": name, "path": str(path), **_checked(profiles[name])}
         for name, path in sorted(paths.items())
@@ -21,13 +23,13 @@ def _checked(profile: ClusterProfile | str) -> dict[str, Any]:
     return {"gpus": profile.most_gpus, "partitions": len(profile.partitions), "error": None}
 
 
-def checked(name: str, profile: ClusterProfile, differences: list[str] | None) -> dict[str, Any]:
-    """What `profiles check` found; `differences` are None where it was compared with no cluster."""
+def check_as_dict(name: str, profile: ClusterProfile, differences: list[str] | None) -> dict[str, Any]:
+    """Return the result of `profiles check`; `differences` is None if no cluster was compared."""
     return {"profile": name, **_checked(profile), "differences": differences}
 
 
-def one(profile: ClusterProfile) -> dict[str, Any]:
-    """Everything the profile says, under the keys of its file; those without a unit of their own get one."""
+def profile_as_dict(profile: ClusterProfile) -> dict[str, Any]:
+    """Return the whole profile under the keys of its file, with a unit in each key that had none."""
     values = profile.model_dump(mode="json")
     for partition in values["partitions"]:
         partition["time_limit_s"] = partition.pop("time_limit")

@@ -1,4 +1,4 @@
-"""Profiles as a person reads them."""
+"""Profiles as text."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from ..cluster_profiles.units import format_count, format_duration
 from .layout import Page, Style
 
 
-def listing(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> None:
-    """One row a profile; a broken one shows what is wrong with it."""
+def write_profiles(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> None:
+    """Write one row per profile, with the fault of a broken one."""
     page.table(
         ("profile", "most GPUs", "type", "longest job", "description"),
         [_row(name, profile) for name, profile in sorted(profiles.items())],
@@ -25,8 +25,8 @@ def _row(name: str, profile: ClusterProfile | str) -> tuple[str, ...]:
     return name, format_count(profile.most_gpus), types, longest, profile.description
 
 
-def one(page: Page, profile: ClusterProfile) -> None:
-    """Everything the profile says."""
+def write_profile(page: Page, profile: ClusterProfile) -> None:
+    """Write the whole profile."""
     default = profile.partition().name
     page.sentence(
         f"{profile.name}: {profile.description}" if profile.description else profile.name, Style.BOLD
@@ -77,5 +77,5 @@ def one(page: Page, profile: ClusterProfile) -> None:
             if value is not None:
                 rows.append((f"  {name}", f"{value:g} {unit}".strip(), ""))
     if profile.node_failures_per_1000_days is not None:
-        rows.append(("failures", f"{profile.node_failures_per_1000_days:g} in 1,000 node-days", ""))
+        rows.append(("failures", f"{profile.node_failures_per_1000_days:g} per 1,000 node-days", ""))
     page.facts(rows)

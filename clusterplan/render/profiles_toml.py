@@ -8,11 +8,11 @@ from ..cluster_profiles.toml_file import Section
 from ..cluster_profiles.units import slurm_time
 
 
-def one(profile: ClusterProfile, notes: Sequence[str]) -> str:
-    r"""The file of a profile without rates or links, with `notes` as comments.
+def profile_as_toml(profile: ClusterProfile, notes: Sequence[str]) -> str:
+    r"""Return the file of a profile without rates or links, with `notes` as comments.
 
     >>> from clusterplan.cluster_profiles.profile import Partition
-    >>> one(ClusterProfile(name="a", partitions=(Partition(name="p", nodes=1, gpus_per_node=8),)), ["so"])
+    >>> profile_as_toml(ClusterProfile(name="a", partitions=(Partition(name="p", nodes=1, gpus_per_node=8),)), ["so"])
     '# so\n\nname = "a"\n\n[[partitions]]\nname = "p"\nnodes = 1\ngpus_per_node = 8\n'
     """
     lines = [*(f"# {note}" for note in notes), "", *_keys(profile)]

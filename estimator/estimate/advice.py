@@ -1,6 +1,6 @@
-"""What a colleague would point out: each piece of advice has a stable code and one line of text.
+"""Advice on a job, as a colleague would give it: each piece has a stable code and one line of text.
 
-The codes are public (docs/reference/advice.md lists them, made from `CODES`).
+The codes are public: docs/reference/advice.md lists them from `CODES`.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,49 +10,49 @@ from .case import Advice, Case
 
 CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
-    "suspect-measurement": "A run that informs the estimate is hard to believe, and counts less or not.",
-    "runs-differ": "Runs of the model contradict the throughput that is given, which is used all the same.",
-    "measure-next": "The run that would narrow the range of a step time most.",
-    "input-bound": "A good part of a step waits for its input.",
-    "no-profile": "No cluster profile is given, so no limits are assumed.",
-    "above-peak": "The throughput given is beyond the GPU's dense peak.",
-    "far-below-peak": "The throughput is so far below the GPU's dense peak that its unit may be wrong.",
-    "trainer-steps": "The trainer reports other steps than the numbers imply.",
-    "batch-identity": "The global batch stated is not micro-batch x data parallel x accumulation.",
-    "below-one-batch": "There are fewer samples than one global batch.",
+    "suspect-measurement": "A run of the model is hard to believe; it counts less, or not at all.",
+    "runs-differ": "Runs of the model contradict the given throughput. The estimate uses the given one.",
+    "measure-next": "The run that would narrow the range of the step time most.",
+    "input-bound": "A large part of a step waits for its input.",
+    "no-profile": "No cluster profile is given, so no time limit is assumed.",
+    "above-peak": "The given throughput is beyond the dense peak of the GPUs.",
+    "far-below-peak": "The throughput is so far below the dense peak of the GPUs that its unit may be wrong.",
+    "trainer-steps": "The trainer reports another number of steps than the count.",
+    "batch-identity": "The stated global batch is not micro-batch x data parallel x accumulation.",
+    "below-one-batch": "The data has fewer samples than one global batch.",
     "partial-batch": "The last step of an epoch is smaller than the others.",
-    "ends-early": "Training ends before the epochs asked for are over.",
-    "precision-emulated": "The GPU emulates the precision asked for.",
-    "precision-missing": "The GPU has no hardware for the precision asked for.",
-    "memory": "The job does not fit into the memory of its GPUs, or hardly.",
-    "fp32-slow": "fp32 is asked of a GPU with native 16-bit matrix units.",
-    "checkpoint-beyond-end": "The first checkpoint would be after the end of training.",
-    "checkpoint-beyond-limit": "A checkpoint interval is longer than the partition's time limit.",
-    "no-checkpoint": "No checkpoint is written at all.",
-    "checkpoint-interval": "The interval with the least expected loss, by Young and Daly.",
-    "no-evaluation": "Nothing evaluates the model, so nothing can confirm a plateau.",
-    "evaluation-beyond-end": "The first evaluation would be after the end of training.",
-    "beyond-limit": "The run does not fit in one job under the partition's limit.",
-    "limit-tight": "P95 does not fit under the limit, and more jobs would not help.",
-    "limit-too-short": "No job under the limit gets anywhere, so the run never ends.",
+    "ends-early": "Training ends before the last epoch is over.",
+    "precision-emulated": "The GPU emulates the chosen precision.",
+    "precision-missing": "The GPU has no hardware for the chosen precision.",
+    "memory": "The job may not fit into the memory of its GPUs.",
+    "fp32-slow": "The job uses fp32 on a GPU with native 16-bit matrix units.",
+    "checkpoint-beyond-end": "The first checkpoint would come after the end of training.",
+    "checkpoint-beyond-limit": "The checkpoint interval is longer than the time limit of the partition.",
+    "no-checkpoint": "No checkpoint is written.",
+    "checkpoint-interval": "The checkpoint interval with the least expected loss, by Young and Daly.",
+    "no-evaluation": "The job has no evaluation, so nothing can confirm a plateau.",
+    "evaluation-beyond-end": "The first evaluation would come after the end of training.",
+    "beyond-limit": "The run needs several jobs under the time limit of the partition.",
+    "limit-tight": "P95 does not fit under the time limit, and more jobs would not help.",
+    "limit-too-short": "No job makes progress under the time limit, so the run never ends.",
     "uneven-nodes": "The GPUs do not divide over the nodes: `submit` refuses such a job.",
-    "slow-network": "Nodes are joined by a link too slow for data-parallel training.",
+    "slow-network": "The link between nodes is too slow for data-parallel training.",
 }
 
 
 def advise(case: Case) -> tuple[Advice, ...]:
-    """Every piece of advice that applies, the ones that change the answer first."""
+    """Return every piece of advice that applies, those that change the answer first."""
     return tuple(advice for rule in _RULES for advice in rule(case))
 
 
 _RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
-    advice_on_machine.speed,
-    advice_on_steps.identity,
-    advice_on_machine.limit,
-    advice_on_steps.data,
-    advice_on_machine.precision,
-    advice_on_machine.memory,
-    advice_on_steps.checkpoints,
-    advice_on_steps.evaluation,
-    advice_on_machine.cluster,
+    advice_on_machine.advise_on_speed,
+    advice_on_steps.advise_on_stated_counts,
+    advice_on_machine.advise_on_limit,
+    advice_on_steps.advise_on_data,
+    advice_on_machine.advise_on_precision,
+    advice_on_machine.advise_on_memory,
+    advice_on_steps.advise_on_checkpoints,
+    advice_on_steps.advise_on_evaluation,
+    advice_on_machine.advise_on_cluster,
 )

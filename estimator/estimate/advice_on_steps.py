@@ -1,4 +1,4 @@
-"""Advice on what is counted in steps: batches, partial ones, checkpoints, evaluations."""
+"""Advice on steps: batches, partial batches, checkpoints, evaluations."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,19 @@ from .case import Advice, Case
 from .steps import StepCount, count_steps
 
 
-def identity(case: Case) -> Iterator[Advice]:
-    """Numbers of steps or batches that are stated twice, and differ."""
+def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
+    """Advise on a number of steps or a global batch that is stated, and differs from the count."""
     training = case.workload.training
-    told = training.trainer_steps
-    if told is not None and told != case.steps.total:
+    reported = training.trainer_steps
+    if reported is not None and reported != case.steps.total:
         yield Advice(
-            "trainer-steps", f"your trainer says {format_count(told)} steps, {_why_other_steps(case, told)}"
+            "trainer-steps",
+            f"your trainer reports {format_count(reported)} steps, {_why_other_steps(case, reported)}",
         )
     stated = training.global_batch
     if stated is not None and stated != training.step_samples:
         product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
-        stops = "; DeepSpeed stops at this" if training.framework is Framework.DEEPSPEED else ""
+        stops = "; DeepSpeed stops with an error" if training.framework is Framework.DEEPSPEED else ""
         yield Advice(
             "batch-identity",
             f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
@@ -28,36 +29,37 @@ def identity(case: Case) -> Iterator[Advice]:
         )
 
 
-def _why_other_steps(case: Case, told: int) -> str:
+def _why_other_steps(case: Case, reported: int) -> str:
+    """The count, and the reason why the trainer may report another one."""
     training, total = case.workload.training, format_count(case.steps.total)
     if training.max_steps is not None:
         return (
-            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer get that setting?"
+            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer have that setting?"
         )
     for framework in Framework:
         for drop_last in (False, True):
-            other = _counted(case, framework=framework, drop_last=drop_last)
-            if other and other.total == told:
+            other = _count_with(case, framework=framework, drop_last=drop_last)
+            if other and other.total == reported:
                 rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
-                return f"your numbers give {total}: it rounds otherwise, as {rule} does"
-    unaccumulated = _counted(case, accumulation=1)
-    if unaccumulated and unaccumulated.total == told:
-        return f"your numbers give {total}; it counts micro-batches: does it get accumulation {training.accumulation:,}?"
-    effective = format_significant(float(case.workload.data.sequences * training.epochs / told))
-    ask = "does it get this batch size and accumulation"
-    if training.gpus > 1 and told > case.steps.total:
-        ask = f"are all {training.gpus:,} GPUs in one process group"
-    return f"your numbers give {total}; it runs an effective batch of {effective}, not {format_count(training.step_samples)}: {ask}?"
+                return f"your numbers give {total}: it rounds in another way, as {rule} does"
+    unaccumulated = _count_with(case, accumulation=1)
+    if unaccumulated and unaccumulated.total == reported:
+        return f"your numbers give {total}; it counts micro-batches: does it have accumulation {training.accumulation:,}?"
+    effective = format_significant(float(case.workload.data.sequences * training.epochs / reported))
+    question = "does it have this batch size and accumulation"
+    if training.gpus > 1 and reported > case.steps.total:
+        question = f"are all {training.gpus:,} GPUs in one process group"
+    return f"your numbers give {total}; it runs a global batch of {effective}, not {format_count(training.step_samples)}: {question}?"
 
 
-def data(case: Case) -> Iterator[Advice]:
-    """Samples that do not fill batches, or epochs that do not end."""
+def advise_on_data(case: Case) -> Iterator[Advice]:
+    """Advise on samples that do not fill a batch, and on epochs that do not end."""
     steps, training = case.steps, case.workload.training
     samples, batch = case.workload.data.sequences, training.step_samples
     if samples < batch:
-        none = "no step is made: " if not steps.total else ""
+        nothing = "training has no step: " if not steps.total else ""
         yield Advice(
-            "below-one-batch", f"{none}{samples:,} samples are fewer than one global batch of {batch:,}"
+            "below-one-batch", f"{nothing}{samples:,} samples are fewer than one global batch of {batch:,}"
         )
     elif steps.last_partial_samples:
         each = "the last step of each epoch" if training.epochs > 1 else "the last step"
@@ -67,11 +69,11 @@ def data(case: Case) -> Iterator[Advice]:
             f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
     if training.framework is Framework.HF_4_51 and training.max_steps is None:
-        later = _counted(case, framework=Framework.HF)  # drops with drop_last what this one does
+        later = _count_with(case, framework=Framework.HF)  # drops with drop_last what this one does
         if later and (missed := steps.dropped_samples - later.dropped_samples) > 0:
             yield Advice(
                 "ends-early",
-                f"{missed:,} of {int(samples * training.epochs):,} samples are never seen: Trainer <= 4.51 rounds down "
+                f"{missed:,} of {int(samples * training.epochs):,} samples are left out: Trainer <= 4.51 rounds down "
                 "and ends early; 4.52 and later do not",
             )
 
@@ -80,19 +82,19 @@ def _partial(case: Case) -> str:
     training = case.workload.training
     filled_up = training.framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE)
     if filled_up and training.data_parallel > 1 and training.accumulation == 1:
-        return "Accelerate fills it up with samples the epoch has already seen"
+        return "Accelerate fills it up with earlier samples of the epoch"
     return "its gradient is noisier at the same learning rate"
 
 
 def _drop_last_helps(case: Case) -> bool:
     if case.workload.training.drop_last:
         return False
-    dropping = _counted(case, drop_last=True)
+    dropping = _count_with(case, drop_last=True)
     return dropping is not None and not dropping.last_partial_samples
 
 
-def _counted(case: Case, **changes: object) -> StepCount | None:
-    """The steps with other settings; None where those leave no batch."""
+def _count_with(case: Case, **changes: object) -> StepCount | None:
+    """The count with other settings; None if they leave no batch."""
     training = case.workload.training.model_copy(update=changes)
     try:
         return count_steps(case.workload.model_copy(update={"training": training}))
@@ -100,23 +102,23 @@ def _counted(case: Case, **changes: object) -> StepCount | None:
         return None
 
 
-def checkpoints(case: Case) -> Iterator[Advice]:
-    """Whether checkpoints come in time, and the interval that loses least."""
+def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
+    """Advise on checkpoints that come too late, and on the interval that loses least."""
     every, total = case.workload.checkpoint.every_steps, case.steps.total
     step, limit = case.step_time.seconds, case.placement.limit_s
     if every == 0:
-        yield Advice("no-checkpoint", "no checkpoint is written: whatever stops the job loses all of it")
+        yield Advice("no-checkpoint", "no checkpoint is written: a job that is stopped loses all its work")
     elif every is not None and every > total:
         yield Advice(
             "checkpoint-beyond-end",
-            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: nothing is saved before the end, and a "
-            "time limit loses everything",
+            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: no checkpoint is written before the end, so "
+            "that a time limit loses all work",
         )
     elif every is not None and step and limit and every * step.p50 > limit:
         yield Advice(
             "checkpoint-beyond-limit",
             f"a checkpoint every {every:,} steps is every {format_duration(every * step.p50)}, longer than the limit of "
-            f"{format_duration(limit)}: no job would reach one",
+            f"{format_duration(limit)}: no job would reach a checkpoint",
         )
     if (best := case.clock.checkpoint_interval) and step and total:
         why = (
@@ -134,14 +136,14 @@ def checkpoints(case: Case) -> Iterator[Advice]:
             )
 
 
-def evaluation(case: Case) -> Iterator[Advice]:
-    """Whether anything can confirm a plateau."""
+def advise_on_evaluation(case: Case) -> Iterator[Advice]:
+    """Advise on a job without an evaluation that could confirm a plateau."""
     every = case.workload.evaluation.every_steps
     if not every:
         stated = "no evaluation is stated" if every is None else "the job never evaluates"
         yield Advice(
             "no-evaluation",
-            f"{stated}: no loss plateau can be confirmed without one; set evaluation.every_steps",
+            f"{stated}: without one, a plateau of the loss cannot be confirmed; set evaluation.every_steps",
         )
     elif every > case.steps.total:
         yield Advice(

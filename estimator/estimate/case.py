@@ -1,4 +1,4 @@
-"""What advice is given on, and one piece of it."""
+"""The case that advice is given on, and one piece of advice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from .walltime import WallClock
 
 @dataclass(frozen=True)
 class Advice:
-    """One line for the user; `code` is stable.  Of several shapes that with the largest `weight` speaks for all."""
+    """One line for the user; `code` is stable.
+
+    Where several shapes have the same advice, the line with the largest `weight` is shown.
+    """
 
     code: str
     text: str
@@ -23,7 +26,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything the advice may look at."""
+    """One job, placed and estimated: all that advice may depend on."""
 
     workload: Workload
     placement: Placement

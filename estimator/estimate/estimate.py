@@ -1,4 +1,4 @@
-"""One question, one answer: a workload on a cluster, in steps, time, GPU-hours and advice."""
+"""The estimate of a workload on a cluster: steps, wall-clock, memory, GPU-hours, cost and advice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .walltime import WallClock, estimate_wall_clock
 
 @dataclass(frozen=True)
 class Cost:
-    """What the GPU-hours cost, at rates true on one day."""
+    """The cost of the GPU-hours, at the rates of the day `rates_of`."""
 
     amount: Range
     currency: str
@@ -29,9 +29,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one workload takes on one cluster.
+    """The answer for one workload on one cluster.
 
-    Every quantity that depends on speed is None while the throughput is unknown.
+    `clock`, `samples_per_s`, `gpu_hours` and `cost` follow from the step time: they are None, or have no total, while it
+    is unknown.
     """
 
     workload: Workload
@@ -52,10 +53,10 @@ def estimate(
     measurements: Sequence[Measurement] = (),
     now: datetime | None = None,
 ) -> Estimate:
-    """The steps and the wall-clock of `workload`; pure, and the same for the same arguments.
+    """Return the estimate of `workload`; a pure function of its arguments.
 
-    Measurements of the workload's model inform it; `now` lets the answer say how old they are.
-    Raises WorkloadError where the numbers contradict each other or the profile.
+    Measurements of the workload's model inform it; with `now`, the answer says how old they are.  Raises WorkloadError
+    if the numbers contradict each other or the profile.
 
     >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
     >>> answer = estimate(job)

@@ -1,4 +1,4 @@
-"""What stops a run before its end, and how often to save because of it."""
+"""Interruptions of a run, and the best interval between checkpoints because of them."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ _MOST_STEPS = 10**12
 
 @dataclass(frozen=True)
 class CheckpointInterval:
-    """The interval with the least expected loss, and the numbers it follows from.
+    """The interval between checkpoints with the least expected loss, and the numbers it follows from.
 
-    tau = sqrt(2 C (M + R)) - C where C < 2 M, else M: Daly 2006 (FGCS 22); Young 1974 without R and the last C.
-    C seconds a checkpoint stops training, M mean seconds between interruptions, R seconds of a restart.
+    tau = sqrt(2 C (M + R)) - C if C < 2 M, otherwise M: Daly 2006 (FGCS 22); Young 1974 without R and the last C.
+    C are the seconds that a checkpoint stops training, M the mean seconds between interruptions, R those of a restart.
     """
 
     seconds: float
@@ -25,7 +25,7 @@ class CheckpointInterval:
 
 
 def young_daly_s(write_s: float, between_interruptions_s: float, restart_s: float = 0.0) -> float:
-    """The best interval between checkpoints in seconds; see `CheckpointInterval`.
+    """Return the best interval between checkpoints in seconds; see `CheckpointInterval`.
 
     >>> round(young_daly_s(60, 21 * 86400) / 3600, 1)  # 16 GPUs that fail every 21 days
     4.1
@@ -36,7 +36,7 @@ def young_daly_s(write_s: float, between_interruptions_s: float, restart_s: floa
 
 
 def failures_per_second(node_failures_per_1000_days: float, nodes: float) -> float:
-    """Failures of a job on so many nodes.
+    """Return the failures per second of a job on so many nodes.
 
     >>> round(1 / failures_per_second(6.5, 2) / 86400, 1)  # days between two
     76.9
@@ -44,12 +44,12 @@ def failures_per_second(node_failures_per_1000_days: float, nodes: float) -> flo
     return node_failures_per_1000_days / 1000 / DAY_S * nodes
 
 
-def repeated(restarts: int, u: float, z: float) -> float:
-    """Intervals of work repeated after so many restarts, each of which loses a uniform part of one.
+def repeated_intervals(restarts: int, u: float, z: float) -> float:
+    """Return the intervals of work that are repeated after so many restarts; each loses a uniform part of one.
 
-    `u` is a uniform and `z` a normal draw; the sum of several uniforms is nearly normal.
+    `u` is a uniform and `z` a standard normal draw: the sum of several uniforms is nearly normal.
 
-    >>> repeated(1, 0.3, 0.0), repeated(12, 0.3, 1.0)
+    >>> repeated_intervals(1, 0.3, 0.0), repeated_intervals(12, 0.3, 1.0)
     (0.3, 7.0)
     """
     if restarts <= 1:
@@ -60,7 +60,7 @@ def repeated(restarts: int, u: float, z: float) -> float:
 def best_interval(
     write_s: float, restart_s: float, interruptions_per_second: float, step_s: float, training_s: float
 ) -> CheckpointInterval:
-    """`young_daly_s` in steps; without interruptions the whole training is one interval, and without steps one."""
+    """Return `young_daly_s` in steps: at least one, and without interruptions the whole training."""
     between = 1 / interruptions_per_second if interruptions_per_second else math.inf
     best = young_daly_s(write_s, between, restart_s) if between < math.inf else training_s
     steps = max(int(min(best / step_s, _MOST_STEPS)), 1) if step_s else 1
@@ -68,7 +68,7 @@ def best_interval(
 
 
 def poisson_quantile(mean: float, u: float) -> int:
-    """The smallest n that a Poisson count of this mean exceeds with probability at most 1 - u.
+    """Return the smallest n that a Poisson count of this mean exceeds with a probability of at most 1 - u.
 
     >>> [poisson_quantile(0.5, u) for u in (0.5, 0.7, 0.95)]
     [0, 1, 2]

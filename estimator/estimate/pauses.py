@@ -1,23 +1,33 @@
-"""What a run spends beside its steps: a startup, evaluations, saves, failures; each given, measured or a prior."""
+"""The time of a run beside its steps: startup, evaluations, checkpoints, failures; given, measured or a prior."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...cluster_profiles.units import ceil_div, format_duration, plural
+from ..job.placement import Placement
 from ..job.workload import Workload
-from ..priors import EVALUATION_SHARE, EVALUATION_SHARE_UNSTATED, NODE_FAILURES_PER_1000_DAYS, Prior
+from ..measurements.measurement import Measurement
+from ..priors import (
+    CHECKPOINT_S,
+    EVALUATION_SHARE,
+    EVALUATION_SHARE_UNSTATED,
+    FAILURE_NODE_GPUS,
+    NODE_FAILURES_PER_1000_DAYS,
+    STARTUP_S,
+    Prior,
+)
 from ..ranges import Range, quantile
 from ..step_time.source import Source, SourceKind
 from .interruptions import CheckpointInterval
 from .steps import StepCount
 
-# How far a startup, an evaluation or a save may be from one that was timed: storage is shared.  Our judgement.
+# The spread of a startup, an evaluation or a checkpoint around one that was timed: storage is shared.  Our judgement.
 MEASURED_TIME_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number as a range, and where it comes from."""
+    """A number as a range, and its source."""
 
     range: Range
     source: Source
@@ -25,48 +35,72 @@ class Quantity:
 
 @dataclass(frozen=True)
 class EvaluationTime:
-    """Seconds in all if that is known, else a share of training."""
+    """The time of all evaluations: in seconds if that is known, otherwise as a share of the training time."""
 
     source: Source
     seconds: Range | None = None
     share: Range | None = None
 
 
-def startup_or_save_time(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
-    """Seconds of one startup or save: as given, else as runs took, else the prior."""
+@dataclass(frozen=True)
+class Pauses:
+    """The pauses that do not depend on the step time: seconds of one startup and one checkpoint, and failures."""
+
+    startup: Quantity
+    checkpoint: Quantity
+    failures: Quantity  # per 1,000 days of one node
+    failing_nodes: float  # the nodes of the job, those of 8 GPUs for the prior
+
+
+def estimate_pauses(
+    workload: Workload,
+    placement: Placement,
+    node_failures_per_1000_days: float | None,
+    runs: Sequence[Measurement],
+) -> Pauses:
+    """Return the pauses: as the job file and the profile give them, otherwise as `runs` took, otherwise the priors."""
+    if node_failures_per_1000_days is None:
+        prior = NODE_FAILURES_PER_1000_DAYS
+        failures = Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
+        failing_nodes = placement.gpus / FAILURE_NODE_GPUS
+    else:
+        text = f"profile: {node_failures_per_1000_days:g} per 1,000 node-days"
+        failures = Quantity(Range.exactly(node_failures_per_1000_days), Source(SourceKind.GIVEN, text))
+        failing_nodes = placement.nodes
+    return Pauses(
+        startup=_seconds(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
+        checkpoint=_seconds(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
+        failures=failures,
+        failing_nodes=failing_nodes,
+    )
+
+
+def _seconds(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
+    """Seconds of one pause: as given, otherwise as measured, otherwise the prior."""
     if given_s is not None:
         return Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
     return _measured(measured_s) or Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
 
 
 def _measured(values: Sequence[float | None]) -> Quantity | None:
-    """The median of runs, as wide as they differ, and no narrower than a time that was seen once or twice is."""
-    known = sorted(value for value in values if value)
-    if not known:
+    """The median of the runs, as wide as they differ, and at least as wide as `MEASURED_TIME_SPREAD`."""
+    ordered = sorted(value for value in values if value)
+    if not ordered:
         return None
-    middle = quantile(known, 0.5)
-    low, high = (quantile(known, q) for q in (0.1, 0.9))
+    middle = quantile(ordered, 0.5)
+    low, high = (quantile(ordered, q) for q in (0.1, 0.9))
     least = Range.around(middle, MEASURED_TIME_SPREAD)
-    text = f"{format_duration(middle)} in {plural(len(known), 'run')}"
+    text = f"{format_duration(middle)} in {plural(len(ordered), 'run')}"
     return Quantity(
         Range(min(low, least.p10), middle, max(high, least.p90)),
-        Source(SourceKind.MEASURED, text, len(known)),
+        Source(SourceKind.MEASURED, text, len(ordered)),
     )
-
-
-def failures(given: float | None) -> Quantity:
-    """Failures of a node in 1,000 days."""
-    if given is None:
-        return Quantity(
-            NODE_FAILURES_PER_1000_DAYS.range, Source(SourceKind.PRIOR, NODE_FAILURES_PER_1000_DAYS.text)
-        )
-    return Quantity(Range.exactly(given), Source(SourceKind.GIVEN, f"profile: {given:g} in 1,000 node-days"))
 
 
 def evaluation_time(
     workload: Workload, steps: StepCount, measured_s: Sequence[float | None]
 ) -> EvaluationTime:
-    """Of all evaluations; `measured_s` is what one took in each run."""
+    """Return the time of all evaluations; `measured_s` are the seconds of one in each run."""
     every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
     if every is None:
         prior = EVALUATION_SHARE_UNSTATED
@@ -76,7 +110,7 @@ def evaluation_time(
     times = steps.total // every
     if not times:
         return EvaluationTime(
-            Source(SourceKind.GIVEN, f"none: every {every:,} steps, of {steps.total:,}"),
+            Source(SourceKind.GIVEN, f"none: one every {every:,} steps, and training has {steps.total:,}"),
             seconds=Range.exactly(0),
         )
     measured = _measured(measured_s)
@@ -94,18 +128,18 @@ def evaluation_time(
     )
 
 
-def saves_of(
+def count_checkpoints(
     workload: Workload, steps: StepCount, interval: CheckpointInterval | None, each: Source
 ) -> tuple[int, Source]:
-    """How many checkpoints, the final one included, and why."""
+    """Return the number of checkpoints, the final one included, and the source of that number and of their time."""
     every = workload.checkpoint.every_steps
     if every == 0:
         return 0, Source(SourceKind.GIVEN, "none: every_steps is 0")
     if not steps.total:
-        return 0, Source(SourceKind.GIVEN, "none: no step is made")
+        return 0, Source(SourceKind.GIVEN, "none: training has no step")
     if every is None and interval:
-        saves = ceil_div(steps.total, interval.steps)
-        when = f"every {plural(interval.steps, 'step')}, the best interval" if saves > 1 else "at the end"
-        return saves, Source(each.kind, f"not stated; {saves:,} {when}; {each.text}")
-    saves = ceil_div(steps.total, every or steps.total)
-    return saves, Source(each.kind, f"{saves:,} with the last; {each.text} each")
+        number = ceil_div(steps.total, interval.steps)
+        when = f"every {plural(interval.steps, 'step')}, the best interval" if number > 1 else "at the end"
+        return number, Source(each.kind, f"not stated; {number:,} {when}; {each.text}")
+    number = ceil_div(steps.total, every or steps.total)
+    return number, Source(each.kind, f"{number:,} with the last; {each.text} each")

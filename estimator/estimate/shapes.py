@@ -1,4 +1,4 @@
-"""Other shapes of one workload, side by side, and which of them meets a deadline or a budget."""
+"""Several shapes of one workload: how they scale, and which of them meets a deadline or a budget."""
 
 import re
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from ..step_time.source import SourceKind
 from .advice_on_machine import why_unknown
 from .estimate import Estimate
 
-WORTHWHILE = 0.75
+WORTHWHILE = 0.75  # the least efficiency of a shape that is worth its GPUs
 _GPU_HOURS = {"gpuhours", "gpuhour", "gpuh"}
 
 
 class Keep(StrEnum):
-    """What stays the same while the GPU count changes: they are different questions.
+    """The batch that stays the same while the number of GPUs changes.
 
-    With the per-GPU batch kept, more GPUs take fewer, larger steps (weak scaling); with the global batch
-    kept, every shape takes the same steps, each shared by more GPUs (strong scaling).
+    With the batch of each GPU kept, more GPUs take fewer, larger steps (weak scaling); with the global batch kept, every
+    shape takes the same steps, each shared by more GPUs (strong scaling).
     """
 
     PER_GPU_BATCH = "per-gpu-batch"
@@ -47,45 +47,46 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """A budget as people write it: GPU-hours, or money.
+    """Return a budget as people write it: GPU-hours, or money.  Raises ValueError for anything else.
 
     >>> parse_budget("500 GPU-hours"), parse_budget("1_200 EUR")
     (Budget(amount=500.0, currency=None), Budget(amount=1200.0, currency='EUR'))
     """
-    wrong = ValueError('is not a budget such as "500 GPU-hours" or "1200 EUR"')
+    error = ValueError('is not a budget such as "500 GPU-hours" or "1200 EUR"')
     match = re.fullmatch(r"\s*([\d_.]+(?:e\d+)?)\s*([A-Za-z][A-Za-z -]*?)\s*", text)
     if not match:
-        raise wrong
+        raise error
     try:
         amount = float(parse_exact(match[1]))
     except ValueError:
-        raise wrong from None
+        raise error from None
     unit = match[2]
     if amount > 0 and re.sub("[ -]", "", unit.lower()) in _GPU_HOURS:
         return Budget(amount)
     if amount > 0 and re.fullmatch("[A-Za-z]{3}", unit):
         return Budget(amount, unit.upper())
-    raise wrong
+    raise error
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """How one shape does against each bound that was set."""
+    """The verdict on one shape for each bound; None without that bound."""
 
     deadline: Verdict | None
     budget: Verdict | None
 
     @property
     def all_met(self) -> bool:
+        """Return whether every bound is met at P90."""
         return all(verdict in (None, Verdict.YES) for verdict in (self.deadline, self.budget))
 
 
 def vary_shapes(
     base: Workload, gpus: Sequence[object], precisions: Sequence[object], keep: Keep = Keep.PER_GPU_BATCH
 ) -> list[Workload]:
-    """`base` on each GPU count, in each precision; a throughput given with `base` stays tied to its shape.
+    """Return `base` on each number of GPUs, in each precision; a rate that it states stays tied to its shape.
 
-    Raises WorkloadError for a shape that cannot be.
+    Raises WorkloadError for a shape that is not possible.
 
     >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8)
     >>> [w.training.step_samples for w in vary_shapes(job, [4, 8], ["auto"])]
@@ -93,11 +94,11 @@ def vary_shapes(
     >>> [w.training.accumulation for w in vary_shapes(job, [4, 8], ["auto"], Keep.GLOBAL_BATCH)]
     [2, 1]
     """
-    tied = base.with_rate_tied()
-    return [_reshaped(tied, n, precision, keep) for n in gpus for precision in precisions]
+    base = base.with_rate_tied()
+    return [_reshape(base, n, precision, keep) for n in gpus for precision in precisions]
 
 
-def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Workload:
+def _reshape(base: Workload, gpus: object, precision: object, keep: Keep) -> Workload:
     if (str(gpus), str(precision)) == (str(base.training.gpus), str(base.training.precision)):
         return base
     values = {**dict(base.training), "gpus": gpus, "precision": precision}
@@ -105,37 +106,37 @@ def _reshaped(base: Workload, gpus: object, precision: object, keep: Keep) -> Wo
     if keep is Keep.GLOBAL_BATCH:
         training = training.model_copy(update=_same_global_batch(base, training.data_parallel))
     cluster = base.cluster
-    if training.gpus != base.training.gpus:  # these were meant for, or said of, the other count
+    if training.gpus != base.training.gpus:  # these belong to the other number of GPUs
         cluster = cluster.model_copy(update={"nodes": None})
         training = training.model_copy(update={"trainer_steps": None})
     return base.model_copy(update={"training": training, "cluster": cluster})
 
 
-def _same_global_batch(base: Workload, world: int) -> dict[str, int]:
-    """Micro-batch and accumulation with which `world` replicas make the base's global batch."""
-    wanted, largest = base.training.step_samples, base.training.batch_size
-    if wanted % world:
+def _same_global_batch(base: Workload, replicas: int) -> dict[str, int]:
+    """Micro-batch and accumulation with which `replicas` have the global batch of `base`."""
+    global_batch, largest = base.training.step_samples, base.training.batch_size
+    if global_batch % replicas:
         raise WorkloadError(
-            f"a global batch of {wanted:,} cannot be shared by {world} data-parallel GPUs; give counts that divide it"
+            f"a global batch of {global_batch:,} does not divide over {replicas} data-parallel GPUs; give numbers that divide it"
         )
-    each = wanted // world
-    batch_size = next(b for b in range(min(largest, each), 0, -1) if each % b == 0)
-    return {"batch_size": batch_size, "accumulation": each // batch_size}
+    per_replica = global_batch // replicas
+    batch_size = next(b for b in range(min(largest, per_replica), 0, -1) if per_replica % b == 0)
+    return {"batch_size": batch_size, "accumulation": per_replica // batch_size}
 
 
 def judge_bounds(estimate: Estimate, deadline_s: float | None, budget: Budget | None) -> Verdicts:
-    """Whether `estimate` meets the bounds.  Raises NotEnoughHistory while its throughput is unknown."""
+    """Return whether `estimate` meets each bound.  Raises NotEnoughHistory if its step time is unknown."""
     if (deadline_s is not None or budget is not None) and estimate.step_time.seconds is None:
-        asked = "a deadline" if deadline_s is not None else "a budget"
+        bound = "a deadline" if deadline_s is not None else "a budget"
         raise NotEnoughHistory(
-            f"{asked} cannot be judged: {why_unknown(estimate.workload, estimate.step_time.source)}"
+            f"{bound} cannot be judged: {why_unknown(estimate.workload, estimate.step_time.source)}"
         )
     spent = estimate.gpu_hours
     if budget and budget.currency and estimate.clock.total:
         if estimate.cost is None or estimate.cost.currency != budget.currency:
-            known = f"its rates are in {estimate.cost.currency}" if estimate.cost else "no rates are known"
+            rates = f"its rates are in {estimate.cost.currency}" if estimate.cost else "no rates are known"
             raise WorkloadError(
-                f"a budget in {budget.currency} needs a profile with rates in {budget.currency}, and {known}; "
+                f"a budget in {budget.currency} needs a profile with rates in {budget.currency}, and {rates}; "
                 'give it as "500 GPU-hours"'
             )
         spent = estimate.cost.amount
@@ -145,44 +146,44 @@ def judge_bounds(estimate: Estimate, deadline_s: float | None, budget: Budget | 
     )
 
 
-def _verdict(taken: Range | None, bound: float) -> Verdict:
-    if taken is None:  # it never ends
+def _verdict(amount: Range | None, bound: float) -> Verdict:
+    if amount is None:  # the run never ends
         return Verdict.NO
-    return Verdict.YES if taken.p90 <= bound else Verdict.MAYBE if taken.p50 <= bound else Verdict.NO
+    return Verdict.YES if amount.p90 <= bound else Verdict.MAYBE if amount.p50 <= bound else Verdict.NO
 
 
-def choose_best(estimates: Sequence[Estimate], judged: Sequence[Verdicts]) -> int | None:
-    """The index of the best shape that meets every bound at P90; None if no shape does, or no bound is set.
+def choose_best(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> int | None:
+    """Return the index of the best shape that meets every bound at P90; None if no shape does, or no bound is set.
 
     Under a deadline the best is the one with the fewest GPU-hours; under a budget alone, the fastest.
     """
-    meeting = [i for i, v in enumerate(judged) if v.all_met and (v.deadline or v.budget)]
-    by_deadline = any(v.deadline for v in judged)
+    meeting = [i for i, v in enumerate(verdicts) if v.all_met and (v.deadline or v.budget)]
+    by_deadline = any(v.deadline for v in verdicts)
 
-    def merit(i: int) -> float:
-        taken = estimates[i].gpu_hours if by_deadline else estimates[i].clock.total
-        return taken.p50 if taken else float("inf")
+    def amount(i: int) -> float:
+        quantity = estimates[i].gpu_hours if by_deadline else estimates[i].clock.total
+        return quantity.p50 if quantity else float("inf")
 
-    return min(meeting, key=merit, default=None)
+    return min(meeting, key=amount, default=None)
 
 
 def find_knee(estimates: Sequence[Estimate]) -> int | None:
-    """The index of the largest shape that keeps `WORTHWHILE` of the smallest's efficiency; None if all do.
+    """Return the index of the largest shape that keeps `WORTHWHILE` of the efficiency of the smallest; None if all do.
 
-    75 % is what NCI Australia asks of jobs on its machines.  Shapes of several precisions have no knee.
+    NCI Australia asks 75 % of jobs on its machines.  Shapes in several precisions have no knee.
     """
     if len({e.placement.precision for e in estimates}) > 1:
         return None
     smallest = min(estimates, key=lambda e: e.placement.gpus)
-    kept = WORTHWHILE * (efficiency(estimates, smallest) or 1.0)
-    worth = [i for i, e in enumerate(estimates) if (efficiency(estimates, e) or 0.0) >= kept]
+    least = WORTHWHILE * (efficiency(estimates, smallest) or 1.0)
+    worth = [i for i, e in enumerate(estimates) if (efficiency(estimates, e) or 0.0) >= least]
     if len(worth) == len(estimates):
         return None
     return max(worth, key=lambda i: estimates[i].placement.gpus, default=None)
 
 
 def speed_up(base: Estimate, other: Estimate) -> float | None:
-    """Samples/s of `other` over those of `base`, medians; None of a prior, which does not model scaling."""
+    """Return the median samples/s of `other` over those of `base`; None for a prior, which does not model scaling."""
     if base.samples_per_s is None or other.samples_per_s is None:
         return None
     if SourceKind.PRIOR in (base.step_time.source.kind, other.step_time.source.kind):
@@ -191,7 +192,7 @@ def speed_up(base: Estimate, other: Estimate) -> float | None:
 
 
 def efficiency(estimates: Sequence[Estimate], other: Estimate) -> float | None:
-    """Samples/s per GPU of `other` over those of the first of its precision, medians: 1 is perfect scaling."""
+    """Return the median samples/s per GPU of `other` over those of the first estimate in its precision."""
     base = next(e for e in estimates if e.placement.precision == other.placement.precision)
     ratio = speed_up(base, other)
     return None if ratio is None else ratio * base.placement.gpus / other.placement.gpus

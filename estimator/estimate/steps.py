@@ -1,8 +1,7 @@
-"""How many optimizer steps a run makes, exactly as each framework counts them.
+"""The optimizer steps of a run, exactly as each framework counts them.
 
-Integer arithmetic only.  N samples an epoch, B micro-batch, W data-parallel replicas, G gradient
-accumulation, E epochs (a fraction), and `cdiv(a, b)` for a / b rounded up.  Sources of every rule, with
-test vectors: docs/explanation/steps.md.
+Integer arithmetic only.  N samples per epoch, B micro-batch, W data-parallel replicas, G gradient accumulation, E epochs
+(a fraction).  The sources of every rule, with test vectors: docs/explanation/steps.md.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from ...errors import WorkloadError
 from ..job.training import Framework
 from ..job.workload import Workload
 
-# Whose steps they are, and the rule in words.
+# The name of the framework, and its rule in words.
 CONVENTION = {
     Framework.HF: ("Hugging Face Trainer >= 4.52", "each epoch ends with a step, full or not"),
     Framework.HF_4_51: (
@@ -25,7 +24,7 @@ CONVENTION = {
     Framework.ACCELERATE: ("Accelerate's accumulate()", "each epoch ends with a step, full or not"),
     Framework.DEEPSPEED: (
         "DeepSpeed engine",
-        "accumulation runs on across epochs, and the last rest makes no step",
+        "accumulation goes on across epochs, and the rest at the end is not a step",
     ),
     Framework.TORCH: ("torch DistributedSampler and DataLoader", "each epoch ends with a step, full or not"),
     Framework.FLOOR: ("data / (batch x GPUs)", "rounded down"),
@@ -35,12 +34,12 @@ CONVENTION = {
 
 @dataclass(frozen=True)
 class StepCount:
-    """The optimizer steps of one run, and where every sample went.
+    """The optimizer steps of one run, and the use of every sample.
 
-    `full` steps hold batch x data parallel x accumulation samples, each counted once an epoch;
-    `last_partial_samples` is how many the last other step holds (0 if there is none);
-    `dropped_samples` of all samples x epochs are never seen; `batches` is what each replica loads an epoch,
-    and `micro_batches` what it passes through the model in the whole run.
+    `full` steps hold micro-batch x data parallel x accumulation samples, each counted once per epoch.
+    `last_partial_samples` is the number of samples in the last other step, 0 without one.  `dropped_samples` of all
+    samples x epochs are in no step.  `batches` are loaded per replica and epoch; `micro_batches` pass through the model
+    of a replica in the whole run.
     """
 
     total: int
@@ -53,7 +52,7 @@ class StepCount:
 
 
 def count_steps(workload: Workload) -> StepCount:
-    """The steps of `workload`.  Raises WorkloadError if no batch is left to train on.
+    """Return the steps of `workload`.  Raises WorkloadError if no batch is left to train on.
 
     >>> steps = count_steps(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
     >>> steps.total, steps.full, steps.last_partial_samples
@@ -89,12 +88,12 @@ def count(
     sequence_parallel: int = 1,
     max_steps: int | None = None,
 ) -> StepCount:
-    """`count_steps` over plain numbers."""
+    """Return the steps for plain numbers; `world` is the number of replicas.  Raises as `count_steps` does."""
     batch = batch_size * world
-    asked = int(samples * epochs)
+    all_samples = int(samples * epochs)
     if framework in (Framework.FLOOR, Framework.MEGATRON):
-        total = _limited(framework, asked // (batch * accumulation), max_steps)
-        dropped = max(asked - total * batch * accumulation, 0)
+        total = _limited(framework, all_samples // (batch * accumulation), max_steps)
+        dropped = max(all_samples - total * batch * accumulation, 0)
         return StepCount(total, total, 0, dropped, samples // batch, total * accumulation, framework)
 
     if framework is Framework.HF:
@@ -105,17 +104,19 @@ def count(
     else:
         batches = _batches(framework, samples, batch_size, world, drop_last, sampler_drop_last)
     if not batches:
-        dealt = world * (sequence_parallel if framework is Framework.HF else 1)
+        loading_gpus = world * (sequence_parallel if framework is Framework.HF else 1)
         raise WorkloadError(
             f"drop_last leaves no batch: {samples:,} samples are fewer than batch size {batch_size:,} x "
-            f"{dealt:,} GPUs that load data = {batch_size * dealt:,}; keep the last batch, or make it smaller"
+            f"{loading_gpus:,} GPUs that load data = {batch_size * loading_gpus:,}; keep the last batch, or make it smaller"
         )
     total = _limited(framework, _TOTAL[framework](batches, accumulation, epochs), max_steps)
     kept = samples // world * world if sampler_drop_last else samples
     used = min(kept, batches * batch)  # beyond `kept` the sampler only repeats samples
     compose = _across_epochs if framework is Framework.DEEPSPEED else _by_epoch
-    full, last_partial, seen, micro_batches = compose(total, batches, used, batch, accumulation)
-    return StepCount(total, full, last_partial, max(asked - seen, 0), batches, micro_batches, framework)
+    full, last_partial, used_samples, micro_batches = compose(total, batches, used, batch, accumulation)
+    return StepCount(
+        total, full, last_partial, max(all_samples - used_samples, 0), batches, micro_batches, framework
+    )
 
 
 def _batches(
@@ -126,7 +127,7 @@ def _batches(
     drop_last: bool,  # noqa: FBT001
     sampler_drop_last: bool = False,  # noqa: FBT001, FBT002
 ) -> int:
-    """Batches each replica loads in an epoch."""
+    """Batches that each replica loads in an epoch."""
     if framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
         # Accelerate deals whole micro-batches to the replicas, and fills up the last round.
         return samples // (batch_size * world) if drop_last else ceil_div(samples, batch_size * world)
@@ -159,25 +160,30 @@ def _limited(framework: Framework, total: int, max_steps: int | None) -> int:
 def _by_epoch(
     total: int, batches: int, used: int, batch: int, accumulation: int
 ) -> tuple[int, int, int, int]:
-    """(full steps, samples of the last partial one, samples seen, micro-batches) where epochs end with a step."""
+    """(full steps, samples in the last partial one, samples used, micro-batches) where each epoch ends with a step."""
     step = batch * accumulation
     full_per_epoch, closing = divmod(used, step)
     epochs, rest = divmod(total, ceil_div(batches, accumulation))
     full = epochs * full_per_epoch + min(rest, full_per_epoch)
-    seen = epochs * used + min(rest * step, used)
-    return full, closing if full < total else 0, seen, epochs * batches + min(rest * accumulation, batches)
+    used_samples = epochs * used + min(rest * step, used)
+    return (
+        full,
+        closing if full < total else 0,
+        used_samples,
+        epochs * batches + min(rest * accumulation, batches),
+    )
 
 
 def _across_epochs(
     total: int, batches: int, used: int, batch: int, accumulation: int
 ) -> tuple[int, int, int, int]:
-    """The same where a step takes the next `accumulation` batches, whatever epoch they are from."""
-    short = batches * batch - used  # what the closing batch of an epoch lacks
+    """The same where a step takes the next `accumulation` batches, of whichever epoch."""
+    missing = batches * batch - used  # samples that the last batch of an epoch lacks
     ends = total * accumulation // batches  # epoch ends that the steps reach
-    seen, micro_batches = total * accumulation * batch - ends * short, total * accumulation
-    if not short or not ends:
-        return total, 0, seen, micro_batches
+    used_samples, micro_batches = total * accumulation * batch - ends * missing, total * accumulation
+    if not missing or not ends:
+        return total, 0, used_samples, micro_batches
     last = ceil_div(ends * batches, accumulation)  # the step that holds the last of them
     ends_in_last = last * accumulation // batches - (last - 1) * accumulation // batches
     partial = ends if batches >= accumulation else total
-    return total - partial, accumulation * batch - ends_in_last * short, seen, micro_batches
+    return total - partial, accumulation * batch - ends_in_last * missing, used_samples, micro_batches
