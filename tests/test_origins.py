@@ -98,7 +98,10 @@ def test_runs_of_other_replicas_are_said(clusterplan):
 
 @pytest.mark.usefixtures("measured")
 def test_a_knee_that_is_not_reached_is_said(clusterplan):
-    assert "knee: beyond 2 GPUs; all have an efficiency of at least 75%" in clusterplan(*ASKED, "--gpus", "1,2").stdout
+    assert (
+        "knee: beyond 2 GPUs; all have an efficiency of at least 75%"
+        in clusterplan(*ASKED, "--gpus", "1,2").stdout
+    )
 
 
 @pytest.mark.usefixtures("measured")
