@@ -97,7 +97,7 @@ def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Sub
         os.environ,
         prepared.machine.python,
     )
-    expected = estimate_json.one(estimate, Verdicts(None, None)) if estimate else None
+    expected = estimate_json.estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
     folders: list[Path] = []
     try:
         folders.extend(make_folders(decision.name, prepared.root, datetime.now(UTC), facts, decision.sweep))
