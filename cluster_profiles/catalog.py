@@ -47,12 +47,13 @@ def profile_path(name_or_path: str) -> Path:
 
 
 def load_profile(name_or_path: str) -> ClusterProfile:
-    """The profile of that name, or in that file.
+    """Return the profile of that name, or in that file.
 
     A word is a name; anything with a slash or ending in .toml is a path.  Raises ProfileError.
 
-    >>> load_profile("slurm-a100").partition().gpus_per_node
-    8
+    Examples:
+        >>> load_profile("slurm-a100").partition().gpus_per_node
+        8
     """
     path = profile_path(name_or_path)
     text = read_toml(path)

@@ -1,7 +1,10 @@
 """The documentation: every command and key is there, every link leads somewhere, every example runs."""
 
 import doctest
+import json
 import re
+import subprocess
+import sys
 
 import click
 import pytest
@@ -48,6 +51,21 @@ def test_every_link_leads_to_a_file(page):
 def test_examples_in_python_run(page):
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert not failed
+
+
+@pytest.mark.parametrize("notebook", [*(ROOT / "examples").glob("*.ipynb")], ids=lambda path: path.name)
+def test_notebooks_run_and_store_no_output(notebook, tmp_path):
+    for package in ("nbconvert", "ipykernel"):
+        pytest.importorskip(package, reason=f"{package} is not installed, and the notebook needs it")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") for cell in cells)
+    convert = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", tmp_path]
+    done = subprocess.run([*convert, notebook], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    executed = json.loads((tmp_path / notebook.name).read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in executed for output in cell.get("outputs", ())]
+    assert [output["output_type"] for output in outputs if output["output_type"] in {"error", "stream"}] == []
+    assert any("<table>" in "".join(output.get("data", {}).get("text/html", "")) for output in outputs)
 
 
 def test_every_page_is_in_the_navigation():

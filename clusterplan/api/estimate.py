@@ -36,7 +36,14 @@ _NO_BOUNDS = Verdicts(None, None)
 
 @dataclass(frozen=True, repr=False)
 class JobEstimate(Result, Estimate):
-    """The estimate of one shape of a job: every field of `Estimate`, and whether it meets the deadline and the budget."""
+    """The estimate of one shape of a job: the fields of `Estimate`, and whether it meets the deadline and the budget.
+
+    `steps` counts the optimizer steps.  `step_time.seconds` is the time of one, and `clock.total` the wall-clock of the
+    run in seconds, with its `clock.parts`; `samples_per_s` = global batch / step time, and `gpu_hours` = GPUs x
+    wall-clock / 3600.  Each of these is a range with `p10`, `p50` and `p90`, or None while no throughput is known.
+    `placement` is the shape, `memory` the peak per GPU, and `warnings` the advice.  `verdicts` has `yes` for a bound
+    that is met at P90, `maybe` at P50 only, else `no`.
+    """
 
     verdicts: Verdicts = _NO_BOUNDS
     bounds: tuple[Bound, ...] = ()

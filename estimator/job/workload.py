@@ -114,8 +114,9 @@ class ClusterChoice(Section):
 class Workload(Section):
     """A job as its file describes it.
 
-    >>> Workload.of(samples=1_000_000, batch_size=32, gpus=8).training.step_samples
-    256
+    Examples:
+        >>> Workload.of(samples=1_000_000, batch_size=32, gpus=8).training.step_samples
+        256
     """
 
     name: Name | None = flag(None, "--name", "TEXT", "Name of the run.")
