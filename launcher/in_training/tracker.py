@@ -48,9 +48,10 @@ def track(
 
     Raises ValueError if `per_step` is less than 1.
 
-    >>> steps = track("abcdef", start=100, per_step=3)
-    >>> len(list(steps)), steps.step
-    (6, 102)
+    Examples:
+        >>> steps = track("abcdef", start=100, per_step=3)
+        >>> len(list(steps)), steps.step
+        (6, 102)
     """
     if per_step < 1:
         raise ValueError(f"per_step: {per_step} items cannot make a step; give 1 or more")
