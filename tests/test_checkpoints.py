@@ -5,7 +5,7 @@ import pytest
 from clusterplan.launcher.run_folder.checkpoints import find_newest_checkpoint
 
 
-def made(root, *paths):
+def write_files(root, *paths):
     for path in paths:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +32,9 @@ def made(root, *paths):
     ],
 )
 def test_the_newest_whole_checkpoint_is_found(tmp_path, files, step):
-    made(tmp_path, *files)
-    found = find_newest_checkpoint(tmp_path)
-    assert (found.step if found else None) == step
+    write_files(tmp_path, *files)
+    checkpoint = find_newest_checkpoint(tmp_path)
+    assert (checkpoint.step if checkpoint else None) == step
 
 
 def test_a_folder_that_is_not_there_has_none(tmp_path):

@@ -44,18 +44,18 @@ LAUNCH = Launch(
 
 @pytest.fixture
 def task(tmp_path):
-    """Start the task `rank` of two of a command on two nodes; gives its process and its attempt's file."""
-    started = []
+    """Start the task `rank` of two of a command on two nodes; gives its process and its file."""
+    processes = []
 
     def start(command, rank, cwd=tmp_path):
         replace(LAUNCH, command=tuple(command), cwd=str(cwd)).write(tmp_path)
         (tmp_path / "logs").mkdir()
         place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
-        started.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))
-        return started[-1], tmp_path / "tasks" / f"7.0.{rank}.json"
+        processes.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))
+        return processes[-1], tmp_path / "tasks" / f"7.0.{rank}.json"
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.wait()
 
@@ -70,18 +70,18 @@ def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(task, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("command", "folder", "said"),
+    ("command", "folder", "error"),
     [
         ("true", "gone", "{}/gone: No such file or directory"),
         ("./no-first-line", ".", "./no-first-line: Exec format error"),
     ],
 )
-def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, command, folder, said):
+def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, command, folder, error):
     (tmp_path / "no-first-line").write_text("true")
     (tmp_path / "no-first-line").chmod(0o755)
     process, own = task([command], rank=0, cwd=tmp_path / folder)
     assert process.wait(ENDED_S) == 127
-    assert json.loads(own.read_text())["error"] == said.format(tmp_path)
+    assert json.loads(own.read_text())["error"] == error.format(tmp_path)
 
 
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):

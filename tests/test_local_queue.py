@@ -108,8 +108,8 @@ def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
     command = queue.told("killed")["pid"]
     waiting = queue.start("waiting", 2)
     assert queue.pending(waiting)["state"] == "pending"
-    attempt = json.loads(next((queue.folder / "runs" / killed / "tasks").glob("*.json")).read_text())
-    os.kill(attempt["pid"], signal.SIGKILL)
+    task = json.loads(next((queue.folder / "runs" / killed / "tasks").glob("*.json")).read_text())
+    os.kill(task["pid"], signal.SIGKILL)
     queue.told("waiting")
     assert not process_birth(command)
     assert queue.status(killed)["state"] == "failed"
@@ -183,9 +183,9 @@ def test_the_status_of_a_running_run_says_what_stands_out(queue):
 def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(queue):
     run = queue.start("killed", 1)
     queue.told("killed")
-    attempt = json.loads(next((queue.folder / "runs" / run / "tasks").glob("*.json")).read_text())
-    os.kill(attempt["pid"], signal.SIGKILL)
-    until(lambda: not process_birth(attempt["pid"]), "its end")
+    task = json.loads(next((queue.folder / "runs" / run / "tasks").glob("*.json")).read_text())
+    os.kill(task["pid"], signal.SIGKILL)
+    until(lambda: not process_birth(task["pid"]), "its end")
     assert json.loads(queue("report", "--json", run).stdout)["state"] == "failed"
 
 

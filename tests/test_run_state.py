@@ -27,40 +27,42 @@ NOTHING = Evidence(
 
 
 def test_accounting_says_when_a_run_ended_not_who_asks():
-    (told,) = parse_account(f"8|OUT_OF_MEMORY|0:125|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    state = judge_state(replace(NOTHING, accounting=told), NIGHT + 8 * 3600)
+    (job,) = parse_account(f"8|OUT_OF_MEMORY|0:125|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    state = judge_state(replace(NOTHING, accounting=job), NIGHT + 8 * 3600)
     assert (state.state, state.known_at) == (State.OUT_OF_MEMORY, NIGHT + 60)
 
 
 def test_accounting_has_the_exit_code_that_nobody_else_has():
-    (told,) = parse_account(f"8|FAILED|3:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    assert judge_state(replace(NOTHING, accounting=told), NIGHT + 61).exit_code == 3
+    (job,) = parse_account(f"8|FAILED|3:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    assert judge_state(replace(NOTHING, accounting=job), NIGHT + 61).exit_code == 3
 
 
 @pytest.mark.parametrize("slurm", ["failed", "has forgotten it"])
 def test_a_job_that_failed_before_the_run_began_says_why(slurm):
-    (told,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
-    seen = replace(NOTHING, exit_codes={Attempt("8", 0): 255}, slurmd_error="srun: unrecognized option '--x'")
-    state = judge_state(replace(seen, accounting=told if slurm == "failed" else None), NIGHT + 100)
+    (job,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    evidence = replace(
+        NOTHING, exit_codes={Attempt("8", 0): 255}, slurmd_error="srun: unrecognized option '--x'"
+    )
+    state = judge_state(replace(evidence, accounting=job if slurm == "failed" else None), NIGHT + 100)
     assert (state.state, state.exit_code) == (State.FAILED, 255)
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
 
 
 def test_a_job_that_failed_without_a_word_asks_for_its_folder():
-    (told,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
+    (job,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     assert (
         "check that its node can see the run folder"
-        in judge_state(replace(NOTHING, accounting=told), NIGHT + 61).reason
+        in judge_state(replace(NOTHING, accounting=job), NIGHT + 61).reason
     )
 
 
 @pytest.mark.parametrize(
-    ("nodes", "said"),
+    ("nodes", "reason"),
     [("gpu3", "node gpu3 failed"), ("gpu[1-4]", "one of gpu[1-4] failed"), ("", "its node failed")],
 )
-def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, said):
-    (told,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
-    assert judge_state(replace(NOTHING, accounting=told), NIGHT + 61).reason == said
+def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, reason):
+    (job,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
+    assert judge_state(replace(NOTHING, accounting=job), NIGHT + 61).reason == reason
 
 
 def test_a_run_that_is_being_submitted_is_not_lost_yet():

@@ -38,8 +38,8 @@ def clock(monkeypatch):
 
 
 def lines(folder, kind=None):
-    found = [json.loads(text) for text in (folder / "progress.jsonl").read_text().splitlines()]
-    return [line for line in found if kind in (None, line["kind"])]
+    records = [json.loads(text) for text in (folder / "progress.jsonl").read_text().splitlines()]
+    return [line for line in records if kind in (None, line["kind"])]
 
 
 def test_items_pass_through_and_are_counted_outside_a_job(monkeypatch, tmp_path):
@@ -69,8 +69,8 @@ def test_the_rank_of_the_launcher_counts_before_that_of_the_task(folder, monkeyp
 def test_a_loop_begins_and_ends(folder, monkeypatch):
     monkeypatch.setenv("CLUSTERPLAN_ATTEMPT", "2")
     list(track("ab", start=7, total=9, batch_size=4, dtype="bf16"))
-    begin, *_, end = lines(folder)
-    assert {key: begin[key] for key in begin if key != "time_s"} == {
+    start, *_, end = lines(folder)
+    assert {key: start[key] for key in start if key != "time_s"} == {
         "kind": "start",
         "step": 7,
         "total": 9,
@@ -308,13 +308,13 @@ def test_the_ends_of_a_long_file_tell_what_all_of_it_does(folder):
     long_file(folder, 20_000)
     ends, (every, _) = read_first_and_latest(folder), read_progress(folder)
     assert len(ends) < 4_000
-    told, known = estimate_progress(ends), estimate_progress(every)
-    assert (told.steps_done, told.total, told.rate_steps_per_s) == (
-        known.steps_done,
-        known.total,
-        known.rate_steps_per_s,
+    from_ends, from_all = estimate_progress(ends), estimate_progress(every)
+    assert (from_ends.steps_done, from_ends.total, from_ends.rate_steps_per_s) == (
+        from_all.steps_done,
+        from_all.total,
+        from_all.rate_steps_per_s,
     )
-    assert told.eta_s == pytest.approx(known.eta_s, rel=0.002)
+    assert from_ends.eta_s == pytest.approx(from_all.eta_s, rel=0.002)
 
 
 @pytest.mark.parametrize("count", [1, 2, 30, 2_000])

@@ -37,12 +37,12 @@ class Run(Result, RunStatus):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
-        values = status_text.as_json(self)
+        values = status_text.run_as_json(self)
         return values if self.notes is None else values | {"notes": run_json.notes_as_json(self.notes)}
 
     def write(self, page: Page) -> None:
         """Write everything that is known of the run."""
-        status_text.one(page, self, self.notes or ())
+        status_text.render_run(page, self, self.notes or ())
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +66,7 @@ class Runs(Results[Run]):
 
     def write(self, page: Page) -> None:
         """Write one line per run."""
-        status_text.listing(page, self, earlier=bool(self.earlier))
+        status_text.render_runs(page, self, earlier=bool(self.earlier))
 
 
 def runs(beginning: str | None = None) -> Runs:

@@ -28,7 +28,7 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
                 position = screen.print_from(look.log, position if look.log == log else 0)
             log, status = look.log, look.status
             if not look.ended:
-                screen.show(status_text.live(status, look.utilisation_percent))
+                screen.show(status_text.render_live(status, look.utilisation_percent))
     except KeyboardInterrupt:
         screen.clear()
         say(
