@@ -400,6 +400,7 @@ def test_a_metric_that_may_not_be_read_is_one_line_for_all_gpus_of_a_type(sample
 def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(sampled):
     scenario = "gpu count=4\nmig gpu=1 count=2\nfault gpu=3 fn=field:83 code=3\n"
     _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
+    assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1:0", "1:1", "2", "3"]
     assert not_read(record) == [
         ("energy_mj: not supported on GPU 3, unlike other NVIDIA H100 80GB HBM3", None)
     ]

@@ -14,6 +14,7 @@ from .reading import METRICS, GpuReading
 # power brake.
 THROTTLING = 0x0004 | 0x0008 | 0x0020 | 0x0040 | 0x0080
 IDLE_PERCENT = 2.0  # no training step is short enough to leave a GPU below this
+ALL_TIMES_S = 2**40  # as the width of a rollup: every reading is in one stretch
 
 # Every column of a rollup, in the order of the registry.
 COLUMNS = {column.column: column for metric in METRICS.values() for column in metric.rolled}

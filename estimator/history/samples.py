@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...errors import HistoryError
 from ..gpu_use.reading import GpuReading
-from ..gpu_use.rollup import IDLE_PERCENT, Rollup, energy_mj, roll_up
+from ..gpu_use.rollup import ALL_TIMES_S, IDLE_PERCENT, Rollup, energy_mj, roll_up
 from .database import HistoryFile
 from .packed_block import pack, unpack
 from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean
@@ -15,7 +15,6 @@ from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean
 BLOCK_S = 600
 
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
-_ALL_S = 2**40  # one stretch for all times
 
 Rows = Sequence[tuple[float, GpuReading]]
 
@@ -128,7 +127,7 @@ class HistorySamples(HistoryFile):
         for block in blocks:
             within = [(t, reading) for t, reading in unpack(block["packed"]) if begin_s <= t <= end_s]
             readings.setdefault(block["uuid"], []).extend(within)
-        values = [rollup.values for own in readings.values() for rollup in roll_up(own, _ALL_S)]
+        values = [rollup.values for own in readings.values() for rollup in roll_up(own, ALL_TIMES_S)]
         return [Activity(value["utilisation_mean"], value["power_mean_w"]) for value in values]
 
     def stretches(self, run: str) -> list[dict[str, Any]]:

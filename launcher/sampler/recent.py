@@ -1,4 +1,4 @@
-"""What the GPUs of a run do right now, from the ends of its spools: cheap enough to ask again and again."""
+"""The present use of a run's GPUs, from the ends of its spools: cheap enough to read again and again."""
 
 import os
 import time
@@ -8,30 +8,32 @@ from pathlib import Path
 
 from ...errors import SpoolError
 from ...estimator.gpu_use.reading import GpuReading, Tick
-from ...estimator.gpu_use.rollup import roll_up
+from ...estimator.gpu_use.rollup import ALL_TIMES_S, roll_up
 from .spool import SUFFIX, Frame, read_frames
 from .spool_items import decode
 
 RECENT_S = 10.0
-_STALE_S = 60.0  # a sampler that has written nothing for so long is gone
-_END_BYTES = 1 << 16  # ten ticks of 16 GPUs, and more
-_ALL_S = 2**40
+_STALE_S = 60.0  # a spool that has not grown for longer has no sampler any more
+_END_BYTES = 1 << 16  # more than ten ticks of 16 GPUs
 
 
 def recent_utilisation(folder: Path) -> float | None:
-    """Mean per cent over the GPUs of the run in `folder`, of the last `RECENT_S`; None if nothing is sampled."""
-    rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent(path)]
-    found = roll_up(rows, _ALL_S)
-    return found[0].values["utilisation_mean"] if found else None
+    """Return the mean utilisation of the last `RECENT_S`, in per cent, over the GPUs of the run in `folder`.
+
+    None if nothing is sampled.
+    """
+    rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent_rows(path)]
+    rollups = roll_up(rows, ALL_TIMES_S)
+    return rollups[0].values["utilisation_mean"] if rollups else None
 
 
-def _recent(path: Path) -> Iterator[tuple[float, GpuReading]]:
+def _recent_rows(path: Path) -> Iterator[tuple[float, GpuReading]]:
     ticks = []
     with suppress(OSError, SpoolError):
         if time.time() - path.stat().st_mtime > _STALE_S:
             return
         with path.open("rb") as file:
-            # Where the end begins within a frame, that one is damage.
+            # The frame in which the end begins counts as damage.
             pieces = read_frames(file, max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
             items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
         ticks = [item for item in items if isinstance(item, Tick)]
