@@ -13,14 +13,14 @@ _NOT_PROFILES = {"gpus.toml"}
 
 
 def user_folder() -> Path:
-    """Where the user's own profiles are looked for."""
+    """Return the folder of the user's own profiles."""
     import platformdirs  # noqa: PLC0415  platformdirs, where no profile is looked for
 
     return platformdirs.user_config_path("clusterplan") / "profiles"
 
 
 def profile_paths() -> dict[str, Path]:
-    """Every profile that has a name, with its file; the user's own win over bundled ones.
+    """Return the file of every named profile; the user's own win over bundled ones.
 
     >>> sorted(profile_paths())[:1]
     ['one-machine']
@@ -34,22 +34,21 @@ def profile_paths() -> dict[str, Path]:
 
 
 def profile_path(name_or_path: str) -> Path:
-    """The file of a profile.  Raises ProfileError where no profile has that name."""
+    """Return the file of a profile.  Raises ProfileError if no profile has that name."""
     if "/" in name_or_path or name_or_path.endswith(".toml"):
         return Path(name_or_path).expanduser()
-    known = profile_paths()
-    if name_or_path not in known:
+    paths = profile_paths()
+    if name_or_path not in paths:
         raise ProfileError(
-            f"profile {name_or_path!r} is not known: there are {join_names(sorted(known))}; "
-            f"or give a path ending in .toml"
+            f"profile {name_or_path!r} does not exist: give {join_names(sorted(paths))}, or a path that ends in .toml"
         )
-    return known[name_or_path]
+    return paths[name_or_path]
 
 
 def load_profile(name_or_path: str) -> ClusterProfile:
     """Return the profile of that name, or in that file.
 
-    A word is a name; anything with a slash or ending in .toml is a path.  Raises ProfileError.
+    Text with a slash, or that ends in .toml, is a path; other text is a name.  Raises ProfileError.
 
     Examples:
         >>> load_profile("slurm-a100").partition().gpus_per_node

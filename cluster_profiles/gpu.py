@@ -1,4 +1,4 @@
-"""The GPU catalogue: what each GPU can do at most, with the source of every number.
+"""The GPU catalogue: the peaks of each GPU type, with the source of every number.
 
 Only the standard library is used here: the hardware checks read the catalogue on bare machines.
 """
@@ -38,7 +38,7 @@ class Gpu:
     sources: Mapping[str, str]
 
     def best_precision(self) -> Precision:
-        """What `precision = "auto"` means here: bf16 where it is native, else fp16, else fp32."""
+        """Return the meaning of `precision = "auto"`: bf16 where it is native, otherwise fp16, otherwise fp32."""
         return next((p for p in (Precision.BF16, Precision.FP16) if self._trains_in(p)), Precision.FP32)
 
     def _trains_in(self, precision: Precision) -> bool:
@@ -46,7 +46,7 @@ class Gpu:
         return precision in self.peak_flops and self.compute_capability >= (7, 0)
 
     def answers_to(self, name: str) -> bool:
-        """Whether people, NVML or Slurm call this GPU so; case and punctuation do not matter."""
+        """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""
         return _plain(name) in {_plain(n) for n in (self.key, self.name, *self.nvml_names, *self.slurm_names)}
 
 
@@ -76,7 +76,7 @@ def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:
 
 @cache
 def read_gpus() -> Mapping[str, Gpu]:
-    """Every GPU of the catalogue, by key.
+    """Return every GPU of the catalogue by its key.
 
     >>> read_gpus()["a100-sxm4-80gb"].peak_flops[Precision.BF16] / 1e12
     312.0
@@ -89,7 +89,7 @@ def read_gpus() -> Mapping[str, Gpu]:
 
 
 def match_gpus(name: str) -> tuple[Gpu, ...]:
-    """Every GPU that people, NVML or Slurm call `name`: Slurm's names are often those of several.
+    """Return every GPU that people, NVML or Slurm call `name`: a name in Slurm often means several.
 
     >>> {gpu.compute_capability for gpu in match_gpus("v100")}
     {(7, 0)}
@@ -98,7 +98,7 @@ def match_gpus(name: str) -> tuple[Gpu, ...]:
 
 
 def shared_precision(possible_gpus: Sequence[Gpu]) -> Precision | None:
-    """What `precision = "auto"` means on a GPU that is one of these; None where they differ, or there is none.
+    """Return the meaning of `precision = "auto"` on any of these GPUs; None if it differs, or without a GPU.
 
     >>> shared_precision(match_gpus("a100"))
     <Precision.BF16: 'bf16'>
@@ -108,20 +108,20 @@ def shared_precision(possible_gpus: Sequence[Gpu]) -> Precision | None:
 
 
 def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
-    """The GPU that people, NVML or Slurm call `name`; `among` narrows the choice to these keys.
+    """Return the GPU that people, NVML or Slurm call `name`; `among` narrows the choice to these keys.
 
-    Raises InputError where no GPU, or more than one, answers to it.
+    Raises InputError if no GPU, or more than one, has that name.
 
     >>> find_gpu("NVIDIA H100 80GB HBM3").key
     'h100-sxm'
     """
     offered = {key: gpu for key, gpu in read_gpus().items() if not among or key in among}
     exact = [gpu for gpu in offered.values() if _plain(gpu.key) == _plain(name)]
-    found = exact or [gpu for gpu in offered.values() if gpu.answers_to(name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in found)}")
+    matches = exact or [gpu for gpu in offered.values() if gpu.answers_to(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in matches)}")
     if name.isdecimal():
         raise InputError(
             f"GPU {name!r} is a number, which is gpus: say a type, such as {next(iter(offered))}"

@@ -1,4 +1,4 @@
-"""What a cluster is: partitions, limits, node shapes, links, shared folders, rates."""
+"""A cluster profile: partitions, limits, node shapes, links, shared folders, rates."""
 
 import datetime as dt
 import re
@@ -33,10 +33,10 @@ Seconds = Annotated[float, BeforeValidator(parse_duration_s), Field(allow_inf_na
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 
 
-def _text(pattern: str, wanted: str) -> Callable[[object], str]:
+def _text(pattern: str, message: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(wanted)
+            raise ValueError(message)
         return value
 
     return check
@@ -64,66 +64,68 @@ def _limit(value: object) -> float | None:
 
 
 class Link(Section):
-    """How fast GPUs exchange data."""
+    """A link over which GPUs exchange data."""
 
-    kind: Name = Field(description="What it is: `nvlink`, `pcie`, `infiniband`, `ethernet`, `slingshot`, ...")
-    gb_per_s: Number = Field(gt=0, le=100_000, description="GB/s per GPU, one direction.")
+    kind: Name = Field(
+        description="Kind of link: `nvlink`, `pcie`, `infiniband`, `ethernet`, `slingshot`, ..."
+    )
+    gb_per_s: Number = Field(gt=0, le=100_000, description="GB/s per GPU in one direction.")
 
 
 class Partition(Section):
     """One Slurm partition: nodes of one shape, with one time limit."""
 
-    name: SlurmName = Field(description="As `sinfo` spells it.")
-    nodes: Count = Field(gt=0, le=100_000, description="How many nodes it has.")
-    gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs on each node.")
+    name: SlurmName = Field(description="Name of the partition, as `sinfo` spells it.")
+    nodes: Count = Field(gt=0, le=100_000, description="Number of nodes.")
+    gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs per node.")
     gpu: Annotated[str, BeforeValidator(_gpu_key)] | None = Field(
         None, description="GPU type, as the catalogue, NVML or Slurm names it."
     )
     gres: SlurmName | None = Field(
-        None, description="The GRES type Slurm knows that GPU by; left out if untyped."
+        None, description="GRES type by which Slurm knows that GPU. Default: none, the GRES has no type."
     )
     time_limit: Annotated[float | None, BeforeValidator(_limit)] = Field(
         None,
         gt=0,
         le=10**9,
-        description='Longest walltime of a job, such as "2d"; left out or "infinite" if none.',
+        description='Longest walltime of a job, such as "2d". Default: no limit, as with "infinite".',
     )
     preemptible: bool = Field(
         False,  # noqa: FBT003  pydantic's first argument is the default
-        description="Whether Slurm may preempt a job here for another.",
+        description="Whether Slurm may preempt a job here for another job.",
     )
     intra_node: Link | None = Field(None, description="The link between GPUs of one node.")
     inter_node: Link | None = Field(None, description="The link between nodes.")
     per_gpu_hour: Number | None = Field(
-        None, ge=0, le=10**6, description="What a GPU-hour costs here, where it differs from `[rates]`."
+        None, ge=0, le=10**6, description="Price of a GPU-hour in this partition. Default: that of `[rates]`."
     )
 
     def gpu_model(self) -> Gpu | None:
-        """The catalogue's entry for this partition's GPU, if the profile names one."""
+        """Return the catalogue's entry for this partition's GPU; None if the profile names none."""
         return find_gpu(self.gpu) if self.gpu else None
 
 
 class Rates(Section):
-    """What GPU-hours and energy cost; nothing about money is printed without it."""
+    """Prices of GPU-hours and energy; without them, no cost is printed."""
 
     currency: Currency = Field(description="Three capital letters, such as EUR.")
-    date: dt.date = Field(description="The day these rates were true; printed beside every cost.")
-    per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="What one GPU-hour costs.")
+    date: dt.date = Field(description="The day of these rates; it is printed beside every cost.")
+    per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="Price of one GPU-hour.")
     per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="What one kWh costs, in `report --profile`."
+        None, ge=0, le=10**4, description="Price of one kWh, for `report --profile`."
     )
     gco2_per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="Carbon intensity, g CO2 per kWh, in `report --profile`."
+        None, ge=0, le=10**4, description="Carbon intensity in g CO2 per kWh, for `report --profile`."
     )
     pue: Number | None = Field(
         None,
         ge=1,
         le=10,
-        description="Power usage effectiveness of the site: what the GPUs' energy is multiplied with; else 1.",
+        description="Power usage effectiveness of the site, a factor on the energy of the GPUs. Default: 1.",
     )
 
     def gpu_hour(self, partition: Partition | None) -> float | None:
-        """What a GPU-hour costs in a partition: its own price, else that of all."""
+        """Return the price of a GPU-hour in a partition: its own, otherwise the general one."""
         own = partition.per_gpu_hour if partition else None
         return self.per_gpu_hour if own is None else own
 
@@ -138,22 +140,25 @@ def _absolute(folders: object) -> tuple[str, ...]:
 
 
 class ClusterProfile(Section):
-    """A cluster as its users meet it."""
+    """A cluster from the view of its users."""
 
-    name: Name = Field(description="What the profile is called.")
+    name: Name = Field(description="Name of the profile.")
     description: str = Field("", max_length=1000, description="One line for `clusterplan profiles list`.")
     default_partition: Name | None = Field(
-        None, description="The partition used unless another is asked for; else the first listed."
+        None, description="Partition of jobs that name none. Default: the first one."
     )
     shared_folders: Annotated[tuple[str, ...], BeforeValidator(_absolute)] = Field(
         (), description="Absolute paths of folders that every node sees."
     )
     requeue: bool = Field(
         True,  # noqa: FBT003  as above
-        description="Whether Slurm requeues jobs unless told otherwise (its `JobRequeue`).",
+        description="Whether Slurm requeues jobs by default (`JobRequeue` of its configuration).",
     )
     node_failures_per_1000_days: Number | None = Field(
-        None, ge=0, le=10**6, description="Failures per 1,000 node-days, once the site has counted them."
+        None,
+        ge=0,
+        le=10**6,
+        description="Failures per 1,000 node-days, as the site has counted them. Default: a published range.",
     )
     partitions: tuple[Partition, ...] = Field(min_length=1, description="`[[partitions]]`, one table each.")
     rates: Rates | None = Field(None, description="`[rates]`: costs, with currency and date.")
@@ -172,14 +177,16 @@ class ClusterProfile(Section):
 
     @property
     def most_gpus(self) -> int:
-        """GPUs of the largest partition: several may be of the same nodes, so they do not add up."""
+        """Return the GPUs of the largest partition; partitions may share nodes, so they do not add up."""
         return max(partition.nodes * partition.gpus_per_node for partition in self.partitions)
 
     def partition(self, name: str | None = None) -> Partition:
-        """The partition called `name`, or the default one.  Raises InputError if there is none."""
-        wanted = name or self.default_partition or self.partitions[0].name
+        """Return the partition called `name`, or the default one.  Raises InputError if it does not exist."""
+        choice = name or self.default_partition or self.partitions[0].name
         for partition in self.partitions:
-            if partition.name == wanted:
+            if partition.name == choice:
                 return partition
-        there = join_names(partition.name for partition in self.partitions)
-        raise InputError(f"partition {wanted!r} is none of {self.name} with GPUs: say one of {there}")
+        names = join_names(partition.name for partition in self.partitions)
+        raise InputError(
+            f"partition {choice!r} is not a partition of {self.name} with GPUs: say one of {names}"
+        )

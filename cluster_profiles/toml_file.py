@@ -1,4 +1,4 @@
-"""TOML files checked against pydantic models, with one clear line for whatever is wrong in them."""
+"""TOML files checked against pydantic models, with one clear line for the first fault."""
 
 import datetime as dt
 import re
@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 def read_toml(path: Path) -> str:
-    """The text of a TOML file.  Raises InputError if it cannot be read."""
+    """Return the text of a TOML file.  Raises InputError if it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE_BYTES + 1)  # of a device too
@@ -46,7 +46,7 @@ def read_toml(path: Path) -> str:
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """The tables of a TOML text.  Raises InputError with line and column if it is no TOML."""
+    """Return the tables of a TOML text.  Raises InputError with line and column if it is not TOML."""
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:  # int() and nesting have limits
@@ -65,7 +65,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def line_of(text: str, key: Sequence[str | int]) -> int | None:
-    """The line that sets `key` (its table names, then its own), counted from 1; None if it is not found.
+    """Return the line that sets `key` (the names of its tables, then its own), counted from 1; None if none does.
 
     A number after a name is the place, from 0, in a list of tables of that name.
 
@@ -95,7 +95,7 @@ def line_of(text: str, key: Sequence[str | int]) -> int | None:
 
 
 def locate(text: str, path: Path, location: tuple[int | str, ...]) -> str:
-    """How a fault's line begins: the file, the line if it is known, and the key; list items count from 1."""
+    """Return the beginning of a fault's line: the file, the line if known, and the key; list items count from 1."""
     line = line_of(text, location)
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
     return f"{path}:{f'{line}:' if line else ''} {f'{key}: ' if key else ''}"
@@ -107,17 +107,17 @@ def validate(
     place: Callable[[tuple[int | str, ...]], str],
     error: type[InputError] = InputError,
 ) -> M:
-    """`values` as a `model`; raises `error` with one line: `place` of the first fault, then what is wrong."""
+    """Return `values` as a `model`.  Raises `error` with one line: `place` of the first fault, then its reason."""
     try:
         return model.model_validate(values)
     except ValidationError as invalid:
         faults = invalid.errors()
         # A misspelt key is also a missing one: say the misspelling.
         fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-        raise error(place(fault["loc"]) + _what_is_wrong(fault, model)) from None
+        raise error(place(fault["loc"]) + _reason(fault, model)) from None
 
 
-def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
+def _reason(fault: ErrorDetails, model: type[BaseModel]) -> str:
     kind = fault["type"]
     context = {name: _bound(value) for name, value in fault.get("ctx", {}).items()}
     if kind == "extra_forbidden":
@@ -128,7 +128,7 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
         message = str(context["error"])
         # A rule over several keys names them itself; a rule on one value needs that value in front.
         return message if isinstance(fault["input"], Mapping) else f"{_shown(fault['input'])} {message}"
-    wanted = {
+    template = {
         "greater_than": "must be greater than {gt}",
         "greater_than_equal": "must be at least {ge}",
         "less_than": "must be less than {lt}",
@@ -144,24 +144,24 @@ def _what_is_wrong(fault: ErrorDetails, model: type[BaseModel]) -> str:
         "date_from_datetime_parsing": "must be a date such as 2026-11-01",
         "date_from_datetime_inexact": "must be a date such as 2026-11-01",
     }.get(kind)
-    text = wanted.format(**context) if wanted else _lower_first(fault["msg"]).removeprefix("input ")
+    text = template.format(**context) if template else _lower_first(fault["msg"]).removeprefix("input ")
     return f"{_shown(fault['input'])} {text}"
 
 
 def _unknown_key(key: str, table: type[BaseModel] | None, model: type[BaseModel]) -> str:
     import difflib  # noqa: PLC0415  difflib, for a wrong key only
 
-    known = list(table.model_fields) if table else []
+    keys = list(table.model_fields) if table else []
     elsewhere = [
         name for name in model.model_fields if (t := _table_at(model, (name,))) and key in t.model_fields
     ]
     if elsewhere:
         return f"unknown key here; it belongs in {' or '.join(f'[{name}]' for name in elsewhere)}"
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
     return (
         f"unknown key; did you mean {nearest[0]!r}?"
         if nearest
-        else f"unknown key; known are {', '.join(known)}"
+        else f"unknown key; the keys are {', '.join(keys)}"
     )
 
 
@@ -172,10 +172,10 @@ def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
             continue
         annotation = table.model_fields[part].annotation if part in table.model_fields else None
         inner = [annotation, *getattr(annotation, "__args__", ())]
-        found = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not found:
+        tables = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not tables:
             return None
-        table = found[0]
+        table = tables[0]
     return table
 
 

@@ -21,7 +21,7 @@ _LARGEST_EXPONENT = 30  # 1e30 is beyond every bound; 1e999999999 must not be ex
 
 
 def parse_exact(value: object) -> Fraction:
-    """A finite number, exactly as it was written: 2.5 is 5/2, "1_000" is 1000, 300e9 is 300000000000.
+    """Return a finite number exactly as it was written: 2.5 is 5/2, "1_000" is 1000, 300e9 is 300000000000.
 
     Raises ValueError for anything else, NaN, infinities and booleans included.
 
@@ -45,7 +45,7 @@ def parse_exact(value: object) -> Fraction:
 
 
 def parse_count(value: object) -> int:
-    """A whole number; text may use underscores, an exponent, or k, M, B, T for powers of a thousand.
+    """Return a whole number; text may use underscores, an exponent, or k, M, B, T for powers of a thousand.
 
     >>> parse_count("1_000_000"), parse_count("30M"), parse_count(300e9)
     (1000000, 30000000, 300000000000)
@@ -64,7 +64,7 @@ def parse_count(value: object) -> int:
 
 
 def parse_duration_s(value: object) -> float:
-    """Seconds of a duration: "90m", "3d 4h", "36h", Slurm's own "2-12:00:00", or a number of seconds.
+    """Return the seconds of a duration: "90m", "3d 4h", "36h", Slurm's own "2-12:00:00", or a number of seconds.
 
     Slurm's rule for colons holds: "30:00" is minutes and seconds, "1-12" is days and hours.
 
@@ -78,15 +78,15 @@ def parse_duration_s(value: object) -> float:
 
 
 def _duration_s(value: object) -> float:
-    wrong = ValueError('is not a duration such as "90m", "3d 4h" or "2-12:00:00"')
+    error = ValueError('is not a duration such as "90m", "3d 4h" or "2-12:00:00"')
     if not isinstance(value, str):
         try:
             return float(parse_exact(value))
         except ValueError:
-            raise wrong from None
+            raise error from None
     text = value.strip().lower()
     if not 0 < len(text) <= _LONGEST_INPUT:
-        raise wrong
+        raise error
     if text.replace(".", "", 1).isdecimal():
         raise ValueError(f"has no unit: say {text}m or {text}s")
     if (slurm := _SLURM_TIME.fullmatch(text)) and (slurm["d"] or slurm["b"]):
@@ -96,14 +96,14 @@ def _duration_s(value: object) -> float:
         return float(a * HOUR_S + b * MINUTE_S + c if slurm["c"] else a * MINUTE_S + b)
     pieces = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text)
     if not pieces or re.sub(r"(\d+(?:\.\d+)?)\s*([a-z]+)", "", text).strip(" ,"):
-        raise wrong
+        raise error
     if any(unit not in _DURATION_S for _, unit in pieces):
-        raise wrong
+        raise error
     return float(sum(parse_exact(number) * _DURATION_S[unit] for number, unit in pieces))
 
 
 def parse_deadline_s(text: str, now: datetime) -> float:
-    """Seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
+    """Return the seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
 
     Without a zone both are of this machine, whose clock may be changed between them.  A date alone means its first moment, as Slurm reads it; a clock time alone could be either, and is neither.
 
@@ -113,15 +113,15 @@ def parse_deadline_s(text: str, now: datetime) -> float:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        wrong = ValueError(
+        error = ValueError(
             'is neither a duration such as "2d" nor a date such as 2026-11-27 or 2026-11-27T18:00'
         )
         if re.fullmatch(r"[\d:]+", text.strip()):
-            raise wrong from None
+            raise error from None
         try:
             seconds = parse_duration_s(text)
         except ValueError:
-            raise wrong from None
+            raise error from None
     else:
         moment = moment.replace(tzinfo=moment.tzinfo or now.tzinfo)
         seconds = (moment.replace(tzinfo=None) - now.replace(tzinfo=None)).total_seconds()
@@ -135,7 +135,7 @@ def parse_deadline_s(text: str, now: datetime) -> float:
 
 
 def plural(number: int, noun: str) -> str:
-    """A number and its noun.
+    """Return a number and its noun.
 
     >>> plural(1, "GPU"), plural(1024, "GPU")
     ('1 GPU', '1,024 GPUs')
@@ -144,7 +144,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def join_names(names: Iterable[str], most: int = 12, between: str = ", ") -> str:
-    """Names with commas, or what else stands between, the rest of a long list only counted.
+    """Return names joined by commas or `between`; a long list ends with the number of the rest.
 
     >>> join_names(["a", "b", "c"], most=2)
     'a, b and 1 more'
@@ -154,7 +154,7 @@ def join_names(names: Iterable[str], most: int = 12, between: str = ", ") -> str
 
 
 def format_count(number: float) -> str:
-    """A number with thousands separated.
+    """Return a number with separated thousands.
 
     >>> format_count(117188)
     '117,188'
@@ -163,7 +163,7 @@ def format_count(number: float) -> str:
 
 
 def format_significant(number: float, digits: int = 3) -> str:
-    """A number rounded to so many significant digits, never in exponent form, without idle zeros.
+    """Return a number rounded to so many significant digits, without an exponent and without trailing zeros.
 
     >>> format_significant(55.3481), format_significant(13056.2), format_significant(60.0)
     ('55.3', '13,056', '60')
@@ -176,7 +176,7 @@ def format_significant(number: float, digits: int = 3) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in its two largest units, rounded to the nearest of the smaller one.
+    """Return a duration in its two largest units, rounded to the smaller one.
 
     >>> format_duration(24912), format_duration(75), format_duration(0.7222), format_duration(59.97)
     ('6h 55m', '1m 15s', '0.722s', '1m')
@@ -197,7 +197,7 @@ def format_duration(seconds: float) -> str:
 
 
 def slurm_time(seconds: float) -> str:
-    """Slurm's spelling of a time limit, rounded up to the second.
+    """Return Slurm's spelling of a time limit, rounded up to the second.
 
     >>> slurm_time(29700), slurm_time(216000)
     ('08:15:00', '2-12:00:00')
@@ -209,7 +209,7 @@ def slurm_time(seconds: float) -> str:
 
 
 def round_up_walltime_s(seconds: float) -> int:
-    """A walltime worth asking for: up to the next 5 minutes below 2 h, 15 below 12 h, else the hour.
+    """Return a walltime rounded up: to 5 minutes below 2 h, to 15 below 12 h, otherwise to the hour; in seconds.
 
     >>> [slurm_time(round_up_walltime_s(s)) for s in (61, 29000, 90001)]
     ['00:05:00', '08:15:00', '1-02:00:00']
@@ -219,7 +219,7 @@ def round_up_walltime_s(seconds: float) -> int:
 
 
 def ceil_div(a: int, b: int) -> int:
-    """a / b, rounded up.
+    """Return a / b, rounded up.
 
     >>> ceil_div(1_000_000, 256)
     3907

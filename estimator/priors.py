@@ -1,4 +1,4 @@
-"""What is assumed where nothing was given or measured: ranges of published measurements, with sources.
+"""Priors: ranges of published measurements, with their sources, for numbers that are neither given nor measured.
 
 Every number an estimate takes from here is labelled `prior`, or named as assumed.  Read 2026-11:
 
@@ -21,7 +21,7 @@ _DLE = "NVIDIA/DeepLearningExamples tables"
 
 @dataclass(frozen=True)
 class Prior:
-    """A range, and the published measurements it comes from."""
+    """A range, and the published measurements that it comes from."""
 
     range: Range
     text: str
@@ -35,7 +35,7 @@ STARTUP_S = Prior(Range(20, 75, 370), f"{_MLPERF}: medians 20 to 219 s, P90 up t
 EVALUATION_SHARE = Prior(
     Range(0.063 / 0.937, 0.105 / 0.895, 0.29 / 0.71), f"{_MLPERF}: 6 to 12 % of a run, at most 29 %"
 )
-# Where the job does not say whether it evaluates at all, it may not.
+# A job that states no evaluation may have none.
 EVALUATION_SHARE_UNSTATED = Prior(
     Range(0, 0.063 / 0.937, 0.116 / 0.884), f"not stated; {_MLPERF}: 6 to 12 % of a run, or none"
 )
@@ -47,7 +47,7 @@ CHECKPOINT_S = Prior(Range(5, 40, 150), "published saves of 0.1B to 1T models: 5
 
 # Per 1,000 days of a node of 8 GPUs.  Meta RSC-2 2.34, RSC-1 6.50 (arXiv:2410.21680); the P90 is RSC-1 times
 # the 3.7 by which its 1,024-GPU jobs failed more often than the hardware did.
-NODE_FAILURES_PER_1000_DAYS = Prior(Range(2.34, 6.5, 24.0), "Meta RSC: 2.3 to 24 in 1,000 node-days")
+NODE_FAILURES_PER_1000_DAYS = Prior(Range(2.34, 6.5, 24.0), "Meta RSC: 2.3 to 24 per 1,000 node-days")
 FAILURE_NODE_GPUS = 8
 
 # Model FLOPs utilisation.  16-bit, published: PaLM 46 % (arXiv:2204.02311), Llama 3 38-43 % (arXiv:2407.21783),
@@ -103,7 +103,7 @@ OTHER_GPU = Prior(
 
 
 def speed_ratio(before: Precision, after: Precision) -> Prior | None:
-    """Speed in `after` over speed in `before`; None where nothing was published (fp8).
+    """Return the speed in `after` over that in `before`; None if none is published (fp8).
 
     >>> speed_ratio(Precision.FP32, Precision.BF16).range.p50
     2.84
@@ -120,7 +120,7 @@ def _bits(precision: Precision) -> Precision | str:
     return "16-bit" if precision in (Precision.BF16, Precision.FP16) else precision
 
 
-# Bytes a parameter.  16-bit training keeps 2 of weights, 2 of gradients and 4 of fp32 master weights (ZeRO,
+# Bytes per parameter.  16-bit training keeps 2 of weights, 2 of gradients and 4 of fp32 master weights (ZeRO,
 # arXiv:1910.02054, section 3.1); Megatron-LM adds its gradients in fp32, torch.autocast comes to as many: 2 more.
 # Transformer Engine keeps fp8 copies of the weights, 1 or 2, beside those (its user guide).
 WEIGHT_BYTES = {

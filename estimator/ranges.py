@@ -32,11 +32,12 @@ class Range:
 
     @classmethod
     def exactly(cls, value: float) -> "Range":
+        """Return the range of a value that is known exactly."""
         return cls(value, value, value)
 
     @classmethod
     def around(cls, value: float, spread: float) -> "Range":
-        """`value` with P10 and P90 a factor 1 + `spread` away.
+        """Return `value` with P10 and P90 a factor of 1 + `spread` away.
 
         >>> Range.around(100, 0.05).p90
         105.0
@@ -45,21 +46,24 @@ class Range:
 
     @classmethod
     def of_draws(cls, draws: Iterable[float]) -> "Range":
+        """Return the percentiles of draws."""
         ordered = sorted(draws)
         return cls(*(quantile(ordered, q) for q in (0.1, 0.5, 0.9)))
 
     def scaled(self, factor: float) -> "Range":
+        """Return this times an exact factor."""
         return Range(self.p10 * factor, self.p50 * factor, self.p90 * factor)
 
     def inverted(self, numerator: float) -> "Range":
-        """`numerator` / this: a time becomes a rate."""
+        """Return `numerator` / this: a time becomes a rate."""
         return Range(numerator / self.p90, numerator / self.p50, numerator / self.p10)
 
     def at_least(self, floor: float) -> "Range":
+        """Return this with no percentile below `floor`."""
         return Range(max(self.p10, floor), max(self.p50, floor), max(self.p90, floor))
 
     def times(self, other: "Range") -> "Range":
-        """The product of two independent ranges; zero P10s are not for this.
+        """Return the product of two independent ranges, none of which has a P10 of 0.
 
         Logarithms add, and so do their variances on each side.
 
@@ -72,7 +76,7 @@ class Range:
         return Range(median * math.exp(-low), median, median * math.exp(high))
 
     def draws(self, term: int) -> list[float]:
-        """`DRAWS` values; ranges with different `term`s are independent."""
+        """Return `DRAWS` values; ranges with different `term`s are independent."""
         if self.p10 == self.p90:
             return [self.p50] * DRAWS
         up = math.log(self.p90 / self.p50) / _Z90 if self.p50 else 0.0
@@ -86,7 +90,7 @@ class Range:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """The `q` quantile of ascending values, interpolated."""
+    """Return the `q` quantile of ascending values, interpolated."""
     position = q * (len(ordered) - 1)
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
@@ -95,13 +99,13 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 
 @cache
 def uniforms(term: int) -> tuple[float, ...]:
-    """`DRAWS` evenly spread values in (0, 1), in an order of this term's own."""
+    """Return `DRAWS` evenly spread values in (0, 1), in the order of this `term`."""
     return tuple((place + 0.5) / DRAWS for place in _order(term))
 
 
 @cache
 def normals(term: int) -> tuple[float, ...]:
-    """The same, standard normal."""
+    """Return `DRAWS` standard normal values, in the order of this `term`."""
     ascending = _ascending_normals()
     return tuple(ascending[place] for place in _order(term))
 

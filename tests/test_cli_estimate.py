@@ -290,7 +290,7 @@ BAD = {
         "2 nodes for 9 GPUs are more than partition 'local' has",
     ),
     "partition alone": (["--partition", "gpu"], "partition 'gpu' needs a cluster profile: add --profile"),
-    "no such profile": (["--profile", "mars"], "profile 'mars' is not known: there are one-machine"),
+    "no such profile": (["--profile", "mars"], "profile 'mars' does not exist: give one-machine"),
     "no such option": (["--sample", "5"], "No such option '--sample'"),
     "deadline": (["--samples-per-s", "5", "--deadline", "soon"], "--deadline: 'soon' is neither a duration"),
     "clock time": (

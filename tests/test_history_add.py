@@ -89,7 +89,7 @@ def test_seconds_of_a_column_need_no_unit(add, there, tmp_path):
 
 def test_nothing_is_entered_twice(add, there, tmp_path):
     path = csv_file(tmp_path, f"{HEADER}\n{ROWS}{ROWS}")
-    assert "2 measurements there already" in add("--csv", path).stderr
+    assert "2 measurements not entered: the history has them" in add("--csv", path).stderr
     again = add("--csv", path)
     assert (again.returncode, again.stdout) == (0, "0 measurements entered\n")
     assert len(there()) == 2
@@ -118,7 +118,7 @@ def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process,
     assert "not known" not in text  # nobody asked how long it took, nor on how busy GPUs
     found = json.loads(in_process("history", "show", "--json").stdout)
     assert [m["gpus"] for m in found["measurements"]] == [16, 8]
-    assert in_process("history", "remove", found["run"]).stdout == "2 measurements taken back\n"
+    assert in_process("history", "remove", found["run"]).stdout == "2 measurements removed\n"
     assert there() == []
     assert json.loads(in_process("history", "list", "--json").stdout) == []
     assert not (tmp_path / "runs" / found["run"]).exists()
@@ -138,7 +138,7 @@ def test_no_run_is_removed(add, clusterplan):
     ]
     done = clusterplan("history", "remove", kept)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"'{kept}' is not the whole id of what `history add` entered" in done.stderr
+    assert f"'{kept}' is not the whole id of an entry by `history add`" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_thousands_are_entered_at_once(add, there, tmp_path):
 @pytest.mark.parametrize(
     ("more", "wrong"),
     [
-        (("--date", "2062-11-10"), "the date 2062-11-10 of phi2 is yet to come"),
-        (("--date", "9999-12-31T23:59:59-12:00"), "is yet to come"),
+        (("--date", "2062-11-10"), "the date 2062-11-10 of phi2 is in the future"),
+        (("--date", "9999-12-31T23:59:59-12:00"), "is in the future"),
         (("--model", "m\udcff"), "must be one line of text"),
     ],
 )

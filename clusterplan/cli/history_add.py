@@ -75,77 +75,79 @@ def _options(command: click.Command) -> click.Command:
     "path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Many at once: a line each, below the names of the columns.",
+    help="Enter many at once: a CSV file with the names of the columns in its first line.",
 )
 def add(path: Path | None, **flagged: str | None) -> None:
-    """Enter throughputs measured elsewhere.  Estimates start warm then.
+    """Enter throughputs that were measured elsewhere, so that estimates can use them.
 
-    They go into a run folder, and from there into the history; what is there already is not entered twice.
-    `history show` has them, and `history remove` takes them back.
+    They go into a run folder, and from there into the history.  A measurement that the history has is not entered again.
+    `history show` lists them, and `history remove` removes them.
 
     \b
         clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 \\
             --batch-size 32 --samples-per-s 44.3
         clusterplan history add --csv measured.csv --source "team wiki"
     """
-    given: dict[str, Any] = {name: value for name, value in flagged.items() if value is not None}
+    values: dict[str, Any] = {name: value for name, value in flagged.items() if value is not None}
     now = datetime.now(UTC)
     if path is None:
-        if not given:
+        if not values:
             raise InputError(
                 "nothing to enter: give --model, --gpus, --batch-size and a throughput, or --csv FILE"
             )
-        row = parse_entered(given, _FLAGS)
-        rows = [(row, row.measurement(now, "entered by hand"))]
-        name = row.model
+        entry = parse_entered(values, _FLAGS)
+        entries = [(entry, entry.measurement(now, "entered by hand"))]
+        name = entry.model
     else:
-        if extra := [_FLAGS[key] for key in given if key != "source"]:
-            raise InputError(f"{extra[0]}: the file has a column for that; only --source goes with --csv")
-        source = given.get("source", path.name)
-        rows = [(row, row.measurement(now, source)) for _, row in read_csv(path)]
+        if extra := [_FLAGS[key] for key in values if key != "source"]:
+            raise InputError(f"{extra[0]}: does not go with --csv: the file has a column for it")
+        source = values.get("source", path.name)
+        entries = [(entry, entry.measurement(now, source)) for _, entry in read_csv(path)]
         name = path.stem
-    for row, one in rows:
-        if one.when and one.when > now + timedelta(days=1):
+    for entry, measurement in entries:
+        if measurement.when and measurement.when > now + timedelta(days=1):
             raise InputError(
-                f"the date {row.when:%Y-%m-%d} of {one.model} is yet to come; today is {now:%Y-%m-%d}"
+                f"the date {entry.when:%Y-%m-%d} of {measurement.model} is in the future: today is {now:%Y-%m-%d}"
             )
     with collected(settle=False) as db:
-        there = db.measurements()
-    found = select_new(rows, there)
-    for doubt in (*_unknown_gpus(found), *find_doubtful(found, there)):
-        say(doubt)
-    if known := len(rows) - len(found):
-        say(f"{plural(known, 'measurement')} there already, and not entered again")
-    if found:
-        facts = {"kind": ADDED, "measurements": [as_json(one) for one in found]}
+        recorded = db.measurements()
+    new = select_new(entries, recorded)
+    for remark in (*_unknown_gpus(new), *find_doubtful(new, recorded)):
+        say(remark)
+    if repeats := len(entries) - len(new):
+        say(
+            f"{plural(repeats, 'measurement')} not entered: the history has {'it' if repeats == 1 else 'them'}"
+        )
+    if new:
+        facts = {"kind": ADDED, "measurements": [as_json(measurement) for measurement in new]}
         folder = create_run_folder(name, runs_root(os.environ), now, facts)
         write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
         register_run(folder, history_path(os.environ))
         with collected(settle=False):
             pass
-    models = join_names(dict.fromkeys(one.model for one in found))
-    click.echo(f"{plural(len(found), 'measurement')} entered{f' of {models}' if found else ''}")
+    models = join_names(dict.fromkeys(measurement.model for measurement in new))
+    click.echo(f"{plural(len(new), 'measurement')} entered{f' of {models}' if new else ''}")
 
 
 @click.command()
 @click.argument("run")
 def remove(run: str) -> None:
-    """Take back what `history add` entered.  RUN is its whole id, as `history list` has it."""
+    """Remove measurements that `history add` entered.  RUN is the whole id in `history list`."""
     where = history_path(os.environ)
     folder = next((folder for folder in registered_folders(where) if folder.name == run), None)
     if folder is None or read_run_facts(folder).get("kind") != ADDED:
         raise InputError(
-            f"{run!r} is not the whole id of what `history add` entered: see `clusterplan history list`"
+            f"{run!r} is not the whole id of an entry by `history add`: see `clusterplan history list`"
         )
     with collected(settle=False) as db:
-        gone = db.measurements(run=run)
+        removed = db.measurements(run=run)
         with db.writing():
             db.remove_entered(run)
     discard_run(folder, where)
-    click.echo(f"{plural(len(gone), 'measurement')} taken back")
+    click.echo(f"{plural(len(removed), 'measurement')} removed")
 
 
-def _unknown_gpus(found: list[Measurement]) -> Iterator[str]:
-    for name in dict.fromkeys(one.gpu for one in found):
+def _unknown_gpus(new: list[Measurement]) -> Iterator[str]:
+    for name in dict.fromkeys(one.gpu for one in new):
         if name and name not in read_gpus():
-            yield f"GPU {name!r} is not in the catalogue: it informs jobs that name no GPU only"
+            yield f"GPU {name!r} is not in the catalogue: it informs only jobs that name no GPU"
