@@ -180,7 +180,7 @@ def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_pa
         ([*ONE, "--date", "soon"], "--date: 'soon' is not a date"),
         ([*ONE, "--gpu", "a100"], "is ambiguous"),
         (["--csv", "absent.csv"], "absent.csv: cannot be read: No such file"),
-        (["--csv", "x.csv", "--gpus", "8"], "--gpus: the file has a column for that"),
+        (["--csv", "x.csv", "--gpus", "8"], "--gpus: does not go with --csv: the file has a column for it"),
     ],
 )
 def test_a_wrong_flag_is_one_line(add, flags, wrong):

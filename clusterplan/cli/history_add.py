@@ -78,9 +78,9 @@ def _options(command: click.Command) -> click.Command:
     help="Enter many at once: a CSV file with the names of the columns in its first line.",
 )
 def add(path: Path | None, **flagged: str | None) -> None:
-    """Enter throughputs that were measured elsewhere, so that estimates can use them.
+    """Enter throughputs measured elsewhere.
 
-    They go into a run folder, and from there into the history.  A measurement that the history has is not entered again.
+    Estimates use them as they use runs.  They go into a run folder, and from there into the history.  A measurement that the history has is not entered again.
     `history show` lists them, and `history remove` removes them.
 
     \b
