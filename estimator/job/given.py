@@ -10,7 +10,7 @@ from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, StepSeconds, flag
 
 
-class ThroughputGiven(Section):
+class StatedThroughput(Section):
     """A known speed: one rate, and the shape in which it was measured.
 
     Keys of the shape that are left out are taken from the rest of the file.

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
 from .fields import Exact, flag, section
-from .given import CheckpointPlan, Evaluation, Startup, ThroughputGiven
+from .given import CheckpointPlan, Evaluation, Startup, StatedThroughput
 from .run import Run, SbatchOptions
 from .training import Training
 
@@ -126,7 +126,7 @@ class Workload(Section):
     data: Data = Field(description="`[data]`")
     training: Training = Field(description="`[training]`")
     architecture: Architecture = section("[architecture]")
-    throughput: ThroughputGiven = section("[throughput]")
+    throughput: StatedThroughput = section("[throughput]")
     evaluation: Evaluation = section("[evaluation]")
     checkpoint: CheckpointPlan = section("[checkpoint]")
     startup: Startup = section("[startup]")

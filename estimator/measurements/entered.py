@@ -178,15 +178,15 @@ def select_new(
 ) -> list[Measurement]:
     """Return the entered measurements that are not `recorded` yet; a date or source not entered may differ."""
     # For each set of fields that some entry leaves out: the recorded measurements without those fields.
-    known = {
+    recorded_without = {
         blank: {_without(m, blank) for m in recorded} for blank in {_blank_fields(e) for e, _ in entries}
     }
     new = []
     for entry, measurement in entries:
         blank = _blank_fields(entry)
-        if _without(measurement, blank) not in known[blank]:
+        if _without(measurement, blank) not in recorded_without[blank]:
             new.append(measurement)
-            for names, measurements in known.items():
+            for names, measurements in recorded_without.items():
                 measurements.add(_without(measurement, names))
     return new
 
