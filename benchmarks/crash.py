@@ -21,8 +21,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.runs import History
-from clusterplan.estimator.history.salvage import examine
 from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.runs.collect import collect
 from clusterplan.launcher.sampler.spool import Damage, Frame, read_frames
@@ -151,7 +151,7 @@ def main() -> None:
                 expected = [(1.7e9 + i, i * 1000) for i in range(max(ticks, len(seen)))]
                 lost += max(ticks - len(seen), 0)
                 extra += sum(a != b for a, b in zip(seen, expected, strict=False))
-        faults = examine(history).faults
+        faults = check_integrity(history).faults
         some = sorted(acknowledged, key=acknowledged.__getitem__)[-DAMAGED_SPOOLS:]
         hits = [flipped(f / "n.00000000.spool", Path(scratch) / f"{f.name}.damaged", rng) for f in some]
     total = sum(acknowledged.values())

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.rollup import COLUMNS, energy_mj, roll_up
+from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
-from clusterplan.estimator.history.salvage import TABLES, examine
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.runs.collect import collect, folders_of_history
 from clusterplan.launcher.sampler.spool import SpoolWriter, frame
@@ -347,7 +347,7 @@ def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, 
         with pytest.raises(HistoryError, match="disk"):
             collect(folder, history)
         filler.unlink()
-        assert examine(history.path).faults == ()
+        assert check_integrity(history.path).faults == ()
         collect(folder, history)
         with History(tmp_path / "other.db") as other:
             collect(folder, other)
@@ -380,7 +380,7 @@ def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_
     with History(tmp_path / "other.db") as other:
         collect(folder, other)
     assert dump(history.path) == dump(other.path)
-    assert examine(history.path).faults == ()
+    assert check_integrity(history.path).faults == ()
 
 
 def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(folder, history, tmp_path):
@@ -519,7 +519,9 @@ def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran, folder):
     found = json.loads(ran("check", "--json").stdout)
     assert found["faults"]
     assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup_row"]) == (2, 2, 0)
-    assert set(found["rows"]) == set(TABLES)
+    assert set(found["rows"]) == set(
+        "estimate event gpu measurement node note raw_block rollup_row run run_gpu series spool spool_gpu".split()
+    )
     assert (found["in_run_folders"], found["only_here"]) == ([folder.name], ["gone-1"])
     text = ran("check").stdout
     assert "1 run only in this file: gone-1" in text
@@ -631,7 +633,7 @@ def test_every_command_has_json(ran, ran_in_process, arguments, keys):
 
 def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran_in_process):
     before = json.loads(ran_in_process("show", "--json").stdout)
-    assert "2 blocks of raw readings forgotten" in ran_in_process("prune", "--keep", "1d").stdout
+    assert "2 blocks of raw readings deleted" in ran_in_process("prune", "--keep", "1d").stdout
     assert len(ran_in_process("export").stdout.splitlines()) == 1
     assert json.loads(ran_in_process("show", "--json").stdout) == before
     assert "MB now" in ran_in_process("vacuum").stdout

@@ -23,7 +23,7 @@ from .recorded import collect_all, collected, find_run
 
 @click.group()
 def history() -> None:
-    """What runs did: kept in one SQLite file that any tool can read."""
+    """Look at past runs, in one SQLite file that any tool can read."""
 
 
 history.add_command(add)
@@ -35,9 +35,9 @@ history.add_command(remove)
 @history.command()
 @json_option
 def path(as_json: bool) -> None:  # noqa: FBT001
-    """Where the history file is."""
-    where = history_path(os.environ)
-    click.echo(json.dumps({"path": str(where)}) if as_json else where)
+    """Print the path of the history file."""
+    file = history_path(os.environ)
+    click.echo(json.dumps({"path": str(file)}) if as_json else file)
 
 
 @history.command("list")
@@ -47,9 +47,9 @@ def path(as_json: bool) -> None:  # noqa: FBT001
 )
 @click.option("--gpu", metavar="TEXT", callback=utf8_text, help="Only runs on GPUs whose type contains this.")
 @click.option(
-    "--since", metavar="TIME", help="Only runs begun within this time, such as 7d, or since a date."
+    "--since", metavar="TIME", help="Only runs that began within this time, such as 7d, or since a date."
 )
-@click.option("--until", metavar="TIME", help="Only runs begun longer ago than this, or before a date.")
+@click.option("--until", metavar="TIME", help="Only runs that began longer ago than this, or before a date.")
 @json_option
 def list_(
     name: str | None,
@@ -59,7 +59,7 @@ def list_(
     until: str | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Every run, the latest first."""
+    """List runs, the latest first."""
     since_s = None if since is None else _moment_s("--since", since)
     until_s = None if until is None else _moment_s("--until", until)
     with collected() as db:
@@ -68,51 +68,56 @@ def list_(
     if as_json:
         click.echo(json.dumps(runs, indent=2))
     elif narrowed:
-        click.echo("no run is like that; without options every run is listed")
+        click.echo("no run matches; without options every run is listed")
     else:
-        echo_page(lambda page: history_text.listing(page, runs))
+        echo_page(lambda page: history_text.render_runs(page, runs))
 
 
 @history.command()
 @click.argument("run", required=False)
 @json_option
 def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """What one run's GPUs did, and how long a step took.  RUN is an id or its beginning, else the latest."""
+    """Show the GPUs, events and measured step times of a run.
+
+    RUN is an id or its beginning.  Default: the latest run.
+    """
     with collected() as db:
-        found = find_run(db.runs(), run)
-        gpus, events = db.gpus(found["run"]), db.events(found["run"])
-        measured = db.measurements(run=found["run"])
+        row = find_run(db.runs(), run)
+        gpus, events = db.gpus(row["run"]), db.events(row["run"])
+        measurements = db.measurements(run=row["run"])
     if as_json:
-        shown = {**found, "gpus": gpus, "events": events, "measurements": [measurement(m) for m in measured]}
-        click.echo(json.dumps(shown, indent=2))
+        document = {**row, "gpus": gpus, "events": events, "measurements": [*map(measurement, measurements)]}
+        click.echo(json.dumps(document, indent=2))
     else:
-        echo_page(lambda page: history_text.one(page, found, gpus, events, measured))
+        echo_page(lambda page: history_text.render_run(page, row, gpus, events, measurements))
 
 
 @history.command()
 @click.option(
-    "--keep", metavar="TIME", default="14d", show_default=True, help="Raw readings younger than this stay."
+    "--keep", metavar="TIME", default="14d", show_default=True, help="Keep raw readings younger than this."
 )
 @json_option
 def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
-    """Forget raw readings of ended runs.  Lines, rollups, events and notes stay for ever."""
+    """Delete raw readings of ended runs.  Sums, rollups, events and notes stay for ever."""
     before_s = _moment_s("--keep", keep)
     if before_s > datetime.now(UTC).timestamp():
-        raise InputError(f"--keep: {keep} is yet to come, so no reading would be young enough to stay")
+        raise InputError(
+            f"--keep: {keep} is yet to come, so no reading would stay; a duration such as 14d is right"
+        )
     with collected() as db:
-        gone = db.prune(before_s)
+        blocks = db.prune(before_s)
     if as_json:
-        click.echo(json.dumps({"blocks": gone}))
+        click.echo(json.dumps({"blocks": blocks}))
         return
     click.echo(
-        f"{plural(gone, 'block')} of raw readings forgotten; `clusterplan history vacuum` gives the space back"
+        f"{plural(blocks, 'block')} of raw readings deleted; `clusterplan history vacuum` gives the space back"
     )
 
 
 @history.command()
 @json_option
 def vacuum(as_json: bool) -> None:  # noqa: FBT001
-    """Give the space of what was forgotten back to the disk."""
+    """Give the space of deleted readings back to the disk."""
     with History(history_path(os.environ)) as db:
         before, after = db.vacuum()
     if as_json:
@@ -128,33 +133,33 @@ def vacuum(as_json: bool) -> None:  # noqa: FBT001
 )
 @json_option
 def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Fold run folders into the history.  Without FOLDERS every run that is registered.
+    """Fold run folders into the history.  Default: the folders of all registered runs.
 
-    Importing twice changes nothing, and a run that is still written can be imported again later.
+    Importing a folder twice changes nothing.  A run that goes on can be imported again later.
     """
-    where = history_path(os.environ)
+    file = history_path(os.environ)
     if anew:
         if folders:
-            raise InputError("--rebuild takes every registered run: leave the folders out")
-        rebuild(where, as_json=as_json)
+            raise InputError("--rebuild reads the folders of all registered runs: leave FOLDERS out")
+        rebuild(file, as_json=as_json)
         return
     for folder in folders:
         if not (folder / RUN_FILE).exists():
             raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
-    with History(where) as db:
+    with History(file) as db:
         chosen = [folder.resolve() for folder in folders] or list(folders_of_history(db.path))
         failed = [str(error) for error in collect_all(chosen, db)]
     if as_json:
         runs = [folder.name for folder in chosen]
-        click.echo(json.dumps({"path": str(where), "runs": runs, "not_imported": failed}, indent=2))
+        click.echo(json.dumps({"path": str(file), "runs": runs, "not_imported": failed}, indent=2))
     else:
-        click.echo(f"{plural(len(chosen), 'run')} in {where}")
+        click.echo(f"{plural(len(chosen), 'run')} in {file}")
     if failed:
         raise click.ClickException(f"not imported: {'; '.join(failed)}")
 
 
 def _moment_s(flag: str, text: str) -> float:
-    """Unix time of a date, or of so long ago."""
+    """Return the Unix time of a date, or of a duration before now."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -14,13 +14,16 @@ from .recorded import collected, find_run
 @click.command()
 @click.argument("run", required=False)
 @click.option("--csv", "form", flag_value="csv", default=True, help="Comma-separated values (the default).")
-@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line.")
+@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object per line.")
 @click.option("--json", "form", flag_value="json", help="One JSON list.")
 @click.option("--parquet", "form", flag_value="parquet", help="A Parquet file; needs pyarrow.")
 def export(run: str | None, form: str) -> None:
-    """Print the raw readings of a run that are still kept.  A line is one GPU and second."""
+    """Print the raw readings of a run that are still kept: one row per GPU and reading.
+
+    RUN is an id or its beginning.  Default: the latest run.
+    """
     if form == "parquet" and sys.stdout.isatty():
-        raise InputError("--parquet: is no text for a terminal; write `> readings.parquet` after it")
+        raise InputError("--parquet: is not text for a terminal; add `> readings.parquet`")
     with collected() as db:
         rows = _rows(db, find_run(db.runs(), run)["run"])
         if form == "parquet":

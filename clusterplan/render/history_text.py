@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
-from ..estimator.history.salvage import Salvage
+from ..estimator.gpu_use.record import gpu_index
+from ..estimator.history.integrity import Integrity
 from ..estimator.measurements.measurement import Measurement
 from .layout import Page, Style
 
 
-def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
-    """One row a run, the latest first."""
+def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Write one row per run, in their order."""
     if not runs:
         page.line("no runs yet: `clusterplan sample -- COMMAND` makes one")
         return
@@ -23,7 +24,9 @@ def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
                 run["state"],
                 run["began_utc"] or "",
                 _duration(run["seconds"]),
-                format_count(run["gpus"]) if run["gpus"] else "",  # none sampled, though it may have had some
+                format_count(run["gpus"])
+                if run["gpus"]
+                else "",  # no GPU was sampled, though the run may have had some
                 _with_unit(run["utilisation_mean"], "%"),
                 _with_unit(run["energy_kwh"], "kWh"),
             )
@@ -34,14 +37,14 @@ def listing(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def one(
+def render_run(
     page: Page,
     run: Mapping[str, Any],
     gpus: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]],
-    measured: Sequence[Measurement],
+    measurements: Sequence[Measurement],
 ) -> None:
-    """A run, its GPUs, what it was measured to take or was entered by it, and what happened to them."""
+    """Write a run: its GPUs, its measurements, and its events."""
     facts = [("run", run["run"], run["state"])]
     if run["started_utc"]:
         facts.append(("took", _duration(run["seconds"]) or "not known", f"from {run['started_utc']} UTC"))
@@ -54,11 +57,11 @@ def one(
     if gpus:
         page.line()
         page.table(
-            ("node", "GPU", "type", "utilisation", "memory peak", "power", "energy", "samples"),
+            ("node", "GPU", "type", "utilisation", "memory peak", "power", "energy", "readings"),
             [
                 (
                     gpu["node"],
-                    str(gpu["place"]),
+                    gpu_index(gpu),
                     gpu["name"] or "",
                     _with_unit(gpu["utilisation_mean"], "%"),
                     _with_unit(gpu["memory_peak_gib"], "GiB"),
@@ -69,9 +72,9 @@ def one(
                 for gpu in gpus
             ],
             right=(1, 3, 4, 5, 6, 7),
-            first_to_go=("samples", "type"),
+            first_to_go=("readings", "type"),
         )
-    if measured:
+    if measurements:
         page.line()
         page.table(
             ("model", "GPUs", "type", "micro-batch", "precision", "step time", "source"),
@@ -85,7 +88,7 @@ def one(
                     f"{format_significant(m.step_time_s)} s",
                     m.source,
                 )
-                for m in measured
+                for m in measurements
             ],
             right=(1, 3, 5),
         )
@@ -98,17 +101,19 @@ def one(
         )
 
 
-def damaged(page: Page, found: Salvage, folders: int, only_here: Sequence[str]) -> None:
-    """What a damaged history file still holds, and where the rest is."""
+def render_damage(page: Page, integrity: Integrity, folders: int, only_here: Sequence[str]) -> None:
+    """Write which rows of a damaged history can be read, and which runs are saved in their folders."""
     page.table(
         ("table", "rows that can be read"),
-        [(table, format_count(rows)) for table, rows in found.rows.items()],
+        [(table, format_count(rows)) for table, rows in integrity.rows.items()],
         right=(1,),
     )
     page.line()
-    runs = f"{plural(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
-    lost = f"{plural(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{join_names(only_here)}"
-    page.notes([("saved", runs), ("at risk", lost)])
+    saved = f"{plural(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
+    at_risk = (
+        f"{plural(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{join_names(only_here)}"
+    )
+    page.notes([("saved", saved), ("at risk", at_risk)])
 
 
 def _duration(seconds: float | None) -> str:

@@ -73,7 +73,7 @@ def _measure(
     model = _read_model(run.get("shape"))
     if steady is None or shape is None or model is None:
         return None
-    name = str(run.get("run") or folder.name)
+    name = folder.name
     gpu, memory = _gpus(history.run_gpus(name))
     if any(is_out_of_memory(task.error, task.exit_code) for task in tasks):
         memory = None  # it used all memory of the GPU, which is less than it needs
