@@ -18,9 +18,9 @@ from .recorded import collected, find_run
 @click.option("--json", "form", flag_value="json", help="One JSON list.")
 @click.option("--parquet", "form", flag_value="parquet", help="A Parquet file; needs pyarrow.")
 def export(run: str | None, form: str) -> None:
-    """Print the raw readings of a run that are still kept: one row per GPU and reading.
+    """Print the raw readings of a run.
 
-    RUN is an id or its beginning.  Default: the latest run.
+    One row is one GPU at one time; readings that were pruned are gone.  RUN is an id or its beginning.  Default: the latest run.
     """
     if form == "parquet" and sys.stdout.isatty():
         raise InputError("--parquet: is not text for a terminal; add `> readings.parquet`")
