@@ -7,19 +7,25 @@ Slurm is real: four nodes of it on this machine, by tests/slurm_cluster.py.
 import ctypes
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import fake_nvml as fake
 import pynvml
 import pytest
 import slurm_cluster
 
+if TYPE_CHECKING:
+    from launched import Launched, Story, Told
+
 ROOT = Path(__file__).parent.parent
+HOSTILE_NAME = "a 'quoted\" place"
 collect_ignore = ["frameworks/scripts"]  # run by Slurm, in an environment that has torch
 SCALE = int(
     os.environ.get("CLUSTERPLAN_TEST_SCALE", "1")
@@ -37,12 +43,15 @@ ONCE = {
         "test_frameworks",
         "test_preflight",
         "test_request",
+        "test_restarts",
         "test_slurm",
         "test_slurm_cluster",
-        "test_submit",
+        "test_slurm_runs",
+        "test_submit_sweep",
     },
     "fake_nvml": {"test_fake_nvml", "test_following", "test_local_queue", "test_report", "test_sampler"},
 }
+STORIES_AT_ONCE = 8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
@@ -53,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         for name, files in ONCE.items():
             if name in fixtures and item.path.stem not in files:
                 raise pytest.UsageError(f"{item.path}: it uses {name}, so name it in ONCE of {__file__}")
+    # Stories run side by side on the test Slurm, and any other test of it cancels all jobs: so they come last.
+    items.sort(key=lambda item: "begun" in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -195,3 +206,62 @@ def slurm(
     monkeypatch.setenv("SLURM_CONF", str(real_slurm.conf))
     yield real_slurm
     real_slurm.ask("scancel", "--user=root")
+
+
+@pytest.fixture
+def launched(clusterplan: Command, tmp_path: Path) -> "Launched":
+    """Give clusterplan in a folder of a hostile name, with a history and runs of its own."""
+    from launched import Launched  # noqa: PLC0415  `make gpu` has none of what it needs
+
+    folder = tmp_path / HOSTILE_NAME
+    folder.mkdir()
+    return Launched(folder, clusterplan)
+
+
+@pytest.fixture
+def without_slurm(launched: "Launched") -> "Launched":
+    """Take Slurm's commands off PATH."""
+    few = launched.folder / "bin"
+    few.mkdir()
+    for name in ("env", "python"):
+        (few / name).symlink_to(cast("str", shutil.which(name)))
+    launched.environment["PATH"] = str(few)
+    return launched
+
+
+@pytest.fixture
+def on_slurm(slurm: slurm_cluster.Cluster, launched: "Launched", tmp_path: Path) -> "Launched":
+    """Give clusterplan on the test Slurm, whose profile is called `test`."""
+    from launched import write_profile_of_one_host  # noqa: PLC0415  likewise
+
+    launched.slurm = slurm
+    write_profile_of_one_host(tmp_path / "config")
+    return launched
+
+
+@pytest.fixture(scope="session")
+def begun(
+    request: pytest.FixtureRequest,
+    real_slurm: slurm_cluster.Cluster,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "Iterator[dict[Story, Future[Told]]]":
+    """Begin every story of this session, a few at a time; return for each the future of its generator."""
+    from launched import Launched, begin, run_program, write_profile_of_one_host  # noqa: PLC0415  likewise
+
+    stories = [item.function.story for item in request.session.items if "begun" in item.fixturenames]
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(STORIES_AT_ONCE) as pool:
+        patch.setenv("SLURM_CONF", str(real_slurm.conf))
+        patch.setenv("XDG_CONFIG_HOME", str(write_profile_of_one_host(tmp_path_factory.mktemp("config"))))
+        futures = {}
+        for story in stories:
+            folder = tmp_path_factory.mktemp("story") / HOSTILE_NAME
+            folder.mkdir()
+            launched = Launched(folder, run_program)
+            launched.slurm = real_slurm
+            futures[story] = pool.submit(begin, story, launched)
+        yield futures
+        real_slurm.ask("scancel", "--user=root")
+        pool.shutdown(cancel_futures=True)
+    for future in futures.values():
+        if not future.cancelled() and not future.exception():
+            future.result().close()

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from launched import Launched
 from slurm_cluster import until
-from test_submit import Launched
 
 PROGRAM = Path(sys.executable).with_name("clusterplan")
 # It ends once the file is there.

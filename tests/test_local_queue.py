@@ -6,8 +6,8 @@ import signal
 
 import fake_nvml as fake
 import pytest
+from launched import Launched
 from slurm_cluster import until
-from test_submit import Launched
 
 from clusterplan.launcher.run_folder.task_records import process_birth
 

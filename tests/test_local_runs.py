@@ -1,0 +1,179 @@
+"""Runs on this machine, without Slurm."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launched import (
+    TRAINS_ON,
+    in_one_row,
+    job_file,
+    runs_over_a_full_disk,
+    small_disk,
+)
+
+from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
+
+
+def test_a_run_says_how_many_gpus_hold_a_replica(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\ntensor_parallel = 2\n"
+        "[run]\nbootstrap = 'single'\ncommand = ['true']\n",
+    )
+    run = launched.submit("--executor", "local", job)
+    assert json.loads((Path(run["folder"]) / "run.json").read_text())["shape"]["model_parallel"] == 2
+
+
+def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
+    python = launched.folder / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parents[1]], check=True)
+    script = launched.file("train.py", "print('trained')\n")
+    done = launched("submit", "--executor", "local", "--gpus", "2", "--", python, script)
+    assert done.returncode == 2
+    assert (
+        f"{python} has no torch, and several GPUs of a Python command are started by torchrun" in done.stderr
+    )
+    assert not (launched.folder / "runs").exists()
+
+
+def test_a_run_without_a_gpu_is_said_to_have_none(launched):
+    said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
+    assert "no GPU there is no whole one on this machine: the run starts without " in in_one_row(said)
+
+
+def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):
+    run = launched.submit("--executor", "local", "--", "sh", "-c", "exit 3")
+    said = "exit code 3; the command saved no new checkpoint before it failed"
+    assert launched.ended(run["run"])["reason"] == said
+
+
+def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    assert launched("cancel", run["run"]).returncode == 0
+    assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+@pytest.mark.slow  # a heartbeat is 20 s
+def test_a_run_cancelled_from_another_machine_ends(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    write_cancel_request(Path(run["folder"]))
+    assert launched.ended(run["run"])["state"] == "cancelled"
+
+
+def test_the_task_that_failed_has_the_word(launched):
+    rank = "import os, sys, time; r = os.environ['RANK']; r == '1' and sys.exit('rank one is unwell'); time.sleep(60)"
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 2\n"
+        f"[run]\nbootstrap = 'per-gpu'\ncommand = {json.dumps(['python', '-c', rank])}\n",
+    )
+    ended = launched.ended(launched.submit("--executor", "local", job)["run"])
+    assert (ended["state"], ended["reason"]) == ("failed", "exit code 1: rank one is unwell")
+
+
+def test_restarts_do_not_lengthen_the_time_asked_for(launched):
+    fails = launched.file(
+        "fails.py",
+        "import pathlib, sys, time\n"
+        "out = pathlib.Path(sys.argv[1])\n"
+        "time.sleep(0.5)\n"
+        "saved = out / f'step_{len(list(out.iterdir())) + 1}'\n"
+        "saved.mkdir()\n"
+        "(saved / 'model.pt').touch()\n"
+        "sys.exit(1)\n",
+    )
+    run = launched.submit("--executor", "local", "--time", "9s", "--", "python", fails, "{output}")
+    ended = launched.ended(run["run"])
+    assert ended["state"] == "timed_out"
+    assert ended["attempts"] > 1
+
+
+def test_the_same_example_runs_here(launched):
+    run = launched.submit("--executor", "local", job_file(launched, steps=20, step_time=0.02, where=""))
+    ended = launched.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 20)
+
+
+def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
+    launched.file("ds.json", '{"zero_optimization": {"stage": 2}}')
+    launched.file("show.py", "import sys; print(open(sys.argv[2]).read())")
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'deepspeed'\nprecision = 'bf16'\n"
+        "[run]\ncommand = ['python', 'show.py', '--deepspeed_config', 'ds.json']\n",
+    )
+    run = launched.submit("--executor", "local", job)
+    assert launched.ended(run["run"])["state"] == "completed"
+    seen = json.loads(launched("logs", run["run"]).stdout)
+    assert (seen["bf16"], seen["zero_optimization"]) == ({"enabled": True}, {"stage": 2})
+
+
+@pytest.mark.parametrize(("code", "state"), [(0, "completed"), (3, "failed")])
+def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
+    with small_disk(launched) as (fill, _):
+        script = launched.file("train.py", TRAINS_ON)
+        run = launched.submit("--executor", "local", "--", "python", script)
+        ended = runs_over_a_full_disk(launched, run, code, fill)
+    assert (ended["state"], ended["exit_code"]) == (state, code)
+
+
+def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched):
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
+        "[run]\ncommand = ['echo', '{output}']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--dry-run", job).stdout
+    assert f"echo {shlex.quote(str(launched.folder / 'kept'))}\n" in shown
+
+
+def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
+    job = launched.file(
+        "hf.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n"
+        "[run]\ncommand = ['python', 'train.py', '--fp16']\n",
+    )
+    shown = launched("submit", "--executor", "local", "--profile", "slurm-a100", "--dry-run", job).stdout
+    assert "CLUSTERPLAN_PRECISION=fp16" in shown
+
+
+def test_a_dry_run_names_the_port_by_its_rule(launched):
+    launched.file("train.py", "")
+    shown = launched(
+        "submit", "--executor", "local", "--dry-run", "--gpus", "2", "--", "python", "train.py"
+    ).stdout
+    assert "--master_port=$MASTER_PORT train.py" in shown
+    assert "MASTER_PORT=20000 + crc32(job id) % 12768" in shown
+
+
+def test_a_local_run_that_is_killed_is_told(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    attempt = next((Path(run["folder"]) / "tasks").glob("*.json"))
+    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    assert launched.ended(run["run"])["state"] == "failed"
+
+
+def test_the_diff_of_the_code_has_a_file_of_its_own(launched):
+    script = launched.file("train.py", "before = 1\n")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (["init", "-q"], ["add", "train.py"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], cwd=launched.folder, check=True)
+    script.write_text("after = 2\n")
+    folder = Path(launched.submit("--executor", "local", "--", "true")["folder"])
+    assert (folder / "git.diff").read_text().endswith("-before = 1\n+after = 2\n")
+    assert "diff" not in json.loads((folder / "run.json").read_text())
+
+
+def test_a_local_run_is_cancelled(launched):
+    run = launched.submit("--executor", "local", "--", "sleep", "300")
+    launched.wait(run["run"], "running")
+    assert launched("cancel", run["run"]).returncode == 0
+    assert launched.ended(run["run"])["state"] == "cancelled"

@@ -1,0 +1,383 @@
+"""Runs on a real Slurm without accounting: warned, cancelled, killed and requeued, they survive, and the truth is told of them."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launched import (
+    ENDED_S,
+    EXAMPLE,
+    POLL_S,
+    TRAINS_ON,
+    job_file,
+    on_partition,
+    running_job,
+    runs_over_a_full_disk,
+    slurm_states,
+    small_disk,
+    steps_done,
+    story,
+)
+from slurm_cluster import until
+
+
+@story
+def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=150))
+    seen = 0
+    for attempt in range(2):
+        until(lambda before=seen: steps_done(run) > before + 5, "steps", ENDED_S)
+        on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+        until(lambda after=attempt + 1: running_job(run, after), "the next attempt", ENDED_S)
+        seen = steps_done(run)
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 3, 150)
+    said = on_slurm("logs", run["run"]).stdout
+    assert "step 150 of 150" in said
+    files = sorted((Path(run["folder"]) / "tasks").glob("*.0.json"))
+    resumed = [json.loads(file.read_text())["resume_step"] for file in files]
+    assert resumed[0] is None
+    assert 0 < resumed[1] < resumed[2] < 150
+    listed = json.loads(on_slurm("history", "list", "--json").stdout)
+    assert [(r["run"], r["state"]) for r in listed] == [(run["run"], "completed")]
+
+
+@story
+def test_an_exit_code_is_told(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "python", "-c", "import sys; print('bye'); sys.exit(3)")
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["exit_code"], ended["reason"]) == ("failed", 3, "exit code 3: bye")
+
+
+@story
+def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    on_slurm.wait(run["run"], "running")
+    attempt = until(lambda: list((Path(run["folder"]) / "tasks").glob("*.json")), "the attempt")[0]
+    until(lambda: json.loads(attempt.read_text())["state"] == "running", "running")
+    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["exit_code"]) == ("failed", 137)
+
+
+@story
+def test_memory_that_ran_out_is_named(on_slurm):
+    words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
+    run = on_slurm.submit("--gpus", "1", "--", "python", "-c", f"import sys; sys.exit('{words}')")
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == ("out_of_memory", f"exit code 1: {words}")
+
+
+@story
+def test_a_run_cancelled_before_it_began(on_slurm):
+    job = job_file(on_slurm, more='[slurm]\nbegin = "now+1hour"\n')
+    run = on_slurm.submit(job)
+    yield
+    pending = on_slurm.status(run["run"])
+    assert pending["state"] == "pending"
+    on_slurm.slurm.ask("scancel", run["job_id"])
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == ("cancelled", "before it began")
+
+
+@story
+def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=2000))
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    assert on_slurm("cancel", run["run"]).returncode == 0
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert ended["state"] == "cancelled"
+    assert list((Path(run["folder"]) / "output").glob("step_*"))
+    assert slurm_states(run)[0] == "CANCELLED"
+
+
+@story
+def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=60))
+    until(lambda: list((Path(run["folder"]) / "output").glob("step_*")), "a checkpoint", ENDED_S)
+    on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 60)
+    assert (slurm_states(run), ended["preemptions"]) == (["REQUEUED", None], 0)
+
+
+@story
+def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(on_slurm):
+    script = on_slurm.file(
+        "crash.py",
+        "import os, time\n"
+        "if os.environ['RANK'] == '2':\n    raise ValueError('rank two is unwell')\n"
+        "time.sleep(300)\n",
+    )
+    job = job_file(on_slurm).read_text().replace(str(EXAMPLE), script.name)
+    run = on_slurm.submit(on_slurm.file("job.toml", job))
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert ended["state"] == "failed"
+    assert "ValueError: rank two is unwell" in ended["reason"]
+
+
+@story
+def test_where_requeue_is_forbidden_a_successor_goes_on(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=50), "--no-requeue")
+    until(lambda: steps_done(run) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 50)
+    assert ended["job_id"] != run["job_id"]
+
+
+@story
+def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(on_slurm):
+    """Nothing is saved, so three attempts are enough; the limit is not waited for."""
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    for attempt in range(3):
+        now = until(lambda: running_job(run, attempt), f"attempt {attempt}", ENDED_S)  # noqa: B023
+        on_slurm.slurm.ask("scancel", "--signal=USR2", now)
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == (
+        "timed_out",
+        "3 attempts in a row saved no checkpoint at all",
+    )
+
+
+@story
+def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "true")
+    until(lambda: list((Path(run["folder"]) / "submitit").glob("*.exit")), "the end", ENDED_S)
+    until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
+    yield
+    (Path(run["folder"]) / "status.json").unlink(missing_ok=True)
+    assert on_slurm.status(run["run"])["state"] == "completed"
+
+
+@story
+def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
+    """The case of exit code 140: Python is still starting."""
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")
+    on_slurm.slurm.wait_for(run["job_id"], "RUNNING", within_s=ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    yield
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm):
+    with small_disk(on_slurm) as (fill, make_room):
+        run = on_slurm.submit("--gpus", "1", "--", "python", on_slurm.file("train.py", TRAINS_ON))
+        ended = runs_over_a_full_disk(on_slurm, run, 0, fill)
+        yield
+        assert (ended["state"], ended["attempts"], ended["exit_code"]) == ("completed", 1, 0)
+        make_room()
+        until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
+        assert on_slurm.status(run["run"])["state"] == "completed"
+
+
+@story
+def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
+    for rank in range(4):
+        (Path(run["folder"]) / "submitit" / f"{run['job_id']}_{rank}_result.pkl.save_tmp").touch()
+    on_slurm.slurm.ask("scontrol", "release", run["job_id"])
+    yield
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+
+
+@story
+def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
+    first = on_slurm.submit("--gpus", "1", "--", "false")
+    job = job_file(on_slurm, more=f'[slurm]\ndependency = "afterok:{first["job_id"]}"\n')
+    second = on_slurm.submit(job)
+    yield
+    on_slurm.ended(first["run"])
+    never = "the job it depends on did not end as required: it will never start, so cancel it"
+    until(lambda: never in on_slurm.status(second["run"])["reason"], never, ENDED_S)
+    assert on_slurm.status(second["run"])["state"] == "pending"
+
+
+@story
+def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
+    run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
+    yield
+    never = "it asks for more time than its partition allows: it will never start, so cancel it"
+    until(lambda: on_slurm.status(run["run"])["reason"] == never, never, ENDED_S)
+    assert on_slurm.status(run["run"])["state"] == "pending"
+
+
+SAVES_SLOWLY = """
+import pathlib, signal, sys, time
+def save(*_):
+    pathlib.Path("saving").touch()
+    time.sleep(3)
+    (pathlib.Path(sys.argv[1]) / "step_5").mkdir(parents=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path("up").touch()
+time.sleep(300)
+"""
+
+
+def _submit_and_warn(on_slurm):
+    """A run that takes 3 s to save, and has begun to."""
+    script = on_slurm.file("slow.py", SAVES_SLOWLY)
+    run = on_slurm.submit("--gpus", "1", "--", "python", script, "{output}")
+    until((on_slurm.folder / "up").exists, "the script", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    until((on_slurm.folder / "saving").exists, "it to save", ENDED_S)
+    return run
+
+
+def _assert_cancelled_and_saved(on_slurm, run):
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"]) == ("cancelled", 1)
+    assert (Path(run["folder"]) / "output" / "step_5").exists()
+    assert on_slurm.slurm.state(run["job_id"]) in ("CANCELLED", "")
+
+
+@story
+def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm):
+    run = _submit_and_warn(on_slurm)
+    on_slurm("cancel", run["run"])
+    yield
+    _assert_cancelled_and_saved(on_slurm, run)
+
+
+@story
+def test_a_job_cancelled_by_hand_while_it_saves_does_not_come_back(on_slurm):
+    run = _submit_and_warn(on_slurm)
+    on_slurm.slurm.ask("scancel", run["job_id"])
+    yield
+    _assert_cancelled_and_saved(on_slurm, run)
+
+
+def _held(on_slurm):
+    return on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
+
+
+@story
+def test_a_run_that_was_given_up_as_lost_runs_all_the_same(on_slurm):
+    run = _held(on_slurm)
+    guess = {"state": "lost", "exit_code": None, "ended_s": 1.0, "reason": "nobody knows it", "error": None}
+    (Path(run["folder"]) / "status.json").write_text(json.dumps(guess))
+    assert on_slurm.status(run["run"])["state"] == "pending"
+    on_slurm.slurm.ask("scontrol", "release", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 5)
+
+
+@story
+def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm):
+    run = _held(on_slurm)
+    yield
+    jobs = Path(run["folder"]) / "jobs.jsonl"
+    noted = json.loads(jobs.read_text())
+    assert noted["cluster"] == "test"
+    jobs.write_text(json.dumps(noted | {"cluster": "elsewhere"}) + "\n")
+    told = on_slurm.status(run["run"])
+    assert told["state"] == "pending"
+    assert told["reason"].startswith("on cluster elsewhere; submitted ")
+    on_slurm.slurm.ask("scancel", run["job_id"])
+
+
+@story
+def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
+    tools = on_slurm.folder / "tools"
+    tools.mkdir()
+    for name in ("sbatch", "sinfo", "squeue", "srun"):
+        (tools / name).symlink_to(shutil.which(name))
+    scontrol = tools / "scontrol"
+    scontrol.write_text(
+        f'#!/bin/sh\n[ -z "$SUBMITIT_EXECUTOR" ] || exit 127\nexec {shutil.which("scontrol")} "$@"\n'
+    )
+    scontrol.chmod(0o755)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{tools}"
+    run = on_slurm.submit(job_file(on_slurm, steps=50), env={"PATH": path})
+    until(lambda: steps_done(run) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 50)
+    assert ended["job_id"] != run["job_id"]
+
+
+# Alone on the cluster, because others would feel it
+
+
+@pytest.mark.slow
+def test_a_preempted_run_says_so_and_goes_on(on_slurm):
+    job = job_file(on_slurm, steps=80, where='[cluster]\nnodes = 3\npartition = "preempt"\n')
+    run = on_slurm.submit("--force", "--gpus", 3, job)
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
+    taken = "restarts: a job of higher priority took its place"
+    until(lambda: taken in on_slurm.status(run["run"])["reason"], taken, ENDED_S)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
+    assert "1 restart (1 preempted)" in on_slurm("status").stdout
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
+    run = on_slurm.submit(job_file(on_slurm, steps=150))
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    with on_slurm.slurm.without("slurmctld"):
+        said = on_slurm.status(run["run"])
+    assert said["state"] == "running"
+    assert said["reason"].startswith("Slurm does not answer; last heartbeat ")
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 1, 150)
+
+
+@pytest.mark.slow
+def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
+    run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
+    on_slurm.wait(run["run"], "running")
+    with on_slurm.slurm.hung():
+        said = on_slurm.status(run["run"])
+        reported = json.loads(on_slurm("report", "--json", run["run"]).stdout)
+    assert said["state"] == "running"
+    assert said["reason"].startswith("Slurm does not answer; last heartbeat ")
+    assert reported["state"] == "running"
+
+
+@pytest.mark.slow
+def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
+    """Slurm warns up to a minute early, so how often it restarts is Slurm's to say."""
+    job = job_file(on_slurm, steps=150, step_time=0.5)
+    run = on_slurm.submit("--time", "1m", *on_partition(on_slurm, "short"), job)
+
+    def over():
+        time.sleep(POLL_S)
+        now = on_slurm.status(run["run"])
+        return now if now["state"] not in ("pending", "running") else None
+
+    ended = until(over, "the end", 500)
+    assert (ended["state"], ended["steps_done"]) == ("completed", 150)
+    assert ended["attempts"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_accounting_tells_of_a_job_that_slurm_has_forgotten(slurm_with_accounting, launched):
+    """Cancelled while it waited, by another hand: nothing of it is in its folder, which would be `lost`."""
+    run = launched.submit(
+        job_file(launched, more='[slurm]\nbegin = "now+1hour"\n', where="[cluster]\nnodes = 2\n"), "--force"
+    )
+    slurm_with_accounting.ask("scancel", run["job_id"])
+    until(lambda: not slurm_with_accounting.state(run["job_id"]), "Slurm to forget it", 120)
+    said = launched.status(run["run"])
+    assert (said["state"], said["reason"]) == ("cancelled", "before it began")
