@@ -225,7 +225,7 @@ def story(tell: Story) -> Callable[..., None]:
     the test, and runs in its turn.
     """
 
-    def test(begun: Mapping[Story, "Future[Told]"]) -> None:
+    def test(begun: Mapping[Story, Future[Told]]) -> None:
         told = begun[tell].result()
         try:
             next(told, None)
