@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError
-from .precision import Precision
+from .precision import Precision, best_precision
 
 _TERA, _GIGA = 10**12, 10**9
 _CATALOGUE = "gpus.toml"
@@ -39,11 +39,7 @@ class Gpu:
 
     def best_precision(self) -> Precision:
         """Return the meaning of `precision = "auto"`: bf16 where it is native, otherwise fp16, otherwise fp32."""
-        return next((p for p in (Precision.BF16, Precision.FP16) if self._trains_in(p)), Precision.FP32)
-
-    def _trains_in(self, precision: Precision) -> bool:
-        # Pascal computes fp16 fast but accumulates in it: only fp32 trains safely there.
-        return precision in self.peak_flops and self.compute_capability >= (7, 0)
+        return best_precision(self.compute_capability)
 
     def answers_to(self, name: str) -> bool:
         """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""

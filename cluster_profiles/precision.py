@@ -12,3 +12,15 @@ class Precision(StrEnum):
     FP16 = "fp16"
     BF16 = "bf16"
     FP8 = "fp8"
+
+
+def best_precision(compute_capability: tuple[int, int]) -> Precision:
+    """Return the precision that `auto` means on a GPU: bf16 where it is native, else fp16, else fp32.
+
+    >>> str(best_precision((8, 0))), str(best_precision((7, 5))), str(best_precision((6, 0)))
+    ('bf16', 'fp16', 'fp32')
+    """
+    if compute_capability >= (8, 0):
+        return Precision.BF16
+    # Pascal computes fp16 fast but accumulates in it: only fp32 trains safely there.
+    return Precision.FP16 if compute_capability >= (7, 0) else Precision.FP32

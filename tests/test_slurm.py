@@ -14,10 +14,10 @@ from clusterplan.launcher.slurm.nodes import parse_nodes
 
 # As sacct of a cluster with slurmdbd prints it.
 SACCT = """\
-812|COMPLETED|0:0|0:0|1795610546|1795610550|1795614150|02:00:00|gpu[1-2]
-813|OUT_OF_MEMORY|0:125|0:0|1795610546|1795610550|1795610950|02:00:00|gpu1
-814_3|CANCELLED by 1000|0:0|0:0|1795610546|Unknown|Unknown|02:00:00|None assigned
-815|NODE_FAIL|1:0|0:0|1795610546|1795610550|1795610950|UNLIMITED|gpu3
+812|COMPLETED|0:0|1795610550|1795614150|02:00:00|gpu[1-2]
+813|OUT_OF_MEMORY|0:125|1795610550|1795610950|02:00:00|gpu1
+814_3|CANCELLED by 1000|0:0|Unknown|Unknown|02:00:00|None assigned
+815|NODE_FAIL|1:0|1795610550|1795610950|UNLIMITED|gpu3
 """
 
 
@@ -49,7 +49,6 @@ def test_a_pending_job_has_its_reason_and_limit(slurm):
     job_id = slurm.sbatch("--hold", "--time=90", command="true")
     job = queued(job_id)[job_id]
     assert (job.state, job.reason, job.limit_s, job.partition) == ("PENDING", "JobHeldUser", 5400, "long")
-    assert abs(job.submit_s - time.time()) < 60
     assert (job.start_s, job.nodes) == (None, "")
 
 
@@ -85,20 +84,14 @@ def test_the_settings_of_a_users_shell_do_not_matter(slurm, monkeypatch):
     monkeypatch.setenv("SQUEUE_FORMAT", "%j")
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
     job_id = slurm.sbatch("--hold", command="true")
-    assert queued(job_id)[job_id].submit_s
+    assert queued(job_id)[job_id].state == "PENDING"
 
 
 def test_an_ended_job_has_exit_codes(slurm):
     job_id = slurm.sbatch(command="srun sh -c 'exit 7'; exit 3")
     slurm.wait_for(job_id, "FAILED")
     job = asking.read_job(job_id)
-    assert (job.state, job.exit_code, job.signal, job.derived_exit_code) == ("FAILED", 3, 0, 7)
-
-
-def test_a_killed_job_has_the_signal(slurm):
-    job_id = slurm.sbatch(command="kill -9 $$")
-    slurm.wait_for(job_id, "FAILED")
-    assert asking.read_job(job_id).signal == 9
+    assert (job.state, job.exit_code) == ("FAILED", 3)
 
 
 def test_a_comment_cannot_pass_for_a_state(slurm):
@@ -132,16 +125,13 @@ def test_a_cancelled_job_is_cancelled(slurm):
 def test_there_is_no_accounting():
     asking._accounting_answers.cache_clear()
     assert asking.read_accounting(["1"]) is None
-    assert not asking.read_settings().accounting
 
 
 @pytest.mark.usefixtures("slurm")
 def test_the_cluster_tells_its_settings():
     settings = asking.read_settings()
     assert (settings.cluster, settings.requeue, settings.max_array_size) == ("test", True, 1001)
-    assert (settings.kill_wait_s, settings.min_job_age_s) == (5, 10)
     assert settings.preempt_type == "preempt/partition_prio"
-    assert not settings.enforces_limits
 
 
 @pytest.mark.usefixtures("slurm")
@@ -226,7 +216,7 @@ def test_slurms_configuration_may_be_missing(monkeypatch, tmp_path):
 def test_a_recorded_sacct_is_read():
     jobs = parse_account(SACCT)
     assert jobs["812"] == JobFacts(
-        "812", "COMPLETED", "", "gpu[1-2]", 0, 0, 0, None, None, 1795610546, 1795610550, 1795614150, 7200
+        "812", "COMPLETED", "", "gpu[1-2]", 0, None, None, 1795610550, 1795614150, 7200
     )
     assert jobs["813"].state == "OUT_OF_MEMORY"
     assert (jobs["814_3"].state, jobs["814_3"].reason, jobs["814_3"].nodes) == ("CANCELLED", "by 1000", "")

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...cluster_profiles.precision import Precision
+from ...cluster_profiles.precision import Precision, best_precision
 from ...errors import InputError
 
 USED = set[str]()  # dtypes of the autocasts made so far, which `track` reports
@@ -74,7 +74,4 @@ def _precision(capability: tuple[int, int] | None) -> Precision:
         raise InputError(f"CLUSTERPLAN_PRECISION {text!r} is not a precision: use fp32, tf32, fp16 or bf16")
     if text != Precision.AUTO:
         return Precision(text)
-    # The rule of Gpu.best_precision, for the GPU of this process.
-    if capability is None or capability < (7, 0):
-        return Precision.FP32
-    return Precision.BF16 if capability >= (8, 0) else Precision.FP16
+    return best_precision(capability) if capability else Precision.FP32

@@ -23,8 +23,8 @@ _FREE_TEXT = {
 }
 
 PREEMPTED = "PREEMPTED"  # a state, as Slurm spells it
-QUEUE_FORMAT = "%i|%T|%V|%S|%e|%l|%Q|%P|%N|%r"
-ACCOUNT_FORMAT = "JobID,State,ExitCode,DerivedExitCode,Submit,Start,End,Timelimit,NodeList"
+QUEUE_FORMAT = "%i|%T|%S|%e|%l|%P|%N|%r"
+ACCOUNT_FORMAT = "JobID,State,ExitCode,Start,End,Timelimit,NodeList"
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,17 @@ class QueuedJob:
     state: str
     reason: str
     nodes: str
-    submit_s: float | None
     start_s: float | None
     end_s: float | None
     limit_s: float | None
-    priority: int | None
     partition: str
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """One job as `scontrol show job` or sacct has it; None is what that command does not tell.
+    """One job as `scontrol show job` or sacct has it; None where that command does not tell.
 
-    `exit_code` and `signal` are those of the batch script, `derived_exit_code` the largest of its steps.
+    `exit_code` is that of the batch script.
     """
 
     job_id: str
@@ -58,11 +56,8 @@ class JobFacts:
     reason: str
     nodes: str
     exit_code: int | None
-    signal: int | None
-    derived_exit_code: int | None
     requeue: bool | None
     restarts: int | None
-    submit_s: float | None
     start_s: float | None
     end_s: float | None
     limit_s: float | None
@@ -80,28 +75,26 @@ class StartForecast:
 def parse_queue(text: str) -> list[QueuedJob]:
     """The jobs of `squeue --format=QUEUE_FORMAT`.
 
-    >>> parse_queue("7_1|PENDING|1795610546|N/A|N/A|2-00:00:00|9|long||Priority")[0].limit_s
+    >>> parse_queue("7_1|PENDING|N/A|N/A|2-00:00:00|long||Priority")[0].limit_s
     172800.0
     """
     return [
-        _queued(line.split("|", 9))
+        _queued_job(line.split("|", QUEUE_FORMAT.count("|")))
         for line in text.splitlines()
         if line.count("|") >= QUEUE_FORMAT.count("|")
     ]
 
 
-def _queued(fields: list[str]) -> QueuedJob:
-    job_id, state, submit, start, end, limit, priority, partition, nodes, reason = fields
+def _queued_job(fields: list[str]) -> QueuedJob:
+    job_id, state, start, end, limit, partition, nodes, reason = fields
     return QueuedJob(
         job_id=job_id,
         state=state,
         reason="" if reason == "None" else reason,
         nodes=nodes,
-        submit_s=parse_moment_s(submit),
         start_s=parse_moment_s(start),
         end_s=parse_moment_s(end),
         limit_s=parse_limit_s(limit),
-        priority=int(priority) if priority.isdecimal() else None,
         partition=partition,
     )
 
@@ -111,8 +104,8 @@ def parse_job(text: str) -> JobFacts | None:
 
     >>> parse_job('''JobId=5 JobName=x JobState=COMPLETED
     ...    JobState=FAILED Reason=NonZeroExitCode Dependency=(null)
-    ...    Requeue=1 Restarts=2 BatchFlag=1 Reboot=0 ExitCode=0:9''').signal
-    9
+    ...    Requeue=1 Restarts=2 BatchFlag=1 Reboot=0 ExitCode=1:0''').exit_code
+    1
     """
     pairs: dict[str, str] = {}
     for key, value in _pairs(text):
@@ -121,19 +114,15 @@ def parse_job(text: str) -> JobFacts | None:
         pairs.setdefault(key, value)
     if "JobState" not in pairs:
         return None
-    code, signal = _exit(pairs.get("ExitCode", ""))
     array, index = pairs.get("ArrayJobId"), pairs.get("ArrayTaskId", "")
     return JobFacts(
         job_id=f"{array}_{index}" if array else pairs["JobId"],
         state=pairs["JobState"],
-        reason=_said(pairs.get("Reason", "")),
-        nodes=_said(pairs.get("NodeList", "")),
-        exit_code=code,
-        signal=signal,
-        derived_exit_code=_exit(pairs.get("DerivedExitCode", ""))[0],
+        reason=_value(pairs.get("Reason", "")),
+        nodes=_value(pairs.get("NodeList", "")),
+        exit_code=_exit_code(pairs.get("ExitCode", "")),
         requeue=pairs["Requeue"] == "1" if "Requeue" in pairs else None,
         restarts=int(pairs["Restarts"]) if "Restarts" in pairs else None,
-        submit_s=parse_moment_s(pairs.get("SubmitTime", "")),
         start_s=parse_moment_s(pairs.get("StartTime", "")),
         end_s=parse_moment_s(pairs.get("EndTime", "")),
         limit_s=parse_limit_s(pairs.get("TimeLimit", "")),
@@ -143,27 +132,23 @@ def parse_job(text: str) -> JobFacts | None:
 def parse_account(text: str) -> dict[str, JobFacts]:
     """The jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id.
 
-    >>> parse_account("8|CANCELLED by 1000|0:15|0:0|1|2|3|00:30:00|gpu1")["8"].reason
+    >>> parse_account("8|CANCELLED by 1000|0:15|2|3|00:30:00|gpu1")["8"].reason
     'by 1000'
     """
     jobs = {}
     for line in text.splitlines():
         if line.count("|") < ACCOUNT_FORMAT.count(","):
             continue
-        job_id, state, ended, derived, submit, start, end, limit, nodes = line.split("|", 8)
-        code, signal = _exit(ended)
+        job_id, state, exit_code, start, end, limit, nodes = line.split("|", ACCOUNT_FORMAT.count(","))
         word, _, more = state.partition(" ")
         jobs[job_id] = JobFacts(
             job_id=job_id,
             state=word,
             reason=more,
             nodes="" if nodes == "None assigned" else nodes,
-            exit_code=code,
-            signal=signal,
-            derived_exit_code=_exit(derived)[0],
+            exit_code=_exit_code(exit_code),
             requeue=None,
             restarts=None,
-            submit_s=parse_moment_s(submit),
             start_s=parse_moment_s(start),
             end_s=parse_moment_s(end),
             limit_s=parse_limit_s(limit),
@@ -179,8 +164,8 @@ def parse_forecast(text: str) -> StartForecast:
     >>> parse_forecast("allocation failure: Invalid partition name specified").refusal
     'Invalid partition name specified'
     """
-    if found := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
-        return StartForecast(parse_moment_s(found[1]), found[2], None)
+    if match := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
+        return StartForecast(parse_moment_s(match[1]), match[2], None)
     return StartForecast(None, "", last_complaint(text))
 
 
@@ -192,10 +177,11 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             yield match[1], match[2]
 
 
-def _exit(text: str) -> tuple[int | None, int | None]:
-    code, _, signal = text.partition(":")
-    return (int(code), int(signal)) if code.isdecimal() and signal.isdecimal() else (None, None)
+def _exit_code(text: str) -> int | None:
+    """The code in `code:signal`."""
+    code = text.partition(":")[0]
+    return int(code) if code.isdecimal() else None
 
 
-def _said(value: str) -> str:
+def _value(value: str) -> str:
     return "" if value in ("None", "(null)") else value

@@ -43,12 +43,8 @@ class SlurmSettings:
     version: str
     cluster: str
     requeue: bool
-    kill_wait_s: float | None
-    min_job_age_s: float | None
     max_array_size: int | None
-    enforces_limits: bool
     preempt_type: str
-    accounting: bool
 
 
 def parse_partitions(text: str) -> list[PartitionFacts]:
@@ -92,23 +88,19 @@ def parse_nodes(text: str) -> list[NodeFacts]:
 def parse_settings(text: str) -> SlurmSettings:
     """The settings of `scontrol show config`.
 
-    >>> parse_settings("JobRequeue = 0\\nKillWait = 30 sec\\nAccountingStorageType = (null)").kill_wait_s
-    30.0
+    >>> parse_settings("JobRequeue = 0\\nMaxArraySize = 1001").max_array_size
+    1001
     """
-    found = {
+    settings = {
         key.strip(): value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())
     }
-    size = found.get("MaxArraySize", "")
+    size = settings.get("MaxArraySize", "")
     return SlurmSettings(
-        version=found.get("SLURM_VERSION", ""),
-        cluster=found.get("ClusterName", ""),
-        requeue=found.get("JobRequeue", "1") != "0",
-        kill_wait_s=_seconds(found.get("KillWait", "")),
-        min_job_age_s=_seconds(found.get("MinJobAge", "")),
+        version=settings.get("SLURM_VERSION", ""),
+        cluster=settings.get("ClusterName", ""),
+        requeue=settings.get("JobRequeue", "1") != "0",
         max_array_size=int(size) if size.isdecimal() else None,
-        enforces_limits=found.get("EnforcePartLimits", "NO") != "NO",
-        preempt_type=found.get("PreemptType", ""),
-        accounting=found.get("AccountingStorageType", "") not in ("", "(null)", "accounting_storage/none"),
+        preempt_type=settings.get("PreemptType", ""),
     )
 
 
@@ -127,8 +119,3 @@ def _gpus(gres: str) -> tuple[tuple[str, int], ...]:
             key = ":".join(kind)
             counts[key] = counts.get(key, 0) + int(count)
     return tuple(counts.items())
-
-
-def _seconds(text: str) -> float | None:
-    found = re.match(r"\d+", text)
-    return float(found[0]) if found else None
