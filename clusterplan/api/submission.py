@@ -12,27 +12,20 @@ from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.command.deepspeed import find_config
 from ..launcher.command.launchers import alone_on_its_node
-from ..launcher.command.precision import TRAINERS
-from ..launcher.run_folder.folder import discard_run, history_path, runs_root
-from ..launcher.run_folder.job_log import read_jobs
-from ..launcher.run_folder.log_errors import read_tail
-from ..launcher.submission.create import describe_run, fill_folders, local_gpus, make_folders
-from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of
+from ..launcher.run_folder.folder import history_path, runs_root
+from ..launcher.submission.create import describe_run, fill_folders, local_gpus, new_run_folders
+from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
 from ..launcher.submission.destination import Destination, choose_destination
 from ..launcher.submission.machine import (
     Machine,
     inspect_machine,
     lacks_torch,
-    trainer_saves_when_stopped,
     with_real_names,
 )
 from ..launcher.submission.preflight import Job, find_problems
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
 from ..render import estimate_json
-
-_LARGEST_CONFIG = 1 << 20  # bytes
 
 
 def prepare_submission(
@@ -56,18 +49,8 @@ def prepare_submission(
         estimate_job(workload, destination.profile, measurements, datetime.now(UTC)) if is_sized else None
     )
     command = run_of(workload).command
-    machine = inspect_machine(command, cwd, root, environment)
-    config = find_config(command)
-    decision = decide(
-        workload,
-        destination,
-        estimate,
-        options,
-        deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
-        trainer_saves=_uses_trainer(workload)
-        and machine.python is not None
-        and trainer_saves_when_stopped(machine.python, environment),
-    )
+    machine = inspect_machine(command, cwd, root, environment, uses_trainer=uses_trainer(workload))
+    decision = decide(workload, destination, estimate, options, machine)
     job = _job(workload, destination, estimate, decision, machine, environment)
     shared = with_real_names(destination.profile.shared_folders if destination.profile else ())
     problems = find_problems(job, machine, destination.cluster, shared)
@@ -98,16 +81,11 @@ def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Sub
         prepared.machine.python,
     )
     expected = estimate_json.estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
-    folders: list[Path] = []
-    try:
-        folders.extend(make_folders(decision.name, prepared.root, datetime.now(UTC), facts, decision.sweep))
+    sweep, history = decision.sweep, history_path(os.environ)
+    with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)
-        fill_folders(folders, launches, decision, workload, expected, history_path(os.environ))
+        fill_folders(folders, launches, decision, workload, expected, history)
         jobs = _hand_over(folders, decision, destination)
-    except BaseException as error:  # Ctrl-C too: nothing is left half-registered
-        if begun := _take_back(folders):
-            error.add_note(f"begun before that: {' '.join(begun)}")
-        raise
     runs = tuple(
         SubmittedRun(folder.name, destination.executor, job, folder)
         for folder, job in zip(folders, jobs, strict=True)
@@ -139,11 +117,6 @@ def _job(
     )
 
 
-def _uses_trainer(workload: Workload) -> bool:
-    training = workload.training
-    return "framework" in training.model_fields_set and training.framework in TRAINERS
-
-
 def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destination) -> list[str]:
     from ..launcher.node.training_job import TrainingJob  # noqa: PLC0415  submitit, until a job is submitted
     from ..launcher.submission import submit  # noqa: PLC0415  likewise
@@ -151,12 +124,3 @@ def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destina
     if destination.on_slurm:
         return submit.submit(folders, decision.request, destination.cluster_name, TrainingJob)
     return [submit.submit_local(folder) for folder in folders]
-
-
-def _take_back(folders: Sequence[Path]) -> list[str]:
-    """Discard the runs that have no job; the ids of those that have."""
-    begun = [folder.name for folder in folders if read_jobs(folder)]
-    for folder in folders:
-        if folder.name not in begun:
-            discard_run(folder, history_path(os.environ))
-    return begun

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +18,12 @@ from ..run_folder.folder import (
     JOB_FILE,
     REQUEST_FILE,
     create_run_folder,
+    discard_run,
     json_text,
     register_run,
     write_text,
 )
+from ..run_folder.job_log import read_jobs
 from ..run_folder.launch import Launch
 from .decide import Decision
 from .snapshot import redact, take_snapshot
@@ -50,17 +53,31 @@ def describe_run(
     }
 
 
-def make_folders(
-    name: str, root: Path, now: datetime, facts: Mapping[str, Any], sweep: Sweep
-) -> Iterator[Path]:
-    """Yield a folder for the run of each combination of a sweep, as it is made.  Raises RunFolderError, OSError."""
+@contextmanager
+def new_run_folders(
+    name: str, root: Path, now: datetime, facts: Mapping[str, Any], sweep: Sweep, history: Path
+) -> Iterator[list[Path]]:
+    """Make a folder for the run of each combination of a sweep; if the block fails, those without a job are discarded.
+
+    The exception then has a note with the runs that had begun.  Raises RunFolderError and OSError.
+    """
     facts = {**facts, "began_s": now.timestamp()}
     diff = facts.pop("diff")  # in a file of its own: run.json is read by every command
-    for values in sweep:
-        folder = create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None})
-        yield folder
-        if diff:
-            write_text(folder / DIFF_FILE, diff)
+    folders: list[Path] = []
+    try:
+        for values in sweep:
+            folders.append(create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None}))
+            if diff:
+                write_text(folders[-1] / DIFF_FILE, diff)
+        yield folders
+    except BaseException as error:  # Ctrl-C too: nothing is left half-registered
+        begun = [folder.name for folder in folders if read_jobs(folder)]
+        for folder in folders:
+            if folder.name not in begun:
+                discard_run(folder, history)
+        if begun:
+            error.add_note(f"begun before that: {' '.join(begun)}")
+        raise
 
 
 def fill_folders(

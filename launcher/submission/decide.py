@@ -17,9 +17,10 @@ from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, placeholder_names
-from ..command.precision import precision_settings
+from ..command.precision import TRAINERS, precision_settings
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from .destination import Destination
+from .machine import Machine
 from .request import SlurmRequest, decide_request
 from .sweep import NO_SWEEP, Sweep, check_sweep_reaches
 
@@ -70,28 +71,25 @@ def decide(
     destination: Destination,
     estimate: Estimate | None,
     options: SubmitOptions,
-    *,
-    deepspeed_config: str | None = None,
-    trainer_saves: bool = False,
+    machine: Machine,
 ) -> Decision:
     """Return what is submitted for `workload`, which has a command.
 
-    `deepspeed_config` is the text of the config file that the command names, and `trainer_saves` tells whether the
-    Trainer that it uses knows --enable_jit_checkpoint.  Without an estimate no interval of checkpoints is known, and no
-    walltime but that of `options`.  Raises WorkloadError and InputError.
+    Without an estimate no interval of checkpoints is known, and no walltime but that of `options`.  Raises WorkloadError
+    and InputError.
     """
     run, placement = run_of(workload), destination.placement
     if fault := is_uneven(workload, placement):
         raise WorkloadError(fault)
     training, on_slurm = workload.training, destination.on_slurm
-    framework = training.framework if "framework" in training.model_fields_set else None
+    framework = _stated_framework(workload)
     precision = precision_settings(
-        training.precision, framework, placement.possible_gpus, run.command, deepspeed_config
+        training.precision, framework, placement.possible_gpus, run.command, machine.deepspeed_config
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
     every = workload.checkpoint.every_steps
     saving = saving_flags(precision.command, framework, every, _recommended_steps(estimate))
-    stopping = stopping_flags(precision.command, framework) if trainer_saves else NO_FLAGS
+    stopping = stopping_flags(precision.command, framework) if machine.trainer_saves else NO_FLAGS
     check_sweep_reaches(options.sweep, (*run.command, *run.resume))
     values = _placeholder_values(workload, placement, estimate)
     swept = options.sweep[0].keys()
@@ -146,6 +144,11 @@ def run_of(workload: Workload) -> Run:
     return workload.run
 
 
+def uses_trainer(workload: Workload) -> bool:
+    """Return whether the job states a framework that is Hugging Face's Trainer."""
+    return _stated_framework(workload) in TRAINERS
+
+
 def check_flags_reach(run: Run, flags: Collection[str]) -> None:
     """Raise WorkloadError unless the flags that change the job file's numbers reach its command.
 
@@ -162,6 +165,11 @@ def check_flags_reach(run: Run, flags: Collection[str]) -> None:
                 f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
                 "put it in"
             )
+
+
+def _stated_framework(workload: Workload) -> Framework | None:
+    training = workload.training
+    return training.framework if "framework" in training.model_fields_set else None
 
 
 def _recommended_steps(estimate: Estimate | None) -> int | None:

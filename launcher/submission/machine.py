@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
+from ..command.deepspeed import find_config
+from ..run_folder.log_errors import read_tail
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
@@ -25,15 +27,17 @@ _LACKS_TORCH = (
 )
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
+_LARGEST_CONFIG = 1 << 20  # bytes
 _BLOCK = b"\0" * 4096  # a full disk takes an empty file
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found; a fault is one line, None if there is none.
+    """The surroundings of a command; a fault is one line, None if there is none.
 
     `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from, and
-    `python` the interpreter the command starts in, None if it is another program.
+    `python` the interpreter the command starts in, None if it is another program.  `deepspeed_config` is the text of
+    the config file that the command names, and `trainer_saves` whether its Trainer knows --enable_jit_checkpoint.
     """
 
     command_fault: str | None
@@ -43,20 +47,32 @@ class Machine:
     folder_fault: str | None
     inside_job: str | None
     python: str | None = None
+    deepspeed_config: str | None = None
+    trainer_saves: bool = False
 
 
-def inspect_machine(command: Sequence[str], cwd: Path, folder: Path, environ: Mapping[str, str]) -> Machine:
-    """The surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
-    started = find_program(command[0], cwd, environ)
-    python = _interpreter(started) if started else None
+def inspect_machine(
+    command: tuple[str, ...],
+    cwd: Path,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    uses_trainer: bool = False,
+) -> Machine:
+    """Return the surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
+    program = find_program(command[0], cwd, environ)
+    python = _interpreter(program) if program else None
+    config = find_config(command)
     return Machine(
         command_fault=why_it_cannot_start(command, cwd, environ),
         shell_fault=why_it_needs_a_shell(command),
-        entry_fault=_entry_fault(command, python, cwd) if started else None,
+        entry_fault=_entry_fault(command, python, cwd) if program else None,
         folder=folder.resolve(),
         folder_fault=_folder_fault(folder),
         inside_job=environ.get("SLURM_JOB_ID"),
         python=python,
+        deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
+        trainer_saves=bool(uses_trainer and python and _trainer_saves_when_stopped(python, environ)),
     )
 
 
@@ -65,7 +81,7 @@ def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for folder in folders for name in (folder, str(Path(folder).resolve()))))
 
 
-def trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
+def _trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
     """Whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
 
     It is looked for and not imported, which takes seconds.
