@@ -6,7 +6,6 @@ from clusterplan.errors import InputError
 from clusterplan.estimator.job.training import Framework
 from clusterplan.launcher.command.launchers import (
     Bootstrap,
-    Task,
     alone_on_its_node,
     choose_bootstrap,
     master_port,
@@ -15,6 +14,7 @@ from clusterplan.launcher.command.launchers import (
     task_environment,
     tasks_per_node,
 )
+from clusterplan.launcher.command.task import Task
 
 HOSTILE = (
     "a b",
@@ -30,24 +30,31 @@ HOSTILE = (
 )
 
 
-def task(rank=0, nodes=2, gpus=4, per_node=1, job="17", cpus=32):
+def task(rank=0, nodes=2, per_node=1, job="17", cpus=32):
     return Task(
+        job=job,
         rank=rank,
         ranks=nodes * per_node,
         local_rank=rank % per_node,
         local_ranks=per_node,
         node_rank=rank // per_node,
         nodes=nodes,
-        gpus_per_node=gpus,
         first_host="gpu1",
-        job_id=job,
         cpus=cpus,
     )
 
 
+def command_of(bootstrap, command, gpus=4, **place):
+    return task_command(bootstrap, command, task(**place), gpus)
+
+
+def environment_of(bootstrap, given, gpus=4, **place):
+    return task_environment(bootstrap, task(**place), gpus, given)
+
+
 def torchrun(*command, **shape):
     """The command of a task under torchrun, its rendezvous written R."""
-    made = task_command(Bootstrap.TORCHRUN, command, task(**shape))
+    made = command_of(Bootstrap.TORCHRUN, command, **shape)
     start = next(i for i, word in enumerate(made) if word.startswith("--nnodes="))
     return " ".join((*made[:start], "R", *made[start + 5 :]))
 
@@ -131,7 +138,7 @@ def test_torchrun_starts_any_program(command, expected):
 
 
 def test_every_node_meets_at_the_first():
-    made = task_command(Bootstrap.TORCHRUN, ("python", "t.py"), task(rank=1, nodes=2, gpus=4))
+    made = command_of(Bootstrap.TORCHRUN, ("python", "t.py"), rank=1, nodes=2, gpus=4)
     expected = ["--nnodes=2", "--nproc_per_node=4", "--node_rank=1", "--master_addr=gpu1"]
     assert list(made[3:7]) == expected
 
@@ -139,14 +146,14 @@ def test_every_node_meets_at_the_first():
 @pytest.mark.parametrize("bootstrap", [Bootstrap.PER_GPU, Bootstrap.SINGLE])
 def test_without_torchrun_the_command_is_as_it_was(bootstrap):
     command = ("python", "-u", "train.py", *HOSTILE)
-    assert task_command(bootstrap, command, task()) == command
+    assert command_of(bootstrap, command) == command
 
 
 @pytest.mark.parametrize(
     "before", [("python", "t.py"), ("python", "-m", "t"), ("my-train",), ("python", "-X", "dev", "t.py")]
 )
 def test_hostile_arguments_stay_one_element_each(before):
-    made = task_command(Bootstrap.TORCHRUN, (*before, *HOSTILE), task())
+    made = command_of(Bootstrap.TORCHRUN, (*before, *HOSTILE))
     assert made[-len(HOSTILE) :] == HOSTILE
 
 
@@ -154,11 +161,11 @@ def test_python_without_a_program_is_refused():
     with pytest.raises(
         InputError, match="'python -u' names no program for Python to run: add a script, or -m MODULE"
     ):
-        task_command(Bootstrap.TORCHRUN, ("python", "-u"), task())
+        command_of(Bootstrap.TORCHRUN, ("python", "-u"))
 
 
 def test_one_task_per_gpu_gets_its_ranks():
-    added = task_environment(Bootstrap.PER_GPU, task(rank=6, nodes=2, gpus=4, per_node=4), {})
+    added = environment_of(Bootstrap.PER_GPU, {}, rank=6, nodes=2, gpus=4, per_node=4)
     ranks = {
         name: added[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
     }
@@ -169,12 +176,12 @@ def test_one_task_per_gpu_gets_its_ranks():
 @pytest.mark.parametrize("bootstrap", [Bootstrap.TORCHRUN, Bootstrap.SINGLE])
 def test_where_others_give_the_ranks_none_is_given(bootstrap):
     added = {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
-    assert set(task_environment(bootstrap, task(), {})) == added
+    assert set(environment_of(bootstrap, {})) == added
 
 
 @pytest.mark.parametrize("bootstrap", Bootstrap)
 def test_gpus_are_never_remapped(bootstrap):
-    assert "CUDA_VISIBLE_DEVICES" not in task_environment(bootstrap, task(), {"CUDA_VISIBLE_DEVICES": "3,4"})
+    assert "CUDA_VISIBLE_DEVICES" not in environment_of(bootstrap, {"CUDA_VISIBLE_DEVICES": "3,4"})
 
 
 @pytest.mark.parametrize(
@@ -188,18 +195,16 @@ def test_gpus_are_never_remapped(bootstrap):
     ],
 )
 def test_threads_share_the_cpus_of_the_task(bootstrap, cpus, gpus, threads):
-    assert (
-        task_environment(Bootstrap(bootstrap), task(cpus=cpus, gpus=gpus), {})["OMP_NUM_THREADS"] == threads
-    )
+    assert environment_of(Bootstrap(bootstrap), {}, cpus=cpus, gpus=gpus)["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize(("name", "value"), [("OMP_NUM_THREADS", "2"), ("PYTHONUNBUFFERED", "")])
 def test_what_is_given_stays(name, value):
-    assert name not in task_environment(Bootstrap.TORCHRUN, task(), {name: value})
+    assert name not in environment_of(Bootstrap.TORCHRUN, {name: value})
 
 
 def test_every_rank_of_a_job_meets_at_one_port():
-    ports = {task_environment(b, task(rank=r), {})["MASTER_PORT"] for b in Bootstrap for r in (0, 1)}
+    ports = {environment_of(b, {}, rank=r)["MASTER_PORT"] for b in Bootstrap for r in (0, 1)}
     assert ports == {str(master_port("17"))}
 
 

@@ -12,7 +12,7 @@ from slurm_cluster import until
 from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.launcher.node.after_attempt import decide_after_attempt
 from clusterplan.launcher.node.context import TaskContext
-from clusterplan.launcher.node.ranks import read_task_place
+from clusterplan.launcher.node.ranks import read_task
 from clusterplan.launcher.node.signals import StopSignals
 from clusterplan.launcher.node.slurm_reason import SlurmdLog
 from clusterplan.launcher.run_folder.launch import Launch
@@ -89,7 +89,7 @@ def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
     TaskFile(tmp_path, first)
     second = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
     launch = replace(LAUNCH, max_restarts=1)
-    place = read_task_place({"SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"})
+    place = read_task({"SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"})
     log = SlurmdLog(tmp_path, "7")
     decision = decide_after_attempt(TaskContext(tmp_path, launch, place, second, StopSignals(), log))
     assert (decision.restart, decision.reason) == (

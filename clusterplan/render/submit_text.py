@@ -6,11 +6,11 @@ from ..cluster_profiles.units import format_duration, plural
 from ..estimator.job.run import Bootstrap
 from ..launcher.command.launchers import (
     PORT_RULE,
-    Task,
     master_port,
     task_command,
     task_environment,
 )
+from ..launcher.command.task import Task
 from ..launcher.run_folder.launch import Launch
 from ..launcher.submission.submission import PreparedSubmission, Submission
 from .layout import Page, Style
@@ -92,7 +92,8 @@ def dry_run(page: Page, prepared: PreparedSubmission) -> None:
         per_gpu = launch.bootstrap is Bootstrap.PER_GPU
         ranks = launch.gpus if per_gpu else launch.nodes
         for rank in [0] if ranks == 1 else [0, ranks - 1]:
-            words = task_command(launch.bootstrap, launch.command, _task(launch, rank, ranks))
+            task = _task(launch, rank, ranks)
+            words = task_command(launch.bootstrap, launch.command, task, launch.gpus_per_node)
             page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
@@ -114,7 +115,8 @@ def _environment(launch: Launch) -> dict[str, str]:
         "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
         "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
     }
-    values = task_environment(launch.bootstrap, _task(launch, 0, launch.nodes), {}) | found_by_node
+    first = _task(launch, 0, launch.nodes)
+    values = task_environment(launch.bootstrap, first, launch.gpus_per_node, {}) | found_by_node
     if launch.bootstrap is Bootstrap.PER_GPU:
         ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
         values |= dict.fromkeys(ranks, "the task's")
@@ -123,16 +125,15 @@ def _environment(launch: Launch) -> dict[str, str]:
 
 def _task(launch: Launch, rank: int, ranks: int) -> Task:
     """A task of a job that has no id and no nodes yet."""
-    each = ranks // launch.nodes
+    per_node = ranks // launch.nodes
     return Task(
+        job=_JOB,
         rank=rank,
         ranks=ranks,
-        local_rank=rank % each,
-        local_ranks=each,
-        node_rank=rank // each,
+        local_rank=rank % per_node,
+        local_ranks=per_node,
+        node_rank=rank // per_node,
         nodes=launch.nodes,
-        gpus_per_node=launch.gpus_per_node,
         first_host="$FIRST_NODE",
-        job_id=_JOB,
         cpus=1,
     )

@@ -8,12 +8,12 @@ and on a shared node local rank 0 is not always GPU 0.
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ...errors import InputError
 from ...estimator.job.run import Bootstrap
 from ...estimator.job.training import Framework
+from .task import Task
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)
@@ -50,22 +50,6 @@ _WRAPPERS = {
     *("uv", "poetry", "pipenv", "pixi", "conda", "mamba", "micromamba"),
     *("apptainer", "singularity"),
 }
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task of a job as Slurm numbers it; `cpus` are the task's own."""
-
-    rank: int
-    ranks: int
-    local_rank: int
-    local_ranks: int
-    node_rank: int
-    nodes: int
-    gpus_per_node: int
-    first_host: str
-    job_id: str
-    cpus: int
 
 
 def choose_bootstrap(
@@ -124,14 +108,16 @@ def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) 
     return f"{launcher} without {needed}" if needed and not told else None
 
 
-def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> tuple[str, ...]:
+def task_command(
+    bootstrap: Bootstrap, command: tuple[str, ...], task: Task, gpus_per_node: int
+) -> tuple[str, ...]:
     """What one task runs.
 
     torchrun gets a static rendezvous: with c10d, rank 0 may be on another node than MASTER_ADDR
     (https://github.com/pytorch/pytorch/issues/137402).  Raises InputError for an interpreter without a program.
 
-    >>> task = Task(0, 2, 0, 1, 0, 2, 8, "gpu1", "4711", cpus=64)
-    >>> " ".join(task_command(Bootstrap.TORCHRUN, ("python", "train.py", "--lr", "1e-4"), task))
+    >>> task = Task("4711", 0, 2, 0, 1, 0, 2, "gpu1", cpus=64)
+    >>> " ".join(task_command(Bootstrap.TORCHRUN, ("python", "train.py", "--lr", "1e-4"), task, 8))
     ... # doctest: +NORMALIZE_WHITESPACE
     'python -m torch.distributed.run --nnodes=2 --nproc_per_node=8 --node_rank=0 --master_addr=gpu1
      --master_port=21495 train.py --lr 1e-4'
@@ -142,10 +128,10 @@ def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> 
     wrapper, program, arguments = command[:at], command[at], command[at + 1 :]
     rendezvous = (  # spelled with underscores, which torch < 2.0 knows too
         f"--nnodes={task.nodes}",
-        f"--nproc_per_node={task.gpus_per_node}",
+        f"--nproc_per_node={gpus_per_node}",
         f"--node_rank={task.node_rank}",
         f"--master_addr={task.first_host}",
-        f"--master_port={master_port(task.job_id)}",
+        f"--master_port={master_port(task.job)}",
     )
     if not _is_python(program):
         return (*wrapper, _torchrun_beside(program), *rendezvous, "--no_python", program, *arguments)
@@ -162,15 +148,17 @@ def task_command(bootstrap: Bootstrap, command: tuple[str, ...], task: Task) -> 
     return (*agent, "--no_python", *command[at:])  # other options of the interpreter are the workers'
 
 
-def task_environment(bootstrap: Bootstrap, task: Task, given: Mapping[str, str]) -> dict[str, str]:
+def task_environment(
+    bootstrap: Bootstrap, task: Task, gpus_per_node: int, given: Mapping[str, str]
+) -> dict[str, str]:
     """What is added to the environment `given` to one task.
 
     PYTHONUNBUFFERED, if it is not given, lets the log have each line as it is printed: it is a file.
     OMP_NUM_THREADS, if it is not given, shares the task's CPUs among the processes it will hold: torchrun alone
     would say 1.
     """
-    processes = 1 if bootstrap is Bootstrap.PER_GPU else max(task.gpus_per_node, 1)
-    added = {"MASTER_ADDR": task.first_host, "MASTER_PORT": str(master_port(task.job_id))}
+    processes = 1 if bootstrap is Bootstrap.PER_GPU else max(gpus_per_node, 1)
+    added = {"MASTER_ADDR": task.first_host, "MASTER_PORT": str(master_port(task.job))}
     if "PYTHONUNBUFFERED" not in given:
         added["PYTHONUNBUFFERED"] = "1"
     if "OMP_NUM_THREADS" not in given:

@@ -6,10 +6,10 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+from ..command.task import Task
 from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
 from ..run_folder.launch import Launch
 from ..run_folder.task_records import TaskFile
-from .ranks import TaskPlace
 from .signals import StopSignals
 from .slurm_reason import SlurmdLog
 
@@ -27,7 +27,7 @@ class TaskContext:
 
     folder: Path
     launch: Launch
-    place: TaskPlace
+    place: Task
     file: TaskFile
     signals: StopSignals
     slurmd_log: SlurmdLog

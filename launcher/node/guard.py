@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...estimator.job.run import Bootstrap
-from ..command.launchers import Task, reaches_other_nodes, task_command, task_environment
+from ..command.launchers import reaches_other_nodes, task_command, task_environment
 from ..command.placeholders import LATEST, fill_placeholders
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.folder import LOGS
@@ -77,23 +77,17 @@ def _commands(
     resume = fill_placeholders(launch.resume, {LATEST: checkpoint.path}) if checkpoint else ()
     processes = launch.gpus if not place.on_slurm and launch.bootstrap is Bootstrap.PER_GPU else 1
     for local_rank in range(processes):
-        alone = processes == 1
-        numbers = Task(
-            rank=place.rank if alone else local_rank,
-            ranks=place.ranks if alone else processes,
-            local_rank=place.local_rank if alone else local_rank,
-            local_ranks=place.local_ranks if alone else processes,
-            node_rank=place.node_rank,
-            nodes=place.nodes,
-            gpus_per_node=launch.gpus_per_node,
-            first_host=place.first_host,
-            job_id=place.job,
-            cpus=max(place.cpus // processes, 1),
-        )
+        rank = replace(place, cpus=max(place.cpus // processes, 1))
+        if processes > 1:
+            rank = replace(
+                rank, rank=local_rank, ranks=processes, local_rank=local_rank, local_ranks=processes
+            )
+        words = (*launch.command, *resume)
+        outer = {**environment, **launch.environment}
         yield (
-            task_command(launch.bootstrap, (*launch.command, *resume), numbers),
-            task_environment(launch.bootstrap, numbers, {**environment, **launch.environment}),
-            task.folder / LOGS / f"{numbers.rank}.log",
+            task_command(launch.bootstrap, words, rank, launch.gpus_per_node),
+            task_environment(launch.bootstrap, rank, launch.gpus_per_node, outer),
+            task.folder / LOGS / f"{rank.rank}.log",
         )
 
 

@@ -3,33 +3,16 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from ..command.task import Task
 
 
-@dataclass(frozen=True)
-class TaskPlace:
-    """One task; `restart` counts the starts of one Slurm job, `host` is what another task may connect to."""
+def read_task(environment: Mapping[str, str]) -> Task:
+    """Return this task.
 
-    job: str
-    restart: int
-    rank: int
-    ranks: int
-    local_rank: int
-    local_ranks: int
-    node_rank: int
-    nodes: int
-    node: str
-    first_host: str
-    cpus: int
-    on_slurm: bool
-
-
-def read_task_place(environment: Mapping[str, str]) -> TaskPlace:
-    """The place of this task.
-
-    >>> place = read_task_place({"SLURM_JOB_ID": "7", "SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_NNODES": "2",
-    ...                     "SLURM_NODEID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "gpu2"})
-    >>> place.job, place.rank, place.local_ranks, place.node
+    >>> task = read_task({"SLURM_JOB_ID": "7", "SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_NNODES": "2",
+    ...                   "SLURM_NODEID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "gpu2"})
+    >>> task.job, task.rank, task.local_ranks, task.node
     ('7', 3, 2, 'gpu2')
     """
     on_slurm = "SLURM_JOB_ID" in environment and "SUBMITIT_LOCAL_JOB_ID" not in environment
@@ -39,7 +22,7 @@ def read_task_place(environment: Mapping[str, str]) -> TaskPlace:
         return int(text) if text.isdecimal() else default
 
     if not on_slurm:
-        return TaskPlace(
+        return Task(
             job=environment.get("SUBMITIT_LOCAL_JOB_ID", "local"),
             restart=0,
             rank=0,
@@ -56,7 +39,7 @@ def read_task_place(environment: Mapping[str, str]) -> TaskPlace:
     array = environment.get("SLURM_ARRAY_JOB_ID")
     ranks, nodes = number("SLURM_NTASKS", 1), number("SLURM_NNODES", 1)
     node = environment.get("SLURMD_NODENAME") or socket.gethostname()
-    return TaskPlace(
+    return Task(
         job=f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '')}" if array else environment["SLURM_JOB_ID"],
         restart=number("SLURM_RESTART_COUNT", 0),
         rank=number("SLURM_PROCID", 0),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..command.task import Task
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import has_final_status, withdraw_lost, write_final_status
 from ..run_folder.job_log import append_missing_job
@@ -18,7 +19,7 @@ from .context import TaskContext
 from .gpu_locks import GpuLocks, lock_gpus
 from .guard import run_command
 from .processes import adopt_orphans, end_orphans
-from .ranks import TaskPlace, read_task_place
+from .ranks import read_task
 from .requeue import requeue_job
 from .restart_policy import RestartDecision, StopCause
 from .signals import StopSignals
@@ -37,7 +38,7 @@ def run_task(
     withdraw_lost(folder)
     if has_final_status(folder):  # an administrator requeued a run that has ended
         return 0
-    launch, place = Launch.read(folder), read_task_place(environment)
+    launch, place = Launch.read(folder), read_task(environment)
     task = _begin_attempt(folder, launch, place, signals)
     if place.on_slurm and place.rank == 0:
         append_missing_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
@@ -65,7 +66,7 @@ def run_task(
     return _exit_code(task)
 
 
-def _begin_attempt(folder: Path, launch: Launch, place: TaskPlace, signals: StopSignals) -> TaskContext:
+def _begin_attempt(folder: Path, launch: Launch, place: Task, signals: StopSignals) -> TaskContext:
     now_s = time.time()
     record = TaskRecord(
         job=place.job,

@@ -20,12 +20,12 @@ class TrainingJob:
     def __call__(self) -> NoReturn:
         # Loaded here, because submitit unpickles this class before it listens for Slurm's warning.
         from ..run_folder.final_status import write_final_status  # noqa: PLC0415  the guard, until submitit listens
-        from .ranks import read_task_place  # noqa: PLC0415  likewise
+        from .ranks import read_task  # noqa: PLC0415  likewise
         from .requeue import queue_successor  # noqa: PLC0415  likewise
         from .task import run_task  # noqa: PLC0415  likewise
 
         folder = Path(self.folder)
-        job = read_task_place(os.environ).job
+        job = read_task(os.environ).job
         # submitit would refuse to save over the draft of an attempt that was killed while it saved.
         for draft in (folder / SUBMITIT).glob(f"{job}_*.save_tmp"):
             draft.unlink(missing_ok=True)
