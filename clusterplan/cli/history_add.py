@@ -11,13 +11,8 @@ import click
 from ..cluster_profiles.gpu import read_gpus
 from ..cluster_profiles.units import join_names, plural
 from ..errors import InputError
-from ..estimator.measurements.entered import (
-    EnteredRun,
-    find_doubtful,
-    parse_entered,
-    read_csv,
-    select_new,
-)
+from ..estimator.measurements.entered import EnteredRun, find_doubtful, parse_entered, select_new
+from ..estimator.measurements.entered_csv import read_csv
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import (
     STATUS_FILE,

@@ -1,13 +1,10 @@
-"""Measurements from elsewhere, as people enter them: one by flags, or many in a CSV file."""
+"""Measurements from elsewhere, as people enter them, and which of them are new or doubtful."""
 
-import csv
 import datetime as dt
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -22,9 +19,6 @@ from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
 from .suspects import find_suspects
-
-if TYPE_CHECKING:
-    import _csv
 
 ENTERED_RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
 
@@ -203,53 +197,6 @@ def _without(measurement: Measurement, names: Sequence[str]) -> Measurement:
 def parse_entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> EnteredRun:
     """Return one measurement from the values of flags.  Raises InputError that names the wrong flag."""
     return validate(EnteredRun, values, lambda place: f"{flags[str(place[0])]}: " if place else "")
-
-
-def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
-    """Return the measurements of a CSV file with their line numbers; its columns are the fields of `EnteredRun`.
-
-    Raises InputError that names the line and the column of the first fault.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        _check_header(path, header)
-        entries = list(_parse_rows(path, header, rows))
-    except csv.Error as error:
-        raise InputError(f"{path}:{rows.line_num}: is not a line of CSV: {error}") from None
-    if not entries:
-        raise InputError(f"{path}: has no measurement: give one per line, below the names of the columns")
-    return entries
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    columns = list(EnteredRun.model_fields)
-    if separator := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
-        raise InputError(f"{path}:1: the columns are separated by {separator!r}: separate them by commas")
-    for name in header:
-        if name not in columns:
-            raise InputError(f"{path}:1: {name!r} is not a column: the columns are {', '.join(columns)}")
-        if header.count(name) > 1:
-            raise InputError(f"{path}:1: column {name!r} stands twice: give it once")
-
-
-def _parse_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, EnteredRun]]:
-    for cells in rows:
-        line = rows.line_num
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise InputError(f"{path}:{line}: has {len(cells)} cells, but the file has {len(header)} columns")
-        values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
-
-        def place(location: tuple[int | str, ...], line: int = line) -> str:
-            return f"{path}:{line}: {f'{location[0]}: ' if location else ''}"
-
-        yield line, validate(EnteredRun, values, place)
 
 
 def find_doubtful(new: Sequence[Measurement], recorded: Sequence[Measurement]) -> Iterator[str]:

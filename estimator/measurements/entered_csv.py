@@ -1,0 +1,61 @@
+"""Measurements from elsewhere in a CSV file, one per line."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...cluster_profiles.toml_file import validate
+from ...errors import InputError
+from .entered import EnteredRun
+
+if TYPE_CHECKING:
+    import _csv
+
+
+def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
+    """Return the measurements of a CSV file with their line numbers; its columns are the fields of `EnteredRun`.
+
+    Raises InputError that names the line and the column of the first fault.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        _check_header(path, header)
+        entries = list(_parse_rows(path, header, rows))
+    except csv.Error as error:
+        raise InputError(f"{path}:{rows.line_num}: is not a line of CSV: {error}") from None
+    if not entries:
+        raise InputError(f"{path}: has no measurement: give one per line, below the names of the columns")
+    return entries
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    columns = list(EnteredRun.model_fields)
+    if separator := next((mark for mark in (";", "\t") if mark in "".join(header[:1])), None):
+        raise InputError(f"{path}:1: the columns are separated by {separator!r}: separate them by commas")
+    for name in header:
+        if name not in columns:
+            raise InputError(f"{path}:1: {name!r} is not a column: the columns are {', '.join(columns)}")
+        if header.count(name) > 1:
+            raise InputError(f"{path}:1: column {name!r} stands twice: give it once")
+
+
+def _parse_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Iterator[tuple[int, EnteredRun]]:
+    for cells in rows:
+        line = rows.line_num
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(f"{path}:{line}: has {len(cells)} cells, but the file has {len(header)} columns")
+        values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+
+        def place(location: tuple[int | str, ...], line: int = line) -> str:
+            return f"{path}:{line}: {f'{location[0]}: ' if location else ''}"
+
+        yield line, validate(EnteredRun, values, place)
