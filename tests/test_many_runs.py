@@ -103,7 +103,7 @@ def test_a_working_folder_that_is_gone_is_said(runs):
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "the folder this was run in is not there any more" in done.stderr
+    assert "the working folder does not exist any more" in done.stderr
 
 
 def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs):

@@ -28,9 +28,9 @@ class History(HistoryOfRuns):
     Raises HistoryError where it cannot be opened or read.
 
     Examples:
-        >>> with History() as history:
-        ...     found = history.runs(model="phi2")
-        >>> found
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, History(f"{folder}/history.db") as history:
+        ...     history.runs(model="phi2")
         []
     """
 
@@ -54,7 +54,9 @@ def collect(
     opened.
 
     Examples:
-        >>> collect()
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, History(f"{folder}/history.db") as history:
+        ...     collect(history=history)
         []
     """
     if history is None:

@@ -19,8 +19,8 @@ class Result(ABC):
         return ()
 
     @abstractmethod
-    def as_dict(self) -> dict[str, Any]:
-        """Return the dict that the command prints with `--json`."""
+    def as_dict(self) -> Any:
+        """Return what the command prints with `--json`."""
 
     @abstractmethod
     def write(self, page: Page) -> None:

@@ -76,10 +76,8 @@ def runs(beginning: str | None = None) -> Runs:
     end of a run that was killed without a word is written into its folder.  Raises InputError where no id begins so.
 
     Examples:
-        >>> runs().as_dict()
-        {'runs': [], 'earlier': False}
-        >>> [run.run for run in runs() if run.state.state == "running"]
-        []
+        >>> latest = runs()[:5]
+        >>> waiting = [run.run for run in latest if run.state.state == "pending"]
     """
     history = history_path(os.environ)
     if not beginning:
@@ -97,9 +95,9 @@ def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
     beginning means no run or several, and SlurmUnavailable or SlurmRefused where Slurm does not stop them.
 
     Examples:
-        >>> cancel("phi2")
+        >>> cancel("")
         Traceback (most recent call last):
-        clusterplan.errors.InputError: there are no runs yet: `clusterplan submit JOB.toml` makes one
+        clusterplan.errors.InputError: RUN is empty, and every run begins so: give an id, or a beginning of one
     """
     chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
     return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))

@@ -12,17 +12,20 @@ import click
 
 from ..errors import ClusterplanError
 
-# Name: where the command is, and its line in the help.  Modules are imported when their command is used.
+# The module of each command, and its line in the help.  A module is imported when its command is used.
 _COMMANDS = {
-    "estimate": ("estimate", "Steps, wall-clock and GPU-hours of a training job, before you book it."),
+    "estimate": (
+        "estimate",
+        "Estimate steps, wall-clock and GPU-hours of a training job before you book it.",
+    ),
     "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
-    "status": ("status", "How runs are going, when they end, why they wait or failed."),
-    "logs": ("logs", "What a run printed."),
+    "status": ("status", "Show how runs are going, when they end, why they wait or failed."),
+    "logs": ("logs", "Print the log of a run."),
     "cancel": ("cancel", "Stop runs for good."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
-    "report": ("report", "Were a run's GPUs used, and what is to be done about it."),
-    "history": ("history", "What runs did: kept in one SQLite file that any tool can read."),
-    "profiles": ("profiles", "Clusters clusterplan knows: partitions, limits, GPUs, links."),
+    "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
+    "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),
+    "profiles": ("profiles", "Show the clusters that clusterplan knows: partitions, limits, GPUs, links."),
 }
 
 
@@ -36,7 +39,7 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _ = _COMMANDS[cmd_name]
-        # What a command loads it keeps, so the collector need not search it: a fifth of the time of `estimate`.
+        # A command keeps everything that it loads, so the collector need not search it: a fifth of the time of `estimate`.
         gc.disable()
         try:
             command = getattr(import_module(f".{module}", __package__), cmd_name)
@@ -53,7 +56,7 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
-    commands=[click.Command(name) for name in _COMMANDS],  # only for the nearest to a misspelt one
+    commands=[click.Command(name) for name in _COMMANDS],  # only to suggest the nearest to a misspelt one
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="clusterplan", message="%(prog)s %(version)s")
@@ -65,7 +68,7 @@ def clusterplan() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run one command; whatever is wrong becomes one line on stderr and an exit code."""
+    """Run one command; an error becomes one line on stderr and an exit code."""
     try:
         code = clusterplan.main(args, prog_name="clusterplan", standalone_mode=False)
         if sys.stdout:
@@ -80,7 +83,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except click.Abort:
         _fail("stopped", 130)
     except OSError as error:
-        _fail_of_system(error)
+        _fail_with_os_error(error)
     gc.freeze()  # the process ends here: nothing left is worth searching
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -92,12 +95,12 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _fail_of_system(error: OSError) -> NoReturn:
+def _fail_with_os_error(error: OSError) -> NoReturn:
     if error.filename:
         _fail(f"{error.filename}: {error.strerror}", 1)
-    if error.errno == errno.ENOENT:  # what only asking for the working folder says without a name
-        _fail("the folder this was run in is not there any more: run it in another one", 1)
-    if sys.stdout:  # what it still holds would fail again at exit
+    if error.errno == errno.ENOENT:  # without a name only from a working folder that is gone
+        _fail("the working folder does not exist any more: go to another one", 1)
+    if sys.stdout:  # its buffer would fail again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.EPIPE:  # the reader of our output is gone; nothing is left to say
         sys.exit(1)
