@@ -171,7 +171,7 @@ def test_a_history_that_cannot_be_read_is_a_remark(home, capsys):
         ({"samples": 100}, "--batch-size"),
         ({**JOB, "deadline": "soon"}, "--deadline: 'soon' is neither"),
         ({**JOB, "keep": "batch"}, "--keep: 'batch' is not one of per-gpu-batch, global-batch"),
-        ({**JOB, "profile": "nowhere"}, "profile 'nowhere' is not known"),
+        ({**JOB, "profile": "nowhere"}, "profile 'nowhere' does not exist"),
         ({"job": "nowhere.toml"}, "nowhere.toml"),
         ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: flags go with a job file or alone"),
     ],

@@ -83,8 +83,8 @@ def runs(beginning: str | None = None) -> Runs:
     if not beginning:
         folders, earlier = folders_to_show(history, "submit", _MOST_ENDED)
         return Runs(tuple(_runs(folders)), earlier)
-    found = _runs(find_folders(history, "submit", beginning))
-    return Runs((_with_notes(found[0]),) if len(found) == 1 else tuple(found))
+    matches = _runs(find_folders(history, "submit", beginning))
+    return Runs((_with_notes(matches[0]),) if len(matches) == 1 else tuple(matches))
 
 
 def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
@@ -125,8 +125,8 @@ def _runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tuple[str, ...] = ()) -> Run:
-    known = {name: value for name, value in vars(status).items() if name not in {"notes", "remarks"}}
-    return Run(**known, notes=None if notes is None else tuple(notes), remarks=remarks)
+    values = {name: value for name, value in vars(status).items() if name not in {"notes", "remarks"}}
+    return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
 
 
 def _with_notes(run: Run) -> Run:

@@ -17,8 +17,8 @@ from ..render import history_text
 from .history_add import add, remove
 from .history_check import check, rebuild
 from .history_export import export
+from .open_history import collect_runs, find_run, open_history
 from .options import echo_page, json_option, utf8_text
-from .recorded import collect_all, collected, find_run
 
 
 @click.group()
@@ -62,7 +62,7 @@ def list_(
     """List runs, the latest first."""
     since_s = None if since is None else _moment_s("--since", since)
     until_s = None if until is None else _moment_s("--until", until)
-    with collected() as db:
+    with open_history() as db:
         runs = db.runs(name=name, model=model, gpu=gpu, since_s=since_s, until_s=until_s)
         narrowed = not runs and bool(db.runs())
     if as_json:
@@ -81,7 +81,7 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 
     RUN is an id or its beginning.  Default: the latest run.
     """
-    with collected() as db:
+    with open_history() as db:
         row = find_run(db.runs(), run)
         gpus, events = db.gpus(row["run"]), db.events(row["run"])
         measurements = db.measurements(run=row["run"])
@@ -104,7 +104,7 @@ def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
         raise InputError(
             f"--keep: {keep} is yet to come, so no reading would stay; a duration such as 14d is right"
         )
-    with collected() as db:
+    with open_history() as db:
         blocks = db.prune(before_s)
     if as_json:
         click.echo(json.dumps({"blocks": blocks}))
@@ -148,7 +148,7 @@ def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # no
             raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
     with History(file) as db:
         chosen = [folder.resolve() for folder in folders] or list(folders_of_history(db.path))
-        failed = [str(error) for error in collect_all(chosen, db)]
+        failed = [str(error) for error in collect_runs(chosen, db)]
     if as_json:
         runs = [folder.name for folder in chosen]
         click.echo(json.dumps({"path": str(file), "runs": runs, "not_imported": failed}, indent=2))

@@ -25,8 +25,8 @@ from ..launcher.run_folder.folder import (
 )
 from ..launcher.run_folder.registry import read_run_facts, registered_folders
 from ..launcher.runs.measurement import ADDED, as_json
+from .open_history import open_history
 from .options import say
-from .recorded import collected
 
 # The flags are those of a workload where it has them.
 _FLAGS = {
@@ -104,7 +104,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
             raise InputError(
                 f"the date {entry.when:%Y-%m-%d} of {measurement.model} is in the future: today is {now:%Y-%m-%d}"
             )
-    with collected(settle=False) as db:
+    with open_history(settle=False) as db:
         recorded = db.measurements()
     new = select_new(entries, recorded)
     for remark in (*_unknown_gpus(new), *find_doubtful(new, recorded)):
@@ -118,7 +118,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
         folder = create_run_folder(name, runs_root(os.environ), now, facts)
         write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
         register_run(folder, history_path(os.environ))
-        with collected(settle=False):
+        with open_history(settle=False):
             pass
     models = join_names(dict.fromkeys(measurement.model for measurement in new))
     click.echo(f"{plural(len(new), 'measurement')} entered{f' of {models}' if new else ''}")
@@ -134,7 +134,7 @@ def remove(run: str) -> None:
         raise InputError(
             f"{run!r} is not the whole id of an entry by `history add`: see `clusterplan history list`"
         )
-    with collected(settle=False) as db:
+    with open_history(settle=False) as db:
         removed = db.measurements(run=run)
         with db.writing():
             db.remove_entered(run)

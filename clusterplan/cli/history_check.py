@@ -13,8 +13,8 @@ from ..estimator.history.runs import History
 from ..launcher.run_folder.folder import history_path
 from ..launcher.runs.collect import folders_of_history
 from ..render import history_text
+from .open_history import collect_runs
 from .options import echo_page, json_option, say
-from .recorded import collect_all
 
 
 @click.command()
@@ -53,7 +53,7 @@ def rebuild(old: Path, *, as_json: bool) -> None:
     if new.exists():
         raise InputError(f"{new}: exists already; look at it, and move or remove it first")
     with History(new) as db:
-        failed = [str(error) for error in collect_all(list(folders_of_history(old)), db)]
+        failed = [str(error) for error in collect_runs(list(folders_of_history(old)), db)]
         runs = {run["run"] for run in db.runs()}
     integrity = check_integrity(old) if old.exists() else None
     only_old = [run for run in integrity.runs if run not in runs] if integrity else []

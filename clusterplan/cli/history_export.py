@@ -8,7 +8,7 @@ import click
 from ..errors import InputError
 from ..estimator.history.runs import History
 from ..render import readings
-from .recorded import collected, find_run
+from .open_history import find_run, open_history
 
 
 @click.command()
@@ -24,7 +24,7 @@ def export(run: str | None, form: str) -> None:
     """
     if form == "parquet" and sys.stdout.isatty():
         raise InputError("--parquet: is not text for a terminal; add `> readings.parquet`")
-    with collected() as db:
+    with open_history() as db:
         rows = _rows(db, find_run(db.runs(), run)["run"])
         if form == "parquet":
             readings.write_parquet(rows, sys.stdout.buffer)

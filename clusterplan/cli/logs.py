@@ -4,7 +4,7 @@ import click
 
 from ..api.logs import find_run_folders, get_log
 from . import following
-from .options import the_latest
+from .options import choose_latest
 
 
 @click.command()
@@ -24,7 +24,7 @@ def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
     ranks of that node.
     """
     folders = {folder.name: folder for folder in find_run_folders(run)}
-    folder = folders[the_latest(list(folders), run)]
+    folder = folders[choose_latest(list(folders), run)]
     if follow:
         following.follow(folder, rank)
         return

@@ -1,4 +1,4 @@
-"""Options that commands share: the flags of a workload, made from its models, and the output's form."""
+"""What commands share: the flags of a workload, made from its models, and the form of the output."""
 
 import json
 import os
@@ -23,9 +23,9 @@ _LISTS = ("gpus", "precision")
 
 
 class WorkloadCommand(click.Command):
-    """A command that takes every flag of a workload, made when the command is used."""
+    """A command with every flag of a workload; the flags are made when the command is used."""
 
-    tables = True  # whether it puts several values of a flag side by side
+    tables = True  # whether several values of a flag make a table
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if not getattr(self, "_complete", False):
@@ -47,36 +47,31 @@ def _option(flag: str, key: str, field: Any, *, tables: bool) -> click.Option:
     if tables and name in _LISTS:
         metavar, description = f"{metavar}[,{metavar}...]", f"{description[:-1]}; several make a table."
     choices = [str(value) for value in field.annotation] if hasattr(field.annotation, "__members__") else None
-    shown = f"{description} [{', '.join(choices)}]" if choices else description
-    return click.Option(
-        [flag, name],
-        metavar=metavar,
-        help=shown,
-        shell_complete=_completer(key, choices),
-    )
+    text = f"{description} [{', '.join(choices)}]" if choices else description
+    return click.Option([flag, name], metavar=metavar, help=text, shell_complete=_completer(key, choices))
 
 
 def _completer(key: str, choices: list[str] | None) -> Callable[..., list[str]] | None:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-        offered = choices
+        values = choices
         if key == "profile":
-            offered = sorted(profile_paths())
+            values = sorted(profile_paths())
         elif key == "gpu":
-            offered = list(read_gpus())
-        before, comma, begun = incomplete.rpartition(",") if key in _LISTS else ("", "", incomplete)
-        return [f"{before}{comma}{value}" for value in offered or [] if value.startswith(begun)]
+            values = list(read_gpus())
+        before, comma, beginning = incomplete.rpartition(",") if key in _LISTS else ("", "", incomplete)
+        return [f"{before}{comma}{value}" for value in values or [] if value.startswith(beginning)]
 
     return complete if choices or key in {"profile", "gpu"} else None
 
 
-def workload_values(values: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """The flags given, without the two that may list several values; then those two lists."""
-    given = {name: value for name, value in values.items() if value is not None}
-    gpus, precisions = (_listed(name, given.pop(name, None)) for name in _LISTS)
-    return given, gpus, precisions
+def workload_values(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return the values of the flags that were used; then the lists of --gpus and --precision, which are not in them."""
+    values = {name: value for name, value in flags.items() if value is not None}
+    gpus, precisions = (_split(name, values.pop(name, None)) for name in _LISTS)
+    return values, gpus, precisions
 
 
-def _listed(name: str, text: str | None) -> list[str]:
+def _split(name: str, text: str | None) -> list[str]:
     if text is None:
         return []
     items = [item.strip() for item in text.split(",")]
@@ -86,7 +81,7 @@ def _listed(name: str, text: str | None) -> list[str]:
 
 
 def utf8_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """For click: text that can be kept.  What the terminal could not decode cannot."""
+    """Return the text, as a callback of click.  Raises BadParameter for bytes that the terminal could not decode."""
     try:
         (value or "").encode()
     except UnicodeEncodeError:
@@ -95,7 +90,7 @@ def utf8_text(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
-    """A duration that was given to an option, in seconds: its callback.  Raises InputError."""
+    """Return the seconds of a duration, as a callback of click.  Raises InputError."""
     if value is None:
         return None
     try:
@@ -108,14 +103,14 @@ def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 def _width(stream: TextIO | None) -> int | None:
-    """Columns of the terminal that a stream is; None where it is none."""
+    """The columns of a stream that is a terminal; None for any other."""
     if stream is None or not stream.isatty():
         return None
     return shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns
 
 
 def echo_page(fill: Callable[[Page], None]) -> None:
-    """Print what `fill` writes on a page as wide as the terminal, coloured if there is one."""
+    """Print a page that `fill` writes on: as wide as the terminal, and coloured if there is one."""
     columns = _width(sys.stdout)
     page = Page(columns, colour=columns is not None and not os.environ.get("NO_COLOR"))
     fill(page)
@@ -151,21 +146,21 @@ def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
         click.echo(_CLEARED if line else "", nl=False, err=True)
 
 
-def the_latest(ids: Sequence[str], wanted: str | None) -> str:
-    """The first of the runs that `wanted` may mean, the latest; that there are others is said."""
+def choose_latest(ids: Sequence[str], beginning: str | None) -> str:
+    """Return the first id, the latest of those that begin so; say it if there are others."""
     if len(ids) > 1:
-        say(f"{ids[0]}: the latest of {len(ids):,} runs that begin with {wanted!r}")
+        say(f"{ids[0]}: the latest of {len(ids):,} runs that begin with {beginning!r}")
     return ids[0]
 
 
 def say(text: str, label: str = "") -> None:
-    """A note or an error, after a red label: wrapped on a terminal, one line in a file or a pipe."""
+    """Print a note or an error on stderr, after a red label: wrapped on a terminal, one line in a file or a pipe."""
     columns, whole = _width(sys.stderr), f"{label} {text}" if label else text
     lines = [part for line in whole.splitlines() for part in wrap(line, columns)] if columns else [whole]
-    shown = "\n".join(lines)
+    message = "\n".join(lines)
     if label:
-        shown = click.style(label, fg="red", bold=True) + shown[len(label) :]
-    click.echo(shown, err=True)
+        message = click.style(label, fg="red", bold=True) + message[len(label) :]
+    click.echo(message, err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

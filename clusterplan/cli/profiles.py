@@ -24,7 +24,7 @@ def profiles() -> None:
 @profiles.command("list")
 @json_option
 def list_(as_json: bool) -> None:  # noqa: FBT001
-    """List every profile that has a name: the bundled ones and your own."""
+    """List the bundled profiles and your own."""
     echo_result(list_profiles(), as_json=as_json)
 
 
@@ -59,9 +59,9 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the profile to this file."
 )
 def discover(name: str | None, output: Path | None) -> None:
-    """Write a profile of this cluster from Slurm's partitions, limits, nodes and GPUs.
+    """Write a profile of this cluster, as Slurm describes it.
 
-    It is printed, or kept under a name.  A file that exists is never overwritten.
+    It has the partitions, their limits, nodes and GPUs.  It is printed, or kept under a name.  A file that exists is never overwritten.
     """
     profile = discover_profile(name, output)
     if profile.path is None:

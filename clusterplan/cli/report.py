@@ -11,8 +11,8 @@ from ..estimator.gpu_use.report import build_report
 from ..launcher.run_folder.folder import links_folder
 from ..launcher.run_folder.registry import read_partition
 from ..render import run_json, run_text
+from .open_history import find_run, open_history
 from .options import echo_page, json_option
-from .recorded import collected, find_run
 
 
 @click.command()
@@ -29,7 +29,7 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
     if profile and rates is None:
         raise InputError(f"--profile: {profile} has no [rates], which give the cost and the CO2")
     partition = None
-    with collected() as db:
+    with open_history() as db:
         run_report = build_report(db.record(find_run(db.runs(), run)["run"]))
         if cluster:
             name = read_partition(links_folder(db.path) / run_report.run)

@@ -15,6 +15,6 @@ def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     Without RUN it shows all runs that go on, and the latest 50 that have ended.  It works from any folder and days
     later, whether Slurm remembers the job or not.
     """
-    found = runs(run)
-    alone = bool(run) and len(found) == 1
-    echo_result(found[0] if alone and not as_json else found, as_json=as_json)
+    statuses = runs(run)
+    is_one = bool(run) and len(statuses) == 1
+    echo_result(statuses[0] if is_one and not as_json else statuses, as_json=as_json)

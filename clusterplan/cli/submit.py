@@ -7,16 +7,25 @@ from typing import Any
 
 import click
 
+from ..api.measurements import find_measurements
 from ..api.submission import prepare_submission, submit_prepared
 from ..api.submit import read_job
 from ..errors import InputError
+from ..estimator.measurements.measurement import Measurement
 from ..launcher.runs.state import State
 from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission, Submission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
-from .measured import measurements_of
-from .options import WorkloadCommand, duration_s, echo_page, json_option, say, workload_values
+from .options import (
+    WorkloadCommand,
+    duration_s,
+    echo_page,
+    json_option,
+    say,
+    show_collecting,
+    workload_values,
+)
 from .passthrough import WithCommand
 
 
@@ -91,7 +100,7 @@ def submit(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue),
         executor=executor,
-        measurements=measurements_of(workload.model),
+        measurements=_find_measurements(workload.model),
         is_sized=is_sized,
         dry_run=dry_run,
     )
@@ -131,6 +140,15 @@ def _one_shape(flags: Mapping[str, Any]) -> dict[str, Any]:
         )
     first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
     return values | first
+
+
+def _find_measurements(model: str | None) -> list[Measurement]:
+    """The measurements of the model; remarks on them are printed before the checks speak."""
+    with show_collecting() as progress:
+        measurements, remarks = find_measurements(model, progress)
+    for remark in remarks:
+        say(remark)
+    return measurements
 
 
 def _say_problems(prepared: PreparedSubmission, *, refused_too: bool) -> None:
