@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.gpu_use.rollup import roll_up
@@ -75,13 +76,14 @@ def readings(
                 ring=tuple((1 - (i + 1) / 6, min(max(round(rng.gauss(level, 6)), 0), 100)) for i in range(6))
                 if ring
                 else (),
-                **(
+                **cast(
+                    "dict[str, Any]",
                     {
                         n: rng.randrange(700, 800) / 1000
                         for n in ("sm_active", "occupancy", "tensor_active", "dram_active")
                     }
                     if gpm
-                    else {}
+                    else {},
                 ),
             ),
         )
@@ -187,7 +189,7 @@ def naive(path: Path, runs: int) -> None:
     db.close()
 
 
-def median_ms(ask: Callable[[], object]) -> float:
+def median_ms(ask: Callable[..., object]) -> float:
     """CPU milliseconds of a question whose pages are in memory: what others do on the machine is not in it."""
     ask()
     times = []

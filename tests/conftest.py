@@ -224,7 +224,7 @@ def without_slurm(launched: "Launched") -> "Launched":
     few = launched.folder / "bin"
     few.mkdir()
     for name in ("env", "python"):
-        (few / name).symlink_to(cast("str", shutil.which(name)))
+        (few / name).symlink_to(shutil.which(name))
     launched.environment["PATH"] = str(few)
     return launched
 
@@ -248,7 +248,8 @@ def begun(
     """Begin every story of this session, a few at a time; return for each the future of its generator."""
     from launched import Launched, begin, run_program, write_profile_of_one_host  # noqa: PLC0415  likewise
 
-    stories = [item.function.story for item in request.session.items if "begun" in item.fixturenames]
+    tests = cast("list[pytest.Function]", request.session.items)
+    stories = [item.function.story for item in tests if "begun" in item.fixturenames]
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(STORIES_AT_ONCE) as pool:
         patch.setenv("SLURM_CONF", str(real_slurm.conf))
         patch.setenv("XDG_CONFIG_HOME", str(write_profile_of_one_host(tmp_path_factory.mktemp("config"))))

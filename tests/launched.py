@@ -1,17 +1,20 @@
 """clusterplan as a user runs it, on the test Slurm or on this machine: jobs, what to wait for, and stories."""
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from slurm_cluster import until
+from conftest import Process
+from slurm_cluster import Cluster, until
 
 from clusterplan.launcher.runs.state import OPEN_STATES
 from clusterplan.launcher.runs.status import read_statuses
@@ -24,7 +27,7 @@ Told = Generator[None, None, None]
 Story = Callable[["Launched"], Told]
 
 
-def run_program(*args, **more):
+def run_program(*args: Any, **more: Any) -> Process:
     program = Path(sys.executable).with_name("clusterplan")
     return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, **more)
 
@@ -32,9 +35,9 @@ def run_program(*args, **more):
 class Launched:
     """clusterplan in a folder with a history and runs of its own."""
 
-    slurm = None
+    slurm: Cluster | None = None
 
-    def __init__(self, folder: Path, run) -> None:
+    def __init__(self, folder: Path, run: Any) -> None:
         self.folder = folder
         self._run = run
         self.environment = {
@@ -46,30 +49,30 @@ class Launched:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def __call__(self, *args, **more):
+    def __call__(self, *args: Any, **more: Any) -> Any:
         environment = {**self.environment, **more.pop("env", {})}
         return self._run(*args, cwd=more.pop("cwd", self.folder), env=environment, **more)
 
-    def submit(self, *args, **more):
+    def submit(self, *args: Any, **more: Any) -> Any:
         done = self("submit", "--json", *args, **more)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def status(self, run: str):
+    def status(self, run: str) -> Any:
         done = self("status", "--json", run)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["runs"][0]
 
-    def wait(self, run: str, *states: str):
+    def wait(self, run: str, *states: str) -> Any:
         return self._status_when(lambda state: state in states, run, f"{run} to be {states}")
 
-    def ended(self, run: str):
+    def ended(self, run: str) -> Any:
         return self._status_when(lambda state: state not in OPEN_STATES, run, f"the end of {run}")
 
-    def _status_when(self, fits, run: str, what: str):
+    def _status_when(self, fits: Any, run: str, what: str) -> Any:
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
 
-        def there():
+        def there() -> Any:
             if fits(read_statuses([self.folder / "runs" / run])[0].state.state):
                 now = self.status(run)
                 return now if fits(now["state"]) else None
@@ -102,7 +105,9 @@ profile = "test"
 """
 
 
-def job_file(launched, steps=60, step_time=0.1, more="", where=ON_TWO_NODES):
+def job_file(
+    launched: Launched, steps: int = 60, step_time: float = 0.1, more: str = "", where: Any = ON_TWO_NODES
+) -> Any:
     """The example on 2 nodes of 2 GPUs."""
     return launched.file(
         "job.toml",
@@ -126,12 +131,12 @@ bootstrap = "per-gpu"
     )
 
 
-def in_one_row(text):
+def in_one_row(text: Any) -> Any:
     """Without the spaces of its columns, and what was wrapped in one piece."""
     return " ".join(text.split())
 
 
-def on_partition(launched, name):
+def on_partition(launched: Launched, name: Any) -> list[Any]:
     """Options for typed GPUs of a partition whose limit the profile does not know."""
     profile = launched.file(
         "profile.toml",
@@ -150,20 +155,20 @@ gres = "a100"
     return ["--profile", profile, "--gpus", "4"]
 
 
-def slurm_states(run):
+def slurm_states(run: Any) -> list[Any]:
     """What Slurm said to the first task of each start as it ended it."""
     files = sorted((Path(run["folder"]) / "tasks").glob("*.0.json"))
     return [json.loads(file.read_text())["slurm_state"] for file in files]
 
 
-def steps_done(run):
+def steps_done(run: Any) -> Any:
     """From the file itself: under load a command takes longer than many steps."""
     path = Path(run["folder"]) / "progress.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return json.loads(lines[-1])["step"] if lines else 0
 
 
-def running_job(run, attempt):
+def running_job(run: Any, attempt: Any) -> Any:
     path = Path(run["folder"]) / "tasks" / f"{run['job_id']}.{attempt}.0.json"
     return run["job_id"] if path.exists() and json.loads(path.read_text())["state"] == "running" else None
 
@@ -181,7 +186,7 @@ for step in track(range(10**6)):
 
 
 @contextmanager
-def small_disk(launched):
+def small_disk(launched: Launched) -> Iterator[tuple[Any, Any]]:
     """Run folders go to a disk of 4 MB; gives the function that fills it and the one that makes room again."""
     disk = launched.folder / "small"
     disk.mkdir()
@@ -192,7 +197,7 @@ def small_disk(launched):
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
     launched.environment["CLUSTERPLAN_RUNS"] = str(disk)
 
-    def fill():
+    def fill() -> None:
         with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
             while file.write(bytes(512)):
                 pass
@@ -203,11 +208,11 @@ def small_disk(launched):
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def runs_over_a_full_disk(launched, run, code, fill):
+def runs_over_a_full_disk(launched: Launched, run: Any, code: Any, fill: Any) -> Any:
     """Fill the disk while the run trains, see that it trains on, and let it end with `code`."""
     count = launched.folder / "steps"
 
-    def steps():
+    def steps() -> Any:
         return int(count.read_text() or 0) if count.exists() else 0
 
     until(lambda: steps() > 5, "steps", ENDED_S)
@@ -229,7 +234,7 @@ def story(tell: Story) -> Callable[..., None]:
         told = begun[tell].result()
         try:
             next(told, None)
-            assert told.gi_frame is None, "a story has one yield"
+            assert inspect.getgeneratorstate(told) == inspect.GEN_CLOSED, "a story has one yield"
         finally:
             told.close()
 

@@ -124,7 +124,7 @@ class Cluster:
             raise RuntimeError(f"the Slurm in {self.folder} does not come up:\n{log}") from None
 
 
-def until(condition: Callable[[], T], what: str, within_s: float = 60) -> T:
+def until(condition: Callable[..., T], what: str, within_s: float = 60) -> T:
     """Call `condition` ten times per second; return its first true value."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

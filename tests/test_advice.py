@@ -1,6 +1,7 @@
 """Advice: each code is given where it should be, and not where it should not."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from clusterplan.estimator.estimate.advice import CODES
 from clusterplan.estimator.estimate.estimate import estimate
 from clusterplan.estimator.job.workload import Workload
 
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     "data": {"samples": 1_024_000, "seq_len": 2048},
     "training": {"batch_size": 32, "gpus": 16, "precision": "bf16"},
     "architecture": {"parameters": 1e9},
@@ -20,7 +21,7 @@ GOOD = {
 }
 
 
-def profile(**changes):
+def profile(**changes: Any) -> ClusterProfile:
     partition = {
         "name": "gpu",
         "nodes": 100,
@@ -32,18 +33,18 @@ def profile(**changes):
     return ClusterProfile.model_validate({"name": "test", "partitions": [{**partition, **changes}]})
 
 
-def advice(cluster=None, /, **changes):
+def advice(cluster: ClusterProfile | None = None, /, **changes: Any) -> dict[str, str]:
     values = {table: {**GOOD.get(table, {}), **changes.get(table, {})} for table in {**GOOD, **changes}}
     answer = estimate(Workload.model_validate(values), cluster)
     return {a.code: a.text for a in answer.warnings}
 
 
-def test_a_good_job_only_hears_the_best_checkpoint_interval():
+def test_a_good_job_only_hears_the_best_checkpoint_interval() -> None:
     assert set(advice(profile())) == {"checkpoint-interval"}
 
 
 V100 = profile(gpu="v100-sxm2-32gb")
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "throughput-unknown": (
         {"throughput": {"samples_per_s": None}, "architecture": {"parameters": None}},
         profile(),
@@ -77,11 +78,11 @@ CASES = {
 }
 
 
-def test_every_code_has_a_case():
+def test_every_code_has_a_case() -> None:
     assert {*CASES, *OF_RUNS, "runs-differ"} == set(CODES)
 
 
-def run(**changes):
+def run(**changes: Any) -> Measurement:
     values = {
         "model": "m",
         "gpu": "a100-sxm4-80gb",
@@ -103,7 +104,7 @@ OF_RUNS = {
 
 
 @pytest.mark.parametrize(("step_time", "said"), [(2.0, True), (5.1, False)])
-def test_a_rate_that_runs_contradict_is_said(step_time, said):
+def test_a_rate_that_runs_contradict_is_said(step_time: float, said: bool) -> None:
     job = Workload.of(**WAITING, step_time=step_time)
     texts = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "runs-differ"]
     assert bool(texts) == said
@@ -114,25 +115,25 @@ def test_a_rate_that_runs_contradict_is_said(step_time, said):
 
 
 @pytest.mark.parametrize("code", OF_RUNS)
-def test_the_code_is_given_where_runs_call_for_it(code):
+def test_the_code_is_given_where_runs_call_for_it(code: str) -> None:
     asked = {"model": "m", "throughput": {}, "architecture": {}}
     job = Workload.model_validate({**GOOD, **asked})
     assert code in {a.code for a in estimate(job, profile(), OF_RUNS[code]).warnings}
 
 
-def test_the_next_run_is_no_larger_than_the_job():
+def test_the_next_run_is_no_larger_than_the_job() -> None:
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m")
     (text,) = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "measure-next"]
     assert re.search(r"on [12] GPUs? with a micro-batch of \d+ would narrow it most", text)
 
 
-def test_the_next_run_names_the_gpu_and_precision_that_no_run_had():
+def test_the_next_run_names_the_gpu_and_precision_that_no_run_had() -> None:
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m", gpu="h100-sxm")
     (text,) = [a.text for a in estimate(job, None, [run()]).warnings if a.code == "measure-next"]
     assert re.search(r"on [12] GPUs?, h100-sxm in bf16, with a micro-batch of \d+ would narrow it most", text)
 
 
-def test_a_measured_shape_says_that_it_waits_for_input():
+def test_a_measured_shape_says_that_it_waits_for_input() -> None:
     (text,) = [
         a.text
         for a in estimate(Workload.of(**WAITING), profile(), [run(data_wait_share=0.4)]).warnings
@@ -142,23 +143,23 @@ def test_a_measured_shape_says_that_it_waits_for_input():
 
 
 @pytest.mark.parametrize("code", CASES)
-def test_the_code_is_given_where_it_applies(code):
+def test_the_code_is_given_where_it_applies(code: str) -> None:
     changes, cluster = CASES[code]
     assert code in advice(cluster, **changes)
 
 
-def test_half_a_million_steps_for_30_million_samples_mean_a_batch_of_60():
+def test_half_a_million_steps_for_30_million_samples_mean_a_batch_of_60() -> None:
     text = advice(profile(), data={"samples": 30_000_000}, training={"gpus": 8, "trainer_steps": 500_000})
     assert text["trainer-steps"].startswith("your trainer reports 500,000 steps, your numbers give 117,188")
     assert "global batch of 60, not 256" in text["trainer-steps"]
 
 
-def test_a_single_gpu_is_not_asked_for_its_process_group():
+def test_a_single_gpu_is_not_asked_for_its_process_group() -> None:
     text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 1, "trainer_steps": 500_000})
     assert text["trainer-steps"].endswith("does it have this batch size and accumulation?")
 
 
-def test_deepspeeds_batch_identity_shows_the_product():
+def test_deepspeeds_batch_identity_shows_the_product() -> None:
     text = advice(
         profile(), training={"gpus": 8, "accumulation": 3, "global_batch": 1000, "framework": "deepspeed"}
     )
@@ -167,19 +168,19 @@ def test_deepspeeds_batch_identity_shows_the_product():
     )
 
 
-def test_the_checkpoint_interval_shows_the_numbers_used():
+def test_the_checkpoint_interval_shows_the_numbers_used() -> None:
     text = advice(profile())["checkpoint-interval"]
     assert "a save of 30s" in text
     assert "one interruption in 76d 22h" in text  # 1 / (2 nodes x 6.5 per 1,000 days)
 
 
-def test_unknown_time_says_how_to_measure_it():
+def test_unknown_time_says_how_to_measure_it() -> None:
     text = advice(profile(), **CASES["throughput-unknown"][0])["throughput-unknown"]
     assert "--max_steps 50" in text
     assert "--samples-per-s" in text
 
 
-def test_where_a_rate_is_given_nobody_is_told_to_measure_it():
+def test_where_a_rate_is_given_nobody_is_told_to_measure_it() -> None:
     text = advice(profile(), throughput={"samples_per_s": 44.3, "gpu": "v100-sxm2-16gb"})[
         "throughput-unknown"
     ]
@@ -197,35 +198,37 @@ def test_where_a_rate_is_given_nobody_is_told_to_measure_it():
         (3, None, 2, "2 nodes of 2: give 2 or 4, or --nodes 3"),
     ],
 )
-def test_the_nearest_shapes_of_like_nodes_are_named(gpus, nodes, nodes_of, right):
+def test_the_nearest_shapes_of_like_nodes_are_named(
+    gpus: int, nodes: int | None, nodes_of: int, right: str
+) -> None:
     text = advice(
         profile(gpus_per_node=nodes_of), training={"gpus": gpus}, cluster={"nodes": nodes} if nodes else {}
     )
     assert text["uneven-nodes"] == f"{gpus} GPUs do not divide over {right}"
 
 
-def test_auto_precision_takes_the_gpus_own_best():
+def test_auto_precision_takes_the_gpus_own_best() -> None:
     job = Workload.of(samples=1000, batch_size=1, gpus=1)
     assert estimate(job, profile()).placement.precision == "bf16"
     assert estimate(job, V100).placement.precision == "fp16"
     assert estimate(job, profile(gpu="p100-pcie-16gb")).placement.precision == "fp32"
 
 
-def test_a_run_that_reaches_no_checkpoint_is_told_an_interval_that_helps():
+def test_a_run_that_reaches_no_checkpoint_is_told_an_interval_that_helps() -> None:
     never = advice(profile(time_limit="1h"), checkpoint={"every_steps": 0})["limit-too-short"]
     every = int(never.split()[-1].replace(",", ""))
     assert "limit-too-short" not in advice(profile(time_limit="1h"), checkpoint={"every_steps": every})
 
 
 @pytest.mark.parametrize(("told", "rule"), [(3906, "--framework hf --drop-last"), (3907, None)])
-def test_a_trainer_that_rounds_otherwise_is_not_accused(told, rule):
+def test_a_trainer_that_rounds_otherwise_is_not_accused(told: int, rule: str | None) -> None:
     text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": told})
     assert ("trainer-steps" in text) == bool(rule)
     if rule:
         assert f"it rounds in another way, as {rule} does" in text["trainer-steps"]
 
 
-def test_drop_last_is_only_advised_where_it_helps():
+def test_drop_last_is_only_advised_where_it_helps() -> None:
     one = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8})["partial-batch"]
     four = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4})[
         "partial-batch"
@@ -235,25 +238,25 @@ def test_drop_last_is_only_advised_where_it_helps():
 
 
 @pytest.mark.parametrize(("gb_per_s", "warned"), [(3.1, False), (0.4, True)])
-def test_a_link_is_slow_by_what_each_gpu_gets_of_it(gb_per_s, warned):
+def test_a_link_is_slow_by_what_each_gpu_gets_of_it(gb_per_s: float, warned: bool) -> None:
     link = {"kind": "infiniband", "gb_per_s": gb_per_s}  # 200 Gb/s shared by 8 GPUs; 25 Gb/s so
     assert ("slow-network" in advice(profile(inter_node=link))) == warned
 
 
-def test_a_trainer_that_counts_micro_batches_is_told_so():
+def test_a_trainer_that_counts_micro_batches_is_told_so() -> None:
     text = advice(
         profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4, "trainer_steps": 3907}
     )
     assert text["trainer-steps"].endswith("it counts micro-batches: does it have accumulation 4?")
 
 
-def test_fewer_steps_than_expected_are_no_fault_of_lone_gpus():
+def test_fewer_steps_than_expected_are_no_fault_of_lone_gpus() -> None:
     text = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "trainer_steps": 488})
     assert text["trainer-steps"].endswith("does it have this batch size and accumulation?")
 
 
 @pytest.mark.parametrize(("accumulation", "missed"), [(1, None), (4, 192)])
-def test_what_drop_last_leaves_out_is_no_early_end(accumulation, missed):
+def test_what_drop_last_leaves_out_is_no_early_end(accumulation: int, missed: int | None) -> None:
     shape = {"batch_size": 32 // accumulation, "gpus": 8, "accumulation": accumulation}
     training = {"framework": "hf-4.51", "drop_last": True, **shape}
     said = advice(profile(), data={"samples": 1000}, training=training).get("ends-early")

@@ -7,33 +7,36 @@ import sys
 import time
 from datetime import UTC, datetime
 from html import unescape
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 import clusterplan
 from clusterplan.launcher.run_folder.final_status import write_final_status
 from clusterplan.launcher.run_folder.folder import create_run_folder, history_path, register_run
 from clusterplan.launcher.run_folder.job_log import append_job
 
-JOB = {"samples": 1_000_000, "batch_size": 32, "gpus": 8, "samples_per_s": 44.3}
+JOB: dict[str, Any] = {"samples": 1_000_000, "batch_size": 32, "gpus": 8, "samples_per_s": 44.3}
 FLAGS = "--samples 1_000_000 --batch-size 32 --samples-per-s 44.3".split()
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A history and run folders of this test alone."""
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
     monkeypatch.setenv("CLUSTERPLAN_RUNS", str(tmp_path / "runs"))
     return tmp_path
 
 
-def text_of(html):
+def text_of(html: str) -> list[str]:
     """The words of a page of HTML, in order."""
     return unescape(re.sub(r"<[^>]+>", " ", html)).replace("\xa0", " ").split()
 
 
 @pytest.fixture
-def submitted(home, monkeypatch):
+def submitted(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run on Slurm that has no end yet, and Slurm's commands, which note that they were called."""
     folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "submit", "model": "phi2"})
     register_run(folder, history_path({"CLUSTERPLAN_HISTORY": str(home / "history.db")}))
@@ -48,18 +51,18 @@ def submitted(home, monkeypatch):
     return folder
 
 
-def asked_slurm(home):
+def asked_slurm(home: Path) -> bool:
     return (home / "called").exists()
 
 
-def test_an_estimate_from_python_never_asks_slurm(home, submitted):
+def test_an_estimate_from_python_never_asks_slurm(home: Path, submitted: Path) -> None:
     answer = clusterplan.estimate(**JOB, model="phi2")
     assert answer.steps.total == 3907
     assert not asked_slurm(home)
     assert not (submitted / "status.json").exists()
 
 
-def test_the_command_estimate_never_asks_slurm(home, submitted, in_process):
+def test_the_command_estimate_never_asks_slurm(home: Path, submitted: Path, in_process: Command) -> None:
     done = in_process("estimate", *FLAGS, "--gpus", "8", "--model", "phi2")
     assert (done.returncode, done.stderr) == (0, "")
     assert not asked_slurm(home)
@@ -67,14 +70,14 @@ def test_the_command_estimate_never_asks_slurm(home, submitted, in_process):
 
 
 @pytest.mark.usefixtures("submitted")
-def test_commands_that_show_runs_ask_slurm(home, in_process):
+def test_commands_that_show_runs_ask_slurm(home: Path, in_process: Command) -> None:
     assert in_process("status").returncode == 0
     assert asked_slurm(home)
 
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("gpus", [8, [1, 8]])
-def test_an_estimate_as_a_dict_is_the_json_of_the_command(in_process, gpus):
+def test_an_estimate_as_a_dict_is_the_json_of_the_command(in_process: Command, gpus: int | list[int]) -> None:
     answer = clusterplan.estimate(**JOB | {"gpus": gpus}, deadline="2d", profile="slurm-a100")
     counts = ",".join(map(str, gpus)) if isinstance(gpus, list) else str(gpus)
     arguments = ("--gpus", counts, "--deadline", "2d", "--profile", "slurm-a100")
@@ -83,7 +86,7 @@ def test_an_estimate_as_a_dict_is_the_json_of_the_command(in_process, gpus):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_notebook_shows_the_table_of_the_terminal():
+def test_a_notebook_shows_the_table_of_the_terminal() -> None:
     answer = clusterplan.estimate(**JOB | {"gpus": [1, 2, 4, 8]})
     html = answer._repr_html_()
     assert text_of(html) == repr(answer).split()
@@ -92,14 +95,14 @@ def test_a_notebook_shows_the_table_of_the_terminal():
 
 
 @pytest.mark.usefixtures("home")
-def test_everything_in_a_table_is_escaped():
+def test_everything_in_a_table_is_escaped() -> None:
     answer = clusterplan.estimate(**JOB, model="<script>alert(1)</script>", measurements=[])
     assert "<script" not in answer._repr_html_()
     html = clusterplan.estimate(samples=100, batch_size=1, gpus=1, model="a<b", measurements=[])._repr_html_()
     assert "a<b" not in html
 
 
-def test_a_job_is_a_file_a_workload_or_flags(home):
+def test_a_job_is_a_file_a_workload_or_flags(home: Path) -> None:
     path = home / "job.toml"
     path.write_text(
         "[data]\nsamples = 1_000_000\n[training]\nbatch_size = 32\ngpus = 8\n[throughput]\nsamples_per_s = 44.3\n",
@@ -116,7 +119,7 @@ def test_a_job_is_a_file_a_workload_or_flags(home):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_profile_is_a_name_or_a_value():
+def test_a_profile_is_a_name_or_a_value() -> None:
     profile = clusterplan.load_profile("slurm-a100")
     assert isinstance(profile, clusterplan.Profile)
     by_name = clusterplan.estimate(**JOB, profile="slurm-a100")
@@ -140,7 +143,7 @@ RUN = clusterplan.Measurement(
 )
 
 
-def test_measurements_come_from_the_history_or_from_the_caller(home, in_process):
+def test_measurements_come_from_the_history_or_from_the_caller(home: Path, in_process: Command) -> None:
     add = "history add --model phi2 --gpu a100-sxm4-80gb --gpus 8 --batch-size 32 --precision bf16 --step-time 5.1"
     assert in_process(*add.split()).returncode == 0
     job = clusterplan.Workload.of(samples=1_000_000, batch_size=32, gpus=8, model="phi2")
@@ -156,7 +159,7 @@ def test_measurements_come_from_the_history_or_from_the_caller(home, in_process)
         assert another.measurements() == []
 
 
-def test_a_history_that_cannot_be_read_is_a_remark(home, capsys):
+def test_a_history_that_cannot_be_read_is_a_remark(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "history.db").write_bytes(b"no database at all, however long it is read")
     answer = clusterplan.estimate(**JOB, model="phi2")
     assert answer.remarks[0].startswith("estimated without the history: ")
@@ -176,7 +179,7 @@ def test_a_history_that_cannot_be_read_is_a_remark(home, capsys):
         ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: flags go with a job file or alone"),
     ],
 )
-def test_wrong_input_is_one_error_of_one_line(arguments, words):
+def test_wrong_input_is_one_error_of_one_line(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(clusterplan.ClusterplanError, match=re.escape(words)) as caught:
         clusterplan.estimate(**arguments)
     assert caught.value.exit_code == 2
@@ -184,7 +187,7 @@ def test_wrong_input_is_one_error_of_one_line(arguments, words):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_list_gives_a_sequence_also_of_one():
+def test_a_list_gives_a_sequence_also_of_one() -> None:
     shapes = clusterplan.estimate(**JOB | {"gpus": [8]})
     assert len(shapes) == 1
     assert shapes[0].placement.gpus == 8
@@ -192,7 +195,7 @@ def test_a_list_gives_a_sequence_also_of_one():
     assert [shape.steps.total for shape in shapes] == [3907]
 
 
-def test_runs_are_what_status_shows(submitted, in_process):
+def test_runs_are_what_status_shows(submitted: Path, in_process: Command) -> None:
     write_final_status(submitted, "failed", 3, "exit code 3 < 4", ended_s=1e9)
     found = clusterplan.runs()
     assert [run.run for run in found] == [submitted.name]
@@ -205,7 +208,7 @@ def test_runs_are_what_status_shows(submitted, in_process):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_run_is_cancelled_by_id_beginning_or_value():
+def test_a_run_is_cancelled_by_id_beginning_or_value() -> None:
     script = "import time; time.sleep(60)"
     for _ in range(2):
         nap = ("submit", "--executor", "local", "--name", "nap", "--", sys.executable, "-c", script)
@@ -217,7 +220,7 @@ def test_a_run_is_cancelled_by_id_beginning_or_value():
     assert [run.run for run in clusterplan.cancel(second.run)] == [second.run]
 
 
-def test_a_sweep_is_submitted_and_ends(home, monkeypatch):
+def test_a_sweep_is_submitted_and_ends(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     command = [sys.executable, "-c", "print({lr})"]
     job = clusterplan.submit(command=command, executor="local", sweep={"lr": [0.1, 0.2]}, name="swept")
@@ -244,14 +247,16 @@ def test_a_sweep_is_submitted_and_ends(home, monkeypatch):
         ({"command": ["true"], "sweep": {"lr": [1]}}, "the command has no placeholder {lr}"),
     ],
 )
-def test_what_cannot_be_submitted_is_one_error_and_no_run(home, arguments, words):
+def test_what_cannot_be_submitted_is_one_error_and_no_run(
+    home: Path, arguments: dict[str, Any], words: str
+) -> None:
     with pytest.raises(clusterplan.ClusterplanError, match=re.escape(words)):
         clusterplan.submit(**arguments, executor="local")
     assert not (home / "runs").exists() or not any((home / "runs").iterdir())
     assert not clusterplan.runs()
 
 
-def test_collect_folds_runs_into_the_history_and_returns_errors(home):
+def test_collect_folds_runs_into_the_history_and_returns_errors(home: Path) -> None:
     folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "sample"})
     register_run(folder, home / "history.db")
     assert clusterplan.collect() == []
@@ -263,7 +268,7 @@ def test_collect_folds_runs_into_the_history_and_returns_errors(home):
     assert "node.spool" in str(error)
 
 
-def test_what_python_loads_for_an_estimate_is_no_command_line():
+def test_what_python_loads_for_an_estimate_is_no_command_line() -> None:
     code = (
         "import sys, clusterplan; clusterplan.estimate(samples=10, batch_size=1, gpus=1);"
         "print(*(m for m in ('click', 'sqlite3', 'submitit', 'numpy', 'clusterplan.cli') if m in sys.modules))"

@@ -1,11 +1,13 @@
 """Bootstrap: what each task of a job runs, with which ranks."""
 
+from typing import Any
+
 import pytest
 
 from clusterplan.errors import InputError
+from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.estimator.job.training import Framework
 from clusterplan.launcher.command.launchers import (
-    Bootstrap,
     alone_on_its_node,
     choose_bootstrap,
     master_port,
@@ -30,7 +32,7 @@ HOSTILE = (
 )
 
 
-def task(rank=0, nodes=2, per_node=1, job="17", cpus=32):
+def task(rank: int = 0, nodes: int = 2, per_node: int = 1, job: str = "17", cpus: int = 32) -> Task:
     return Task(
         job=job,
         rank=rank,
@@ -44,15 +46,15 @@ def task(rank=0, nodes=2, per_node=1, job="17", cpus=32):
     )
 
 
-def command_of(bootstrap, command, gpus=4, **place):
+def command_of(bootstrap: Any, command: Any, gpus: int = 4, **place: Any) -> Any:
     return task_command(bootstrap, command, task(**place), gpus)
 
 
-def environment_of(bootstrap, given, gpus=4, **place):
+def environment_of(bootstrap: Any, given: Any, gpus: int = 4, **place: Any) -> Any:
     return task_environment(bootstrap, task(**place), gpus, given)
 
 
-def torchrun(*command, **shape):
+def torchrun(*command: str, **shape: Any) -> str:
     """The command of a task under torchrun, its rendezvous written R."""
     made = command_of(Bootstrap.TORCHRUN, command, **shape)
     start = next(i for i, word in enumerate(made) if word.startswith("--nnodes="))
@@ -81,24 +83,26 @@ def torchrun(*command, **shape):
         ("python train.py -m torch.distributed.run", None, 8, "torchrun"),
     ],
 )
-def test_the_default_follows_the_command(command, framework, gpus, expected):
+def test_the_default_follows_the_command(
+    command: str, framework: Framework | None, gpus: int, expected: str
+) -> None:
     assert choose_bootstrap(tuple(command.split()), framework, gpus) == expected
 
 
 @pytest.mark.parametrize("asked", Bootstrap)
-def test_what_is_asked_for_is_done(asked):
+def test_what_is_asked_for_is_done(asked: Bootstrap) -> None:
     assert choose_bootstrap(("python", "train.py"), Framework.LIGHTNING, 8, asked) is asked
 
 
 @pytest.mark.parametrize("asked", [Bootstrap.TORCHRUN, Bootstrap.PER_GPU])
-def test_a_launcher_is_not_started_by_another(asked):
+def test_a_launcher_is_not_started_by_another(asked: Bootstrap) -> None:
     with pytest.raises(
         InputError, match="would start accelerate, which starts the processes itself: say single"
     ):
         choose_bootstrap(("accelerate", "launch", "train.py"), None, 8, asked)
 
 
-def test_only_one_task_per_gpu_takes_more_than_a_task_a_node():
+def test_only_one_task_per_gpu_takes_more_than_a_task_a_node() -> None:
     assert [tasks_per_node(bootstrap, 8) for bootstrap in Bootstrap] == [1, 8, 1]
 
 
@@ -114,7 +118,7 @@ def test_only_one_task_per_gpu_takes_more_than_a_task_a_node():
         ("python train.py", False),
     ],
 )
-def test_launchers_that_reach_the_other_nodes_are_known(command, expected):
+def test_launchers_that_reach_the_other_nodes_are_known(command: str, expected: bool) -> None:
     assert reaches_other_nodes(tuple(command.split())) is expected
 
 
@@ -133,18 +137,18 @@ def test_launchers_that_reach_the_other_nodes_are_known(command, expected):
         ("./tools/train.py", "torchrun R --no_python ./tools/train.py"),
     ],
 )
-def test_torchrun_starts_any_program(command, expected):
+def test_torchrun_starts_any_program(command: str, expected: str) -> None:
     assert torchrun(*command.split()) == expected
 
 
-def test_every_node_meets_at_the_first():
+def test_every_node_meets_at_the_first() -> None:
     made = command_of(Bootstrap.TORCHRUN, ("python", "t.py"), rank=1, nodes=2, gpus=4)
     expected = ["--nnodes=2", "--nproc_per_node=4", "--node_rank=1", "--master_addr=gpu1"]
     assert list(made[3:7]) == expected
 
 
 @pytest.mark.parametrize("bootstrap", [Bootstrap.PER_GPU, Bootstrap.SINGLE])
-def test_without_torchrun_the_command_is_as_it_was(bootstrap):
+def test_without_torchrun_the_command_is_as_it_was(bootstrap: Bootstrap) -> None:
     command = ("python", "-u", "train.py", *HOSTILE)
     assert command_of(bootstrap, command) == command
 
@@ -152,19 +156,19 @@ def test_without_torchrun_the_command_is_as_it_was(bootstrap):
 @pytest.mark.parametrize(
     "before", [("python", "t.py"), ("python", "-m", "t"), ("my-train",), ("python", "-X", "dev", "t.py")]
 )
-def test_hostile_arguments_stay_one_element_each(before):
+def test_hostile_arguments_stay_one_element_each(before: tuple[Any, ...]) -> None:
     made = command_of(Bootstrap.TORCHRUN, (*before, *HOSTILE))
     assert made[-len(HOSTILE) :] == HOSTILE
 
 
-def test_python_without_a_program_is_refused():
+def test_python_without_a_program_is_refused() -> None:
     with pytest.raises(
         InputError, match="'python -u' names no program for Python to run: add a script, or -m MODULE"
     ):
         command_of(Bootstrap.TORCHRUN, ("python", "-u"))
 
 
-def test_one_task_per_gpu_gets_its_ranks():
+def test_one_task_per_gpu_gets_its_ranks() -> None:
     added = environment_of(Bootstrap.PER_GPU, {}, rank=6, nodes=2, gpus=4, per_node=4)
     ranks = {
         name: added[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
@@ -174,13 +178,13 @@ def test_one_task_per_gpu_gets_its_ranks():
 
 
 @pytest.mark.parametrize("bootstrap", [Bootstrap.TORCHRUN, Bootstrap.SINGLE])
-def test_where_others_give_the_ranks_none_is_given(bootstrap):
+def test_where_others_give_the_ranks_none_is_given(bootstrap: Bootstrap) -> None:
     added = {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
     assert set(environment_of(bootstrap, {})) == added
 
 
 @pytest.mark.parametrize("bootstrap", Bootstrap)
-def test_gpus_are_never_remapped(bootstrap):
+def test_gpus_are_never_remapped(bootstrap: Bootstrap) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in environment_of(bootstrap, {"CUDA_VISIBLE_DEVICES": "3,4"})
 
 
@@ -194,27 +198,27 @@ def test_gpus_are_never_remapped(bootstrap):
         ("single", 4, 0, "4"),
     ],
 )
-def test_threads_share_the_cpus_of_the_task(bootstrap, cpus, gpus, threads):
+def test_threads_share_the_cpus_of_the_task(bootstrap: str, cpus: int, gpus: int, threads: str) -> None:
     assert environment_of(Bootstrap(bootstrap), {}, cpus=cpus, gpus=gpus)["OMP_NUM_THREADS"] == threads
 
 
 @pytest.mark.parametrize(("name", "value"), [("OMP_NUM_THREADS", "2"), ("PYTHONUNBUFFERED", "")])
-def test_what_is_given_stays(name, value):
+def test_what_is_given_stays(name: str, value: str) -> None:
     assert name not in environment_of(Bootstrap.TORCHRUN, {name: value})
 
 
-def test_every_rank_of_a_job_meets_at_one_port():
+def test_every_rank_of_a_job_meets_at_one_port() -> None:
     ports = {environment_of(b, {}, rank=r)["MASTER_PORT"] for b in Bootstrap for r in (0, 1)}
     assert ports == {str(master_port("17"))}
 
 
-def test_jobs_near_each_other_meet_at_different_ports():
+def test_jobs_near_each_other_meet_at_different_ports() -> None:
     """Those that may share a node: the elements of an array, and jobs submitted one after the other."""
     jobs = [str(n) for n in range(4700, 4716)] + [f"4711_{i}" for i in range(16)]
     assert len({master_port(job) for job in jobs}) == len(jobs)
 
 
-def test_ports_stay_below_those_of_outgoing_connections():
+def test_ports_stay_below_those_of_outgoing_connections() -> None:
     assert all(20_000 <= master_port(str(job)) < 32_768 for job in range(2_000))
 
 
@@ -229,9 +233,9 @@ def test_ports_stay_below_those_of_outgoing_connections():
         ("mpirun -np 16 train", None),
     ],
 )
-def test_a_launcher_is_alone_on_its_node_unless_told_of_others(command, lacks):
+def test_a_launcher_is_alone_on_its_node_unless_told_of_others(command: str, lacks: str | None) -> None:
     assert alone_on_its_node(tuple(command.split()), {}) == lacks
 
 
-def test_torchrun_is_told_by_a_variable_too():
+def test_torchrun_is_told_by_a_variable_too() -> None:
     assert alone_on_its_node(("torchrun", "train.py"), {"PET_NNODES": "2"}) is None

@@ -1,11 +1,14 @@
 """The newest checkpoint that a restart may resume from, as frameworks lay them out."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from clusterplan.launcher.run_folder.checkpoints import find_newest_checkpoint
 
 
-def write_files(root, *paths):
+def write_files(root: Any, *paths: Any) -> None:
     for path in paths:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,11 +34,11 @@ def write_files(root, *paths):
         ([], None),
     ],
 )
-def test_the_newest_whole_checkpoint_is_found(tmp_path, files, step):
+def test_the_newest_whole_checkpoint_is_found(tmp_path: Path, files: list[Any], step: int | None) -> None:
     write_files(tmp_path, *files)
     checkpoint = find_newest_checkpoint(tmp_path)
     assert (checkpoint.step if checkpoint else None) == step
 
 
-def test_a_folder_that_is_not_there_has_none(tmp_path):
+def test_a_folder_that_is_not_there_has_none(tmp_path: Path) -> None:
     assert find_newest_checkpoint(tmp_path / "nothing") is None

@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Command
 
 from clusterplan.cluster_profiles.catalog import BUNDLED
 
@@ -12,12 +14,12 @@ SEED = ("--samples", "1_000_000", "--batch-size", "32", "--gpus", "8")
 MOE = ROOT / "examples" / "moe-llava"
 
 
-def answer(done):
+def answer(done: Any) -> Any:
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
-def test_the_seed_case_without_any_file(clusterplan):
+def test_the_seed_case_without_any_file(clusterplan: Command) -> None:
     steps = answer(clusterplan("estimate", *SEED, "--json"))["steps"]
     assert steps == {
         "total": 3907,
@@ -29,7 +31,7 @@ def test_the_seed_case_without_any_file(clusterplan):
     }
 
 
-def test_the_floor_convention_gives_the_maintainers_number(in_process):
+def test_the_floor_convention_gives_the_maintainers_number(in_process: Command) -> None:
     assert answer(in_process("estimate", *SEED, "--framework", "floor", "--json"))["steps"]["total"] == 3906
 
 
@@ -42,7 +44,9 @@ def test_the_floor_convention_gives_the_maintainers_number(in_process):
         ("openchat-stage3-*", {5197}),
     ],
 )
-def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(in_process, stages, steps):
+def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(
+    in_process: Command, stages: str, steps: set[int]
+) -> None:
     files = sorted(MOE.glob(f"{stages}.toml"))
     answers = [answer(in_process("estimate", path, "--json")) for path in files]
     assert {a["steps"]["total"] for a in answers} == steps
@@ -50,14 +54,14 @@ def test_the_moe_llava_stages_take_the_steps_their_trainer_counts(in_process, st
         assert {"checkpoint-beyond-end", "no-evaluation"} <= {w["code"] for w in a["warnings"]}
 
 
-def test_the_thirty_million_case_doubts_the_trainer(in_process):
+def test_the_thirty_million_case_doubts_the_trainer(in_process: Command) -> None:
     found = answer(in_process("estimate", MOE / "thirty-million.toml", "--json"))
     assert found["steps"]["total"] == 117_188
     assert "trainer-steps" in {w["code"] for w in found["warnings"]}
     assert found["request"]["segments"] > 1
 
 
-def test_json_has_the_contracts_keys(in_process):
+def test_json_has_the_contracts_keys(in_process: Command) -> None:
     found = answer(
         in_process("estimate", *SEED, "--samples-per-s", "44.3", "--profile", "slurm-a100", "--json")
     )
@@ -80,7 +84,7 @@ def test_json_has_the_contracts_keys(in_process):
     assert all(set(w) == {"code", "text"} for w in found["warnings"])
 
 
-def test_unknown_is_null_and_fine(in_process):
+def test_unknown_is_null_and_fine(in_process: Command) -> None:
     found = answer(in_process("estimate", *SEED, "--json"))
     assert [found[k] for k in ("step_time_s", "samples_per_s", "gpu_hours", "wall_clock_s", "cost")] == [
         None
@@ -95,7 +99,7 @@ def test_unknown_is_null_and_fine(in_process):
     }
 
 
-def test_several_gpu_counts_make_shapes(in_process):
+def test_several_gpu_counts_make_shapes(in_process: Command) -> None:
     found = answer(
         in_process(
             "estimate",
@@ -115,17 +119,17 @@ def test_several_gpu_counts_make_shapes(in_process):
     assert found["shapes"][1]["speed_up"] == pytest.approx(7.31, abs=0.01)
 
 
-def test_the_answer_comes_first(clusterplan):
+def test_the_answer_comes_first(clusterplan: Command) -> None:
     lines = clusterplan("estimate", *SEED, "--samples-per-s", "44.3").stdout.splitlines()
     assert [line.split()[0] for line in lines[:5]] == ["steps", "time", "GPU-hours", "speed", "ask"]
     assert "3,906 full + 1 partial of 64 samples" in lines[0]
 
 
-def test_no_colours_without_a_terminal(clusterplan):
+def test_no_colours_without_a_terminal(clusterplan: Command) -> None:
     assert "\x1b" not in clusterplan("estimate", *SEED, "--samples-per-s", "44.3").stdout
 
 
-def test_explain_puts_the_numbers_in(in_process):
+def test_explain_puts_the_numbers_in(in_process: Command) -> None:
     text = in_process("estimate", *SEED, "--samples-per-s", "44.3", "--explain").stdout
     assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
@@ -142,7 +146,9 @@ def test_explain_puts_the_numbers_in(in_process):
         ),
     ],
 )
-def test_explain_says_by_which_rule_the_interval_is_best(in_process, tmp_path, failures, said):
+def test_explain_says_by_which_rule_the_interval_is_best(
+    in_process: Command, tmp_path: Path, failures: int, said: str
+) -> None:
     profile = tmp_path / "site.toml"
     text = (BUNDLED / "one-machine.toml").read_text(encoding="utf-8")
     profile.write_text(f"node_failures_per_1000_days = {failures}\n{text}", encoding="utf-8")
@@ -154,20 +160,20 @@ def test_explain_says_by_which_rule_the_interval_is_best(in_process, tmp_path, f
     assert f"best checkpoint interval = {said}" in " ".join(shown.split())
 
 
-def test_a_flag_wins_over_the_file(in_process):
+def test_a_flag_wins_over_the_file(in_process: Command) -> None:
     found = answer(
         in_process("estimate", MOE / "seed.toml", "--samples", "256000", "--framework", "floor", "--json")
     )
     assert found["steps"]["total"] == 1000
 
 
-def test_the_files_throughput_belongs_to_the_files_shape(in_process):
+def test_the_files_throughput_belongs_to_the_files_shape(in_process: Command) -> None:
     found = answer(in_process("estimate", MOE / "seed.toml", "--gpus", "16", "--json"))
     assert found["source"]["kind"] == "transferred"
     assert 44.3 < found["samples_per_s"]["p50"] < 2 * 44.3
 
 
-def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(in_process):
+def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(in_process: Command) -> None:
     found = answer(
         in_process("estimate", MOE / "seed.toml", "--batch-size", "16", "--samples-per-s", "30", "--json")
     )
@@ -175,21 +181,21 @@ def test_a_throughput_flag_belongs_to_the_shape_of_the_flags(in_process):
     assert found["samples_per_s"]["p50"] == pytest.approx(30)
 
 
-def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(in_process):
+def test_a_throughput_flag_belongs_to_the_first_count_of_the_flags(in_process: Command) -> None:
     found = answer(
         in_process("estimate", MOE / "seed.toml", "--gpus", "16", "--samples-per-s", "80", "--json")
     )
     assert (found["source"]["kind"], found["samples_per_s"]["p50"]) == ("given", pytest.approx(80))
 
 
-def test_a_throughput_flag_may_have_its_spread(in_process):
+def test_a_throughput_flag_may_have_its_spread(in_process: Command) -> None:
     rate = "--samples-per-s 44.3 --throughput-spread 0.01 --json"
     found = json.loads(in_process("estimate", *SEED, *rate.split()).stdout)
     assert found["samples_per_s"]["p90"] == pytest.approx(44.3 * 1.01)
     assert found["source"]["text"] == "44.3 samples/s on 8 GPUs, ±1%"
 
 
-def test_the_count_a_throughput_was_measured_on_can_be_said(in_process):
+def test_the_count_a_throughput_was_measured_on_can_be_said(in_process: Command) -> None:
     arguments = ("--samples-per-s", "40", "--throughput-gpus", "8", "--json")
     found = answer(in_process("estimate", *SEED[:4], "--gpus", "16,8", *arguments))
     assert [s["source"]["kind"] for s in found["shapes"]] == ["transferred", "given"]
@@ -206,11 +212,13 @@ def test_the_count_a_throughput_was_measured_on_can_be_said(in_process):
     ],
     ids=str,
 )
-def test_the_files_rate_stays_with_its_gpus_nodes_and_replicas(in_process, flags, kind):
+def test_the_files_rate_stays_with_its_gpus_nodes_and_replicas(
+    in_process: Command, flags: list[str], kind: str
+) -> None:
     assert answer(in_process("estimate", MOE / "seed.toml", *flags, "--json"))["source"]["kind"] == kind
 
 
-def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process, tmp_path):
+def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process: Command, tmp_path: Path) -> None:
     text = (MOE / "seed.toml").read_text(encoding="utf-8") + "nodes = 2\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     found = answer(in_process("estimate", "job.toml", "--gpus", "8,16", "--json"))
@@ -219,31 +227,31 @@ def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process, tmp_path):
     assert found["shapes"][1]["request"]["options"][2] == "--gpus-per-node=a100:8"
 
 
-def test_a_switch_in_the_file_can_be_turned_off(in_process, tmp_path):
+def test_a_switch_in_the_file_can_be_turned_off(in_process: Command, tmp_path: Path) -> None:
     text = "[data]\nsamples = 100\n[training]\nbatch_size = 32\ngpus = 8\ndrop_last = true\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     assert in_process("estimate", "job.toml").returncode == 2
     assert answer(in_process("estimate", "job.toml", "--no-drop-last", "--json"))["steps"]["total"] == 1
 
 
-def test_samples_replace_packed_tokens(in_process, tmp_path):
+def test_samples_replace_packed_tokens(in_process: Command, tmp_path: Path) -> None:
     text = "[data]\ntokens = 1000\nseq_len = 10\npacking = 0.9\n[training]\nbatch_size = 1\ngpus = 1\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     assert answer(in_process("estimate", "job.toml", "--samples", "50", "--json"))["steps"]["total"] == 50
 
 
-def test_advice_never_refuses_a_job(in_process):
+def test_advice_never_refuses_a_job(in_process: Command) -> None:
     done = in_process(*"estimate --samples 300 --batch-size 32 --gpus 32 --sequence-parallel 4".split())
     assert done.returncode == 0
 
 
-def test_nothing_is_not_estimated(in_process):
+def test_nothing_is_not_estimated(in_process: Command) -> None:
     done = in_process("estimate")
     assert (done.returncode, done.stdout) == (2, "")
     assert "nothing to estimate: give a job file, or --samples, --batch-size and --gpus" in done.stderr
 
 
-def test_a_misspelt_command_is_told_the_nearest(in_process):
+def test_a_misspelt_command_is_told_the_nearest(in_process: Command) -> None:
     done = in_process("estimat", *SEED)
     assert (done.returncode, done.stdout) == (2, "")
     assert "'estimate'" in done.stderr
@@ -306,7 +314,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_flags_get_one_line(in_process, tmp_path, case):
+def test_bad_flags_get_one_line(in_process: Command, tmp_path: Path, case: Any) -> None:
     arguments, message = BAD[case]
     done = in_process("estimate", *SEED, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
@@ -316,13 +324,15 @@ def test_bad_flags_get_one_line(in_process, tmp_path, case):
 
 
 @pytest.mark.parametrize(("deadline", "verdict"), [("9h", "yes"), ("7h", "maybe"), ("5h", "no")])
-def test_the_verdict_is_one_word_in_the_table_and_in_json(in_process, deadline, verdict):
+def test_the_verdict_is_one_word_in_the_table_and_in_json(
+    in_process: Command, deadline: str, verdict: str
+) -> None:
     arguments = ("estimate", *SEED, "--samples-per-s", "44.3", "--deadline", deadline)
     assert json.loads(in_process(*arguments, "--json").stdout)["meets"]["deadline"] == verdict
     assert f"deadline   {verdict}" in in_process(*arguments).stdout
 
 
-def test_a_deadline_of_unknown_throughput_exits_3(clusterplan):
+def test_a_deadline_of_unknown_throughput_exits_3(clusterplan: Command) -> None:
     done = clusterplan("estimate", *SEED, "--deadline", "2d")
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
@@ -330,7 +340,7 @@ def test_a_deadline_of_unknown_throughput_exits_3(clusterplan):
 
 
 GOOD_FILE = "[data]\nsamples = 100\n\n[training]\nbatch_size = 1\ngpus = 1\n"
-BAD_FILES = {
+BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "toml": (
         GOOD_FILE + "epochs = = 2\n",
         "job.toml: is not valid TOML: Invalid value (at line 7, column 10); text needs quotes",
@@ -367,7 +377,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files_get_one_line_with_the_place(in_process, tmp_path, case):
+def test_bad_files_get_one_line_with_the_place(in_process: Command, tmp_path: Path, case: Any) -> None:
     content, message = BAD_FILES[case]
     (tmp_path / "job.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
     done = in_process("estimate", "job.toml")
@@ -376,7 +386,7 @@ def test_bad_files_get_one_line_with_the_place(in_process, tmp_path, case):
     assert message in done.stderr
 
 
-def test_a_closed_pipe_is_no_traceback(clusterplan):
+def test_a_closed_pipe_is_no_traceback(clusterplan: Command) -> None:
     program = clusterplan("--version").args[0]
     with subprocess.Popen(
         [program, "estimate", *SEED, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -386,7 +396,7 @@ def test_a_closed_pipe_is_no_traceback(clusterplan):
         assert running.wait() == 1
 
 
-def test_a_full_disk_is_one_line(clusterplan):
+def test_a_full_disk_is_one_line(clusterplan: Command) -> None:
     program = clusterplan("--version").args[0]
     done = subprocess.run(
         ["bash", "-c", f"{program} estimate {' '.join(SEED)} > /dev/full"],
@@ -401,20 +411,20 @@ def test_a_full_disk_is_one_line(clusterplan):
 
 
 @pytest.mark.parametrize("content", ["a." * 3000 + "a = 1\n", "a = " + "[" * 500 + "]" * 500])
-def test_absurd_nesting_is_one_line(clusterplan, tmp_path, content):
+def test_absurd_nesting_is_one_line(clusterplan: Command, tmp_path: Path, content: str) -> None:
     (tmp_path / "job.toml").write_text(content, encoding="utf-8")
     done = clusterplan("estimate", "job.toml")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
 
 
-def test_a_device_is_no_job_file(clusterplan):
+def test_a_device_is_no_job_file(clusterplan: Command) -> None:
     done = clusterplan("estimate", "/dev/zero", timeout=20)
     assert done.returncode == 2
     assert "is larger than 1 MB" in done.stderr
 
 
-def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process):
+def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process: Command) -> None:
     orders = ("fp32,bf16", "bf16,fp32")
     found = [
         answer(in_process("estimate", MOE / "seed.toml", "--precision", order, "--json"))["shapes"]
@@ -426,7 +436,7 @@ def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process):
         assert rates["fp32"] == pytest.approx(44.3 / 2.84)
 
 
-def test_a_run_that_never_ends_meets_nothing(in_process, tmp_path):
+def test_a_run_that_never_ends_meets_nothing(in_process: Command, tmp_path: Path) -> None:
     text = (MOE / "seed.toml").read_text(encoding="utf-8") + "\n[checkpoint]\nevery_steps = 0\n"
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     arguments = ("estimate", "job.toml", "--samples", "30M", "--gpus", "8,16", "--deadline", "20d")
@@ -449,7 +459,9 @@ def test_a_run_that_never_ends_meets_nothing(in_process, tmp_path):
         ("clusterplan profiles show one", "one-machine"),
     ],
 )
-def test_the_shell_completes(clusterplan, monkeypatch, words, offered):
+def test_the_shell_completes(
+    clusterplan: Command, monkeypatch: pytest.MonkeyPatch, words: str, offered: str
+) -> None:
     monkeypatch.setenv("_CLUSTERPLAN_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))

@@ -1,8 +1,12 @@
 """A profile from the live cluster, and a profile held against it."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import slurm_cluster
+from conftest import Command
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.launcher.slurm.cluster import Cluster
@@ -10,7 +14,9 @@ from clusterplan.launcher.slurm.discovery import differences, discover
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 
 
-def cluster(nodes, partitions="PartitionName=gpu Default=YES MaxTime=1-0 State=UP", config=""):
+def cluster(
+    nodes: str, partitions: str = "PartitionName=gpu Default=YES MaxTime=1-0 State=UP", config: str = ""
+) -> Cluster:
     return Cluster(
         tuple(parse_partitions(partitions)),
         tuple(parse_nodes(nodes)),
@@ -26,10 +32,10 @@ MIXED = cluster(
 
 
 @pytest.fixture
-def profile(tmp_path):
+def profile(tmp_path: Path) -> Callable[..., Path]:
     """A profile that agrees with the test Slurm, but for what a test replaces."""
 
-    def write(old="", new=""):
+    def write(old: str = "", new: str = "") -> Path:
         path = tmp_path / "site.toml"
         path.write_text(SITE.replace(old, new), encoding="utf-8")
         return path
@@ -58,7 +64,11 @@ preemptible = true
 """
 
 
-def test_what_is_discovered_is_a_profile(slurm, clusterplan, tmp_path):  # noqa: ARG001
+def test_what_is_discovered_is_a_profile(
+    slurm: slurm_cluster.Cluster,  # noqa: ARG001
+    clusterplan: Command,
+    tmp_path: Path,
+) -> None:
     done = clusterplan("profiles", "discover")
     path = tmp_path / "found.toml"
     path.write_text(done.stdout, encoding="utf-8")
@@ -73,7 +83,7 @@ def test_what_is_discovered_is_a_profile(slurm, clusterplan, tmp_path):  # noqa:
 
 
 @pytest.mark.usefixtures("slurm")
-def test_it_is_kept_under_a_name_and_agrees_with_the_cluster(clusterplan):
+def test_it_is_kept_under_a_name_and_agrees_with_the_cluster(clusterplan: Command) -> None:
     kept = clusterplan("profiles", "discover", "--name", "site")
     assert kept.stdout.endswith("/profiles/site.toml\n")
     assert "may be v100-sxm2-16gb or v100-sxm2-32gb" in kept.stderr
@@ -82,7 +92,7 @@ def test_it_is_kept_under_a_name_and_agrees_with_the_cluster(clusterplan):
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_file_that_exists_is_not_overwritten(clusterplan, tmp_path):
+def test_a_file_that_exists_is_not_overwritten(clusterplan: Command, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("mine", encoding="utf-8")
     done = clusterplan("profiles", "discover", "--output", path)
@@ -92,13 +102,15 @@ def test_a_file_that_exists_is_not_overwritten(clusterplan, tmp_path):
 
 @pytest.mark.usefixtures("slurm")
 @pytest.mark.parametrize("name", ["../x", "x.toml", "/etc/x"])
-def test_a_path_is_no_name(in_process, name):
+def test_a_path_is_no_name(in_process: Command, name: str) -> None:
     done = in_process("profiles", "discover", "--name", name)
     assert done.returncode == 2
     assert "is a path; give a word" in done.stderr
 
 
-def test_without_slurm_nothing_is_discovered(clusterplan, monkeypatch, tmp_path):
+def test_without_slurm_nothing_is_discovered(
+    clusterplan: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = clusterplan("profiles", "discover")
     assert (done.returncode, done.stdout) == (3, "")
@@ -120,44 +132,48 @@ def test_without_slurm_nothing_is_discovered(clusterplan, monkeypatch, tmp_path)
         ('"long"\n\n', '"preempt"\n\n', "the default partition is 'long', not 'preempt'"),
     ],
 )
-def test_each_difference_is_a_line(in_process, profile, old, new, line):
+def test_each_difference_is_a_line(
+    in_process: Command, profile: Callable[..., Path], old: str, new: str, line: str
+) -> None:
     done = in_process("profiles", "check", profile(old, new))
     assert done.returncode == 1
     assert any(line in told for told in done.stdout.splitlines())
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_profile_that_agrees_is_fine(clusterplan, profile):
+def test_a_profile_that_agrees_is_fine(clusterplan: Command, profile: Callable[..., Path]) -> None:
     done = clusterplan("profiles", "check", profile())
     assert (done.returncode, done.stdout.count("\n")) == (0, 1)
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_bundled_profile_is_of_no_cluster(in_process):
+def test_a_bundled_profile_is_of_no_cluster(in_process: Command) -> None:
     assert in_process("profiles", "check", "slurm-a100").returncode == 0
 
 
-def test_a_slurm_that_does_not_answer_is_said_and_no_fault_of_the_profile(slurm, clusterplan, profile):
+def test_a_slurm_that_does_not_answer_is_said_and_no_fault_of_the_profile(
+    slurm: slurm_cluster.Cluster, clusterplan: Command, profile: Callable[..., Path]
+) -> None:
     with slurm.without("slurmctld"):
         done = clusterplan("profiles", "check", profile())
     assert done.returncode == 0
     assert "not compared with the cluster: Slurm does not answer" in done.stderr
 
 
-def test_a_name_of_one_gpu_only_is_that_gpu():
+def test_a_name_of_one_gpu_only_is_that_gpu() -> None:
     found = discover(ONE)
     assert (found.profile.name, found.profile.partitions[0].gpu) == ("mine", "h200")
     assert [note for note in found.notes if "shared_folders" not in note] == []
 
 
-def test_of_several_shapes_the_commonest_is_taken_and_said():
+def test_of_several_shapes_the_commonest_is_taken_and_said() -> None:
     found = discover(MIXED)
     assert (found.profile.partitions[0].nodes, found.profile.partitions[0].gpus_per_node) == (2, 4)
     assert "2 nodes of 4 h200 taken, 1 node of 8 h200 left out" in found.notes[0]
     assert differences(found.profile, MIXED) == []
 
 
-def test_a_partition_without_gpus_is_left_out():
+def test_a_partition_without_gpus_is_left_out() -> None:
     partitions = "PartitionName=cpu Default=YES MaxTime=UNLIMITED\nPartitionName=gpu MaxTime=UNLIMITED"
     found = discover(cluster("n1|cpu|idle|64|512000|(null)\nn2|gpu|idle|64|512000|gpu:2", partitions))
     only = found.profile.partitions[0]
@@ -175,7 +191,7 @@ def test_a_partition_without_gpus_is_left_out():
         ("PreemptType = preempt/partition_prio", False),  # none is above it
     ],
 )
-def test_preemption_follows_the_kind_of_it(config, may):
+def test_preemption_follows_the_kind_of_it(config: str, may: bool) -> None:
     partitions = "PartitionName=gpu MaxTime=1-0 PriorityTier=1 PreemptMode=REQUEUE"
     found = discover(cluster("n1|gpu|idle|64|512000|gpu:h200:8", partitions, config))
     assert found.profile.partitions[0].preemptible is may

@@ -5,17 +5,20 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Command
 
 from clusterplan.cli import clusterplan
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
-def commands(command, context):
+def commands(command: Any, context: Any) -> Iterator[tuple[Any, ...]]:
     yield context.command_path, command
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
@@ -27,20 +30,20 @@ ALL = dict(commands(clusterplan, click.Context(clusterplan, info_name="clusterpl
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_every_command_has_help_and_a_place_in_the_reference(path):
+def test_every_command_has_help_and_a_place_in_the_reference(path: Path) -> None:
     assert ALL[path].help
     assert f"## {path}\n" in (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_every_option_has_help(path):
+def test_every_option_has_help(path: Path) -> None:
     command = ALL[path]
     options = [p for p in command.get_params(click.Context(command)) if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file(page):
+def test_every_link_leads_to_a_file(page: Any) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not target.startswith(("http://", "https://")):
@@ -48,19 +51,21 @@ def test_every_link_leads_to_a_file(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_examples_in_python_run(page):
+def test_examples_in_python_run(page: Any) -> None:
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert not failed
 
 
 @pytest.mark.parametrize("notebook", [*(ROOT / "examples").glob("*.ipynb")], ids=lambda path: path.name)
-def test_notebooks_run_and_store_no_output(notebook, tmp_path):
+def test_notebooks_run_and_store_no_output(notebook: Path, tmp_path: Path) -> None:
     for package in ("nbconvert", "ipykernel"):
         pytest.importorskip(package, reason=f"{package} is not installed, and the notebook needs it")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert not any(cell.get("outputs") for cell in cells)
-    convert = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", tmp_path]
-    done = subprocess.run([*convert, notebook], capture_output=True, text=True, check=False, cwd=tmp_path)
+    convert = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir"]
+    done = subprocess.run(
+        [*convert, tmp_path, notebook], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     executed = json.loads((tmp_path / notebook.name).read_text(encoding="utf-8"))["cells"]
     outputs = [output for cell in executed for output in cell.get("outputs", ())]
@@ -68,25 +73,25 @@ def test_notebooks_run_and_store_no_output(notebook, tmp_path):
     assert any("<table>" in "".join(output.get("data", {}).get("text/html", "")) for output in outputs)
 
 
-def test_every_page_is_in_the_navigation():
+def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     assert listed == {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
 
 
-def test_every_test_that_a_page_names_is_there():
+def test_every_test_that_a_page_names_is_there() -> None:
     there = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
     assert {name for name in named if f"def {name}(" not in there} == set()
 
 
 @pytest.mark.parametrize("group", ["history", "profiles"])
-def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process, group):
+def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process: Command, group: str) -> None:
     _, commands = in_process(group, "--help").stdout.split("Commands:\n")
     assert "..." not in commands
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_help_on_a_narrow_terminal_tears_no_example(in_process, path):
+def test_help_on_a_narrow_terminal_tears_no_example(in_process: Command, path: str) -> None:
     lines = in_process(*path.split()[1:], "--help").stdout.splitlines()
     assert not [line for line in lines if line.startswith("      clusterplan ") and line.endswith("-")]
 

@@ -1,33 +1,36 @@
 """The loop: what was measured makes the next estimate, and a missing or broken history stops none."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 ASKED = "estimate --model phi2 --samples 1e6 --batch-size 32 --gpu h100-sxm".split()
 ADD = "history add --model phi2 --gpu h100-sxm --batch-size 32".split()
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch):
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     where = tmp_path / "h" / "history.db"
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(where))
     return where
 
 
-def asked(clusterplan, *args):
+def asked(clusterplan: Any, *args: Any) -> Any:
     done = clusterplan(*ASKED, *args, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_an_estimate_makes_no_history(in_process, path):
+def test_an_estimate_makes_no_history(in_process: Command, path: Path) -> None:
     assert asked(in_process, "--gpus", "8")["source"]["kind"] == "unknown"
     assert not path.parent.exists()
 
 
 @pytest.mark.usefixtures("path")
-def test_what_was_entered_is_the_next_estimate(clusterplan):
+def test_what_was_entered_is_the_next_estimate(clusterplan: Command) -> None:
     clusterplan(*ADD, "--gpus", "8", "--step-time", "5")
     found = asked(clusterplan, "--gpus", "8")
     assert (found["source"]["kind"], found["source"]["runs"], found["step_time_s"]["p50"]) == (
@@ -39,7 +42,7 @@ def test_what_was_entered_is_the_next_estimate(clusterplan):
 
 
 @pytest.mark.usefixtures("path")
-def test_more_runs_narrow_the_range_and_the_truth_stays_inside(in_process, tmp_path):
+def test_more_runs_narrow_the_range_and_the_truth_stays_inside(in_process: Command, tmp_path: Path) -> None:
     truth = {
         (gpus, batch): 0.1 + 0.03 * batch + 0.04 * (gpus - 1)
         for gpus in (1, 2, 4, 8)
@@ -59,7 +62,7 @@ def test_more_runs_narrow_the_range_and_the_truth_stays_inside(in_process, tmp_p
     assert widths == sorted(widths, reverse=True)
 
 
-def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan, path):
+def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan: Command, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database at all, however long it is read")
     done = clusterplan(*ASKED, "--gpus", "8", "--json")
@@ -68,7 +71,7 @@ def test_a_history_that_cannot_be_read_is_said_and_stops_nothing(clusterplan, pa
     assert json.loads(done.stdout)["source"]["kind"] == "unknown"
 
 
-def test_no_model_reads_no_history(in_process, path):
+def test_no_model_reads_no_history(in_process: Command, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database at all")
     done = in_process("estimate", "--samples", "1e6", "--batch-size", "32", "--gpus", "8")
@@ -76,7 +79,7 @@ def test_no_model_reads_no_history(in_process, path):
 
 
 @pytest.mark.usefixtures("path")
-def test_a_gpu_that_would_do_more_than_in_any_run_is_said(in_process):
+def test_a_gpu_that_would_do_more_than_in_any_run_is_said(in_process: Command) -> None:
     in_process(*ADD, "--gpus", "1", "--step-time", "1")
     grown = asked(in_process, "--gpus", "1", "--batch-size", "128")["source"]["text"]
     assert "each GPU does" in grown
@@ -85,8 +88,8 @@ def test_a_gpu_that_would_do_more_than_in_any_run_is_said(in_process):
 
 
 @pytest.mark.usefixtures("path")
-def test_waiting_for_input_takes_as_long_on_a_faster_gpu(in_process, tmp_path):
-    def on_h100(wait):
+def test_waiting_for_input_takes_as_long_on_a_faster_gpu(in_process: Command, tmp_path: Path) -> None:
+    def on_h100(wait: Any) -> Any:
         csv = tmp_path / "runs.csv"
         head = "model,gpu,gpus,batch_size,precision,step_time_s,data_wait_share"
         csv.write_text(f"{head}\nphi{wait},a100-sxm4-80gb,8,32,bf16,5,{wait}\n", encoding="utf-8")

@@ -7,28 +7,32 @@ import re
 import statistics
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import fake_nvml as fake
 import pynvml as nv
 import pytest
+from conftest import Command, StartScenario
 
 ENERGY = nv.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 POWER_NOW = nv.NVML_FI_DEV_POWER_INSTANT
 EVERY_LINK = 0xFFFFFFFF
 
 
-def handles():
+def handles() -> list[Any]:
     return [nv.nvmlDeviceGetHandleByIndex(i) for i in range(nv.nvmlDeviceGetCount())]
 
 
-def field(handle, *ids):
+def field(handle: Any, *ids: Any) -> list[Any]:
     """The values of a batch of fields, None where the field's own code is an error."""
     values = nv.nvmlDeviceGetFieldValues(handle, list(ids))
     kinds = {nv.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal", nv.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal"}
     return [None if value.nvmlReturn else getattr(value.value, kinds[value.valueType]) for value in values]
 
 
-def ring(handle, last_us=0, kind=nv.NVML_GPU_UTILIZATION_SAMPLES):
+def ring(handle: Any, last_us: int = 0, kind: Any = nv.NVML_GPU_UTILIZATION_SAMPLES) -> list[Any]:
     _, samples = nv.nvmlDeviceGetSamples(handle, kind, last_us)
     return [(sample.timeStamp, sample.sampleValue.uiVal) for sample in samples]
 
@@ -36,7 +40,7 @@ def ring(handle, last_us=0, kind=nv.NVML_GPU_UTILIZATION_SAMPLES):
 # What the GPUs are
 
 
-def test_eight_idle_h100_without_a_scenario(gpus):
+def test_eight_idle_h100_without_a_scenario(gpus: StartScenario) -> None:
     gpus()
     assert len(handles()) == 8
     (first, *_) = handles()
@@ -47,7 +51,7 @@ def test_eight_idle_h100_without_a_scenario(gpus):
     assert nv.nvmlDeviceGetCurrentClocksEventReasons(first) == nv.nvmlClocksEventReasonGpuIdle
 
 
-def test_the_library_is_found_by_its_name(run_on_gpus):
+def test_the_library_is_found_by_its_name(run_on_gpus: Command) -> None:
     done = run_on_gpus(
         "import pynvml; pynvml.nvmlInit(); print(pynvml.nvmlDeviceGetCount(), pynvml.nvmlSystemGetDriverVersion())",
         'gpu count=2 name="NVIDIA L4"\ndriver version=550.54.15',
@@ -55,18 +59,18 @@ def test_the_library_is_found_by_its_name(run_on_gpus):
     assert done.stdout == "2 550.54.15\n"
 
 
-def test_gpus_of_different_kinds_on_one_node(gpus):
+def test_gpus_of_different_kinds_on_one_node(gpus: StartScenario) -> None:
     gpus('gpu count=1 name="Tesla V100" cc=7.0 mem_gib=16 power_w=300\ngpu count=2')
     assert [nv.nvmlDeviceGetArchitecture(h) for h in handles()] == [5, 9, 9]
     assert nv.nvmlDeviceGetMemoryInfo(handles()[0]).total == 16 * 2**30
 
 
-def test_no_gpu_at_all(gpus):
+def test_no_gpu_at_all(gpus: StartScenario) -> None:
     gpus("gpu count=0")
     assert nv.nvmlDeviceGetCount() == 0
 
 
-def test_a_gpu_is_found_by_uuid_and_bus(gpus):
+def test_a_gpu_is_found_by_uuid_and_bus(gpus: StartScenario) -> None:
     gpus()
     for handle in handles():
         bus = nv.nvmlDeviceGetPciInfo(handle).busId
@@ -76,7 +80,7 @@ def test_a_gpu_is_found_by_uuid_and_bus(gpus):
         assert nv.nvmlDeviceGetIndex(nv.nvmlDeviceGetHandleByPciBusId(bus)) == nv.nvmlDeviceGetIndex(handle)
 
 
-def test_nodes_differ_in_their_uuids(gpus):
+def test_nodes_differ_in_their_uuids(gpus: StartScenario) -> None:
     names = set()
     for node in ("node1", "node2", "node1"):
         gpus(SLURMD_NODENAME=node)
@@ -87,7 +91,7 @@ def test_nodes_differ_in_their_uuids(gpus):
         nv.nvmlInit()  # the fixture shuts down what it started
 
 
-def test_a_cgroup_renumbers_but_keeps_uuid_and_minor(gpus):
+def test_a_cgroup_renumbers_but_keeps_uuid_and_minor(gpus: StartScenario) -> None:
     gpus()
     uuids = [nv.nvmlDeviceGetUUID(h) for h in handles()]
     nv.nvmlShutdown()
@@ -108,8 +112,8 @@ def test_a_cgroup_renumbers_but_keeps_uuid_and_minor(gpus):
     [("period=1 duty=0.5 hi=96 lo=0", 48, 40, 1), ("period=4 duty=0.6 hi=97 lo=2", 59, 3, 1)],
 )
 def test_polling_aliases_with_the_training_step_and_the_ring_does_not(
-    gpus, wave, true_mean, polled_error, ring_error
-):
+    gpus: StartScenario, wave: str, true_mean: int, polled_error: int, ring_error: int
+) -> None:
     move = gpus(f"gpu count=1\nwave kind=square {wave}")
     (handle,) = handles()
     polled, drained, last = [], [], 0
@@ -126,7 +130,7 @@ def test_polling_aliases_with_the_training_step_and_the_ring_does_not(
     assert max(b - a for a, b in itertools.pairwise(stamps)) <= 166_667
 
 
-def test_the_ring_forgets_what_is_older_than_its_depth(gpus):
+def test_the_ring_forgets_what_is_older_than_its_depth(gpus: StartScenario) -> None:
     gpus("gpu count=1", now=100)
     samples = ring(handles()[0])
     assert len(samples) == 100
@@ -134,7 +138,7 @@ def test_the_ring_forgets_what_is_older_than_its_depth(gpus):
     assert samples[0][0] == pytest.approx((fake.T0 + 100 - 99 / 6) * 1e6, abs=1)
 
 
-def test_the_ring_has_nothing_new(gpus):
+def test_the_ring_has_nothing_new(gpus: StartScenario) -> None:
     move = gpus("gpu count=1", now=10)
     (handle,) = handles()
     last = ring(handle)[-1][0]
@@ -145,7 +149,7 @@ def test_the_ring_has_nothing_new(gpus):
     assert len(ring(handle, last)) == 2
 
 
-def test_the_ring_of_another_product(gpus):
+def test_the_ring_of_another_product(gpus: StartScenario) -> None:
     # A H100 in MIG mode had 120 samples of 20 ms, in units of 1/10,000 per cent.
     gpus("gpu count=1 ring=120 ring_ms=20 ring_scale=10000\nwave hi=29", now=100)
     samples = ring(handles()[0])
@@ -154,7 +158,7 @@ def test_the_ring_of_another_product(gpus):
     assert {level for _, level in samples} == {290_000}
 
 
-def test_rings_of_power_and_memory(gpus):
+def test_rings_of_power_and_memory(gpus: StartScenario) -> None:
     gpus("gpu count=1\nwave hi=100", now=100)
     (handle,) = handles()
     assert {level for _, level in ring(handle, kind=nv.NVML_TOTAL_POWER_SAMPLES)} == {637_000}
@@ -163,7 +167,7 @@ def test_rings_of_power_and_memory(gpus):
         ring(handle, kind=nv.NVML_PROCESSOR_CLK_SAMPLES)
 
 
-def test_waves_follow_each_other_on_one_gpu(gpus):
+def test_waves_follow_each_other_on_one_gpu(gpus: StartScenario) -> None:
     move = gpus("gpu count=2\nwave gpu=1 hi=90 until=60\nwave gpu=1 hi=30 at=60 until=120 mem_used=0.9")
     levels = []
     for t in (59, 60.3, 120.3):
@@ -175,7 +179,7 @@ def test_waves_follow_each_other_on_one_gpu(gpus):
     assert [round(m.used / m.total, 3) for m in memory] == [0.55, 0.9]
 
 
-def test_a_trace_from_a_csv_file(gpus, tmp_path):
+def test_a_trace_from_a_csv_file(gpus: StartScenario, tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("seconds,per cent\n0,10\n2,80\n4,20\n", encoding="utf-8")
     move = gpus("gpu count=1\nwave csv=trace.csv at=10")
     levels = []
@@ -185,7 +189,7 @@ def test_a_trace_from_a_csv_file(gpus, tmp_path):
     assert levels == [0, 10, 80, 20]
 
 
-def test_a_sine_has_the_mean_of_its_ends(gpus):
+def test_a_sine_has_the_mean_of_its_ends(gpus: StartScenario) -> None:
     move = gpus("gpu count=1\nwave kind=sine period=0.1 hi=80 lo=20", now=50)
     assert nv.nvmlDeviceGetUtilizationRates(handles()[0]).gpu == 50
     move(50.02)
@@ -195,7 +199,7 @@ def test_a_sine_has_the_mean_of_its_ends(gpus):
 # Power and energy
 
 
-def test_energy_is_the_integral_of_power_over_an_hour(gpus):
+def test_energy_is_the_integral_of_power_over_an_hour(gpus: StartScenario) -> None:
     move = gpus(
         "gpu count=1\nwave kind=square period=7 duty=0.3 hi=95 lo=5 until=1800\nwave kind=sine at=1800"
     )
@@ -208,13 +212,13 @@ def test_energy_is_the_integral_of_power_over_an_hour(gpus):
     assert field(handle, ENERGY) == [nv.nvmlDeviceGetTotalEnergyConsumption(handle)]
 
 
-def test_old_gpus_count_no_energy(gpus):
+def test_old_gpus_count_no_energy(gpus: StartScenario) -> None:
     gpus("gpu count=1 cc=6.0", now=5)
     with pytest.raises(nv.NVMLError_NotSupported):
         nv.nvmlDeviceGetTotalEnergyConsumption(handles()[0])
 
 
-def test_a_hung_collective_looks_busy_and_draws_little(gpus):
+def test_a_hung_collective_looks_busy_and_draws_little(gpus: StartScenario) -> None:
     gpus("gpu count=1\nwave hi=100 watts=90", now=100)
     (handle,) = handles()
     assert nv.nvmlDeviceGetUtilizationRates(handle).gpu == 100
@@ -225,7 +229,7 @@ def test_a_hung_collective_looks_busy_and_draws_little(gpus):
 # Faults
 
 
-def test_a_lost_gpu_is_lost_to_every_call_and_the_others_go_on(gpus):
+def test_a_lost_gpu_is_lost_to_every_call_and_the_others_go_on(gpus: StartScenario) -> None:
     move = gpus("fault gpu=2 at=5 code=15", now=4.9)
     devices = handles()
     assert nv.nvmlDeviceGetUtilizationRates(devices[2]).gpu == 0
@@ -237,7 +241,7 @@ def test_a_lost_gpu_is_lost_to_every_call_and_the_others_go_on(gpus):
     assert nv.nvmlDeviceGetUtilizationRates(devices[3]).gpu == 0
 
 
-def test_a_fault_passes(gpus):
+def test_a_fault_passes(gpus: StartScenario) -> None:
     move = gpus("fault fn=nvmlDeviceGetPower at=1 until=2 code=10", now=1.5)
     (handle, *_) = handles()
     with pytest.raises(nv.NVMLError_Timeout):
@@ -247,7 +251,7 @@ def test_a_fault_passes(gpus):
     assert nv.nvmlDeviceGetPowerUsage(handle) == 70_000
 
 
-def test_one_field_of_a_batch_is_not_supported(gpus):
+def test_one_field_of_a_batch_is_not_supported(gpus: StartScenario) -> None:
     gpus("fault gpu=1 fn=field:186 code=3\nfault gpu=1 fn=field:19 code=4", now=5)
     assert field(handles()[1], 83, 186, 190, 9999) == [350_000, None, 700_000, None]
     codes = [value.nvmlReturn for value in nv.nvmlDeviceGetFieldValues(handles()[1], [83, 186, 19, 9999])]
@@ -255,7 +259,7 @@ def test_one_field_of_a_batch_is_not_supported(gpus):
     assert field(handles()[0], 186) == [70_000]
 
 
-def test_every_field_of_the_sampler_is_there(gpus):
+def test_every_field_of_the_sampler_is_there(gpus: StartScenario) -> None:
     gpus("gpu count=1\nwave hi=50", now=100)
     (handle,) = handles()
     ids = [74, 75, 76, 77, 78, 79, 82, 83, 161, 185, 186, 190, 197, 198, 230, 269, 270, 271]
@@ -265,7 +269,7 @@ def test_every_field_of_the_sampler_is_there(gpus):
     assert sent == 100 * nv.nvmlDeviceGetPcieThroughput(handle, nv.NVML_PCIE_UTIL_TX_BYTES) * 1024
 
 
-def test_nvlink_counters_are_per_link_unless_all_are_asked_for(gpus):
+def test_nvlink_counters_are_per_link_unless_all_are_asked_for(gpus: StartScenario) -> None:
     gpus("gpu count=1\nwave hi=50", now=100)
     (handle,) = handles()
     (one, every, links) = field(handle, (138, 0), (138, EVERY_LINK), nv.NVML_FI_DEV_NVLINK_LINK_COUNT)
@@ -273,14 +277,14 @@ def test_nvlink_counters_are_per_link_unless_all_are_asked_for(gpus):
     assert field(handle, (139, 99)) == [None]
 
 
-def test_the_driver_was_changed_under_us(gpus):
+def test_the_driver_was_changed_under_us(gpus: StartScenario) -> None:
     with pytest.raises(nv.NVMLError_LibRmVersionMismatch):
         gpus("fault fn=nvmlInit code=18")
     with pytest.raises(nv.NVMLError_Uninitialized):
         nv.nvmlDeviceGetCount()
 
 
-def test_calls_take_as_long_as_the_scenario_says(gpus):
+def test_calls_take_as_long_as_the_scenario_says(gpus: StartScenario) -> None:
     gpus("latency us=2000\nlatency fn=nvmlDeviceGetFieldValues gpu=0 us=20000")
     (handle, other, *_) = handles()
     start = time.perf_counter()
@@ -294,7 +298,7 @@ def test_calls_take_as_long_as_the_scenario_says(gpus):
 # Clock reasons
 
 
-def test_forced_reasons_show_in_the_mask_the_clock_and_the_counters(gpus):
+def test_forced_reasons_show_in_the_mask_the_clock_and_the_counters(gpus: StartScenario) -> None:
     thermal = nv.nvmlClocksEventReasonHwThermalSlowdown
     move = gpus(f"wave hi=80\nreasons gpu=7 at=10 until=30 mask={thermal:#x}", now=20)
     (cool, *_, hot) = handles()
@@ -309,7 +313,7 @@ def test_forced_reasons_show_in_the_mask_the_clock_and_the_counters(gpus):
     assert field(hot, 75, 269, 270) == [20_000_000_000, 0, 20_000_000_000]
 
 
-def test_a_gpu_near_its_limit_is_power_capped(gpus):
+def test_a_gpu_near_its_limit_is_power_capped(gpus: StartScenario) -> None:
     gpus("gpu count=1\nwave kind=square period=10 duty=0.25 hi=100 lo=50", now=41)
     assert nv.nvmlDeviceGetCurrentClocksEventReasons(handles()[0]) == nv.nvmlClocksEventReasonSwPowerCap
     assert field(handles()[0], 74) == [11_000_000_000]
@@ -318,16 +322,16 @@ def test_a_gpu_near_its_limit_is_power_capped(gpus):
 # Events
 
 
-def wait(events, timeout_ms=0):
+def wait(events: Any, timeout_ms: int = 0) -> tuple[Any, Any, Any]:
     data = nv.nvmlEventSetWait_v2(events, timeout_ms)
     return nv.nvmlDeviceGetIndex(data.device), data.eventType, data.eventData
 
 
 @pytest.fixture
-def events():
+def events() -> Callable[..., Any]:
     """Make an event set that hears of every GPU."""
 
-    def register(*registered):
+    def register(*registered: Any) -> Any:
         event_set = nv.nvmlEventSetCreate()
         for handle in registered or handles():
             nv.nvmlDeviceRegisterEvents(handle, nv.nvmlDeviceGetSupportedEventTypes(handle), event_set)
@@ -336,7 +340,7 @@ def events():
     return register
 
 
-def test_an_xid_is_delivered_once_and_on_time(gpus, events):
+def test_an_xid_is_delivered_once_and_on_time(gpus: StartScenario, events: Callable[..., Any]) -> None:
     move = gpus("xid gpu=2 at=4.9 code=79", now=4)
     event_set = events()
     with pytest.raises(nv.NVMLError_Timeout):
@@ -348,7 +352,7 @@ def test_an_xid_is_delivered_once_and_on_time(gpus, events):
     nv.nvmlEventSetFree(event_set)
 
 
-def test_who_did_not_register_hears_nothing(gpus, events):
+def test_who_did_not_register_hears_nothing(gpus: StartScenario, events: Callable[..., Any]) -> None:
     gpus("xid gpu=2 at=1", now=4)
     event_set = events(handles()[3])
     with pytest.raises(nv.NVMLError_Timeout):
@@ -356,7 +360,9 @@ def test_who_did_not_register_hears_nothing(gpus, events):
     nv.nvmlEventSetFree(event_set)
 
 
-def test_a_thread_waits_for_events_while_another_samples(gpus, events):
+def test_a_thread_waits_for_events_while_another_samples(
+    gpus: StartScenario, events: Callable[..., Any]
+) -> None:
     move = gpus("xid gpu=1 at=5 code=48\nlatency fn=nvmlDeviceGetUtil us=500", now=4)
     event_set, devices = events(), handles()
     events_of_thread = []
@@ -370,7 +376,7 @@ def test_a_thread_waits_for_events_while_another_samples(gpus, events):
     nv.nvmlEventSetFree(event_set)
 
 
-def test_memory_errors_are_counted_and_announced(gpus, events):
+def test_memory_errors_are_counted_and_announced(gpus: StartScenario, events: Callable[..., Any]) -> None:
     gpus("ecc gpu=0 at=3 count=2\necc gpu=0 at=4 kind=corrected\necc gpu=0 at=9", now=5)
     (handle, *_) = handles()
     kinds = (nv.NVML_MEMORY_ERROR_TYPE_CORRECTED, nv.NVML_MEMORY_ERROR_TYPE_UNCORRECTED)
@@ -384,7 +390,7 @@ def test_memory_errors_are_counted_and_announced(gpus, events):
 # GPM, MIG and processes
 
 
-def gpm(take, move, *ids):
+def gpm(take: Any, move: Any, *ids: Any) -> list[Any]:
     """Metrics between the samples `take` puts at 10 s and at 20 s."""
     request = nv.c_nvmlGpmMetricsGet_t()
     request.version = nv.NVML_GPM_METRICS_GET_VERSION
@@ -402,7 +408,7 @@ def gpm(take, move, *ids):
     return [None if m.nvmlReturn else m.value for m in request.metrics[: len(ids)]]
 
 
-def test_gpm_metrics_are_shares_of_the_utilisation_between_two_samples(gpus):
+def test_gpm_metrics_are_shares_of_the_utilisation_between_two_samples(gpus: StartScenario) -> None:
     move = gpus("gpu count=1\nwave kind=square period=4 duty=0.5 hi=100")
     (handle,) = handles()
     assert nv.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice
@@ -411,7 +417,7 @@ def test_gpm_metrics_are_shares_of_the_utilisation_between_two_samples(gpus):
     assert values == [pytest.approx(v) for v in (32.8, 13.6, 16.4, 18, 3.2, 800, 800, 8000, 8000)] + [None]
 
 
-def test_gpm_needs_hopper(gpus):
+def test_gpm_needs_hopper(gpus: StartScenario) -> None:
     gpus('gpu count=1 name="NVIDIA A100" cc=8.0')
     (handle,) = handles()
     assert not nv.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice
@@ -421,7 +427,7 @@ def test_gpm_needs_hopper(gpus):
     nv.nvmlGpmSampleFree(sample)
 
 
-def test_mig_slices_have_memory_and_gpm_and_little_else(gpus):
+def test_mig_slices_have_memory_and_gpm_and_little_else(gpus: StartScenario) -> None:
     move = gpus("gpu count=1\nmig gpu=0 count=3\nwave hi=50\nproc gpu=0 mig=1 pid=42 mem_gib=2", now=10)
     (parent,) = handles()
     assert nv.nvmlDeviceGetMigMode(parent) == [1, 1]
@@ -453,7 +459,7 @@ def test_mig_slices_have_memory_and_gpm_and_little_else(gpus):
     ]
 
 
-def test_processes_come_and_go(gpus):
+def test_processes_come_and_go(gpus: StartScenario) -> None:
     move = gpus(
         "wave hi=80\nproc gpu=0 pid=100 mem_gib=4 at=5 until=9\nproc gpu=0 pid=101 mem_gib=8 name=train"
     )
@@ -472,7 +478,7 @@ def test_processes_come_and_go(gpus):
         nv.nvmlDeviceGetProcessUtilization(other, 0)
 
 
-def test_memory_of_both_versions(gpus):
+def test_memory_of_both_versions(gpus: StartScenario) -> None:
     gpus("gpu count=1 mem_gib=80 mem_used=0.5")
     old = nv.nvmlDeviceGetMemoryInfo(handles()[0])
     new = nv.nvmlDeviceGetMemoryInfo(handles()[0], version=nv.nvmlMemory_v2)
@@ -506,7 +512,9 @@ def test_memory_of_both_versions(gpus):
         ("mig count=8", "count=8: a GPU has at most 7 MIG slices"),
     ],
 )
-def test_a_mistake_in_a_scenario_is_named_with_its_line(gpus, capfd, tmp_path, line, message):
+def test_a_mistake_in_a_scenario_is_named_with_its_line(
+    gpus: StartScenario, capfd: pytest.CaptureFixture[str], tmp_path: Path, line: str, message: str
+) -> None:
     with pytest.raises(nv.NVMLError_Unknown):
         gpus(f"# a comment\n\n{line}\n")
     (error,) = capfd.readouterr().err.splitlines()
@@ -523,7 +531,9 @@ def test_a_mistake_in_a_scenario_is_named_with_its_line(gpus, capfd, tmp_path, l
         ("FAKE_NVML_VISIBLE", "1;2", "FAKE_NVML_VISIBLE: '1;2' is no list of GPUs: say * or, say, 0,2-3"),
     ],
 )
-def test_a_mistake_in_the_environment_is_named(gpus, capfd, name, value, message):
+def test_a_mistake_in_the_environment_is_named(
+    gpus: StartScenario, capfd: pytest.CaptureFixture[str], name: str, value: str, message: str
+) -> None:
     with pytest.raises(nv.NVMLError_Unknown):
         gpus(**{name: value})
     assert capfd.readouterr().err == f"fake NVML: {message}\n"
@@ -532,7 +542,7 @@ def test_a_mistake_in_the_environment_is_named(gpus, capfd, name, value, message
 # Clocks of other kinds, and the log
 
 
-def test_the_clock_runs_at_its_scale_from_the_shared_epoch(run_on_gpus):
+def test_the_clock_runs_at_its_scale_from_the_shared_epoch(run_on_gpus: Command) -> None:
     done = run_on_gpus(
         "import pynvml as n; n.nvmlInit(); h = n.nvmlDeviceGetHandleByIndex(0)\n"
         "print(n.nvmlDeviceGetTotalEnergyConsumption(h) / 70_000)",
@@ -542,7 +552,7 @@ def test_the_clock_runs_at_its_scale_from_the_shared_epoch(run_on_gpus):
     assert 600 <= float(done.stdout) < 1200
 
 
-def test_the_log_counts_calls(run_on_gpus, tmp_path):
+def test_the_log_counts_calls(run_on_gpus: Command, tmp_path: Path) -> None:
     run_on_gpus(
         "import pynvml as n; n.nvmlInit(); n.nvmlDeviceGetCount(); n.nvmlShutdown()",
         FAKE_NVML_LOG=tmp_path / "log",
@@ -550,7 +560,7 @@ def test_the_log_counts_calls(run_on_gpus, tmp_path):
     assert re.fullmatch(r"\d+ 2\n", (tmp_path / "log").read_text(encoding="utf-8"))
 
 
-def test_layouts_are_those_of_pynvml():
+def test_layouts_are_those_of_pynvml() -> None:
     text = "".join(source.read_text(encoding="utf-8") for source in fake.SOURCE.glob("*.c"))
     asserts = re.findall(r'_Static_assert\(sizeof.*? == (\d+), "(\w+)"\)', text)
     claims = {name: int(size) for size, name in asserts}
@@ -562,7 +572,7 @@ def test_layouts_are_those_of_pynvml():
 # Other people's monitors, unmodified; never imported here, since nvitop puts functions of its own into pynvml.
 
 
-def needs(monitor):
+def needs(monitor: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(monitor) is None
     return pytest.mark.skipif(missing, reason=f"{monitor} is not installed")
 
@@ -576,7 +586,7 @@ proc gpu=0 pid=self mem_gib=40
 
 
 @needs("gpustat")
-def test_gpustat_runs_on_it(run_on_gpus):
+def test_gpustat_runs_on_it(run_on_gpus: Command) -> None:
     done = run_on_gpus(
         "import gpustat; gpustat.new_query().print_formatted(show_cmd=True, show_power=True, no_color=True)",
         BUSY_NODE,
@@ -590,7 +600,7 @@ def test_gpustat_runs_on_it(run_on_gpus):
 
 
 @needs("nvitop")
-def test_nvitop_runs_on_it(run_on_gpus):
+def test_nvitop_runs_on_it(run_on_gpus: Command) -> None:
     done = run_on_gpus(
         "import nvitop; print([(d.index, d.gpu_utilization(), d.power_usage()) for d in nvitop.Device.all()[:3]])",
         BUSY_NODE,
@@ -600,7 +610,7 @@ def test_nvitop_runs_on_it(run_on_gpus):
 
 
 @needs("nvitop")
-def test_nvitop_prints_its_table(run_on_gpus):
+def test_nvitop_prints_its_table(run_on_gpus: Command) -> None:
     done = run_on_gpus(
         "import sys; sys.argv = ['nvitop', '-1']; import nvitop.cli; nvitop.cli.main()", BUSY_NODE, now=60
     )
@@ -623,7 +633,7 @@ print([[gpu.utilization, w, gpu.memory_used, gpu.temperature, len(gpu.processes)
 
 @needs("gpustat")
 @needs("nvitop")
-def test_gpustat_nvitop_and_our_sampler_say_the_same(run_on_gpus):
+def test_gpustat_nvitop_and_our_sampler_say_the_same(run_on_gpus: Command) -> None:
     node = "gpu count=3\nwave gpu=0 hi=90\nwave gpu=1 hi=35 mem_used=0.8\nproc gpu=0 pid=self mem_gib=40\n"
     sampler, monitors = (run_on_gpus(snippet, node, now=60) for snippet in (SAMPLER, MONITORS))
     assert sampler.stdout.startswith("[[90, 580, "), sampler.stderr

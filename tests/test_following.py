@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 from launched import Launched
 from slurm_cluster import until
 
@@ -23,31 +26,31 @@ TRACKED = (
 
 
 @pytest.fixture
-def here(clusterplan, tmp_path):
+def here(clusterplan: Command, tmp_path: Path) -> Iterator[Launched]:
     here = Launched(tmp_path, clusterplan)
     here.environment.pop("PYTHONUNBUFFERED", None)
     yield here
     here.file("end", "")
 
 
-def started(here, *args, **streams):
+def started(here: Launched, *args: str, **streams: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([PROGRAM, *args], cwd=here.folder, env=here.environment, text=True, **streams)
 
 
-def follow(here, script, **streams):
+def follow(here: Launched, script: str, **streams: Any) -> subprocess.Popen[str]:
     here.file("waits.py", script)
     return started(here, "submit", "--executor", "local", "--follow", "--", "python", "waits.py", **streams)
 
 
 @pytest.fixture
-def on_gpus(here, fake_nvml):
+def on_gpus(here: Launched, fake_nvml: Path) -> Launched:
     """The same on a machine whose GPU is 90 % busy."""
     scenario = here.file("gpus", "gpu count=1\nwave gpu=0 kind=const hi=90\n")
     here.environment |= {"LD_LIBRARY_PATH": str(fake_nvml), "FAKE_NVML": str(scenario)}
     return here
 
 
-def on_terminal(here, script, wanted):
+def on_terminal(here: Launched, script: str, wanted: bytes) -> str:
     """What a run that is followed on a terminal shows, up to `wanted`; then it is let end."""
     ours, theirs = pty.openpty()
     process = follow(here, script, stdout=theirs, stderr=theirs)
@@ -63,7 +66,7 @@ def on_terminal(here, script, wanted):
     return seen.decode()
 
 
-def test_a_followed_run_prints_its_log_and_its_end(here):
+def test_a_followed_run_prints_its_log_and_its_end(here: Launched) -> None:
     here.file("end", "")
     process = follow(here, WAITS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     printed, said = process.communicate(timeout=60)
@@ -73,27 +76,27 @@ def test_a_followed_run_prints_its_log_and_its_end(here):
     assert process.returncode == 0
 
 
-def test_following_a_run_that_fails_fails(here):
+def test_following_a_run_that_fails_fails(here: Launched) -> None:
     process = follow(here, "raise ValueError('no')", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.endswith(": failed, exit code 1: ValueError: no\n")
 
 
-def test_a_terminal_has_a_live_line(here):
+def test_a_terminal_has_a_live_line(here: Launched) -> None:
     seen = on_terminal(here, TRACKED, b"ends in ")
     assert "\x1b[Krunning | step " in seen
     assert "/10,000 | " in seen
     assert " steps/s | ends in " in seen
 
 
-def test_the_live_line_tells_how_busy_the_gpus_of_the_run_are(on_gpus):
+def test_the_live_line_tells_how_busy_the_gpus_of_the_run_are(on_gpus: Launched) -> None:
     seen = on_terminal(on_gpus, TRACKED, b" % busy")
     assert " | GPUs 90 % busy" in seen
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_ctrl_c_leaves_the_run_running_and_says_so(here, again):
+def test_ctrl_c_leaves_the_run_running_and_says_so(here: Launched, again: bool) -> None:
     process = follow(here, WAITS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: "hello" in process.stdout.readline(), "the log")
     run = next((here.folder / "runs").glob("*")).name
@@ -109,19 +112,19 @@ def test_ctrl_c_leaves_the_run_running_and_says_so(here, again):
     assert here.status(run)["state"] == "running"
 
 
-def test_a_run_that_ended_in_silence_is_not_waited_for(here):
+def test_a_run_that_ended_in_silence_is_not_waited_for(here: Launched) -> None:
     run = here.submit("--executor", "local", "--", "true")["run"]
     here.ended(run)
     assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing\n"
 
 
-def test_a_run_that_is_silent_so_far_may_yet_speak(here):
+def test_a_run_that_is_silent_so_far_may_yet_speak(here: Launched) -> None:
     here.file("waits.py", WAITS.replace("print('hello')", ""))
     run = here.submit("--executor", "local", "--", "python", "waits.py")["run"]
     assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing yet\n"
 
 
-def test_the_tasks_that_have_printed_something_are_named(here):
+def test_the_tasks_that_have_printed_something_are_named(here: Launched) -> None:
     job = here.file(
         "job.toml",
         "[data]\nsamples = 2\n[training]\nbatch_size = 1\ngpus = 3\n[run]\nbootstrap = 'per-gpu'\n"
@@ -133,7 +136,7 @@ def test_the_tasks_that_have_printed_something_are_named(here):
 
 
 @pytest.mark.parametrize("other", [["--json"], ["--sweep", "lr=1,2"]])
-def test_what_cannot_be_followed_is_refused(here, other):
+def test_what_cannot_be_followed_is_refused(here: Launched, other: list[str]) -> None:
     done = here("submit", "--executor", "local", "--follow", *other, "--", "echo", "{lr}")
     assert (done.returncode, done.stderr) == (
         2,

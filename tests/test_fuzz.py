@@ -3,8 +3,9 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from conftest import SCALE, run_in_process
+from conftest import SCALE, Process, run_in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ EXTRA = ["--keep", "--deadline", "--budget"]
 USUAL = {"--samples": "100000", "--batch-size": "8", "--gpus": "8"}
 
 
-def assert_civil(done):
+def assert_civil(done: Any) -> None:
     if done.returncode == 0:
         assert done.stdout
         assert not done.stderr
@@ -59,12 +60,12 @@ def assert_civil(done):
     st.dictionaries(st.sampled_from(FLAGS + EXTRA), VALUES, max_size=6),
     st.lists(st.sampled_from(SWITCHES), max_size=3, unique=True),
 )
-def test_any_flags(values, switches):
+def test_any_flags(values: Any, switches: Any) -> None:
     pairs = [f"{flag}={value}" for flag, value in {**USUAL, **values}.items()]
     assert_civil(run_in_process("estimate", *pairs, *switches))
 
 
-def toml_value():
+def toml_value() -> Any:
     scalars = st.one_of(
         st.integers(-(2**63), 2**63 - 1).map(str),
         st.floats().map(str),
@@ -88,7 +89,7 @@ ENTRY = st.sampled_from(list(KEYS)).flatmap(
 
 @settings(max_examples=400 * SCALE, deadline=None)
 @given(st.lists(ENTRY, max_size=6), st.booleans())
-def test_any_job_file(entries, usual):
+def test_any_job_file(entries: Any, usual: Any) -> None:
     tables = {"data": {"samples": "100000"}, "training": {"batch_size": "8", "gpus": "8"}} if usual else {}
     top = {}
     for table, key, value in entries:
@@ -104,11 +105,11 @@ def test_any_job_file(entries, usual):
 
 @settings(max_examples=200 * SCALE, deadline=None)
 @given(st.binary(max_size=60) | TEXT.map(str.encode))
-def test_any_bytes(content):
+def test_any_bytes(content: Any) -> None:
     assert_civil(run_on(content))
 
 
-def run_on(content):
+def run_on(content: Any) -> Process:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.toml"
         path.write_bytes(content)

@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib import resources
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,13 @@ rtx-2080-ti rtx-3090 rtx-4090 quadro-rtx-6000 h100-pcie h100-sxm h100-nvl h200 b
 
 
 @pytest.mark.parametrize("key", RAW["gpus"])
-def test_every_number_has_a_source_or_says_unverified(key):
+def test_every_number_has_a_source_or_says_unverified(key: Any) -> None:
     for field, value in RAW["gpus"][key].items():
         if field not in {"name", "nvml", "slurm"}:
             assert value[1] == "unverified" or RAW["sources"][value[1]].startswith("https://"), field
 
 
-def test_no_source_is_idle():
+def test_no_source_is_idle() -> None:
     used = {
         pair[1]
         for gpu in RAW["gpus"].values()
@@ -33,12 +34,12 @@ def test_no_source_is_idle():
     assert set(RAW["sources"]) <= used
 
 
-def test_the_gpus_people_have_are_there():
+def test_the_gpus_people_have_are_there() -> None:
     assert set(WANTED) <= set(read_gpus())
 
 
 @pytest.mark.parametrize("gpu", read_gpus().values(), ids=lambda gpu: gpu.key)
-def test_precisions_follow_the_architecture(gpu):
+def test_precisions_follow_the_architecture(gpu: Any) -> None:
     native = set(gpu.peak_flops)
     assert (Precision.BF16 in native) == (gpu.compute_capability >= (8, 0))
     assert (Precision.TF32 in native) == (gpu.compute_capability >= (8, 0))
@@ -58,7 +59,7 @@ def test_precisions_follow_the_architecture(gpu):
         ("rtx-3090", "fp16", 71),  # 142 with fp16 accumulation
     ],
 )
-def test_peaks_are_dense_with_fp32_accumulation(key, precision, dense):
+def test_peaks_are_dense_with_fp32_accumulation(key: str, precision: str, dense: float) -> None:
     assert read_gpus()[key].peak_flops[Precision(precision)] / 1e12 == pytest.approx(dense, rel=0.01)
 
 
@@ -75,15 +76,15 @@ def test_peaks_are_dense_with_fp32_accumulation(key, precision, dense):
         ("Quadro RTX 6000", "quadro-rtx-6000"),
     ],
 )
-def test_a_gpu_is_found_by_the_names_people_nvml_and_slurm_use(name, key):
+def test_a_gpu_is_found_by_the_names_people_nvml_and_slurm_use(name: str, key: str) -> None:
     assert find_gpu(name).key == key
 
 
-def test_a_name_of_several_gpus_lists_them():
+def test_a_name_of_several_gpus_lists_them() -> None:
     with pytest.raises(InputError, match="ambiguous: say one of a100-sxm4-40gb, a100-sxm4-80gb"):
         find_gpu("a100")
 
 
-def test_a_wrong_name_gets_the_nearest():
+def test_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(InputError, match="'h20' is not in the catalogue: say h200"):
         find_gpu("h20")

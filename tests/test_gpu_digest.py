@@ -3,6 +3,7 @@
 import random
 import statistics
 from itertools import groupby, pairwise
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from clusterplan.estimator.gpu_use.utilisation import median_of_counts
 IDLE_S = 30.0
 
 
-def recorded(seed):
+def recorded(seed: Any) -> tuple[Any, Any]:
     """Two attempts of a GPU at 1 Hz, with holes, unknown values and a counter that is reset between them."""
     rng, rows, starts = random.Random(seed), [], (1000.0, 6000.0)
     for time_s in starts:
@@ -36,7 +37,7 @@ def recorded(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_stream_comes_to_what_the_list_does(seed):
+def test_a_stream_comes_to_what_the_list_does(seed: Any) -> None:
     rows, pause = recorded(seed)
     folded = digest(RunGpu("GPU-0", "n1", "0", breaks=[pause]), iter(rows))
     attempts = [[row for row in rows if (row[0] >= pause.began_s) is late] for late in (False, True)]

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from slurm_cluster import until
@@ -43,11 +45,11 @@ LAUNCH = Launch(
 
 
 @pytest.fixture
-def task(tmp_path):
+def task(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], Path]]]:
     """Start the task `rank` of two of a command on two nodes; gives its process and its file."""
     processes = []
 
-    def start(command, rank, cwd=tmp_path):
+    def start(command: list[str], rank: int, cwd: Path = tmp_path) -> tuple[subprocess.Popen[bytes], Path]:
         replace(LAUNCH, command=tuple(command), cwd=str(cwd)).write(tmp_path)
         (tmp_path / "logs").mkdir()
         place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
@@ -60,7 +62,9 @@ def task(tmp_path):
         process.wait()
 
 
-def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(task, tmp_path):
+def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(
+    task: Callable[..., tuple[subprocess.Popen[bytes], Path]], tmp_path: Path
+) -> None:
     waiting, own = task(["mpirun", "train"], rank=1)
     until(lambda: own.exists() and json.loads(own.read_text())["state"] == "running", "a start", ENDED_S)
     (tmp_path / "launch.json").unlink()  # that would be read again and again by every node
@@ -76,7 +80,13 @@ def test_a_task_that_is_left_to_the_first_waits_for_its_file_alone(task, tmp_pat
         ("./no-first-line", ".", "./no-first-line: Exec format error"),
     ],
 )
-def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, command, folder, error):
+def test_a_command_that_cannot_be_started_says_what_is_missing(
+    task: Callable[..., tuple[subprocess.Popen[bytes], Path]],
+    tmp_path: Path,
+    command: str,
+    folder: str,
+    error: str,
+) -> None:
     (tmp_path / "no-first-line").write_text("true")
     (tmp_path / "no-first-line").chmod(0o755)
     process, own = task([command], rank=0, cwd=tmp_path / folder)
@@ -84,7 +94,7 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(task, tmp_path, c
     assert json.loads(own.read_text())["error"] == error.format(tmp_path)
 
 
-def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path):
+def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path: Path) -> None:
     first = TaskRecord("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
     TaskFile(tmp_path, first)
     second = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))

@@ -9,13 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import SCALE
+from conftest import SCALE, Command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +36,7 @@ T0 = 1_763_900_000.0  # 2025-11-23, a multiple of neither 60 nor 600
 GPUS = [{"uuid": f"GPU-{i}", "name": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9} for i in range(2)]
 
 
-def tick(second):
+def tick(second: Any) -> Tick:
     """Two GPUs: one busy at 90 %, one in a square wave of 100 and 0; both draw 100 W."""
     wave = 100 if second % 2 else 0
     return Tick(
@@ -54,12 +56,12 @@ def tick(second):
     )
 
 
-def spool_header(node="n1"):
+def spool_header(node: str = "n1") -> dict[str, Any]:
     return {"run": "r", "node": node, "period_s": 1.0, "driver": "570", "attribution": "uuid", "gpus": GPUS}
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     """A run's folder with one spool of 100 s, and a lost GPU."""
     facts = {"kind": "sample", "model": "phi2", "command": ["train"], "host": "h", "began_s": T0}
     made = create_run_folder("train", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), facts)
@@ -72,12 +74,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def history(tmp_path):
+def history(tmp_path: Path) -> Iterator[History]:
     with History(tmp_path / "h" / "history.db") as opened:
         yield opened
 
 
-def dump(path):
+def dump(path: Path) -> dict[str, Any]:
     """Everything the file says."""
     with sqlite3.connect(path) as db:
         names = [
@@ -91,7 +93,7 @@ def dump(path):
     return found
 
 
-def test_a_run_is_summed_up_by_gpu(folder, history):
+def test_a_run_is_summed_up_by_gpu(folder: Path, history: History) -> None:
     collect(folder, history)
     busy, wave = history.gpus(folder.name)
     assert (busy["ticks"], busy["utilisation_mean"], wave["utilisation_mean"]) == (100, 90, 50)
@@ -102,20 +104,20 @@ def test_a_run_is_summed_up_by_gpu(folder, history):
     assert (run["state"], run["seconds"], run["gpus"], run["utilisation_mean"]) == ("completed", 100, 2, 70)
 
 
-def test_a_folder_that_is_no_run_is_not_imported(ran, tmp_path):
+def test_a_folder_that_is_no_run_is_not_imported(ran: Callable[..., Any], tmp_path: Path) -> None:
     done = ran("import", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "is no run folder: it has no run.json" in done.stderr
 
 
-def test_importing_twice_changes_nothing(folder, history):
+def test_importing_twice_changes_nothing(folder: Path, history: History) -> None:
     collect(folder, history)
     once = dump(history.path)
     collect(folder, history)
     assert dump(history.path) == once
 
 
-def test_an_ended_run_that_is_all_there_is_not_read_again(folder, history):
+def test_an_ended_run_that_is_all_there_is_not_read_again(folder: Path, history: History) -> None:
     collect(folder, history)
     spool = folder / "n1.00000000.spool"
     spool.write_bytes(b"?" * spool.stat().st_size)  # reading it would be an error
@@ -123,7 +125,7 @@ def test_an_ended_run_that_is_all_there_is_not_read_again(folder, history):
     assert history.gpus(folder.name)[0]["ticks"] == 100
 
 
-def test_a_running_run_is_read_again(folder, history):
+def test_a_running_run_is_read_again(folder: Path, history: History) -> None:
     (folder / "status.json").unlink()
     collect(folder, history)
     assert history.runs()[0]["state"] == "running"
@@ -132,7 +134,7 @@ def test_a_running_run_is_read_again(folder, history):
     assert history.runs()[0]["state"] == "failed"
 
 
-def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
+def test_importing_in_pieces_is_importing_at_once(folder: Path, history: History, tmp_path: Path) -> None:
     spool = folder / "n1.00000000.spool"
     whole = spool.read_bytes()
     for cut in range(400, len(whole), 997):
@@ -145,7 +147,7 @@ def test_importing_in_pieces_is_importing_at_once(folder, history, tmp_path):
     assert dump(history.path) == dump(other.path)
 
 
-def test_steps_may_be_left_for_later(folder, history):
+def test_steps_may_be_left_for_later(folder: Path, history: History) -> None:
     steps = folder / "progress.jsonl"
     steps.write_text('{"kind": "dtype", "time_s": 1, "step": 1, "dtype": "bfloat16"}\n', encoding="utf-8")
     for later, read in ((False, 0), (True, steps.stat().st_size)):
@@ -154,7 +156,7 @@ def test_steps_may_be_left_for_later(folder, history):
         assert history.precision_of(folder.name)[1] == "bf16"
 
 
-def test_damage_is_counted_and_the_rest_is_kept(folder, history):
+def test_damage_is_counted_and_the_rest_is_kept(folder: Path, history: History) -> None:
     spool = folder / "n1.00000000.spool"
     data = bytearray(spool.read_bytes())
     data[len(data) // 2] ^= 255
@@ -164,14 +166,14 @@ def test_damage_is_counted_and_the_rest_is_kept(folder, history):
     assert dump(history.path)["spool"][0][-1] > 0
 
 
-def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder, history):
+def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder: Path, history: History) -> None:
     (folder / "n2.00000000.spool").write_bytes(frame(0, b'{"format": 9}'))
     with pytest.raises(SpoolError, match="is of format 9"):
         collect(folder, history)
     assert history.gpus(folder.name)[0]["ticks"] == 100
 
 
-def test_raw_readings_come_back_as_they_were(folder, history):
+def test_raw_readings_come_back_as_they_were(folder: Path, history: History) -> None:
     collect(folder, history)
     found = list(history.readings(folder.name, "GPU-0"))
     assert [(t, r.energy_mj, r.ring) for t, r in found] == [
@@ -179,7 +181,7 @@ def test_raw_readings_come_back_as_they_were(folder, history):
     ]
 
 
-def test_rollups_tell_flat_half_from_dead_half_the_time(folder, history):
+def test_rollups_tell_flat_half_from_dead_half_the_time(folder: Path, history: History) -> None:
     collect(folder, history)
     rows = [
         dict(zip(("min", "max", "p50"), r, strict=True))
@@ -191,7 +193,7 @@ def test_rollups_tell_flat_half_from_dead_half_the_time(folder, history):
     assert len(rows) == 2
 
 
-def test_throttling_is_a_share_of_the_time(folder, history):
+def test_throttling_is_a_share_of_the_time(folder: Path, history: History) -> None:
     collect(folder, history)
     first, second = (
         sqlite3.connect(history.path)
@@ -202,13 +204,15 @@ def test_throttling_is_a_share_of_the_time(folder, history):
     assert first[0] * whole[0] + second[0] * whole[1] == pytest.approx(30)
 
 
-def test_a_counter_that_is_reset_does_not_lose_energy():
+def test_a_counter_that_is_reset_does_not_lose_energy() -> None:
     assert energy_mj([1000, 4000, 4500, 5000, 0, 1000]) == 5000
     assert energy_mj([None]) is None
 
 
 @pytest.mark.parametrize("apart_s", [100, 3 * 3600], ids=["within a block", "blocks apart"])
-def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apart_s):
+def test_what_happens_between_two_attempts_is_not_the_runs(
+    folder: Path, history: History, apart_s: int
+) -> None:
     """100 W in each attempt; in between, somebody else's 1 kW."""
     (folder / "n1.00000000.spool").unlink()
     for number, begin in enumerate((100, 200 + apart_s)):
@@ -225,18 +229,18 @@ def test_what_happens_between_two_attempts_is_not_the_runs(folder, history, apar
     assert sqlite3.connect(history.path).execute("SELECT gpu_hours FROM v_waste").fetchall() == [(0.111,)]
 
 
-def test_what_was_never_read_stays_unknown():
+def test_what_was_never_read_stays_unknown() -> None:
     (found,) = roll_up([(0.0, GpuReading(0))], 60)
     assert (found.ticks, found.values) == (1, dict.fromkeys(COLUMNS))
 
 
-def test_mean_power_is_the_counters_where_readings_alias_with_the_work():
+def test_mean_power_is_the_counters_where_readings_alias_with_the_work() -> None:
     rows = [(float(s), GpuReading(0, power_mw=700_000, energy_mj=s * 350_000)) for s in range(60)]
     (rollup,) = roll_up(rows, 60)
     assert (rollup.values["power_mean_w"], rollup.values["power_max_w"]) == (350, 700)
 
 
-def test_waste_is_told_by_a_view(history, tmp_path):
+def test_waste_is_told_by_a_view(history: History, tmp_path: Path) -> None:
     made = create_run_folder("idler", tmp_path / "runs", datetime(2025, 11, 23, tzinfo=UTC), {"began_s": T0})
     with SpoolWriter(made / "n1.00000000.spool", spool_header()) as spool:
         for second in range(600):
@@ -249,7 +253,7 @@ def test_waste_is_told_by_a_view(history, tmp_path):
     assert sqlite3.connect(history.path).execute(query).fetchall() == [(2, 0.333, 0.089, 0.217, 0.267)]
 
 
-def test_notes_are_kept_once_a_run_has_ended(folder, history):
+def test_notes_are_kept_once_a_run_has_ended(folder: Path, history: History) -> None:
     status = (folder / "status.json").read_text(encoding="utf-8")
     (folder / "status.json").unlink()
     collect(folder, history)
@@ -269,16 +273,16 @@ READINGS = st.fixed_dictionaries(
             st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
         ).map(tuple),
     }
-).map(lambda values: GpuReading(**values))
+).map(lambda values: GpuReading(**values))  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them
 
 
 @settings(max_examples=100 * SCALE, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**40).map(lambda n: n / 1000), READINGS), max_size=30))
-def test_a_block_is_what_was_packed(rows):
+def test_a_block_is_what_was_packed(rows: Any) -> None:
     assert unpack(pack(rows)) == rows
 
 
-def test_the_file_is_private_and_readable_by_any_tool(folder, history):
+def test_the_file_is_private_and_readable_by_any_tool(folder: Path, history: History) -> None:
     collect(folder, history)
     assert history.path.stat().st_mode & 0o777 == 0o600
     shown = sqlite3.connect(history.path).execute("SELECT utilisation_mean FROM v_gpu_utilisation").fetchall()
@@ -286,7 +290,7 @@ def test_the_file_is_private_and_readable_by_any_tool(folder, history):
 
 
 @pytest.mark.parametrize("content", [b"not a database, just text" * 50, b"SQLite format 3\0" + b"\0" * 100])
-def test_a_file_that_is_no_history_is_said_and_left_alone(tmp_path, content):
+def test_a_file_that_is_no_history_is_said_and_left_alone(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "history.db"
     path.write_bytes(content)
     with pytest.raises(HistoryError, match="is no history that can be used"):
@@ -294,7 +298,7 @@ def test_a_file_that_is_no_history_is_said_and_left_alone(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path):
+def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE cats (name TEXT)")
@@ -305,8 +309,8 @@ def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_importers_that_race_store_everything_once(folder, history, tmp_path):
-    def once(_):
+def test_importers_that_race_store_everything_once(folder: Path, history: History, tmp_path: Path) -> None:
+    def once(_: Any) -> None:
         with History(history.path) as own:
             collect(folder, own)
 
@@ -317,7 +321,7 @@ def test_importers_that_race_store_everything_once(folder, history, tmp_path):
     assert dump(history.path) == dump(other.path)
 
 
-def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
+def test_a_new_history_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     script = f"from pathlib import Path; from clusterplan.estimator.history.runs import History; History(Path({str(path)!r}))"
     running = [
@@ -327,18 +331,20 @@ def test_a_new_history_may_be_opened_by_several_at_once(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 400 KiB; gives it."""
     place = tmp_path / "small"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
     yield place
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(folder, small_disk, tmp_path):
+def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(
+    folder: Path, small_disk: Path, tmp_path: Path
+) -> None:
     with History(small_disk / "history.db") as history:
         filler = small_disk / "filler"
         with suppress(OSError), filler.open("wb", buffering=0) as file:
@@ -367,7 +373,9 @@ HOLDING = IMPORTER.replace("collect(Path", "with history.held():\n        collec
 
 
 @pytest.mark.parametrize("program", [IMPORTER, HOLDING], ids=["each", "held"])
-def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_path, program):
+def test_importers_that_are_killed_lose_and_double_nothing(
+    folder: Path, history: History, tmp_path: Path, program: Any
+) -> None:
     rng = random.Random(5)
     for _ in range(6 * SCALE):
         with subprocess.Popen(
@@ -383,7 +391,9 @@ def test_importers_that_are_killed_lose_and_double_nothing(folder, history, tmp_
     assert check_integrity(history.path).faults == ()
 
 
-def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(folder, history, tmp_path):
+def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(
+    folder: Path, history: History, tmp_path: Path
+) -> None:
     spool = folder / "n1.00000000.spool"
     spool.unlink()
     with SpoolWriter(spool, spool_header()) as writer:
@@ -403,7 +413,7 @@ def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(
     assert history.gpus(folder.name)[0]["ticks"] == 12_000
 
 
-def test_what_is_held_is_seen_by_others_after_a_flush(history):
+def test_what_is_held_is_seen_by_others_after_a_flush(history: History) -> None:
     with History(history.path) as other, history.held():
         with history.writing():
             history.put_run({"run": "first", "folder": "f", "state": "running"})
@@ -412,7 +422,7 @@ def test_what_is_held_is_seen_by_others_after_a_flush(history):
         assert [run["run"] for run in other.runs()] == ["first"]
 
 
-def test_a_block_within_another_is_whole_with_it(history):
+def test_a_block_within_another_is_whole_with_it(history: History) -> None:
     with suppress(ZeroDivisionError), history.writing():
         with history.writing():
             history.put_run({"run": "first", "folder": "f", "state": "running"})
@@ -420,7 +430,7 @@ def test_a_block_within_another_is_whole_with_it(history):
     assert history.runs() == []
 
 
-def test_a_block_that_fails_while_others_are_held_is_undone_alone(history):
+def test_a_block_that_fails_while_others_are_held_is_undone_alone(history: History) -> None:
     with history.held():
         for name, fails in (("first", False), ("second", True), ("third", False)):
             with suppress(ZeroDivisionError), history.writing():
@@ -434,37 +444,39 @@ def test_a_block_that_fails_while_others_are_held_is_undone_alone(history):
 
 
 @pytest.fixture
-def one_run(folder, history, monkeypatch):
+def one_run(folder: Path, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     """A history in which one run is registered, as that of the commands."""
     register_run(folder, history.path)
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(history.path))
 
 
 @pytest.fixture
-def ran(one_run, clusterplan):  # noqa: ARG001
+def ran(one_run: Any, clusterplan: Command) -> Callable[..., Any]:  # noqa: ARG001
     """Run `clusterplan history ARGS` on it."""
     return lambda *arguments: clusterplan("history", *arguments)
 
 
 @pytest.fixture
-def ran_in_process(one_run, in_process):  # noqa: ARG001
+def ran_in_process(one_run: Any, in_process: Command) -> Callable[..., Any]:  # noqa: ARG001
     """The same in this process."""
     return lambda *arguments: in_process("history", *arguments)
 
 
-def test_a_registered_run_is_found_from_anywhere(history, folder):
+def test_a_registered_run_is_found_from_anywhere(history: History, folder: Path) -> None:
     register_run(folder, history.path)
     assert list(folders_of_history(history.path)) == [folder]
 
 
-def test_the_list_collects_first(ran, folder):
+def test_the_list_collects_first(ran: Callable[..., Any], folder: Path) -> None:
     (run,) = json.loads(ran("list", "--json").stdout)
     assert (run["run"], run["gpus"], run["utilisation_mean"]) == (folder.name, 2, 70.0)
     assert folder.name in ran("list").stdout
 
 
 @pytest.mark.parametrize("wanted", [[], ["train"]])
-def test_a_run_is_shown_by_the_beginning_of_its_id(ran_in_process, folder, wanted):
+def test_a_run_is_shown_by_the_beginning_of_its_id(
+    ran_in_process: Callable[..., Any], folder: Path, wanted: list[Any]
+) -> None:
     shown = json.loads(ran_in_process("show", *wanted, "--json").stdout)
     assert shown["run"] == folder.name
     assert [gpu["utilisation_mean"] for gpu in shown["gpus"]] == [90, 50]
@@ -473,21 +485,21 @@ def test_a_run_is_shown_by_the_beginning_of_its_id(ran_in_process, folder, wante
     assert "GPU-1 is lost" in text
 
 
-def test_an_unknown_run_gets_the_nearest_ids(ran_in_process, folder):
+def test_an_unknown_run_gets_the_nearest_ids(ran_in_process: Callable[..., Any], folder: Path) -> None:
     done = ran_in_process("show", "trian-2025")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert folder.name in done.stderr
 
 
-def test_import_path_and_check(ran, history, folder):
+def test_import_path_and_check(ran: Callable[..., Any], history: History, folder: Path) -> None:
     assert ran("path").stdout == f"{history.path}\n"
     assert ran("import").stdout == f"1 run in {history.path}\n"
     assert ran("import", folder).returncode == 0
     assert ran("check").stdout == f"{history.path}: fine\n"
 
 
-def test_a_damaged_file_fails_the_check(ran, history):
+def test_a_damaged_file_fails_the_check(ran: Callable[..., Any], history: History) -> None:
     ran("import")
     history.close()
     data = bytearray(history.path.read_bytes())
@@ -501,7 +513,7 @@ def test_a_damaged_file_fails_the_check(ran, history):
 
 
 @pytest.fixture
-def damaged(ran, history):
+def damaged(ran: Callable[..., Any], history: History) -> Any:
     """The history of two runs, one without a folder, in which the rollups are damaged; gives its path."""
     ran("import")
     with history.writing():
@@ -515,7 +527,7 @@ def damaged(ran, history):
 
 
 @pytest.mark.usefixtures("damaged")
-def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran, folder):
+def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran: Callable[..., Any], folder: Path) -> None:
     found = json.loads(ran("check", "--json").stdout)
     assert found["faults"]
     assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup_row"]) == (2, 2, 0)
@@ -528,7 +540,9 @@ def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran, folder):
     assert "`clusterplan history import --rebuild`" in text
 
 
-def test_a_damaged_file_is_one_line_to_whoever_reads_it(ran, damaged, clusterplan):
+def test_a_damaged_file_is_one_line_to_whoever_reads_it(
+    ran: Callable[..., Any], damaged: Any, clusterplan: Command
+) -> None:
     done = clusterplan("report", "train", env=os.environ | {"CLUSTERPLAN_HISTORY": str(damaged)})
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "`clusterplan history check` says what can be saved" in done.stderr
@@ -536,7 +550,9 @@ def test_a_damaged_file_is_one_line_to_whoever_reads_it(ran, damaged, clusterpla
     assert (done.returncode, "only in the old one: gone-1" in done.stdout) == (0, True)
 
 
-def test_a_run_that_cannot_be_collected_does_not_hide_the_others(ran, folder):
+def test_a_run_that_cannot_be_collected_does_not_hide_the_others(
+    ran: Callable[..., Any], folder: Path
+) -> None:
     (folder / "n2.00000000.spool").write_bytes(b"nothing")
     done = ran("list", "--json")
     assert done.returncode == 0
@@ -544,7 +560,9 @@ def test_a_run_that_cannot_be_collected_does_not_hide_the_others(ran, folder):
     assert len(json.loads(done.stdout)) == 1
 
 
-def test_a_history_that_cannot_be_written_is_listed_all_the_same(ran, history):
+def test_a_history_that_cannot_be_written_is_listed_all_the_same(
+    ran: Callable[..., Any], history: History
+) -> None:
     ran("import")
     history.close()
     mounted = subprocess.run(
@@ -564,13 +582,13 @@ def test_a_history_that_cannot_be_written_is_listed_all_the_same(ran, history):
     assert done.stderr.count("not collected:") == 1
 
 
-def test_without_runs_the_list_says_how_to_make_one(clusterplan, tmp_path):
+def test_without_runs_the_list_says_how_to_make_one(clusterplan: Command, tmp_path: Path) -> None:
     environment = os.environ | {"CLUSTERPLAN_HISTORY": str(tmp_path / "new" / "history.db")}
     assert "no runs yet" in clusterplan("history", "list", env=environment).stdout
     assert clusterplan("history", "show", env=environment).returncode == 2
 
 
-def test_raw_readings_are_exported(ran, folder):
+def test_raw_readings_are_exported(ran: Callable[..., Any], folder: Path) -> None:
     lines = ran("export").stdout.splitlines()
     assert lines[0].startswith("run,node,uuid,time_s,utilisation_percent,")
     assert len(lines) == 1 + 200
@@ -584,12 +602,12 @@ def test_raw_readings_are_exported(ran, folder):
 
 
 @pytest.fixture
-def parquet(ran, history):
+def parquet(ran: Callable[..., Any], history: History) -> Callable[..., Any]:
     """Run `clusterplan history export --parquet` with these variables; gives the process, its output as bytes."""
     ran("import")
     program = Path(sys.executable).with_name("clusterplan")
 
-    def run(**variables):
+    def run(**variables: Any) -> Any:
         environment = os.environ | {"CLUSTERPLAN_HISTORY": str(history.path), **variables}
         return subprocess.run(
             [program, "history", "export", "--parquet"], env=environment, capture_output=True, check=False
@@ -598,7 +616,7 @@ def parquet(ran, history):
     return run
 
 
-def test_raw_readings_are_exported_as_parquet(ran, parquet):
+def test_raw_readings_are_exported_as_parquet(ran: Callable[..., Any], parquet: Callable[..., Any]) -> None:
     reader = pytest.importorskip("pyarrow.parquet")
     table = reader.read_table(io.BytesIO(parquet().stdout))
     as_json = json.loads(ran("export", "--json").stdout)
@@ -608,7 +626,7 @@ def test_raw_readings_are_exported_as_parquet(ran, parquet):
     assert table.column("ring")[0].as_py() == ring
 
 
-def test_without_pyarrow_parquet_is_missing(parquet, tmp_path):
+def test_without_pyarrow_parquet_is_missing(parquet: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "pyarrow.py").write_text("raise ImportError", encoding="utf-8")
     done = parquet(PYTHONPATH=str(tmp_path))
     assert (done.returncode, b"pip install 'clusterplan[parquet]'" in done.stderr) == (3, True)
@@ -626,12 +644,14 @@ def test_without_pyarrow_parquet_is_missing(parquet, tmp_path):
     ],
     ids=str,
 )
-def test_every_command_has_json(ran, ran_in_process, arguments, keys):
+def test_every_command_has_json(
+    ran: Callable[..., Any], ran_in_process: Callable[..., Any], arguments: list[str], keys: str
+) -> None:
     ran_in_process("import")
     assert set(json.loads(ran(*arguments, "--json").stdout)) == set(keys.split())
 
 
-def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran_in_process):
+def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran_in_process: Callable[..., Any]) -> None:
     before = json.loads(ran_in_process("show", "--json").stdout)
     assert "2 blocks of raw readings deleted" in ran_in_process("prune", "--keep", "1d").stdout
     assert len(ran_in_process("export").stdout.splitlines()) == 1
@@ -639,7 +659,7 @@ def test_pruning_forgets_raw_readings_and_keeps_the_rest(ran_in_process):
     assert "MB now" in ran_in_process("vacuum").stdout
 
 
-def test_pruning_up_to_a_day_yet_to_come_is_refused(clusterplan):
+def test_pruning_up_to_a_day_yet_to_come_is_refused(clusterplan: Command) -> None:
     done = clusterplan("history", "prune", "--keep", "2999-01-01")
     assert (done.returncode, "2999-01-01 is yet to come" in done.stderr) == (2, True)
 
@@ -660,11 +680,15 @@ def test_pruning_up_to_a_day_yet_to_come_is_refused(clusterplan):
     ],
     ids=str,
 )
-def test_the_list_can_be_narrowed(ran_in_process, arguments, found):
+def test_the_list_can_be_narrowed(
+    ran_in_process: Callable[..., Any], arguments: list[str], found: int
+) -> None:
     assert len(json.loads(ran_in_process("list", *arguments, "--json").stdout)) == found
 
 
-def test_a_history_is_rebuilt_from_the_folders_beside_the_old_one(ran, history, folder):
+def test_a_history_is_rebuilt_from_the_folders_beside_the_old_one(
+    ran: Callable[..., Any], history: History, folder: Path
+) -> None:
     ran("import")
     with history.writing():
         history.put_run({"run": "gone-1", "folder": "/gone", "state": "completed", "began_s": 1.0})
@@ -677,7 +701,7 @@ def test_a_history_is_rebuilt_from_the_folders_beside_the_old_one(ran, history, 
     assert ran("import", "--rebuild").returncode == 2
 
 
-def test_a_corrupt_history_can_still_be_rebuilt(ran, history):
+def test_a_corrupt_history_can_still_be_rebuilt(ran: Callable[..., Any], history: History) -> None:
     history.close()
     history.path.write_bytes(b"garbage" * 1000)
     done = ran("import", "--rebuild")
@@ -686,7 +710,7 @@ def test_a_corrupt_history_can_still_be_rebuilt(ran, history):
     assert history.path.read_bytes() == b"garbage" * 1000
 
 
-def test_a_wrong_time_is_one_line(ran_in_process):
+def test_a_wrong_time_is_one_line(ran_in_process: Callable[..., Any]) -> None:
     done = ran_in_process("list", "--since", "soon")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nor a date such as 2026-11-01" in done.stderr

@@ -1,9 +1,13 @@
 """Throughputs measured elsewhere: entered by flags or a CSV file, once, and with faults said by their place."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 from clusterplan import Precision
 from clusterplan.estimator.history.runs import History
@@ -14,31 +18,31 @@ ROWS = "phi2,h100-sxm,8,32,bf16,51.2,2026-11-01\nphi2,h100-sxm,16,32,bf16,96,202
 
 
 @pytest.fixture(autouse=True)
-def path(tmp_path, monkeypatch):
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "h" / "history.db"))
 
 
 @pytest.fixture
-def add(in_process):
+def add(in_process: Command) -> Callable[..., Any]:
     return lambda *args: in_process("history", "add", *args)
 
 
 @pytest.fixture
-def there(tmp_path):
-    def read(model=None):
+def there(tmp_path: Path) -> Callable[..., Any]:
+    def read(model: Any = None) -> Any:
         with History(tmp_path / "h" / "history.db") as db:
             return db.measurements(model)
 
     return read
 
 
-def csv_file(tmp_path, text):
+def csv_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "old.csv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_one_by_flags(clusterplan, there):
+def test_one_by_flags(clusterplan: Command, there: Callable[..., Any]) -> None:
     done = clusterplan("history", "add", *ONE, "--date", "2026-11-01", "--source", "old log")
     assert (done.returncode, done.stdout) == (0, "1 measurement entered of phi2\n")
     (found,) = there("phi2")
@@ -58,36 +62,42 @@ def test_one_by_flags(clusterplan, there):
         ("--samples-per-s 512 --model-parallel 2", 0.25),
     ],
 )
-def test_every_way_to_say_a_throughput(add, there, rate, step_time_s):
+def test_every_way_to_say_a_throughput(
+    add: Callable[..., Any], there: Callable[..., Any], rate: str, step_time_s: float
+) -> None:
     assert add(*ONE[:-2], *rate.split()).returncode == 0
     assert there()[0].step_time_s == pytest.approx(step_time_s)
 
 
-def test_a_gpu_is_known_by_any_of_its_names(add, there):
+def test_a_gpu_is_known_by_any_of_its_names(add: Callable[..., Any], there: Callable[..., Any]) -> None:
     add(*ONE[:2], "--gpu", "NVIDIA H100 80GB HBM3", *ONE[4:])
     assert there()[0].gpu == "h100-sxm"
 
 
-def test_a_gpu_that_is_in_no_catalogue_is_kept_and_said(add, there):
+def test_a_gpu_that_is_in_no_catalogue_is_kept_and_said(
+    add: Callable[..., Any], there: Callable[..., Any]
+) -> None:
     done = add(*ONE[:2], "--gpu", "TPU v9", "--precision", "bf16", *ONE[4:])
     assert "'TPU v9' is not in the catalogue" in done.stderr
     assert there()[0].gpu == "TPU v9"
 
 
-def test_many_by_a_file(add, there, tmp_path):
+def test_many_by_a_file(add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path) -> None:
     done = add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
     assert done.stdout == "2 measurements entered of phi2\n"
     assert [(m.gpus, m.nodes, m.source) for m in there()] == [(16, 2, "old.csv"), (8, 1, "old.csv")]
 
 
-def test_seconds_of_a_column_need_no_unit(add, there, tmp_path):
+def test_seconds_of_a_column_need_no_unit(
+    add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path
+) -> None:
     head = "model,gpu,gpus,batch_size,step_time_s,startup_s,evaluation_s,checkpoint_s"
     assert add("--csv", csv_file(tmp_path, f"{head}\nphi2,h100-sxm,8,32,5,70.5,2m,0.01\n")).returncode == 0
     (one,) = there()
     assert (one.startup_s, one.evaluation_s, one.checkpoint_s) == (70.5, 120, 0.01)
 
 
-def test_nothing_is_entered_twice(add, there, tmp_path):
+def test_nothing_is_entered_twice(add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path) -> None:
     path = csv_file(tmp_path, f"{HEADER}\n{ROWS}{ROWS}")
     assert "2 measurements not entered: the history has them" in add("--csv", path).stderr
     again = add("--csv", path)
@@ -95,13 +105,15 @@ def test_nothing_is_entered_twice(add, there, tmp_path):
     assert len(there()) == 2
 
 
-def test_the_same_without_a_date_is_the_same_tomorrow(add):
+def test_the_same_without_a_date_is_the_same_tomorrow(add: Callable[..., Any]) -> None:
     add(*ONE, "--date", "2026-11-01")
     assert add(*ONE).stdout == "0 measurements entered\n"
     assert add(*ONE, "--date", "2026-11-02").stdout == "1 measurement entered of phi2\n"
 
 
-def test_it_enters_through_a_run_folder(add, there, in_process, tmp_path):
+def test_it_enters_through_a_run_folder(
+    add: Callable[..., Any], there: Callable[..., Any], in_process: Command, tmp_path: Path
+) -> None:
     add(*ONE)
     (tmp_path / "h" / "history.db").unlink()
     in_process("history", "import")
@@ -110,7 +122,9 @@ def test_it_enters_through_a_run_folder(add, there, in_process, tmp_path):
     assert (run["state"], run["gpus"]) == ("entered", 0)
 
 
-def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process, tmp_path):
+def test_what_was_entered_is_shown_and_can_be_taken_back(
+    add: Callable[..., Any], there: Callable[..., Any], in_process: Command, tmp_path: Path
+) -> None:
     add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
     text = in_process("history", "show").stdout
     assert "phi2      8  h100-sxm           32  bf16             5 s  old.csv" in text
@@ -125,12 +139,14 @@ def test_what_was_entered_is_shown_and_can_be_taken_back(add, there, in_process,
 
 
 @pytest.mark.parametrize(("model", "there"), [("PHI", 1), ("llama", 0)])
-def test_what_was_entered_is_found_by_its_model(add, in_process, tmp_path, model, there):
+def test_what_was_entered_is_found_by_its_model(
+    add: Callable[..., Any], in_process: Command, tmp_path: Path, model: str, there: int
+) -> None:
     add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))  # named like the file
     assert len(json.loads(in_process("history", "list", "--json", "--model", model).stdout)) == there
 
 
-def test_no_run_is_removed(add, clusterplan):
+def test_no_run_is_removed(add: Callable[..., Any], clusterplan: Command) -> None:
     add(*ONE)
     clusterplan("sample", "--name", "kept", "--", "true")
     (kept,) = [
@@ -160,7 +176,9 @@ def test_no_run_is_removed(add, clusterplan):
         (f'{HEADER}\n"phi2,,8,32,bf16,1,\n', "old.csv:2: is not a line of CSV"),
     ],
 )
-def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_path, text, wrong):
+def test_a_fault_is_said_with_its_line_and_nothing_is_entered(
+    add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path, text: str, wrong: str
+) -> None:
     done = add("--csv", csv_file(tmp_path, text))
     assert done.returncode == 2
     assert wrong in done.stderr
@@ -183,14 +201,14 @@ def test_a_fault_is_said_with_its_line_and_nothing_is_entered(add, there, tmp_pa
         (["--csv", "x.csv", "--gpus", "8"], "--gpus: does not go with --csv: the file has a column for it"),
     ],
 )
-def test_a_wrong_flag_is_one_line(add, flags, wrong):
+def test_a_wrong_flag_is_one_line(add: Callable[..., Any], flags: list[Any], wrong: str) -> None:
     done = add(*flags)
     assert done.returncode == 2
     assert wrong in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_milliseconds_for_seconds_are_suspected(add, there):
+def test_milliseconds_for_seconds_are_suspected(add: Callable[..., Any], there: Callable[..., Any]) -> None:
     add(*ONE)
     done = add(*ONE[:-4], "--batch-size", "16", "--step-time", "2500")
     assert done.returncode == 0
@@ -199,7 +217,9 @@ def test_milliseconds_for_seconds_are_suspected(add, there):
     assert len(there()) == 2
 
 
-def test_thousands_are_entered_at_once(add, there, tmp_path):
+def test_thousands_are_entered_at_once(
+    add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path
+) -> None:
     rows = "".join(f"phi2,h100-sxm,8,{batch},bf16,51.2,2026-11-01\n" for batch in range(1, 2_001))
     assert add("--csv", csv_file(tmp_path, f"{HEADER}\n{rows}")).returncode == 0
     assert len(there()) == 2_000
@@ -213,13 +233,17 @@ def test_thousands_are_entered_at_once(add, there, tmp_path):
         (("--model", "m\udcff"), "must be one line of text"),
     ],
 )
-def test_what_could_never_be_read_back_is_not_entered(clusterplan, there, more, wrong):
+def test_what_could_never_be_read_back_is_not_entered(
+    clusterplan: Command, there: Callable[..., Any], more: tuple[str, str], wrong: str
+) -> None:
     done = clusterplan("history", "add", *ONE, *more)
     assert (done.returncode, there()) == (2, [])
     assert wrong in done.stderr
 
 
-def test_a_value_that_cannot_be_kept_stops_that_run_alone(add, there, tmp_path):
+def test_a_value_that_cannot_be_kept_stops_that_run_alone(
+    add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path
+) -> None:
     add(*ONE)
     (bad,) = (tmp_path / "h" / "history.runs").iterdir()
     facts = json.loads((bad / "run.json").read_text())

@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database, Migrations
@@ -24,7 +26,7 @@ T0 = 1_763_900_400.0
 GPU = {"uuid": "GPU-0", "index": "0", "name": "NVIDIA H100 80GB HBM3"}
 
 
-def put_readings(history, seconds):
+def put_readings(history: Any, seconds: Any) -> None:
     with history.writing():
         history.put_run({"run": "r", "folder": "/r", "state": "running"})
         history.put_node("r", "n1", {"period_s": 1.0}, [GPU])
@@ -33,7 +35,7 @@ def put_readings(history, seconds):
 
 
 @pytest.fixture
-def older(tmp_path):
+def older(tmp_path: Path) -> Path:
     """The path of a history of this release, with readings of 100 s."""
     path = tmp_path / "history.db"
     with History(path) as history:
@@ -41,7 +43,7 @@ def older(tmp_path):
     return path
 
 
-def read_tables(path):
+def read_tables(path: Path) -> dict[str, Any]:
     """Every row of every table but the list of migrations, as dictionaries."""
     db = sqlite3.connect(path)
     db.row_factory = sqlite3.Row
@@ -52,7 +54,7 @@ def read_tables(path):
     return tables
 
 
-def later_release(monkeypatch, migration):
+def later_release(monkeypatch: Any, migration: Any) -> Migrations:
     """Append a migration to those of this release."""
     longer = Migrations("clusterplan")
     for each in schema.migrations.pending(Database(memory=True)):
@@ -62,11 +64,13 @@ def later_release(monkeypatch, migration):
     return longer
 
 
-def m999_owner(db):
+def m999_owner(db: Any) -> None:
     db.execute("ALTER TABLE run ADD COLUMN owner TEXT DEFAULT 'nobody'")
 
 
-def test_an_older_history_is_brought_forward_with_all_it_holds(older, monkeypatch):
+def test_an_older_history_is_brought_forward_with_all_it_holds(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = read_tables(older)
     later_release(monkeypatch, m999_owner)
     with History(older) as history:
@@ -79,8 +83,10 @@ def test_an_older_history_is_brought_forward_with_all_it_holds(older, monkeypatc
     assert [migration.name for migration in schema.migrations.applied(Database(older))][-1] == "m999_owner"
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(older, monkeypatch):
-    def m999_broken(db):
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def m999_broken(db: Any) -> None:
         m999_owner(db)
         db.execute("ALTER TABLE run ADD COLUMN owner TEXT")
 
@@ -91,7 +97,9 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(older, monkeypatch):
     assert read_tables(older) == before
 
 
-def test_commands_that_upgrade_a_history_at_once_all_succeed(older, monkeypatch):
+def test_commands_that_upgrade_a_history_at_once_all_succeed(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One has listed what is to be done, and waits to begin with it, when the other has done it all."""
     migrations = later_release(monkeypatch, m999_owner)
     first = sqlite3.connect(older, isolation_level=None, check_same_thread=False)
@@ -107,12 +115,12 @@ def test_commands_that_upgrade_a_history_at_once_all_succeed(older, monkeypatch)
     first.close()
 
 
-def test_a_rollup_has_every_column_of_the_registry():
+def test_a_rollup_has_every_column_of_the_registry() -> None:
     (rollup,) = roll_up([(T0, GpuReading(0, utilisation_percent=50))], 60)
     assert set(rollup.values) == set(COLUMNS)
 
 
-def test_means_are_weighted_by_the_readings_of_each_ten_minutes(older):
+def test_means_are_weighted_by_the_readings_of_each_ten_minutes(older: Path) -> None:
     with History(older) as history:
         put_readings(history, range(600, 650))
         (gpu,) = history.run_gpus("r")
@@ -147,7 +155,7 @@ print(json.dumps([before, after]))
 
 
 @pytest.fixture
-def newer(tmp_path):
+def newer(tmp_path: Path) -> Callable[..., Any]:
     """A function that runs a program with a clusterplan of one more metric: a line in the registry, and a migration."""
     package = tmp_path / "newer" / "clusterplan"
     shutil.copytree(Path(clusterplan.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -157,7 +165,7 @@ def newer(tmp_path):
     with (package / "estimator" / "history" / "schema.py").open("a", encoding="utf-8") as file:
         file.write(MIGRATION)
 
-    def run(program, *arguments):
+    def run(program: Any, *arguments: Any) -> Any:
         done = subprocess.run(
             [sys.executable, "-c", program, *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": str(package.parent)},
@@ -172,7 +180,7 @@ def newer(tmp_path):
     return run
 
 
-def test_a_metric_can_be_added(older, newer):
+def test_a_metric_can_be_added(older: Path, newer: Callable[..., Any]) -> None:
     blocks = read_tables(older)["raw_block"]
     assert newer(NEWER, older, T0 + 600) == [[None] * 100, [None] * 100 + list(range(50))]
     assert read_tables(older)["raw_block"][:1] == blocks
@@ -184,7 +192,7 @@ def test_a_metric_can_be_added(older, newer):
         assert history.run_gpus("r")[0]["ticks"] == 160
 
 
-def test_columns_are_added_once(older):
+def test_columns_are_added_once(older: Path) -> None:
     before = sqlite3.connect(older).execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
     add_rollup_columns(Database(older))
     assert before == sqlite3.connect(older).execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()

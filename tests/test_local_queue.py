@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import fake_nvml as fake
 import pytest
+from conftest import Command
 from launched import Launched
 from slurm_cluster import until
 
@@ -28,7 +32,7 @@ mine.with_suffix(".end").write_text(json.dumps(said | {"ended": time.time()}))
 class Queue(Launched):
     """Runs here, each of which waits for a word of the test before it ends."""
 
-    def start(self, name, gpus, *options):
+    def start(self, name: str, gpus: int, *options: str) -> str:
         words = [
             "sh",
             "-c",
@@ -37,18 +41,18 @@ class Queue(Launched):
             self.folder / f"{name}.json",
             self.folder / "end",
         ]
-        return self.submit("--executor", "local", "--gpus", gpus, *options, "--", *words)["run"]
+        return str(self.submit("--executor", "local", "--gpus", gpus, *options, "--", *words)["run"])
 
-    def let_them_end(self):
+    def let_them_end(self) -> None:
         self.file("end", "")
 
-    def told(self, name, suffix=".json"):
+    def told(self, name: str, suffix: str = ".json") -> Any:
         path = self.folder / f"{name}{suffix}"
         return until(
             lambda: path.exists() and path.read_text() and json.loads(path.read_text()), name, ENDED_S
         )
 
-    def pending(self, run):
+    def pending(self, run: str) -> dict[str, Any]:
         said = self.wait(run, "pending", "running", "failed")
         return (
             until(lambda: (s := self.status(run))["reason"] != "starting" and s, "a state", ENDED_S) or said
@@ -56,7 +60,7 @@ class Queue(Launched):
 
 
 @pytest.fixture
-def queue(clusterplan, fake_nvml, tmp_path):
+def queue(clusterplan: Command, fake_nvml: Path, tmp_path: Path) -> Iterator[Queue]:
     queue = Queue(tmp_path, clusterplan)
     queue.file("program.py", PROGRAM)  # once: a run may be reading it
     scenario = queue.file("scenario", "gpu count=2\n")
@@ -70,13 +74,13 @@ def queue(clusterplan, fake_nvml, tmp_path):
     queue.let_them_end()
 
 
-def test_the_receipt_says_how_many_of_the_gpus_are_lent(queue):
+def test_the_receipt_says_how_many_of_the_gpus_are_lent(queue: Queue) -> None:
     said = queue("submit", "--executor", "local", "--gpus", "1", "--", "true").stdout
     assert "1 GPU " in said
     assert "of 2 on this machine\n" in said
 
 
-def test_two_runs_never_share_a_gpu(queue):
+def test_two_runs_never_share_a_gpu(queue: Queue) -> None:
     runs = [queue.start(name, 1) for name in "abcd"]
     until(lambda: len(list(queue.folder.glob("?.json"))) == 2, "two of them to run", ENDED_S)
     queue.let_them_end()
@@ -89,7 +93,7 @@ def test_two_runs_never_share_a_gpu(queue):
             assert one["gpus"] != later["gpus"] or one["ended"] <= later["began"]
 
 
-def test_a_run_of_two_gpus_waits_for_both_and_then_runs(queue):
+def test_a_run_of_two_gpus_waits_for_both_and_then_runs(queue: Queue) -> None:
     first = queue.start("first", 1)
     queue.told("first")
     second = queue.start("second", 2)
@@ -103,7 +107,7 @@ def test_a_run_of_two_gpus_waits_for_both_and_then_runs(queue):
     assert queue.told("second")["began"] <= queue.told("third")["began"]
 
 
-def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
+def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue: Queue) -> None:
     killed = queue.start("killed", 2)
     command = queue.told("killed")["pid"]
     waiting = queue.start("waiting", 2)
@@ -115,7 +119,7 @@ def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue):
     assert queue.status(killed)["state"] == "failed"
 
 
-def test_shells_with_other_temporary_folders_share_one_queue(queue):
+def test_shells_with_other_temporary_folders_share_one_queue(queue: Queue) -> None:
     queue.start("first", 2)
     queue.told("first")
     queue.environment["TMPDIR"] = str(queue.folder)
@@ -139,7 +143,7 @@ os.kill(os.getpid(), int(sys.argv[1]))
         ("python leaves.py 9", "failed"),  # as torchrun, which its workers outlive
     ],
 )
-def test_what_a_command_leaves_behind_ends_with_its_run(queue, command, state):
+def test_what_a_command_leaves_behind_ends_with_its_run(queue: Queue, command: str, state: str) -> None:
     queue.file("leaves.py", LEAVES)
     run = queue.submit("--executor", "local", "--gpus", "2", "--", "sh", "-c", command)["run"]
     left = queue.told("left")
@@ -149,7 +153,7 @@ def test_what_a_command_leaves_behind_ends_with_its_run(queue, command, state):
     assert queue.status(run)["state"] == state
 
 
-def test_a_run_cancelled_while_it_waits_never_starts(queue):
+def test_a_run_cancelled_while_it_waits_never_starts(queue: Queue) -> None:
     queue.start("holds", 2)
     queue.told("holds")
     waiting = queue.start("waiting", 1)
@@ -160,27 +164,27 @@ def test_a_run_cancelled_while_it_waits_never_starts(queue):
     assert not (queue.folder / "waiting.json").exists()
 
 
-def test_the_time_asked_for_is_said_in_words_of_this_machine(queue):
+def test_the_time_asked_for_is_said_in_words_of_this_machine(queue: Queue) -> None:
     done = queue("submit", "--executor", "local", "--time", "6s", "--", "true")
     assert "told to save and end 5 s before its 6s are over" in done.stdout
     assert "warned" not in done.stdout
     assert "Slurm" not in done.stderr
 
 
-def test_the_time_asked_for_ends_a_run_here(queue):
+def test_the_time_asked_for_ends_a_run_here(queue: Queue) -> None:
     run = queue.start("limited", 1, "--time", "6s")
     ended = queue.ended(run)
     assert (ended["state"], ended["reason"]) == ("timed_out", "the time asked for is over")
 
 
-def test_the_status_of_a_running_run_says_what_stands_out(queue):
+def test_the_status_of_a_running_run_says_what_stands_out(queue: Queue) -> None:
     run = queue.start("idle", 1)
     notes = until(lambda: queue.status(run)["notes"], "notes", ENDED_S)
     assert "no-process" in [note["code"] for note in notes]
     assert "the run used no GPU at all" in queue("status", run).stdout
 
 
-def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(queue):
+def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(queue: Queue) -> None:
     run = queue.start("killed", 1)
     queue.told("killed")
     task = json.loads(next((queue.folder / "runs" / run / "tasks").glob("*.json")).read_text())
@@ -189,7 +193,7 @@ def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(que
     assert json.loads(queue("report", "--json", run).stdout)["state"] == "failed"
 
 
-def test_more_gpus_than_there_are_is_refused(queue):
+def test_more_gpus_than_there_are_is_refused(queue: Queue) -> None:
     done = queue("submit", "--executor", "local", "--gpus", "3", "--", "true")
     assert done.returncode == 2
     assert done.stderr == "Error: --gpus: 3 are wanted, and this machine has 2\n"
@@ -197,7 +201,9 @@ def test_more_gpus_than_there_are_is_refused(queue):
 
 
 @pytest.mark.parametrize("visible", [None, "0", ""])
-def test_without_a_driver_a_run_sees_what_its_user_does(queue, visible, tmp_path):
+def test_without_a_driver_a_run_sees_what_its_user_does(
+    queue: Queue, visible: str | None, tmp_path: Path
+) -> None:
     queue.environment["LD_LIBRARY_PATH"] = str(tmp_path / "no such folder")
     if visible is not None:
         queue.environment["CUDA_VISIBLE_DEVICES"] = visible

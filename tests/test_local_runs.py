@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launched import (
@@ -20,7 +21,7 @@ from launched import (
 from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
 
 
-def test_a_run_says_how_many_gpus_hold_a_replica(launched):
+def test_a_run_says_how_many_gpus_hold_a_replica(launched: Any) -> None:
     job = launched.file(
         "job.toml",
         "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\ntensor_parallel = 2\n"
@@ -30,7 +31,7 @@ def test_a_run_says_how_many_gpus_hold_a_replica(launched):
     assert json.loads((Path(run["folder"]) / "run.json").read_text())["shape"]["model_parallel"] == 2
 
 
-def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
+def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched: Any) -> None:
     python = launched.folder / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", python.parents[1]], check=True)
     script = launched.file("train.py", "print('trained')\n")
@@ -42,32 +43,32 @@ def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched):
     assert not (launched.folder / "runs").exists()
 
 
-def test_a_run_without_a_gpu_is_said_to_have_none(launched):
+def test_a_run_without_a_gpu_is_said_to_have_none(launched: Any) -> None:
     said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
     assert "no GPU there is no whole one on this machine: the run starts without " in in_one_row(said)
 
 
-def test_a_command_that_failed_in_silence_is_told_with_its_code(launched):
+def test_a_command_that_failed_in_silence_is_told_with_its_code(launched: Any) -> None:
     run = launched.submit("--executor", "local", "--", "sh", "-c", "exit 3")
     said = "exit code 3; the command saved no new checkpoint before it failed"
     assert launched.ended(run["run"])["reason"] == said
 
 
-def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched):
+def test_a_run_cancelled_as_soon_as_it_is_started_ends(launched: Any) -> None:
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     assert launched("cancel", run["run"]).returncode == 0
     assert launched.ended(run["run"])["state"] == "cancelled"
 
 
 @pytest.mark.slow  # a heartbeat is 20 s
-def test_a_run_cancelled_from_another_machine_ends(launched):
+def test_a_run_cancelled_from_another_machine_ends(launched: Any) -> None:
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")
     write_cancel_request(Path(run["folder"]))
     assert launched.ended(run["run"])["state"] == "cancelled"
 
 
-def test_the_task_that_failed_has_the_word(launched):
+def test_the_task_that_failed_has_the_word(launched: Any) -> None:
     rank = "import os, sys, time; r = os.environ['RANK']; r == '1' and sys.exit('rank one is unwell'); time.sleep(60)"
     job = launched.file(
         "job.toml",
@@ -78,7 +79,7 @@ def test_the_task_that_failed_has_the_word(launched):
     assert (ended["state"], ended["reason"]) == ("failed", "exit code 1: rank one is unwell")
 
 
-def test_restarts_do_not_lengthen_the_time_asked_for(launched):
+def test_restarts_do_not_lengthen_the_time_asked_for(launched: Any) -> None:
     fails = launched.file(
         "fails.py",
         "import pathlib, sys, time\n"
@@ -95,13 +96,13 @@ def test_restarts_do_not_lengthen_the_time_asked_for(launched):
     assert ended["attempts"] > 1
 
 
-def test_the_same_example_runs_here(launched):
+def test_the_same_example_runs_here(launched: Any) -> None:
     run = launched.submit("--executor", "local", job_file(launched, steps=20, step_time=0.02, where=""))
     ended = launched.ended(run["run"])
     assert (ended["state"], ended["steps_done"]) == ("completed", 20)
 
 
-def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
+def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched: Any) -> None:
     launched.file("ds.json", '{"zero_optimization": {"stage": 2}}')
     launched.file("show.py", "import sys; print(open(sys.argv[2]).read())")
     job = launched.file(
@@ -116,7 +117,7 @@ def test_a_deepspeed_run_gets_a_config_of_its_own_in_its_precision(launched):
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "completed"), (3, "failed")])
-def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
+def test_a_disk_that_fills_up_does_not_end_a_run_here(launched: Any, code: int, state: str) -> None:
     with small_disk(launched) as (fill, _):
         script = launched.file("train.py", TRAINS_ON)
         run = launched.submit("--executor", "local", "--", "python", script)
@@ -124,7 +125,7 @@ def test_a_disk_that_fills_up_does_not_end_a_run_here(launched, code, state):
     assert (ended["state"], ended["exit_code"]) == (state, code)
 
 
-def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched):
+def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched: Any) -> None:
     job = launched.file(
         "job.toml",
         "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
@@ -134,7 +135,7 @@ def test_a_run_of_its_own_has_the_folder_of_checkpoints_as_it_was_given(launched
     assert f"echo {shlex.quote(str(launched.folder / 'kept'))}\n" in shown
 
 
-def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
+def test_a_precision_that_the_command_has_is_kept_under_auto(launched: Any) -> None:
     job = launched.file(
         "hf.toml",
         "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'hf'\n"
@@ -144,7 +145,7 @@ def test_a_precision_that_the_command_has_is_kept_under_auto(launched):
     assert "CLUSTERPLAN_PRECISION=fp16" in shown
 
 
-def test_a_dry_run_names_the_port_by_its_rule(launched):
+def test_a_dry_run_names_the_port_by_its_rule(launched: Any) -> None:
     launched.file("train.py", "")
     shown = launched(
         "submit", "--executor", "local", "--dry-run", "--gpus", "2", "--", "python", "train.py"
@@ -153,7 +154,7 @@ def test_a_dry_run_names_the_port_by_its_rule(launched):
     assert "MASTER_PORT=20000 + crc32(job id) % 12768" in shown
 
 
-def test_a_local_run_that_is_killed_is_told(launched):
+def test_a_local_run_that_is_killed_is_told(launched: Any) -> None:
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")
     attempt = next((Path(run["folder"]) / "tasks").glob("*.json"))
@@ -161,7 +162,7 @@ def test_a_local_run_that_is_killed_is_told(launched):
     assert launched.ended(run["run"])["state"] == "failed"
 
 
-def test_the_diff_of_the_code_has_a_file_of_its_own(launched):
+def test_the_diff_of_the_code_has_a_file_of_its_own(launched: Any) -> None:
     script = launched.file("train.py", "before = 1\n")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
     for words in (["init", "-q"], ["add", "train.py"], ["commit", "-qm", "one"]):
@@ -172,7 +173,7 @@ def test_the_diff_of_the_code_has_a_file_of_its_own(launched):
     assert "diff" not in json.loads((folder / "run.json").read_text())
 
 
-def test_a_local_run_is_cancelled(launched):
+def test_a_local_run_is_cancelled(launched: Any) -> None:
     run = launched.submit("--executor", "local", "--", "sleep", "300")
     launched.wait(run["run"], "running")
     assert launched("cancel", run["run"]).returncode == 0

@@ -7,8 +7,11 @@ import subprocess
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.run_folder.job_log import append_job
@@ -20,11 +23,13 @@ T0 = 1_763_900_000.0
 class Runs:
     """Runs of a history of their own, as `submit` leaves them."""
 
-    def __init__(self, folder, run):
+    def __init__(self, folder: Path, run: Any) -> None:
         self.folder, self.history, self._run = folder, folder / "history.db", run
         self.environment = {"CLUSTERPLAN_HISTORY": str(self.history)}
 
-    def made(self, name, *, state="completed", after_s=0, job=True, **facts):
+    def made(
+        self, name: Any, *, state: str = "completed", after_s: int = 0, job: bool = True, **facts: Any
+    ) -> Any:
         known = {"kind": "submit", "command": ["train"], "began_s": T0 + after_s, **facts}
         began = datetime.fromtimestamp(known["began_s"], UTC)
         folder = create_run_folder(name, self.folder / "runs", began, known)
@@ -35,30 +40,30 @@ class Runs:
         register_run(folder, self.history)
         return folder
 
-    def waiting(self, name):
+    def waiting(self, name: Any) -> Any:
         """Handed to this machine a moment ago."""
         return self.made(name, state=None, began_s=time.time())
 
-    def __call__(self, *args, **more):
+    def __call__(self, *args: Any, **more: Any) -> Any:
         return self._run(*args, env=os.environ | self.environment, **more)
 
-    def transactions(self):
+    def transactions(self) -> Any:
         """How many have changed the history: SQLite counts them in its header."""
         return int.from_bytes(self.history.read_bytes()[24:28], "big")
 
-    def status(self):
+    def status(self) -> Any:
         told = self("status", "--json")
         assert told.returncode == 0, told.stderr
         return json.loads(told.stdout)
 
 
 @pytest.fixture
-def runs(clusterplan, tmp_path):
+def runs(clusterplan: Command, tmp_path: Path) -> Runs:
     return Runs(tmp_path, clusterplan)
 
 
 @pytest.mark.parametrize("torn", ['{"executor": "slurm", "job"', '{"executor": "slurm"}', "\xff}"])
-def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
+def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs: Runs, torn: str) -> None:
     damaged, whole = runs.made("damaged"), runs.made("whole")
     with (damaged / "jobs.jsonl").open("a", encoding="latin-1") as jobs:
         jobs.write(torn + "\n")
@@ -66,7 +71,9 @@ def test_a_torn_line_of_a_runs_jobs_hides_no_run(runs, torn):
 
 
 @pytest.mark.parametrize(("began_s", "seconds"), [(None, None), (T0 + 9.4, 0)])
-def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, began_s, seconds):
+def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(
+    runs: Runs, began_s: float | None, seconds: int | None
+) -> None:
     run = runs.made("train", state="cancelled")  # ended at T0 + 9, as Slurm has it: in whole seconds
     if began_s:
         (run / "tasks").mkdir()
@@ -78,21 +85,21 @@ def test_a_run_that_never_began_took_no_time_and_none_less_than_nothing(runs, be
 
 
 @pytest.mark.parametrize("command", ["status", "history list"])
-def test_a_run_that_cannot_be_looked_at_hides_no_other(runs, command):
+def test_a_run_that_cannot_be_looked_at_hides_no_other(runs: Runs, command: str) -> None:
     whole = runs.made("whole")
     link = runs.history.with_suffix(".runs") / whole.name.replace("whole", "locked")
     link.symlink_to(f"/{'x' * 300}")  # like a disk that does not answer, it is not merely not found
     assert whole.name in runs(*command.split()).stdout
 
 
-def test_a_file_that_cannot_be_written_is_named(runs):
+def test_a_file_that_cannot_be_written_is_named(runs: Runs) -> None:
     run = runs.made("open", state=None)
     (run / "cancel.json").mkdir()
     done = runs("cancel", "open")
     assert (done.returncode, done.stderr) == (1, f"Error: {run / 'cancel.json'}: Is a directory\n")
 
 
-def test_a_working_folder_that_is_gone_is_said(runs):
+def test_a_working_folder_that_is_gone_is_said(runs: Runs) -> None:
     program = runs("--version").args[0]
     (runs.folder / "gone").mkdir()
     done = subprocess.run(
@@ -106,7 +113,7 @@ def test_a_working_folder_that_is_gone_is_said(runs):
     assert "the working folder does not exist any more" in done.stderr
 
 
-def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs):
+def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs: Runs) -> None:
     running = runs.made("running", state=None)
     ended = [runs.made("ended", after_s=second).name for second in range(1, 60)]
     sampled = runs.made("sampled", kind="sample", after_s=99)
@@ -117,19 +124,19 @@ def test_the_status_of_all_is_of_those_that_go_on_and_the_latest_that_ended(runs
     assert sampled.name not in runs("status").stdout
 
 
-def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs):
+def test_the_latest_of_one_second_is_the_one_that_was_registered_last(runs: Runs) -> None:
     names = [runs.made("same").name for _ in range(5)]
     assert [run["run"] for run in runs.status()["runs"]] == names[::-1]
 
 
-def test_a_run_that_is_just_being_submitted_can_be_cancelled(runs):
+def test_a_run_that_is_just_being_submitted_can_be_cancelled(runs: Runs) -> None:
     run = runs.made("early", state=None, began_s=time.time(), job=False)
     assert runs("cancel", "early").stdout == f"{run.name}: asked to stop; it was pending\n"
     assert (run / "cancel.json").exists()
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
-def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
+def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs: Runs, command: str) -> None:
     wanted, other = runs.made("wanted"), runs.made("other")
     (other / "run.json").unlink()
     os.mkfifo(other / "run.json")  # to read it would take for ever
@@ -140,7 +147,7 @@ def test_a_run_is_found_by_its_id_without_a_look_at_the_others(runs, command):
 @pytest.mark.parametrize(
     ("wanted", "said"), [("train", "2 runs begin with 'train'"), ("traim", "the nearest are train-")]
 )
-def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
+def test_a_run_that_is_not_one_is_told_which_there_are(runs: Runs, wanted: str, said: str) -> None:
     names = [runs.waiting("train").name for _ in range(2)]
     runs.made("train-sampled", kind="sample")
     done = runs("cancel", wanted)
@@ -151,7 +158,7 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs, wanted, said):
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
-def test_a_run_that_was_not_submitted_is_not_called_unknown(runs, command):
+def test_a_run_that_was_not_submitted_is_not_called_unknown(runs: Runs, command: str) -> None:
     runs.made("train")
     sampled = runs.made("sampled", kind="sample")
     done = runs(command, "sampl")
@@ -159,7 +166,7 @@ def test_a_run_that_was_not_submitted_is_not_called_unknown(runs, command):
     assert (done.returncode, said in done.stderr) == (2, True)
 
 
-def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
+def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs: Runs) -> None:
     names = [runs.made("train", after_s=second).name for second in range(2)]
     runs.made("other")
     told = json.loads(runs("status", "--json", "train").stdout)
@@ -168,7 +175,7 @@ def test_the_status_of_a_beginning_is_that_of_every_run_with_it(runs):
 
 
 @pytest.mark.parametrize("command", ["logs", "report", "history show", "history export"])
-def test_of_several_runs_with_a_beginning_the_latest_is_taken_and_named(runs, command):
+def test_of_several_runs_with_a_beginning_the_latest_is_taken_and_named(runs: Runs, command: str) -> None:
     runs.made("train")
     latest = runs.made("train", after_s=1)
     done = runs(*command.split(), "train")
@@ -176,7 +183,7 @@ def test_of_several_runs_with_a_beginning_the_latest_is_taken_and_named(runs, co
 
 
 @pytest.mark.parametrize("how", ["the ids", "--all"])
-def test_the_runs_of_a_sweep_are_cancelled_as_one(runs, how):
+def test_the_runs_of_a_sweep_are_cancelled_as_one(runs: Runs, how: str) -> None:
     names = [runs.waiting("lr").name for _ in range(3)]
     ended = runs.made("lr").name
     done = runs("cancel", *(["--all", "lr"] if how == "--all" else names))
@@ -187,20 +194,20 @@ def test_the_runs_of_a_sweep_are_cancelled_as_one(runs, how):
 
 
 @pytest.mark.parametrize("every", [[], ["--all"]])
-def test_an_empty_beginning_cancels_nothing(runs, every):
+def test_an_empty_beginning_cancels_nothing(runs: Runs, every: list[Any]) -> None:
     run = runs.waiting("train")
     done = runs("cancel", *every, "")
     assert (done.returncode, "RUN is empty" in done.stderr) == (2, True)
     assert not (run / "cancel.json").exists()
 
 
-def test_the_run_that_goes_on_is_the_one_to_cancel(runs):
+def test_the_run_that_goes_on_is_the_one_to_cancel(runs: Runs) -> None:
     runs.made("train")
     waiting = runs.waiting("train")
     assert runs("cancel", "train").stdout == f"{waiting.name}: asked to stop; it was pending\n"
 
 
-def test_many_runs_are_collected_in_few_transactions(runs):
+def test_many_runs_are_collected_in_few_transactions(runs: Runs) -> None:
     runs("history", "list")
     before = runs.transactions()
     for second in range(60):
@@ -210,7 +217,7 @@ def test_many_runs_are_collected_in_few_transactions(runs):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs, terminal):
+def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs: Runs, terminal: bool) -> None:
     runs.made("short", after_s=1)
     with (runs.made("long") / "progress.jsonl").open("w", encoding="utf-8") as steps:
         for i in range(150_000):

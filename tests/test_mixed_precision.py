@@ -1,5 +1,7 @@
 """The two-line helper, on the real torch where that is installed."""
 
+from typing import Any
+
 import pytest
 
 from clusterplan import mixed_precision
@@ -8,7 +10,7 @@ from clusterplan.errors import InputError
 torch = pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
 
 
-def dtype_of_a_product():
+def dtype_of_a_product() -> Any:
     autocast, _ = mixed_precision()
     with autocast():
         return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
@@ -24,19 +26,21 @@ def dtype_of_a_product():
         ("auto", "float32"),
     ],
 )
-def test_products_are_computed_in_the_precision_of_the_job(precision, dtype, monkeypatch):
+def test_products_are_computed_in_the_precision_of_the_job(
+    precision: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CLUSTERPLAN_PRECISION", precision)
     assert dtype_of_a_product() == getattr(torch, dtype)
 
 
-def test_outside_a_job_nothing_changes(monkeypatch):
+def test_outside_a_job_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLUSTERPLAN_PRECISION", raising=False)
     assert dtype_of_a_product() == torch.float32
     assert not mixed_precision().scaler.is_enabled()
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
-def test_the_usual_loop_trains_in_every_precision(precision, monkeypatch):
+def test_the_usual_loop_trains_in_every_precision(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTERPLAN_PRECISION", precision)
     torch.manual_seed(0)
     model, inputs = torch.nn.Linear(8, 1), torch.randn(64, 8)
@@ -59,7 +63,7 @@ def test_the_usual_loop_trains_in_every_precision(precision, monkeypatch):
 @pytest.mark.parametrize(
     ("value", "why"), [("fp8", "needs Transformer Engine"), ("bf15", "'bf15' is not a precision")]
 )
-def test_what_torch_cannot_do_is_refused(value, why, monkeypatch):
+def test_what_torch_cannot_do_is_refused(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTERPLAN_PRECISION", value)
     with pytest.raises(InputError, match=why):
         mixed_precision()

@@ -1,5 +1,7 @@
 """Precision: how it reaches the command of each framework, and what stays as the user wrote it."""
 
+from typing import Any
+
 import pytest
 
 from clusterplan.cluster_profiles.gpu import match_gpus, read_gpus
@@ -21,14 +23,16 @@ HF, ACCELERATE, LIGHTNING, DEEPSPEED = (
 DS = "train.py --deepspeed_config ds.json"
 
 
-def settings(precision, framework, command="train.py", gpu=A100, config=None):
+def settings(
+    precision: Any, framework: Any, command: str = "train.py", gpu: Any = A100, config: Any = None
+) -> Any:
     possible_gpus = (gpu,) if gpu else ()
     return precision_settings(
         Precision(precision), framework, possible_gpus, ("python", *command.split()), config
     )
 
 
-def added(*args, **kwargs):
+def added(*args: Any, **kwargs: Any) -> Any:
     """The words after `python train.py`."""
     return " ".join(settings(*args, **kwargs).command[2:])
 
@@ -36,11 +40,11 @@ def added(*args, **kwargs):
 @pytest.mark.parametrize(
     ("gpu", "expected"), [(A100, "bf16"), (H100, "bf16"), (V100, "fp16"), (P100, "fp32"), (None, "auto")]
 )
-def test_auto_is_what_the_gpu_does_best(gpu, expected):
+def test_auto_is_what_the_gpu_does_best(gpu: Any, expected: str) -> None:
     assert settings("auto", None, gpu=gpu).environment["CLUSTERPLAN_PRECISION"] == expected
 
 
-def test_auto_needs_only_what_the_gpus_that_it_may_be_share():
+def test_auto_needs_only_what_the_gpus_that_it_may_be_share() -> None:
     made = precision_settings(Precision.AUTO, HF, match_gpus("a100"), ("python", "train.py"))
     names = " or ".join(gpu.name for gpu in match_gpus("a100"))
     assert made.note == f"precision bf16 (auto on {names}): --bf16 added to the command"
@@ -61,7 +65,7 @@ def test_auto_needs_only_what_the_gpus_that_it_may_be_share():
     ],
 )
 @pytest.mark.parametrize("framework", [HF, Framework.HF_4_51])
-def test_trainer_gets_its_flags(framework, precision, expected):
+def test_trainer_gets_its_flags(framework: Any, precision: str, expected: str) -> None:
     assert added(precision, framework, gpu=H100) == expected
 
 
@@ -72,12 +76,14 @@ def test_trainer_gets_its_flags(framework, precision, expected):
 @pytest.mark.parametrize(
     "launch", [("/env/bin/accelerate", "launch"), ("python", "-m", "accelerate.commands.launch")]
 )
-def test_accelerate_launch_gets_its_flag_before_the_script(launch, precision, expected):
+def test_accelerate_launch_gets_its_flag_before_the_script(
+    launch: tuple[Any, ...], precision: str, expected: str
+) -> None:
     made = precision_settings(Precision(precision), ACCELERATE, [H100], (*launch, "train.py", "x"))
     assert made.command == (*launch, "--mixed_precision", expected, "train.py", "x")
 
 
-def test_a_script_of_accelerate_gets_the_variable():
+def test_a_script_of_accelerate_gets_the_variable() -> None:
     made = settings("bf16", ACCELERATE)
     assert made.environment["ACCELERATE_MIXED_PRECISION"] == "bf16"
     assert "no `accelerate launch`" in made.note
@@ -93,12 +99,12 @@ def test_a_script_of_accelerate_gets_the_variable():
         ("fp8", "transformer-engine"),
     ],
 )
-def test_lightning_gets_the_flag_of_its_command_line_or_the_variable(precision, expected):
+def test_lightning_gets_the_flag_of_its_command_line_or_the_variable(precision: str, expected: str) -> None:
     assert added(precision, LIGHTNING, "train.py fit", gpu=H100) == f"fit --trainer.precision {expected}"
     assert settings(precision, LIGHTNING, gpu=H100).environment["PL_TRAINER_PRECISION"] == expected
 
 
-def test_deepspeed_gets_its_blocks_beside_what_the_file_says():
+def test_deepspeed_gets_its_blocks_beside_what_the_file_says() -> None:
     text = '{"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}, "fp16": {"hysteresis": 4}}'
     made = settings("fp16", DEEPSPEED, DS, config=text).config
     assert (made["zero_optimization"], made["bf16"]) == ({"stage": 2}, {"enabled": False})
@@ -118,7 +124,7 @@ def test_deepspeed_gets_its_blocks_beside_what_the_file_says():
         (DS, "[1]", "ds.json cannot be read as JSON"),
     ],
 )
-def test_without_a_readable_config_deepspeed_is_left_alone(command, text, why):
+def test_without_a_readable_config_deepspeed_is_left_alone(command: Any, text: str | None, why: str) -> None:
     made = settings("bf16", DEEPSPEED, command, config=text)
     assert (made.config, made.note) == (
         None,
@@ -134,7 +140,7 @@ def test_without_a_readable_config_deepspeed_is_left_alone(command, text, why):
         ("python", "t.py", "--deepspeed", "ds.json", "--x", "ds.json"),
     ],
 )
-def test_the_config_of_deepspeed_is_found_and_replaced(command):
+def test_the_config_of_deepspeed_is_found_and_replaced(command: tuple[Any, ...]) -> None:
     assert find_config(command) == "ds.json"
     assert find_config(with_config(command, "/runs/it's 1.json")) == "/runs/it's 1.json"
     assert len(with_config(command, "/runs/it's 1.json")) == len(command)
@@ -148,7 +154,7 @@ def test_the_config_of_deepspeed_is_found_and_replaced(command):
         (Framework.MEGATRON, 'framework "megatron" has no option for it'),
     ],
 )
-def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framework, why):
+def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framework: Any, why: str) -> None:
     made = settings("bf16", framework)
     assert made.command == ("python", "train.py")
     assert dict(made.environment) == {"CLUSTERPLAN_PRECISION": "bf16"}
@@ -158,7 +164,7 @@ def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framew
     )
 
 
-def test_tf32_is_exported_for_torch_too():
+def test_tf32_is_exported_for_torch_too() -> None:
     assert settings("tf32", None).environment["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] == "1"
 
 
@@ -177,7 +183,7 @@ def test_tf32_is_exported_for_torch_too():
         (LIGHTNING, "train.py fit --trainer.precision=64-true", "auto"),
     ],
 )
-def test_what_the_command_says_already_is_respected(framework, command, stated):
+def test_what_the_command_says_already_is_respected(framework: Any, command: str, stated: str) -> None:
     made = settings("auto", framework, command)
     assert made.command == ("python", *command.split())
     assert made.environment["CLUSTERPLAN_PRECISION"] == stated
@@ -203,21 +209,23 @@ def test_what_the_command_says_already_is_respected(framework, command, stated):
         (DEEPSPEED, DS, '{"bf16": {"enabled": true}}', 'contradicts "bf16" enabled in ds.json'),
     ],
 )
-def test_two_precisions_are_refused_by_name(framework, command, config, both):
+def test_two_precisions_are_refused_by_name(
+    framework: Any, command: Any, config: str | None, both: str
+) -> None:
     with pytest.raises(InputError, match=both):
         settings("fp16", framework, command, config=config)
 
 
-def test_tf32_that_is_switched_off_is_refused_though_it_is_how_fp32_is_multiplied():
+def test_tf32_that_is_switched_off_is_refused_though_it_is_how_fp32_is_multiplied() -> None:
     with pytest.raises(InputError, match="precision tf32 contradicts --tf32 False in the command"):
         settings("tf32", HF, "train.py --tf32 False")
 
 
-def test_a_precision_that_is_switched_off_leaves_the_others_to_choose_from():
+def test_a_precision_that_is_switched_off_leaves_the_others_to_choose_from() -> None:
     assert added("auto", HF, "train.py --bf16 False", gpu=V100) == "--bf16 False --fp16"
 
 
-def test_tf32_goes_with_a_flag_that_says_no_mixed_precision():
+def test_tf32_goes_with_a_flag_that_says_no_mixed_precision() -> None:
     made = settings("tf32", ACCELERATE, "-m accelerate.commands.launch --mixed_precision no t.py")
     assert made.command.count("--mixed_precision") == 1
     assert made.environment["CLUSTERPLAN_PRECISION"] == "tf32"
@@ -230,17 +238,17 @@ def test_tf32_goes_with_a_flag_that_says_no_mixed_precision():
         ("train.py args.yaml", "the arguments are those in args.yaml"),
     ],
 )
-def test_nothing_is_added_where_it_could_not_be_read(command, why):
+def test_nothing_is_added_where_it_could_not_be_read(command: str, why: str) -> None:
     made = settings("bf16", HF, command)
     assert (made.command, why in made.note) == (("python", *command.split()), True)
 
 
-def test_nothing_is_added_to_a_shell_script():
+def test_nothing_is_added_to_a_shell_script() -> None:
     made = precision_settings(Precision.BF16, HF, [A100], ("bash", "finetune.sh"))
     assert made.command == ("bash", "finetune.sh")
 
 
-def test_a_file_that_is_a_flags_value_does_not_stop_the_flags():
+def test_a_file_that_is_a_flags_value_does_not_stop_the_flags() -> None:
     assert added("bf16", HF, "train.py --deepspeed zero2.json") == "--deepspeed zero2.json --bf16"
 
 
@@ -252,5 +260,5 @@ def test_a_file_that_is_a_flags_value_does_not_stop_the_flags():
         ("tf32", V100, "V100-SXM2-16GB has no tf32 hardware: fp16 is native there"),
     ],
 )
-def test_a_precision_that_the_gpu_lacks_is_named(precision, gpu, said):
+def test_a_precision_that_the_gpu_lacks_is_named(precision: str, gpu: Any, said: str) -> None:
     assert settings(precision, None, gpu=gpu).note.endswith(said)

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,13 @@ CLUSTER = Cluster(
 )
 
 
-def requested(*, nodes=2, gpus_per_node="a100:8", time="08:00:00", **more):
+def requested(
+    *,
+    nodes: int = 2,
+    gpus_per_node: str = "a100:8",
+    time: str | None = "08:00:00",
+    **more: Any,
+) -> SlurmRequest:
     gres, _, count = gpus_per_node.rpartition(":")
     gpus = nodes * int(count)
     return SlurmRequest(nodes, gpus, 120, gres=gres or None, time=time, name="job", **more)
@@ -50,15 +57,21 @@ HERE = Machine(None, None, None, Path("/home/me/runs"), None, None)
 FP8, BF16, FP16, TF32 = Precision.FP8, Precision.BF16, Precision.FP16, Precision.TF32
 
 
-def found(job=None, here=None, shared=("/home",), cluster=CLUSTER, **request):
+def found(
+    job: dict[str, Any] | None = None,
+    here: dict[str, Any] | None = None,
+    shared: tuple[Any, ...] = ("/home",),
+    cluster: Cluster | None = CLUSTER,
+    **request: Any,
+) -> list[Any]:
     """Codes, those that refuse with an exclamation mark."""
-    job = replace(Job(requested(**request)), **(job or {}))
-    told = find_problems(job, replace(HERE, **(here or {})), cluster, shared)
+    checked = replace(Job(requested(**request)), **(job or {}))
+    told = find_problems(checked, replace(HERE, **(here or {})), cluster, shared)
     assert all(finding.code in CODES and "\n" not in finding.text for finding in told)
     return [finding.code + "!" * finding.refuses for finding in told]
 
 
-def test_nothing_stands_against_a_job_that_fits():
+def test_nothing_stands_against_a_job_that_fits() -> None:
     assert found(job={"precision": BF16, "runs": 1001, "checkpoint_s": 3600}, segments=3) == []
 
 
@@ -89,11 +102,11 @@ def test_nothing_stands_against_a_job_that_fits():
         ({"requeue": False}, ["requeue"]),
     ],
 )
-def test_a_request_is_held_against_the_cluster(request_, codes):
+def test_a_request_is_held_against_the_cluster(request_: dict[str, Any], codes: list[Any]) -> None:
     assert found(**request_) == codes
 
 
-def test_without_a_default_partition_one_must_be_said():
+def test_without_a_default_partition_one_must_be_said() -> None:
     cluster = replace(CLUSTER, partitions=CLUSTER.partitions[:1])
     assert found(cluster=cluster) == ["partition!"]
 
@@ -115,12 +128,14 @@ def test_without_a_default_partition_one_must_be_said():
         (Precision.FP32, None, "old", []),
     ],
 )
-def test_a_precision_must_be_native_to_the_gpu(precision, gpu, partition, codes):
+def test_a_precision_must_be_native_to_the_gpu(
+    precision: Precision, gpu: str | None, partition: str | None, codes: list[Any]
+) -> None:
     job = {"precision": precision, "gpu": find_gpu(gpu) if gpu else None}
     assert found(job=job, partition=partition, gpus_per_node="8", nodes=1) == codes
 
 
-def test_an_emulated_precision_has_its_advice():
+def test_an_emulated_precision_has_its_advice() -> None:
     job = Job(requested(partition="old", gpus_per_node="v100:8", nodes=1), BF16)
     assert "fp16 is native there" in find_problems(job, HERE, CLUSTER)[0].text
 
@@ -129,7 +144,9 @@ def test_an_emulated_precision_has_its_advice():
     ("checkpoint_s", "segments", "codes"),
     [(28800, 2, ["checkpoint"]), (28000, 2, []), (28800, 1, []), (None, 2, []), (28800, None, [])],
 )
-def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes):
+def test_a_segment_must_reach_its_first_checkpoint(
+    checkpoint_s: int | None, segments: int | None, codes: list[Any]
+) -> None:
     assert found(job={"checkpoint_s": checkpoint_s}, segments=segments) == codes
 
 
@@ -137,7 +154,7 @@ def test_a_segment_must_reach_its_first_checkpoint(checkpoint_s, segments, codes
     ("time", "when"),
     [("00:04:00", "up to 3m before its 4m are over"), ("00:03:00", "from the start of its 3m")],
 )
-def test_the_time_before_a_limit_is_within_it(time, when):
+def test_the_time_before_a_limit_is_within_it(time: str, when: str) -> None:
     job = Job(requested(time=time))
     assert (
         f"may tell the run to save {when}: a walltime from 30m on"
@@ -146,11 +163,11 @@ def test_the_time_before_a_limit_is_within_it(time, when):
 
 
 @pytest.mark.parametrize(("p95_s", "codes"), [(420, []), (421, ["signal"])])
-def test_a_run_that_ends_before_the_warning_is_not_told_of_it(p95_s, codes):
+def test_a_run_that_ends_before_the_warning_is_not_told_of_it(p95_s: int, codes: list[Any]) -> None:
     assert found(job={"p95_s": p95_s}, time="00:10:00") == codes
 
 
-def test_an_array_has_a_largest_size():
+def test_an_array_has_a_largest_size() -> None:
     assert found(job={"runs": 1002}) == ["array!"]
 
 
@@ -168,11 +185,13 @@ def test_an_array_has_a_largest_size():
         ("/data/runs", (), 2, []),
     ],
 )
-def test_nodes_need_a_folder_they_all_see(folder, shared, nodes, codes):
+def test_nodes_need_a_folder_they_all_see(
+    folder: str, shared: tuple[Any, ...], nodes: int, codes: list[Any]
+) -> None:
     assert found(here={"folder": Path(folder)}, shared=shared, nodes=nodes) == codes
 
 
-def test_this_machine_sees_its_own_folders():
+def test_this_machine_sees_its_own_folders() -> None:
     assert found(here={"folder": Path("/tmp/runs")}, nodes=1, cluster=None) == []
 
 
@@ -186,27 +205,27 @@ def test_this_machine_sees_its_own_folders():
         ({"inside_job": "17"}, "inside-job"),
     ],
 )
-def test_what_was_found_here_is_told_with_and_without_a_cluster(here, code):
+def test_what_was_found_here_is_told_with_and_without_a_cluster(here: dict[str, str], code: str) -> None:
     assert found(here=here) == [code]
     assert found(here=here, cluster=None) == [code]
 
 
-def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several():
+def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several() -> None:
     assert found(job={"alone_on_its_node": "torchrun without --nnodes"}) == ["node-alone"]
     assert found(job={"alone_on_its_node": "torchrun without --nnodes"}, nodes=1) == []
 
 
 @pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])
-def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder):
+def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder: str) -> None:
     assert found(here={"folder": Path(folder)}) == ["folder!"]
     assert found(here={"folder": Path(folder)}, cluster=None) == []
 
 
-def test_refusals_come_first():
+def test_refusals_come_first() -> None:
     assert found(here={"inside_job": "17"}, nodes=9) == ["nodes!", "inside-job"]
 
 
-def test_every_finding_names_what_is_wrong_and_what_would_be_right():
+def test_every_finding_names_what_is_wrong_and_what_would_be_right() -> None:
     job = Job(requested(partition="short", time="01:00:00", nodes=1))
     assert find_problems(job, HERE, CLUSTER)[0].text == (
         "a walltime of 1h is above the limit of partition 'short', 30m: the job would wait for ever"
@@ -214,7 +233,7 @@ def test_every_finding_names_what_is_wrong_and_what_would_be_right():
 
 
 @pytest.mark.usefixtures("slurm")
-def test_the_live_cluster_is_what_a_job_is_held_against():
+def test_the_live_cluster_is_what_a_job_is_held_against() -> None:
     cluster = asking.read_cluster()
     assert found(cluster=cluster, partition="long") == []
     # sbatch takes it, and lets it wait for ever.
@@ -225,7 +244,7 @@ def test_the_live_cluster_is_what_a_job_is_held_against():
     ]
 
 
-def seen(tmp_path, *command, **more):
+def seen(tmp_path: Path, *command: str, **more: Any) -> Machine:
     return inspect_machine(
         command, tmp_path, more.get("folder", tmp_path), {"PATH": more.get("path", "/usr/bin:/bin")}
     )
@@ -246,14 +265,16 @@ def seen(tmp_path, *command, **more):
     ],
 )
 @pytest.mark.parametrize("name", ["train.py", "my $(touch hurt) 'train'.py"])
-def test_a_python_file_is_compiled_and_not_run(tmp_path, text, fault, name):
+def test_a_python_file_is_compiled_and_not_run(
+    tmp_path: Path, text: str, fault: str | None, name: str
+) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     here = seen(tmp_path, sys.executable, name, "--lr", "1e-3")
     assert here.entry_fault == (fault and f"{name}:{fault}")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_missing_python_file_is_told(tmp_path):
+def test_a_missing_python_file_is_told(tmp_path: Path) -> None:
     assert (
         seen(tmp_path, sys.executable, "-u", "train.py").entry_fault
         == f"train.py: no such file in {tmp_path}"
@@ -270,7 +291,7 @@ def test_a_missing_python_file_is_told(tmp_path):
         (("bash", "{script}.sh"), False),
     ],
 )
-def test_a_missing_shell_script_is_told(tmp_path, command, missing):
+def test_a_missing_shell_script_is_told(tmp_path: Path, command: tuple[Any, ...], missing: bool) -> None:
     (tmp_path / "there.sh").touch()
     fault = f"train.sh: no such file in {tmp_path}" if missing else None
     assert seen(tmp_path, *command).entry_fault == fault
@@ -287,16 +308,16 @@ def test_a_missing_shell_script_is_told(tmp_path, command, missing):
         (),
     ],
 )
-def test_where_there_is_no_file_none_is_missed(tmp_path, command):
+def test_where_there_is_no_file_none_is_missed(tmp_path: Path, command: tuple[Any, ...]) -> None:
     assert seen(tmp_path, sys.executable, *command).entry_fault is None
 
 
-def test_a_module_that_starts_a_file_is_looked_into(tmp_path):
+def test_a_module_that_starts_a_file_is_looked_into(tmp_path: Path) -> None:
     here = seen(tmp_path, sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "train.py")
     assert "train.py: no such file" in here.entry_fault
 
 
-def test_the_interpreter_of_the_command_judges(tmp_path):
+def test_the_interpreter_of_the_command_judges(tmp_path: Path) -> None:
     # One that finds fault with nothing, as a newer Python might.
     newer = tmp_path / "python9"
     newer.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
@@ -306,7 +327,7 @@ def test_the_interpreter_of_the_command_judges(tmp_path):
     assert seen(tmp_path, sys.executable, "train.py").entry_fault
 
 
-def test_a_launcher_of_python_is_looked_into(tmp_path):
+def test_a_launcher_of_python_is_looked_into(tmp_path: Path) -> None:
     torchrun = tmp_path / "torchrun"
     torchrun.write_text(f"#!{sys.executable}\n", encoding="utf-8")
     torchrun.chmod(0o755)
@@ -318,7 +339,7 @@ def test_a_launcher_of_python_is_looked_into(tmp_path):
 @pytest.mark.parametrize(
     ("command", "there"), [("sh", True), ("/bin/sh", True), ("./sh", False), ("no such", False)]
 )
-def test_a_command_is_looked_for_as_a_shell_does(tmp_path, command, there):
+def test_a_command_is_looked_for_as_a_shell_does(tmp_path: Path, command: str, there: bool) -> None:
     assert (seen(tmp_path, command).command_fault is None) is there
 
 
@@ -340,20 +361,22 @@ def test_a_command_is_looked_for_as_a_shell_does(tmp_path, command, there):
         ([""], "command '' is not found"),
     ],
 )
-def test_a_command_that_does_not_start_is_told_what_would(tmp_path, command, said):
+def test_a_command_that_does_not_start_is_told_what_would(
+    tmp_path: Path, command: list[str], said: str
+) -> None:
     for name in ("train.py", "start"):
         (tmp_path / name).touch(mode=0o600)
     assert said in seen(tmp_path, *command).command_fault
 
 
 @pytest.mark.parametrize(("word", "told"), [(">", True), ("&&", True), ("a > b", False), ("->", False)])
-def test_a_word_of_the_shells_is_told(tmp_path, word, told):
+def test_a_word_of_the_shells_is_told(tmp_path: Path, word: str, told: bool) -> None:
     fault = seen(tmp_path, "sh", "a b", word, "log").shell_fault
     assert bool(fault) is told
     assert not told or fault.endswith(f"""for one, bash -c 'sh '"'"'a b'"'"' {word} log'""")
 
 
-def test_a_folder_is_tried_where_it_will_be(tmp_path):
+def test_a_folder_is_tried_where_it_will_be(tmp_path: Path) -> None:
     assert seen(tmp_path, "sh", folder=tmp_path / "new" / "runs").folder_fault is None
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
@@ -361,10 +384,10 @@ def test_a_folder_is_tried_where_it_will_be(tmp_path):
     assert fault == f"{tmp_path / 'file'}: cannot be written: Not a directory"
 
 
-def test_a_link_is_followed_to_the_folder(tmp_path):
+def test_a_link_is_followed_to_the_folder(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/home")
     assert seen(tmp_path, "sh", folder=tmp_path / "link" / "runs").folder == Path("/home/runs")
 
 
-def test_the_job_around_us_is_seen(tmp_path):
+def test_the_job_around_us_is_seen(tmp_path: Path) -> None:
     assert inspect_machine(("sh",), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job == "17"

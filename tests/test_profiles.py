@@ -1,8 +1,11 @@
 """Profiles: found by name or path, checked, shown."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
 from clusterplan.errors import WorkloadError
@@ -27,7 +30,7 @@ per_gpu_hour = 1.5
 
 
 @pytest.fixture
-def mine(tmp_path):
+def mine(tmp_path: Path) -> Path:
     folder = tmp_path / "config" / "clusterplan" / "profiles"
     folder.mkdir(parents=True)
     path = folder / "mine.toml"
@@ -36,12 +39,12 @@ def mine(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["one-machine", "slurm-a100", "slurm-h100"])
-def test_bundled_profiles_are_fine(clusterplan, name):
+def test_bundled_profiles_are_fine(clusterplan: Command, name: str) -> None:
     assert name in profile_paths()
     assert clusterplan("profiles", "check", name).returncode == 0
 
 
-def test_a_users_profile_is_found_by_name_and_by_path(in_process, mine):
+def test_a_users_profile_is_found_by_name_and_by_path(in_process: Command, mine: Path) -> None:
     for wanted in ("mine", mine):
         shown = json.loads(in_process("profiles", "show", wanted, "--json").stdout)
         assert shown["partitions"][0]["gpu"] == "a100-sxm4-40gb"
@@ -49,7 +52,7 @@ def test_a_users_profile_is_found_by_name_and_by_path(in_process, mine):
 
 
 @pytest.mark.usefixtures("mine")
-def test_rates_make_a_cost_with_their_date(clusterplan):
+def test_rates_make_a_cost_with_their_date(clusterplan: Command) -> None:
     done = clusterplan(
         *"estimate --samples 1000000 --batch-size 32 --gpus 8 --samples-per-s 44.3 --profile mine".split()
     )
@@ -57,14 +60,14 @@ def test_rates_make_a_cost_with_their_date(clusterplan):
     assert "rates of 2026-11-01" in done.stdout
 
 
-def test_without_rates_nothing_is_said_of_money(in_process):
+def test_without_rates_nothing_is_said_of_money(in_process: Command) -> None:
     done = in_process(
         *"estimate --samples 1000000 --batch-size 32 --gpus 8 --samples-per-s 44.3 --profile slurm-a100".split()
     )
     assert "cost" not in done.stdout
 
 
-def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
+def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan: Command, mine: Path) -> None:
     mine.with_name("broken.toml").write_text("name = 3", encoding="utf-8")
     mine.with_name("worse.toml").write_text("name =", encoding="utf-8")
     mine.with_name("folder.toml").mkdir()
@@ -104,7 +107,9 @@ def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan, mine):
         ),
     ],
 )
-def test_a_wrong_profile_gets_one_line(in_process, mine, old, new, message):
+def test_a_wrong_profile_gets_one_line(
+    in_process: Command, mine: Path, old: str, new: str, message: str
+) -> None:
     mine.write_text(MINE.replace(old, new), encoding="utf-8")
     done = in_process("profiles", "check", mine)
     assert (done.returncode, done.stdout) == (2, "")
@@ -112,17 +117,17 @@ def test_a_wrong_profile_gets_one_line(in_process, mine, old, new, message):
     assert message in done.stderr
 
 
-def test_links_are_facts_of_a_partition():
+def test_links_are_facts_of_a_partition() -> None:
     partition = load_profile("slurm-h100").partition()
     assert (partition.intra_node.gb_per_s, partition.inter_node.gb_per_s) == (450, 50)
 
 
-def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine):
+def test_a_limit_may_be_infinite_as_sinfo_prints_it(mine: Path) -> None:
     mine.write_text(MINE.replace('"1-12:00:00"', '"infinite"'), encoding="utf-8")
     assert load_profile(str(mine)).partition().time_limit is None
 
 
-def test_a_check_can_be_read_by_a_program(in_process):
+def test_a_check_can_be_read_by_a_program(in_process: Command) -> None:
     found = json.loads(in_process("profiles", "check", "slurm-a100", "--json").stdout)
     assert found == {
         "profile": "slurm-a100",
@@ -133,7 +138,7 @@ def test_a_check_can_be_read_by_a_program(in_process):
     }
 
 
-def test_the_partition_that_has_the_gpu_is_taken(mine):
+def test_the_partition_that_has_the_gpu_is_taken(mine: Path) -> None:
     more = '\n[[partitions]]\nname = "old"\nnodes = 1\ngpus_per_node = 2\ngpu = "t4"\n'
     mine.write_text(MINE.replace("\n[rates]", more + "\n[rates]"), encoding="utf-8")
     job = Workload.of(samples=100, batch_size=1, gpus=2, gpu="t4")
@@ -143,7 +148,7 @@ def test_the_partition_that_has_the_gpu_is_taken(mine):
 
 
 @pytest.fixture
-def as_discovered(tmp_path):
+def as_discovered(tmp_path: Path) -> Any:
     """Partitions of which only Slurm's name of the GPU is known; the first is the default."""
     names = ("old", "v100"), ("new", "a100"), ("odd", "zz9")
     shape = "nodes = 1\ngpus_per_node = 8\n"
@@ -162,7 +167,9 @@ def as_discovered(tmp_path):
         ({}, "old"),
     ],
 )
-def test_the_partition_whose_gpu_slurm_calls_so_is_taken(as_discovered, asked, partition):
+def test_the_partition_whose_gpu_slurm_calls_so_is_taken(
+    as_discovered: Any, asked: dict[str, Any], partition: str
+) -> None:
     placed = estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered).placement
     assert placed.partition.name == partition
     assert placed.gpu is None or placed.gpu.key == asked["gpu"]
@@ -178,12 +185,14 @@ def test_the_partition_whose_gpu_slurm_calls_so_is_taken(as_discovered, asked, p
         ),
     ],
 )
-def test_a_gpu_that_slurms_name_cannot_mean_is_refused(as_discovered, asked, said):
+def test_a_gpu_that_slurms_name_cannot_mean_is_refused(
+    as_discovered: Any, asked: dict[str, Any], said: str
+) -> None:
     with pytest.raises(WorkloadError, match=said):
         estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered)
 
 
-def test_partitions_of_the_same_nodes_are_not_counted_twice(in_process, tmp_path):
+def test_partitions_of_the_same_nodes_are_not_counted_twice(in_process: Command, tmp_path: Path) -> None:
     partition = '[[partitions]]\nname = "{}"\nnodes = 3\ngpus_per_node = 8\ngres = "a100"\n'
     text = 'name = "shared"\n' + partition.format("short") + partition.format("long")
     (tmp_path / "config/clusterplan/profiles").mkdir(parents=True)

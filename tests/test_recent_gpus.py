@@ -2,6 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +17,10 @@ T0 = 1_763_900_000.0
 
 
 @pytest.fixture
-def sampled(tmp_path):
+def sampled(tmp_path: Path) -> Callable[..., Path]:
     """Write a node's spool: `busy` returns the per cent of each GPU in a second; returns the file."""
 
-    def write(node, busy, seconds=30):
+    def write(node: str, busy: Any, seconds: int = 30) -> Path:
         path = tmp_path / f"{node}.0.spool"
         with SpoolWriter(path, {"node": node, "gpus": []}) as spool:
             for second in range(seconds):
@@ -29,26 +32,28 @@ def sampled(tmp_path):
     return write
 
 
-def test_the_mean_is_over_the_gpus_of_all_nodes(sampled, tmp_path):
+def test_the_mean_is_over_the_gpus_of_all_nodes(sampled: Callable[..., Path], tmp_path: Path) -> None:
     sampled("n1", lambda _: (90, 70))
     sampled("n2", lambda _: (20, 60))
     assert recent_utilisation(tmp_path) == 60
 
 
-def test_only_the_last_seconds_count_also_in_a_long_spool(sampled, tmp_path):
+def test_only_the_last_seconds_count_also_in_a_long_spool(
+    sampled: Callable[..., Path], tmp_path: Path
+) -> None:
     path = sampled("n1", lambda second: (100,) * 8 if second >= 9_990 else (0,) * 8, seconds=10_000)
     assert path.stat().st_size > 2**19
     assert recent_utilisation(tmp_path) == 100
 
 
-def test_the_spool_of_an_earlier_start_does_not_count(sampled, tmp_path):
+def test_the_spool_of_an_earlier_start_does_not_count(sampled: Callable[..., Path], tmp_path: Path) -> None:
     old = sampled("n1", lambda _: (0,))
     os.utime(old, (time.time() - 300,) * 2)
     sampled("n2", lambda _: (80,))
     assert recent_utilisation(tmp_path) == 80
 
 
-def test_without_samples_or_a_readable_spool_it_is_none(sampled, tmp_path):
+def test_without_samples_or_a_readable_spool_it_is_none(sampled: Callable[..., Path], tmp_path: Path) -> None:
     assert recent_utilisation(tmp_path) is None
     sampled("n1", lambda _: ())
     (tmp_path / "n2.0.spool").write_bytes(b"junk")

@@ -4,10 +4,14 @@ import json
 import os
 import time
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import fake_nvml as fake
 import pytest
+from conftest import Command, StartScenario
 
 from clusterplan.estimator.gpu_use import report as report_module
 from clusterplan.estimator.gpu_use.coverage import find_early_end
@@ -42,7 +46,7 @@ SECONDS = 150
 
 
 @pytest.fixture
-def recorded(gpus, tmp_path):
+def recorded(gpus: StartScenario, tmp_path: Path) -> Any:
     """The node sampled second by second through the real pynvml, its clock moved by hand; gives the run's folder."""
     move = gpus(NODE)
     folder = create_run_folder(
@@ -70,7 +74,7 @@ def recorded(gpus, tmp_path):
 
 
 @pytest.fixture
-def reported(recorded, clusterplan, tmp_path):
+def reported(recorded: Any, clusterplan: Command, tmp_path: Path) -> Callable[..., Any]:
     """Run `clusterplan report ARGS` on that run."""
     path = tmp_path / "h" / "history.db"
     register_run(recorded, path)
@@ -79,14 +83,14 @@ def reported(recorded, clusterplan, tmp_path):
     )
 
 
-def test_the_report_names_the_four_troubles_and_nothing_else(reported):
+def test_the_report_names_the_four_troubles_and_nothing_else(reported: Callable[..., Any]) -> None:
     document = json.loads(reported("--json").stdout)
     place = {gpu["uuid"]: gpu["place"] for gpu in document["gpus"]}
     troubles = sorted((note["code"], *(place[uuid] for uuid in note["gpus"])) for note in document["notes"])
     assert troubles == [("gpu_lost", 3), ("idle", 5), ("stall", 6), ("throttled", 7)]
 
 
-def test_json_has_the_contracts_keys(reported, recorded):
+def test_json_has_the_contracts_keys(reported: Callable[..., Any], recorded: Any) -> None:
     document = json.loads(reported(recorded.name[:5], "--json").stdout)
     assert {"gpus", "notes", "coverage"} <= set(document)
     assert {"uuid", "node", "utilisation_mean", "energy_j", "memory_peak_bytes"} <= set(document["gpus"][0])
@@ -95,7 +99,7 @@ def test_json_has_the_contracts_keys(reported, recorded):
     assert document["gpu_hours"] == pytest.approx(8 * SECONDS / 3600, rel=0.01)
 
 
-def test_the_text_shows_each_gpu_over_time(reported):
+def test_the_text_shows_each_gpu_over_time(reported: Callable[..., Any]) -> None:
     lines = reported().stdout.splitlines()
     (idle,) = [line for line in lines if line.startswith("n1      5")]
     (busy,) = [line for line in lines if line.startswith("n1      0")]
@@ -104,17 +108,19 @@ def test_the_text_shows_each_gpu_over_time(reported):
     assert any(line.startswith("utilisation") and "|" in line for line in lines)
 
 
-def test_a_run_that_goes_on_is_reported_so_far(reported, recorded):
+def test_a_run_that_goes_on_is_reported_so_far(reported: Callable[..., Any], recorded: Any) -> None:
     (recorded / "status.json").unlink()
     assert "still running: so far" in reported().stdout
 
 
-def test_energy_is_what_the_counters_say(reported):
+def test_energy_is_what_the_counters_say(reported: Callable[..., Any]) -> None:
     document = json.loads(reported("--json").stdout)["gpus"][0]
     assert document["energy_j"] == pytest.approx(document["power_mean_w"] * (SECONDS - 1), rel=0.01)
 
 
-def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_minutes(recorded, tmp_path):
+def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_minutes(
+    recorded: Any, tmp_path: Path
+) -> None:
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
         before = build_report(history.record(recorded.name))
@@ -125,7 +131,7 @@ def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_min
     assert any(after.gpus[0].timeline)
 
 
-def test_notes_of_late_are_those_of_late_alone(recorded, tmp_path):
+def test_notes_of_late_are_those_of_late_alone(recorded: Any, tmp_path: Path) -> None:
     """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
     with History(tmp_path / "history.db") as history:
         collect(recorded, history)
@@ -159,7 +165,7 @@ gpus_per_node = 8
 """
 
 
-def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
+def test_cost_and_co2_come_from_the_profiles_rates(reported: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(RATES, encoding="utf-8")
     document = json.loads(reported("--profile", path, "--json").stdout)
@@ -173,7 +179,9 @@ def test_cost_and_co2_come_from_the_profiles_rates(reported, tmp_path):
 
 
 @pytest.mark.parametrize(("partition", "price"), [("gpu", 5), ("elsewhere", 2), (None, 2)])
-def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_path, partition, price):
+def test_gpu_hours_cost_what_the_runs_partition_does(
+    reported: Callable[..., Any], recorded: Any, tmp_path: Path, partition: str | None, price: int
+) -> None:
     path = tmp_path / "site.toml"
     path.write_text(f"{RATES}per_gpu_hour = 5.0\n", encoding="utf-8")
     write_json(recorded / "request.json", {"partition": partition})
@@ -183,20 +191,20 @@ def test_gpu_hours_cost_what_the_runs_partition_does(reported, recorded, tmp_pat
     assert f"EUR at {price} an hour, rates of 2026-01-01" in reported("--profile", path).stdout
 
 
-def test_a_report_without_rates_has_no_cost(reported):
+def test_a_report_without_rates_has_no_cost(reported: Callable[..., Any]) -> None:
     assert json.loads(reported("--json").stdout)["footprint"] is None
     assert "CO2" not in reported().stdout
     done = reported("--profile", "one-machine")
     assert (done.returncode, "has no [rates]" in done.stderr) == (2, True)
 
 
-def test_power_is_the_counters_and_not_that_of_single_readings(reported):
+def test_power_is_the_counters_and_not_that_of_single_readings(reported: Callable[..., Any]) -> None:
     stalled = json.loads(reported("--json").stdout)["gpus"][6]
     assert stalled["power_mean_w"] == pytest.approx(stalled["energy_j"] / (SECONDS - 1), rel=0.01)
     assert stalled["power_mean_w"] < 400
 
 
-def test_a_killed_sampler_is_a_note(recorded, tmp_path):
+def test_a_killed_sampler_is_a_note(recorded: Any, tmp_path: Path) -> None:
     late = {"state": "completed", "exit_code": 0, "ended_s": float(fake.T0 + SECONDS + 3600)}
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
@@ -212,14 +220,21 @@ def test_a_killed_sampler_is_a_note(recorded, tmp_path):
 
 
 @pytest.fixture
-def restarted(tmp_path):
+def restarted(tmp_path: Path) -> Callable[..., Any]:
     """Import a run of two attempts of 300 s, an hour apart; gives its report.
 
     `until` is when the first one's sampler fell silent, without an end unless `ended`; `hole` is left out of it.
     It was in the queue for `queued_s`.
     """
 
-    def imported(*, until=300, ended=True, hole=range(0), queued_s=0.0, state="completed"):
+    def imported(
+        *,
+        until: int = 300,
+        ended: bool = True,
+        hole: Any = range(0),
+        queued_s: float = 0.0,
+        state: str = "completed",
+    ) -> Any:
         facts = {"kind": "submit", "began_s": T0 - queued_s}
         folder = create_run_folder("train", tmp_path / "runs", datetime(2026, 1, 1, tzinfo=UTC), facts)
         wall_clock = {"p10": 500, "p50": 590, "p90": 700, "p95": 800}
@@ -250,35 +265,35 @@ def restarted(tmp_path):
     return imported
 
 
-def coverage_notes(report):
+def coverage_notes(report: Any) -> list[Any]:
     return [note.text for note in report.notes if note.code == "coverage"]
 
 
-def test_the_time_between_two_attempts_misses_no_sample(restarted):
+def test_the_time_between_two_attempts_misses_no_sample(restarted: Callable[..., Any]) -> None:
     report = restarted()
     assert coverage_notes(report) == []
     assert report.coverage == pytest.approx(1.0, abs=0.01)
 
 
-def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted):
+def test_the_queue_and_the_time_between_attempts_hold_no_gpu(restarted: Callable[..., Any]) -> None:
     report = restarted(queued_s=172_800)
     assert (report.waited_s, report.seconds) == (172_800, 4200)
     assert report.gpu_hours == pytest.approx(596 / 3600)
     assert [(f.what, f.actual, f.inside) for f in report.forecasts] == [("wall-clock", 600, True)]
 
 
-def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted):
+def test_a_run_that_was_not_completed_says_nothing_of_its_estimate(restarted: Callable[..., Any]) -> None:
     (forecast,) = restarted(state="cancelled").forecasts
     assert (forecast.actual, forecast.inside) == (None, None)
 
 
-def test_a_forecast_has_the_source_of_its_estimate():
+def test_a_forecast_has_the_source_of_its_estimate() -> None:
     row = {f"{name}_{p}_s": 1.0 for name in ("step_time", "wall_clock") for p in ("p10", "p50", "p90")}
     step, whole = compare_forecasts({**row, "source_kind": "measured", "source": "from 1 run"}, 1.0, None)
     assert (step.source, whole.source) == ("measured: from 1 run", None)
 
 
-def test_the_wait_has_a_line_of_its_own(restarted):
+def test_the_wait_has_a_line_of_its_own(restarted: Callable[..., Any]) -> None:
     page = Page(None, colour=False)
     run_text.render_report(page, restarted(queued_s=172_800), None)
     waited, took = str(page).splitlines()[1:3]
@@ -286,30 +301,32 @@ def test_the_wait_has_a_line_of_its_own(restarted):
     assert took.split()[:3] == ["took", "1h", "10m"]
 
 
-def test_a_hole_within_an_attempt_is_missing(restarted):
+def test_a_hole_within_an_attempt_is_missing(restarted: Callable[..., Any]) -> None:
     report = restarted(hole=range(100, 150))
     assert coverage_notes(report) == ["GPU 0 lacks 50 of 596 readings"]
     assert report.coverage == pytest.approx(546 / 596, abs=0.01)
 
 
-def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted):
+def test_an_attempt_whose_sampler_was_killed_misses_its_rest(restarted: Callable[..., Any]) -> None:
     report = restarted(until=200, ended=False)
     assert coverage_notes(report) == ["GPU 0 lacks 100 of 596 readings"]
     assert report.coverage == pytest.approx(496 / 596, abs=0.01)
 
 
-def test_a_sampler_killed_in_the_last_attempt_is_found_although_the_first_ended_well():
+def test_a_sampler_killed_in_the_last_attempt_is_found_although_the_first_ended_well() -> None:
     events = [Event(0, "start", ""), Event(300, "end", ""), Event(3900, "start", "")]
     assert find_early_end(events, 4000, 4200) == (200, "run")
 
 
 @pytest.mark.parametrize(("last_s", "expected"), [(300, None), (200, (100, "attempt"))])
-def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(last_s, expected):
+def test_a_node_is_asked_about_its_own_attempts_and_not_about_the_rest_of_the_run(
+    last_s: int, expected: tuple[int, str] | None
+) -> None:
     events = [Event(0, "start", ""), Event(300, "attempt_ended", "")]
     assert find_early_end(events, last_s, 12_000) == expected
 
 
-def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
+def test_a_run_without_a_gpu_has_a_report_too(clusterplan: Command, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     assert clusterplan("sample", "--", "true", env=environment).returncode == 0
     done = clusterplan("report", env=environment)
@@ -317,8 +334,8 @@ def test_a_run_without_a_gpu_has_a_report_too(clusterplan, tmp_path):
     assert "no GPU was sampled: no NVIDIA GPU can be read here: " in done.stdout
 
 
-def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
-    def peak_bytes(minutes):
+def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path: Path) -> None:
+    def peak_bytes(minutes: Any) -> Any:
         run = f"of-{minutes}-minutes"
         history.put_run({"run": run, "folder": "/runs", "began_s": T0, "state": "running"})
         history.put_node(run, "n1", {"period_s": 1.0}, [{"uuid": "GPU-0"}])
@@ -335,7 +352,7 @@ def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path):
         assert peak_bytes(60) < 1.5 * peak_bytes(20)
 
 
-def test_gpus_are_named_by_the_index_of_nvidia_smi(tmp_path):
+def test_gpus_are_named_by_the_index_of_nvidia_smi(tmp_path: Path) -> None:
     with History(tmp_path / "history.db") as history:
         history.put_run({"run": "r", "folder": "/runs", "began_s": T0, "state": "running"})
         gpus = [{"uuid": f"MIG-{i}", "index": f"1:{i}"} for i in range(2)]
@@ -348,7 +365,9 @@ def test_gpus_are_named_by_the_index_of_nvidia_smi(tmp_path):
     assert report.notes[0].text.startswith("GPU 2 was idle for 1m of 1m ")
 
 
-def test_a_rolled_up_metric_is_reported_from_its_line_in_the_registry(recorded, tmp_path, monkeypatch):
+def test_a_rolled_up_metric_is_reported_from_its_line_in_the_registry(
+    recorded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One more metric in the report takes one more `Display`."""
     displays = (
         *DISPLAYS,
@@ -366,7 +385,7 @@ def test_a_rolled_up_metric_is_reported_from_its_line_in_the_registry(recorded, 
     assert sum("occupancy" in line for line in str(page).splitlines()) == 2  # a gauge and a column
 
 
-def test_the_history_keeps_two_notes_with_one_code_on_the_same_gpus(tmp_path):
+def test_the_history_keeps_two_notes_with_one_code_on_the_same_gpus(tmp_path: Path) -> None:
     notes = [{"code": "xid", "text": f"GPU 0 reported XID {xid}", "uuids": ["GPU-0"]} for xid in (31, 79)]
     with History(tmp_path / "history.db") as history:
         history.put_run({"run": "r", "folder": "/runs", "began_s": T0, "state": "running"})
@@ -374,6 +393,6 @@ def test_the_history_keeps_two_notes_with_one_code_on_the_same_gpus(tmp_path):
         assert history.notes("r") == notes
 
 
-def test_an_unknown_run_is_one_line(reported):
+def test_an_unknown_run_is_one_line(reported: Callable[..., Any]) -> None:
     done = reported("nothing")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

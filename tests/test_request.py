@@ -6,8 +6,11 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
+from slurm_cluster import Cluster
 
 from clusterplan.launcher.submission.request import SlurmRequest
 
@@ -31,7 +34,7 @@ KNOWN = "[throughput]\nsamples_per_s_per_gpu = 10"
 
 
 @pytest.fixture
-def here(in_process, tmp_path, monkeypatch):
+def here(in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The program in an empty folder, on a machine without Slurm."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "env").symlink_to(shutil.which("env"))
@@ -39,18 +42,18 @@ def here(in_process, tmp_path, monkeypatch):
     return in_process
 
 
-def write_job(gpus, cluster, more=KNOWN):
+def write_job(gpus: Any, cluster: Any, more: Any = KNOWN) -> Any:
     text = JOB.format(gpus=gpus, cluster=cluster, more=more)
     return Path("job.toml").write_text(text, encoding="utf-8")
 
 
-def printed_options(done):
+def printed_options(done: Any) -> list[Any]:
     """The options of `estimate`'s line for Slurm."""
     line = next(line for line in done.stdout.splitlines() if line.startswith("ask Slurm"))
     return [word for word in shlex.split(line) if word.startswith("--")]
 
 
-def script_options(done):
+def script_options(done: Any) -> list[Any]:
     """The booked ones of the script's #SBATCH lines."""
     assert done.returncode == 0, done.stderr
     lines = [line.strip() for line in done.stdout.splitlines()]
@@ -59,7 +62,7 @@ def script_options(done):
     return [option for option in options if name(option) not in KEPT_ALIVE]
 
 
-def name(option):
+def name(option: Any) -> Any:
     return option.removeprefix("--").partition("=")[0]
 
 
@@ -78,7 +81,9 @@ def name(option):
         ),
     ],
 )  # fmt: skip
-def test_what_estimate_prints_is_what_submit_asks_for(here, gpus, cluster, more, options):
+def test_what_estimate_prints_is_what_submit_asks_for(
+    here: Any, gpus: int, cluster: str, more: Any, options: str
+) -> None:
     write_job(gpus, cluster, more)
     request = json.loads(here("estimate", "job.toml", "--json").stdout)["request"]
     expected = shlex.split(options.format(time=request["time"]))
@@ -90,14 +95,14 @@ def test_what_estimate_prints_is_what_submit_asks_for(here, gpus, cluster, more,
     assert sorted(script_options(shown)) == sorted(expected)
 
 
-def test_the_arithmetic_has_the_same_time(here):
+def test_the_arithmetic_has_the_same_time(here: Any) -> None:
     write_job(32, 'profile = "slurm-a100"')
     explained = here("estimate", "job.toml", "--explain").stdout
     time = next(option for option in printed_options(here("estimate", "job.toml")) if "--time=" in option)
     assert re.search(rf"^ *{time}: P95", explained, re.MULTILINE)
 
 
-def test_gpus_that_do_not_divide_are_refused_as_the_estimate_says(here):
+def test_gpus_that_do_not_divide_are_refused_as_the_estimate_says(here: Any) -> None:
     write_job(9, 'profile = "slurm-a100"')
     estimated = here("estimate", "job.toml")
     assert "--gpus=a100:9" in printed_options(estimated)
@@ -107,24 +112,26 @@ def test_gpus_that_do_not_divide_are_refused_as_the_estimate_says(here):
     assert (done.returncode, fault in done.stderr) == (2, True)
 
 
-def test_a_time_that_is_asked_for_takes_the_place_of_the_estimates(here):
+def test_a_time_that_is_asked_for_takes_the_place_of_the_estimates(here: Any) -> None:
     write_job(32, 'profile = "slurm-a100"')
     shown = here("submit", "job.toml", "--executor", "slurm", "--dry-run", "--time", "90s")
     assert "--time=00:02:00" in script_options(shown)
 
 
-def test_a_request_can_be_read_back_from_its_json():
+def test_a_request_can_be_read_back_from_its_json() -> None:
     request = SlurmRequest(2, 16, 90, gres="a100", srun=("-v",), further=(("account", "lab"), ("hold", True)))
     assert SlurmRequest.of(json.loads(json.dumps(dataclasses.asdict(request)))) == request
 
 
-def test_the_job_files_own_shortest_time_wins():
+def test_the_job_files_own_shortest_time_wins() -> None:
     request = SlurmRequest(1, 1, 90, time_min="01:00:00", further=(("time-min", "02:00:00"),))
     assert "--time-min=02:00:00" in request.options()
     assert "--time-min=01:00:00" not in request.options()
 
 
-def test_slurm_has_what_the_estimate_printed(slurm, in_process, tmp_path, monkeypatch):
+def test_slurm_has_what_the_estimate_printed(
+    slurm: Cluster, in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     discovered = in_process("profiles", "discover").stdout
     (tmp_path / "test.toml").write_text(f'shared_folders = ["/"]\n{discovered}', encoding="utf-8")
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))

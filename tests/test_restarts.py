@@ -6,7 +6,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launched import (
@@ -23,11 +25,13 @@ from launched import (
     steps_done,
     story,
 )
-from slurm_cluster import until
+from slurm_cluster import Cluster, until
 
 
 @story
-def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
+def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     run = on_slurm.submit(job_file(on_slurm, steps=150))
     seen = 0
     for attempt in range(2):
@@ -49,7 +53,7 @@ def test_a_run_warned_of_its_limit_twice_resumes_twice_and_completes(on_slurm):
 
 
 @story
-def test_an_exit_code_is_told(on_slurm):
+def test_an_exit_code_is_told(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit("--gpus", "1", "--", "python", "-c", "import sys; print('bye'); sys.exit(3)")
     yield
     ended = on_slurm.ended(run["run"])
@@ -57,7 +61,7 @@ def test_an_exit_code_is_told(on_slurm):
 
 
 @story
-def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm):
+def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
     on_slurm.wait(run["run"], "running")
     attempt = until(lambda: list((Path(run["folder"]) / "tasks").glob("*.json")), "the attempt")[0]
@@ -69,7 +73,7 @@ def test_a_killed_job_is_told_though_it_could_say_nothing(on_slurm):
 
 
 @story
-def test_memory_that_ran_out_is_named(on_slurm):
+def test_memory_that_ran_out_is_named(on_slurm: Any) -> Generator[None, None, None]:
     words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB"
     run = on_slurm.submit("--gpus", "1", "--", "python", "-c", f"import sys; sys.exit('{words}')")
     yield
@@ -78,7 +82,7 @@ def test_memory_that_ran_out_is_named(on_slurm):
 
 
 @story
-def test_a_run_cancelled_before_it_began(on_slurm):
+def test_a_run_cancelled_before_it_began(on_slurm: Any) -> Generator[None, None, None]:
     job = job_file(on_slurm, more='[slurm]\nbegin = "now+1hour"\n')
     run = on_slurm.submit(job)
     yield
@@ -90,7 +94,7 @@ def test_a_run_cancelled_before_it_began(on_slurm):
 
 
 @story
-def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
+def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit(job_file(on_slurm, steps=2000))
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
     assert on_slurm("cancel", run["run"]).returncode == 0
@@ -102,7 +106,7 @@ def test_a_cancelled_run_gets_its_stop_signal_and_saves(on_slurm):
 
 
 @story
-def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
+def test_a_requeue_by_hand_goes_on_from_disk(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit(job_file(on_slurm, steps=60))
     until(lambda: list((Path(run["folder"]) / "output").glob("step_*")), "a checkpoint", ENDED_S)
     on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
@@ -113,7 +117,9 @@ def test_a_requeue_by_hand_goes_on_from_disk(on_slurm):
 
 
 @story
-def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(on_slurm):
+def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     script = on_slurm.file(
         "crash.py",
         "import os, time\n"
@@ -129,7 +135,7 @@ def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(on_slurm):
 
 
 @story
-def test_where_requeue_is_forbidden_a_successor_goes_on(on_slurm):
+def test_where_requeue_is_forbidden_a_successor_goes_on(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit(job_file(on_slurm, steps=50), "--no-requeue")
     until(lambda: steps_done(run) > 5, "steps", ENDED_S)
     on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
@@ -140,7 +146,9 @@ def test_where_requeue_is_forbidden_a_successor_goes_on(on_slurm):
 
 
 @story
-def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(on_slurm):
+def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     """Nothing is saved, so three attempts are enough; the limit is not waited for."""
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
     for attempt in range(3):
@@ -155,7 +163,7 @@ def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(on_slurm):
 
 
 @story
-def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm):
+def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit("--gpus", "1", "--", "true")
     until(lambda: list((Path(run["folder"]) / "submitit").glob("*.exit")), "the end", ENDED_S)
     until(lambda: not on_slurm.slurm.state(run["job_id"]), "Slurm to forget it", 120)
@@ -165,7 +173,7 @@ def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm):
 
 
 @story
-def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
+def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm: Any) -> Generator[None, None, None]:
     """The case of exit code 140: Python is still starting."""
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")
     on_slurm.slurm.wait_for(run["job_id"], "RUNNING", within_s=ENDED_S)
@@ -175,7 +183,7 @@ def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm):
 
 
 @story
-def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm):
+def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm: Any) -> Generator[None, None, None]:
     with small_disk(on_slurm) as (fill, make_room):
         run = on_slurm.submit("--gpus", "1", "--", "python", on_slurm.file("train.py", TRAINS_ON))
         ended = runs_over_a_full_disk(on_slurm, run, 0, fill)
@@ -187,7 +195,9 @@ def test_a_disk_that_fills_up_does_not_end_a_run(on_slurm):
 
 
 @story
-def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
+def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     run = on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
     for rank in range(4):
         (Path(run["folder"]) / "submitit" / f"{run['job_id']}_{rank}_result.pkl.save_tmp").touch()
@@ -197,7 +207,9 @@ def test_what_an_attempt_killed_while_saving_left_is_no_obstacle(on_slurm):
 
 
 @story
-def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
+def test_a_job_whose_dependency_failed_says_that_it_never_starts(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     first = on_slurm.submit("--gpus", "1", "--", "false")
     job = job_file(on_slurm, more=f'[slurm]\ndependency = "afterok:{first["job_id"]}"\n')
     second = on_slurm.submit(job)
@@ -210,7 +222,9 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(on_slurm):
 
 
 @story
-def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(on_slurm):
+def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
     yield
     never = "it asks for more time than its partition allows: it will never start, so cancel it"
@@ -231,7 +245,7 @@ time.sleep(300)
 """
 
 
-def _submit_and_warn(on_slurm):
+def _submit_and_warn(on_slurm: Any) -> Any:
     """A run that takes 3 s to save, and has begun to."""
     script = on_slurm.file("slow.py", SAVES_SLOWLY)
     run = on_slurm.submit("--gpus", "1", "--", "python", script, "{output}")
@@ -241,7 +255,7 @@ def _submit_and_warn(on_slurm):
     return run
 
 
-def _assert_cancelled_and_saved(on_slurm, run):
+def _assert_cancelled_and_saved(on_slurm: Any, run: Any) -> None:
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"]) == ("cancelled", 1)
     assert (Path(run["folder"]) / "output" / "step_5").exists()
@@ -249,7 +263,7 @@ def _assert_cancelled_and_saved(on_slurm, run):
 
 
 @story
-def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm):
+def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm: Any) -> Generator[None, None, None]:
     run = _submit_and_warn(on_slurm)
     on_slurm("cancel", run["run"])
     yield
@@ -257,19 +271,21 @@ def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm):
 
 
 @story
-def test_a_job_cancelled_by_hand_while_it_saves_does_not_come_back(on_slurm):
+def test_a_job_cancelled_by_hand_while_it_saves_does_not_come_back(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     run = _submit_and_warn(on_slurm)
     on_slurm.slurm.ask("scancel", run["job_id"])
     yield
     _assert_cancelled_and_saved(on_slurm, run)
 
 
-def _held(on_slurm):
+def _held(on_slurm: Any) -> Any:
     return on_slurm.submit(job_file(on_slurm, steps=5, more="[slurm]\nhold = true\n"))
 
 
 @story
-def test_a_run_that_was_given_up_as_lost_runs_all_the_same(on_slurm):
+def test_a_run_that_was_given_up_as_lost_runs_all_the_same(on_slurm: Any) -> Generator[None, None, None]:
     run = _held(on_slurm)
     guess = {"state": "lost", "exit_code": None, "ended_s": 1.0, "reason": "nobody knows it", "error": None}
     (Path(run["folder"]) / "status.json").write_text(json.dumps(guess))
@@ -281,7 +297,7 @@ def test_a_run_that_was_given_up_as_lost_runs_all_the_same(on_slurm):
 
 
 @story
-def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm):
+def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm: Any) -> Generator[None, None, None]:
     run = _held(on_slurm)
     yield
     jobs = Path(run["folder"]) / "jobs.jsonl"
@@ -295,7 +311,7 @@ def test_a_job_of_another_cluster_is_not_taken_for_lost(on_slurm):
 
 
 @story
-def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
+def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm: Any) -> Generator[None, None, None]:
     tools = on_slurm.folder / "tools"
     tools.mkdir()
     for name in ("sbatch", "sinfo", "squeue", "srun"):
@@ -319,7 +335,7 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm):
 
 
 @pytest.mark.slow
-def test_a_preempted_run_says_so_and_goes_on(on_slurm):
+def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     job = job_file(on_slurm, steps=80, where='[cluster]\nnodes = 3\npartition = "preempt"\n')
     run = on_slurm.submit("--force", "--gpus", 3, job)
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
@@ -332,7 +348,7 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm):
 
 
 @pytest.mark.slow
-def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
+def test_a_controller_that_is_restarted_changes_nothing(on_slurm: Any) -> None:
     run = on_slurm.submit(job_file(on_slurm, steps=150))
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
     with on_slurm.slurm.without("slurmctld"):
@@ -344,7 +360,7 @@ def test_a_controller_that_is_restarted_changes_nothing(on_slurm):
 
 
 @pytest.mark.slow
-def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
+def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm: Any) -> None:
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
     on_slurm.wait(run["run"], "running")
     with on_slurm.slurm.hung():
@@ -356,12 +372,12 @@ def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm):
 
 
 @pytest.mark.slow
-def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
+def test_a_real_time_limit_of_a_minute_is_survived(on_slurm: Any) -> None:
     """Slurm warns up to a minute early, so how often it restarts is Slurm's to say."""
     job = job_file(on_slurm, steps=150, step_time=0.5)
     run = on_slurm.submit("--time", "1m", *on_partition(on_slurm, "short"), job)
 
-    def over():
+    def over() -> Any:
         time.sleep(POLL_S)
         now = on_slurm.status(run["run"])
         return now if now["state"] not in ("pending", "running") else None
@@ -373,7 +389,9 @@ def test_a_real_time_limit_of_a_minute_is_survived(on_slurm):
 
 @pytest.mark.slow
 @pytest.mark.slurm
-def test_accounting_tells_of_a_job_that_slurm_has_forgotten(slurm_with_accounting, launched):
+def test_accounting_tells_of_a_job_that_slurm_has_forgotten(
+    slurm_with_accounting: Cluster, launched: Any
+) -> None:
     """Cancelled while it waited, by another hand: nothing of it is in its folder, which would be `lost`."""
     run = launched.submit(
         job_file(launched, more='[slurm]\nbegin = "now+1hour"\n', where="[cluster]\nnodes = 2\n"), "--force"

@@ -1,6 +1,7 @@
 """The one state that follows from what is known of a run, and why a command failed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -26,19 +27,19 @@ NOTHING = Evidence(
 )
 
 
-def test_accounting_says_when_a_run_ended_not_who_asks():
+def test_accounting_says_when_a_run_ended_not_who_asks() -> None:
     (job,) = parse_account(f"8|OUT_OF_MEMORY|0:125|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     state = judge_state(replace(NOTHING, accounting=job), NIGHT + 8 * 3600)
     assert (state.state, state.known_at) == (State.OUT_OF_MEMORY, NIGHT + 60)
 
 
-def test_accounting_has_the_exit_code_that_nobody_else_has():
+def test_accounting_has_the_exit_code_that_nobody_else_has() -> None:
     (job,) = parse_account(f"8|FAILED|3:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     assert judge_state(replace(NOTHING, accounting=job), NIGHT + 61).exit_code == 3
 
 
 @pytest.mark.parametrize("slurm", ["failed", "has forgotten it"])
-def test_a_job_that_failed_before_the_run_began_says_why(slurm):
+def test_a_job_that_failed_before_the_run_began_says_why(slurm: str) -> None:
     (job,) = parse_account(f"8|FAILED|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     evidence = replace(
         NOTHING, exit_codes={Attempt("8", 0): 255}, slurmd_error="srun: unrecognized option '--x'"
@@ -48,7 +49,7 @@ def test_a_job_that_failed_before_the_run_began_says_why(slurm):
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
 
 
-def test_a_job_that_failed_without_a_word_asks_for_its_folder():
+def test_a_job_that_failed_without_a_word_asks_for_its_folder() -> None:
     (job,) = parse_account(f"8|FAILED||0:0|1|2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     assert (
         "check that its node can see the run folder"
@@ -60,18 +61,18 @@ def test_a_job_that_failed_without_a_word_asks_for_its_folder():
     ("nodes", "reason"),
     [("gpu3", "node gpu3 failed"), ("gpu[1-4]", "one of gpu[1-4] failed"), ("", "its node failed")],
 )
-def test_the_node_that_failed_is_named_where_slurm_names_one(nodes, reason):
+def test_the_node_that_failed_is_named_where_slurm_names_one(nodes: str, reason: str) -> None:
     (job,) = parse_account(f"8|NODE_FAIL|1:0|0:0|1|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
     assert judge_state(replace(NOTHING, accounting=job), NIGHT + 61).reason == reason
 
 
-def test_a_run_that_is_being_submitted_is_not_lost_yet():
+def test_a_run_that_is_being_submitted_is_not_lost_yet() -> None:
     fresh = replace(NOTHING, jobs=[], began_s=NIGHT)
     assert judge_state(fresh, NIGHT + 10).state is State.PENDING
     assert judge_state(fresh, NIGHT + 1000).state is State.LOST
 
 
-def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
+def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path: Path) -> None:
     write_final_status(tmp_path, "lost", None)
     write_final_status(tmp_path, "completed", 0)
     write_final_status(tmp_path, "lost", None)
@@ -108,5 +109,5 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path):
         ("", None),
     ],
 )
-def test_the_line_that_says_why(log, why):
+def test_the_line_that_says_why(log: str, why: str | None) -> None:
     assert find_error_line(log) == why

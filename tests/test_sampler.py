@@ -10,10 +10,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import fake_nvml as fake
 import pynvml
 import pytest
+from conftest import Command, StartScenario
 
 from clusterplan.estimator.gpu_use.reading import Event, Tick
 from clusterplan.launcher.run_folder.folder import write_json
@@ -27,11 +31,11 @@ H100 = "gpu count=2\nwave gpu=* kind=const hi=90\n"
 
 
 @pytest.fixture
-def first(gpus):
+def first(gpus: StartScenario) -> Iterator[Callable[..., tuple[Any, Any]]]:
     """Start a scenario; gives its first GPU and the function that moves its clock."""
     stack = []
 
-    def start(scenario=H100, now=10, **variables):
+    def start(scenario: Any = H100, now: int = 10, **variables: Any) -> tuple[Any, Any]:
         move = gpus(scenario, now, **variables)
         opened = nvml.open_library()
         library = opened.__enter__()
@@ -43,7 +47,7 @@ def first(gpus):
         opened.__exit__(None, None, None)
 
 
-def test_a_reading_has_every_metric(first):
+def test_a_reading_has_every_metric(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first()
     device.read(0)
     move(11)
@@ -60,7 +64,7 @@ def test_a_reading_has_every_metric(first):
     assert reading.ring[-1][0] == 0.0
 
 
-def test_every_tick_but_the_first_reads_everything(first):
+def test_every_tick_but_the_first_reads_everything(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first()
     device.read(0)
     for second in (11, 12, 13):
@@ -85,13 +89,13 @@ CALLS_PER_TICK = Counter(
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Count the calls of pynvml by name, and keep the ids of the fields in `calls.fields`."""
-    counter = Counter()
+    counter: Any = Counter()
     counter.fields = []
 
-    def count(name, function):
-        def counted(*arguments):
+    def count(name: Any, function: Any) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
             counter[name] += 1
             if name == "nvmlDeviceGetFieldValues":
                 counter.fields += [field for field, _ in arguments[1]]
@@ -104,7 +108,7 @@ def calls(monkeypatch):
     return counter
 
 
-def test_metrics_share_the_calls_of_a_tick(calls, first):
+def test_metrics_share_the_calls_of_a_tick(calls: Any, first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first()
     device.read(0)
     calls.clear()
@@ -113,7 +117,7 @@ def test_metrics_share_the_calls_of_a_tick(calls, first):
     assert calls == CALLS_PER_TICK
 
 
-def test_energy_is_a_counter_that_agrees_with_power(first):
+def test_energy_is_a_counter_that_agrees_with_power(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first()
     before = device.read(0)
     move(70)
@@ -121,7 +125,7 @@ def test_energy_is_a_counter_that_agrees_with_power(first):
     assert (after.energy_mj - before.energy_mj) / 60 == pytest.approx(after.power_mw, rel=0.02)
 
 
-def test_the_ring_has_the_mean_that_polling_misses(first):
+def test_the_ring_has_the_mean_that_polling_misses(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first("gpu count=1\nwave gpu=0 kind=square period=1 duty=0.5 hi=96 lo=0\n", 0)
     polled, ring = [], []
     for tick in range(1, 41):
@@ -133,14 +137,16 @@ def test_the_ring_has_the_mean_that_polling_misses(first):
     assert sum(ring) / len(ring) == pytest.approx(48, abs=2)
 
 
-def test_a_ring_in_fine_units_is_per_cent_all_the_same(first):
+def test_a_ring_in_fine_units_is_per_cent_all_the_same(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first("gpu count=1 ring=120 ring_ms=20 ring_scale=10000\nwave gpu=0 kind=const hi=40\n")
     assert device.ring_depth() == 120
     move(11)
     assert {percent for _, percent in device.read(0).ring} == {40}
 
 
-def test_an_unsupported_metric_is_none_and_asked_for_once(calls, first):
+def test_an_unsupported_metric_is_none_and_asked_for_once(
+    calls: Any, first: Callable[..., tuple[Any, Any]]
+) -> None:
     device, move = first(H100 + "fault fn=field:186 code=3\nfault fn=nvmlDeviceGetTemperature code=3\n")
     reading = device.read(0)
     assert reading.temperature_c is None
@@ -157,7 +163,7 @@ def test_an_unsupported_metric_is_none_and_asked_for_once(calls, first):
     assert pynvml.NVML_FI_DEV_POWER_INSTANT not in calls.fields
 
 
-def test_a_failure_that_passes_is_asked_for_again(first):
+def test_a_failure_that_passes_is_asked_for_again(first: Callable[..., tuple[Any, Any]]) -> None:
     device, move = first(H100 + "fault fn=nvmlDeviceGetFieldValues at=10 until=11 code=10\n")
     assert device.read(0).energy_mj is None
     move(11)
@@ -168,7 +174,9 @@ def test_a_failure_that_passes_is_asked_for_again(first):
 @pytest.mark.parametrize(
     ("scenario", "expected"), [("gpu count=1 cc=8.0\n", None), ("gpu count=1 cc=9.0\n", float)]
 )
-def test_tensor_activity_needs_hopper(first, scenario, expected):
+def test_tensor_activity_needs_hopper(
+    first: Callable[..., tuple[Any, Any]], scenario: str, expected: Any
+) -> None:
     device, move = first(scenario)
     device.read(0)
     move(11)
@@ -176,7 +184,9 @@ def test_tensor_activity_needs_hopper(first, scenario, expected):
     assert tensor_active is None if expected is None else isinstance(tensor_active, expected)
 
 
-def test_a_driver_that_lacks_a_function_is_read_by_another(first, monkeypatch):
+def test_a_driver_that_lacks_a_function_is_read_by_another(
+    first: Callable[..., tuple[Any, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lacking = ("MemoryInfo_v2", "CurrentClocksEventReasons", "ComputeRunningProcesses_v3", "FieldValues")
     device, _ = first(H100 + "".join(f"fault fn=nvmlDeviceGet{name} code=13\n" for name in lacking))
     gone = pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
@@ -194,7 +204,7 @@ def test_a_driver_that_lacks_a_function_is_read_by_another(first, monkeypatch):
     }
 
 
-def test_a_lost_gpu_does_not_hide_the_others(gpus):
+def test_a_lost_gpu_does_not_hide_the_others(gpus: StartScenario) -> None:
     gpus("gpu count=3\nfault gpu=1 at=0 code=15\n")
     with nvml.open_library() as library:
         devices, failures = library.devices()
@@ -202,7 +212,7 @@ def test_a_lost_gpu_does_not_hide_the_others(gpus):
     assert failures[0].startswith("GPU 1: ")
 
 
-def test_mig_instances_stand_in_for_their_gpu(gpus):
+def test_mig_instances_stand_in_for_their_gpu(gpus: StartScenario) -> None:
     gpus("gpu count=3\nmig gpu=1 count=2\n")
     with nvml.open_library() as library:
         devices, _ = library.devices()
@@ -213,14 +223,14 @@ def test_mig_instances_stand_in_for_their_gpu(gpus):
     assert [r.utilisation_percent is None for r in readings] == [False, True, True, False]
 
 
-def test_gpus_and_mig_instances_are_named_as_nvidia_smi_shows_them(gpus):
+def test_gpus_and_mig_instances_are_named_as_nvidia_smi_shows_them(gpus: StartScenario) -> None:
     gpus("gpu count=3\nmig gpu=1 count=2\n")
     with nvml.open_library() as library:
         devices, _ = library.devices()
     assert [d.identity.index for d in devices] == ["0", "1:0", "1:1", "2"]
 
 
-def test_a_position_in_the_environment_counts_gpus_and_not_mig_instances(gpus):
+def test_a_position_in_the_environment_counts_gpus_and_not_mig_instances(gpus: StartScenario) -> None:
     gpus("gpu count=3\nmig gpu=0 count=2\n")
     with nvml.open_library() as library:
         devices, how = select_visible(library.devices()[0], {"CUDA_VISIBLE_DEVICES": "2"})
@@ -241,7 +251,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_jobs_gpus_are_found_by_its_environment(gpus, case):
+def test_the_jobs_gpus_are_found_by_its_environment(gpus: StartScenario, case: Any) -> None:
     environment, expected, attribution = CASES[case]
     gpus("gpu count=4\n")
     with nvml.open_library() as library:
@@ -250,7 +260,7 @@ def test_the_jobs_gpus_are_found_by_its_environment(gpus, case):
     assert how is attribution
 
 
-def test_uuids_name_the_jobs_gpus_exactly(gpus):
+def test_uuids_name_the_jobs_gpus_exactly(gpus: StartScenario) -> None:
     gpus("gpu count=4\n")
     with nvml.open_library() as library:
         devices, _ = library.devices()
@@ -260,13 +270,13 @@ def test_uuids_name_the_jobs_gpus_exactly(gpus):
     assert how is Attribution.UUID
 
 
-def test_a_driver_that_does_not_answer_is_an_error(run_on_gpus):
+def test_a_driver_that_does_not_answer_is_an_error(run_on_gpus: Command) -> None:
     snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.open_library(): pass"
     done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
     assert "NvmlUnavailable" in done.stderr
 
 
-def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml, tmp_path):
+def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml: Path, tmp_path: Path) -> None:
     path = tmp_path / "scenario"
     path.write_text(H100, encoding="utf-8")
     sampler = f"{sys.executable} -P -m clusterplan.launcher.sampler --period 0.05 {tmp_path}"
@@ -280,9 +290,9 @@ def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml, tmp_path):
         time.sleep(0.05)
 
 
-def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
+def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus: StartScenario) -> None:
     gpus(H100)
-    items, stop = [], StopFlag()
+    items, stop = list[Any](), StopFlag()
     with nvml.open_library() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.05))
         loop.start()
@@ -296,9 +306,9 @@ def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus):
     assert {len(tick.readings) for tick in ticks} == {2}
 
 
-def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus):
+def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus: StartScenario) -> None:
     move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
-    items, stop = [], StopFlag()
+    items, stop = list[Any](), StopFlag()
     with nvml.open_library() as library:
         loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.02))
         loop.start()
@@ -316,9 +326,9 @@ def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus):
     assert len(items[-1].readings) == 1
 
 
-def test_a_clock_from_before_2020_is_one_event(gpus, monkeypatch):
+def test_a_clock_from_before_2020_is_one_event(gpus: StartScenario, monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(H100)
-    items = []
+    items: list[Any] = []
     monkeypatch.setattr(time, "time", lambda: 86_400.0 + time.monotonic())
     with sampling(items.append, period_s=0.2):
         while sum(isinstance(item, Tick) for item in items) < 3:
@@ -328,16 +338,16 @@ def test_a_clock_from_before_2020_is_one_event(gpus, monkeypatch):
     ]
 
 
-def test_a_block_of_code_can_be_sampled(gpus):
+def test_a_block_of_code_can_be_sampled(gpus: StartScenario) -> None:
     gpus(H100)
-    items = []
+    items: list[Any] = []
     with sampling(items.append, period_s=0.02) as identities:
         time.sleep(0.1)
     assert [gpu.name for gpu in identities] == ["NVIDIA H100 80GB HBM3"] * 2
     assert len(items) >= 3
 
 
-def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus):
+def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus: Command) -> None:
     if importlib.util.find_spec("nvitop") is None:
         pytest.skip("nvitop is not installed")
     snippet = (
@@ -348,7 +358,7 @@ def test_a_process_that_uses_nvitop_can_be_sampled_too(run_on_gpus):
     assert run_on_gpus(snippet, H100).stdout == "True\n"
 
 
-def test_the_process_loads_pynvml_and_the_standard_library_only():
+def test_the_process_loads_pynvml_and_the_standard_library_only() -> None:
     script = "import sys, clusterplan.launcher.sampler.loop; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     foreign = set(done.stdout.split()) & {
@@ -362,7 +372,7 @@ def test_the_process_loads_pynvml_and_the_standard_library_only():
     assert not foreign
 
 
-def test_slurms_warning_does_not_end_the_sampler(fake_nvml, tmp_path):
+def test_slurms_warning_does_not_end_the_sampler(fake_nvml: Path, tmp_path: Path) -> None:
     (tmp_path / "scenario").write_text(H100, encoding="utf-8")
     with sampler_beside(tmp_path, 1.0, fake.environment(fake_nvml, tmp_path / "scenario")) as process:
         process.send_signal(signal.SIGUSR2)
@@ -374,17 +384,21 @@ def test_slurms_warning_does_not_end_the_sampler(fake_nvml, tmp_path):
 AFTER_A_TICK = ("--period", "0.1s", "--", "sleep", "0.5")
 
 
-def not_read(record):
+def not_read(record: Any) -> list[Any]:
     return [(event.text, event.gpu) for event in record.events if event.kind == "not_read"]
 
 
 @pytest.mark.parametrize("scenario", ["gpu count=4 cc=8.0\n", "gpu count=4\nfault fn=field:138 code=3\n"])
-def test_a_metric_that_no_gpu_of_a_type_supports_is_no_news(sampled, scenario):
+def test_a_metric_that_no_gpu_of_a_type_supports_is_no_news(
+    sampled: Callable[..., tuple[Any, Any, Any]], scenario: str
+) -> None:
     _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
     assert not_read(record) == []
 
 
-def test_a_metric_that_may_not_be_read_is_one_line_for_all_gpus_of_a_type(sampled):
+def test_a_metric_that_may_not_be_read_is_one_line_for_all_gpus_of_a_type(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+) -> None:
     old = 'gpu count=2 name="NVIDIA A100" cc=8.0\n'
     _, _, ((record,),) = sampled(
         *AFTER_A_TICK, scenario=f"{old}gpu count=4\nfault fn=nvmlGpmSampleGet code=4\n"
@@ -397,7 +411,9 @@ def test_a_metric_that_may_not_be_read_is_one_line_for_all_gpus_of_a_type(sample
     ]
 
 
-def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(sampled):
+def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+) -> None:
     scenario = "gpu count=4\nmig gpu=1 count=2\nfault gpu=3 fn=field:83 code=3\n"
     _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
     assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1:0", "1:1", "2", "3"]
@@ -410,10 +426,10 @@ def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(sampled):
 
 
 @pytest.fixture
-def sampled(clusterplan, fake_nvml, tmp_path):
+def sampled(clusterplan: Command, fake_nvml: Path, tmp_path: Path) -> Callable[..., tuple[Any, Any, Any]]:
     """Run `clusterplan sample ARGS` on a scenario; gives the process, and its run's folder and records."""
 
-    def run(*arguments, scenario=H100, **variables):
+    def run(*arguments: Any, scenario: Any = H100, **variables: Any) -> tuple[Any, Any, Any]:
         path = tmp_path / "scenario"
         path.write_text(scenario, encoding="utf-8")
         environment = fake.environment(fake_nvml, path, **variables)
@@ -425,7 +441,9 @@ def sampled(clusterplan, fake_nvml, tmp_path):
     return run
 
 
-def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
+def test_a_command_is_sampled_into_a_run_of_its_own(
+    sampled: Callable[..., tuple[Any, Any, Any]], tmp_path: Path
+) -> None:
     done, (folder,), ((record,),) = sampled("--period", "0.1s", "--", "sh", "-c", "echo out; sleep 0.5")
     assert (done.returncode, done.stdout) == (0, "out\n")
     assert f"{record.tick_count} readings of each of 2 GPUs" in done.stderr
@@ -439,31 +457,35 @@ def test_a_command_is_sampled_into_a_run_of_its_own(sampled, tmp_path):
     assert link.resolve() == folder
 
 
-def test_a_commands_own_options_need_dashes_before_it(clusterplan):
+def test_a_commands_own_options_need_dashes_before_it(clusterplan: Command) -> None:
     done = clusterplan("sample", "--period", "1s", "sh", "--name", "x")
     message = "Error: put -- before the command: clusterplan sample --period 1s -- sh --name x\n"
     assert (done.returncode, done.stderr) == (2, message)
 
 
-def test_the_message_about_a_quoted_command_says_to_leave_out_the_quotes(clusterplan):
+def test_the_message_about_a_quoted_command_says_to_leave_out_the_quotes(clusterplan: Command) -> None:
     done = clusterplan("sample", "--", "sh train.sh")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "leave out the quotes: -- sh train.sh" in done.stderr
 
 
-def test_the_command_knows_its_run_folder(sampled):
+def test_the_command_knows_its_run_folder(sampled: Callable[..., tuple[Any, Any, Any]]) -> None:
     done, (folder,), _ = sampled("--", "sh", "-c", 'echo "$CLUSTERPLAN_RUN_FOLDER"')
     assert done.stdout == f"{folder}\n"
 
 
-def test_the_message_about_a_failed_command_has_its_code(sampled):
+def test_the_message_about_a_failed_command_has_its_code(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+) -> None:
     done, (folder,), _ = sampled("--", "sh", "-c", "exit 3")
     assert done.returncode == 1
     assert "the command failed with exit code 3" in done.stderr
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["exit_code"] == 3
 
 
-def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
+def test_a_command_that_cannot_be_started_ends_its_run(
+    sampled: Callable[..., tuple[Any, Any, Any]], tmp_path: Path
+) -> None:
     script = tmp_path / "no-first-line"
     script.write_text("true", encoding="utf-8")
     script.chmod(0o755)
@@ -474,7 +496,13 @@ def test_a_command_that_cannot_be_started_ends_its_run(sampled, tmp_path):
 
 
 @pytest.mark.parametrize(("host", "state"), [(None, "failed"), ("elsewhere", "running")])
-def test_a_sampled_run_that_was_killed_is_recognised_on_its_host(sampled, clusterplan, tmp_path, host, state):
+def test_a_sampled_run_that_was_killed_is_recognised_on_its_host(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+    clusterplan: Command,
+    tmp_path: Path,
+    host: str | None,
+    state: str,
+) -> None:
     sampled("--", "sh", "-c", "kill -KILL $PPID")
     (folder,) = (tmp_path / "runs").iterdir()
     if host:
@@ -484,7 +512,7 @@ def test_a_sampled_run_that_was_killed_is_recognised_on_its_host(sampled, cluste
     assert run["state"] == state
 
 
-def test_a_gpu_and_its_xid_are_in_the_record(sampled):
+def test_a_gpu_and_its_xid_are_in_the_record(sampled: Callable[..., tuple[Any, Any, Any]]) -> None:
     # The times count from the start of the sampler, which comes when the machine has time for it.
     scenario = "gpu count=2\nfault gpu=1 at=2.5 code=15\nxid gpu=1 at=2 code=79\n"
     until = 'until grep -qs gpu_lost "$CLUSTERPLAN_RUN_FOLDER"/*.spool; do sleep 0.05; done'
@@ -495,14 +523,16 @@ def test_a_gpu_and_its_xid_are_in_the_record(sampled):
     assert "XID 79" in [event.text for event in record.events]
 
 
-def test_without_a_gpu_the_command_runs_and_a_line_says_so(clusterplan, tmp_path):
+def test_without_a_gpu_the_command_runs_and_a_line_says_so(clusterplan: Command, tmp_path: Path) -> None:
     done = clusterplan("sample", "--", "echo", "fine", env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     assert (done.returncode, done.stdout) == (0, "fine\n")
     assert "no_gpu: no NVIDIA GPU can be read here" in done.stderr
     assert "stopped" not in done.stderr
 
 
-def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
+def test_a_full_disk_stops_the_samples_and_not_the_command(
+    sampled: Callable[..., tuple[Any, Any, Any]], tmp_path: Path
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -525,7 +555,7 @@ def test_a_full_disk_stops_the_samples_and_not_the_command(sampled, tmp_path):
     assert record.tick_count > 3
 
 
-def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clusterplan):
+def test_samples_that_cannot_be_read_back_do_not_hide_how_the_command_ended(clusterplan: Command) -> None:
     spools = '"$CLUSTERPLAN_RUN_FOLDER"/*.spool'
     emptied = f"until [ -s {spools} ]; do sleep 0.01; done; for spool in {spools}; do : > $spool; done"
     done = clusterplan("sample", "--", "sh", "-c", emptied)
@@ -543,7 +573,7 @@ print("twice" if interrupts[1].wait(0.3) else "once")  # a second one would come
 """
 
 
-def test_ctrl_c_reaches_the_command_once(clusterplan, tmp_path):
+def test_ctrl_c_reaches_the_command_once(clusterplan: Command, tmp_path: Path) -> None:
     program = clusterplan("--version").args[0]
     command = [program, "sample", "--", sys.executable, "-c", COUNTS_INTERRUPTS]
     on_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *command]
@@ -561,13 +591,15 @@ def test_ctrl_c_reaches_the_command_once(clusterplan, tmp_path):
     assert b"once" in output
 
 
-def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(sampled):
+def test_quotes_spaces_and_newlines_reach_the_command_as_they_are(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+) -> None:
     hostile = "a 'b' \"c\"\n$(touch x) ; é"
     done, _, _ = sampled("--", "printf", "%s", hostile)
     assert done.stdout == hostile
 
 
-def test_sampling_alone_ends_after_its_time(sampled):
+def test_sampling_alone_ends_after_its_time(sampled: Callable[..., tuple[Any, Any, Any]]) -> None:
     started = time.monotonic()
     done, _, ((record,),) = sampled("--for", "0.5s", "--period", "0.1s")
     assert done.returncode == 0
@@ -587,7 +619,9 @@ def test_sampling_alone_ends_after_its_time(sampled):
     ],
     ids=str,
 )
-def test_bad_input_is_one_line_and_makes_no_run(clusterplan, tmp_path, arguments, message):
+def test_bad_input_is_one_line_and_makes_no_run(
+    clusterplan: Command, tmp_path: Path, arguments: list[Any], message: str
+) -> None:
     done = clusterplan("sample", *arguments)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -3,8 +3,11 @@
 import os
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+from slurm_cluster import Cluster
 
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
 from clusterplan.launcher.node.slurm_reason import parse_slurmd_state
@@ -31,28 +34,28 @@ SACCT = """\
         ("", "CANCELLED"),
     ],
 )
-def test_the_daemon_says_why_it_ends_a_job(why, state):
+def test_the_daemon_says_why_it_ends_a_job(why: str, state: str) -> None:
     said = "error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n"
     said += f"slurmstepd-gpu1: error: *** JOB 3 ON gpu1 CANCELLED AT 2026-11-25T14:24:35 {why}***\n"
     assert parse_slurmd_state(f"{said}srun: got SIGCONT\n") == state
 
 
-def test_a_step_that_is_ended_because_a_task_failed_says_nothing_of_its_job():
+def test_a_step_that_is_ended_because_a_task_failed_says_nothing_of_its_job() -> None:
     assert parse_slurmd_state("error: *** STEP 3.0 ON gpu1 CANCELLED AT 2026-11-25T14:24:34 ***\n") is None
 
 
-def queued(job_id):
+def queued(job_id: Any) -> dict[str, Any]:
     return {job.job_id: job for job in asking.read_queue([job_id])}
 
 
-def test_a_pending_job_has_its_reason_and_limit(slurm):
+def test_a_pending_job_has_its_reason_and_limit(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", "--time=90", command="true")
     job = queued(job_id)[job_id]
     assert (job.state, job.reason, job.limit_s, job.partition) == ("PENDING", "JobHeldUser", 5400, "long")
     assert (job.start_s, job.nodes) == (None, "")
 
 
-def test_a_running_job_has_its_nodes_and_its_end(slurm):
+def test_a_running_job_has_its_nodes_and_its_end(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--nodes=2", "--time=10", command="sleep 300")
     slurm.wait_for(job_id, "RUNNING")
     job = queued(job_id)[job_id]
@@ -60,18 +63,18 @@ def test_a_running_job_has_its_nodes_and_its_end(slurm):
     assert job.end_s - job.start_s == 600
 
 
-def test_all_jobs_of_the_user_are_asked_for_at_once(slurm):
+def test_all_jobs_of_the_user_are_asked_for_at_once(slurm: Cluster) -> None:
     ids = {slurm.sbatch("--hold", command="true") for _ in range(3)}
     assert ids <= {job.job_id for job in asking.read_queue()}
 
 
-def test_each_element_of_an_array_is_a_job(slurm):
+def test_each_element_of_an_array_is_a_job(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", "--array=0-3", command="true")
     assert set(queued(job_id)) == {f"{job_id}_{index}" for index in range(4)}
     assert asking.read_job(f"{job_id}_2").job_id == f"{job_id}_2"
 
 
-def test_a_forgotten_job_is_absent_alone_and_among_others(slurm):
+def test_a_forgotten_job_is_absent_alone_and_among_others(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", command="true")
     assert queued("999999") == {}
     assert asking.read_job("999999") is None
@@ -79,7 +82,7 @@ def test_a_forgotten_job_is_absent_alone_and_among_others(slurm):
     asking.cancel("999999")
 
 
-def test_the_settings_of_a_users_shell_do_not_matter(slurm, monkeypatch):
+def test_the_settings_of_a_users_shell_do_not_matter(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
     monkeypatch.setenv("SQUEUE_FORMAT", "%j")
     monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
@@ -87,21 +90,21 @@ def test_the_settings_of_a_users_shell_do_not_matter(slurm, monkeypatch):
     assert queued(job_id)[job_id].state == "PENDING"
 
 
-def test_an_ended_job_has_exit_codes(slurm):
+def test_an_ended_job_has_exit_codes(slurm: Cluster) -> None:
     job_id = slurm.sbatch(command="srun sh -c 'exit 7'; exit 3")
     slurm.wait_for(job_id, "FAILED")
     job = asking.read_job(job_id)
     assert (job.state, job.exit_code) == ("FAILED", 3)
 
 
-def test_a_comment_cannot_pass_for_a_state(slurm):
+def test_a_comment_cannot_pass_for_a_state(slurm: Cluster) -> None:
     name = "--job-name=x JobState=COMPLETED ExitCode=9:9"
     job_id = slurm.sbatch("--hold", name, "--comment=x Restarts=7", command="true")
     job = asking.read_job(job_id)
     assert (job.state, job.exit_code, job.restarts) == ("PENDING", 0, 0)
 
 
-def test_a_requeued_job_counts_its_restarts(slurm):
+def test_a_requeued_job_counts_its_restarts(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--requeue", command="sleep 300")
     slurm.wait_for(job_id, "RUNNING")
     asking.requeue(job_id)
@@ -109,33 +112,33 @@ def test_a_requeued_job_counts_its_restarts(slurm):
     assert (asking.read_job(job_id).restarts, asking.read_job(job_id).requeue) == (1, True)
 
 
-def test_slurms_no_is_passed_on(slurm):
+def test_slurms_no_is_passed_on(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", command="true")
     with pytest.raises(SlurmRefused, match="Job is pending execution"):
         asking.requeue(job_id)
 
 
-def test_a_cancelled_job_is_cancelled(slurm):
+def test_a_cancelled_job_is_cancelled(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", command="true")
     asking.cancel(job_id)
     slurm.wait_for(job_id, "CANCELLED")
 
 
 @pytest.mark.usefixtures("slurm")
-def test_there_is_no_accounting():
+def test_there_is_no_accounting() -> None:
     asking._accounting_answers.cache_clear()
     assert asking.read_accounting(["1"]) is None
 
 
 @pytest.mark.usefixtures("slurm")
-def test_the_cluster_tells_its_settings():
+def test_the_cluster_tells_its_settings() -> None:
     settings = asking.read_settings()
     assert (settings.cluster, settings.requeue, settings.max_array_size) == ("test", True, 1001)
     assert settings.preempt_type == "preempt/partition_prio"
 
 
 @pytest.mark.usefixtures("slurm")
-def test_the_partitions_tell_their_limits():
+def test_the_partitions_tell_their_limits() -> None:
     partitions = {p.name: p for p in asking.read_partitions()}
     assert [p.name for p in partitions.values() if p.default] == ["long"]
     assert (partitions["short"].limit_s, partitions["long"].default_limit_s) == (120, 1800)
@@ -143,7 +146,7 @@ def test_the_partitions_tell_their_limits():
 
 
 @pytest.mark.usefixtures("slurm")
-def test_the_nodes_tell_their_gpus():
+def test_the_nodes_tell_their_gpus() -> None:
     nodes = {node.name: node for node in asking.read_nodes()}
     assert nodes["gpu1"].partitions == ("long", "preempt", "short")
     assert nodes["gpu4"].gpus == (("v100", 8),)
@@ -151,7 +154,7 @@ def test_the_nodes_tell_their_gpus():
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_forecast_has_a_start_or_a_refusal():
+def test_a_forecast_has_a_start_or_a_refusal() -> None:
     fits = asking.forecast_start(["--nodes=2", "--gpus-per-node=a100:8"])
     assert fits.start_s > time.time() - 60
     assert (fits.nodes, fits.refusal) == ("gpu[1-2]", None)
@@ -161,12 +164,12 @@ def test_a_forecast_has_a_start_or_a_refusal():
     assert asking.forecast_start(["--partition=no such"]).refusal == "Invalid partition name specified"
 
 
-def test_a_controller_that_is_down_is_said_to_be(slurm):
+def test_a_controller_that_is_down_is_said_to_be(slurm: Cluster) -> None:
     with slurm.without("slurmctld"), pytest.raises(SlurmUnavailable, match="does not answer: scontrol says"):
         asking.read_settings()
 
 
-def test_a_hung_controller_does_not_hang_us(slurm, monkeypatch):
+def test_a_hung_controller_does_not_hang_us(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "TIMEOUT_S", 0.5)
     with slurm.hung():
         for question in (asking.read_queue, asking.read_partitions, lambda: asking.forecast_start([])):
@@ -175,7 +178,9 @@ def test_a_hung_controller_does_not_hang_us(slurm, monkeypatch):
 
 
 @pytest.mark.usefixtures("slurm")
-def test_what_a_command_complains_of_while_it_hangs_is_said(monkeypatch, tmp_path):
+def test_what_a_command_complains_of_while_it_hangs_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # As after the end of a test Slurm, in a shell where it still is the one.
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "gone.conf"))
     monkeypatch.setattr(asking, "TIMEOUT_S", 1.0)
@@ -183,7 +188,7 @@ def test_what_a_command_complains_of_while_it_hangs_is_said(monkeypatch, tmp_pat
         asking.read_settings()
 
 
-def test_a_job_of_a_job_does_not_take_its_shape(slurm):
+def test_a_job_of_a_job_does_not_take_its_shape(slurm: Cluster) -> None:
     # Under the outer job's environment sbatch would ask for its GPUs, and srun fail.
     script = (
         "import os, subprocess; from clusterplan.launcher.slurm.client import clean_environment as clean; "
@@ -197,7 +202,7 @@ def test_a_job_of_a_job_does_not_take_its_shape(slurm):
     assert asking.read_job(inner).nodes in {"gpu1", "gpu2", "gpu3"}
 
 
-def test_without_slurm_that_is_said(monkeypatch, tmp_path):
+def test_without_slurm_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not asking.is_available()
     with pytest.raises(SlurmUnavailable, match="squeue is not on PATH") as raised:
@@ -206,14 +211,14 @@ def test_without_slurm_that_is_said(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("slurm")
-def test_slurms_configuration_may_be_missing(monkeypatch, tmp_path):
+def test_slurms_configuration_may_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(asking, "TIMEOUT_S", 0.5)  # its commands wait a minute for the file
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
     with pytest.raises(SlurmUnavailable, match="does not answer"):
         asking.read_queue()
 
 
-def test_a_recorded_sacct_is_read():
+def test_a_recorded_sacct_is_read() -> None:
     jobs = parse_account(SACCT)
     assert jobs["812"] == JobFacts(
         "812", "COMPLETED", "", "gpu[1-2]", 0, None, None, 1795610550, 1795614150, 7200
@@ -223,7 +228,7 @@ def test_a_recorded_sacct_is_read():
     assert (jobs["815"].limit_s, jobs["815"].end_s) == (None, 1795610950)
 
 
-def test_sacct_is_asked_where_it_answers(monkeypatch, tmp_path):
+def test_sacct_is_asked_where_it_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recorded = tmp_path / "sacct"
     recorded.write_text(f"#!/bin/sh\ncat <<'END'\n{SACCT}END\n", encoding="utf-8")
     recorded.chmod(0o755)
@@ -234,7 +239,9 @@ def test_sacct_is_asked_where_it_answers(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["sacct", "squeue"])
-def test_more_jobs_than_an_argument_holds_are_asked_for_one_after_another(monkeypatch, tmp_path, command):
+def test_more_jobs_than_an_argument_holds_are_asked_for_one_after_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
     asked = tmp_path / "asked"
     answers = tmp_path / command
     answers.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n', encoding="utf-8")
@@ -261,11 +268,11 @@ def test_more_jobs_than_an_argument_holds_are_asked_for_one_after_another(monkey
         ("craynetwork:4", ()),
     ],
 )
-def test_gpus_are_read_from_gres(gres, gpus):
+def test_gpus_are_read_from_gres(gres: str, gpus: tuple[Any, ...]) -> None:
     assert parse_nodes(f"n1|gpu|mixed-|64|512000|{gres}")[0].gpus == gpus
 
 
-def test_text_that_is_no_answer_gives_nothing():
+def test_text_that_is_no_answer_gives_nothing() -> None:
     for text in ("", "garbage\n", "a|b\n", "\x00"):
         assert (parse_queue(text), parse_account(text), parse_nodes(text), parse_job(text)) == (
             [],

@@ -6,8 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launched import (
@@ -17,16 +19,18 @@ from launched import (
     job_file,
     story,
 )
-from slurm_cluster import until
+from slurm_cluster import Cluster, until
 
 
 @story
-def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
+def test_runs_teach_the_next_estimate_and_are_held_against_theirs(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     """Unknown, then two runs, then measured and transferred; the next run is put beside its estimate."""
     job = job_file(on_slurm, steps=100, step_time=0.05).read_text().replace('name = "ddp"', 'model = "ddp"')
     job = on_slurm.file("job.toml", job.replace("nodes = 2\n", ""))
 
-    def estimated(gpus):
+    def estimated(gpus: Any) -> Any:
         return json.loads(on_slurm("estimate", job, "--gpus", gpus, "--json").stdout)
 
     assert estimated(4)["source"]["kind"] == "unknown"
@@ -44,7 +48,7 @@ def test_runs_teach_the_next_estimate_and_are_held_against_theirs(on_slurm):
 
 
 @story
-def test_every_argument_arrives_as_it_was_given(on_slurm):
+def test_every_argument_arrives_as_it_was_given(on_slurm: Any) -> Generator[None, None, None]:
     show = on_slurm.file("show args.py", "import json, sys; print(json.dumps(sys.argv[1:]))")
     hostile = [
         "a b",
@@ -67,7 +71,7 @@ def test_every_argument_arrives_as_it_was_given(on_slurm):
 
 
 @story
-def test_a_foreign_launcher_in_the_working_folder_is_not_ours(on_slurm):
+def test_a_foreign_launcher_in_the_working_folder_is_not_ours(on_slurm: Any) -> Generator[None, None, None]:
     for name in ("launcher", "clusterplan", "submitit"):
         (on_slurm.folder / name).mkdir()
         on_slurm.file(f"{name}/__init__.py", "raise SystemExit('the wrong one')")
@@ -77,7 +81,7 @@ def test_a_foreign_launcher_in_the_working_folder_is_not_ours(on_slurm):
 
 
 @story
-def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
+def test_secrets_stay_out_of_the_script_and_the_record(on_slurm: Any) -> Generator[None, None, None]:
     secret = "s3cr3t-value"
     run = on_slurm.submit("--gpus", "1", "--", "true", "--api-key", secret, env={"WANDB_API_KEY": secret})
     yield
@@ -90,7 +94,7 @@ def test_secrets_stay_out_of_the_script_and_the_record(on_slurm):
 
 
 @story
-def test_each_rank_sees_the_gpus_that_slurm_gave_its_job(on_slurm):
+def test_each_rank_sees_the_gpus_that_slurm_gave_its_job(on_slurm: Any) -> Generator[None, None, None]:
     script = on_slurm.file(
         "gpus.py", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['LOCAL_RANK'])"
     )
@@ -105,7 +109,7 @@ def test_each_rank_sees_the_gpus_that_slurm_gave_its_job(on_slurm):
 
 
 @story
-def test_a_run_submitted_from_inside_a_job_has_its_own_shape(on_slurm):
+def test_a_run_submitted_from_inside_a_job_has_its_own_shape(on_slurm: Any) -> Generator[None, None, None]:
     inner = ["clusterplan", "submit", "--json", "--gpus", "1", "--", "true"]
     outer = on_slurm.submit("--profile", "test", "--gpus", "2", "--nodes", "2", "--", "env", *inner)
     yield
@@ -117,7 +121,7 @@ def test_a_run_submitted_from_inside_a_job_has_its_own_shape(on_slurm):
 
 
 @story
-def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
+def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm: Any) -> Generator[None, None, None]:
     job = job_file(on_slurm, steps=5)
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: on_slurm.submit(job), range(2)))
@@ -127,12 +131,20 @@ def test_two_submissions_of_one_job_file_at_once_are_two_runs(on_slurm):
 
 
 @story
-def test_ctrl_c_while_slurm_is_asked_waits_for_its_answer(on_slurm):
+def test_ctrl_c_while_slurm_is_asked_waits_for_its_answer(on_slurm: Any) -> Generator[None, None, None]:
     slow = on_slurm.folder / "sbatch"
     slow.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" && touch asked && sleep 2\n')
     slow.chmod(0o755)
     path = f"{on_slurm.folder}{os.pathsep}{on_slurm.environment['PATH']}"
-    command = [Path(sys.executable).with_name("clusterplan"), "submit", "--json", "--gpus", "1", "--", "true"]
+    command = [
+        str(Path(sys.executable).with_name("clusterplan")),
+        "submit",
+        "--json",
+        "--gpus",
+        "1",
+        "--",
+        "true",
+    ]
     environment = {**on_slurm.environment, "PATH": path}
     with subprocess.Popen(
         command, cwd=on_slurm.folder, env=environment, stdout=subprocess.PIPE, start_new_session=True
@@ -145,7 +157,9 @@ def test_ctrl_c_while_slurm_is_asked_waits_for_its_answer(on_slurm):
 
 
 @story
-def test_a_job_submitted_from_inside_a_run_of_this_machine_is_slurms(on_slurm):
+def test_a_job_submitted_from_inside_a_run_of_this_machine_is_slurms(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
     left = {"SUBMITIT_LOCAL_JOB_ID": "5", "SUBMITIT_EXECUTOR": "local", "CLUSTERPLAN_ATTEMPT": "5.0"}
     run = on_slurm.submit("--gpus", "1", "--", "true", env=left)
     yield
@@ -156,7 +170,7 @@ def test_a_job_submitted_from_inside_a_run_of_this_machine_is_slurms(on_slurm):
 # What a submission says; none of these waits for its job
 
 
-def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
+def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm: Any) -> None:
     done = on_slurm("submit", "--dry-run", job_file(on_slurm), "--name", "dry-run")
     assert done.returncode == 0
     assert "#SBATCH --nodes=2" in done.stdout
@@ -165,13 +179,13 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(on_slurm):
     assert "dry-run" not in on_slurm.slurm.ask("squeue", "--noheader", "--format=%j")
 
 
-def test_an_option_that_sbatch_does_not_know_is_named(on_slurm):
+def test_an_option_that_sbatch_does_not_know_is_named(on_slurm: Any) -> None:
     done = on_slurm("submit", job_file(on_slurm, more='[slurm]\nnosuch = "x"\n'))
     assert done.returncode == 1
     assert done.stderr == "Error: sbatch refused: unrecognized option '--nosuch=x'\n"
 
 
-def test_auto_is_resolved_where_slurms_name_of_a_gpu_may_mean_several(on_slurm):
+def test_auto_is_resolved_where_slurms_name_of_a_gpu_may_mean_several(on_slurm: Any) -> None:
     said = on_slurm("submit", "--dry-run", "--partition", "long", "--gpus", "1", "--", "true").stdout
     assert "CLUSTERPLAN_PRECISION=bf16" in said
     assert "precision bf16 (auto on A100-SXM4-40GB or A100-" in said
@@ -179,31 +193,31 @@ def test_auto_is_resolved_where_slurms_name_of_a_gpu_may_mean_several(on_slurm):
     assert "CLUSTERPLAN_PRECISION=fp16" in said
 
 
-def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm):
+def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm: Any) -> None:
     script = on_slurm("submit", "--dry-run", "--gpus", "1", "--", "true").stdout
     assert "--time" not in script
     assert "--wckey" not in script
 
 
-def test_the_receipt_says_what_is_booked(on_slurm):
+def test_the_receipt_says_what_is_booked(on_slurm: Any) -> None:
     said = on_slurm("submit", "--profile", "test", "--nodes", "2", "--gpus", "4", "--", "true").stdout
     assert "asks 4 x a100 2 nodes of 2 in partition long " in in_one_row(said)
 
 
-def test_the_warning_fits_the_limit_of_the_partition(on_slurm):
+def test_the_warning_fits_the_limit_of_the_partition(on_slurm: Any) -> None:
     done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
     assert "Slurm may tell the run to save up to 1m 30s before its 2m are over" in done.stderr
     assert "#SBATCH --signal=USR2@30\n" in done.stdout
     assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
 
 
-def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm):
+def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm: Any) -> None:
     done = on_slurm("submit", "--partition", "nope", "--gpus", "1", "--", "true")
     said = "Error: partition 'nope' is none of test with GPUs: say one of short, long, preempt, old\n"
     assert (done.returncode, done.stderr) == (2, said)
 
 
-def test_a_refused_submission_leaves_nothing_behind(on_slurm):
+def test_a_refused_submission_leaves_nothing_behind(on_slurm: Any) -> None:
     done = on_slurm("submit", job_file(on_slurm, more='[slurm]\nnodelist = "nowhere"\n'))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: sbatch refused: ")
@@ -211,19 +225,19 @@ def test_a_refused_submission_leaves_nothing_behind(on_slurm):
     assert not list((on_slurm.folder / "runs").glob("*"))
 
 
-def test_slurm_is_told_the_account(on_slurm):
+def test_slurm_is_told_the_account(on_slurm: Any) -> None:
     run = on_slurm.submit("--gpus", "1", "--", "true", env={"SBATCH_ACCOUNT": "lab"})
     assert "Account=lab" in on_slurm.slurm.ask("scontrol", "show", "job", run["job_id"])
 
 
-def test_srun_is_for_the_nodes_to_have(slurm, without_slurm):
+def test_srun_is_for_the_nodes_to_have(slurm: Cluster, without_slurm: Any) -> None:
     for name in ("sbatch", "scontrol", "sinfo", "squeue"):
         (without_slurm.folder / "bin" / name).symlink_to(shutil.which(name))
     run = without_slurm.submit("--gpus", "1", "--", "/usr/bin/env")
     assert slurm.state(run["job_id"])
 
 
-def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm):
+def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm: Any) -> None:
     with on_slurm.slurm.without("slurmctld"):
         done = on_slurm("submit", "--gpus", "1", "--", "true")
     assert done.returncode == 3

@@ -4,6 +4,7 @@ import csv
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import SCALE
@@ -39,7 +40,7 @@ BATCHES = {
 }
 
 
-def counted(framework, row, **extra):
+def counted(framework: Any, row: Any, **extra: Any) -> Any:
     return count(
         Framework(framework),
         samples=int(row["N"]),
@@ -53,7 +54,7 @@ def counted(framework, row, **extra):
 
 @pytest.mark.parametrize("column", TOTALS)
 @pytest.mark.parametrize("row", VECTORS, ids=lambda row: row["case"])
-def test_steps_are_those_of_the_frameworks_own_code(row, column):
+def test_steps_are_those_of_the_frameworks_own_code(row: Any, column: Any) -> None:
     expected, framework = row[column], column.split()[0]
     extra = {"drop_last": True} if column.endswith("drop_last") else {}
     if expected == "error":
@@ -65,7 +66,7 @@ def test_steps_are_those_of_the_frameworks_own_code(row, column):
 
 @pytest.mark.parametrize("column", BATCHES)
 @pytest.mark.parametrize("row", VECTORS, ids=lambda row: row["case"])
-def test_batches_are_those_of_torchs_own_sampler_and_loader(row, column):
+def test_batches_are_those_of_torchs_own_sampler_and_loader(row: Any, column: Any) -> None:
     if row[column] == "0":
         with pytest.raises(WorkloadError, match="drop_last leaves no batch"):
             counted("torch", row, **BATCHES[column])
@@ -75,7 +76,7 @@ def test_batches_are_those_of_torchs_own_sampler_and_loader(row, column):
 
 @pytest.mark.parametrize("column", TOTALS)
 @pytest.mark.parametrize("row", VECTORS, ids=lambda row: row["case"])
-def test_the_command_line_counts_the_same(capsys, row, column):
+def test_the_command_line_counts_the_same(capsys: pytest.CaptureFixture[str], row: Any, column: Any) -> None:
     numbers = ["--samples", row["N"], "--batch-size", row["B"], "--gpus", row["W"]]
     numbers += ["--accumulation", row["G"], "--epochs", row["E"], "--json"]
     with pytest.raises(SystemExit) as ended:
@@ -106,7 +107,7 @@ shapes = st.fixed_dictionaries(
 
 @settings(max_examples=4000 * SCALE, deadline=None)
 @given(shapes)
-def test_closed_forms_agree_with_the_walk(shape):
+def test_closed_forms_agree_with_the_walk(shape: Any) -> None:
     framework = shape["framework"]
     if framework in ("floor", "megatron"):
         shape["drop_last"] = False
@@ -129,12 +130,12 @@ def test_closed_forms_agree_with_the_walk(shape):
     assert got.dropped_samples == max(asked - sum(walked.steps), 0)
 
 
-def test_full_steps_hold_every_sample_of_the_seed_case():
+def test_full_steps_hold_every_sample_of_the_seed_case() -> None:
     steps = count_steps(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
     assert (steps.total, steps.full, steps.last_partial_samples, steps.dropped_samples) == (3907, 3906, 64, 0)
 
 
-def test_model_parallel_gpus_share_one_replica():
+def test_model_parallel_gpus_share_one_replica() -> None:
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=64, tensor_parallel=4, pipeline_parallel=2)
     assert count_steps(job).total == 3907
 
@@ -144,19 +145,19 @@ def test_model_parallel_gpus_share_one_replica():
     [(1000, 1, 8, 4, 500), (1001, 2, 16, 8, 256)],
 )
 def test_trainer_rounds_before_sequence_parallel_multiplies(
-    samples, batch_size, gpus, sequence_parallel, batches
-):
+    samples: int, batch_size: int, gpus: int, sequence_parallel: int, batches: int
+) -> None:
     # transformers 5: len_dataloader * sp_size, with the loader sharded over every GPU.
     job = Workload.of(samples=samples, batch_size=batch_size, gpus=gpus, sequence_parallel=sequence_parallel)
     assert count_steps(job).batches == batches
 
 
-def test_tokens_become_packed_sequences_rounded_up():
+def test_tokens_become_packed_sequences_rounded_up() -> None:
     job = Workload.of(tokens=300e9, seq_len=2048, batch_size=1, gpus=1536, framework="megatron")
     assert count_steps(job).total == 95_367
 
 
-def test_packing_makes_more_sequences():
+def test_packing_makes_more_sequences() -> None:
     values = {
         "data": {"tokens": 10_000, "seq_len": 100, "packing": 0.9},
         "training": {"batch_size": 1, "gpus": 1},
@@ -165,7 +166,7 @@ def test_packing_makes_more_sequences():
 
 
 @pytest.mark.parametrize(("framework", "expected"), [("hf", 5000), ("lightning", 3907), ("torch", 3907)])
-def test_max_steps_wins_in_trainer_and_only_shortens_elsewhere(framework, expected):
+def test_max_steps_wins_in_trainer_and_only_shortens_elsewhere(framework: str, expected: int) -> None:
     values = {
         "data": {"samples": 1_000_000},
         "training": {"batch_size": 32, "gpus": 8, "framework": framework, "max_steps": 5000},
@@ -173,11 +174,11 @@ def test_max_steps_wins_in_trainer_and_only_shortens_elsewhere(framework, expect
     assert count_steps(Workload.model_validate(values)).total == expected
 
 
-def test_steps_never_use_floats():
+def test_steps_never_use_floats() -> None:
     job = Workload.of(samples=999_999_999_999_999, batch_size=1, gpus=1, epochs="1000000")
     assert count_steps(job).total == 999_999_999_999_999_000_000
 
 
-def test_a_short_step_runs_fewer_micro_batches():
+def test_a_short_step_runs_fewer_micro_batches() -> None:
     steps = count(Framework.HF, samples=600, batch_size=4, world=1, accumulation=128, epochs=Fraction(10))
     assert (steps.total, steps.micro_batches) == (20, 1500)

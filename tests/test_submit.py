@@ -3,8 +3,10 @@
 import json
 import resource
 import shutil
+from typing import Any
 
 import pytest
+from conftest import Command
 from launched import in_one_row, job_file
 
 
@@ -12,7 +14,9 @@ from launched import in_one_row, job_file
     ("stated", "saved"),
     [("every_steps = 50", "--save_steps 50"), ("", "--save_steps 200"), ("every_steps = 0", None)],
 )
-def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(launched, stated, saved):
+def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(
+    launched: Any, stated: str, saved: str | None
+) -> None:
     job = launched.file(
         "hf.toml",
         "[data]\nsamples = 12800\n[training]\nbatch_size = 32\ngpus = 2\nframework = 'hf'\n"
@@ -31,7 +35,9 @@ def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(launched, stat
         ("enable_jit_checkpoint: bool", "'bash', 'train.sh'", False),
     ],
 )
-def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, command, added):
+def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(
+    launched: Any, knows: str, command: str, added: bool
+) -> None:
     library = launched.folder / "transformers"
     library.mkdir()
     (library / "__init__.py").write_text("raise SystemExit('it takes seconds to import')")
@@ -82,7 +88,7 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(launched, knows, co
         ),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
+def test_bad_input_is_one_line_and_nothing_is_made(launched: Any, args: list[Any], said: str) -> None:
     done = (
         launched("submit", "--executor", "local", *args)
         if "--executor" not in args
@@ -95,7 +101,7 @@ def test_bad_input_is_one_line_and_nothing_is_made(launched, args, said):
 
 
 @pytest.mark.parametrize("before", [["--gpus", "2"], ["--gpus", "2", "--"], ["{job}", "--gpus", "2", "--"]])
-def test_flags_stand_before_the_command(launched, before):
+def test_flags_stand_before_the_command(launched: Any, before: list[str]) -> None:
     words = [word.format(job=job_file(launched, where="")) for word in before]
     done = launched("submit", "--executor", "local", "--dry-run", *words, "env", *["-i"] * ("--" in before))
     assert done.returncode == 0, done.stderr
@@ -103,12 +109,12 @@ def test_flags_stand_before_the_command(launched, before):
     assert ("  task 0: env -i\n" in done.stdout) is ("--" in before)
 
 
-def test_the_help_offers_no_table(clusterplan):
+def test_the_help_offers_no_table(clusterplan: Command) -> None:
     assert "several" not in clusterplan("submit", "--help").stdout
     assert in_one_row(clusterplan("estimate", "--help").stdout).count("several make a table") == 2
 
 
-def test_flags_may_follow_a_job_file(launched):
+def test_flags_may_follow_a_job_file(launched: Any) -> None:
     shown = launched("submit", job_file(launched, where=""), "--dry-run", "--executor", "local", "--gpus", 3)
     assert "CLUSTERPLAN_GPUS=3" in shown.stdout
 
@@ -116,7 +122,9 @@ def test_flags_may_follow_a_job_file(launched):
 @pytest.mark.parametrize(
     ("flag", "placeholder"), [("--batch-size", "{batch_size}"), ("--epochs", "{max_steps}")]
 )
-def test_a_changed_number_that_does_not_reach_the_command_is_refused(launched, flag, placeholder):
+def test_a_changed_number_that_does_not_reach_the_command_is_refused(
+    launched: Any, flag: str, placeholder: str
+) -> None:
     job = job_file(launched, where="").read_text().replace(placeholder, "32")
     done = launched("submit", "--executor", "local", launched.file("job.toml", job), flag, "64")
     assert (done.returncode, f"{flag}: the command has no placeholder {placeholder}" in done.stderr) == (
@@ -125,13 +133,13 @@ def test_a_changed_number_that_does_not_reach_the_command_is_refused(launched, f
     )
 
 
-def test_no_sbatch_and_slurm_asked_for(without_slurm):
+def test_no_sbatch_and_slurm_asked_for(without_slurm: Any) -> None:
     done = without_slurm("submit", "--executor", "slurm", "--gpus", "1", "--", "env")
     assert done.returncode == 3
     assert "sbatch is not found here" in done.stderr
 
 
-def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
+def test_the_script_is_shown_where_there_is_no_slurm(without_slurm: Any) -> None:
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "2", "--", "env")
     assert (done.returncode, done.stderr) == (0, "")
     assert "#SBATCH --gpus-per-node=2" in done.stdout
@@ -139,8 +147,8 @@ def test_the_script_is_shown_where_there_is_no_slurm(without_slurm):
 
 @pytest.mark.parametrize(("own", "account"), [("", "lab"), ('[slurm]\naccount = "own"', "own")])
 def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has_one(
-    without_slurm, own, account
-):
+    without_slurm: Any, own: str, account: str
+) -> None:
     job = job_file(without_slurm, more=own, where="")
     asked = ["--executor", "slurm", "--dry-run", "--force", job]
     kept = {"SBATCH_ACCOUNT": "lab", "SBATCH_PARTITION": "cpu"}
@@ -151,14 +159,16 @@ def test_the_account_that_a_user_keeps_for_all_jobs_pays_unless_the_job_file_has
 
 
 @pytest.mark.parametrize(("more", "alone"), [([], True), (["--nnodes", "2"], False)])
-def test_torchrun_that_is_told_of_no_other_node_is_warned_of(without_slurm, more, alone):
+def test_torchrun_that_is_told_of_no_other_node_is_warned_of(
+    without_slurm: Any, more: list[Any], alone: bool
+) -> None:
     (without_slurm.folder / "bin" / "torchrun").symlink_to(shutil.which("env"))
     (without_slurm.folder / "train.py").touch()
     asked = ["--executor", "slurm", "--dry-run", "--gpus", "16", "--", "torchrun", *more, "train.py"]
     assert ("torchrun without --nnodes" in without_slurm("submit", *asked).stderr) is alone
 
 
-def test_a_shared_folder_may_be_a_link(without_slurm):
+def test_a_shared_folder_may_be_a_link(without_slurm: Any) -> None:
     (without_slurm.folder / "gpfs").mkdir()
     (without_slurm.folder / "home").symlink_to(without_slurm.folder / "gpfs")
     home = json.dumps(str(without_slurm.folder / "home"))
@@ -175,21 +185,21 @@ def test_a_shared_folder_may_be_a_link(without_slurm):
     [("no-requeue", "use --no-requeue"), ("ntasks", "use run.bootstrap"), ("wait", "use --follow")],
 )
 def test_an_option_of_sbatch_that_contradicts_ours_is_refused_with_the_right_place(
-    without_slurm, option, right
-):
+    without_slurm: Any, option: str, right: str
+) -> None:
     job = job_file(without_slurm, more=f"[slurm]\n{option} = true\n", where="")
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", job)
     assert (done.returncode, f"{option} is set by clusterplan: {right}" in done.stderr) == (2, True)
 
 
-def test_gpus_that_do_not_divide_over_their_nodes_are_refused_with_what_does(without_slurm):
+def test_gpus_that_do_not_divide_over_their_nodes_are_refused_with_what_does(without_slurm: Any) -> None:
     done = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "9", "--", "env")
     said = "Error: 9 GPUs do not divide over 2 nodes of 8: give 8, 10 or 16, or --nodes 3\n"
     assert (done.returncode, done.stderr) == (2, said)
 
 
 @pytest.fixture
-def silent_slurm(launched):
+def silent_slurm(launched: Any) -> Any:
     """Slurm's commands are there, and no cluster."""
     if not shutil.which("scontrol"):
         pytest.skip("Slurm is not installed")
@@ -198,21 +208,21 @@ def silent_slurm(launched):
     return launched
 
 
-def test_a_slurm_that_does_not_answer_is_no_reason_to_stop(silent_slurm):
+def test_a_slurm_that_does_not_answer_is_no_reason_to_stop(silent_slurm: Any) -> None:
     done = silent_slurm("submit", "--gpus", "1", "--", "true")
     assert done.returncode == 3
     assert done.stderr.startswith("Error: Slurm does not answer: ")
     assert done.stderr.endswith("; --executor local runs it on this machine\n")
 
 
-def test_a_script_is_shown_where_slurm_does_not_answer(silent_slurm):
+def test_a_script_is_shown_where_slurm_does_not_answer(silent_slurm: Any) -> None:
     shown = silent_slurm("submit", "--dry-run", "--profile", "slurm-a100", "--gpus", "2", "--", "true")
     assert (shown.returncode, shown.stderr.count("\n")) == (0, 1)
     assert shown.stderr.startswith("Slurm does not answer: ")
     assert "#SBATCH --gpus-per-node=a100:2" in shown.stdout
 
 
-def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):
+def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched: Any) -> None:
     done = launched(
         "submit", "--executor", "local", "--", "true", preexec_fn=lambda: _most_bytes_of_a_file(10)
     )
@@ -222,5 +232,5 @@ def test_a_full_disk_at_submission_is_one_line_and_leaves_nothing(launched):
     assert not list((launched.folder / "runs").glob("*"))
 
 
-def _most_bytes_of_a_file(most):
+def _most_bytes_of_a_file(most: Any) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from launched import (
@@ -13,7 +15,7 @@ from slurm_cluster import until
 
 
 @story
-def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
+def test_a_sweep_is_one_array_with_a_run_each(on_slurm: Any) -> Generator[None, None, None]:
     script = on_slurm.file("lr.py", "import sys; print('lr is', sys.argv[1])")
     done = on_slurm.submit(
         "--gpus", "1", "--sweep", "lr=0.1,0.2,0.3", "--parallel", "2", "--", "python", script, "{lr}"
@@ -31,7 +33,7 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm):
 
 
 @story
-def test_a_sweep_is_cancelled_as_one(on_slurm):
+def test_a_sweep_is_cancelled_as_one(on_slurm: Any) -> Generator[None, None, None]:
     on_slurm("submit", "--name", "lr", "--gpus", "1", "--sweep", "k=1..3", "--", "sleep", "30{k}")
     assert on_slurm("cancel", "--all", "lr").stdout.count("asked to stop") == 3
     yield
@@ -40,7 +42,7 @@ def test_a_sweep_is_cancelled_as_one(on_slurm):
 
 
 @story
-def test_each_run_of_a_sweep_is_told_its_own_end(on_slurm):
+def test_each_run_of_a_sweep_is_told_its_own_end(on_slurm: Any) -> Generator[None, None, None]:
     on_slurm("submit", "--gpus", "1", "--sweep", "k=1,2", "--", "sleep", "30{k}")
     runs = json.loads(on_slurm("status", "--json").stdout)["runs"]
     for run in runs:
@@ -60,7 +62,7 @@ def test_each_run_of_a_sweep_is_told_its_own_end(on_slurm):
     assert [(run["state"], run["exit_code"]) for run in ended] == [("failed", 137)] * 2
 
 
-def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched):
+def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched: Any) -> None:
     job = launched.file(
         "job.toml",
         "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
@@ -74,7 +76,7 @@ def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched):
 
 
 @pytest.mark.parametrize(("said", "at_once"), [([], 300), (["--parallel", "2"], 2)])
-def test_a_sweep_is_limited_only_as_asked(without_slurm, said, at_once):
+def test_a_sweep_is_limited_only_as_asked(without_slurm: Any, said: list[Any], at_once: int) -> None:
     sweep = ["--sweep", "seed=1..300", *said, "--", "env", "{seed}"]
     shown = without_slurm("submit", "--executor", "slurm", "--dry-run", "--gpus", "1", *sweep).stdout
     assert f"#SBATCH --array=0-299%{at_once}\n" in shown

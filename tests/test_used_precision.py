@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Command
 
 from clusterplan import Precision
 from clusterplan.estimator.gpu_use.precision import find_precision_notes
@@ -23,20 +27,20 @@ class Gpu:
     uuid: str = "GPU-0"
 
     @property
-    def metrics(self):
+    def metrics(self) -> dict[str, Any]:
         return {"sm_active_mean": self.sm_active, "tensor_active_mean": self.tensor_active}
 
 
 IDLE, WORKED, TOO_LITTLE = Gpu(0.8, 0.0001), Gpu(0.8, 0.05), Gpu(0.1, 0.0)
 
 
-def text(*arguments):
+def text(*arguments: Any) -> Any:
     notes = find_precision_notes(*arguments)
     return notes[0].text if notes else ""
 
 
 @pytest.mark.parametrize(("planned", "seen"), [(BF16, FP32), (FP16, FP32), (BF16, FP16), (FP32, BF16)])
-def test_another_precision_than_planned_is_a_note(planned, seen):
+def test_another_precision_than_planned_is_a_note(planned: Any, seen: Any) -> None:
     assert text(planned, seen, []).startswith(
         f"the run was planned in {planned}, but its tracker saw it train in {seen}; "
     )
@@ -54,12 +58,12 @@ def test_another_precision_than_planned_is_a_note(planned, seen):
         (Precision.AUTO, FP32),
     ],
 )
-def test_no_note_where_both_agree_or_cannot_be_compared(planned, seen):
+def test_no_note_where_both_agree_or_cannot_be_compared(planned: Any, seen: Any) -> None:
     assert text(planned, seen, []) == ""
 
 
 @pytest.mark.parametrize("planned", [TF32, FP16, BF16, FP8])
-def test_idle_tensor_cores_of_busy_gpus_are_a_note(planned):
+def test_idle_tensor_cores_of_busy_gpus_are_a_note(planned: Any) -> None:
     assert "they idled while the GPUs worked, as in fp32" in text(planned, None, [IDLE, IDLE])
 
 
@@ -77,15 +81,17 @@ def test_idle_tensor_cores_of_busy_gpus_are_a_note(planned):
         (None, None, [IDLE]),
     ],
 )
-def test_no_note_on_tensor_cores_that_worked_or_were_not_measured(planned, seen, gpus):
+def test_no_note_on_tensor_cores_that_worked_or_were_not_measured(
+    planned: Any, seen: Any, gpus: list[Any]
+) -> None:
     assert text(planned, seen, gpus) == ""
 
 
 @pytest.fixture
-def reported(clusterplan, tmp_path):
+def reported(clusterplan: Command, tmp_path: Path) -> Callable[..., Any]:
     """The report of a run planned in bf16, of which the tracker wrote that."""
 
-    def report(*dtypes, json_=True, **start):
+    def report(*dtypes: Any, json_: bool = True, **start: Any) -> Any:
         now = datetime(2026, 1, 1, tzinfo=UTC)
         facts = {"kind": "submit", "shape": {"precision": "bf16"}, "began_s": now.timestamp()}
         folder = create_run_folder("train", tmp_path / "runs", now, facts)
@@ -104,29 +110,29 @@ def reported(clusterplan, tmp_path):
     return report
 
 
-def test_the_report_says_what_the_tracker_saw(reported):
+def test_the_report_says_what_the_tracker_saw(reported: Callable[..., Any]) -> None:
     document = reported("float32")
     assert (document["precision_planned"], document["precision_seen"]) == ("bf16", "fp32")
     assert [note["code"] for note in document["notes"]] == ["precision"]
 
 
-def test_the_dtype_of_the_script_counts_where_the_tracker_saw_none(reported):
+def test_the_dtype_of_the_script_counts_where_the_tracker_saw_none(reported: Callable[..., Any]) -> None:
     assert reported(dtype="float32")["precision_seen"] == "fp32"
     assert reported("bfloat16", dtype="float32")["precision_seen"] == "bf16"
 
 
-def test_a_run_as_planned_has_a_line_in_its_head_and_no_note(reported):
+def test_a_run_as_planned_has_a_line_in_its_head_and_no_note(reported: Callable[..., Any]) -> None:
     output = reported("bfloat16", json_=False)
     (line,) = [line for line in output.splitlines() if line.startswith("precision")]
     assert line.split() == ["precision", "bf16", *"as planned, says its tracker".split()]
     assert "planned in" not in output
 
 
-def test_a_run_without_an_observed_precision_has_no_line_on_it(reported):
+def test_a_run_without_an_observed_precision_has_no_line_on_it(reported: Callable[..., Any]) -> None:
     assert "precision" not in reported(json_=False)
 
 
-def observed_dtypes(folder, script, **variables):
+def observed_dtypes(folder: Path, script: Any, **variables: Any) -> list[Any]:
     """What `track` writes of a training script's number format."""
     code = "from clusterplan import track\n" + script
     environment = {**os.environ, "CLUSTERPLAN_RUN_FOLDER": str(folder), **variables}
@@ -138,7 +144,7 @@ def observed_dtypes(folder, script, **variables):
     return [line["dtype"] for line in lines if line["kind"] == "dtype"]
 
 
-def test_a_script_without_torch_has_none(tmp_path):
+def test_a_script_without_torch_has_none(tmp_path: Path) -> None:
     script = (
         "import sys\nsteps = track('ab')\nfor _ in steps: steps.loss(1.0)\nassert 'torch' not in sys.modules"
     )
@@ -180,13 +186,15 @@ PLAIN = {
         ({"noted": ""}, []),
     ],
 )
-def test_the_number_format_of_a_torch_script_is_observed_once_or_not_at_all(tmp_path, changed, expected):
+def test_the_number_format_of_a_torch_script_is_observed_once_or_not_at_all(
+    tmp_path: Path, changed: dict[str, Any], expected: list[Any]
+) -> None:
     pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
     script = TRAINS.format(**{**PLAIN, **changed})
     assert observed_dtypes(tmp_path, script, CLUSTERPLAN_PRECISION="bf16") == expected
 
 
-def test_a_function_that_hides_what_it_computes_is_not_taken_for_float32(tmp_path):
+def test_a_function_that_hides_what_it_computes_is_not_taken_for_float32(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed; `make frameworks` runs this with it")
     before = (
         "from torch.utils.checkpoint import checkpoint\n"

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from conftest import SCALE
@@ -21,26 +22,26 @@ from clusterplan.estimator.step_time.source import SourceKind
 PARTS = ("startup", "training", "evaluation", "checkpoints", "restarts")
 
 
-def job(**tables):
+def job(**tables: Any) -> Workload:
     values = {"data": {"samples": 1_000_000}, "training": {"batch_size": 32, "gpus": 8}}
     return Workload.model_validate({**values, "throughput": {"samples_per_s": 44.3}, **tables})
 
 
-def cluster(limit, **extra):
+def cluster(limit: str | None, **extra: Any) -> ClusterProfile:
     partition = {"name": "gpu", "nodes": 100, "gpus_per_node": 8}
     if limit:
         partition["time_limit"] = limit
     return ClusterProfile.model_validate({"name": "test", "partitions": [partition], **extra})
 
 
-def test_every_part_is_a_range_with_a_source():
+def test_every_part_is_a_range_with_a_source() -> None:
     parts = estimate(job()).clock.parts
     assert tuple(parts) == PARTS
     kinds = [parts[name].source.kind for name in PARTS]
     assert kinds == [SourceKind.PRIOR, SourceKind.GIVEN, SourceKind.PRIOR, SourceKind.PRIOR, SourceKind.PRIOR]
 
 
-def test_what_is_given_is_exact():
+def test_what_is_given_is_exact() -> None:
     stated = job(
         evaluation={"every_steps": 1000, "time_s": 60},
         checkpoint={"every_steps": 500, "time_s": 30},
@@ -54,18 +55,18 @@ def test_what_is_given_is_exact():
     assert {parts[name].source.kind for name in PARTS} == {SourceKind.GIVEN}
 
 
-def test_evaluation_of_unknown_length_takes_a_share_and_never_nothing():
+def test_evaluation_of_unknown_length_takes_a_share_and_never_nothing() -> None:
     parts = estimate(job(evaluation={"every_steps": 100})).clock.parts
     training = parts["training"].seconds.p50
     assert 0.06 * training < parts["evaluation"].seconds.p10
     assert parts["evaluation"].source.kind is SourceKind.PRIOR
 
 
-def test_a_job_that_never_evaluates_takes_no_time_for_it():
+def test_a_job_that_never_evaluates_takes_no_time_for_it() -> None:
     assert estimate(job(evaluation={"every_steps": 0})).clock.parts["evaluation"].seconds == Range.exactly(0)
 
 
-def test_the_whole_is_calibrated():
+def test_the_whole_is_calibrated() -> None:
     # The same parts, drawn independently and at random, fall below our percentiles as often as these say.
     answer, rng = estimate(job()), random.Random(7)
     pools = {
@@ -83,11 +84,11 @@ def test_the_whole_is_calibrated():
         assert sum(d < bound for d in draws) / len(draws) == pytest.approx(share, abs=0.015)
 
 
-def test_the_same_question_gets_the_same_answer():
+def test_the_same_question_gets_the_same_answer() -> None:
     assert estimate(job()) == estimate(job())
 
 
-def test_no_limit_means_one_job_of_p95_and_grace():
+def test_no_limit_means_one_job_of_p95_and_grace() -> None:
     clock = estimate(job()).clock
     assert clock.segments == 1
     assert GRACE_S == 300
@@ -95,26 +96,26 @@ def test_no_limit_means_one_job_of_p95_and_grace():
 
 
 @pytest.mark.parametrize(("limit", "hours"), [("4h", 4), ("1h", 1)])
-def test_beyond_the_limit_it_is_cut_into_jobs_that_hold_its_p95(limit, hours):
+def test_beyond_the_limit_it_is_cut_into_jobs_that_hold_its_p95(limit: str, hours: int) -> None:
     clock = estimate(job(), cluster(limit)).clock
     assert clock.segments > 1
     assert clock.request_s == hours * 3600
     assert clock.p95 <= clock.segments * (clock.request_s - GRACE_S)
 
 
-def test_within_the_limit_it_is_one_job():
+def test_within_the_limit_it_is_one_job() -> None:
     assert estimate(job(), cluster("2d")).clock.segments == 1
 
 
 @pytest.mark.parametrize(
     "tables", [{"startup": {"time_s": "20m"}}, {"checkpoint": {"every_steps": 0}}], ids=str
 )
-def test_a_run_that_gets_nowhere_under_the_limit_never_ends(tables):
+def test_a_run_that_gets_nowhere_under_the_limit_never_ends(tables: dict[str, Any]) -> None:
     clock = estimate(job(**tables), cluster("15m")).clock
     assert (clock.total, clock.p95, clock.segments, clock.request_s) == (None, None, None, None)
 
 
-def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training():
+def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training() -> None:
     # Training fits under the limit, the whole does not: without saves on the way the second job would start anew.
     long = job(data={"samples": 7_200_000})
     clock = estimate(long, cluster("2d", node_failures_per_1000_days=0)).clock
@@ -124,8 +125,8 @@ def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training():
 
 @settings(max_examples=60 * SCALE, deadline=None)
 @given(st.floats(1e-3, 1e6), st.integers(1, 10**12), st.sampled_from([None, "10m", "4h", "30d"]))
-def test_percentiles_ascend_and_jobs_fit(rate, samples, limit):
-    values = {"data": {"samples": samples}, "throughput": {"samples_per_s": rate}}
+def test_percentiles_ascend_and_jobs_fit(rate: float, samples: int, limit: str | None) -> None:
+    values: dict[str, Any] = {"data": {"samples": samples}, "throughput": {"samples_per_s": rate}}
     clock = estimate(job(**values), cluster(limit)).clock
     if clock.segments:
         assert clock.total.p10 <= clock.total.p50 <= clock.total.p90 <= clock.p95
@@ -135,18 +136,18 @@ def test_percentiles_ascend_and_jobs_fit(rate, samples, limit):
         assert clock.total is None
 
 
-def test_young_and_daly():
+def test_young_and_daly() -> None:
     assert young_daly_s(60, 21 * 86400) == pytest.approx(math.sqrt(2 * 60 * 21 * 86400) - 60)
     assert young_daly_s(100, 50) == 50  # interrupted before a save is done: Daly takes the mean time between
 
 
 @pytest.mark.parametrize("mean", [0.01, 0.5, 4, 25, 200])
-def test_poisson_counts_have_their_mean(mean):
+def test_poisson_counts_have_their_mean(mean: float) -> None:
     counts = [poisson_quantile(mean, (i + 0.5) / 5000) for i in range(5000)]
     assert sum(counts) / 5000 == pytest.approx(mean, rel=0.02)
 
 
-def test_a_profiles_failures_are_counted_by_its_nodes():
+def test_a_profiles_failures_are_counted_by_its_nodes() -> None:
     partition = {"name": "gpu", "nodes": 100, "gpus_per_node": 4}
     profile = ClusterProfile.model_validate(
         {"name": "test", "partitions": [partition], "node_failures_per_1000_days": 100}
@@ -156,14 +157,14 @@ def test_a_profiles_failures_are_counted_by_its_nodes():
     assert text.startswith("6.3 failures expected")  # 8 nodes x 0.1 a day x 7.84 days
 
 
-def test_many_restarts_lose_half_an_interval_each_and_not_all_the_same():
+def test_many_restarts_lose_half_an_interval_each_and_not_all_the_same() -> None:
     # 10 failures, each losing a uniform part of an interval: 5 intervals, give or take sqrt(10 / 12).
     lost = sorted(repeated_intervals(10, u, z) for u, z in zip(uniforms(3), normals(3), strict=True))
     assert quantile(lost, 0.5) == pytest.approx(5, rel=0.01)
     assert quantile(lost, 0.9) == pytest.approx(5 + 1.2816 * math.sqrt(10 / 12), rel=0.01)
 
 
-def test_a_restart_costs_startup_and_lost_work():
+def test_a_restart_costs_startup_and_lost_work() -> None:
     stated = {
         "startup": {"time_s": 100},
         "evaluation": {"every_steps": 0},
@@ -176,7 +177,7 @@ def test_a_restart_costs_startup_and_lost_work():
     assert whole.total.p50 == pytest.approx(10_000 + 100 + 100 + 500, rel=0.001)
 
 
-def test_a_limit_hardly_longer_than_a_restart_is_answered_at_once():
+def test_a_limit_hardly_longer_than_a_restart_is_answered_at_once() -> None:
     stated = {
         "startup": {"time_s": 299.04},
         "checkpoint": {"every_steps": 1, "time_s": 0},
@@ -186,7 +187,7 @@ def test_a_limit_hardly_longer_than_a_restart_is_answered_at_once():
     assert estimate(job(**stated), cluster("10m")).clock.segments != 1
 
 
-def test_evaluation_and_checkpoints_that_are_stated_are_known_without_a_step_time():
+def test_evaluation_and_checkpoints_that_are_stated_are_known_without_a_step_time() -> None:
     stated = job(throughput={}, evaluation={"every_steps": 0}, checkpoint={"every_steps": 1000, "time_s": 30})
     parts = estimate(stated).clock.parts
     assert parts["training"].seconds is None
@@ -194,7 +195,7 @@ def test_evaluation_and_checkpoints_that_are_stated_are_known_without_a_step_tim
     assert parts["checkpoints"].seconds == Range.exactly(4 * 30)
 
 
-def test_failures_grow_with_gpus_and_time():
+def test_failures_grow_with_gpus_and_time() -> None:
     few = estimate(job(training={"batch_size": 32, "gpus": 8}))
     many = estimate(
         job(
@@ -207,14 +208,14 @@ def test_failures_grow_with_gpus_and_time():
     assert many.clock.parts["restarts"].seconds.p50 > 0
 
 
-def test_where_no_step_is_made_there_is_no_best_interval_to_fail_at():
+def test_where_no_step_is_made_there_is_no_best_interval_to_fail_at() -> None:
     job = Workload.of(
         samples=10, batch_size=32, gpus=8, accumulation=16, framework="deepspeed", step_time=1.0
     )
     assert estimate(job).clock.checkpoint_interval.steps == 1
 
 
-def test_an_interval_that_no_job_reaches_never_ends_though_it_divides_nothing():
+def test_an_interval_that_no_job_reaches_never_ends_though_it_divides_nothing() -> None:
     job = Workload.model_validate(
         {
             "data": {"samples": 1_000 * 256},

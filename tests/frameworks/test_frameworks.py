@@ -5,10 +5,13 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from slurm_cluster import until
+from conftest import Command
+from slurm_cluster import Cluster, until
 
 pytest.importorskip("torch", reason="torch is not installed; `make frameworks` has it")
 pytest.importorskip("transformers")
@@ -22,23 +25,23 @@ OVER = {"completed", "failed", "out_of_memory", "timed_out", "cancelled", "node_
 class Run:
     """A submitted run, asked about as a user would."""
 
-    def __init__(self, clusterplan, submitted):
+    def __init__(self, clusterplan: Any, submitted: Any) -> None:
         self._clusterplan = clusterplan
         self.name, self.job, self.folder = (submitted[key] for key in ("run", "job_id", "folder"))
 
     @property
-    def output(self):
+    def output(self) -> Path:
         return Path(self.folder) / "output"
 
-    def status(self):
+    def status(self) -> Any:
         done = self._clusterplan("status", self.name, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["runs"][0]
 
-    def printed(self):
+    def printed(self) -> Any:
         return self._clusterplan("logs", self.name).stdout
 
-    def completed(self):
+    def completed(self) -> Any:
         """Wait for its end, which must be a good one; gives what it printed."""
         until(
             lambda: (state := self.status()["state"]) in OVER and state,
@@ -50,12 +53,21 @@ class Run:
 
 
 @pytest.fixture
-def submit(clusterplan, tmp_path, monkeypatch):
+def submit(clusterplan: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """Submit a script; what is left out of the job file follows from the script."""
     monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
     monkeypatch.setenv("CLUSTERPLAN_RUNS", str(tmp_path / "runs"))
 
-    def submit(script, *arguments, gpus=2, nodes=1, framework=None, precision="fp32", resume=(), options=()):
+    def submit(
+        script: Any,
+        *arguments: Any,
+        gpus: int = 2,
+        nodes: int = 1,
+        framework: Any = None,
+        precision: str = "fp32",
+        resume: Any = (),
+        options: Any = (),
+    ) -> Run:
         job = tmp_path / "job.toml"
         stated = f'framework = "{framework}"\n' if framework else ""
         job.write_text(
@@ -74,7 +86,7 @@ def submit(clusterplan, tmp_path, monkeypatch):
     return submit
 
 
-def test_torch_trains_on_two_nodes_by_torchrun(submit):
+def test_torch_trains_on_two_nodes_by_torchrun(submit: Callable[..., Run]) -> None:
     # Nodes that are all this machine see its /tmp, which is not what the check takes it for.
     run = submit("torch_ddp.py", "{output}", gpus=4, nodes=2, options=["--force"])
     run.completed()
@@ -83,7 +95,7 @@ def test_torch_trains_on_two_nodes_by_torchrun(submit):
     assert result["loss"] < 0.1
 
 
-def test_trainer_trains_in_the_precision_asked_for(submit):
+def test_trainer_trains_in_the_precision_asked_for(submit: Callable[..., Run]) -> None:
     run = submit(
         "hf_trainer.py",
         "--output_dir",
@@ -97,7 +109,9 @@ def test_trainer_trains_in_the_precision_asked_for(submit):
     assert "bf16 True, world 2, steps 20" in run.completed()
 
 
-def test_trainer_goes_on_from_its_checkpoint_when_it_is_requeued(submit, slurm):
+def test_trainer_goes_on_from_its_checkpoint_when_it_is_requeued(
+    submit: Callable[..., Run], slurm: Cluster
+) -> None:
     steps = 1_000
     run = submit(
         *("hf_trainer.py", "--output_dir", "{output}", "--use_cpu", "--max_steps", str(steps)),
@@ -111,7 +125,7 @@ def test_trainer_goes_on_from_its_checkpoint_when_it_is_requeued(submit, slurm):
     assert run.status()["attempts"] == 2
 
 
-def test_trainer_saves_as_it_is_stopped(submit, slurm):
+def test_trainer_saves_as_it_is_stopped(submit: Callable[..., Run], slurm: Cluster) -> None:
     """One rank: several have a timer each, may stop at different steps, and then leave no whole checkpoint."""
     steps = 2_000
     run = submit(
@@ -131,6 +145,6 @@ def test_trainer_saves_as_it_is_stopped(submit, slurm):
     assert 0 < first["saved_step"] == second["resume_step"] < steps
 
 
-def test_lightning_gets_a_task_a_gpu_and_its_precision(submit):
+def test_lightning_gets_a_task_a_gpu_and_its_precision(submit: Callable[..., Run]) -> None:
     run = submit("lightning_fit.py", "{output}", framework="lightning", precision="bf16")
     assert "precision bf16-mixed, world 2, steps 50, on SLURMEnvironment" in run.completed()

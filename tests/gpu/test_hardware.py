@@ -1,6 +1,8 @@
 """Checks on a real NVIDIA GPU: `make gpu`.  They need pytest and pynvml; the measured rates need torch too."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ REPEATS = 20
 
 
 @pytest.fixture(scope="module")
-def device():
+def device() -> Iterator[tuple[Any, Any]]:
     """NVML's handle of the first GPU."""
     pynvml = pytest.importorskip("pynvml")
     try:
@@ -25,31 +27,31 @@ def device():
 
 
 @pytest.fixture
-def gpu(device):
+def gpu(device: tuple[Any, Any]) -> Any:
     pynvml, handle = device
     return find_gpu(pynvml.nvmlDeviceGetName(handle))
 
 
-def test_the_catalogue_has_its_compute_capability(device, gpu):
+def test_the_catalogue_has_its_compute_capability(device: tuple[Any, Any], gpu: Any) -> None:
     pynvml, handle = device
     assert tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)) == gpu.compute_capability
 
 
-def test_the_catalogue_has_its_memory(device, gpu):
+def test_the_catalogue_has_its_memory(device: tuple[Any, Any], gpu: Any) -> None:
     pynvml, handle = device
     total = pynvml.nvmlDeviceGetMemoryInfo(handle).total
     print(f"{gpu.name}: NVML {total / 1e9:.1f} GB, catalogue {gpu.memory_bytes / 1e9:.1f} GB")
     assert total == pytest.approx(gpu.memory_bytes, rel=0.1)
 
 
-def test_the_catalogue_has_its_power_limit(device, gpu):
+def test_the_catalogue_has_its_power_limit(device: tuple[Any, Any], gpu: Any) -> None:
     pynvml, handle = device
     watts = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000
     assert watts == pytest.approx(gpu.tdp_w, rel=0.1)
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16])
-def test_a_matrix_multiplication_stays_below_the_dense_peak(gpu, precision):
+def test_a_matrix_multiplication_stays_below_the_dense_peak(gpu: Any, precision: Any) -> None:
     torch = pytest.importorskip("torch")
     if precision not in gpu.peak_flops:
         pytest.skip(f"{gpu.name} has no native {precision}")

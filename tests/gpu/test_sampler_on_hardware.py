@@ -10,9 +10,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from clusterplan.errors import NvmlUnavailable
 
 pynvml = pytest.importorskip("pynvml")
 
@@ -33,17 +37,17 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def device():
+def device() -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
             library = stack.enter_context(nvml.open_library())
-        except nvml.NvmlUnavailable as error:
+        except NvmlUnavailable as error:
             pytest.skip(f"no NVIDIA GPU here: {error}")
         yield library.devices()[0][0]
 
 
 @pytest.fixture(scope="module")
-def busy():
+def busy() -> Iterator[None]:
     """A torch job on the GPU while the tests run; without torch the GPU stays as it is."""
     pytest.importorskip("torch")
     with subprocess.Popen([sys.executable, "-c", WORK], stdout=subprocess.PIPE, text=True) as job:
@@ -52,7 +56,7 @@ def busy():
         job.kill()
 
 
-def median_us(call):
+def median_us(call: Any) -> float:
     times = []
     for _ in range(CALLS):
         started = time.perf_counter()
@@ -61,7 +65,7 @@ def median_us(call):
     return statistics.median(times) * 1e6
 
 
-def test_the_time_of_a_call(device):
+def test_the_time_of_a_call(device: Any) -> None:
     handle = device.handle
     calls = {
         "UtilizationRates": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
@@ -86,7 +90,7 @@ def test_the_time_of_a_call(device):
     assert device.read(0).memory_used_bytes
 
 
-def test_the_driver_keeps_samples_of_its_own(device):
+def test_the_driver_keeps_samples_of_its_own(device: Any) -> None:
     device._ring_last_us = 0
     samples = device.read_ring()
     if not samples:
@@ -99,7 +103,7 @@ def test_the_driver_keeps_samples_of_its_own(device):
 
 
 @pytest.mark.usefixtures("busy")
-def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path):
+def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(tmp_path)]
     with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}) as sampler:
         time.sleep(3)  # start-up is not counted
@@ -120,6 +124,6 @@ def test_a_torch_job_is_seen_and_costs_this_much_to_watch(tmp_path):
     assert last.processes
 
 
-def cpu_s(pid):
+def cpu_s(pid: Any) -> Any:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
