@@ -18,13 +18,13 @@ _OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"}
 
 
 def find_program(word: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
-    """The file that `word` would start in `cwd`, as a shell finds it."""
+    """Return the file that `word` would start in `cwd`, as a shell finds it; None if there is none."""
     # One with a slash is relative to where the job runs.
     return shutil.which(str(cwd / word) if "/" in word else word, path=environ.get("PATH"))
 
 
 def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> str | None:
-    """Why nothing would start in `cwd`, and what would be right; None if something does."""
+    """Return why nothing would start in `cwd`, and what would be right; None if something does."""
     first = command[0]
     if find_program(first, cwd, environ):
         return None
@@ -41,7 +41,7 @@ def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str,
 
 
 def why_it_needs_a_shell(command: Sequence[str]) -> str | None:
-    """That a word is a shell's, which the command would be given; None if none is.
+    """Return that a word is a shell's, which the command would get as an argument; None if none is.
 
     >>> why_it_needs_a_shell(["python", "train.py", ">", "log"])
     "'>' is given to the command, there is no shell: for one, bash -c 'python train.py > log'"

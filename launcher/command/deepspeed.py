@@ -19,7 +19,7 @@ _FP16_BLOCK = {
 
 
 def find_config(command: tuple[str, ...]) -> str | None:
-    """The JSON config file that `command` names.
+    """Return the JSON config file that `command` names; None if it names none.
 
     >>> find_config(("python", "train.py", "--deepspeed", "--deepspeed_config", "ds.json"))
     'ds.json'
@@ -29,13 +29,13 @@ def find_config(command: tuple[str, ...]) -> str | None:
 
 
 def with_config(command: tuple[str, ...], path: str) -> tuple[str, ...]:
-    """`command` with the config file that it names replaced by `path`."""
+    """Return `command` with the config file that it names replaced by `path`."""
     flag = _flag(command)
     return with_flag_value(command, flag, path) if flag else command
 
 
 def parse_config(text: str | None) -> Mapping[str, Any] | None:
-    """The config in `text`; None if it is no JSON table."""
+    """Return the config in `text`; None if it is no JSON table."""
     try:
         values = json.loads(text) if text is not None else None
     except ValueError:
@@ -44,13 +44,13 @@ def parse_config(text: str | None) -> Mapping[str, Any] | None:
 
 
 def enabled_precision(config: Mapping[str, Any]) -> Precision | None:
-    """The 16-bit format that the config switches on; "auto", which Trainer fills in, is none."""
+    """Return the 16-bit format that the config switches on; "auto", which Trainer fills in, is none."""
     formats = (Precision.BF16, Precision.FP16)
     return next((p for p in formats if _block(config, p).get("enabled") is True), None)
 
 
 def merge_precision(config: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
-    """`config` training in `precision`: of its two blocks, which exclude each other, one or none is enabled.
+    """Return `config` for training in `precision`: of its two blocks, which exclude each other, one or none is enabled.
 
     >>> merge_precision({"bf16": {"enabled": "auto"}, "zero_optimization": {"stage": 2}}, Precision.BF16)
     {'bf16': {'enabled': True}, 'zero_optimization': {'stage': 2}, 'fp16': {'enabled': False}}

@@ -4,7 +4,7 @@ _SHELLS = {"bash", "sh", "dash", "zsh"}
 
 
 def takes_no_flags(command: tuple[str, ...]) -> str | None:
-    """Why nothing can be added to the arguments of `command`; None if it can.
+    """Return why nothing can be added to the arguments of `command`; None if it can.
 
     >>> takes_no_flags(("bash", "train.sh")), takes_no_flags(("python", "train.py"))
     ('a shell script may not hand its arguments on', None)
@@ -18,7 +18,7 @@ def takes_no_flags(command: tuple[str, ...]) -> str | None:
 
 
 def flag_value(command: tuple[str, ...], flag: str) -> str | None:
-    """What the last `flag` of `command` says; "" if it says nothing, None if it is not there.
+    """Return the value of the last `flag` of `command`; "" if it has none, None if the flag is missing.
 
     >>> flag_value(("train", "--bf16", "--mixed-precision=fp16"), "--mixed_precision")
     'fp16'
@@ -28,13 +28,13 @@ def flag_value(command: tuple[str, ...], flag: str) -> str | None:
     at = _at(command, flag)
     if at is None:
         return None
-    _, given, value = command[at].partition("=")
+    _, equals, value = command[at].partition("=")
     following = command[at + 1 : at + 2]
-    return value if given else following[0] if following and not following[0].startswith("-") else ""
+    return value if equals else following[0] if following and not following[0].startswith("-") else ""
 
 
 def with_flag_value(command: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
-    """`command` with what its last `flag` says replaced; the flag must be there, and say something.
+    """Return `command` with the value of its last `flag` replaced; the flag must be present, with a value.
 
     >>> with_flag_value(("train", "--config", "a.json", "x"), "--config", "/a b.json")
     ('train', '--config', '/a b.json', 'x')
@@ -42,8 +42,8 @@ def with_flag_value(command: tuple[str, ...], flag: str, value: str) -> tuple[st
     at = _at(command, flag)
     if at is None:
         return command
-    name, given, _ = command[at].partition("=")
-    if given:
+    name, equals, _ = command[at].partition("=")
+    if equals:
         return (*command[:at], f"{name}={value}", *command[at + 1 :])
     return (*command[: at + 1], value, *command[at + 2 :])
 

@@ -53,12 +53,12 @@ _WRAPPERS = {
 
 
 def choose_bootstrap(
-    command: tuple[str, ...], framework: Framework | None, gpus: int, asked: Bootstrap | None = None
+    command: tuple[str, ...], framework: Framework | None, gpus: int, stated: Bootstrap | None = None
 ) -> Bootstrap:
-    """How to start `command`: as asked, else by what it is; `framework` is None if it is not stated.
+    """Return how to start `command`: as stated, otherwise by its program; `framework` is None if it is not stated.
 
-    A command of which it cannot be told whether it starts processes itself, such as a shell script, is run as it
-    is.  Raises InputError where a launcher would be started by another.
+    A command that may start processes itself, such as a shell script, is run as it is.  Raises InputError if one
+    launcher would start another.
 
     >>> choose_bootstrap(("python", "train.py"), None, gpus=8), choose_bootstrap(("python", "train.py"), Framework.LIGHTNING, gpus=8)
     (<Bootstrap.TORCHRUN: 'torchrun'>, <Bootstrap.PER_GPU: 'per-gpu'>)
@@ -66,13 +66,13 @@ def choose_bootstrap(
     <Bootstrap.SINGLE: 'single'>
     """
     launcher = _launcher(command)
-    if asked is not None:
-        if launcher and asked is not Bootstrap.SINGLE:
+    if stated is not None:
+        if launcher and stated is not Bootstrap.SINGLE:
             raise InputError(
-                f"bootstrap {asked} would start {launcher}, which starts the processes itself: say single, or give "
+                f"bootstrap {stated} would start {launcher}, which starts the processes itself: say single, or give "
                 "the command without it"
             )
-        return asked
+        return stated
     if launcher or gpus == 1:
         return Bootstrap.SINGLE
     if framework is Framework.LIGHTNING:  # under torchrun it does not know that it is on Slurm
@@ -82,12 +82,12 @@ def choose_bootstrap(
 
 
 def tasks_per_node(bootstrap: Bootstrap, gpus_per_node: int) -> int:
-    """Tasks to ask Slurm for on each node."""
+    """Return the tasks to ask Slurm for on each node."""
     return gpus_per_node if bootstrap is Bootstrap.PER_GPU else 1
 
 
 def reaches_other_nodes(command: tuple[str, ...]) -> bool:
-    """Whether `command` starts its processes on the other nodes itself: then one task in all runs it.
+    """Return whether `command` starts its processes on the other nodes itself: then one task in all runs it.
 
     >>> reaches_other_nodes(("mpirun", "-np", "16", "./train")), reaches_other_nodes(("torchrun", "train.py"))
     (True, False)
@@ -96,22 +96,22 @@ def reaches_other_nodes(command: tuple[str, ...]) -> bool:
 
 
 def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
-    """What the launcher that `command` is lacks to know of other nodes than its own; None if nothing, or it is none.
+    """Return the option without which the launcher in `command` trains on one node alone; None if nothing is missing.
 
     >>> alone_on_its_node(("torchrun", "train.py"), {}), alone_on_its_node(("torchrun", "--nnodes=2", "train.py"), {})
     ('torchrun without --nnodes', None)
     """
     launcher = _launcher(command) or ""
     needed, *others = _TOLD_OF_NODES.get(launcher, ("",))
-    given = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
-    told = any(name.replace("-", "_") in given for name in (needed, *others))
-    return f"{launcher} without {needed}" if needed and not told else None
+    names = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
+    is_told = any(name.replace("-", "_") in names for name in (needed, *others))
+    return f"{launcher} without {needed}" if needed and not is_told else None
 
 
 def task_command(
     bootstrap: Bootstrap, command: tuple[str, ...], task: Task, gpus_per_node: int
 ) -> tuple[str, ...]:
-    """What one task runs.
+    """Return the command of one task.
 
     torchrun gets a static rendezvous: with c10d, rank 0 may be on another node than MASTER_ADDR
     (https://github.com/pytorch/pytorch/issues/137402).  Raises InputError for an interpreter without a program.
@@ -149,19 +149,19 @@ def task_command(
 
 
 def task_environment(
-    bootstrap: Bootstrap, task: Task, gpus_per_node: int, given: Mapping[str, str]
+    bootstrap: Bootstrap, task: Task, gpus_per_node: int, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """What is added to the environment `given` to one task.
+    """Return the variables that are added to a task's `environment`.
 
-    PYTHONUNBUFFERED, if it is not given, lets the log have each line as it is printed: it is a file.
-    OMP_NUM_THREADS, if it is not given, shares the task's CPUs among the processes it will hold: torchrun alone
+    PYTHONUNBUFFERED, unless it is set, lets the log have each line as it is printed: it is a file.
+    OMP_NUM_THREADS, unless it is set, shares the task's CPUs among the processes it will hold: torchrun alone
     would say 1.
     """
     processes = 1 if bootstrap is Bootstrap.PER_GPU else max(gpus_per_node, 1)
     added = {"MASTER_ADDR": task.first_host, "MASTER_PORT": str(master_port(task.job))}
-    if "PYTHONUNBUFFERED" not in given:
+    if "PYTHONUNBUFFERED" not in environment:
         added["PYTHONUNBUFFERED"] = "1"
-    if "OMP_NUM_THREADS" not in given:
+    if "OMP_NUM_THREADS" not in environment:
         added["OMP_NUM_THREADS"] = str(max(task.cpus // processes, 1))
     if bootstrap is Bootstrap.PER_GPU:
         added |= {
@@ -175,7 +175,7 @@ def task_environment(
 
 
 def master_port(job_id: str) -> int:
-    """The port on which the ranks of a job meet: the same on every node, another for every job and array element.
+    """Return the port on which the ranks of a job meet: the same on every node, another for every job and array element.
 
     >>> master_port("4711"), master_port("4711_1"), master_port("4711_2")
     (21495, 29100, 25526)

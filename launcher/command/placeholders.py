@@ -1,4 +1,4 @@
-"""The placeholders of a job file's command: what they stand for, and that none is left over or missing."""
+"""The placeholders of a job file's command: their values, and that none is left over or missing."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 def fill_placeholders(
     arguments: Sequence[str], values: Mapping[str, object], *, later: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """`arguments` with every placeholder replaced; those named in `later` stay.  Raises WorkloadError.
+    """Return `arguments` with every placeholder replaced; those named in `later` stay.  Raises WorkloadError.
 
     A list element stays one argument whatever its value holds, and braces around anything but a name are left alone.
 
@@ -39,7 +39,7 @@ def fill_placeholders(
 
 
 def placeholder_names(arguments: Iterable[str]) -> set[str]:
-    """The placeholders that stand in `arguments`.
+    """Return the names of the placeholders in `arguments`.
 
     >>> sorted(placeholder_names(["--lr={lr}", "{output}/log"]))
     ['lr', 'output']

@@ -68,7 +68,7 @@ def precision_settings(
     command: tuple[str, ...],
     config_text: str | None = None,
 ) -> PrecisionSettings:
-    """How `command` gets to train in `precision`, on a GPU that is one of `possible_gpus`; `framework` is None if not stated.
+    """Return how `command` trains in `precision`, on a GPU that is one of `possible_gpus`; `framework` is None if not stated.
 
     `config_text` is the content of the file that `named_config(command)` names.  Raises InputError where the
     command or that file says another precision.
@@ -124,9 +124,9 @@ def _named(possible_gpus: Sequence[Gpu]) -> str:
     return " or ".join(gpu.name for gpu in possible_gpus)
 
 
-def _agree(asked: Precision, stated: Precision | None) -> bool:
+def _agree(precision: Precision, stated: Precision | None) -> bool:
     # TF32 is how fp32 is multiplied: "no" and "32-true" leave it open.
-    return asked in (Precision.AUTO, stated) or (asked, stated) == (Precision.TF32, Precision.FP32)
+    return precision in (Precision.AUTO, stated) or (precision, stated) == (Precision.TF32, Precision.FP32)
 
 
 def _stated(
@@ -162,12 +162,12 @@ def _spelled(
     value = flag_value(command, flag)
     if value is None:
         return None
-    said = f"{flag} {value} in the command"
+    source = f"{flag} {value} in the command"
     plain = value.removesuffix("-mixed").removesuffix("-true")  # Lightning knows "16" and "16-true" too
     for precision, spelling in spellings.items():
         if value == spelling or plain == spelling.partition("-")[0]:
-            return precision, said
-    return None, said
+            return precision, source
+    return None, source
 
 
 def _set(

@@ -7,27 +7,27 @@ from .nodes import NodeFacts, PartitionFacts, SlurmSettings
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Slurm says of its partitions, nodes and settings."""
+    """The partitions, nodes and settings of one Slurm."""
 
     partitions: tuple[PartitionFacts, ...]
     nodes: tuple[NodeFacts, ...]
     settings: SlurmSettings
 
     def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
-        """The nodes of one partition, whatever state they are in."""
+        """Return the nodes of one partition, in any state."""
         return tuple(node for node in self.nodes if partition in node.partitions)
 
     def partition(self, name: str | None) -> PartitionFacts | None:
-        """The partition called `name`, or the default one; None if there is none."""
+        """Return the partition called `name`, or the default one; None if there is none."""
         return next((p for p in self.partitions if (p.name == name if name else p.default)), None)
 
     def default_walltime_s(self, partition: str | None) -> float | None:
-        """What limits a job of `partition`, or of the default one, that asks for no walltime; None if nothing is known to."""
-        found = self.partition(partition)
-        return (found.default_limit_s or found.limit_s) if found else None
+        """Return the limit of a job of `partition`, or of the default one, that asks for no walltime; None if unknown."""
+        facts = self.partition(partition)
+        return (facts.default_limit_s or facts.limit_s) if facts else None
 
     def preempts(self, partition: PartitionFacts) -> bool:
-        """Whether a job of `partition` may be preempted."""
+        """Return whether a job of `partition` may be preempted."""
         kind, mode = self.settings.preempt_type, partition.preempt_mode
         if kind in ("", "(null)", "preempt/none") or mode == "OFF":
             return False

@@ -15,16 +15,16 @@ from .nodes import NodeFacts
 
 @dataclass(frozen=True)
 class Discovery:
-    """A profile, and a line for each thing that it does not say."""
+    """A profile, and a note for each fact that it lacks."""
 
     profile: ClusterProfile
     notes: tuple[str, ...]
 
 
 def discover(cluster: Cluster, name: str | None = None) -> Discovery:
-    """The profile of `cluster`: each partition with GPUs, in the commonest shape of its nodes.
+    """Return the profile of `cluster`: each partition with GPUs, in the commonest shape of its nodes.
 
-    Raises ProfileError where no partition has any, or a name is none that a profile could have.
+    Raises ProfileError if no partition has GPUs, or the name cannot be that of a profile.
     """
     partitions: list[dict[str, object]] = []
     notes = []
@@ -39,15 +39,15 @@ def discover(cluster: Cluster, name: str | None = None) -> Discovery:
             notes.append(
                 f"partition {facts.name!r} has nodes of several shapes: {plural(nodes, 'node')} of {_shape(gres, gpus)} taken, {rest} left out"
             )
-        fitting = match_gpus(gres)
-        if len(fitting) != 1:
+        models = match_gpus(gres)
+        if len(models) != 1:
             notes.append(_unsure(gres))
         partitions.append(
             {
                 "name": facts.name,
                 "nodes": nodes,
                 "gpus_per_node": gpus,
-                **({"gpu": fitting[0].key} if len(fitting) == 1 else {}),
+                **({"gpu": models[0].key} if len(models) == 1 else {}),
                 **({"gres": gres} if gres else {}),
                 "time_limit": facts.limit_s or "infinite",
                 "preemptible": cluster.preempts(facts),
@@ -75,57 +75,57 @@ def discover(cluster: Cluster, name: str | None = None) -> Discovery:
 
 
 def differences(profile: ClusterProfile, cluster: Cluster) -> list[str]:
-    """A line for each way in which `profile` is not what the cluster is.
+    """Return a line for each difference between `profile` and the cluster.
 
-    A partition that the profile leaves out is none.
+    A partition that the profile leaves out is no difference.
     """
     live = {partition.name: partition for partition in cluster.partitions}
-    found = []
-    for told in profile.partitions:
-        if told.name not in live:
-            found.append(f"partition {told.name!r} is not on the cluster: it has {join_names(live)}")
+    lines = []
+    for stated in profile.partitions:
+        if stated.name not in live:
+            lines.append(f"partition {stated.name!r} is not on the cluster: it has {join_names(live)}")
             continue
-        facts = live[told.name]
-        if told.time_limit != facts.limit_s:
-            found.append(
-                f"partition {told.name!r}: its time limit is {_limit(facts.limit_s)}, not {_limit(told.time_limit)}"
+        facts = live[stated.name]
+        if stated.time_limit != facts.limit_s:
+            lines.append(
+                f"partition {stated.name!r}: its time limit is {_limit(facts.limit_s)}, not {_limit(stated.time_limit)}"
             )
-        found += _differences_of_nodes(told, cluster)
+        lines += _differences_of_nodes(stated, cluster)
         preempts = cluster.preempts(facts)
-        if told.preemptible != preempts:
-            found.append(
-                f"partition {told.name!r}: its jobs may {'' if preempts else 'not '}be preempted: preemptible = {str(preempts).lower()}"
+        if stated.preemptible != preempts:
+            lines.append(
+                f"partition {stated.name!r}: its jobs may {'' if preempts else 'not '}be preempted: preemptible = {str(preempts).lower()}"
             )
     if profile.requeue != cluster.settings.requeue:
-        found.append(f"requeue is {str(cluster.settings.requeue).lower()} on the cluster")
+        lines.append(f"requeue is {str(cluster.settings.requeue).lower()} on the cluster")
     default = cluster.partition(None)
     if profile.default_partition and default and profile.default_partition != default.name:
-        found.append(f"the default partition is {default.name!r}, not {profile.default_partition!r}")
-    return found
+        lines.append(f"the default partition is {default.name!r}, not {profile.default_partition!r}")
+    return lines
 
 
-def _differences_of_nodes(told: Partition, cluster: Cluster) -> list[str]:
-    where = f"partition {told.name!r}"
-    shapes = dict(_shapes(cluster.nodes_of(told.name)))
+def _differences_of_nodes(stated: Partition, cluster: Cluster) -> list[str]:
+    where = f"partition {stated.name!r}"
+    shapes = dict(_shapes(cluster.nodes_of(stated.name)))
     if not shapes:
         return [f"{where}: its nodes have no GPUs"]
-    kinds = [shape for shape in shapes if shape[0] == told.gres or not told.gres]
-    found = []
+    kinds = [shape for shape in shapes if shape[0] == stated.gres or not stated.gres]
+    lines = []
     if not kinds:
-        there = join_names(dict.fromkeys(gres or "no type" for gres, _ in shapes))
-        return [f"{where}: Slurm calls its GPUs {there}, not {told.gres}"]
-    fitting = [shape for shape in kinds if shape[1] == told.gpus_per_node]
-    if not fitting:
-        there = join_names(dict.fromkeys(str(gpus) for _, gpus in kinds))
-        found.append(f"{where}: its nodes have {there} GPUs, not {told.gpus_per_node}")
-    nodes = sum(shapes[shape] for shape in fitting)
-    if fitting and nodes != told.nodes:
-        found.append(f"{where}: it has {plural(nodes, 'such node')}, not {told.nodes:,}")
-    model = told.gpu_model()
-    known = [gres for gres, _ in kinds if match_gpus(gres)]
-    if model and known and not any(model.answers_to(gres) for gres in known):
-        found.append(f"{where}: its GPUs are {join_names(dict.fromkeys(known))}, not {model.key}")
-    return found
+        names = join_names(dict.fromkeys(gres or "no type" for gres, _ in shapes))
+        return [f"{where}: Slurm calls its GPUs {names}, not {stated.gres}"]
+    sizes = [shape for shape in kinds if shape[1] == stated.gpus_per_node]
+    if not sizes:
+        names = join_names(dict.fromkeys(str(gpus) for _, gpus in kinds))
+        lines.append(f"{where}: its nodes have {names} GPUs, not {stated.gpus_per_node}")
+    nodes = sum(shapes[shape] for shape in sizes)
+    if sizes and nodes != stated.nodes:
+        lines.append(f"{where}: it has {plural(nodes, 'such node')}, not {stated.nodes:,}")
+    model = stated.gpu_model()
+    types = [gres for gres, _ in kinds if match_gpus(gres)]
+    if model and types and not any(model.answers_to(gres) for gres in types):
+        lines.append(f"{where}: its GPUs are {join_names(dict.fromkeys(types))}, not {model.key}")
+    return lines
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -146,8 +146,8 @@ def _unsure(gres: str) -> str:
     several = [gpu.key for gpu in match_gpus(gres)]
     if several:
         return f"what Slurm calls {gres!r} may be {' or '.join(several)}: put the right one in as gpu"
-    said = f"{gres!r} is not in the catalogue" if gres else "Slurm does not say of what type the GPUs are"
-    return f"{said}: put in gpu, if you know it"
+    fault = f"{gres!r} is not in the catalogue" if gres else "Slurm does not say of what type the GPUs are"
+    return f"{fault}: put in gpu, if you know it"
 
 
 def _limit(seconds: float | None) -> str:

@@ -73,7 +73,7 @@ class StartForecast:
 
 
 def parse_queue(text: str) -> list[QueuedJob]:
-    """The jobs of `squeue --format=QUEUE_FORMAT`.
+    """Return the jobs of `squeue --format=QUEUE_FORMAT`.
 
     >>> parse_queue("7_1|PENDING|N/A|N/A|2-00:00:00|long||Priority")[0].limit_s
     172800.0
@@ -100,7 +100,7 @@ def _queued_job(fields: list[str]) -> QueuedJob:
 
 
 def parse_job(text: str) -> JobFacts | None:
-    """The first job of `scontrol --details show job`.
+    """Return the first job of `scontrol --details show job`.
 
     >>> parse_job('''JobId=5 JobName=x JobState=COMPLETED
     ...    JobState=FAILED Reason=NonZeroExitCode Dependency=(null)
@@ -130,7 +130,7 @@ def parse_job(text: str) -> JobFacts | None:
 
 
 def parse_account(text: str) -> dict[str, JobFacts]:
-    """The jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id.
+    """Return the jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id.
 
     >>> parse_account("8|CANCELLED by 1000|0:15|2|3|00:30:00|gpu1")["8"].reason
     'by 1000'
@@ -157,7 +157,7 @@ def parse_account(text: str) -> dict[str, JobFacts]:
 
 
 def parse_forecast(text: str) -> StartForecast:
-    """The answer of `sbatch --test-only`.
+    """Return the answer of `sbatch --test-only`.
 
     >>> parse_forecast("sbatch: Job 7 to start at 1795668748 using 3 processors on nodes gpu[1-3] in partition a")
     StartForecast(start_s=1795668748.0, nodes='gpu[1-3]', refusal=None)

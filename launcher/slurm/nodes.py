@@ -48,7 +48,7 @@ class SlurmSettings:
 
 
 def parse_partitions(text: str) -> list[PartitionFacts]:
-    """The partitions of `scontrol --oneliner show partition`.
+    """Return the partitions of `scontrol --oneliner show partition`.
 
     >>> parse_partitions("PartitionName=a Default=YES MaxTime=1-00:00:00 DefaultTime=NONE State=UP")[0].limit_s
     86400.0
@@ -70,7 +70,7 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
 
 
 def parse_nodes(text: str) -> list[NodeFacts]:
-    """The nodes of `sinfo --Node --format=NODE_FORMAT`, each once with all its partitions.
+    """Return the nodes of `sinfo --Node --format=NODE_FORMAT`, each once with all its partitions.
 
     >>> parse_nodes("n1|gpu|idle|16|64000|gpu:a100:4(S:0-1),shard:8")[0].gpus
     (('a100', 4),)
@@ -86,7 +86,7 @@ def parse_nodes(text: str) -> list[NodeFacts]:
 
 
 def parse_settings(text: str) -> SlurmSettings:
-    """The settings of `scontrol show config`.
+    """Return the settings of `scontrol show config`.
 
     >>> parse_settings("JobRequeue = 0\\nMaxArraySize = 1001").max_array_size
     1001

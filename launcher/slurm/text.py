@@ -10,7 +10,7 @@ from ...cluster_profiles.units import MINUTE_S, parse_duration_s
 
 
 def last_complaint(text: str) -> str:
-    """What a command of Slurm complains of last, without its own name.
+    """Return the last complaint of a Slurm command, without the command's name.
 
     >>> last_complaint("sbatch: error: Batch job submission failed: Invalid qos specification\\n")
     'Batch job submission failed: Invalid qos specification'
@@ -22,7 +22,7 @@ def last_complaint(text: str) -> str:
 
 
 def parse_moment_s(text: str) -> float | None:
-    """A time of Slurm in Unix seconds; None for N/A, Unknown and the like.
+    """Return a time of Slurm in Unix seconds; None for N/A, Unknown and the like.
 
     >>> parse_moment_s("1795610546"), parse_moment_s("Unknown")
     (1795610546.0, None)
@@ -36,7 +36,7 @@ def parse_moment_s(text: str) -> float | None:
 
 
 def parse_limit_s(text: str) -> float | None:
-    """A time limit of Slurm in seconds, a bare number in minutes; None for UNLIMITED, NONE and the like.
+    """Return a time limit of Slurm in seconds; a bare number is minutes; None for UNLIMITED, NONE and the like.
 
     >>> parse_limit_s("1-00:00:00"), parse_limit_s("2:00"), parse_limit_s("30"), parse_limit_s("UNLIMITED")
     (86400.0, 120.0, 1800.0, None)

@@ -63,16 +63,16 @@ def _check_nodes(
         return
     most = max((_count_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
-        yield refusal("gpu-count", f"{plural(gpus, 'GPU')} a node: those of {where} have {most}")
+        yield refusal("gpu-count", f"{plural(gpus, 'GPU')} per node: those of {where} have {most}")
         return
     if partition.max_nodes is not None and request.nodes > partition.max_nodes:
         yield refusal(
             "nodes", f"{plural(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
         )
         return
-    fitting = sum(_count_gpus(node, gres) >= gpus for node in nodes)
-    if request.nodes > fitting:
-        yield refusal("nodes", f"{plural(request.nodes, 'node')}: {where} has {fitting} of that kind")
+    large_enough = sum(_count_gpus(node, gres) >= gpus for node in nodes)
+    if request.nodes > large_enough:
+        yield refusal("nodes", f"{plural(request.nodes, 'node')}: {where} has {large_enough} of that kind")
 
 
 def _count_gpus(node: NodeFacts, gres: str | None) -> int:

@@ -22,13 +22,13 @@ def lay_out(
     `local_gpus` are the UUIDs of the GPUs that a run on this machine may wait for.
     """
     output = _output(decision.output, folder, cwd, alone=not values)
-    known = {OUTPUT: output, **values}
-    command = fill_placeholders(decision.command, known)
+    values_of_run = {OUTPUT: output, **values}
+    command = fill_placeholders(decision.command, values_of_run)
     if decision.deepspeed_config is not None:
         command = with_config(command, f"{folder}/{DEEPSPEED_FILE}")
     return Launch(
         command=command,
-        resume=fill_placeholders(decision.resume, known, later=[LATEST]),
+        resume=fill_placeholders(decision.resume, values_of_run, later=[LATEST]),
         cwd=cwd,
         environment=decision.environment,
         bootstrap=decision.bootstrap,

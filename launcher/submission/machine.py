@@ -1,4 +1,4 @@
-"""What the machine that submits says of a job: its program, its script, its folder.  Looks, and changes nothing."""
+"""The machine that submits, inspected for a job: its program, its script, its folder.  Nothing is changed."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def inspect_machine(
 
 
 def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
-    """Folders, each followed by what it is called without links, as the folder of `Machine` is."""
+    """Return folders, each followed by its name without links, as the folder of `Machine` has."""
     return tuple(dict.fromkeys(name for folder in folders for name in (folder, str(Path(folder).resolve()))))
 
 
@@ -90,7 +90,7 @@ def _trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool
 
 
 def lacks_torch(python: str, environ: Mapping[str, str]) -> bool:
-    """Whether this interpreter has no torch, and so no torchrun; it is looked for and not imported."""
+    """Return whether this interpreter has no torch, and so no torchrun; torch is looked for, not imported."""
     return _exit_code(python, _LACKS_TORCH, environ) == _NO_TORCH
 
 
@@ -118,13 +118,13 @@ def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str |
         return None
     if not (cwd / entry).is_file():
         return f"{entry}: no such file in {cwd}"
-    said = _compiled(python, cwd / entry) if python else []
-    if not said or "Error" not in said[-1]:
+    errors = _compiled(python, cwd / entry) if python else []
+    if not errors or "Error" not in errors[-1]:
         return None
     line = next(
-        (found[1] for text in reversed(said) if (found := re.match(r"File .*, line (\d+)", text))), "?"
+        (match[1] for text in reversed(errors) if (match := re.match(r"File .*, line (\d+)", text))), "?"
     )
-    return f"{entry}:{line}: {said[-1]}"
+    return f"{entry}:{line}: {errors[-1]}"
 
 
 def _entry(command: Sequence[str]) -> str | None:
@@ -172,10 +172,10 @@ def _interpreter(program: str) -> str | None:
 
 def _folder_fault(folder: Path) -> str | None:
     """Why no run can be kept in `folder`: tried where its nearest parent is."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
-        with tempfile.TemporaryFile(dir=there) as file:
+        with tempfile.TemporaryFile(dir=nearest) as file:
             file.write(_BLOCK)
     except OSError as error:
-        return f"{there}: cannot be written: {error.strerror}"
+        return f"{nearest}: cannot be written: {error.strerror}"
     return None

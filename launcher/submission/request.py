@@ -116,7 +116,7 @@ def decide_request(
     ('--nodes=2', '--gpus-per-node=8', '--time=00:02:00', '--ntasks-per-node=1', '--signal=USR2@23', '--requeue')
     """
     clock = estimate.clock if estimate else None
-    asked_s = walltime_s or (clock.request_s if clock else None)
+    request_s = walltime_s or (clock.request_s if clock else None)
     inherited = {n: value for n, value in (standing or {}).items() if n not in dict(workload.slurm)}
     partition = placement.partition
     return SlurmRequest(
@@ -126,10 +126,10 @@ def decide_request(
         tasks_per_node=tasks_per_node,
         gres=partition.gres if partition else None,
         partition=partition.name if partition else None,
-        time=_whole_minutes_time(asked_s) if asked_s else None,
+        time=_whole_minutes_time(request_s) if request_s else None,
         segments=clock.segments if clock else None,
-        signal_delay_s=signal_delay_s(workload.checkpoint.time_s, asked_s or default_walltime_s),
-        time_min=_shortest_time(workload, estimate, asked_s) if requeue else None,
+        signal_delay_s=signal_delay_s(workload.checkpoint.time_s, request_s or default_walltime_s),
+        time_min=_shortest_time(workload, estimate, request_s) if requeue else None,
         requeue=requeue,
         parallel=parallel,
         srun=workload.run.srun if workload.run else (),
@@ -150,8 +150,8 @@ def signal_delay_s(save_s: float | None, walltime_s: float | None) -> int:
     >>> signal_delay_s(45, 86400), signal_delay_s(None, 86400), signal_delay_s(None, 60)
     (120, 90, 15)
     """
-    wanted = _SAVE_S if save_s is None else 2 * save_s + 30
-    return math.ceil(wanted if walltime_s is None else min(wanted, walltime_s * _LONGEST_SHARE))
+    delay_s = _SAVE_S if save_s is None else 2 * save_s + 30
+    return math.ceil(delay_s if walltime_s is None else min(delay_s, walltime_s * _LONGEST_SHARE))
 
 
 def whole_minutes(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""What a run was made from: code, packages, environment; secrets left out."""
+"""The origin of a run: its code, packages and environment, without secrets."""
 
 import os
 import re
@@ -33,17 +33,17 @@ _INSTALLED = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:
 
 
 def take_snapshot(cwd: Path, environment: Mapping[str, str], python: str | None) -> dict[str, Any]:
-    """The git commit and what differs from it, the packages of `python`, and the variables on the list of those kept."""
+    """Return the git commit and the diff against it, the packages of `python`, and the variables on the list to keep."""
     git = ("git", "-C", str(cwd))
     head, changes = _start(*git, "rev-parse", "HEAD"), _start(*git, *_PLAIN_DIFF, "HEAD")
     paths = _start(python, "-c", _PATHS) if python and python != sys.executable else None
-    commit, diff, found = (_said(asked) for asked in (head, changes, paths))
+    commit, diff, paths_text = (_read_answer(process) for process in (head, changes, paths))
     kept = {
         name: value
         for name, value in environment.items()
         if _KEPT.fullmatch(name) and not _SECRET.search(name)
     }
-    folders = sys.path if python == sys.executable else (found or "").split(os.pathsep)
+    folders = sys.path if python == sys.executable else (paths_text or "").split(os.pathsep)
     return {
         "git": {"commit": commit.strip(), "dirty": bool(diff)} if commit else None,
         "diff": without_secrets(diff[:_LARGEST_DIFF]) if diff else None,
@@ -59,34 +59,34 @@ def _packages(folder: str) -> Iterator[str]:
     except OSError:  # a zip archive, or not there
         return
     for name in names:
-        if found := _INSTALLED.fullmatch(name):
-            yield f"{found['name'].replace('_', '-')}=={found['version']}"
+        if match := _INSTALLED.fullmatch(name):
+            yield f"{match['name'].replace('_', '-')}=={match['version']}"
 
 
 def redact(arguments: Iterable[str]) -> list[str]:
-    """Arguments with the values of KEY, TOKEN, SECRET and PASSWORD flags and settings hidden.
+    """Return arguments with the values of KEY, TOKEN, SECRET and PASSWORD flags and settings hidden.
 
     >>> redact(["train.py", "--api-key", "abc", "--hf_token=x", "--tokenizer", "bert", "WANDB_API_KEY=1"])
     ['train.py', '--api-key', '[redacted]', '--hf_token=[redacted]', '--tokenizer', 'bert', 'WANDB_API_KEY=[redacted]']
     >>> redact(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
     ['+logger.token=[redacted]', 'model.tokens=512', 'export HF_TOKEN=[redacted]; train --password [redacted]']
     """
-    found, hide = [], False
+    shown, hide = [], False
     for argument in arguments:
-        name, given, _ = argument.partition("=")
+        name, equals, _ = argument.partition("=")
         secret = _SECRET_NAME.fullmatch(name) or (name.isupper() and _SECRET.search(name))
         if hide and not argument.startswith("-"):
-            found.append(_HIDDEN)
-        elif given and secret:
-            found.append(f"{name}={_HIDDEN}")
+            shown.append(_HIDDEN)
+        elif equals and secret:
+            shown.append(f"{name}={_HIDDEN}")
         else:
-            found.append(_SECRET_WORD.sub(rf"\1{_HIDDEN}", argument))
-        hide = bool(secret) and not given and argument.startswith("-")
-    return found
+            shown.append(_SECRET_WORD.sub(rf"\1{_HIDDEN}", argument))
+        hide = bool(secret) and not equals and argument.startswith("-")
+    return shown
 
 
 def without_secrets(diff: str) -> str:
-    """A diff in which what is assigned to such a name is hidden.
+    """Return a diff in which the values assigned to secret names are hidden.
 
     >>> without_secrets("+aws_access_key_id = 'abc'")
     '+aws_access_key_id = [redacted]'
@@ -95,7 +95,7 @@ def without_secrets(diff: str) -> str:
 
 
 def _start(*command: str) -> subprocess.Popen[str] | None:
-    """A question asked of another program, to be answered while others are; None where there is no such program."""
+    """Start another program, whose answer is read later; None if it cannot be started."""
     quiet = subprocess.DEVNULL
     try:
         return subprocess.Popen(  # noqa: S603  no shell
@@ -105,14 +105,14 @@ def _start(*command: str) -> subprocess.Popen[str] | None:
         return None
 
 
-def _said(asked: subprocess.Popen[str] | None) -> str | None:
-    """What it printed; None where it failed, or takes too long."""
-    if asked is None:
+def _read_answer(process: subprocess.Popen[str] | None) -> str | None:
+    """What a process printed; None if it failed or takes too long."""
+    if process is None:
         return None
-    with asked:
+    with process:
         try:
-            said = asked.communicate(timeout=_LONGEST_S)[0]
+            text = process.communicate(timeout=_LONGEST_S)[0]
         except subprocess.TimeoutExpired:
-            asked.kill()
+            process.kill()
             return None
-    return None if asked.returncode else said
+    return None if process.returncode else text

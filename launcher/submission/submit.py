@@ -37,10 +37,10 @@ JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submi
 def submit(
     folders: Sequence[Path], request: SlurmRequest, cluster: str | None, job_class: JobClass
 ) -> list[str]:
-    """One Slurm job for the run in each of `folders`: an array where there are several.  Their job ids.
+    """Submit one Slurm job for the run in each of `folders`, an array if there are several; return their job ids.
 
-    `cluster` is the name of the Slurm that is asked.  Once it is, Ctrl-C waits for its answer: a job that nobody
-    noted could not be cancelled.  Raises SubmissionError with what Slurm said, and RunFolderError.
+    `cluster` is the name of the Slurm.  Ctrl-C waits for its answer: a job that nobody noted could not be cancelled.
+     Raises SubmissionError with what Slurm said, and RunFolderError.
     """
     executor = _executor(folders[0], request)
     jobs = [job_class(str(folder)) for folder in folders]
@@ -56,7 +56,7 @@ def submit(
             with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
                 queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
-            raise SubmissionError(f"sbatch refused: {_said(error)}") from None
+            raise SubmissionError(f"sbatch refused: {_complaints(error)}") from None
         ids = [str(job.job_id) for job in queued]
         try:
             for folder, job in zip(folders, ids, strict=True):
@@ -69,7 +69,7 @@ def submit(
 
 
 def script(folder: Path, request: SlurmRequest, runs: int = 1) -> str:
-    """The batch script that `submit` would hand to sbatch."""
+    """Return the batch script that `submit` would hand to sbatch."""
     executor = _executor(folder, request)
     if runs > 1:
         executor.parameters["map_count"] = runs
@@ -78,7 +78,7 @@ def script(folder: Path, request: SlurmRequest, runs: int = 1) -> str:
 
 
 def submit_local(folder: Path) -> str:
-    """Start the run in `folder` on this machine, in a session of its own; the id of its process.
+    """Start the run in `folder` on this machine, in a session of its own; return the id of its process.
 
     Raises SubmissionError.
     """
@@ -90,9 +90,9 @@ def submit_local(folder: Path) -> str:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
         )
     if started.returncode:
-        said = (folder / SUBMITIT / "start.log").read_text(encoding="utf-8", errors="replace").strip()
+        text = (folder / SUBMITIT / "start.log").read_text(encoding="utf-8", errors="replace").strip()
         raise SubmissionError(
-            f"the run cannot be started here: {said.splitlines()[-1] if said else 'no reason given'}"
+            f"the run cannot be started here: {text.splitlines()[-1] if text else 'no reason given'}"
         )
     return read_jobs(folder)[-1].job
 
@@ -176,7 +176,7 @@ def _teardown(where: Path) -> list[str]:
     ]
 
 
-def _said(error: Exception) -> str:
+def _complaints(error: Exception) -> str:
     """sbatch's own lines, without its name before them."""
     lines = str(error).splitlines()
     wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
