@@ -40,7 +40,7 @@ def submit(
     """Submit one Slurm job for the run in each of `folders`, an array if there are several; return their job ids.
 
     `cluster` is the name of the Slurm.  Ctrl-C waits for its answer: a job that nobody noted could not be cancelled.
-     Raises SubmissionError with what Slurm said, and RunFolderError.
+    Raises SubmissionError with Slurm's words, and RunFolderError.
     """
     executor = _executor(folders[0], request)
     jobs = [job_class(str(folder)) for folder in folders]
