@@ -273,7 +273,7 @@ READINGS = st.fixed_dictionaries(
             st.tuples(st.integers(0, 60_000).map(lambda n: n / 1000), st.integers(0, 100)), max_size=8
         ).map(tuple),
     }
-).map(lambda values: GpuReading(**values))  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them
+).map(lambda values: GpuReading(**values))  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them  # type: ignore[arg-type]  # hypothesis says object of them
 
 
 @settings(max_examples=100 * SCALE, deadline=None)

@@ -183,6 +183,16 @@ def master_port(job_id: str) -> int:
     return _PORTS[zlib.crc32(job_id.encode()) % len(_PORTS)]
 
 
+def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
+    """Return the index of the first word after `accelerate launch`; None without it."""
+    for at, word in enumerate(command):
+        if word == "accelerate.commands.launch":
+            return at + 1
+        if _name(word) == "accelerate" and command[at + 1 : at + 2] == ("launch",):
+            return at + 2
+    return None
+
+
 def _program_at(command: tuple[str, ...]) -> int:
     """Where the program stands: behind `env A=1` or `uv run`, if one that is known follows."""
     if _name(command[0]) in _WRAPPERS:

@@ -21,6 +21,7 @@ from ...errors import InputError
 from ...estimator.job.training import Framework
 from .deepspeed import enabled_precision, find_config, merge_precision, parse_config
 from .flags import flag_value, takes_no_flags
+from .launchers import after_accelerate_launch
 
 VARIABLE = "CLUSTERPLAN_PRECISION"
 _PLACEHOLDER = "{precision}"
@@ -201,7 +202,7 @@ def _trainer(plain: PrecisionSettings, chosen: Precision) -> PrecisionSettings:
 
 
 def _accelerate(plain: PrecisionSettings, value: str) -> PrecisionSettings:
-    at = _after_accelerate_launch(plain.command)
+    at = after_accelerate_launch(plain.command)
     if at is not None:
         return _added(plain, ("--mixed_precision", value), at)
     return _exported(
@@ -247,12 +248,3 @@ def _exported(plain: PrecisionSettings, name: str, value: str, why: str, wins: s
 def _only_exported(plain: PrecisionSettings, why: str) -> PrecisionSettings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
     return replace(plain, note=f"{why}; only {names} exported")
-
-
-def _after_accelerate_launch(command: tuple[str, ...]) -> int | None:
-    for at, word in enumerate(command):
-        if word == "accelerate.commands.launch":
-            return at + 1
-        if word.rsplit("/", 1)[-1] == "accelerate" and command[at + 1 : at + 2] == ("launch",):
-            return at + 2
-    return None
