@@ -71,8 +71,8 @@ def precision_settings(
 ) -> PrecisionSettings:
     """Return how `command` trains in `precision`, on a GPU that is one of `possible_gpus`; `framework` is None if not stated.
 
-    `config_text` is the content of the file that `named_config(command)` names.  Raises InputError where the
-    command or that file says another precision.
+    `config_text` is the content of the file that `find_config(command)` names.  Raises InputError if the
+    command or that file states another precision.
 
     >>> job = precision_settings(Precision.BF16, Framework.HF, (), ("python", "train.py"))
     >>> job.command, job.note
@@ -99,30 +99,22 @@ def precision_settings(
         settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         settings = _set(plain, chosen, framework, config)
-    auto = (
-        f" (auto on {_named(possible_gpus)})"
-        if possible_gpus and precision is Precision.AUTO and not stated
-        else ""
-    )
-    return replace(
-        settings, note=f"precision {chosen}{auto}: {settings.note}{_lacking(chosen, possible_gpus)}"
-    )
+    is_auto = precision is Precision.AUTO and possible_gpus and not stated
+    auto = f" (auto on {_named(possible_gpus)})" if is_auto else ""
+    lacking = _lacking(chosen, possible_gpus)
+    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{lacking}")
 
 
-def _lacking(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
-    if (
-        not possible_gpus
-        or chosen is Precision.AUTO
-        or any(chosen in gpu.peak_flops for gpu in possible_gpus)
-    ):
+def _lacking(chosen: Precision, gpus: Sequence[Gpu]) -> str:
+    if not gpus or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in gpus):
         return ""
     lacks = "emulates bf16" if chosen is Precision.BF16 else f"has no {chosen} hardware"
-    best = shared_precision(possible_gpus)
-    return f"; {_named(possible_gpus)} {lacks}" + (f": {best} is native there" if best else "")
+    best = shared_precision(gpus)
+    return f"; {_named(gpus)} {lacks}" + (f": {best} is native there" if best else "")
 
 
-def _named(possible_gpus: Sequence[Gpu]) -> str:
-    return " or ".join(gpu.name for gpu in possible_gpus)
+def _named(gpus: Sequence[Gpu]) -> str:
+    return " or ".join(gpu.name for gpu in gpus)
 
 
 def _agree(precision: Precision, stated: Precision | None) -> bool:
