@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .api.estimate import estimate as estimate
     from .api.history import History as History
     from .api.history import collect as collect
+    from .api.report import report as report
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
     from .api.submit import submit as submit
@@ -43,6 +44,7 @@ _HOMES = {
     "estimate": ".api.estimate",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
+    "report": ".api.report",
     "runs": ".api.runs",
     "submit": ".api.submit",
     "track": ".launcher.in_training.tracker",
@@ -64,6 +66,7 @@ __all__ = [
     "estimate",
     "load_profile",
     "mixed_precision",
+    "report",
     "runs",
     "submit",
     "track",

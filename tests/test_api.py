@@ -268,6 +268,42 @@ def test_collect_folds_runs_into_the_history_and_returns_errors(home: Path) -> N
     assert "node.spool" in str(error)
 
 
+def test_a_report_as_a_dict_is_the_json_of_the_command(home: Path, in_process: Command) -> None:
+    folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "sample", "began_s": 1e9})
+    register_run(folder, home / "history.db")
+    write_final_status(folder, "completed", 0, None, ended_s=1e9 + 60)
+    site = home / "site.toml"
+    rates = 'currency = "EUR"\ndate = "2026-01-01"\ngco2_per_kwh = 400\n'
+    site.write_text(
+        f'name = "site"\n[rates]\n{rates}[[partitions]]\nname = "gpu"\nnodes = 1\ngpus_per_node = 8\n',
+        encoding="utf-8",
+    )
+    answer = clusterplan.report(profile=str(site))
+    arguments = ("report", "--profile", site)
+    assert answer.as_dict() == json.loads(in_process(*arguments, "--json").stdout)
+    assert repr(answer) == in_process(*arguments).stdout.rstrip("\n")
+    assert text_of(answer._repr_html_()) == repr(answer).split()
+    assert answer.cost.currency == "EUR"
+    profile = clusterplan.load_profile(str(site))
+    assert clusterplan.report(folder.name[:5], profile).as_dict() == answer.as_dict()
+
+
+def test_a_report_says_what_could_not_be_collected(home: Path, in_process: Command) -> None:
+    folders = [create_run_folder("phi2", home / "runs", datetime.now(UTC), {}) for _ in range(2)]
+    for folder in folders:
+        register_run(folder, home / "history.db")
+    (folders[0] / "node.spool").write_bytes(b"no spool")
+    answer = clusterplan.report("phi2")
+    uncollected, several = answer.remarks
+    assert uncollected.startswith("not collected: ")
+    assert several == f"{answer.run}: the latest of 2 runs that begin with 'phi2'"
+    assert in_process("report", "phi2").stderr.splitlines() == [uncollected, several]
+    with pytest.raises(clusterplan.ClusterplanError, match="'resnet' is not in the history") as caught:
+        clusterplan.report("resnet")
+    assert caught.value.__notes__ == [uncollected]
+    assert in_process("report", "resnet").stderr.splitlines() == [uncollected, f"Error: {caught.value}"]
+
+
 def test_what_python_loads_for_an_estimate_is_no_command_line() -> None:
     code = (
         "import sys, clusterplan; clusterplan.estimate(samples=10, batch_size=1, gpus=1);"

@@ -51,7 +51,9 @@ def test_every_link_leads_to_a_file(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_examples_in_python_run(page: Any) -> None:
+def test_examples_in_python_run(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLUSTERPLAN_HISTORY", "CLUSTERPLAN_RUNS"):  # an example may set them
+        monkeypatch.setenv(name, str(tmp_path / name))
     failed, _ = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert not failed
 

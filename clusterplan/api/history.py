@@ -4,6 +4,7 @@ import difflib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..estimator.history.runs import History as HistoryOfRuns
 from ..launcher.run_folder.folder import history_path
 from ..launcher.runs.collect import collect as collect_folder
 from ..launcher.runs.collect import folders_to_collect
-from ..launcher.runs.status import settle_open_runs
+from ..launcher.runs.status import RunStatus, settle_open_runs
 from .measurements import Progress
 
 _LOT_S = 0.5  # of runs that are committed together
@@ -91,6 +92,44 @@ def _collect(
                     yield error
     except HistoryError as error:
         yield error
+
+
+class CollectedHistory(History):
+    """The history that the commands use, and `remarks`: sentences to print beside what is read of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.remarks: list[str] = []
+
+    def find_run(self, run: str | RunStatus | None) -> dict[str, Any]:
+        """Return the row of a run: of that id, or the latest that begins so, or the latest of all.
+
+        A remark says it if several begin so.  Raises InputError where there is none.
+        """
+        beginning = run.run if isinstance(run, RunStatus) else run
+        first, *others = find_runs(self.runs(), beginning)
+        if others:
+            self.remarks.append(
+                f"{first['run']}: the latest of {1 + len(others):,} runs that begin with {beginning!r}"
+            )
+        return first
+
+
+@contextmanager
+def collected_history(*, settle: bool = True, progress: Progress | None = None) -> Iterator[CollectedHistory]:
+    """Open the history with everything new in run folders, as `collect` does; a run that cannot be read is a remark.
+
+    An error inside the block carries the remarks as its notes.
+    """
+    with CollectedHistory() as history:
+        errors = collect(history=history, settle=settle, progress=progress)
+        history.remarks += [f"not collected: {error}" for error in errors]
+        try:
+            yield history
+        except ClusterplanError as error:
+            for remark in history.remarks:
+                error.add_note(remark)
+            raise
 
 
 def find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> list[dict[str, Any]]:

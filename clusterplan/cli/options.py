@@ -128,8 +128,28 @@ def echo_result(result: Result, *, as_json: bool) -> None:
 
 
 @contextmanager
+def say_notes() -> Iterator[None]:
+    """Print the notes of an exception on stderr before it goes on."""
+    try:
+        yield
+    except BaseException as error:
+        for note in getattr(error, "__notes__", ()):
+            say(note)
+        raise
+
+
+@contextmanager
 def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
-    """On a terminal, show which run is collected where that takes a while, and clear that line at the end."""
+    """On a terminal, show which run is collected where that takes a while, and clear that line at the end.
+
+    The notes of an error are printed: what could not be collected before it.
+    """
+    with say_notes(), _show_progress() as progress:
+        yield progress
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[int, int], None] | None]:
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.runs.state import State
 from ..launcher.submission.decide import SubmitOptions
-from ..launcher.submission.submission import PreparedSubmission, Submission
+from ..launcher.submission.submission import PreparedSubmission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
 from .options import (
@@ -23,6 +23,7 @@ from .options import (
     echo_page,
     json_option,
     say,
+    say_notes,
     show_collecting,
     workload_values,
 )
@@ -108,7 +109,8 @@ def submit(
     if dry_run:
         echo_page(lambda page: submit_text.dry_run(page, prepared))
         return
-    submission = _submit(prepared, force=force)
+    with say_notes():
+        submission = submit_prepared(prepared, force=force)
     if as_json:
         click.echo(json.dumps(submission.as_dict(), indent=2))
     else:
@@ -155,15 +157,6 @@ def _say_problems(prepared: PreparedSubmission, *, refused_too: bool) -> None:
     for problem in prepared.problems:
         if refused_too or not problem.refuses:
             say(problem.text)
-
-
-def _submit(prepared: PreparedSubmission, *, force: bool) -> Submission:
-    try:
-        return submit_prepared(prepared, force=force)
-    except BaseException as error:
-        for note in getattr(error, "__notes__", ()):
-            say(note)
-        raise
 
 
 def _follow(folder: Path) -> None:

@@ -1,0 +1,79 @@
+"""The report on a run from Python, as `clusterplan report` shows it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cluster_profiles.catalog import load_profile
+from ..cluster_profiles.profile import ClusterProfile, Rates
+from ..errors import InputError
+from ..estimator.gpu_use.cost import RunCost, run_cost
+from ..estimator.gpu_use.report import RunReport, build_report
+from ..launcher.run_folder.folder import links_folder
+from ..launcher.run_folder.registry import read_partition
+from ..launcher.runs.status import RunStatus
+from ..render import run_json, run_text
+from ..render.layout import Page
+from .history import collected_history
+from .measurements import Progress
+from .result import Result
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Result, RunReport):
+    """How a run used its GPUs, as far as it has got: the fields of `RunReport`, and its cost.
+
+    `seconds` is the time from the first start to the end, `gpu_hours` how long its GPUs were held, and `energy_kwh`
+    their energy.  `gpus` has one entry per GPU with its `metrics`, and `mean("utilisation_mean")` is the mean of one
+    over all of them.  `notes` say what stands out, each with a `code` and a `text`.  None is not known.  `cost` is
+    None without a profile.
+    """
+
+    cost: RunCost | None = None
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan report --json`; docs/reference/json.md describes the keys."""
+        return run_json.report_as_json(self, self.cost)
+
+    def write(self, page: Page) -> None:
+        """Write the gauges, each GPU over time, and the notes."""
+        run_text.render_report(page, self, self.cost)
+
+
+def report(
+    run: str | RunStatus | None = None,
+    profile: str | ClusterProfile | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Report:
+    """Report how a run used its GPUs, and what to do about it; of a run that goes on, so far.
+
+    `run` is the id of a run, the beginning of one, or a `Run`; by default the latest run.  If several begin so, it is
+    the latest of them, and a remark says it.  `profile` is the name or path of a cluster profile with rates, or a
+    `Profile`: its rates give the cost and the CO2.  Everything new in run folders is collected before; `progress` is
+    that of `collect`.  Raises InputError where no run begins so or the profile has no rates, ProfileError, and
+    HistoryError.
+
+    Examples:
+        >>> report(profile="one-machine")
+        Traceback (most recent call last):
+        clusterplan.errors.InputError: --profile: one-machine has no [rates], which give the cost and the CO2
+    """
+    cluster = load_profile(profile) if isinstance(profile, str) else profile
+    rates = cluster.rates if cluster else None
+    if cluster and rates is None:
+        name = profile if isinstance(profile, str) else cluster.name
+        raise InputError(f"--profile: {name} has no [rates], which give the cost and the CO2")
+    with collected_history(progress=progress) as history:
+        row = history.find_run(run)
+        plain = build_report(history.record(row["run"]))
+        folder = links_folder(history.path) / plain.run
+    cost = _cost(plain, cluster, rates, folder) if cluster and rates else None
+    return Report(**vars(plain), cost=cost, remarks=tuple(history.remarks))
+
+
+def _cost(plain: RunReport, cluster: ClusterProfile, rates: Rates, folder: Path) -> RunCost:
+    name = read_partition(folder)
+    partition = next((p for p in cluster.partitions if p.name == name), None)
+    return run_cost(plain.energy_kwh, plain.gpu_hours, rates, partition)
