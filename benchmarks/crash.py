@@ -155,11 +155,11 @@ def main() -> None:
         some = sorted(acknowledged, key=acknowledged.__getitem__)[-DAMAGED_SPOOLS:]
         hits = [flipped(f / "n.00000000.spool", Path(scratch) / f"{f.name}.damaged", rng) for f in some]
     total = sum(acknowledged.values())
-    print(f"{given.writers} writers killed: {total:,} acknowledged frames, {total * len(GPUS):,} samples")
+    print(f"{given.writers} writers killed: {total:,} acknowledged frames, {total * len(GPUS):,} readings")
     print(
         f"{2 * pairs} importers, {interrupted} of {pairs} killed on their way; {len(torn)} spools with torn or garbage tails"
     )
-    print(f"lost samples: {lost}; doubled or wrong: {extra}; SQLite's check: {', '.join(faults) or 'ok'}")
+    print(f"lost readings: {lost}; doubled or wrong: {extra}; SQLite's check: {', '.join(faults) or 'ok'}")
     print(
         f"{len(some)} spools with {FLIPS} flipped bytes: {sum(h for h, _ in hits)} frames hit, all {sum(n for _, n in hits):,} others recovered"
     )

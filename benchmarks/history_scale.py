@@ -223,7 +223,7 @@ def main() -> None:
         folder = Path(scratch)
         with History(folder / "imported.db") as history:
             rows, seconds, cpu = imported(folder, history)
-        speeds = f"{rows / seconds:,.0f} samples/s, {rows / cpu:,.0f} per CPU second"
+        speeds = f"{rows / seconds:,.0f} readings/s, {rows / cpu:,.0f} per CPU second"
         print(f"import from spools, all metrics and notes: {speeds} ({rows:,} in {seconds:.1f} s)\n")
 
         with History(folder / "history.db"):
@@ -242,9 +242,9 @@ def report(folder: Path, runs: int, samples: int) -> None:
         f"{part} {sum(n for t, n in sizes.items() if name in t) / samples:.1f}"
         for part, name in parts.items()
     ]
-    print(f"{samples:,} samples of {runs:,} runs: {size / 1e6:,.0f} MB")
+    print(f"{samples:,} readings of {runs:,} runs: {size / 1e6:,.0f} MB")
     print(
-        f"bytes per sample, eight base metrics: {size / samples:.1f}"
+        f"bytes per reading, eight base metrics: {size / samples:.1f}"
         + (f" ({', '.join(apart)})" if sizes else "")
     )
     kinds = {
@@ -277,8 +277,8 @@ def report(folder: Path, runs: int, samples: int) -> None:
         for name, query in theirs.items():
             costs[name].append(median_ms(lambda query=query: db.execute(query).fetchall()))
         db.close()
-        columns.append("a row per sample")
-        print(f"  a row per sample: {(folder / 'naive.db').stat().st_size / samples:.1f}")
+        columns.append("a row per reading")
+        print(f"  a row per reading: {(folder / 'naive.db').stat().st_size / samples:.1f}")
     print(f"\n{'median CPU ms':<34}" + "".join(f"{name:>16}" for name in columns))
     for name, values in costs.items():
         print(f"{name:<34}" + "".join(f"{value:>16.2f}" for value in values))
