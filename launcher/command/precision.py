@@ -1,7 +1,6 @@
 """How a precision reaches a training command: flags, environment variables, a DeepSpeed config block.
 
-Only to the command of a framework that is stated is anything added; a flag that the command already has is
-respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
+Flags are added only if the framework is stated, and a flag that the command has is respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
 
 | framework | set by |
 |---|---|
@@ -19,38 +18,24 @@ from ...cluster_profiles.gpu import Gpu, shared_precision
 from ...cluster_profiles.precision import Precision
 from ...errors import InputError
 from ...estimator.job.training import Framework
-from .deepspeed import enabled_precision, find_config, merge_precision, parse_config
-from .flags import flag_value, takes_no_flags
+from .deepspeed import find_config, merge_precision, parse_config
+from .flags import takes_no_flags
 from .launchers import after_accelerate_launch
+from .stated_precision import (
+    ACCELERATE_VALUES,
+    LIGHTNING_VALUES,
+    TRAINER_FLAGS,
+    TRAINERS,
+    read_stated_precision,
+)
 
 VARIABLE = "CLUSTERPLAN_PRECISION"
 _PLACEHOLDER = "{precision}"
-_OFF = {"false", "no", "off", "0", "f", "n"}
-TRAINERS = (Framework.HF, Framework.HF_4_51)
-_HF_FLAGS = {
-    Precision.BF16: ("--bf16",),
-    Precision.FP16: ("--fp16",),
-    Precision.TF32: ("--tf32", "True"),
-}
-_ACCELERATE = {
-    Precision.FP32: "no",
-    Precision.TF32: "no",
-    Precision.FP16: "fp16",
-    Precision.BF16: "bf16",
-    Precision.FP8: "fp8",
-}
-_LIGHTNING = {
-    Precision.FP32: "32-true",
-    Precision.TF32: "32-true",
-    Precision.FP16: "16-mixed",
-    Precision.BF16: "bf16-mixed",
-    Precision.FP8: "transformer-engine",
-}
 
 
 @dataclass(frozen=True)
 class PrecisionSettings:
-    """What makes a command train in a precision.
+    """The command, the environment and the config file that make a command train in a precision.
 
     `config` replaces the content of the file that `find_config` finds, if it is not None; `note` is one line
     for the user.
@@ -69,98 +54,57 @@ def precision_settings(
     command: tuple[str, ...],
     config_text: str | None = None,
 ) -> PrecisionSettings:
-    """Return how `command` trains in `precision`, on a GPU that is one of `possible_gpus`; `framework` is None if not stated.
+    """Return the settings that make `command` train in `precision` on one of `possible_gpus`.
 
-    `config_text` is the content of the file that `find_config(command)` names.  Raises InputError if the
-    command or that file states another precision.
+    `framework` is None if the user stated none; `config_text` is the content of the file that
+    `find_config(command)` names.  Raises InputError if the command or that file says another precision.
 
     >>> job = precision_settings(Precision.BF16, Framework.HF, (), ("python", "train.py"))
     >>> job.command, job.note
     (('python', 'train.py', '--bf16'), 'precision bf16: --bf16 added to the command')
     """
     config = parse_config(config_text) if framework is Framework.DEEPSPEED else None
-    own = any(_PLACEHOLDER in word for word in command)
+    has_placeholder = any(_PLACEHOLDER in word for word in command)
     chosen = (shared_precision(possible_gpus) or precision) if precision is Precision.AUTO else precision
-    stated = None if own else _stated(framework, command, config) or _off(framework, command, chosen)
-    if stated and not _agree(precision, stated[0]):
-        raise InputError(f"precision {precision} contradicts {stated[1]}: give one of them")
+    stated = None if has_placeholder else read_stated_precision(framework, command, config, chosen)
+    if stated and not stated.agrees_with(precision):
+        raise InputError(f"precision {precision} contradicts {stated.source}: give one of them")
     if stated and precision is Precision.AUTO:
-        chosen = stated[0] or Precision.AUTO
+        chosen = stated.precision or Precision.AUTO
     plain = PrecisionSettings(command, {VARIABLE: str(chosen)}, "")
     if chosen is Precision.TF32:
         plain = replace(plain, environment={**plain.environment, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"})
-    if stated and stated[0] in (None, chosen):
-        settings = replace(plain, note=f"as {stated[1]} says")
+    if stated and stated.precision in (None, chosen):
+        settings = replace(plain, note=f"as {stated.source} says")
     elif stated:
-        settings = _only_exported(plain, f"{stated[1]} leaves it open")
+        settings = _only_exported(plain, f"{stated.source} leaves it open")
     elif chosen is Precision.AUTO:
         settings = _only_exported(plain, "the GPU is not known")
-    elif own:
+    elif has_placeholder:
         settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         settings = _set(plain, chosen, framework, config)
-    is_auto = precision is Precision.AUTO and possible_gpus and not stated
-    auto = f" (auto on {_named(possible_gpus)})" if is_auto else ""
-    lacking = _lacking(chosen, possible_gpus)
-    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{lacking}")
+    is_auto = possible_gpus and precision is Precision.AUTO and not stated
+    auto = f" (auto on {_join_gpu_names(possible_gpus)})" if is_auto else ""
+    return replace(
+        settings, note=f"precision {chosen}{auto}: {settings.note}{_hardware_warning(chosen, possible_gpus)}"
+    )
 
 
-def _lacking(chosen: Precision, gpus: Sequence[Gpu]) -> str:
-    if not gpus or chosen is Precision.AUTO or any(chosen in gpu.peak_flops for gpu in gpus):
+def _hardware_warning(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
+    if (
+        not possible_gpus
+        or chosen is Precision.AUTO
+        or any(chosen in gpu.peak_flops for gpu in possible_gpus)
+    ):
         return ""
     lacks = "emulates bf16" if chosen is Precision.BF16 else f"has no {chosen} hardware"
-    best = shared_precision(gpus)
-    return f"; {_named(gpus)} {lacks}" + (f": {best} is native there" if best else "")
+    best = shared_precision(possible_gpus)
+    return f"; {_join_gpu_names(possible_gpus)} {lacks}" + (f": {best} is native there" if best else "")
 
 
-def _named(gpus: Sequence[Gpu]) -> str:
-    return " or ".join(gpu.name for gpu in gpus)
-
-
-def _agree(precision: Precision, stated: Precision | None) -> bool:
-    # TF32 is how fp32 is multiplied: "no" and "32-true" leave it open.
-    return precision in (Precision.AUTO, stated) or (precision, stated) == (Precision.TF32, Precision.FP32)
-
-
-def _stated(
-    framework: Framework | None, command: tuple[str, ...], config: Mapping[str, Any] | None
-) -> tuple[Precision | None, str] | None:
-    """The precision that the command of a stated framework already has (None: another), and what says so."""
-    if framework in TRAINERS:
-        for precision, flag in _HF_FLAGS.items():
-            if (value := flag_value(command, flag[0])) is not None and value.lower() not in _OFF:
-                return precision, f"{flag[0]} in the command"
-    if framework in (*TRAINERS, Framework.ACCELERATE):
-        return _spelled(command, "--mixed_precision", _ACCELERATE)
-    if framework is Framework.LIGHTNING:
-        return _spelled(command, "--trainer.precision", _LIGHTNING)
-    if config is not None and (switched_on := enabled_precision(config)):
-        return switched_on, f'"{switched_on}" enabled in {find_config(command)}'
-    return None
-
-
-def _off(
-    framework: Framework | None, command: tuple[str, ...], chosen: Precision
-) -> tuple[Precision | None, str] | None:
-    """What is left, and what says so, where a Trainer's command switches the chosen precision off and none on."""
-    flag, *_ = _HF_FLAGS.get(chosen, ("",)) if framework in TRAINERS else ("",)
-    value = flag_value(command, flag) or ""
-    left = None if chosen is Precision.TF32 else Precision.FP32  # what tf32 is not, fp32 agrees with
-    return (left, f"{flag} {value} in the command") if value.lower() in _OFF else None
-
-
-def _spelled(
-    command: tuple[str, ...], flag: str, spellings: Mapping[Precision, str]
-) -> tuple[Precision | None, str] | None:
-    value = flag_value(command, flag)
-    if value is None:
-        return None
-    source = f"{flag} {value} in the command"
-    plain = value.removesuffix("-mixed").removesuffix("-true")  # Lightning knows "16" and "16-true" too
-    for precision, spelling in spellings.items():
-        if value == spelling or plain == spelling.partition("-")[0]:
-            return precision, source
-    return None, source
+def _join_gpu_names(possible_gpus: Sequence[Gpu]) -> str:
+    return " or ".join(gpu.name for gpu in possible_gpus)
 
 
 def _set(
@@ -179,18 +123,18 @@ def _set(
     if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
-        return _accelerate(plain, _ACCELERATE[chosen])
+        return _accelerate(plain, ACCELERATE_VALUES[chosen])
     if framework is Framework.LIGHTNING:
-        return _lightning(plain, _LIGHTNING[chosen])
+        return _lightning(plain, LIGHTNING_VALUES[chosen])
     return _trainer(plain, chosen)
 
 
 def _trainer(plain: PrecisionSettings, chosen: Precision) -> PrecisionSettings:
     if chosen is Precision.FP32:
         return replace(plain, note="Trainer's own default")
-    if chosen not in _HF_FLAGS:
+    if chosen not in TRAINER_FLAGS:
         return _only_exported(plain, f"Trainer has no flag for {chosen}")
-    return _added(plain, _HF_FLAGS[chosen], len(plain.command))
+    return _added(plain, TRAINER_FLAGS[chosen], len(plain.command))
 
 
 def _accelerate(plain: PrecisionSettings, value: str) -> PrecisionSettings:

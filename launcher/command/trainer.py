@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...estimator.job.training import Framework
 from .flags import flag_value, takes_no_flags
-from .precision import TRAINERS
+from .stated_precision import TRAINERS
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, placeholder_names
-from ..command.precision import TRAINERS, precision_settings
+from ..command.precision import precision_settings
+from ..command.stated_precision import TRAINERS
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from .destination import Destination
 from .machine import Machine
