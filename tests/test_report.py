@@ -349,6 +349,7 @@ def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path: Path) -> None:
             tracemalloc.stop()
 
     with History(tmp_path / "history.db") as history:
+        peak_bytes(10)  # what is loaded and cached once is no part of it
         assert peak_bytes(60) < 1.5 * peak_bytes(20)
 
 
