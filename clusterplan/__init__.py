@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api.estimate import estimate as estimate
-    from .api.history import History as History
-    from .api.history import collect as collect
+    from .api.history.history import History as History
+    from .api.history.history import collect as collect
     from .api.report import report as report
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
@@ -34,13 +34,13 @@ _HOMES = {
     "ClusterProfile": ".cluster_profiles.profile",
     "ClusterplanError": ".errors",
     "Estimate": ".estimator.estimate.estimate",
-    "History": ".api.history",
+    "History": ".api.history.history",
     "Measurement": ".estimator.measurements.measurement",
     "Precision": ".cluster_profiles.precision",
     "Profile": ".cluster_profiles.profile",
     "Workload": ".estimator.job.workload",
     "cancel": ".api.runs",
-    "collect": ".api.history",
+    "collect": ".api.history.history",
     "estimate": ".api.estimate",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",

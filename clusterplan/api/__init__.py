@@ -1,4 +1,4 @@
-"""The use cases, as Python calls: estimate, submit, show, cancel and collect runs.  The command line calls these.
+"""The use cases as Python calls: estimate, submit, sample, show, cancel, collect and report.  The command line calls them.
 
 They take and return values, raise ClusterplanError, and print nothing.
 """

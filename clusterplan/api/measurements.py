@@ -24,7 +24,7 @@ def find_measurements(
     path = history_path(os.environ)
     if not (path.exists() or links_folder(path).exists()):
         return [], ()
-    from .history import History, collect  # noqa: PLC0415  SQLite and the launcher, where there is no history
+    from .history.history import History, collect  # noqa: PLC0415  SQLite and the launcher, where there is no history
 
     try:
         with History() as history:

@@ -14,7 +14,7 @@ from ..launcher.run_folder.registry import read_partition
 from ..launcher.runs.status import RunStatus
 from ..render import run_json, run_text
 from ..render.layout import Page
-from .history import collected_history
+from .history.history import collected_history
 from .measurements import Progress
 from .result import Result
 

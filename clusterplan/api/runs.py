@@ -135,7 +135,7 @@ def _with_notes(run: Run) -> Run:
         return _as_run(run, ())
     from ..estimator.gpu_use.report import build_report  # noqa: PLC0415  the history, for a running run only
     from ..launcher.runs.collect import collect  # noqa: PLC0415  likewise
-    from .history import History  # noqa: PLC0415  likewise
+    from .history.history import History  # noqa: PLC0415  likewise
 
     try:
         with History() as history:

@@ -2,23 +2,19 @@
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from ..cluster_profiles.units import parse_duration_s, plural
+from ..api.history.runs import list_runs, show_run
+from ..api.history.upkeep import check_history, import_runs, rebuild_history
+from ..api.history.upkeep import prune as prune_history
+from ..api.history.upkeep import vacuum as vacuum_history
 from ..errors import InputError
-from ..estimator.history.runs import History
-from ..launcher.run_folder.folder import RUN_FILE, history_path
-from ..launcher.runs.collect import folders_of_history
-from ..launcher.runs.measurement import as_json as measurement
-from ..render import history_text
+from ..launcher.run_folder.folder import history_path
 from .history_add import add, remove
-from .history_check import check, rebuild
 from .history_export import export
-from .open_history import collect_runs, find_run, open_history
-from .options import echo_page, json_option, utf8_text
+from .options import echo_result, json_option, show_collecting, utf8_text
 
 
 @click.group()
@@ -27,7 +23,6 @@ def history() -> None:
 
 
 history.add_command(add)
-history.add_command(check)
 history.add_command(export)
 history.add_command(remove)
 
@@ -60,17 +55,9 @@ def list_(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """List runs, the latest first."""
-    since_s = None if since is None else _moment_s("--since", since)
-    until_s = None if until is None else _moment_s("--until", until)
-    with open_history() as db:
-        runs = db.runs(name=name, model=model, gpu=gpu, since_s=since_s, until_s=until_s)
-        narrowed = not runs and bool(db.runs())
-    if as_json:
-        click.echo(json.dumps(runs, indent=2))
-    elif narrowed:
-        click.echo("no run matches; without options every run is listed")
-    else:
-        echo_page(lambda page: history_text.render_runs(page, runs))
+    with show_collecting() as progress:
+        runs = list_runs(name=name, model=model, gpu=gpu, since=since, until=until, progress=progress)
+    echo_result(runs, as_json=as_json)
 
 
 @history.command()
@@ -81,15 +68,21 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 
     RUN is an id or its beginning.  Default: the latest run.
     """
-    with open_history() as db:
-        row = find_run(db.runs(), run)
-        gpus, events = db.gpus(row["run"]), db.events(row["run"])
-        measurements = db.measurements(run=row["run"])
-    if as_json:
-        document = {**row, "gpus": gpus, "events": events, "measurements": [*map(measurement, measurements)]}
-        click.echo(json.dumps(document, indent=2))
-    else:
-        echo_page(lambda page: history_text.render_run(page, row, gpus, events, measurements))
+    with show_collecting() as progress:
+        recorded = show_run(run, progress=progress)
+    echo_result(recorded, as_json=as_json)
+
+
+@history.command()
+@json_option
+def check(as_json: bool) -> None:  # noqa: FBT001
+    """Check the history file.  If it is damaged, say what can be saved, with exit code 1.
+
+    The file is only read.
+    """
+    result = check_history()
+    echo_result(result, as_json=as_json)
+    _fail(result.failure)
 
 
 @history.command()
@@ -99,31 +92,16 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 @json_option
 def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
     """Delete raw readings of ended runs.  Sums, rollups, events and notes stay for ever."""
-    before_s = _moment_s("--keep", keep)
-    if before_s > datetime.now(UTC).timestamp():
-        raise InputError(
-            f"--keep: {keep} is yet to come, so no reading would stay; a duration such as 14d is right"
-        )
-    with open_history() as db:
-        blocks = db.prune(before_s)
-    if as_json:
-        click.echo(json.dumps({"blocks": blocks}))
-        return
-    click.echo(
-        f"{plural(blocks, 'block')} of raw readings deleted; `clusterplan history vacuum` gives the space back"
-    )
+    with show_collecting() as progress:
+        pruned = prune_history(keep, progress=progress)
+    echo_result(pruned, as_json=as_json, indent=None)
 
 
 @history.command()
 @json_option
 def vacuum(as_json: bool) -> None:  # noqa: FBT001
     """Give the space of deleted readings back to the disk."""
-    with History(history_path(os.environ)) as db:
-        before, after = db.vacuum()
-    if as_json:
-        click.echo(json.dumps({"before_bytes": before, "after_bytes": after}))
-        return
-    click.echo(f"{history_path(os.environ)}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+    echo_result(vacuum_history(), as_json=as_json, indent=None)
 
 
 @history.command("import")
@@ -137,36 +115,14 @@ def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # no
 
     Importing a folder twice changes nothing.  A run that goes on can be imported again later.
     """
-    file = history_path(os.environ)
-    if anew:
-        if folders:
-            raise InputError("--rebuild reads the folders of all registered runs: leave FOLDERS out")
-        rebuild(file, as_json=as_json)
-        return
-    for folder in folders:
-        if not (folder / RUN_FILE).exists():
-            raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
-    with History(file) as db:
-        chosen = [folder.resolve() for folder in folders] or list(folders_of_history(db.path))
-        failed = [str(error) for error in collect_runs(chosen, db)]
-    if as_json:
-        runs = [folder.name for folder in chosen]
-        click.echo(json.dumps({"path": str(file), "runs": runs, "not_imported": failed}, indent=2))
-    else:
-        click.echo(f"{plural(len(chosen), 'run')} in {file}")
-    if failed:
-        raise click.ClickException(f"not imported: {'; '.join(failed)}")
+    if anew and folders:
+        raise InputError("--rebuild reads the folders of all registered runs: leave FOLDERS out")
+    with show_collecting() as progress:
+        result = rebuild_history(progress=progress) if anew else import_runs(folders, progress=progress)
+    echo_result(result, as_json=as_json)
+    _fail(result.failure)
 
 
-def _moment_s(flag: str, text: str) -> float:
-    """Return the Unix time of a date, or of a duration before now."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        pass
-    try:
-        return datetime.now(UTC).timestamp() - parse_duration_s(text)
-    except ValueError:
-        raise InputError(
-            f'{flag}: {text!r} is neither a duration such as "7d" nor a date such as 2026-11-01'
-        ) from None
+def _fail(failure: str | None) -> None:
+    if failure:
+        raise click.ClickException(failure)

@@ -1,14 +1,12 @@
 """`clusterplan history export`."""
 
 import sys
-from collections.abc import Iterator
 
 import click
 
+from ..api.history.runs import read_readings
 from ..errors import InputError
-from ..estimator.history.runs import History
-from ..render import readings
-from .open_history import find_run, open_history
+from .options import say, show_collecting
 
 
 @click.command()
@@ -24,19 +22,12 @@ def export(run: str | None, form: str) -> None:
     """
     if form == "parquet" and sys.stdout.isatty():
         raise InputError("--parquet: is not text for a terminal; add `> readings.parquet`")
-    with open_history() as db:
-        rows = _rows(db, find_run(db.runs(), run)["run"])
-        if form == "parquet":
-            readings.write_parquet(rows, sys.stdout.buffer)
-            return
-        lines = {"csv": readings.csv_lines, "jsonl": readings.json_lines, "json": readings.json_list}[
-            form or "csv"
-        ]
-        for line in lines(rows):
-            click.echo(line)
-
-
-def _rows(db: History, run: str) -> Iterator[readings.Row]:
-    for gpu in db.gpus(run):
-        for time_s, reading in db.readings(run, gpu["uuid"]):
-            yield run, gpu["node"], gpu["uuid"], time_s, reading
+    with show_collecting() as progress:
+        readings = read_readings(run, progress=progress)
+    for remark in readings.remarks:
+        say(remark)
+    if form == "parquet":
+        readings.write_parquet(sys.stdout.buffer)
+        return
+    for line in readings.lines(form or "csv"):
+        click.echo(line)

@@ -117,12 +117,12 @@ def echo_page(fill: Callable[[Page], None]) -> None:
     click.echo(str(page), nl=False)
 
 
-def echo_result(result: Result, *, as_json: bool) -> None:
-    """Print a result as JSON or as a page; its remarks go to stderr."""
+def echo_result(result: Result, *, as_json: bool, indent: int | None = 2) -> None:
+    """Print a result as JSON (without an indent in one line) or as a page; its remarks go to stderr."""
     for remark in result.remarks:
         say(remark)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
+        click.echo(json.dumps(result.as_dict(), indent=indent))
     else:
         echo_page(result.write)
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..cluster_profiles.units import join_names
-from ..errors import ClusterplanError, HistoryError, InputError
-from ..estimator.history.runs import History as HistoryOfRuns
-from ..launcher.run_folder.folder import history_path
-from ..launcher.runs.collect import collect as collect_folder
-from ..launcher.runs.collect import folders_to_collect
-from ..launcher.runs.status import RunStatus, settle_open_runs
-from .measurements import Progress
+from ...cluster_profiles.units import join_names
+from ...errors import ClusterplanError, HistoryError, InputError
+from ...estimator.history.runs import History as HistoryOfRuns
+from ...launcher.run_folder.folder import history_path
+from ...launcher.runs.collect import collect as collect_folder
+from ...launcher.runs.collect import folders_to_collect
+from ...launcher.runs.status import RunStatus, settle_open_runs
+from ..measurements import Progress
 
 _LOT_S = 0.5  # of runs that are committed together
 _OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
@@ -107,7 +107,7 @@ class CollectedHistory(History):
         A remark says it if several begin so.  Raises InputError where there is none.
         """
         beginning = run.run if isinstance(run, RunStatus) else run
-        first, *others = find_runs(self.runs(), beginning)
+        first, *others = _find_runs(self.runs(), beginning)
         if others:
             self.remarks.append(
                 f"{first['run']}: the latest of {1 + len(others):,} runs that begin with {beginning!r}"
@@ -124,19 +124,23 @@ def collected_history(*, settle: bool = True, progress: Progress | None = None) 
     with CollectedHistory() as history:
         errors = collect(history=history, settle=settle, progress=progress)
         history.remarks += [f"not collected: {error}" for error in errors]
-        try:
+        with as_notes(history.remarks):
             yield history
-        except ClusterplanError as error:
-            for remark in history.remarks:
-                error.add_note(remark)
-            raise
 
 
-def find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> list[dict[str, Any]]:
-    """Return the run of that id, or those whose ids begin so, or the latest; `runs` begin with the latest.
+@contextmanager
+def as_notes(remarks: Sequence[str]) -> Iterator[None]:
+    """Add the remarks to an error inside the block as its notes, because no result carries them then."""
+    try:
+        yield
+    except Exception as error:
+        for remark in remarks:
+            error.add_note(remark)
+        raise
 
-    Raises InputError where there is none.
-    """
+
+def _find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> list[dict[str, Any]]:
+    """Return the run of that id, or those whose ids begin so, or the latest; `runs` begin with the latest."""
     if not runs:
         raise InputError("there are no runs yet: `clusterplan sample -- COMMAND` makes one")
     if beginning is None:

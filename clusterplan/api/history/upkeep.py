@@ -1,0 +1,208 @@
+"""The upkeep of the history file: prune it, check it, and make it anew from the run folders."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...cluster_profiles.units import join_names, plural
+from ...errors import InputError
+from ...estimator.history.integrity import Integrity, check_integrity
+from ...launcher.run_folder.folder import RUN_FILE, history_path
+from ...launcher.runs.collect import folders_of_history
+from ...render import history_text
+from ...render.layout import Page
+from ..measurements import Progress
+from ..result import Result
+from .history import History, collect, collected_history
+from .runs import parse_moment_s
+
+
+@dataclass(frozen=True, repr=False)
+class Pruned(Result):
+    """How many blocks of raw readings were deleted."""
+
+    blocks: int
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history prune --json`."""
+        return {"blocks": self.blocks}
+
+    def write(self, page: Page) -> None:
+        """Write how many, and how to give their space back."""
+        blocks = plural(self.blocks, "block")
+        page.line(f"{blocks} of raw readings deleted; `clusterplan history vacuum` gives the space back")
+
+
+@dataclass(frozen=True, repr=False)
+class Vacuumed(Result):
+    """The size of the history file before and after."""
+
+    path: Path
+    before_bytes: int
+    after_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history vacuum --json`."""
+        return {"before_bytes": self.before_bytes, "after_bytes": self.after_bytes}
+
+    def write(self, page: Page) -> None:
+        """Write both sizes."""
+        page.line(
+            f"{self.path}: {self.before_bytes / 1e6:.1f} MB before, {self.after_bytes / 1e6:.1f} MB now"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class HistoryCheck(Result):
+    """The faults of the history file, the runs that have a folder, and those that are only in this file."""
+
+    path: Path
+    integrity: Integrity
+    in_run_folders: Sequence[str]
+    only_here: Sequence[str]
+
+    @property
+    def failure(self) -> str | None:
+        """Return the faults in one line; None if the file is sound."""
+        faults = self.integrity.faults
+        return f"{self.path}: damaged: {join_names(faults, 3)}" if faults else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history check --json`."""
+        return {
+            "path": str(self.path),
+            "faults": list(self.integrity.faults),
+            "rows": self.integrity.rows,
+            "in_run_folders": list(self.in_run_folders),
+            "only_here": list(self.only_here),
+        }
+
+    def write(self, page: Page) -> None:
+        """Write that it is fine, or what can be saved."""
+        if self.integrity.faults:
+            history_text.render_damage(page, self.integrity, len(self.in_run_folders), self.only_here)
+        else:
+            page.line(f"{self.path}: fine")
+
+
+@dataclass(frozen=True, repr=False)
+class Imported(Result):
+    """The runs that were folded into the history file at `path`, and the error of each one that could not be."""
+
+    path: Path
+    runs: Sequence[str]
+    not_imported: Sequence[str]
+
+    @property
+    def failure(self) -> str | None:
+        """Return the errors in one line; None if there are none."""
+        return f"not imported: {'; '.join(self.not_imported)}" if self.not_imported else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history import --json`."""
+        return {"path": str(self.path), "runs": list(self.runs), "not_imported": list(self.not_imported)}
+
+    def write(self, page: Page) -> None:
+        """Write how many runs."""
+        page.line(f"{plural(len(self.runs), 'run')} in {self.path}")
+
+
+@dataclass(frozen=True, repr=False)
+class Rebuilt(Imported):
+    """A new history beside the old one, and the runs that only the old one has."""
+
+    old: Path
+    only_in_the_old_one: Sequence[str]
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history import --rebuild --json`."""
+        return {
+            "path": str(self.path),
+            "runs": list(self.runs),
+            "only_in_the_old_one": list(self.only_in_the_old_one),
+            "not_imported": list(self.not_imported),
+        }
+
+    def write(self, page: Page) -> None:
+        """Write how many runs, how to use the new history, and the runs that only the old one has."""
+        page.line(f"{plural(len(self.runs), 'run')} in {self.path}; to use it, move it to {self.old}")
+        for run in self.only_in_the_old_one:
+            page.line(f"only in the old one: {run}")
+
+
+def prune(keep: str = "14d", *, progress: Progress | None = None) -> Pruned:
+    """Delete raw readings of ended runs that are older than `keep`, a duration or a date.
+
+    Sums, rollups, events and notes stay.  Raises InputError and HistoryError.
+    """
+    before_s = parse_moment_s("--keep", keep)
+    if before_s > datetime.now(UTC).timestamp():
+        raise InputError(
+            f"--keep: {keep} is yet to come, so no reading would stay; a duration such as 14d is right"
+        )
+    with collected_history(progress=progress) as history:
+        return Pruned(history.prune(before_s), tuple(history.remarks))
+
+
+def vacuum() -> Vacuumed:
+    """Give the space of deleted readings back to the disk.  Raises HistoryError."""
+    with History() as history:
+        return Vacuumed(history.path, *history.vacuum())
+
+
+def check_history() -> HistoryCheck:
+    """Return whether the history file is sound, and what can be read of it; it is only read.
+
+    Raises InputError where there is no file.
+    """
+    path = history_path(os.environ)
+    if not path.exists():
+        raise InputError(f"{path}: no history yet; `clusterplan history list` makes it")
+    integrity = check_integrity(path)
+    folders = {folder.name for folder in folders_of_history(path)}
+    return HistoryCheck(
+        path, integrity, sorted(folders), [run for run in integrity.runs if run not in folders]
+    )
+
+
+def import_runs(folders: Sequence[Path] = (), *, progress: Progress | None = None) -> Imported:
+    """Fold run folders into the history, by default those of all registered runs.
+
+    Raises InputError for a folder that is none of a run, and HistoryError.
+    """
+    for folder in folders:
+        if not (folder / RUN_FILE).exists():
+            raise InputError(f"{folder}: is no run folder: it has no {RUN_FILE}")
+    with History() as history:
+        chosen = [folder.resolve() for folder in folders] or list(folders_of_history(history.path))
+        errors = collect(chosen, history, settle=False, progress=progress)
+        return Imported(history.path, [folder.name for folder in chosen], [*map(str, errors)])
+
+
+def rebuild_history(*, progress: Progress | None = None) -> Rebuilt:
+    """Make a new history of all registered runs beside the old one; the old one is only read.
+
+    Raises InputError where the file of the new one exists, and HistoryError.
+    """
+    old = history_path(os.environ)
+    new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
+    if new.exists():
+        raise InputError(f"{new}: exists already; look at it, and move or remove it first")
+    with History(new) as history:
+        errors = collect(list(folders_of_history(old)), history, settle=False, progress=progress)
+        runs = {run["run"] for run in history.runs()}
+    integrity = check_integrity(old) if old.exists() else Integrity((), {}, ())
+    faults = integrity.faults
+    return Rebuilt(
+        new,
+        sorted(runs),
+        [*map(str, errors)],
+        old,
+        [run for run in integrity.runs if run not in runs],
+        (f"the old one is damaged: {join_names(faults, 1)}",) if faults else (),
+    )
