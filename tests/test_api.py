@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 from conftest import Command
 
 import clusterplan
+from clusterplan.api.history.runs import list_runs, show_run
+from clusterplan.api.history.upkeep import check_history, import_runs, prune
+from clusterplan.api.result import Result
 from clusterplan.launcher.run_folder.final_status import write_final_status
 from clusterplan.launcher.run_folder.folder import create_run_folder, history_path, register_run
 from clusterplan.launcher.run_folder.job_log import append_job
@@ -302,6 +306,26 @@ def test_a_report_says_what_could_not_be_collected(home: Path, in_process: Comma
         clusterplan.report("resnet")
     assert caught.value.__notes__ == [uncollected]
     assert in_process("report", "resnet").stderr.splitlines() == [uncollected, f"Error: {caught.value}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [
+        ("list", list_runs),
+        ("show", show_run),
+        ("check", check_history),
+        ("prune", prune),
+        ("import", import_runs),
+    ],
+)
+def test_what_a_history_command_prints_is_the_result_of_its_call(
+    home: Path, in_process: Command, command: str, call: Callable[[], Result]
+) -> None:
+    folder = create_run_folder("phi2", home / "runs", datetime.now(UTC), {"kind": "sample"})
+    register_run(folder, home / "history.db")
+    assert clusterplan.collect() == []
+    assert call().as_dict() == json.loads(in_process("history", command, "--json").stdout)
+    assert repr(call()) == in_process("history", command).stdout.rstrip("\n")
 
 
 def test_what_python_loads_for_an_estimate_is_no_command_line() -> None:
