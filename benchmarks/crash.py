@@ -24,7 +24,7 @@ from pathlib import Path
 from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import write_json
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.sampler.spool import Damage, Frame, read_frames
 
 GPUS = ("GPU-0", "GPU-1")
@@ -49,11 +49,11 @@ IMPORTER = """
 import sys
 from pathlib import Path
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 with History(Path(sys.argv[1])) as history:
     print("open", flush=True)
     for folder in sys.argv[2:]:
-        collect(Path(folder), history)
+        collect_run(Path(folder), history)
 """
 
 
@@ -142,7 +142,7 @@ def main() -> None:
         for _ in range(2):
             with History(history) as db:
                 for folder in acknowledged:
-                    collect(folder, db)
+                    collect_run(folder, db)
         lost = extra = 0
         for folder, ticks in acknowledged.items():
             found = list(rows(history, folder.name))

@@ -26,7 +26,7 @@ from clusterplan.estimator.history.rollup_table import WIDTHS_S, insert_rollup, 
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.history.samples import BLOCK_S
 from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -116,7 +116,7 @@ def imported(folder: Path, history: History) -> tuple[int, float, float]:
         folders.append(made)
     started, cpu = time.perf_counter(), time.process_time()
     for made in folders:
-        collect(made, history)
+        collect_run(made, history)
     return IMPORTED_RUNS * GPUS * RUN_S, time.perf_counter() - started, time.process_time() - cpu
 
 

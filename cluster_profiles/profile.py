@@ -126,8 +126,8 @@ class Rates(Section):
 
     def gpu_hour(self, partition: Partition | None) -> float | None:
         """Return the price of a GPU-hour in a partition: its own, otherwise the general one."""
-        own = partition.per_gpu_hour if partition else None
-        return self.per_gpu_hour if own is None else own
+        partition_price = partition.per_gpu_hour if partition else None
+        return self.per_gpu_hour if partition_price is None else partition_price
 
 
 def _absolute(folders: object) -> tuple[str, ...]:

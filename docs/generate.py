@@ -19,14 +19,14 @@ from clusterplan.cluster_profiles.gpu import read_gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
-from clusterplan.estimator.estimate.advice import CODES
+from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.estimate.steps import CONVENTION
 from clusterplan.estimator.gpu_use.reading import METRICS
 from clusterplan.estimator.history.schema import migrations
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
-from clusterplan.launcher.submission.problem import CODES as PREFLIGHT
+from clusterplan.launcher.submission.problem import PROBLEM_CODES
 
 os.environ["CLUSTERPLAN_HISTORY"] = (
     "/nonexistent/history.db"  # what the writer has run is not for these pages
@@ -115,12 +115,12 @@ def _default(field: FieldInfo) -> str:
 
 def advice() -> str:
     """Every code, and what it means."""
-    return _in_words("code", "what it says", CODES)
+    return _in_words("code", "what it says", ADVICE_CODES)
 
 
 def preflight() -> str:
     """Every code of the checks before a job is queued."""
-    return _in_words("code", "what it says", PREFLIGHT)
+    return _in_words("code", "what it says", PROBLEM_CODES)
 
 
 def waiting() -> str:

@@ -166,4 +166,4 @@ LOGIT_BYTES = Range(0, 32_000 * 8, 152_000 * 12)
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia
 # (SOSP 2023); used where no spread is given.
-GIVEN_SPREAD = 0.05
+STATED_SPREAD = 0.05

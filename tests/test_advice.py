@@ -7,8 +7,8 @@ import pytest
 
 from clusterplan import Measurement, Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile
-from clusterplan.estimator.estimate.advice import CODES
-from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.advice import ADVICE_CODES
+from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.job.workload import Workload
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -35,7 +35,7 @@ def profile(**changes: Any) -> ClusterProfile:
 
 def advice(cluster: ClusterProfile | None = None, /, **changes: Any) -> dict[str, str]:
     values = {table: {**GOOD.get(table, {}), **changes.get(table, {})} for table in {**GOOD, **changes}}
-    answer = estimate(Workload.model_validate(values), cluster)
+    answer = estimate_workload(Workload.model_validate(values), cluster)
     return {a.code: a.text for a in answer.warnings}
 
 
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
 
 
 def test_every_code_has_a_case() -> None:
-    assert {*CASES, *OF_RUNS, "runs-differ"} == set(CODES)
+    assert {*CASES, *OF_RUNS, "runs-differ"} == set(ADVICE_CODES)
 
 
 def run(**changes: Any) -> Measurement:
@@ -106,7 +106,7 @@ OF_RUNS = {
 @pytest.mark.parametrize(("step_time", "said"), [(2.0, True), (5.1, False)])
 def test_a_rate_that_runs_contradict_is_said(step_time: float, said: bool) -> None:
     job = Workload.of(**WAITING, step_time=step_time)
-    texts = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "runs-differ"]
+    texts = [a.text for a in estimate_workload(job, profile(), [run()]).warnings if a.code == "runs-differ"]
     assert bool(texts) == said
     if said:
         assert (
@@ -118,25 +118,27 @@ def test_a_rate_that_runs_contradict_is_said(step_time: float, said: bool) -> No
 def test_the_code_is_given_where_runs_call_for_it(code: str) -> None:
     asked = {"model": "m", "throughput": {}, "architecture": {}}
     job = Workload.model_validate({**GOOD, **asked})
-    assert code in {a.code for a in estimate(job, profile(), OF_RUNS[code]).warnings}
+    assert code in {a.code for a in estimate_workload(job, profile(), OF_RUNS[code]).warnings}
 
 
 def test_the_next_run_is_no_larger_than_the_job() -> None:
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m")
-    (text,) = [a.text for a in estimate(job, profile(), [run()]).warnings if a.code == "measure-next"]
+    (text,) = [
+        a.text for a in estimate_workload(job, profile(), [run()]).warnings if a.code == "measure-next"
+    ]
     assert re.search(r"on [12] GPUs? with a micro-batch of \d+ would narrow it most", text)
 
 
 def test_the_next_run_names_the_gpu_and_precision_that_no_run_had() -> None:
     job = Workload.of(samples=10**6, batch_size=32, gpus=2, seq_len=2048, model="m", gpu="h100-sxm")
-    (text,) = [a.text for a in estimate(job, None, [run()]).warnings if a.code == "measure-next"]
+    (text,) = [a.text for a in estimate_workload(job, None, [run()]).warnings if a.code == "measure-next"]
     assert re.search(r"on [12] GPUs?, h100-sxm in bf16, with a micro-batch of \d+ would narrow it most", text)
 
 
 def test_a_measured_shape_says_that_it_waits_for_input() -> None:
     (text,) = [
         a.text
-        for a in estimate(Workload.of(**WAITING), profile(), [run(data_wait_share=0.4)]).warnings
+        for a in estimate_workload(Workload.of(**WAITING), profile(), [run(data_wait_share=0.4)]).warnings
         if a.code == "input-bound"
     ]
     assert text.startswith("40% of a step waits for input")
@@ -209,9 +211,9 @@ def test_the_nearest_shapes_of_like_nodes_are_named(
 
 def test_auto_precision_takes_the_gpus_own_best() -> None:
     job = Workload.of(samples=1000, batch_size=1, gpus=1)
-    assert estimate(job, profile()).placement.precision == "bf16"
-    assert estimate(job, V100).placement.precision == "fp16"
-    assert estimate(job, profile(gpu="p100-pcie-16gb")).placement.precision == "fp32"
+    assert estimate_workload(job, profile()).placement.precision == "bf16"
+    assert estimate_workload(job, V100).placement.precision == "fp16"
+    assert estimate_workload(job, profile(gpu="p100-pcie-16gb")).placement.precision == "fp32"
 
 
 def test_a_run_that_reaches_no_checkpoint_is_told_an_interval_that_helps() -> None:

@@ -28,7 +28,7 @@ from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
-from clusterplan.launcher.runs.collect import collect, folders_of_history
+from clusterplan.launcher.runs.collect import collect_run, folders_of_history
 from clusterplan.launcher.sampler.spool import SpoolWriter, frame
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -94,7 +94,7 @@ def dump(path: Path) -> dict[str, Any]:
 
 
 def test_a_run_is_summed_up_by_gpu(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     busy, wave = history.gpus(folder.name)
     assert (busy["ticks"], busy["utilisation_mean"], wave["utilisation_mean"]) == (100, 90, 50)
     assert (busy["power_mean_w"], busy["energy_j"]) == (100, 9900)
@@ -111,26 +111,26 @@ def test_a_folder_that_is_no_run_is_not_imported(ran: Callable[..., Any], tmp_pa
 
 
 def test_importing_twice_changes_nothing(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     once = dump(history.path)
-    collect(folder, history)
+    collect_run(folder, history)
     assert dump(history.path) == once
 
 
 def test_an_ended_run_that_is_all_there_is_not_read_again(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     spool = folder / "n1.00000000.spool"
     spool.write_bytes(b"?" * spool.stat().st_size)  # reading it would be an error
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.gpus(folder.name)[0]["ticks"] == 100
 
 
 def test_a_running_run_is_read_again(folder: Path, history: History) -> None:
     (folder / "status.json").unlink()
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.runs()[0]["state"] == "running"
     write_json(folder / "status.json", {"state": "failed", "exit_code": 3, "ended_s": T0 + 100})
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.runs()[0]["state"] == "failed"
 
 
@@ -139,11 +139,11 @@ def test_importing_in_pieces_is_importing_at_once(folder: Path, history: History
     whole = spool.read_bytes()
     for cut in range(400, len(whole), 997):
         spool.write_bytes(whole[:cut])  # as it was while the run still wrote
-        collect(folder, history)
+        collect_run(folder, history)
     spool.write_bytes(whole)
-    collect(folder, history)
+    collect_run(folder, history)
     with History(tmp_path / "other.db") as other:
-        collect(folder, other)
+        collect_run(folder, other)
     assert dump(history.path) == dump(other.path)
 
 
@@ -151,7 +151,7 @@ def test_steps_may_be_left_for_later(folder: Path, history: History) -> None:
     steps = folder / "progress.jsonl"
     steps.write_text('{"kind": "dtype", "time_s": 1, "step": 1, "dtype": "bfloat16"}\n', encoding="utf-8")
     for later, read in ((False, 0), (True, steps.stat().st_size)):
-        collect(folder, history, steps=later)
+        collect_run(folder, history, steps=later)
         assert history.spool_position(folder.name, steps.name)[0] == read
         assert history.precision_of(folder.name)[1] == "bf16"
 
@@ -161,7 +161,7 @@ def test_damage_is_counted_and_the_rest_is_kept(folder: Path, history: History) 
     data = bytearray(spool.read_bytes())
     data[len(data) // 2] ^= 255
     spool.write_bytes(data)
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.gpus(folder.name)[0]["ticks"] == 99
     assert dump(history.path)["spool"][0][-1] > 0
 
@@ -169,12 +169,12 @@ def test_damage_is_counted_and_the_rest_is_kept(folder: Path, history: History) 
 def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder: Path, history: History) -> None:
     (folder / "n2.00000000.spool").write_bytes(frame(0, b'{"format": 9}'))
     with pytest.raises(SpoolError, match="is of format 9"):
-        collect(folder, history)
+        collect_run(folder, history)
     assert history.gpus(folder.name)[0]["ticks"] == 100
 
 
 def test_raw_readings_come_back_as_they_were(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     found = list(history.readings(folder.name, "GPU-0"))
     assert [(t, r.energy_mj, r.ring) for t, r in found] == [
         (tick(s).time_s, tick(s).readings[0].energy_mj, tick(s).readings[0].ring) for s in range(100)
@@ -182,7 +182,7 @@ def test_raw_readings_come_back_as_they_were(folder: Path, history: History) -> 
 
 
 def test_rollups_tell_flat_half_from_dead_half_the_time(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     rows = [
         dict(zip(("min", "max", "p50"), r, strict=True))
         for r in sqlite3.connect(history.path).execute(
@@ -194,7 +194,7 @@ def test_rollups_tell_flat_half_from_dead_half_the_time(folder: Path, history: H
 
 
 def test_throttling_is_a_share_of_the_time(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     first, second = (
         sqlite3.connect(history.path)
         .execute("SELECT throttled_share FROM rollup WHERE uuid = 'GPU-0' AND width_s = 60 ORDER BY time_s")
@@ -222,7 +222,7 @@ def test_what_happens_between_two_attempts_is_not_the_runs(
                 others = number * apart_s * 900_000
                 readings = [r._replace(energy_mj=r.energy_mj + others, power_mw=None) for r in at.readings]
                 spool.append(encode(Tick(at.time_s, tuple(readings))))
-    collect(folder, history)
+    collect_run(folder, history)
     assert [(gpu["energy_j"], gpu["power_mean_w"]) for gpu in history.gpus(folder.name)] == [
         (19_800, 100)
     ] * 2
@@ -247,7 +247,7 @@ def test_waste_is_told_by_a_view(history: History, tmp_path: Path) -> None:
             use = 50 if second < 240 else 0
             readings = (GpuReading(0, utilisation_percent=50), GpuReading(1, utilisation_percent=use))
             spool.append(encode(Tick(T0 + second, readings)))
-    collect(made, history)
+    collect_run(made, history)
     query = "SELECT gpus, gpu_hours, idle_gpu_hours, unused_gpu_hours, idle_share FROM v_waste"
     # Of GPU 1's 360 idle seconds, 40 share a minute with work.
     assert sqlite3.connect(history.path).execute(query).fetchall() == [(2, 0.333, 0.089, 0.217, 0.267)]
@@ -256,10 +256,10 @@ def test_waste_is_told_by_a_view(history: History, tmp_path: Path) -> None:
 def test_notes_are_kept_once_a_run_has_ended(folder: Path, history: History) -> None:
     status = (folder / "status.json").read_text(encoding="utf-8")
     (folder / "status.json").unlink()
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.notes(folder.name) == []
     (folder / "status.json").write_text(status, encoding="utf-8")
-    collect(folder, history)
+    collect_run(folder, history)
     assert ("gpu_lost", ["GPU-1"]) in [(note["code"], note["uuids"]) for note in history.notes(folder.name)]
 
 
@@ -283,7 +283,7 @@ def test_a_block_is_what_was_packed(rows: Any) -> None:
 
 
 def test_the_file_is_private_and_readable_by_any_tool(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.path.stat().st_mode & 0o777 == 0o600
     shown = sqlite3.connect(history.path).execute("SELECT utilisation_mean FROM v_gpu_utilisation").fetchall()
     assert shown == [(90.0,), (50.0,)]
@@ -312,12 +312,12 @@ def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_importers_that_race_store_everything_once(folder: Path, history: History, tmp_path: Path) -> None:
     def once(_: Any) -> None:
         with History(history.path) as own:
-            collect(folder, own)
+            collect_run(folder, own)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(once, range(8)))
     with History(tmp_path / "other.db") as other:
-        collect(folder, other)
+        collect_run(folder, other)
     assert dump(history.path) == dump(other.path)
 
 
@@ -351,12 +351,12 @@ def test_a_disk_that_fills_up_while_importing_is_said_and_costs_nothing(
             while True:
                 file.write(bytes(4096))
         with pytest.raises(HistoryError, match="disk"):
-            collect(folder, history)
+            collect_run(folder, history)
         filler.unlink()
         assert check_integrity(history.path).faults == ()
-        collect(folder, history)
+        collect_run(folder, history)
         with History(tmp_path / "other.db") as other:
-            collect(folder, other)
+            collect_run(folder, other)
         assert dump(history.path) == dump(other.path)
 
 
@@ -364,12 +364,12 @@ IMPORTER = """
 import sys
 from pathlib import Path
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 with History(Path(sys.argv[2])) as history:
     print("open", flush=True)
-    collect(Path(sys.argv[1]), history)
+    collect_run(Path(sys.argv[1]), history)
 """
-HOLDING = IMPORTER.replace("collect(Path", "with history.held():\n        collect(Path")
+HOLDING = IMPORTER.replace("collect_run(Path", "with history.hold():\n        collect_run(Path")
 
 
 @pytest.mark.parametrize("program", [IMPORTER, HOLDING], ids=["each", "held"])
@@ -384,9 +384,9 @@ def test_importers_that_are_killed_lose_and_double_nothing(
             importer.stdout.readline()
             time.sleep(rng.uniform(0, 0.04))
             os.kill(importer.pid, signal.SIGKILL)
-    collect(folder, history)
+    collect_run(folder, history)
     with History(tmp_path / "other.db") as other:
-        collect(folder, other)
+        collect_run(folder, other)
     assert dump(history.path) == dump(other.path)
     assert check_integrity(history.path).faults == ()
 
@@ -406,15 +406,15 @@ def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(
             assert importer.poll() is None
         importer.kill()
     assert position < spool.stat().st_size
-    collect(folder, history)
+    collect_run(folder, history)
     with History(tmp_path / "other.db") as other:
-        collect(folder, other)
+        collect_run(folder, other)
     assert dump(history.path) == dump(other.path)
     assert history.gpus(folder.name)[0]["ticks"] == 12_000
 
 
 def test_what_is_held_is_seen_by_others_after_a_flush(history: History) -> None:
-    with History(history.path) as other, history.held():
+    with History(history.path) as other, history.hold():
         with history.writing():
             history.put_run({"run": "first", "folder": "f", "state": "running"})
         assert other.runs() == []
@@ -431,7 +431,7 @@ def test_a_block_within_another_is_whole_with_it(history: History) -> None:
 
 
 def test_a_block_that_fails_while_others_are_held_is_undone_alone(history: History) -> None:
-    with history.held():
+    with history.hold():
         for name, fails in (("first", False), ("second", True), ("third", False)):
             with suppress(ZeroDivisionError), history.writing():
                 history.put_run({"run": name, "folder": "f", "state": "running"})

@@ -23,7 +23,7 @@ from clusterplan.estimator.measurements.training_loop import (
 )
 from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
 from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -143,7 +143,7 @@ def write(folder: Path, lines: list[LoopLine]) -> None:
 
 
 def test_a_run_becomes_a_measurement(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     (found,) = history.measurements("phi2")
     assert found == Measurement(
         model="phi2",
@@ -172,34 +172,34 @@ def test_a_run_becomes_a_measurement(folder: Path, history: History) -> None:
 def test_a_run_out_of_memory_tells_no_memory_that_would_do(folder: Path, history: History) -> None:
     task = TaskRecord("7", 0, 0, 1, "n1", "h", pid=1, birth="", began_s=T0, beat_s=T0)
     TaskFile(folder, task).update(error="torch.OutOfMemoryError: CUDA out of memory.", exit_code=1)
-    collect(folder, history)
+    collect_run(folder, history)
     (found,) = history.measurements("phi2")
     assert (found.step_time_s, found.memory_peak_bytes) == (0.5, None)
 
 
 def test_collecting_twice_gives_one_measurement(folder: Path, history: History) -> None:
-    collect(folder, history)
-    collect(folder, history)
+    collect_run(folder, history)
+    collect_run(folder, history)
     assert len(history.measurements()) == 1
 
 
 def test_a_run_that_goes_on_is_measured_anew(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     write(folder, loop([0.25] * 100, T0 + 20, attempt="7.0"))
-    collect(folder, history)
+    collect_run(folder, history)
     assert [m.step_time_s for m in history.measurements()] == [0.25]
 
 
 def test_a_run_killed_before_its_steps_were_steady_is_no_measurement(folder: Path, history: History) -> None:
     write(folder, loop([0.5] * 3, attempt="7.0"))
     write_json(folder / "status.json", {"state": "failed", "exit_code": 137, "ended_s": T0 + 50})
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.measurements() == []
 
 
 def test_what_the_script_says_of_itself_is_right(folder: Path, history: History) -> None:
     write(folder, loop([0.5] * 20, attempt="7.0", batch_size=8, dtype="float16"))
-    collect(folder, history)
+    collect_run(folder, history)
     (found,) = history.measurements()
     assert (found.batch_size, found.precision) == (8, Precision.FP16)
 
@@ -208,7 +208,7 @@ def test_tensors_called_float32_may_be_tf32(folder: Path, history: History) -> N
     run = json.loads((folder / "run.json").read_text())
     write_json(folder / "run.json", {**run, "shape": {**SHAPE, "precision": "tf32"}})
     write(folder, loop([0.5] * 20, attempt="7.0", dtype="float32"))
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.measurements()[0].precision == Precision.TF32
 
 
@@ -220,27 +220,27 @@ def test_a_run_without_a_shape_is_no_measurement(
 ) -> None:
     run = json.loads((folder / "run.json").read_text())
     write_json(folder / "run.json", {**run, "shape": shape})
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.measurements() == []
 
 
 def test_measurements_of_other_models_are_left_out(folder: Path, history: History) -> None:
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.measurements("llama") == []
 
 
 def test_an_ended_run_is_not_measured_again(folder: Path, history: History) -> None:
     write_json(folder / "status.json", {"state": "completed", "exit_code": 0, "ended_s": T0 + 100})
-    collect(folder, history)
+    collect_run(folder, history)
     path = folder / "progress.jsonl"
     path.write_bytes(b"?" * path.stat().st_size)  # reading it would take the measurement away
-    collect(folder, history)
+    collect_run(folder, history)
     assert len(history.measurements()) == 1
 
 
 def test_a_long_run_is_summed_up_by_its_minutes(folder: Path, history: History) -> None:
     write(folder, loop([0.5] * 4000, T0 + 20, first_s=10, attempt="7.0"))
-    collect(folder, history)
+    collect_run(folder, history)
     assert history.measurements()[0].busy_share == pytest.approx(0.8)
 
 
@@ -249,7 +249,7 @@ def test_the_estimate_made_before_a_run_is_kept_for_scoring(
 ) -> None:
     asked = "estimate --samples 1e6 --batch-size 16 --gpus 2 --step-time 0.4 --json".split()
     (folder / "estimate.json").write_text(clusterplan(*asked).stdout, encoding="utf-8")
-    collect(folder, history)
+    collect_run(folder, history)
     (row,) = history.estimates()
     assert (row["run"], row["source_kind"]) == (folder.name, "given")
     assert row["step_time_p50_s"] == pytest.approx(0.4)

@@ -13,8 +13,8 @@ from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.submission.machine import Machine, inspect_machine
-from clusterplan.launcher.submission.preflight import Job, find_problems
-from clusterplan.launcher.submission.problem import CODES
+from clusterplan.launcher.submission.preflight import PreflightJob, find_problems
+from clusterplan.launcher.submission.problem import PROBLEM_CODES
 from clusterplan.launcher.submission.request import SlurmRequest
 
 CLUSTER = Cluster(
@@ -65,9 +65,9 @@ def found(
     **request: Any,
 ) -> list[Any]:
     """Codes, those that refuse with an exclamation mark."""
-    checked = replace(Job(requested(**request)), **(job or {}))
+    checked = replace(PreflightJob(requested(**request)), **(job or {}))
     told = find_problems(checked, replace(HERE, **(here or {})), cluster, shared)
-    assert all(finding.code in CODES and "\n" not in finding.text for finding in told)
+    assert all(finding.code in PROBLEM_CODES and "\n" not in finding.text for finding in told)
     return [finding.code + "!" * finding.refuses for finding in told]
 
 
@@ -136,7 +136,7 @@ def test_a_precision_must_be_native_to_the_gpu(
 
 
 def test_an_emulated_precision_has_its_advice() -> None:
-    job = Job(requested(partition="old", gpus_per_node="v100:8", nodes=1), BF16)
+    job = PreflightJob(requested(partition="old", gpus_per_node="v100:8", nodes=1), BF16)
     assert "fp16 is native there" in find_problems(job, HERE, CLUSTER)[0].text
 
 
@@ -155,7 +155,7 @@ def test_a_segment_must_reach_its_first_checkpoint(
     [("00:04:00", "up to 3m before its 4m are over"), ("00:03:00", "from the start of its 3m")],
 )
 def test_the_time_before_a_limit_is_within_it(time: str, when: str) -> None:
-    job = Job(requested(time=time))
+    job = PreflightJob(requested(time=time))
     assert (
         f"may tell the run to save {when}: a walltime from 30m on"
         in find_problems(job, HERE, CLUSTER)[0].text
@@ -226,7 +226,7 @@ def test_refusals_come_first() -> None:
 
 
 def test_every_finding_names_what_is_wrong_and_what_would_be_right() -> None:
-    job = Job(requested(partition="short", time="01:00:00", nodes=1))
+    job = PreflightJob(requested(partition="short", time="01:00:00", nodes=1))
     assert find_problems(job, HERE, CLUSTER)[0].text == (
         "a walltime of 1h is above the limit of partition 'short', 30m: the job would wait for ever"
     )

@@ -9,7 +9,7 @@ from conftest import Command
 
 from clusterplan.cluster_profiles.catalog import load_profile, profile_paths
 from clusterplan.errors import WorkloadError
-from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.job.workload import Workload
 
 MINE = """\
@@ -142,9 +142,9 @@ def test_the_partition_that_has_the_gpu_is_taken(mine: Path) -> None:
     more = '\n[[partitions]]\nname = "old"\nnodes = 1\ngpus_per_node = 2\ngpu = "t4"\n'
     mine.write_text(MINE.replace("\n[rates]", more + "\n[rates]"), encoding="utf-8")
     job = Workload.of(samples=100, batch_size=1, gpus=2, gpu="t4")
-    assert estimate(job, load_profile(str(mine))).placement.partition.name == "old"
+    assert estimate_workload(job, load_profile(str(mine))).placement.partition.name == "old"
     default = Workload.of(samples=100, batch_size=1, gpus=2, gpu="a100-sxm4-40gb")
-    assert estimate(default, load_profile(str(mine))).placement.partition.name == "gpu"
+    assert estimate_workload(default, load_profile(str(mine))).placement.partition.name == "gpu"
 
 
 @pytest.fixture
@@ -170,7 +170,9 @@ def as_discovered(tmp_path: Path) -> Any:
 def test_the_partition_whose_gpu_slurm_calls_so_is_taken(
     as_discovered: Any, asked: dict[str, Any], partition: str
 ) -> None:
-    placed = estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered).placement
+    placed = estimate_workload(
+        Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered
+    ).placement
     assert placed.partition.name == partition
     assert placed.gpu is None or placed.gpu.key == asked["gpu"]
 
@@ -189,7 +191,7 @@ def test_a_gpu_that_slurms_name_cannot_mean_is_refused(
     as_discovered: Any, asked: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(WorkloadError, match=said):
-        estimate(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered)
+        estimate_workload(Workload.of(samples=100, batch_size=1, gpus=2, **asked), as_discovered)
 
 
 def test_partitions_of_the_same_nodes_are_not_counted_twice(in_process: Command, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from clusterplan.estimator.gpu_use.utilisation import TIMELINE_POINTS
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.run_folder.task_records import TaskRecord
-from clusterplan.launcher.runs.collect import collect
+from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.loop import read_devices
 from clusterplan.launcher.sampler.spool import SpoolWriter
@@ -122,7 +122,7 @@ def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_min
     recorded: Any, tmp_path: Path
 ) -> None:
     with History(tmp_path / "history.db") as history:
-        collect(recorded, history)
+        collect_run(recorded, history)
         before = build_report(history.record(recorded.name))
         history.prune(time.time())
         after = build_report(history.record(recorded.name))
@@ -134,7 +134,7 @@ def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_min
 def test_notes_of_late_are_those_of_late_alone(recorded: Any, tmp_path: Path) -> None:
     """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
     with History(tmp_path / "history.db") as history:
-        collect(recorded, history)
+        collect_run(recorded, history)
         late = build_report(history.record(recorded.name), fake.T0 + SECONDS - 60)
         whole = build_report(history.record(recorded.name))
         readings = [
@@ -208,7 +208,7 @@ def test_a_killed_sampler_is_a_note(recorded: Any, tmp_path: Path) -> None:
     late = {"state": "completed", "exit_code": 0, "ended_s": float(fake.T0 + SECONDS + 3600)}
     write_json(recorded / "status.json", late)
     with History(tmp_path / "history.db") as history:
-        collect(recorded, history)
+        collect_run(recorded, history)
         report = build_report(history.record(recorded.name))
         history.prune(time.time())
         assert coverage_notes(build_report(history.record(recorded.name))) == coverage_notes(report)
@@ -259,7 +259,7 @@ def restarted(tmp_path: Path) -> Callable[..., Any]:
                     spool.append(encode(Event(T0 + begin + 300, "end", "as asked")))
         write_json(folder / "status.json", {"state": state, "exit_code": 0, "ended_s": T0 + 4200})
         with History(tmp_path / "history.db") as history:
-            collect(folder, history)
+            collect_run(folder, history)
             return build_report(history.record(folder.name))
 
     return imported
@@ -377,7 +377,7 @@ def test_a_rolled_up_metric_is_reported_from_its_line_in_the_registry(
     for module in (report_module, run_text, run_json):
         monkeypatch.setattr(module, "DISPLAYS", displays)
     with History(tmp_path / "history.db") as history:
-        collect(recorded, history)
+        collect_run(recorded, history)
         report = build_report(history.record(recorded.name))
     page = Page(None, colour=False)
     run_text.render_report(page, report, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clusterplan.launcher.run_folder.final_status import read_final_status, write_final_status
-from clusterplan.launcher.run_folder.job_log import SubmittedJob
+from clusterplan.launcher.run_folder.job_log import JobEntry
 from clusterplan.launcher.run_folder.log_errors import find_error_line
 from clusterplan.launcher.run_folder.task_records import Attempt
 from clusterplan.launcher.runs.judge import judge_state
@@ -16,7 +16,7 @@ from clusterplan.launcher.slurm.jobs import parse_account
 NIGHT = 1_795_600_000.0
 NOTHING = Evidence(
     final_status=None,
-    jobs=[SubmittedJob("slurm", "8", NIGHT)],
+    jobs=[JobEntry("slurm", "8", NIGHT)],
     tasks=[],
     exit_codes={},
     queued_job=None,

@@ -23,7 +23,7 @@ from clusterplan.estimator.gpu_use.reading import Event, Tick
 from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.beside import sampler_beside
-from clusterplan.launcher.sampler.loop import StopFlag, sample, sampling
+from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus, sampling
 from clusterplan.launcher.sampler.spool_reader import read_node_records
 from clusterplan.launcher.sampler.visible_gpus import Attribution, select_visible
 
@@ -294,7 +294,7 @@ def test_the_loop_samples_at_its_period_and_once_more_at_the_end(gpus: StartScen
     gpus(H100)
     items, stop = list[Any](), StopFlag()
     with nvml.open_library() as library:
-        loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.05))
+        loop = threading.Thread(target=sample_gpus, args=(library.devices()[0], items.append, stop, 0.05))
         loop.start()
         while len(items) < 6:
             time.sleep(0.01)
@@ -310,7 +310,7 @@ def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus: Start
     move = gpus("gpu count=2\nfault gpu=1 at=5 code=15\n")
     items, stop = list[Any](), StopFlag()
     with nvml.open_library() as library:
-        loop = threading.Thread(target=sample, args=(library.devices()[0], items.append, stop, 0.02))
+        loop = threading.Thread(target=sample_gpus, args=(library.devices()[0], items.append, stop, 0.02))
         loop.start()
         while len(items) < 3:
             time.sleep(0.01)

@@ -79,7 +79,7 @@ def test_a_forgotten_job_is_absent_alone_and_among_others(slurm: Cluster) -> Non
     assert queued("999999") == {}
     assert asking.read_job("999999") is None
     assert [job.job_id for job in asking.read_queue(["999999", job_id, "no id"])] == [job_id]
-    asking.cancel("999999")
+    asking.cancel_jobs("999999")
 
 
 def test_the_settings_of_a_users_shell_do_not_matter(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_slurms_no_is_passed_on(slurm: Cluster) -> None:
 
 def test_a_cancelled_job_is_cancelled(slurm: Cluster) -> None:
     job_id = slurm.sbatch("--hold", command="true")
-    asking.cancel(job_id)
+    asking.cancel_jobs(job_id)
     slurm.wait_for(job_id, "CANCELLED")
 
 

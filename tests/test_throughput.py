@@ -8,7 +8,7 @@ import pytest
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
-from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.estimate.shapes import Keep, vary_shapes
 from clusterplan.estimator.estimate.walltime import Part
 from clusterplan.estimator.job.given import Evaluation
@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def training(job: Workload, *rest: Any) -> Part:
-    return estimate(job, *rest).clock.parts["training"]
+    return estimate_workload(job, *rest).clock.parts["training"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def training(job: Workload, *rest: Any) -> Part:
     ids=lambda rate: next(iter(rate)),
 )
 def test_every_rate_says_the_same_throughput(rate: dict[str, Any]) -> None:
-    answer = estimate(Workload.of(**SEED, **rate))
+    answer = estimate_workload(Workload.of(**SEED, **rate))
     assert answer.samples_per_s.p50 == pytest.approx(44.3)
     assert answer.step_time.source.kind is SourceKind.GIVEN
 
@@ -45,7 +45,7 @@ def test_every_rate_says_the_same_throughput(rate: dict[str, Any]) -> None:
 def test_a_given_spread_is_the_range() -> None:
     values = {"data": {"samples": 100}, "training": {"batch_size": 1, "gpus": 1}}
     job = Workload.model_validate({**values, "throughput": {"step_time": 2, "spread": 0.2}})
-    step = estimate(job).step_time.seconds
+    step = estimate_workload(job).step_time.seconds
     assert (step.p10, step.p50, step.p90) == pytest.approx((2 / 1.2, 2, 2.4))
 
 
@@ -102,7 +102,7 @@ def measured(**changes: Any) -> Measurement:
 def test_a_measurement_of_this_configuration_is_used() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(), measured(step_time_s=5.2), measured(step_time_s=4.9)]
-    answer = estimate(job, load_profile("slurm-a100"), runs)
+    answer = estimate_workload(job, load_profile("slurm-a100"), runs)
     assert answer.step_time.source.kind is SourceKind.MEASURED
     assert answer.step_time.source.runs == 3
     assert answer.step_time.seconds.p50 == 5.0
@@ -123,7 +123,7 @@ def test_a_measurement_of_this_configuration_is_used() -> None:
 )
 def test_a_measurement_of_another_configuration_informs_with_a_wider_range(change: dict[str, Any]) -> None:
     job = Workload.of(**SEED, model="phi2")
-    step_time = estimate(job, load_profile("slurm-a100"), [measured(**change)]).step_time
+    step_time = estimate_workload(job, load_profile("slurm-a100"), [measured(**change)]).step_time
     assert step_time.source.kind is SourceKind.TRANSFERRED
     assert step_time.seconds.p90 / step_time.seconds.p10 > 1.04
 
@@ -131,14 +131,14 @@ def test_a_measurement_of_another_configuration_informs_with_a_wider_range(chang
 @pytest.mark.parametrize("change", [{"model": "qwen"}, {"model_parallel": 2}], ids=str)
 def test_a_measurement_of_another_model_or_split_is_not_used(change: dict[str, Any]) -> None:
     job = Workload.of(**SEED, model="phi2")
-    answer = estimate(job, load_profile("slurm-a100"), [measured(**change)])
+    answer = estimate_workload(job, load_profile("slurm-a100"), [measured(**change)])
     assert answer.step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_the_source_says_which_runs_how_old_and_what_is_beyond_them() -> None:
     runs = [measured(gpus=n, gpus_per_node=n, when=NOW - timedelta(days=4 - n // 2)) for n in (1, 2)]
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2")
-    answer = estimate(job, load_profile("slurm-a100"), runs, NOW)
+    answer = estimate_workload(job, load_profile("slurm-a100"), runs, NOW)
     assert answer.step_time.source.text == (
         "from 2 runs of phi2 on 1-2 a100-sxm4-80gb, the last 3 days ago; 16 GPUs are beyond what was measured; "
         "no run was on several nodes: their network is a prior"
@@ -147,14 +147,14 @@ def test_the_source_says_which_runs_how_old_and_what_is_beyond_them() -> None:
 
 def test_a_run_on_slower_gpus_is_carried_over_by_their_bandwidth() -> None:
     job = Workload.of(**SEED, model="phi2", gpu="h100-sxm")
-    answer = estimate(job, None, [measured()])
+    answer = estimate_workload(job, None, [measured()])
     assert answer.step_time.seconds.p50 == pytest.approx(5 * 2039 / 3350 * 1.3, rel=0.05)
     assert "h100-sxm is x0.7 to x2.8" in answer.step_time.source.text
 
 
 def test_the_same_chip_gains_no_more_than_its_memory() -> None:
     job = Workload.of(**SEED, model="phi2", gpu="a100-sxm4-80gb")
-    answer = estimate(job, None, [measured(gpu="a100-sxm4-40gb")])
+    answer = estimate_workload(job, None, [measured(gpu="a100-sxm4-40gb")])
     assert 5 * 1555 / 2039 < answer.step_time.seconds.p50 < 5
     assert answer.step_time.seconds.p90 < 1.7 * answer.step_time.seconds.p10
     assert "the same peak, other memory" in answer.step_time.source.text
@@ -162,44 +162,46 @@ def test_the_same_chip_gains_no_more_than_its_memory() -> None:
 
 def test_an_outdated_run_gives_way_to_a_newer_one_of_its_configuration() -> None:
     runs = [measured(when=NOW), measured(step_time_s=9, when=NOW - timedelta(days=200))]
-    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs, NOW)
+    answer = estimate_workload(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs, NOW)
     assert (answer.step_time.seconds.p50, answer.step_time.source.runs) == (5, 1)
 
 
 def test_an_old_run_counts_where_there_is_no_newer_one() -> None:
     old = measured(when=NOW - timedelta(days=2000))
-    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), [old], NOW)
+    answer = estimate_workload(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), [old], NOW)
     assert "the last 2,000 days ago" in answer.step_time.source.text
 
 
 def test_a_run_of_another_sequence_length_keeps_its_tokens_a_second() -> None:
     job = Workload.of(**SEED, model="phi2", seq_len=4096)
-    answer = estimate(job, load_profile("slurm-a100"), [measured(seq_len=2048)])
+    answer = estimate_workload(job, load_profile("slurm-a100"), [measured(seq_len=2048)])
     assert answer.step_time.seconds.p50 == pytest.approx(10, rel=0.05)
     assert "as many tokens/s at 4,096" in answer.step_time.source.text
 
 
 def test_milliseconds_among_seconds_are_said_and_not_used() -> None:
     runs = [measured(), measured(batch_size=16, step_time_s=2.7), measured(batch_size=8, step_time_s=1400)]
-    answer = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
+    answer = estimate_workload(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs)
     assert answer.step_time.seconds.p50 == 5
     assert any("is its unit seconds?" in a.text for a in answer.warnings if a.code == "suspect-measurement")
 
 
 def test_a_gpu_type_that_is_not_stated_is_the_one_that_was_measured() -> None:
-    answer = estimate(Workload.of(**SEED, model="phi2"), None, [measured()])
+    answer = estimate_workload(Workload.of(**SEED, model="phi2"), None, [measured()])
     assert answer.step_time.source.kind is SourceKind.MEASURED
 
 
 def test_runs_without_gpus_inform_jobs_without_gpus() -> None:
     runs = [measured(gpu=None, precision=Precision.AUTO, gpus=n, gpus_per_node=n) for n in (1, 2)]
-    answer = estimate(Workload.of(**SEED | {"gpus": 4}, model="phi2"), None, runs)
+    answer = estimate_workload(Workload.of(**SEED | {"gpus": 4}, model="phi2"), None, runs)
     assert answer.step_time.source.text.startswith("from 2 runs of phi2 on 1-2 GPUs;")
 
 
 def test_the_parts_of_a_learned_step_make_the_whole() -> None:
     runs = [measured(gpus=n, gpus_per_node=n, step_time_s=4 + n / 8, data_wait_share=0.1) for n in (1, 2, 4)]
-    step_time = estimate(Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs).step_time
+    step_time = estimate_workload(
+        Workload.of(**SEED, model="phi2"), load_profile("slurm-a100"), runs
+    ).step_time
     parts = step_time.parts
     whole = parts.compute_s + parts.network_s + parts.input_s
     assert whole == pytest.approx(step_time.seconds.p50)
@@ -210,13 +212,13 @@ def test_a_run_faster_than_the_links_allow_shows_that_not_all_is_exchanged() -> 
     # LoRA: of 70B parameters few are trained.
     job = Workload.of(**SEED | {"gpus": 16}, model="phi2", parameters=70e9)
     runs = [measured(nodes=2, gpus=16, batch_size=b, step_time_s=0.01 * b) for b in (8, 16)]
-    assert estimate(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 < 1
+    assert estimate_workload(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 < 1
 
 
 def test_times_of_runs_replace_the_priors_of_the_wall_clock() -> None:
     job = Workload.of(**SEED, model="phi2").model_copy(update={"evaluation": Evaluation(every_steps=1000)})
     runs = [measured(startup_s=s, evaluation_s=20.0, checkpoint_s=4.0) for s in (30.0, 40.0, 90.0)]
-    parts = estimate(job, load_profile("slurm-a100"), runs).clock.parts
+    parts = estimate_workload(job, load_profile("slurm-a100"), runs).clock.parts
     assert {parts[name].source.kind for name in ("startup", "evaluation", "checkpoints")} == {
         SourceKind.MEASURED
     }
@@ -226,12 +228,15 @@ def test_times_of_runs_replace_the_priors_of_the_wall_clock() -> None:
 
 def test_what_was_given_wins_over_measurements() -> None:
     job = Workload.of(**SEED, model="phi2", samples_per_s=44.3)
-    assert estimate(job, load_profile("slurm-a100"), [measured()]).step_time.source.kind is SourceKind.GIVEN
+    assert (
+        estimate_workload(job, load_profile("slurm-a100"), [measured()]).step_time.source.kind
+        is SourceKind.GIVEN
+    )
 
 
 def test_parameters_and_a_gpu_make_a_wide_prior() -> None:
     job = Workload.of(**SEED, seq_len=2048, parameters=7e9, gpu="a100-sxm4-80gb")
-    answer = estimate(job)
+    answer = estimate_workload(job)
     assert answer.step_time.source.kind is SourceKind.PRIOR
     fastest = 6 * 7e9 * 2048 * 256 / (8 * 312e12)
     assert answer.step_time.seconds.p10 == pytest.approx(fastest / 0.52)
@@ -240,12 +245,12 @@ def test_parameters_and_a_gpu_make_a_wide_prior() -> None:
 
 def test_experts_count_by_their_active_parameters() -> None:
     whole = Workload.of(**SEED, seq_len=2048, parameters=5e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
-    assert "active parameter" in estimate(whole).step_time.source.text
+    assert "active parameter" in estimate_workload(whole).step_time.source.text
     assert whole.architecture.flops_parameters == 3_000_000_000
 
 
 def test_nothing_known_is_unknown_and_steps_are_exact() -> None:
-    answer = estimate(Workload.of(**SEED))
+    answer = estimate_workload(Workload.of(**SEED))
     assert answer.steps.total == 3907
     assert (answer.step_time.seconds, answer.clock.total, answer.gpu_hours) == (None, None, None)
     assert answer.step_time.source.kind is SourceKind.UNKNOWN
@@ -253,7 +258,7 @@ def test_nothing_known_is_unknown_and_steps_are_exact() -> None:
 
 def test_more_gpus_keep_71_to_99_percent_from_1_to_8() -> None:
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=1, samples_per_s=10)
-    one, eight = (estimate(w).samples_per_s for w in vary_shapes(job, [1, 8], ["auto"]))
+    one, eight = (estimate_workload(w).samples_per_s for w in vary_shapes(job, [1, 8], ["auto"]))
     assert one.p50 == pytest.approx(10)
     assert eight.p50 == pytest.approx(80 * 0.914)
     assert 80 * 0.69 < eight.p10 < 80 * 0.72
@@ -261,7 +266,7 @@ def test_more_gpus_keep_71_to_99_percent_from_1_to_8() -> None:
 
 def test_a_shape_keeps_the_speed_it_was_given_in_whatever_the_order() -> None:
     job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=80)
-    assert [round(estimate(w).samples_per_s.p50, 1) for w in vary_shapes(job, [1, 8], ["auto"])] == [
+    assert [round(estimate_workload(w).samples_per_s.p50, 1) for w in vary_shapes(job, [1, 8], ["auto"])] == [
         10.9,
         80.0,
     ]
@@ -272,14 +277,14 @@ def test_half_the_micro_batch_is_slower_per_sample() -> None:
     (wide,) = vary_shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
     assert wide.training.batch_size == 16
     doubling, fixed = 0.914 ** (1 / 3), 0.26
-    assert estimate(wide).samples_per_s.p50 == pytest.approx(
+    assert estimate_workload(wide).samples_per_s.p50 == pytest.approx(
         160 * doubling * 0.5 / (fixed + (1 - fixed) * 0.5)
     )
 
 
 def test_bf16_is_1_4_to_4_1_times_fp32() -> None:
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu="v100-sxm2-32gb")
-    _, half = (estimate(w).samples_per_s for w in vary_shapes(job, [8], ["fp32", "fp16"]))
+    _, half = (estimate_workload(w).samples_per_s for w in vary_shapes(job, [8], ["fp32", "fp16"]))
     assert half.p50 == pytest.approx(28.4)
     assert half.p10 == pytest.approx(14.2, rel=0.03)
     assert half.p90 == pytest.approx(40.6, rel=0.03)
@@ -289,7 +294,7 @@ def test_bf16_is_1_4_to_4_1_times_fp32() -> None:
 def test_a_precision_the_gpu_lacks_is_not_guessed(gpu: str, precision: str) -> None:
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu=gpu)
     (other,) = vary_shapes(job, [8], [precision])
-    assert estimate(other).step_time.source.kind is SourceKind.UNKNOWN
+    assert estimate_workload(other).step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_nothing_carried_over_is_faster_than_the_gpus_peak() -> None:
@@ -306,12 +311,12 @@ def test_nothing_carried_over_is_faster_than_the_gpus_peak() -> None:
     )
     (other,) = vary_shapes(job, [8], ["bf16"])
     flops, peak = 6 * 7e9 * 2048 * 8, 8 * 70e12
-    assert estimate(other).step_time.seconds.p10 == pytest.approx(flops / peak)
+    assert estimate_workload(other).step_time.seconds.p10 == pytest.approx(flops / peak)
 
 
 def test_a_precision_gains_no_more_than_the_gpus_peaks_do() -> None:
     job = Workload.of(**SEED, precision="fp32", samples_per_s=10, gpu="rtx-3090")
-    one, other = (estimate(w).samples_per_s.p50 for w in vary_shapes(job, [8], ["fp32", "tf32"]))
+    one, other = (estimate_workload(w).samples_per_s.p50 for w in vary_shapes(job, [8], ["fp32", "tf32"]))
     assert one == pytest.approx(other)  # both peaks are 35.6
 
 
@@ -324,7 +329,7 @@ def test_a_rate_of_another_gpu_type_is_not_carried_over() -> None:
             "cluster": {"gpu": "h100-sxm"},
         }
     )
-    assert estimate(job).step_time.source.kind is SourceKind.UNKNOWN
+    assert estimate_workload(job).step_time.source.kind is SourceKind.UNKNOWN
 
 
 def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in() -> None:
@@ -332,39 +337,42 @@ def test_a_rate_in_auto_is_in_what_all_gpus_of_that_name_train_in() -> None:
     cluster = ClusterProfile(name="fresh", partitions=(a100,))
     job = Workload.of(**SEED, samples_per_s=44.3, profile="fresh")
     (tied,) = vary_shapes(job, [8], ["auto"])
-    assert estimate(tied, cluster).step_time.source.text == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
+    assert (
+        estimate_workload(tied, cluster).step_time.source.text
+        == "44.3 samples/s on 8 GPUs in bf16, ±5% assumed"
+    )
 
 
 def test_a_rate_keeps_its_tokens_at_another_sequence_length() -> None:
     values = {"data": {"samples": 100, "seq_len": 4096}, "training": {"batch_size": 1, "gpus": 1}}
     job = Workload.model_validate({**values, "throughput": {"samples_per_s": 8, "seq_len": 512}})
-    assert estimate(job).samples_per_s.p50 == pytest.approx(1)
+    assert estimate_workload(job).samples_per_s.p50 == pytest.approx(1)
 
 
 def test_tokens_per_second_are_the_same_at_any_sequence_length() -> None:
     values = {"data": {"samples": 100, "seq_len": 4096}, "training": {"batch_size": 1, "gpus": 1}}
     job = Workload.model_validate({**values, "throughput": {"tokens_per_s": 8192, "seq_len": 512}})
-    assert estimate(job).samples_per_s.p50 == pytest.approx(2)
+    assert estimate_workload(job).samples_per_s.p50 == pytest.approx(2)
 
 
 def test_a_step_time_counts_the_samples_of_its_own_shape() -> None:
     values = {"data": {"samples": 10_000}, "training": {"batch_size": 4, "gpus": 8, "accumulation": 4}}
     rate = {"step_time": 2, "batch_size": 4, "gpus": 8, "accumulation": 1}
-    assert estimate(
+    assert estimate_workload(
         Workload.model_validate({**values, "throughput": rate})
     ).samples_per_s.p50 == pytest.approx(16)
 
 
 def test_one_run_is_known_as_well_as_repeats_of_published_ones_agree() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
-    step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)]).step_time.seconds
+    step = estimate_workload(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)]).step_time.seconds
     assert (step.p10, step.p50, step.p90) == pytest.approx((4 / 1.05, 4, 4 * 1.05))
 
 
 def test_another_run_may_differ_by_more_than_the_few_there_are() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=4.0), measured(step_time_s=5.0), measured(step_time_s=6.0)]
-    step = estimate(job, load_profile("slurm-a100"), runs).step_time.seconds
+    step = estimate_workload(job, load_profile("slurm-a100"), runs).step_time.seconds
     assert (step.p10 < 4, step.p50, step.p90 > 6) == (True, 5, True)
 
 
@@ -372,7 +380,9 @@ def test_runs_that_agree_narrow_the_range() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     widths = []
     for n in (1, 2, 4):
-        step = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=4.0)] * n).step_time.seconds
+        step = estimate_workload(
+            job, load_profile("slurm-a100"), [measured(step_time_s=4.0)] * n
+        ).step_time.seconds
         widths.append(step.p90 / step.p10)
     assert widths == sorted(widths, reverse=True)
 
@@ -381,7 +391,7 @@ def test_runs_that_agree_narrow_the_range() -> None:
 def test_a_run_in_another_unit_does_not_answer_for_its_own_shape(wrong_s: float) -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(gpus=n, step_time_s=0.5) for n in (1, 2, 4)] + [measured(step_time_s=wrong_s)]
-    step_time = estimate(job, load_profile("slurm-a100"), runs).step_time
+    step_time = estimate_workload(job, load_profile("slurm-a100"), runs).step_time
     assert step_time.source.kind is SourceKind.TRANSFERRED
     assert step_time.seconds.p10 < 0.55 < step_time.seconds.p90
     assert "8 GPUs with a micro-batch of 32" in step_time.suspects[0]
@@ -389,7 +399,7 @@ def test_a_run_in_another_unit_does_not_answer_for_its_own_shape(wrong_s: float)
 
 def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
-    source = estimate(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).step_time.source
+    source = estimate_workload(job, load_profile("slurm-a100"), [measured(step_time_s=1e-9)]).step_time.source
     assert source.kind is SourceKind.UNKNOWN
     assert "no run of phi2 can be right: 8 GPUs with a micro-batch of 32 at 1e-09 s per step" in source.text
 
@@ -397,7 +407,7 @@ def test_where_no_run_can_be_right_that_is_why_the_time_is_unknown() -> None:
 def test_of_two_runs_a_thousand_times_apart_the_shorter_is_right() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=500.0), measured(step_time_s=0.5)]
-    assert estimate(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 == 0.5
+    assert estimate_workload(job, load_profile("slurm-a100"), runs).step_time.seconds.p50 == 0.5
 
 
 def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second_settles_it() -> None:
@@ -405,7 +415,8 @@ def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second
     others = [measured(gpus=n, batch_size=b, step_time_s=b / 64) for n in (1, 2, 4) for b in (16, 32)]
     slow = measured(step_time_s=2.0)
     (alone, twice) = (
-        estimate(job, load_profile("slurm-a100"), [*others, *[slow] * n]).step_time.seconds for n in (1, 2)
+        estimate_workload(job, load_profile("slurm-a100"), [*others, *[slow] * n]).step_time.seconds
+        for n in (1, 2)
     )
     assert alone.p10 < 0.6 < alone.p50 == 2.0
     assert twice.p10 > 1.8
@@ -414,34 +425,36 @@ def test_a_lone_run_that_the_others_contradict_widens_its_own_range_and_a_second
 def test_measurements_of_two_gpu_types_are_not_pooled() -> None:
     job = Workload.of(**SEED, model="phi2", precision="bf16")
     runs = [measured(), measured(gpu="h100-sxm", step_time_s=2.0)]
-    assert estimate(job, None, runs).step_time.source.kind is SourceKind.UNKNOWN
-    assert estimate(job, None, runs[:1]).step_time.source.kind is SourceKind.MEASURED
+    assert estimate_workload(job, None, runs).step_time.source.kind is SourceKind.UNKNOWN
+    assert estimate_workload(job, None, runs[:1]).step_time.source.kind is SourceKind.MEASURED
 
 
 def test_a_mixture_of_experts_has_a_lower_prior_mfu() -> None:
     dense = Workload.of(**SEED, seq_len=2048, parameters=3e9, gpu="a100-sxm4-80gb")
     sparse = Workload.of(**SEED, seq_len=2048, parameters=9e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
-    ratio = estimate(sparse).step_time.seconds.p50 / estimate(dense).step_time.seconds.p50
+    ratio = estimate_workload(sparse).step_time.seconds.p50 / estimate_workload(dense).step_time.seconds.p50
     assert ratio == pytest.approx(0.35 / 0.18)
 
 
 def test_one_slow_repeat_makes_no_run_faster_than_any_was() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [*[measured(step_time_s=1.0)] * 20, measured(step_time_s=3.0)]
-    step = estimate(job, load_profile("slurm-a100"), runs).step_time.seconds
+    step = estimate_workload(job, load_profile("slurm-a100"), runs).step_time.seconds
     assert (step.p10, step.p90) == pytest.approx((1 / 1.02, 1.02))
 
 
 def test_runs_of_several_lengths_are_no_answer_to_a_job_that_states_none() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=1.0, seq_len=2048), measured(step_time_s=4.0, seq_len=8192)]
-    step_time = estimate(job, load_profile("slurm-a100"), runs).step_time
+    step_time = estimate_workload(job, load_profile("slurm-a100"), runs).step_time
     assert step_time.seconds is None
     assert "measured with samples of 2,048, 8,192 tokens; state the length" in step_time.source.text
 
 
 def test_runs_that_say_nothing_of_a_gpu_are_said_to_be_there() -> None:
-    answer = estimate(Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2)
+    answer = estimate_workload(
+        Workload.of(**SEED, model="phi2", gpu="h100-sxm"), None, [measured(gpu=None)] * 2
+    )
     assert answer.step_time.source.text.startswith(
         "measured in 2 runs of phi2, on GPUs of unknown type in bf16; that does not tell the speed of h100-sxm in bf16"
     )

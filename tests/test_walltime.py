@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.profile import ClusterProfile
-from clusterplan.estimator.estimate.estimate import estimate
+from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.estimate.interruptions import poisson_quantile, repeated_intervals, young_daly_s
 from clusterplan.estimator.estimate.walltime import GRACE_S
 from clusterplan.estimator.job.workload import Workload
@@ -35,7 +35,7 @@ def cluster(limit: str | None, **extra: Any) -> ClusterProfile:
 
 
 def test_every_part_is_a_range_with_a_source() -> None:
-    parts = estimate(job()).clock.parts
+    parts = estimate_workload(job()).clock.parts
     assert tuple(parts) == PARTS
     kinds = [parts[name].source.kind for name in PARTS]
     assert kinds == [SourceKind.PRIOR, SourceKind.GIVEN, SourceKind.PRIOR, SourceKind.PRIOR, SourceKind.PRIOR]
@@ -47,7 +47,7 @@ def test_what_is_given_is_exact() -> None:
         checkpoint={"every_steps": 500, "time_s": 30},
         startup={"time_s": "2m"},
     )
-    parts = estimate(stated, cluster(None, node_failures_per_1000_days=0)).clock.parts
+    parts = estimate_workload(stated, cluster(None, node_failures_per_1000_days=0)).clock.parts
     assert parts["startup"].seconds == Range.exactly(120)
     assert parts["evaluation"].seconds == Range.exactly(3 * 60)
     assert parts["checkpoints"].seconds == Range.exactly(8 * 30)  # 7 on the way and the last
@@ -56,19 +56,21 @@ def test_what_is_given_is_exact() -> None:
 
 
 def test_evaluation_of_unknown_length_takes_a_share_and_never_nothing() -> None:
-    parts = estimate(job(evaluation={"every_steps": 100})).clock.parts
+    parts = estimate_workload(job(evaluation={"every_steps": 100})).clock.parts
     training = parts["training"].seconds.p50
     assert 0.06 * training < parts["evaluation"].seconds.p10
     assert parts["evaluation"].source.kind is SourceKind.PRIOR
 
 
 def test_a_job_that_never_evaluates_takes_no_time_for_it() -> None:
-    assert estimate(job(evaluation={"every_steps": 0})).clock.parts["evaluation"].seconds == Range.exactly(0)
+    assert estimate_workload(job(evaluation={"every_steps": 0})).clock.parts[
+        "evaluation"
+    ].seconds == Range.exactly(0)
 
 
 def test_the_whole_is_calibrated() -> None:
     # The same parts, drawn independently and at random, fall below our percentiles as often as these say.
-    answer, rng = estimate(job()), random.Random(7)
+    answer, rng = estimate_workload(job()), random.Random(7)
     pools = {
         "startup": STARTUP_S.range.draws(0),
         "training": answer.clock.parts["training"].seconds.draws(0),
@@ -85,11 +87,11 @@ def test_the_whole_is_calibrated() -> None:
 
 
 def test_the_same_question_gets_the_same_answer() -> None:
-    assert estimate(job()) == estimate(job())
+    assert estimate_workload(job()) == estimate_workload(job())
 
 
 def test_no_limit_means_one_job_of_p95_and_grace() -> None:
-    clock = estimate(job()).clock
+    clock = estimate_workload(job()).clock
     assert clock.segments == 1
     assert GRACE_S == 300
     assert clock.p95 + GRACE_S <= clock.request_s <= clock.p95 + GRACE_S + 900
@@ -97,28 +99,28 @@ def test_no_limit_means_one_job_of_p95_and_grace() -> None:
 
 @pytest.mark.parametrize(("limit", "hours"), [("4h", 4), ("1h", 1)])
 def test_beyond_the_limit_it_is_cut_into_jobs_that_hold_its_p95(limit: str, hours: int) -> None:
-    clock = estimate(job(), cluster(limit)).clock
+    clock = estimate_workload(job(), cluster(limit)).clock
     assert clock.segments > 1
     assert clock.request_s == hours * 3600
     assert clock.p95 <= clock.segments * (clock.request_s - GRACE_S)
 
 
 def test_within_the_limit_it_is_one_job() -> None:
-    assert estimate(job(), cluster("2d")).clock.segments == 1
+    assert estimate_workload(job(), cluster("2d")).clock.segments == 1
 
 
 @pytest.mark.parametrize(
     "tables", [{"startup": {"time_s": "20m"}}, {"checkpoint": {"every_steps": 0}}], ids=str
 )
 def test_a_run_that_gets_nowhere_under_the_limit_never_ends(tables: dict[str, Any]) -> None:
-    clock = estimate(job(**tables), cluster("15m")).clock
+    clock = estimate_workload(job(**tables), cluster("15m")).clock
     assert (clock.total, clock.p95, clock.segments, clock.request_s) == (None, None, None, None)
 
 
 def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training() -> None:
     # Training fits under the limit, the whole does not: without saves on the way the second job would start anew.
     long = job(data={"samples": 7_200_000})
-    clock = estimate(long, cluster("2d", node_failures_per_1000_days=0)).clock
+    clock = estimate_workload(long, cluster("2d", node_failures_per_1000_days=0)).clock
     assert clock.parts["training"].seconds.p90 < 2 * 86400 < clock.p95
     assert clock.checkpoint_interval.seconds < 2 * 3600
 
@@ -127,7 +129,7 @@ def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training() 
 @given(st.floats(1e-3, 1e6), st.integers(1, 10**12), st.sampled_from([None, "10m", "4h", "30d"]))
 def test_percentiles_ascend_and_jobs_fit(rate: float, samples: int, limit: str | None) -> None:
     values: dict[str, Any] = {"data": {"samples": samples}, "throughput": {"samples_per_s": rate}}
-    clock = estimate(job(**values), cluster(limit)).clock
+    clock = estimate_workload(job(**values), cluster(limit)).clock
     if clock.segments:
         assert clock.total.p10 <= clock.total.p50 <= clock.total.p90 <= clock.p95
         assert clock.segments * clock.request_s >= clock.total.p50
@@ -153,7 +155,7 @@ def test_a_profiles_failures_are_counted_by_its_nodes() -> None:
         {"name": "test", "partitions": [partition], "node_failures_per_1000_days": 100}
     )
     long = job(training={"batch_size": 32, "gpus": 32}, data={"samples": 30_000_000})
-    text = estimate(long, profile).clock.parts["restarts"].source.text
+    text = estimate_workload(long, profile).clock.parts["restarts"].source.text
     assert text.startswith("6.3 failures expected")  # 8 nodes x 0.1 a day x 7.84 days
 
 
@@ -172,7 +174,7 @@ def test_a_restart_costs_startup_and_lost_work() -> None:
         "throughput": {"step_time": 1, "spread": 1e-6},
         "data": {"samples": 256 * 10_000},
     }
-    whole = estimate(job(**stated), cluster("2h", node_failures_per_1000_days=0)).clock
+    whole = estimate_workload(job(**stated), cluster("2h", node_failures_per_1000_days=0)).clock
     assert whole.segments == 2
     assert whole.total.p50 == pytest.approx(10_000 + 100 + 100 + 500, rel=0.001)
 
@@ -184,20 +186,20 @@ def test_a_limit_hardly_longer_than_a_restart_is_answered_at_once() -> None:
         "throughput": {"step_time": 1},
         "data": {"samples": 256_000},
     }
-    assert estimate(job(**stated), cluster("10m")).clock.segments != 1
+    assert estimate_workload(job(**stated), cluster("10m")).clock.segments != 1
 
 
 def test_evaluation_and_checkpoints_that_are_stated_are_known_without_a_step_time() -> None:
     stated = job(throughput={}, evaluation={"every_steps": 0}, checkpoint={"every_steps": 1000, "time_s": 30})
-    parts = estimate(stated).clock.parts
+    parts = estimate_workload(stated).clock.parts
     assert parts["training"].seconds is None
     assert parts["evaluation"].seconds == Range.exactly(0)
     assert parts["checkpoints"].seconds == Range.exactly(4 * 30)
 
 
 def test_failures_grow_with_gpus_and_time() -> None:
-    few = estimate(job(training={"batch_size": 32, "gpus": 8}))
-    many = estimate(
+    few = estimate_workload(job(training={"batch_size": 32, "gpus": 8}))
+    many = estimate_workload(
         job(
             training={"batch_size": 32, "gpus": 4096},
             data={"samples": 10**9},
@@ -212,7 +214,7 @@ def test_where_no_step_is_made_there_is_no_best_interval_to_fail_at() -> None:
     job = Workload.of(
         samples=10, batch_size=32, gpus=8, accumulation=16, framework="deepspeed", step_time=1.0
     )
-    assert estimate(job).clock.checkpoint_interval.steps == 1
+    assert estimate_workload(job).clock.checkpoint_interval.steps == 1
 
 
 def test_an_interval_that_no_job_reaches_never_ends_though_it_divides_nothing() -> None:
@@ -225,4 +227,4 @@ def test_an_interval_that_no_job_reaches_never_ends_though_it_divides_nothing() 
             "evaluation": {"every_steps": 0},
         }
     )
-    assert estimate(job, load_profile("slurm-a100")).clock.segments is None
+    assert estimate_workload(job, load_profile("slurm-a100")).clock.segments is None

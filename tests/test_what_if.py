@@ -10,7 +10,7 @@ from conftest import Command
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.cluster_profiles.units import parse_deadline_s
 from clusterplan.errors import NotEnoughHistory, WorkloadError
-from clusterplan.estimator.estimate.estimate import Estimate, estimate
+from clusterplan.estimator.estimate.estimate import Estimate, estimate_workload
 from clusterplan.estimator.estimate.shapes import (
     WORTHWHILE,
     Budget,
@@ -37,7 +37,7 @@ def estimates(
     base: Workload = SEED,
     profile: ClusterProfile | None = None,
 ) -> list[Estimate]:
-    return [estimate(w, profile) for w in vary_shapes(base, gpus, ["auto"], keep)]
+    return [estimate_workload(w, profile) for w in vary_shapes(base, gpus, ["auto"], keep)]
 
 
 def test_the_per_gpu_batch_is_kept() -> None:
@@ -90,7 +90,7 @@ def test_without_bounds_nothing_is_best() -> None:
 
 
 def test_a_deadline_of_an_unknown_throughput_is_something_missing() -> None:
-    unknown = estimate(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
+    unknown = estimate_workload(Workload.of(samples=1_000_000, batch_size=32, gpus=8))
     with pytest.raises(NotEnoughHistory, match="a deadline cannot be judged"):
         judge_bounds(unknown, 3600, None)
 
@@ -192,12 +192,12 @@ def page_of(
 
 def test_efficiency_compares_shapes_of_one_precision() -> None:
     base = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3, gpu="a100-sxm4-80gb")
-    found = [estimate(w) for w in vary_shapes(base, [8, 16], ["fp32", "bf16"])]
+    found = [estimate_workload(w) for w in vary_shapes(base, [8, 16], ["fp32", "bf16"])]
     assert [round(efficiency(found, e), 2) for e in found] == [1, 1, 0.97, 0.97]
 
 
 def test_what_is_kept_is_only_said_of_several_gpu_counts() -> None:
-    by_precision = [estimate(w) for w in vary_shapes(SEED, [8], ["fp16", "bf16"])]
+    by_precision = [estimate_workload(w) for w in vary_shapes(SEED, [8], ["fp16", "bf16"])]
     assert "--keep" not in page_of(by_precision)
     assert "the global batch stays 256" in page_of(estimates([8, 16], Keep.GLOBAL_BATCH), Keep.GLOBAL_BATCH)
 

@@ -8,8 +8,7 @@ from typing import Any, TypeVar, overload
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import format_duration, parse_deadline_s
 from ..errors import WorkloadError
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.estimate import estimate as estimate_workload
+from ..estimator.estimate.estimate import Estimate, estimate_workload
 from ..estimator.estimate.shapes import (
     Keep,
     Verdicts,
@@ -25,7 +24,7 @@ from ..render import estimate_json, estimate_text
 from ..render.estimate_text import Bound
 from ..render.layout import Page
 from .job import Job, read_workload
-from .measurements import Progress, find_measurements
+from .measurements import ProgressCallback, find_measurements
 from .result import Result, Results
 
 T = TypeVar("T")
@@ -143,7 +142,7 @@ def estimate(
     deadline: str | None = None,
     budget: str | None = None,
     now: datetime | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     **flags: Any,
 ) -> JobEstimate | Comparison:
     """Estimate the steps, the wall-clock, the GPU-hours and the Slurm request of a job, before it is booked.
@@ -177,8 +176,8 @@ def estimate(
     named = {"profile": profile} if isinstance(profile, str) and not isinstance(job, Workload) else {}
     first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
     base = read_workload(job, flags | named, first)
-    here = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
-    deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, here))
+    local_now = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
+    deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, local_now))
     limit = _parse("--budget", budget, parse_budget)
     kept = _parse("--keep", keep, _parse_keep) or Keep.PER_GPU_BATCH
     cluster = _load_profile(profile, base)
@@ -230,8 +229,8 @@ def _parse_keep(text: str) -> Keep:
 def _bounds(deadline: str | None, deadline_s: float | None, budget: str | None) -> tuple[Bound, ...]:
     bounds = []
     if deadline is not None and deadline_s is not None:
-        left = format_duration(deadline_s)
-        bounds.append(Bound("deadline", deadline if deadline == left else f"{deadline} (in {left})"))
+        duration = format_duration(deadline_s)
+        bounds.append(Bound("deadline", deadline if deadline == duration else f"{deadline} (in {duration})"))
     if budget is not None:
         bounds.append(Bound("budget", budget))
     return tuple(bounds)

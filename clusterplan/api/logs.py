@@ -39,9 +39,9 @@ def find_run_folders(beginning: str | None = None) -> list[Path]:
 
 def find_log(folder: Path, rank: int = 0) -> Path | None:
     """Return the log of a task; where its command never started, the log that says why; None before both."""
-    own = folder / LOGS / f"{rank}.log"
-    if own.exists() and own.stat().st_size:
-        return own
+    task_log = folder / LOGS / f"{rank}.log"
+    if task_log.exists() and task_log.stat().st_size:
+        return task_log
     others = [path for path in (folder / SUBMITIT).glob(f"*_{rank}_log.err") if path.stat().st_size]
     return max(others, key=lambda path: path.stat().st_mtime, default=None)
 

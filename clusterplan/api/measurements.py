@@ -8,11 +8,13 @@ from ..errors import HistoryError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.run_folder.folder import history_path, links_folder
 
-Progress = Callable[[int, int], None]  # is called with the number of the run that is read, and of how many
+ProgressCallback = Callable[
+    [int, int], None
+]  # is called with the number of the run that is read, and of how many
 
 
 def find_measurements(
-    model: str | None, progress: Progress | None = None
+    model: str | None, progress: ProgressCallback | None = None
 ) -> tuple[list[Measurement], tuple[str, ...]]:
     """Return the measurements of a model's runs, and remarks on everything that could not be read.
 

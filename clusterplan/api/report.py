@@ -15,7 +15,7 @@ from ..launcher.runs.status import RunStatus
 from ..render import run_json, run_text
 from ..render.layout import Page
 from .history.history import collected_history
-from .measurements import Progress
+from .measurements import ProgressCallback
 from .result import Result
 
 
@@ -45,7 +45,7 @@ def report(
     run: str | RunStatus | None = None,
     profile: str | ClusterProfile | None = None,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Report how a run used its GPUs, and what to do about it; of a run that goes on, so far.
 

@@ -42,7 +42,7 @@ class Run(Result, RunStatus):
 
     def write(self, page: Page) -> None:
         """Write everything that is known of the run."""
-        status_text.render_run(page, self, self.notes or ())
+        status_text.render_status(page, self, self.notes or ())
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +66,7 @@ class Runs(Results[Run]):
 
     def write(self, page: Page) -> None:
         """Write one line per run."""
-        status_text.render_runs(page, self, earlier=bool(self.earlier))
+        status_text.render_statuses(page, self, earlier=bool(self.earlier))
 
 
 def runs(beginning: str | None = None) -> Runs:
@@ -134,12 +134,12 @@ def _with_notes(run: Run) -> Run:
     if run.state.state is not State.RUNNING:
         return _as_run(run, ())
     from ..estimator.gpu_use.report import build_report  # noqa: PLC0415  the history, for a running run only
-    from ..launcher.runs.collect import collect  # noqa: PLC0415  likewise
+    from ..launcher.runs.collect import collect_run  # noqa: PLC0415  likewise
     from .history.history import History  # noqa: PLC0415  likewise
 
     try:
         with History() as history:
-            collect(run.folder, history, steps=False)
+            collect_run(run.folder, history, steps=False)
             return _as_run(
                 run, build_report(history.record(run.run), time.time() - status_text.NOTES_OF_S).notes
             )

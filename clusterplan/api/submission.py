@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.estimate import estimate as estimate_job
+from ..estimator.estimate.estimate import Estimate, estimate_workload
 from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
@@ -23,7 +22,7 @@ from ..launcher.submission.machine import (
     lacks_torch,
     with_real_names,
 )
-from ..launcher.submission.preflight import Job, find_problems
+from ..launcher.submission.preflight import PreflightJob, find_problems
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
 from ..render import estimate_json
 
@@ -46,7 +45,9 @@ def prepare_submission(
     cwd, root, environment = Path.cwd(), runs_root(os.environ), os.environ
     destination = choose_destination(executor, options.parallel, workload, environment, dry_run=dry_run)
     estimate = (
-        estimate_job(workload, destination.profile, measurements, datetime.now(UTC)) if is_sized else None
+        estimate_workload(workload, destination.profile, measurements, datetime.now(UTC))
+        if is_sized
+        else None
     )
     command = run_of(workload).command
     machine = inspect_machine(command, cwd, root, environment, uses_trainer=uses_trainer(workload))
@@ -100,12 +101,12 @@ def _job(
     decision: Decision,
     machine: Machine,
     environment: Mapping[str, str],
-) -> Job:
+) -> PreflightJob:
     """What is checked before the job is queued."""
     step_s = estimate.step_time.seconds if estimate else None
     every = workload.checkpoint.every_steps
     by_torchrun = decision.bootstrap is Bootstrap.TORCHRUN and machine.python is not None
-    return Job(
+    return PreflightJob(
         decision.request,
         precision=destination.placement.precision,
         gpu=destination.placement.gpu,
@@ -122,5 +123,5 @@ def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destina
     from ..launcher.submission import submit  # noqa: PLC0415  likewise
 
     if destination.on_slurm:
-        return submit.submit(folders, decision.request, destination.cluster_name, TrainingJob)
+        return submit.submit_runs(folders, decision.request, destination.cluster_name, TrainingJob)
     return [submit.submit_local(folder) for folder in folders]

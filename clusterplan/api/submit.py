@@ -6,7 +6,7 @@ from typing import Any
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.job.run import Run
+from ..estimator.job.run import RunOptions
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.submission.decide import SubmitOptions, check_flags_reach, run_of
@@ -15,7 +15,7 @@ from ..launcher.submission.sweep import NO_SWEEP, combine_values
 from ..render import submit_text
 from ..render.layout import Page
 from .job import Job, read_workload
-from .measurements import Progress, find_measurements
+from .measurements import ProgressCallback, find_measurements
 from .result import Result
 from .submission import prepare_submission, submit_prepared
 
@@ -56,7 +56,7 @@ def submit(
     requeue: bool = True,
     force: bool = False,
     measurements: Sequence[Measurement] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     **flags: Any,
 ) -> SubmittedJob:
     """Run a training job on Slurm or on this machine, from the working folder, and return at once.
@@ -119,4 +119,4 @@ def _with_command(workload: Workload, command: Sequence[str]) -> Workload:
     if not command:
         return workload
     run = workload.run.model_copy(update={"command": tuple(command)}) if workload.run else None
-    return workload.model_copy(update={"run": run or Run(command=tuple(command))})
+    return workload.model_copy(update={"run": run or RunOptions(command=tuple(command))})

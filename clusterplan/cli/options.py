@@ -33,8 +33,8 @@ class WorkloadCommand(click.Command):
                 _option(flag, place[-1], field, tables=self.tables) for flag, place, field in list_flags()
             ]
             arguments = [p for p in self.params if isinstance(p, click.Argument)]
-            own = [p for p in self.params if not isinstance(p, click.Argument)]
-            self.params = [*arguments, *shared, *own]
+            options = [p for p in self.params if not isinstance(p, click.Argument)]
+            self.params = [*arguments, *shared, *options]
             self._complete = True
         return super().get_params(ctx)
 

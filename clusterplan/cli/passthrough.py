@@ -24,9 +24,9 @@ class WithCommand(click.Command):
 
     def _from_first_word(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The first word that is no option of ours, and all after it."""
-        own_help = self.get_help_option(ctx)  # the parser below has one too
+        help_option = self.get_help_option(ctx)  # the parser below has one too
         options: list[click.Parameter] = [
-            p for p in self.get_params(ctx) if isinstance(p, click.Option) and p is not own_help
+            p for p in self.get_params(ctx) if isinstance(p, click.Option) and p is not help_option
         ]
         parser = click.Command(self.name, params=options).make_parser(ctx)
         parser.allow_interspersed_args = False

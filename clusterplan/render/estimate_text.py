@@ -65,8 +65,8 @@ def write_estimates(
 ) -> None:
     """Write one row per shape, then the best of them, the sources of the numbers, and the advice."""
     columns = _columns(estimates, verdicts)
-    left = {"precision", "source", "fits", "deadline", "budget"}
-    right = [i for i, name in enumerate(columns) if name not in left]
+    text_columns = {"precision", "source", "fits", "deadline", "budget"}
+    right = [i for i, name in enumerate(columns) if name not in text_columns]
     shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
     names = [_shape_name(e, precisions="precision" in shown) for e in estimates]

@@ -101,7 +101,7 @@ def render_run(
         )
 
 
-def render_damage(page: Page, integrity: Integrity, folders: int, only_here: Sequence[str]) -> None:
+def render_damage(page: Page, integrity: Integrity, folders: int, runs_without_folder: Sequence[str]) -> None:
     """Write which rows of a damaged history can be read, and which runs are saved in their folders."""
     page.table(
         ("table", "rows that can be read"),
@@ -110,9 +110,7 @@ def render_damage(page: Page, integrity: Integrity, folders: int, only_here: Seq
     )
     page.line()
     saved = f"{plural(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
-    at_risk = (
-        f"{plural(len(only_here), 'run')} only in this file{': ' * bool(only_here)}{join_names(only_here)}"
-    )
+    at_risk = f"{plural(len(runs_without_folder), 'run')} only in this file{': ' * bool(runs_without_folder)}{join_names(runs_without_folder)}"
     page.notes([("saved", saved), ("at risk", at_risk)])
 
 

@@ -60,17 +60,17 @@ class Page:
         below the table names these.
         """
         columns = {title: (title, *cells) for title, *cells in zip(header, *rows, strict=True)}
-        right_titles, left_out = {header[i] for i in right}, list[str]()
+        right_titles, dropped_titles = {header[i] for i in right}, list[str]()
         empty = [title for title, (_, *cells) in columns.items() if not any(cells)]
         for title in (*empty, *first_to_go):
             widths = [max(map(len, cells)) for cells in columns.values()]
             if title in columns and sum(widths) + len(_GAP) * (len(widths) - 1) > self._width:
                 del columns[title]
-                left_out += [title] if title not in empty else []
+                dropped_titles += [title] if title not in empty else []
         places = [i for i, title in enumerate(columns) if title in right_titles]
         self._columns(list(zip(*columns.values(), strict=True)), right=places, header=True)
-        if left_out:
-            self.sentence(f"({', '.join(left_out)} left out to fit into {self._width} columns)")
+        if dropped_titles:
+            self.sentence(f"({', '.join(dropped_titles)} left out to fit into {self._width} columns)")
         return list(columns)
 
     def notes(self, rows: Iterable[tuple[str, str]]) -> None:
@@ -92,17 +92,17 @@ class Page:
         ):  # a long answer without a remark pushes the remarks of others aside
             widths[-2] = max((len(row[-2]) for row in rows if row[-1]), default=widths[-2])
         before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-        numbers, left = len(widths) - 1 in right, self._width - before
-        below = not numbers and left < min(widths[-1], _NARROWEST)
+        numbers, last_width = len(widths) - 1 in right, self._width - before
+        below = not numbers and last_width < min(widths[-1], _NARROWEST)
         if below:
-            before, left = _BELOW, max(self._width - _BELOW, _NARROWEST)
+            before, last_width = _BELOW, max(self._width - _BELOW, _NARROWEST)
         for number, row in enumerate(rows):
             cells = []
             for i, cell in enumerate(row[:-1]):
                 padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
                 style = Style.BOLD if header and not number else styles[i] if i < len(styles) else Style.PLAIN
                 cells.append(self._styled(padded, style))
-            lines = [row[-1].rjust(widths[-1])] if numbers else _wrap_cell(row[-1], left)
+            lines = [row[-1].rjust(widths[-1])] if numbers else _wrap_cell(row[-1], last_width)
             first = "" if below else next(iter(lines), "")
             cells.append(self._styled(first, Style.BOLD if header and not number else Style.PLAIN))
             self._lines.append(_GAP.join(cells))

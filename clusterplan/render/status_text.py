@@ -16,7 +16,7 @@ _UNKNOWN = "-"
 _CRASHES = (State.FAILED, State.OUT_OF_MEMORY)
 
 
-def render_runs(page: Page, statuses: Sequence[RunStatus], *, earlier: bool = False) -> None:
+def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool = False) -> None:
     """Print a line per run; `earlier` adds where the runs are listed that are left out."""
     if not statuses:
         page.line("no runs yet: `clusterplan submit JOB.toml` makes one")
@@ -27,7 +27,7 @@ def render_runs(page: Page, statuses: Sequence[RunStatus], *, earlier: bool = Fa
         page.line("earlier runs: `clusterplan history list`")
 
 
-def render_run(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
+def render_status(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
     """Print everything that is known of one run, and the notes on its GPUs."""
     rows = [("run", status.run, ""), ("state", status.state.state, status.state.reason)]
     if status.progress:

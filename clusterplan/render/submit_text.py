@@ -66,11 +66,11 @@ def submitted(page: Page, submission: Submission) -> None:
 
 def _booked(submission: Submission) -> tuple[str, str]:
     """The GPUs of one run, and where they are."""
-    request, gpus_here = submission.decision.request, submission.local_gpus
+    request, local_gpus = submission.decision.request, submission.local_gpus
     gpus, each = plural(request.gpus, "GPU"), ", for each run" if len(submission.runs) > 1 else ""
-    if gpus_here:
-        return gpus, f"of {len(gpus_here)} on this machine{each}"
-    if gpus_here is not None:
+    if local_gpus:
+        return gpus, f"of {len(local_gpus)} on this machine{each}"
+    if local_gpus is not None:
         return "no GPU", "there is no whole one on this machine: the run starts without"
     per_node = f" of {request.gpus_per_node}" if request.nodes > 1 else ""
     partition = f"partition {request.partition}" if request.partition else "the default partition"
@@ -110,13 +110,13 @@ def dry_run(page: Page, prepared: PreparedSubmission) -> None:
 
 def _environment(launch: Launch) -> dict[str, str]:
     """The variables of a task; how a node finds a value stands for one that only the node knows."""
-    found_by_node = {
+    node_variables = {
         "MASTER_ADDR": "the first node",
         "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
         "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
     }
     first = _task(launch, 0, launch.nodes)
-    values = task_environment(launch.bootstrap, first, launch.gpus_per_node, {}) | found_by_node
+    values = task_environment(launch.bootstrap, first, launch.gpus_per_node, {}) | node_variables
     if launch.bootstrap is Bootstrap.PER_GPU:
         ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
         values |= dict.fromkeys(ranks, "the task's")

@@ -1,6 +1,6 @@
 """Advice on a job, as a colleague would give it: each piece has a stable code and one line of text.
 
-The codes are public: docs/reference/advice.md lists them from `CODES`.
+The codes are public: docs/reference/advice.md lists them from `ADVICE_CODES`.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from . import advice_on_machine, advice_on_steps
 from .case import Advice, Case
 
-CODES = {
+ADVICE_CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
     "suspect-measurement": "A run of the model is hard to believe; it counts less, or not at all.",
     "runs-differ": "Runs of the model contradict the given throughput. The estimate uses the given one.",

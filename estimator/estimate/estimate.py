@@ -47,7 +47,7 @@ class Estimate:
     warnings: tuple[Advice, ...]
 
 
-def estimate(
+def estimate_workload(
     workload: Workload,
     profile: ClusterProfile | None = None,
     measurements: Sequence[Measurement] = (),
@@ -59,7 +59,7 @@ def estimate(
     if the numbers contradict each other or the profile.
 
     >>> job = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
-    >>> answer = estimate(job)
+    >>> answer = estimate_workload(job)
     >>> answer.steps.total, round(answer.clock.parts["training"].seconds.p50 / 3600, 2)
     (3907, 6.27)
     """

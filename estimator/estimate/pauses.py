@@ -75,10 +75,10 @@ def estimate_pauses(
     )
 
 
-def _seconds(given_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
+def _seconds(stated_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
     """Seconds of one pause: as given, otherwise as measured, otherwise the prior."""
-    if given_s is not None:
-        return Quantity(Range.exactly(given_s), Source(SourceKind.GIVEN, format_duration(given_s)))
+    if stated_s is not None:
+        return Quantity(Range.exactly(stated_s), Source(SourceKind.GIVEN, format_duration(stated_s)))
     return _measured(measured_s) or Quantity(prior.range, Source(SourceKind.PRIOR, prior.text))
 
 

@@ -124,7 +124,7 @@ def sampled_s(first_s: float, last_s: float, breaks: Sequence[Break]) -> float:
     return last_s - first_s - sum(began - max(ended, first_s) for ended, began in within)
 
 
-def held_s(
+def allocated_s(
     stretches: Iterable[tuple[float, float]],
     events: Sequence[Event],
     period_s: float,

@@ -140,8 +140,8 @@ def _stragglers(run: Sequence[GpuDigest], explained: set[str]) -> Iterator[Note]
     if len(means) < 3:  # noqa: PLR2004  nobody can say which of two is the slow one
         return
     powers_w = {d.gpu.uuid: d.power.mean_w for d in run if d.gpu.uuid not in explained}
-    known_w = [watts for watts in powers_w.values() if watts is not None]
-    usual, usual_w = statistics.median(means.values()), statistics.median(known_w or [0.0])
+    readable_w = [watts for watts in powers_w.values() if watts is not None]
+    usual, usual_w = statistics.median(means.values()), statistics.median(readable_w or [0.0])
 
     def lags(uuid: str) -> bool:
         watts = powers_w[uuid]

@@ -54,13 +54,13 @@ class Stretches:
     _attempt: int = 0
     _ticks: int = 0
 
-    def add(self, time_s: float, attempt: int, *, held: bool) -> None:
+    def add(self, time_s: float, attempt: int, *, holds: bool) -> None:
         """Take one more reading: its Unix time, its attempt, and whether the condition held."""
         if self._first_s is None:
             self._first_s = time_s
-        if self._ticks and (not held or attempt != self._attempt):
+        if self._ticks and (not holds or attempt != self._attempt):
             self.end()
-        if held:
+        if holds:
             if not self._ticks:
                 self._began_s, self._attempt = time_s, attempt
             self._ticks += 1
@@ -163,11 +163,11 @@ class GpuDigest:
         busiest = max(ring or polled, default=None)
         if busiest is not None:
             self.worked |= busiest > IDLE_PERCENT
-            self.idle.add(time_s, attempt, held=busiest <= IDLE_PERCENT)
+            self.idle.add(time_s, attempt, holds=busiest <= IDLE_PERCENT)
         if limit_w := self.gpu.power_limit_w:
             power_mw, busy = reading.power_mw, (reading.utilisation_percent or 0) >= HANG_PERCENT
             hung = busy and power_mw is not None and power_mw < HANG_POWER_SHARE * limit_w * 1000
-            self.hung.add(time_s, attempt, held=hung)
+            self.hung.add(time_s, attempt, holds=hung)
 
 
 def digest(gpu: RunGpu, rows: Iterable[tuple[float, GpuReading]]) -> GpuDigest:

@@ -100,6 +100,6 @@ def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:
     >>> weighted_mean([(90.0, 3), (50.0, 1), (None, 5)])
     80.0
     """
-    known = [(value, weight) for value, weight in values if value is not None]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / total if total else None
+    pairs = [(value, weight) for value, weight in values if value is not None]
+    total = sum(weight for _, weight in pairs)
+    return sum(value * weight for value, weight in pairs) / total if total else None

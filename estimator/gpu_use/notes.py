@@ -131,6 +131,6 @@ def format_span(values: Iterable[float], spell: Callable[[float], str]) -> str:
     >>> format_span([0.121, 0.14, 0.12], lambda share: f"{share * 100:.0f}"), format_span([7.1, 7.2], "{:.0f}".format)
     ('12 to 14', '7')
     """
-    known = list(values)
-    low, high = spell(min(known)), spell(max(known))
+    numbers = list(values)
+    low, high = spell(min(numbers)), spell(max(numbers))
     return low if low == high else f"{low} to {high}"

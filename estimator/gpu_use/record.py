@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
-from .coverage import RunNode, held_s
+from .coverage import RunNode, allocated_s
 from .digest import RunGpu
 from .reading import Event, GpuReading
 
@@ -86,7 +86,9 @@ def sampled_between_s(record: RunRecord) -> tuple[float, float] | None:
     return (min(first_s), max(last_s)) if first_s else None
 
 
-def gpus_held_s(record: RunRecord, nodes: Mapping[str, RunNode], ended_s: float | None) -> dict[str, float]:
+def gpus_allocated_s(
+    record: RunRecord, nodes: Mapping[str, RunNode], ended_s: float | None
+) -> dict[str, float]:
     """Return how long each GPU was held by the attempts in which it was sampled, by UUID."""
     lost = {event["uuid"] for event in record.events if event["kind"] == "gpu_lost"}
     stretches = {
@@ -94,7 +96,7 @@ def gpus_held_s(record: RunRecord, nodes: Mapping[str, RunNode], ended_s: float 
         for uuid, rows in groupby(record.stretches, key=itemgetter("uuid"))
     }
     return {
-        row["uuid"]: held_s(
+        row["uuid"]: allocated_s(
             stretches[row["uuid"]],
             nodes[row["node"]].events,
             row["period_s"] or 1.0,

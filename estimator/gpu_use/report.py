@@ -14,7 +14,7 @@ from .metrics import Display, weighted_mean
 from .notes import Note, order_notes
 from .precision import find_precision_notes
 from .reading import DISPLAYS
-from .record import RunRecord, gpu_index, gpus_held_s, run_gpu, run_nodes, sampled_between_s
+from .record import RunRecord, gpu_index, gpus_allocated_s, run_gpu, run_nodes, sampled_between_s
 from .utilisation import Timeline
 
 
@@ -93,7 +93,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
     With `since_s` the notes are on the readings from that Unix time on, so that those of days need not be read.
     `ended_s` is the end of a run that the history has no end of yet.
     """
-    run, (planned, seen) = record.run, record.precision
+    run, (planned, observed) = record.run, record.precision
     if ended_s is None:
         ended_s = next((row["ended_s"] for row in record.gpus), None)
     nodes = run_nodes(record)
@@ -101,7 +101,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
     pairs = [_digest_gpu(record, row, nodes[row["node"]], sampled_s, since_s) for row in record.gpus]
     digests = [gpu_digest for gpu_digest, _ in pairs]
     gpus = tuple(_gpu_report(row, timeline) for row, (_, timeline) in zip(record.gpus, pairs, strict=True))
-    held_s = gpus_held_s(record, nodes, ended_s)
+    allocated_s = gpus_allocated_s(record, nodes, ended_s)
     return RunReport(
         run=run["run"],
         name=run["name"],
@@ -110,14 +110,14 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         started_utc=run["started_utc"],
         waited_s=run["waited_s"],
         seconds=_seconds(run, sampled_s),
-        gpu_hours=sum(held_s.values()) / 3600 if held_s else None,
+        gpu_hours=sum(allocated_s.values()) / 3600 if allocated_s else None,
         gpus=gpus,
         notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
-        coverage=_coverage(record, held_s),
+        coverage=_coverage(record, allocated_s),
         attribution_guessed=any(row["attribution"] == "guess" for row in record.gpus),
         forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, _training_s(run, nodes))),
         precision_planned=planned,
-        precision_seen=seen,
+        precision_seen=observed,
         unsampled=record.unsampled,
     )
 
@@ -179,8 +179,8 @@ def _notes(
     return order_notes(notes, len(gpus))
 
 
-def _coverage(record: RunRecord, held_s: Mapping[str, float]) -> float | None:
-    due = sum(round(held_s.get(row["uuid"], 0.0) / (row["period_s"] or 1.0)) for row in record.gpus)
+def _coverage(record: RunRecord, allocated_s: Mapping[str, float]) -> float | None:
+    due = sum(round(allocated_s.get(row["uuid"], 0.0) / (row["period_s"] or 1.0)) for row in record.gpus)
     return min(record.ticks / due, 1.0) if due else None
 
 

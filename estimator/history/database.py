@@ -28,7 +28,7 @@ class HistoryFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held = False
+        self._is_holding = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
@@ -76,21 +76,21 @@ class HistoryFile:
             raise UnfitValue(f"the history cannot keep a value: {error}") from None
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
-        if begins and not self._held:
+        if begins and not self._is_holding:
             self.flush()
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Commit the blocks of `writing` in here together, at a `flush` or at the end: a commit takes long.
 
         A crash costs the blocks since the last flush, each as a whole.  Other processes wait until then, so flush a
         few times per second.  Raises HistoryError.
         """
-        self._held = True
+        self._is_holding = True
         try:
             yield
         finally:
-            self._held = False
+            self._is_holding = False
             self.flush()
 
     def flush(self) -> None:

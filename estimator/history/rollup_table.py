@@ -22,9 +22,9 @@ def add_rollup_columns(db: "Database") -> None:
     per run and GPU: the ten-minute rollups summed up.  Values of `Rolled.parts` > 1 are stored as whole numbers of such
     parts, 3 bytes each where a float takes 8.
     """
-    known = {row[1] for row in db.execute(f"PRAGMA table_info({TABLE})")}
+    columns = {row[1] for row in db.execute(f"PRAGMA table_info({TABLE})")}
     for column in COLUMNS:
-        if column not in known:
+        if column not in columns:
             db.execute(f"ALTER TABLE {TABLE} ADD COLUMN {column} NUMERIC")
     for view, query in {"rollup": _rollup_query(), "gpu_rollup": _gpu_rollup_query()}.items():
         db.execute(f"DROP VIEW IF EXISTS {view}")
@@ -33,9 +33,9 @@ def add_rollup_columns(db: "Database") -> None:
 
 def insert_rollup() -> str:
     """Return the statement that puts `stored_values` of a run's GPU in the table, in place of those of the same time."""
-    own = "SELECT series FROM series WHERE run = ? AND uuid = ?"
+    series = "SELECT series FROM series WHERE run = ? AND uuid = ?"
     marks = ", ".join("?" * len(_KEPT))
-    return f"INSERT OR REPLACE INTO {TABLE} (series, {', '.join(_KEPT)}) VALUES (({own}), {marks})"  # noqa: S608  our own names
+    return f"INSERT OR REPLACE INTO {TABLE} (series, {', '.join(_KEPT)}) VALUES (({series}), {marks})"  # noqa: S608  our own names
 
 
 def stored_values(rollup: Rollup) -> list[float | None]:
@@ -48,7 +48,7 @@ def _stored(value: float | None, parts: int) -> float | None:
     return value if value is None or parts == 1 else round(value * parts)
 
 
-def weighted_mean(value: str, weight: str) -> str:
+def weighted_mean_sql(value: str, weight: str) -> str:
     """Return the SQL of `gpu_use.metrics.weighted_mean`: of `value` over rows, those without a value left out."""
     return f"sum({value} * {weight}) / sum({weight}) FILTER (WHERE {value} IS NOT NULL)"
 
@@ -79,5 +79,5 @@ def _gpu_rollup_query() -> str:
 def _sum_up(column: str, measure: str | None) -> str | None:
     """Return the SQL of a column over all its rows; None where rollups alone cannot tell, as for a median."""
     if measure == "mean":
-        return weighted_mean(column, "utilisation_samples" if column == "utilisation_mean" else "ticks")
+        return weighted_mean_sql(column, "utilisation_samples" if column == "utilisation_mean" else "ticks")
     return f"{measure}({column})" if measure in ("min", "max") else None

@@ -144,7 +144,7 @@ class History(HistorySamples):
 
     def estimates(self) -> list[dict[str, Any]]:
         """Return the estimates that were made before runs, the latest first."""
-        return self._rows("SELECT * FROM estimate ORDER BY made_s DESC, run")
+        return self._rows("SELECT * FROM estimate ORDER BY created_s DESC, run")
 
     def runs(
         self,

@@ -10,7 +10,7 @@ from ..gpu_use.reading import GpuReading
 from ..gpu_use.rollup import ALL_TIMES_S, IDLE_PERCENT, Rollup, energy_mj, roll_up
 from .database import HistoryFile
 from .packed_block import pack, unpack
-from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean
+from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean_sql
 
 BLOCK_S = 600
 
@@ -57,8 +57,8 @@ class HistorySamples(HistoryFile):
         Returns the times at which the samplers of the run had their first reading of the GPU, but for the earliest.
         The energy is each sampler's own: between two of them, the GPU may have worked for another job.
         """
-        own = {"run": run, "uuid": uuid, "spool": spool}
-        lines = self._rows("SELECT * FROM spool_gpu WHERE run = :run AND uuid = :uuid", own)
+        key = {"run": run, "uuid": uuid, "spool": spool}
+        lines = self._rows("SELECT * FROM spool_gpu WHERE run = :run AND uuid = :uuid", key)
         before = next((line for line in lines if line["spool"] == spool), None)
         counter = [reading.energy_mj for _, reading in rows]
         if before:
@@ -68,13 +68,13 @@ class HistorySamples(HistoryFile):
         if before:
             times += before["first_s"], before["last_s"]
         line = {
-            **own,
+            **key,
             "first_s": min(times),
             "last_s": max(times),
             "counter_mj": next((mj for mj in reversed(counter) if mj is not None), None),
             "energy_mj": None if used_mj is None else used_mj + ((before or {}).get("energy_mj") or 0),
         }
-        self._put("spool_gpu", tuple(own), line)
+        self._put("spool_gpu", tuple(key), line)
         return sorted([*(other["first_s"] for other in lines if other["spool"] != spool), line["first_s"]])[
             1:
         ]
@@ -113,8 +113,8 @@ class HistorySamples(HistoryFile):
         """
         if end_s - begin_s > _RAW_S:
             rows = self._rows(
-                f"SELECT {weighted_mean('utilisation_mean', 'utilisation_samples')} AS utilisation,"  # noqa: S608
-                f" {weighted_mean('power_mean_w', 'ticks')} AS power FROM rollup"
+                f"SELECT {weighted_mean_sql('utilisation_mean', 'utilisation_samples')} AS utilisation,"  # noqa: S608
+                f" {weighted_mean_sql('power_mean_w', 'ticks')} AS power FROM rollup"
                 " WHERE run = ? AND width_s = ? AND time_s >= ? AND time_s + width_s <= ? GROUP BY uuid",
                 (run, WIDTHS_S[0], begin_s, end_s),
             )
@@ -127,7 +127,7 @@ class HistorySamples(HistoryFile):
         for block in blocks:
             within = [(t, reading) for t, reading in unpack(block["packed"]) if begin_s <= t <= end_s]
             readings.setdefault(block["uuid"], []).extend(within)
-        values = [rollup.values for own in readings.values() for rollup in roll_up(own, ALL_TIMES_S)]
+        values = [rollup.values for of_gpu in readings.values() for rollup in roll_up(of_gpu, ALL_TIMES_S)]
         return [Activity(value["utilisation_mean"], value["power_mean_w"]) for value in values]
 
     def stretches(self, run: str) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ CREATE INDEX measurement_run ON measurement (run);
 -- The estimate that a run was submitted with.
 CREATE TABLE estimate (
     run TEXT PRIMARY KEY REFERENCES run,
-    made_s REAL NOT NULL,
+    created_s REAL NOT NULL,
     step_time_p10_s REAL,
     step_time_p50_s REAL,
     step_time_p90_s REAL,

@@ -19,7 +19,7 @@ class Bootstrap(StrEnum):
     SINGLE = "single"  # one task per node, which runs the command unchanged
 
 
-class Run(Section):
+class RunOptions(Section):
     """The command that trains, how it is started, and how it is restarted.
 
     Placeholders in the lists are {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {output}, the names

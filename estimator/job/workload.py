@@ -16,7 +16,7 @@ from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
 from .fields import Exact, flag, section
 from .given import CheckpointPlan, Evaluation, Startup, StatedThroughput
-from .run import Run, SbatchOptions
+from .run import RunOptions, SbatchOptions
 from .training import Training
 
 _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
@@ -131,7 +131,7 @@ class Workload(Section):
     checkpoint: CheckpointPlan = section("[checkpoint]")
     startup: Startup = section("[startup]")
     cluster: ClusterChoice = section("[cluster]")
-    run: Run | None = Field(None, description="`[run]`")
+    run: RunOptions | None = Field(None, description="`[run]`")
     slurm: SbatchOptions = Field(
         (), description='Table of other options of sbatch by their long names, such as `account = "lab"`.'
     )

@@ -25,7 +25,7 @@ from .model import (
     network_share,
 )
 from .observations import Observations
-from .residuals import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, own_variance, same_points
+from .residuals import LOG_WEIGHTS, REST_SD, SCALES, covariance_of, independent_variance, same_points
 
 _ROUNDS, _ENOUGH = 30, 1e-4
 _DRAWS = 256
@@ -164,8 +164,8 @@ def _draw_one(posterior: Posterior, m: int, at: Points, z: Array) -> Array:
     across = covariance_of(m, at, observed.at, network, posterior.network[m])
     across = across + rest / 2 * same_points(at, observed.at)
     pull = across @ posterior.inverse[m]
-    left = np.maximum(own_variance(m, network) - np.sum(pull * across, -1), rest / 2)
-    log_t: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(left) * z[:, -1:]
+    variance = np.maximum(independent_variance(m, network) - np.sum(pull * across, -1), rest / 2)
+    log_t: Array = log_time(clipped, at, reference)[0] + residual @ pull.T + np.sqrt(variance) * z[:, -1:]
     loss = _square(residual, posterior.inverse[m]) + _square(phi - posterior.mean, posterior.precision)
     return log_t[_resample(_CREDIT / 2 * (np.sum(z[:, : len(Parameter)] ** 2, -1) - loss))]
 
@@ -199,9 +199,9 @@ def leave_one_out_residuals(posterior: Posterior, belief: Belief) -> tuple[Array
     prior_residual = posterior.residual[m] + slopes @ (posterior.mode[m] - belief.mean)
     covariance = np.linalg.inv(posterior.inverse[m]) + slopes @ belief.covariance @ slopes.T
     precision = _inverse(covariance)
-    own = np.diag(precision)
-    residuals = np.asarray(precision @ prior_residual / own, np.float64)
-    return residuals, np.asarray(1 / np.sqrt(own), np.float64)
+    diagonal = np.diag(precision)
+    residuals = np.asarray(precision @ prior_residual / diagonal, np.float64)
+    return residuals, np.asarray(1 / np.sqrt(diagonal), np.float64)
 
 
 def variance_reductions(posterior: Posterior, candidates: Points, targets: Points) -> Array:
@@ -214,7 +214,7 @@ def variance_reductions(posterior: Posterior, candidates: Points, targets: Point
     phi = np.clip(posterior.mode[m] + np.concatenate([half, -half]), LOWEST, HIGHEST)
     log_t, target_log_t = (log_time(phi, at, reference)[0] for at in (candidates, targets))
     log_t, target_log_t = log_t - np.mean(log_t, 0), target_log_t - np.mean(target_log_t, 0)
-    variance = np.mean(log_t**2, 0) + own_variance(m, network)
+    variance = np.mean(log_t**2, 0) + independent_variance(m, network)
     covariance = log_t.T @ target_log_t / len(phi)
     covariance = covariance + covariance_of(m, candidates, targets, network, target_network)
     reductions: Array = covariance**2 / variance[:, None]
@@ -230,12 +230,12 @@ def transfer_belief(
     """
     root = np.linalg.cholesky(belief.covariance)
     common = root * np.asarray(share, float) @ root.T
-    own, mean = belief.covariance - common, belief.mean
+    specific, mean = belief.covariance - common, belief.mean
     for other in others:
-        before = Belief(mean, own + common)
+        before = Belief(mean, specific + common)
         fitted = fit_posterior(other, before, reference)
         gain = common @ np.linalg.inv(before.covariance)
         mean = mean + gain @ (fitted.mode[fitted.best] - mean)
         common = common - gain @ (before.covariance - fitted.covariance[fitted.best]) @ gain.T
         common = (common + common.T) / 2
-    return Belief(mean, own + common)
+    return Belief(mean, specific + common)

@@ -120,8 +120,8 @@ class StepTimeModel:
         runs_of: dict[_Kind, list[Measurement]] = {}
         for m in self.measurements:
             runs_of.setdefault(_kind(m), []).append(m)
-        own = runs_of.pop(_kind(shape), [])
-        batch_sizes = [m.batch_size for m in (own or self.measurements)]
+        of_kind = runs_of.pop(_kind(shape), [])
+        batch_sizes = [m.batch_size for m in (of_kind or self.measurements)]
         reference = math.exp(fmean(map(math.log, batch_sizes)))
         belief = prior(self.links.pair_intra_s, self.links.pair_inter_s)
         doubts = {id(s.measurement): s.doubt for s in self.suspects}
@@ -133,17 +133,17 @@ class StepTimeModel:
             ]
             if others:
                 belief = transfer_belief(belief, others, [common[p] for p in Parameter], reference)
-        posterior = fit_posterior(observe(own, doubts), belief, reference)
+        posterior = fit_posterior(observe(of_kind, doubts), belief, reference)
         outliers: tuple[Suspect, ...] = ()
         if len(posterior.observed.at) >= _ENOUGH_POINTS:
-            outliers = _outliers(own, posterior, belief)
+            outliers = _outliers(of_kind, posterior, belief)
             if outliers:
                 doubts |= {id(s.measurement): s.doubt for s in outliers}
-                posterior = fit_posterior(observe(own, doubts), belief, reference)
-        return KindFit(tuple(own), self.measurements, (*self.suspects, *outliers), posterior)
+                posterior = fit_posterior(observe(of_kind, doubts), belief, reference)
+        return KindFit(tuple(of_kind), self.measurements, (*self.suspects, *outliers), posterior)
 
 
-def _outliers(own: Sequence[Measurement], posterior: Posterior, belief: Belief) -> tuple[Suspect, ...]:
+def _outliers(of_kind: Sequence[Measurement], posterior: Posterior, belief: Belief) -> tuple[Suspect, ...]:
     """The runs at the point that all others contradict most; none if they contradict no point clearly."""
     residuals, sd = leave_one_out_residuals(posterior, belief)
     worst = int(np.argmax(np.abs(residuals) / sd))
@@ -151,7 +151,7 @@ def _outliers(own: Sequence[Measurement], posterior: Posterior, belief: Belief) 
     if abs(residual) < max(_OUTLIER_SDS * sd[worst], _OUTLIER_LOG):
         return ()
     text = f"{math.exp(abs(residual)):.3g} times {'slower' if residual > 0 else 'faster'} than all other runs say"
-    return tuple(Suspect(m, "outlier", text, residual**2) for m in group_by_point(own)[worst])
+    return tuple(Suspect(m, "outlier", text, residual**2) for m in group_by_point(of_kind)[worst])
 
 
 class _Kind(NamedTuple):
@@ -170,10 +170,10 @@ def _kind(shape: Shape | Measurement) -> _Kind:
 class KindFit:
     """The fit for one GPU type, precision and sequence length, and the runs it rests on.
 
-    `own` are the runs of that kind; `measurements` are those of all kinds.
+    `of_kind` are the runs of that kind; `measurements` are those of all kinds.
     """
 
-    own: tuple[Measurement, ...]
+    of_kind: tuple[Measurement, ...]
     measurements: tuple[Measurement, ...]
     suspects: tuple[Suspect, ...]
     posterior: Posterior
@@ -189,7 +189,7 @@ class KindFit:
         mode = self.posterior.mode[self.posterior.best]
         log_t, log_c, _ = log_time(np.clip(mode, LOWEST, HIGHEST), at, self.posterior.reference)
         compute_share = np.minimum(np.exp(log_c - log_t) * at.accumulation, 1)
-        runs = self.own or self.measurements
+        runs = self.of_kind or self.measurements
         loaders = infer_loaders(runs)
         predictions = []
         for i, shape in enumerate(shapes):

@@ -37,7 +37,7 @@ def covariance_of(m: Any, one: Points, other: Points, network: Array, other_netw
     return covariance
 
 
-def own_variance(m: int, network: Array) -> Array:
+def independent_variance(m: int, network: Array) -> Array:
     """Return the variance of all residuals of one run (n), under the scale and roughness `m`."""
     place = _PLACE_SD**2 + (ROUGHNESSES[m] * _BATCH_SD) ** 2 + REST_SD**2
     return np.asarray(SCALES[m] ** 2 * place + _NETWORK_SD**2 * network**2, np.float64)

@@ -12,7 +12,7 @@ from ..job.placement import Placement, shape_of_job, shape_of_stated_rate
 from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..priors import GIVEN_SPREAD, MFU, MFU_MOE
+from ..priors import MFU, MFU_MOE, STATED_SPREAD
 from ..ranges import Range
 from .ratios import rate_ratio
 from .source import Source, SourceKind, StepTime, unknown_step_time
@@ -71,10 +71,10 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
             "give one measured so"
         )
     samples_per_s, text = _stated_rate(workload, rate_shape)
-    spread = f"±{rate.spread or GIVEN_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
+    spread = f"±{rate.spread or STATED_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
     precision = "" if rate_shape.precision is Precision.AUTO else f" in {rate_shape.precision}"
     origin = f"{text} on {plural(rate_shape.gpus, 'GPU')}{precision}, {spread}"
-    per_gpu = Range.around(samples_per_s / rate_shape.gpus, rate.spread or GIVEN_SPREAD)
+    per_gpu = Range.around(samples_per_s / rate_shape.gpus, rate.spread or STATED_SPREAD)
     seconds = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
     if not ratio.assumed:
         return StepTime(seconds, Source(SourceKind.GIVEN, origin))

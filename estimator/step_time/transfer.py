@@ -20,7 +20,7 @@ from ..job.placement import Placement, shape_of_job
 from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..priors import GIVEN_SPREAD, Prior
+from ..priors import STATED_SPREAD, Prior
 from ..ranges import Range
 from .input_wait import with_input_wait
 from .links import links_of_job
@@ -33,7 +33,7 @@ _OUTDATED = timedelta(days=90)
 # The least spread of a measured shape, however well its runs agree.  One repeats to 0.1 to 0.4 % in MLPerf Training
 # v4.1 logs, on machines that nobody shares.
 LEAST_MEASURED_SPREAD = 0.02
-_CLEARLY_FASTER = 1 + GIVEN_SPREAD
+_CLEARLY_FASTER = 1 + STATED_SPREAD
 # A run that the others contradict by more than this factor is a mistake; a slow link alone has made steps 5 times
 # longer (haotian-liu/LLaVA#594).
 _MISTAKE_FACTOR = 10.0
@@ -221,14 +221,14 @@ def _catalogue_entry(key: str | None) -> Gpu | None:
 def measured_range(repeats: Sequence[Measurement]) -> Range:
     """Return the range in which another run of one shape would be, in seconds; its P50 is the median of `repeats`.
 
-    One run is known to h: the spread of its steps, at least `GIVEN_SPREAD`.  With n runs, z the 90 % point of the
+    One run is known to h: the spread of its steps, at least `STATED_SPREAD`.  With n runs, z the 90 % point of the
     normal distribution and m the median distance of log T from its median, the range is z s sqrt(1 + 1/n) either way,
     where s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more runs agree, the narrower it is, down to
     `LEAST_MEASURED_SPREAD`.
     """
     n, times = len(repeats), [m.step_time_s for m in repeats]
     middle = median(times)
-    sd_of_one = math.log1p(max(median([m.spread or 0.0 for m in repeats]), GIVEN_SPREAD)) / _Z90
+    sd_of_one = math.log1p(max(median([m.spread or 0.0 for m in repeats]), STATED_SPREAD)) / _Z90
     sd_between = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
     sd = math.sqrt((sd_of_one**2 / 2 + (n - 1) * sd_between**2) / n)
     return Range.around(middle, max(math.expm1(_Z90 * sd * math.sqrt(1 + 1 / n)), LEAST_MEASURED_SPREAD))

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_SHELLS_OWN = {
+_BUILTINS = {
     "cd",
     "source",
     ".",
@@ -29,7 +29,7 @@ def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str,
     if find_program(first, cwd, environ):
         return None
     words = first.split()
-    if words and (words[0] in _SHELLS_OWN or _OPERATORS & {*words}):
+    if words and (words[0] in _BUILTINS or _OPERATORS & {*words}):
         return f"{first!r} needs a shell, and there is none: {_in_a_shell(command)}"
     if len(words) > 1 and len(command) == 1:
         return f"command {first!r} is not found: leave out the quotes: -- {first}"

@@ -38,7 +38,7 @@ _LAUNCHER_MODULES = {
     "deepspeed.launcher.runner",
 }
 # By which flag, file or variable launchers that start processes on their own node know of the others.
-_TOLD_OF_NODES = {
+_NODE_FLAGS = {
     **dict.fromkeys(
         ("torchrun", "torch.distributed.run", "torch.distributed.launch"), ("--nnodes", "PET_NNODES")
     ),
@@ -102,10 +102,10 @@ def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) 
     ('torchrun without --nnodes', None)
     """
     launcher = _launcher(command) or ""
-    needed, *others = _TOLD_OF_NODES.get(launcher, ("",))
+    needed, *others = _NODE_FLAGS.get(launcher, ("",))
     names = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
-    is_told = any(name.replace("-", "_") in names for name in (needed, *others))
-    return f"{launcher} without {needed}" if needed and not is_told else None
+    has_node_flag = any(name.replace("-", "_") in names for name in (needed, *others))
+    return f"{launcher} without {needed}" if needed and not has_node_flag else None
 
 
 def task_command(

@@ -6,8 +6,8 @@ python -P -m clusterplan.launcher.node RUN_FOLDER
 import sys
 from pathlib import Path
 
-from ..submission.submit import start_here
+from ..submission.submit import start_local_run
 from .training_job import TrainingJob
 
 if __name__ == "__main__":
-    start_here(Path(sys.argv[1]), TrainingJob)
+    start_local_run(Path(sys.argv[1]), TrainingJob)

@@ -71,7 +71,7 @@ def _commands(
     the command does that.
     """
     launch, place = task.launch, task.place
-    if _is_left_to_first_task(task):
+    if _starts_no_command(task):
         return
     checkpoint = task.find_checkpoint()
     resume = fill_placeholders(launch.resume, {LATEST: checkpoint.path}) if checkpoint else ()
@@ -95,7 +95,7 @@ def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> i
     """Wait until the command ends, or stop it when the task is to stop; return its exit code."""
     heartbeat_s = time.monotonic() + HEARTBEAT_S
     first_task_s = 0.0
-    waits_for_first = _is_left_to_first_task(task)
+    waits_for_first = _starts_no_command(task)
     while (code := children.poll()) is None or waits_for_first:
         if waits_for_first and time.monotonic() >= first_task_s:
             first_task_s = time.monotonic() + _FIRST_TASK_POLL_S
@@ -138,7 +138,7 @@ def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes
     )
 
 
-def _is_left_to_first_task(task: TaskContext) -> bool:
+def _starts_no_command(task: TaskContext) -> bool:
     """Whether this task starts nothing, because the first one's command starts processes on this node too."""
     launch = task.launch
     return (

@@ -11,7 +11,7 @@ from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import REQUEST_FILE
 from ..slurm import client as slurm
 from ..submission.request import SlurmRequest
-from ..submission.submit import JobClass, submit
+from ..submission.submit import JobClass, submit_runs
 from .context import SIGNAL_DELAY_S, TaskContext, wait_for
 
 _REQUEUE_S = 120.0  # for Slurm to end the job that it requeues
@@ -54,4 +54,4 @@ def queue_successor(folder: Path, job: str, job_class: JobClass) -> str:
         raise SubmissionError(f"{folder / REQUEST_FILE}: cannot be read: {error}") from None
     further = tuple((name, value) for name, value in request.further if name != "dependency")
     after = dataclasses.replace(request, further=(*further, ("dependency", f"afterany:{job}")))
-    return submit([folder], after, os.environ.get("SLURM_CLUSTER_NAME"), job_class)[0]
+    return submit_runs([folder], after, os.environ.get("SLURM_CLUSTER_NAME"), job_class)[0]

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import RunFolderError
 
-FORMAT = 1
+RUN_FORMAT = 1
 RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
 DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
@@ -62,7 +62,7 @@ def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, 
             try:
                 write_text(
                     folder / RUN_FILE,
-                    json_text({"format": FORMAT, "run": folder.name, "name": _printable(name), **facts}),
+                    json_text({"format": RUN_FORMAT, "run": folder.name, "name": _printable(name), **facts}),
                 )
             except OSError:
                 folder.rmdir()

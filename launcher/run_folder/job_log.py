@@ -12,7 +12,7 @@ from .folder import JOBS_FILE
 
 
 @dataclass(frozen=True)
-class SubmittedJob:
+class JobEntry:
     """A job of a run.
 
     `job` is a Slurm job id, or the id of the process that runs it on this machine.  `cluster` is the name of its
@@ -34,7 +34,7 @@ def append_missing_job(folder: Path, executor: str, job: str, cluster: str | Non
 
 def append_job(folder: Path, executor: str, job: str, cluster: str | None = None) -> None:
     """Append a job that was just submitted.  Raises RunFolderError."""
-    line = json.dumps(asdict(SubmittedJob(executor, job, time.time(), cluster))) + "\n"
+    line = json.dumps(asdict(JobEntry(executor, job, time.time(), cluster))) + "\n"
     try:
         file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -47,7 +47,7 @@ def append_job(folder: Path, executor: str, job: str, cluster: str | None = None
         ) from None
 
 
-def read_jobs(folder: Path) -> list[SubmittedJob]:
+def read_jobs(folder: Path) -> list[JobEntry]:
     """Return the jobs of a run in order, none before its submission.  A torn line is left out."""
     try:
         lines = (folder / JOBS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -56,11 +56,11 @@ def read_jobs(folder: Path) -> list[SubmittedJob]:
     return [job for line in lines if (job := _parse_line(line))]
 
 
-def _parse_line(line: str) -> SubmittedJob | None:
+def _parse_line(line: str) -> JobEntry | None:
     try:
         values = json.loads(line)
-        return SubmittedJob(
-            **{field.name: values[field.name] for field in fields(SubmittedJob) if field.name in values}
+        return JobEntry(
+            **{field.name: values[field.name] for field in fields(JobEntry) if field.name in values}
         )
     except (ValueError, TypeError):
         return None

@@ -22,7 +22,7 @@ from ..in_training.tracker import PROGRESS_FILE
 T = TypeVar("T")
 
 _FIRST_BYTES, _LATEST_BYTES = 1 << 12, 1 << 18  # the latter are 5 hours of lines, when they are rarest
-RECENT_S = 300.0  # of training that the present rate is taken from
+RATE_WINDOW_S = 300.0  # of training that the present rate is taken from
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:
     steps, seconds = 0, 0.0
     for line in reversed(lines):
         steps, seconds = steps + line.steps, seconds + line.seconds
-        if seconds > RECENT_S:
+        if seconds > RATE_WINDOW_S:
             break
     return steps / seconds if seconds else None
 

@@ -25,7 +25,7 @@ def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
     }  # none before submission
     on_slurm = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
     try:
-        slurm.cancel(*on_slurm.values())
+        slurm.cancel_jobs(*on_slurm.values())
     except (SlurmRefused, SlurmUnavailable):
         for folder in on_slurm:
             withdraw_cancel_request(folder)

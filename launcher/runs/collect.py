@@ -22,7 +22,7 @@ from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import TASKS, Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX
 from .collect_samples import collect_samples
-from .measurement import SUBMITTED, measure_run, planned_precision, seen_precision
+from .measurement import SUBMITTED, measure_run, observed_precision, planned_precision
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
@@ -58,7 +58,7 @@ def folders_to_collect(history: History) -> list[Path]:
     ]
 
 
-def collect(folder: Path, history: History, *, steps: bool = True) -> None:
+def collect_run(folder: Path, history: History, *, steps: bool = True) -> None:
     """Fold everything new in one run's folder into the history, and the notes on it once it has ended.
 
     Without `steps`, which are read from the first one each time, only the precision of the run is read from them.
@@ -150,10 +150,10 @@ def _collect_events(files: _RunFiles, history: History) -> None:
 def _collect_estimate(files: _RunFiles, history: History) -> None:
     """Put the estimate that the run was submitted with: a document of `clusterplan estimate --json`."""
     document = _read_json(files.folder / ESTIMATE_FILE)
-    source, made_s = document.get("source"), files.run.get("began_s")
-    if not isinstance(source, dict) or not isinstance(made_s, int | float):
+    source, created_s = document.get("source"), files.run.get("began_s")
+    if not isinstance(source, dict) or not isinstance(created_s, int | float):
         return
-    values = {"made_s": made_s, "source": source.get("text", ""), "source_kind": source.get("kind")}
+    values = {"created_s": created_s, "source": source.get("text", ""), "source_kind": source.get("kind")}
     for name, key, quantiles in (
         ("step_time", "step_time_s", ("p10", "p50", "p90")),
         ("wall_clock", "wall_clock_s", ("p10", "p50", "p90", "p95")),
@@ -178,7 +178,9 @@ def _collect_progress(files: _RunFiles, history: History) -> None:
     measurements = measure_run(files.folder, files.run, lines, history)
     with history.writing():
         history.put_measurements(files.name, measurements)
-        history.put_precision(files.name, planned_precision(files.folder, files.run), seen_precision(lines))
+        history.put_precision(
+            files.name, planned_precision(files.folder, files.run), observed_precision(lines)
+        )
         if PROGRESS_FILE in files.bytes_:
             history.put_spool(files.name, PROGRESS_FILE, "", end, len(lines), 0)
 
@@ -190,7 +192,9 @@ def _collect_precision(files: _RunFiles, history: History) -> None:
     except OSError as error:
         raise _unreadable(files, error) from None
     with history.writing():
-        history.put_precision(files.name, planned_precision(files.folder, files.run), seen_precision(lines))
+        history.put_precision(
+            files.name, planned_precision(files.folder, files.run), observed_precision(lines)
+        )
 
 
 def _unreadable(files: _RunFiles, error: OSError) -> SpoolError:

@@ -48,7 +48,7 @@ def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
     return precision_of_dtype(planned)
 
 
-def seen_precision(lines: Sequence[LoopLine]) -> Precision | None:
+def observed_precision(lines: Sequence[LoopLine]) -> Precision | None:
     """Return the precision that the tracker observed last, otherwise the one that the script states; None is not known."""
     observed = next((line.dtype for line in reversed(lines) if isinstance(line, LoopDtype)), None)
     stated = next((line.dtype for line in reversed(lines) if isinstance(line, LoopStart)), None)
@@ -67,7 +67,7 @@ def _measure(
     """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
     tasks = read_task_records(folder)
     attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
-    began_s = attempts_began_s or _own_beginning_s(run)
+    began_s = attempts_began_s or _run_began_s(run)
     steady = steady_state(lines, began_s)
     shape = _read_shape(run.get("shape"), planned_precision(folder, run), lines)
     model = _read_model(run.get("shape"))
@@ -139,7 +139,7 @@ def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[Lo
         batch_size=start.batch_size or submitted.get("batch_size", 0),
         accumulation=submitted.get("accumulation", 0),
         model_parallel=submitted.get("model_parallel", 1),
-        precision=_used_precision(planned, seen_precision(lines)),
+        precision=_used_precision(planned, observed_precision(lines)),
         seq_len=submitted.get("seq_len"),
     )
     counts: tuple[object, ...] = (
@@ -174,7 +174,7 @@ def _gpus(gpus: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
         return name, memory
 
 
-def _own_beginning_s(run: Mapping[str, Any]) -> dict[str, float]:
+def _run_began_s(run: Mapping[str, Any]) -> dict[str, float]:
     began_s = run.get("began_s")
     return {"": float(began_s)} if isinstance(began_s, int | float) else {}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..run_folder.job_log import SubmittedJob
+from ..run_folder.job_log import JobEntry
 from ..run_folder.task_records import Attempt, TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
 
@@ -58,7 +58,7 @@ class Evidence:
     """
 
     final_status: Mapping[str, Any] | None
-    jobs: Sequence[SubmittedJob]
+    jobs: Sequence[JobEntry]
     tasks: Sequence[TaskRecord]
     exit_codes: Mapping[Attempt, int]
     queued_job: QueuedJob | None

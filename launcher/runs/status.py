@@ -13,7 +13,7 @@ from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.checkpoints import find_newest_checkpoint
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
-from ..run_folder.job_log import SubmittedJob, read_jobs
+from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.log_errors import find_error_line, read_tail
 from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
@@ -62,7 +62,7 @@ class _SlurmAnswers:
     accounting: Mapping[str, JobFacts] = field(default_factory=dict)
     cluster: str | None = None  # the one that answers here
 
-    def other_cluster(self, job: SubmittedJob) -> str | None:
+    def other_cluster(self, job: JobEntry) -> str | None:
         """Return the name of the job's cluster if it is another one: its job ids are in use here too."""
         return job.cluster if self.cluster and job.cluster != self.cluster else None
 
@@ -86,16 +86,16 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
         job = jobs[folder][-1] if jobs[folder] else None
         open_job = open_jobs.get(folder)
         other_cluster = answers.other_cluster(open_job) if open_job else None
-        asked_id = open_job.job if open_job and not other_cluster else ""
+        job_id = open_job.job if open_job and not other_cluster else ""
         facts, tasks = read_run_facts(folder), read_task_records(folder)
         evidence = Evidence(
             final_status=final[folder],
             jobs=jobs[folder],
             tasks=tasks,
             exit_codes=read_exit_codes(folder),
-            queued_job=answers.queue.get(asked_id),
+            queued_job=answers.queue.get(job_id),
             slurm_answers=answers.answers,
-            accounting=answers.accounting.get(asked_id),
+            accounting=answers.accounting.get(job_id),
             is_alive=is_process_alive(tasks[-1]) if tasks else None,
             cancel_requested_s=cancel_requested_s(folder),
             began_s=float(facts.get("began_s") or 0),
@@ -128,7 +128,7 @@ def _read_certain_end(folder: Path) -> dict[str, Any] | None:
     return final if final and final["state"] != LOST else None
 
 
-def _ask_slurm(jobs: Sequence[SubmittedJob]) -> _SlurmAnswers:
+def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:
     if not jobs:
         return _SlurmAnswers()
     try:
@@ -153,7 +153,7 @@ def _read_accounting(jobs: Sequence[str]) -> Mapping[str, JobFacts]:
     return {}
 
 
-def _read_slurmd_error(folder: Path, job: SubmittedJob) -> str | None:
+def _read_slurmd_error(folder: Path, job: JobEntry) -> str | None:
     """Return the line that says why slurmd, or its out-of-memory handler, ended the job; None without a log."""
     logs = list((folder / SUBMITIT).glob(f"{job.job}_*_log.err"))
     if not logs:

@@ -63,7 +63,7 @@ class StopFlagWithParent(StopFlag):
         return super().wait(timeout_s)
 
 
-def sample(
+def sample_gpus(
     devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
     stop: StopFlag,
@@ -120,7 +120,7 @@ def sampling(sink: Callable[[Tick | Event], None], period_s: float = PERIOD_S) -
     with nvml.open_library() as library:
         devices, _ = select_visible(library.devices()[0], os.environ)
         stop = StopFlag()
-        loop = threading.Thread(target=sample, args=(devices, sink, stop, period_s), daemon=True)
+        loop = threading.Thread(target=sample_gpus, args=(devices, sink, stop, period_s), daemon=True)
         loop.start()
         try:
             yield [device.identity for device in devices]
@@ -173,7 +173,7 @@ def _sample_into_spool(
             sink(Event(time.time(), "no_gpu", "NVML shows no GPU of this job"))
         listener = threading.Thread(target=_listen, args=(library, devices, sink, stop), daemon=True)
         listener.start()
-        sample(devices, sink, stop, period_s)
+        sample_gpus(devices, sink, stop, period_s)
         listener.join(timeout=2)
         sink(Event(time.time(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
         for text in describe_unread((device.identity, device.unread) for device in devices):

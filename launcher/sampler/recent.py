@@ -12,13 +12,13 @@ from ...estimator.gpu_use.rollup import ALL_TIMES_S, roll_up
 from .spool import SUFFIX, Frame, read_frames
 from .spool_items import decode
 
-RECENT_S = 10.0
+UTILISATION_WINDOW_S = 10.0
 _STALE_S = 60.0  # a spool that has not grown for longer has no sampler any more
 _END_BYTES = 1 << 16  # more than ten ticks of 16 GPUs
 
 
 def recent_utilisation(folder: Path) -> float | None:
-    """Return the mean utilisation of the last `RECENT_S`, in per cent, over the GPUs of the run in `folder`.
+    """Return the mean utilisation of the last `UTILISATION_WINDOW_S`, in per cent, over the GPUs of the run in `folder`.
 
     None if nothing is sampled.
     """
@@ -38,5 +38,5 @@ def _recent_rows(path: Path) -> Iterator[tuple[float, GpuReading]]:
             items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
         ticks = [item for item in items if isinstance(item, Tick)]
     for tick in ticks:
-        if tick.time_s > ticks[-1].time_s - RECENT_S:  # by the node's own clock
+        if tick.time_s > ticks[-1].time_s - UTILISATION_WINDOW_S:  # by the node's own clock
             yield from ((tick.time_s, reading) for reading in tick.readings)

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Self
 
 from ...errors import SpoolError
 
-FORMAT = 1
+SPOOL_FORMAT = 1
 MAGIC = b"CPF1"
 SUFFIX = ".spool"
 FRAMES_PER_SYNC = 30  # so that at most this many ticks are lost with the power
@@ -54,7 +54,7 @@ class SpoolWriter:
         except OSError as error:
             raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
         self._sequence = 0
-        self.append(json.dumps({"format": FORMAT, **header}).encode())
+        self.append(json.dumps({"format": SPOOL_FORMAT, **header}).encode())
         os.fsync(self._file)
 
     def append(self, payload: bytes) -> None:
@@ -167,8 +167,8 @@ def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:
         version = int(header["format"])
     except (ValueError, KeyError, TypeError):
         raise SpoolError(f"{path}: its first frame is no header of a spool") from None
-    if version > FORMAT:
+    if version > SPOOL_FORMAT:
         raise SpoolError(
-            f"{path}: is of format {version}, and this clusterplan reads up to {FORMAT}: upgrade it"
+            f"{path}: is of format {version}, and this clusterplan reads up to {SPOOL_FORMAT}: upgrade it"
         )
     return header

@@ -122,7 +122,7 @@ def _batches(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield job_ids[first : first + _JOBS_PER_QUESTION]
 
 
-def cancel(*job_ids: str) -> None:
+def cancel_jobs(*job_ids: str) -> None:
     """End jobs, or elements of an array; one that has ended already is no error."""
     for batch in _batches(job_ids):
         _ask("scancel", *batch, may_be_forgotten=True)
@@ -160,10 +160,10 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
 
     It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.
     """
-    done = _run("sbatch", "--test-only", *options, "--wrap=true")
-    if done.returncode and _NOBODY_ANSWERS.search(done.stderr):
-        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(done.stderr)!r}")
-    return parse_forecast(done.stderr)
+    process = _run("sbatch", "--test-only", *options, "--wrap=true")
+    if process.returncode and _NOBODY_ANSWERS.search(process.stderr):
+        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(process.stderr)!r}")
+    return parse_forecast(process.stderr)
 
 
 @cache
@@ -176,13 +176,13 @@ def _accounting_answers() -> bool:
 
 def _ask(*command: str, may_be_forgotten: bool = False) -> str:
     """What the command prints; nothing if the job may be forgotten, and is."""
-    done = _run(*command)
-    if done.returncode == 0:
-        return done.stdout
-    if may_be_forgotten and _FORGOTTEN.search(done.stderr):
+    process = _run(*command)
+    if process.returncode == 0:
+        return process.stdout
+    if may_be_forgotten and _FORGOTTEN.search(process.stderr):
         return ""
-    complaint = last_complaint(done.stderr)
-    if _NOBODY_ANSWERS.search(done.stderr):
+    complaint = last_complaint(process.stderr)
+    if _NOBODY_ANSWERS.search(process.stderr):
         raise SlurmUnavailable(f"Slurm does not answer: {command[0]} says {complaint!r}")
     raise SlurmRefused(f"{' '.join(command[:2])}: {complaint}")
 

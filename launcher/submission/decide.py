@@ -12,7 +12,7 @@ from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.placement import Placement, is_uneven
-from ...estimator.job.run import Bootstrap, Run
+from ...estimator.job.run import Bootstrap, RunOptions
 from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
@@ -138,7 +138,7 @@ def decide(
     )
 
 
-def run_of(workload: Workload) -> Run:
+def run_of(workload: Workload) -> RunOptions:
     """Return how the job is run.  Raises WorkloadError if it has no command."""
     if workload.run is None:
         raise WorkloadError("there is no command: give one after --, or in the job file's [run]")
@@ -150,10 +150,10 @@ def uses_trainer(workload: Workload) -> bool:
     return _stated_framework(workload) in TRAINERS
 
 
-def check_flags_reach(run: Run, flags: Collection[str]) -> None:
+def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
     """Raise WorkloadError unless the flags that change the job file's numbers reach its command.
 
-    >>> check_flags_reach(Run(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
+    >>> check_flags_reach(RunOptions(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
     names = placeholder_names((*run.command, *run.resume))
     for flag, name in (

@@ -96,7 +96,7 @@ def lacks_torch(python: str, environ: Mapping[str, str]) -> bool:
 
 def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None:
     try:
-        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+        process = subprocess.run(  # noqa: S603  the interpreter the job will use
             [python, "-c", code],
             env=dict(environ),
             cwd="/",  # nothing there is called torch or transformers
@@ -108,7 +108,7 @@ def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.returncode
+    return process.returncode
 
 
 def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:
@@ -144,7 +144,7 @@ def _entry(command: Sequence[str]) -> str | None:
 def _compiled(interpreter: str, path: Path) -> list[str]:
     """What the interpreter says of a file that it only compiles."""
     try:
-        done = subprocess.run(  # noqa: S603  the interpreter the job will use
+        process = subprocess.run(  # noqa: S603  the interpreter the job will use
             [interpreter, "-I", "-S", "-c", _COMPILE, path],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -155,7 +155,9 @@ def _compiled(interpreter: str, path: Path) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [line.strip() for line in done.stderr.splitlines() if line.strip()] if done.returncode else []
+    return (
+        [line.strip() for line in process.stderr.splitlines() if line.strip()] if process.returncode else []
+    )
 
 
 def _interpreter(program: str) -> str | None:

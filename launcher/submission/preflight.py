@@ -23,7 +23,7 @@ _NODE_LOCAL = tuple(PurePath(folder) for folder in ("/tmp", "/var/tmp", "/dev/sh
 
 
 @dataclass(frozen=True)
-class Job:
+class PreflightJob:
     """What is to run: the request, and what Slurm is not told.
 
     `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
@@ -42,13 +42,13 @@ class Job:
 
 
 def find_problems(
-    job: Job, machine: Machine, cluster: Cluster | None = None, shared_folders: Sequence[str] = ()
+    job: PreflightJob, machine: Machine, cluster: Cluster | None = None, shared_folders: Sequence[str] = ()
 ) -> list[Problem]:
     """Return everything that stands against `job`, refusals first; without a cluster only what holds anywhere.
 
     >>> request = SlurmRequest(nodes=2, gpus=16, signal_delay_s=90)
     >>> machine = Machine(None, None, None, Path("/tmp/runs"), None, None)
-    >>> [(problem.code, problem.refuses) for problem in find_problems(Job(request), machine)]
+    >>> [(problem.code, problem.refuses) for problem in find_problems(PreflightJob(request), machine)]
     [('folder-not-shared', True)]
     """
     problems = [
@@ -62,7 +62,7 @@ def find_problems(
     return sorted(problems, key=lambda problem: not problem.refuses)
 
 
-def _check_command(job: Job, machine: Machine) -> Iterator[Problem]:
+def _check_command(job: PreflightJob, machine: Machine) -> Iterator[Problem]:
     if machine.command_fault:
         yield refusal("command-missing", machine.command_fault)
     elif machine.shell_fault:
@@ -88,7 +88,7 @@ def _check_command(job: Job, machine: Machine) -> Iterator[Problem]:
 
 
 def _check_folder(
-    job: Job, machine: Machine, shared_folders: Sequence[str], *, on_slurm: bool
+    job: PreflightJob, machine: Machine, shared_folders: Sequence[str], *, on_slurm: bool
 ) -> Iterator[Problem]:
     folder, nodes = machine.folder, job.request.nodes
     if machine.folder_fault:
@@ -111,7 +111,7 @@ def _is_shared(folder: Path, shared_folders: Sequence[str]) -> bool:
     return not any(folder.is_relative_to(local) for local in _NODE_LOCAL)
 
 
-def _check_precision(job: Job, cluster: Cluster | None) -> Iterator[Problem]:
+def _check_precision(job: PreflightJob, cluster: Cluster | None) -> Iterator[Problem]:
     """A problem if no GPU that the job may land on has its precision."""
     gpus = [job.gpu] if job.gpu else possible_gpus(job.request, cluster) if cluster else []
     if not gpus or job.precision is Precision.AUTO or any(job.precision in gpu.peak_flops for gpu in gpus):
@@ -126,7 +126,7 @@ def _check_precision(job: Job, cluster: Cluster | None) -> Iterator[Problem]:
         yield Problem("precision", text, refuses=job.precision is Precision.FP8)
 
 
-def _check_walltime(job: Job, cluster: Cluster | None) -> Iterator[Problem]:
+def _check_walltime(job: PreflightJob, cluster: Cluster | None) -> Iterator[Problem]:
     request = job.request
     default_s = cluster.default_walltime_s(request.partition) if cluster else None
     walltime_s = request.walltime_s or default_s

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-CODES = {
+PROBLEM_CODES = {
     "command-missing": "The command is not found, or cannot be started.",
     "shell": "A word such as > or && is the shell's, and commands are started without one.",
     "entry": "The command's Python file or shell script is not there, or the Python does not compile.",
@@ -28,7 +28,7 @@ CODES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One line for the user; `code` is one of CODES.  A job is not submitted while one `refuses`."""
+    """One line for the user; `code` is one of PROBLEM_CODES.  A job is not submitted while one `refuses`."""
 
     code: str
     text: str

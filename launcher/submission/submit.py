@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
 # submitit counts requeues, and not whether they made progress; ours does.
 _NO_LIMIT = 10**6
-_STARTER = f"{__name__.rpartition('.submission')[0]}.node"  # calls `start_here` in a process of its own
+_STARTER = f"{__name__.rpartition('.submission')[0]}.node"  # calls `start_local_run` in a process of its own
 _OF_A_RUN = {"CLUSTERPLAN_ATTEMPT", "CLUSTERPLAN_RUN_FOLDER"}
 _AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
 
@@ -34,7 +34,7 @@ _AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
 JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submitit pickles what it makes
 
 
-def submit(
+def submit_runs(
     folders: Sequence[Path], request: SlurmRequest, cluster: str | None, job_class: JobClass
 ) -> list[str]:
     """Submit one Slurm job for the run in each of `folders`, an array if there are several; return their job ids.
@@ -63,13 +63,13 @@ def submit(
                 append_job(folder, "slurm", job, cluster)
         except RunFolderError:
             with suppress(ClusterplanError):
-                slurm.cancel(ids[0].partition("_")[0])
+                slurm.cancel_jobs(ids[0].partition("_")[0])
             raise
     return ids
 
 
 def script(folder: Path, request: SlurmRequest, runs: int = 1) -> str:
-    """Return the batch script that `submit` would hand to sbatch."""
+    """Return the batch script that `submit_runs` would hand to sbatch."""
     executor = _executor(folder, request)
     if runs > 1:
         executor.parameters["map_count"] = runs
@@ -183,7 +183,7 @@ def _complaints(error: Exception) -> str:
     return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
 
 
-def start_here(folder: Path, job_class: JobClass) -> NoReturn:
+def start_local_run(folder: Path, job_class: JobClass) -> NoReturn:
     """Start the run in `folder` by submitit's local executor, and end this process."""
     from submitit import LocalExecutor  # noqa: PLC0415  likewise
 

@@ -24,7 +24,7 @@ from ...launcher.run_folder.folder import (
 )
 from ...launcher.run_folder.registry import read_run_facts, registered_folders
 from ...launcher.runs.measurement import ADDED, as_json
-from ..measurements import Progress
+from ..measurements import ProgressCallback
 from .history import as_notes, collected_history
 
 # The flags are those of a workload where it has them.
@@ -66,7 +66,10 @@ class Entries:
 
 
 def enter_measurements(
-    csv: Path | None = None, values: Mapping[str, Any] | None = None, *, progress: Progress | None = None
+    csv: Path | None = None,
+    values: Mapping[str, Any] | None = None,
+    *,
+    progress: ProgressCallback | None = None,
 ) -> Entries:
     """Enter throughputs measured elsewhere: the `values` of one by their names in `FLAGS`, or a CSV file.
 
@@ -92,7 +95,7 @@ def enter_measurements(
     return Entries(new, tuple(remarks))
 
 
-def remove_measurements(run: str, *, progress: Progress | None = None) -> Entries:
+def remove_measurements(run: str, *, progress: ProgressCallback | None = None) -> Entries:
     """Remove the measurements that were entered as `run`, its whole id.  Raises InputError and HistoryError."""
     path = history_path(os.environ)
     folder = next((folder for folder in registered_folders(path) if folder.name == run), None)

@@ -12,10 +12,9 @@ from ...cluster_profiles.units import join_names
 from ...errors import ClusterplanError, HistoryError, InputError
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
-from ...launcher.runs.collect import collect as collect_folder
-from ...launcher.runs.collect import folders_to_collect
+from ...launcher.runs.collect import collect_run, folders_to_collect
 from ...launcher.runs.status import RunStatus, settle_open_runs
-from ..measurements import Progress
+from ..measurements import ProgressCallback
 
 _LOT_S = 0.5  # of runs that are committed together
 _OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
@@ -44,7 +43,7 @@ def collect(
     history: HistoryOfRuns | None = None,
     *,
     settle: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[ClusterplanError]:
     """Fold everything new in run folders into the history, and return the error of each run where that failed.
 
@@ -61,8 +60,8 @@ def collect(
         []
     """
     if history is None:
-        with History() as own:
-            return collect(folders, own, settle=settle, progress=progress)
+        with History() as opened:
+            return collect(folders, opened, settle=settle, progress=progress)
     if settle:
         settle_open_runs(history.path)
     chosen = (
@@ -72,11 +71,11 @@ def collect(
 
 
 def _collect(
-    folders: Sequence[Path], history: HistoryOfRuns, progress: Progress | None
+    folders: Sequence[Path], history: HistoryOfRuns, progress: ProgressCallback | None
 ) -> Iterator[ClusterplanError]:
     due_s = time.monotonic() + _LOT_S
     try:
-        with history.held():
+        with history.hold():
             for number, folder in enumerate(folders, 1):
                 if time.monotonic() > due_s:
                     history.flush()
@@ -85,7 +84,7 @@ def _collect(
                     if progress:
                         progress(number, len(folders))
                 try:
-                    collect_folder(folder, history)
+                    collect_run(folder, history)
                 except HistoryError:  # of the file itself: the other runs would say the same
                     raise
                 except ClusterplanError as error:
@@ -116,7 +115,9 @@ class CollectedHistory(History):
 
 
 @contextmanager
-def collected_history(*, settle: bool = True, progress: Progress | None = None) -> Iterator[CollectedHistory]:
+def collected_history(
+    *, settle: bool = True, progress: ProgressCallback | None = None
+) -> Iterator[CollectedHistory]:
     """Open the history with everything new in run folders, as `collect` does; a run that cannot be read is a remark.
 
     An error inside the block carries the remarks as its notes.

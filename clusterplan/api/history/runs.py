@@ -12,7 +12,7 @@ from ...launcher.runs.measurement import as_json
 from ...launcher.runs.status import RunStatus
 from ...render import history_text, readings
 from ...render.layout import Page
-from ..measurements import Progress
+from ..measurements import ProgressCallback
 from ..result import Result
 from .history import History, collected_history
 
@@ -87,7 +87,7 @@ def list_runs(
     gpu: str | None = None,
     since: str | None = None,
     until: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> RunList:
     """Return runs, the latest first: those whose name, model and type of GPU contain these texts.
 
@@ -102,7 +102,7 @@ def list_runs(
         return RunList(rows, is_empty, tuple(history.remarks))
 
 
-def show_run(run: str | RunStatus | None = None, *, progress: Progress | None = None) -> RecordedRun:
+def show_run(run: str | RunStatus | None = None, *, progress: ProgressCallback | None = None) -> RecordedRun:
     """Return what the history has of a run: by its id or its beginning, by default the latest run.
 
     Raises InputError where no run begins so, and HistoryError.
@@ -114,7 +114,9 @@ def show_run(run: str | RunStatus | None = None, *, progress: Progress | None = 
         return RecordedRun(row, gpus, events, measurements, tuple(history.remarks))
 
 
-def read_readings(run: str | RunStatus | None = None, *, progress: Progress | None = None) -> Readings:
+def read_readings(
+    run: str | RunStatus | None = None, *, progress: ProgressCallback | None = None
+) -> Readings:
     """Return the raw readings of a run; those that were pruned are gone.  The rest is as with `show_run`."""
     with collected_history(progress=progress) as history:
         row = history.find_run(run)

@@ -14,7 +14,7 @@ from ...launcher.run_folder.folder import RUN_FILE, history_path
 from ...launcher.runs.collect import folders_of_history
 from ...render import history_text
 from ...render.layout import Page
-from ..measurements import Progress
+from ..measurements import ProgressCallback
 from ..result import Result
 from .history import History, collect, collected_history
 from .runs import parse_moment_s
@@ -135,7 +135,7 @@ class Rebuilt(Imported):
             page.line(f"only in the old one: {run}")
 
 
-def prune(keep: str = "14d", *, progress: Progress | None = None) -> Pruned:
+def prune(keep: str = "14d", *, progress: ProgressCallback | None = None) -> Pruned:
     """Delete raw readings of ended runs that are older than `keep`, a duration or a date.
 
     Sums, rollups, events and notes stay.  Raises InputError and HistoryError.
@@ -170,7 +170,7 @@ def check_history() -> HistoryCheck:
     )
 
 
-def import_runs(folders: Sequence[Path] = (), *, progress: Progress | None = None) -> Imported:
+def import_runs(folders: Sequence[Path] = (), *, progress: ProgressCallback | None = None) -> Imported:
     """Fold run folders into the history, by default those of all registered runs.
 
     Raises InputError for a folder that is none of a run, and HistoryError.
@@ -184,7 +184,7 @@ def import_runs(folders: Sequence[Path] = (), *, progress: Progress | None = Non
         return Imported(history.path, [folder.name for folder in chosen], [*map(str, errors)])
 
 
-def rebuild_history(*, progress: Progress | None = None) -> Rebuilt:
+def rebuild_history(*, progress: ProgressCallback | None = None) -> Rebuilt:
     """Make a new history of all registered runs beside the old one; the old one is only read.
 
     Raises InputError where the file of the new one exists, and HistoryError.
