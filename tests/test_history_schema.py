@@ -18,7 +18,7 @@ import clusterplan
 from clusterplan.errors import HistoryError
 from clusterplan.estimator.gpu_use.reading import GpuReading
 from clusterplan.estimator.gpu_use.rollup import COLUMNS, roll_up
-from clusterplan.estimator.history import schema
+from clusterplan.estimator.history import rollup_table, schema
 from clusterplan.estimator.history.rollup_table import add_rollup_columns
 from clusterplan.estimator.history.runs import History
 
@@ -118,6 +118,32 @@ def test_commands_that_upgrade_a_history_at_once_all_succeed(
 def test_a_rollup_has_every_column_of_the_registry() -> None:
     (rollup,) = roll_up([(T0, GpuReading(0, utilisation_percent=50))], 60)
     assert set(rollup.values) == set(COLUMNS)
+
+
+# The rollup columns that each migration added.  An entry of a release never changes: a new one has its own migration.
+COLUMNS_ADDED = {
+    "m001_first_release": """
+        utilisation_mean utilisation_min utilisation_max utilisation_p50 memory_utilisation_mean
+        memory_peak_bytes power_mean_w power_max_w temperature_max_c sm_clock_mean_mhz
+        throttled_share energy_first_mj energy_last_mj sm_active_mean occupancy_mean
+        tensor_active_mean dram_active_mean
+    """,
+}
+
+
+def test_every_rolled_column_has_a_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that lived through every release has the columns of this one."""
+    db = Database(memory=True)
+    columns: list[str] = []
+    for migration in schema.migrations.pending(db):
+        columns += COLUMNS_ADDED.get(migration.name, "").split()
+        monkeypatch.setattr(rollup_table, "COLUMNS", {name: COLUMNS[name] for name in columns})
+        migration.fn(db)
+    missing = COLUMNS.keys() - {column.name for column in db[rollup_table.TABLE].columns}
+    assert not missing, (
+        f"no migration adds {sorted(missing)}, so that the histories of users would lack them: append a migration"
+        " to estimator/history/schema.py that calls add_rollup_columns, and list its columns in COLUMNS_ADDED"
+    )
 
 
 def test_means_are_weighted_by_the_readings_of_each_ten_minutes(older: Path) -> None:

@@ -1,6 +1,7 @@
 """The sampler on scripted GPUs: its readings, its events, and that it disturbs nobody."""
 
 import importlib.util
+import inspect
 import itertools
 import json
 import os
@@ -90,7 +91,7 @@ CALLS_PER_TICK = Counter(
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Count the calls of pynvml by name, and keep the ids of the fields in `calls.fields`."""
+    """Count every call of pynvml about a GPU by its name, and keep the ids of the fields in `calls.fields`."""
     counter: Any = Counter()
     counter.fields = []
 
@@ -103,8 +104,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         return counted
 
-    for name in CALLS_PER_TICK | Counter(["nvmlDeviceGetPowerUsage"]):
-        monkeypatch.setattr(pynvml, name, count(name, getattr(pynvml, name)))
+    for name, function in inspect.getmembers(pynvml, inspect.isfunction):
+        if name.startswith(("nvmlDevice", "nvmlGpm")):
+            monkeypatch.setattr(pynvml, name, count(name, function))
     return counter
 
 

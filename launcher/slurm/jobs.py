@@ -130,16 +130,16 @@ def parse_job(text: str) -> JobFacts | None:
 
 
 def parse_account(text: str) -> dict[str, JobFacts]:
-    """Return the jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id.
+    """Return the jobs of `sacct --allocations --parsable2 --format=ACCOUNT_FORMAT`, by id; skip any other line.
 
     >>> parse_account("8|CANCELLED by 1000|0:15|2|3|00:30:00|gpu1")["8"].reason
     'by 1000'
     """
     jobs = {}
     for line in text.splitlines():
-        if line.count("|") < ACCOUNT_FORMAT.count(","):
+        if line.count("|") != ACCOUNT_FORMAT.count(","):  # no value of the format can hold a `|`
             continue
-        job_id, state, exit_code, start, end, limit, nodes = line.split("|", ACCOUNT_FORMAT.count(","))
+        job_id, state, exit_code, start, end, limit, nodes = line.split("|")
         word, _, more = state.partition(" ")
         jobs[job_id] = JobFacts(
             job_id=job_id,
