@@ -117,13 +117,14 @@ def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise InputError(f"GPU {name!r} is ambiguous: say one of {', '.join(gpu.key for gpu in matches)}")
+        raise InputError(f"GPU {name!r} is ambiguous: give one of {', '.join(gpu.key for gpu in matches)}")
     if name.isdecimal():
         raise InputError(
-            f"GPU {name!r} is a number, which is gpus: say a type, such as {next(iter(offered))}"
+            f"GPU {name!r} is a number; the number of GPUs is --gpus: give a type, such as {next(iter(offered))}"
         )
     import difflib  # noqa: PLC0415  difflib, for a wrong name only
 
     nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)
     choice = " or ".join(nearest) if nearest and not among else ", ".join(offered)
-    raise InputError(f"GPU {name!r} is not {'there' if among else 'in the catalogue'}: say {choice}")
+    fault = f"no partition has GPU {name!r}" if among else f"GPU {name!r} is not in the catalogue"
+    raise InputError(f"{fault}: give {choice}")

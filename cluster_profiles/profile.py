@@ -188,5 +188,5 @@ class ClusterProfile(Section):
                 return partition
         names = join_names(partition.name for partition in self.partitions)
         raise InputError(
-            f"partition {choice!r} is not a partition of {self.name} with GPUs: say one of {names}"
+            f"partition {choice!r} is not a partition of {self.name} with GPUs: give one of {names}"
         )

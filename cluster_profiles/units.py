@@ -88,7 +88,7 @@ def _duration_s(value: object) -> float:
     if not 0 < len(text) <= _LONGEST_INPUT:
         raise error
     if text.replace(".", "", 1).isdecimal():
-        raise ValueError(f"has no unit: say {text}m or {text}s")
+        raise ValueError(f"has no unit: write {text}m or {text}s")
     if (slurm := _SLURM_TIME.fullmatch(text)) and (slurm["d"] or slurm["b"]):
         a, b, c = (int(slurm[k] or 0) for k in "abc")
         if slurm["d"]:
@@ -130,7 +130,7 @@ def parse_deadline_s(text: str, now: datetime) -> float:
     if seconds > LONGEST_DEADLINE_S:
         raise ValueError("is more than 100 years away")
     if seconds <= 0:
-        raise ValueError(f"is over: it is now {now:%Y-%m-%d %H:%M}")
+        raise ValueError(f"is in the past: now is {now:%Y-%m-%d %H:%M}")
     return seconds
 
 

@@ -6,7 +6,7 @@ ClusterplanError                  exit 1
 │   └── ProfileError                      in a cluster profile
 ├── EstimateError                 exit 1
 │   └── NotEnoughHistory          exit 3  the question needs a throughput that nobody knows
-├── SpoolError                    exit 1  samples cannot be written, or cannot be read back
+├── SpoolError                    exit 1  readings cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── UnfitValue                    exit 1  a value that the history cannot keep
 ├── RunFolderError                exit 1  a run's folder cannot be made or written

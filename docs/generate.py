@@ -114,13 +114,13 @@ def _default(field: FieldInfo) -> str:
 
 
 def advice() -> str:
-    """Every code, and what it means."""
-    return _in_words("code", "what it says", ADVICE_CODES)
+    """Every code, and its meaning."""
+    return _in_words("code", "meaning", ADVICE_CODES)
 
 
 def preflight() -> str:
     """Every code of the checks before a job is queued."""
-    return _in_words("code", "what it says", PROBLEM_CODES)
+    return _in_words("code", "meaning", PROBLEM_CODES)
 
 
 def waiting() -> str:

@@ -186,7 +186,7 @@ def test_where_a_rate_is_given_nobody_is_told_to_measure_it() -> None:
     text = advice(profile(), throughput={"samples_per_s": 44.3, "gpu": "v100-sxm2-16gb"})[
         "throughput-unknown"
     ]
-    assert text.endswith("the speed of a100-sxm4-80gb: give one measured there")
+    assert text.endswith("the speed of a100-sxm4-80gb: give a rate measured on it")
 
 
 @pytest.mark.parametrize(

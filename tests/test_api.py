@@ -180,7 +180,7 @@ def test_a_history_that_cannot_be_read_is_a_remark(home: Path, capsys: pytest.Ca
         ({**JOB, "keep": "batch"}, "--keep: 'batch' is not one of per-gpu-batch, global-batch"),
         ({**JOB, "profile": "nowhere"}, "profile 'nowhere' does not exist"),
         ({"job": "nowhere.toml"}, "nowhere.toml"),
-        ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: flags go with a job file or alone"),
+        ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: a Workload takes no flags beside it"),
     ],
 )
 def test_wrong_input_is_one_error_of_one_line(arguments: dict[str, Any], words: str) -> None:

@@ -97,7 +97,7 @@ def test_what_is_asked_for_is_done(asked: Bootstrap) -> None:
 @pytest.mark.parametrize("asked", [Bootstrap.TORCHRUN, Bootstrap.PER_GPU])
 def test_a_launcher_is_not_started_by_another(asked: Bootstrap) -> None:
     with pytest.raises(
-        InputError, match="would start accelerate, which starts the processes itself: say single"
+        InputError, match="would start accelerate, which starts the processes itself: set single"
     ):
         choose_bootstrap(("accelerate", "launch", "train.py"), None, 8, asked)
 

@@ -286,11 +286,11 @@ BAD = {
     "split": (["--tensor-parallel", "3"], "8 GPUs cannot be split"),
     "gpu not there": (
         ["--profile", "slurm-h100", "--gpu", "a100"],
-        "slurm-h100: GPU 'a100' is not there: say h100-sxm",
+        "slurm-h100: no partition has GPU 'a100': give h100-sxm",
     ),
     "gpu for gpus": (
         ["--gpu", "8", "--profile", "slurm-h100"],
-        "GPU '8' is a number, which is gpus: say a type, such as h100-sxm",
+        "GPU '8' is a number; the number of GPUs is --gpus: give a type, such as h100-sxm",
     ),
     "no such gpu": (["--gpu", "tpu"], "GPU 'tpu' is not in the catalogue"),
     "too many gpus": (
@@ -306,9 +306,9 @@ BAD = {
         "--deadline: '18:00' is neither a duration",
     ),
     "json and explain": (["--json", "--explain"], "--json and --explain are both given"),
-    "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is over: it is now"),
+    "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is in the past: now is"),
     "budget": (["--samples-per-s", "5", "--budget", "lots"], "--budget: 'lots' is not a budget"),
-    "too many": (["one.toml", "two.toml"], "one.toml two.toml: one job file at a time"),
+    "too many": (["one.toml", "two.toml"], "one.toml two.toml: estimate takes one job file"),
     "no file": (["none.toml"], "none.toml: no such file"),
 }
 
@@ -369,7 +369,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "no table": ("data = 3\n", "job.toml:1: data: 3 must be a table"),
     "time without interval": (
         GOOD_FILE + "[evaluation]\ntime_s = 600\n",
-        "evaluation.time_s needs every_steps: say how often the model is evaluated",
+        "evaluation.time_s needs every_steps: give the steps from one evaluation to the next",
     ),
     "empty": ("", "the size of the data is missing"),
     "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),

@@ -81,10 +81,10 @@ def test_a_gpu_is_found_by_the_names_people_nvml_and_slurm_use(name: str, key: s
 
 
 def test_a_name_of_several_gpus_lists_them() -> None:
-    with pytest.raises(InputError, match="ambiguous: say one of a100-sxm4-40gb, a100-sxm4-80gb"):
+    with pytest.raises(InputError, match="ambiguous: give one of a100-sxm4-40gb, a100-sxm4-80gb"):
         find_gpu("a100")
 
 
 def test_a_wrong_name_gets_the_nearest() -> None:
-    with pytest.raises(InputError, match="'h20' is not in the catalogue: say h200"):
+    with pytest.raises(InputError, match="'h20' is not in the catalogue: give h200"):
         find_gpu("h20")

@@ -139,7 +139,7 @@ END = Event(1300.0, "end", "sampling ended as asked")
         ([], 1300.0, 4900.0, ["coverage"]),
         ([END, Event(1100.0, "clock_step", "the clock jumped by +3600.0 s")], 1300.0, 1300.0, ["clock"]),
         ([END, Event(1000.0, "gpu_lost", "GPU 1: GPU is lost")], 1300.0, 1300.0, ["gpu_lost"]),
-        ([END, Event(1000.0, "gap", "no sample for 9 s")], 1300.0, 1300.0, []),
+        ([END, Event(1000.0, "gap", "no reading for 9 s")], 1300.0, 1300.0, []),
     ],
 )
 def test_a_killed_sampler_and_a_wrong_clock_are_notes(

@@ -44,7 +44,7 @@ def csv_file(tmp_path: Path, text: str) -> Path:
 
 def test_one_by_flags(clusterplan: Command, there: Callable[..., Any]) -> None:
     done = clusterplan("history", "add", *ONE, "--date", "2026-11-01", "--source", "old log")
-    assert (done.returncode, done.stdout) == (0, "1 measurement entered of phi2\n")
+    assert (done.returncode, done.stdout) == (0, "1 measurement of phi2 entered\n")
     (found,) = there("phi2")
     assert (found.nodes, found.gpus_per_node, found.step_time_s) == (1, 8, 5)
     assert (found.precision, found.source) == (Precision.BF16, "old log")
@@ -84,7 +84,7 @@ def test_a_gpu_that_is_in_no_catalogue_is_kept_and_said(
 
 def test_many_by_a_file(add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path) -> None:
     done = add("--csv", csv_file(tmp_path, f"{HEADER}\n{ROWS}"))
-    assert done.stdout == "2 measurements entered of phi2\n"
+    assert done.stdout == "2 measurements of phi2 entered\n"
     assert [(m.gpus, m.nodes, m.source) for m in there()] == [(16, 2, "old.csv"), (8, 1, "old.csv")]
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_entered_twice(add: Callable[..., Any], there: Callable[..., 
 def test_the_same_without_a_date_is_the_same_tomorrow(add: Callable[..., Any]) -> None:
     add(*ONE, "--date", "2026-11-01")
     assert add(*ONE).stdout == "0 measurements entered\n"
-    assert add(*ONE, "--date", "2026-11-02").stdout == "1 measurement entered of phi2\n"
+    assert add(*ONE, "--date", "2026-11-02").stdout == "1 measurement of phi2 entered\n"
 
 
 def test_it_enters_through_a_run_folder(

@@ -174,7 +174,7 @@ def test_the_time_asked_for_is_said_in_words_of_this_machine(queue: Queue) -> No
 def test_the_time_asked_for_ends_a_run_here(queue: Queue) -> None:
     run = queue.start("limited", 1, "--time", "6s")
     ended = queue.ended(run)
-    assert (ended["state"], ended["reason"]) == ("timed_out", "the time asked for is over")
+    assert (ended["state"], ended["reason"]) == ("timed_out", "the requested time is over")
 
 
 def test_the_status_of_a_running_run_says_what_stands_out(queue: Queue) -> None:
@@ -196,7 +196,7 @@ def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(que
 def test_more_gpus_than_there_are_is_refused(queue: Queue) -> None:
     done = queue("submit", "--executor", "local", "--gpus", "3", "--", "true")
     assert done.returncode == 2
-    assert done.stderr == "Error: --gpus: 3 are wanted, and this machine has 2\n"
+    assert done.stderr == "Error: --gpus: 3 GPUs are requested, and this machine has 2\n"
     assert not list((queue.folder / "runs").glob("*"))
 
 

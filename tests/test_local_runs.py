@@ -45,7 +45,7 @@ def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched: Any
 
 def test_a_run_without_a_gpu_is_said_to_have_none(launched: Any) -> None:
     said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
-    assert "no GPU there is no whole one on this machine: the run starts without " in in_one_row(said)
+    assert "no GPU this machine has no whole GPU: the run starts without one " in in_one_row(said)
 
 
 def test_a_command_that_failed_in_silence_is_told_with_its_code(launched: Any) -> None:

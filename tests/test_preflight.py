@@ -157,7 +157,7 @@ def test_a_segment_must_reach_its_first_checkpoint(
 def test_the_time_before_a_limit_is_within_it(time: str, when: str) -> None:
     job = PreflightJob(requested(time=time))
     assert (
-        f"may tell the run to save {when}: a walltime from 30m on"
+        f"may tell the run to save {when}: a walltime of 30m or more"
         in find_problems(job, HERE, CLUSTER)[0].text
     )
 
@@ -349,10 +349,16 @@ def test_a_command_is_looked_for_as_a_shell_does(tmp_path: Path, command: str, t
         (["python train.py --lr 1e-4"], "leave out the quotes: -- python train.py --lr 1e-4"),
         (
             ["cd src && python train.py"],
-            "needs a shell, and there is none: bash -c 'cd src && python train.py'",
+            "needs a shell, and no shell reads the command: give bash -c 'cd src && python train.py'",
         ),
-        (["python train.py > log"], "needs a shell, and there is none: bash -c 'python train.py > log'"),
-        (["cd", "my src", "&&", "python"], "'cd' needs a shell, and there is none: bash -c "),
+        (
+            ["python train.py > log"],
+            "needs a shell, and no shell reads the command: give bash -c 'python train.py > log'",
+        ),
+        (
+            ["cd", "my src", "&&", "python"],
+            "'cd' needs a shell, and no shell reads the command: give bash -c ",
+        ),
         (["./train.py"], "command './train.py' is not executable: put python before it"),
         (["train.py"], "command 'train.py' is not on PATH: put python before it"),
         (["./start"], "command './start' is not executable: chmod +x ./start"),
@@ -373,7 +379,7 @@ def test_a_command_that_does_not_start_is_told_what_would(
 def test_a_word_of_the_shells_is_told(tmp_path: Path, word: str, told: bool) -> None:
     fault = seen(tmp_path, "sh", "a b", word, "log").shell_fault
     assert bool(fault) is told
-    assert not told or fault.endswith(f"""for one, bash -c 'sh '"'"'a b'"'"' {word} log'""")
+    assert not told or fault.endswith(f"""give bash -c 'sh '"'"'a b'"'"' {word} log'""")
 
 
 def test_a_folder_is_tried_where_it_will_be(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_the_list_names_every_profile_and_shows_broken_ones(clusterplan: Command
     [
         ("nodes = 4", "nodes = 0", "mine.toml:5: partitions.1.nodes: 0 must be greater than 0"),
         ("nodes = 4", "node = 4", "mine.toml:5: partitions.1.node: unknown key; did you mean 'nodes'?"),
-        ("NVIDIA A100-SXM4-40GB", "a1000", "partitions.1.gpu: 'a1000' is not in the catalogue: say "),
-        ("NVIDIA A100-SXM4-40GB", "a100-40gb", "partitions.1.gpu: 'a100-40gb' is ambiguous: say one of "),
+        ("NVIDIA A100-SXM4-40GB", "a1000", "partitions.1.gpu: 'a1000' is not in the catalogue: give "),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb", "partitions.1.gpu: 'a100-40gb' is ambiguous: give one of "),
         ('"1-12:00:00"', '"often"', "partitions.1.time_limit: 'often' is not a duration"),
         ('"EUR"', '"euros"', "rates.currency: 'euros' must be three capital letters"),
         ("2026-11-01", '"yesterday"', "rates.date: 'yesterday' must be a date such as 2026-11-01"),
@@ -180,7 +180,7 @@ def test_the_partition_whose_gpu_slurm_calls_so_is_taken(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"gpu": "h100-sxm"}, "found: GPU 'h100-sxm' is not there"),
+        ({"gpu": "h100-sxm"}, "found: no partition has GPU 'h100-sxm'"),
         (
             {"gpu": "a100-pcie-40gb", "partition": "old"},
             "partition 'old' of found has v100, not a100-pcie-40gb",

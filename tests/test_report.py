@@ -213,7 +213,7 @@ def test_a_killed_sampler_is_a_note(recorded: Any, tmp_path: Path) -> None:
         history.prune(time.time())
         assert coverage_notes(build_report(history.record(recorded.name))) == coverage_notes(report)
     assert coverage_notes(report) == [
-        "the sampler on n1 stopped 1h before the run ended; what its GPUs did after that is not known"
+        "the sampler on n1 stopped 1h before the run ended; its GPUs have no readings after that"
     ]
     assert report.coverage == pytest.approx(7 / 8 * SECONDS / (SECONDS + 3600), abs=0.001)
     assert report.gpu_hours == pytest.approx(8 * (SECONDS + 3600) / 3600, rel=0.001)

@@ -336,7 +336,7 @@ def test_a_clock_from_before_2020_is_one_event(gpus: StartScenario, monkeypatch:
         while sum(isinstance(item, Tick) for item in items) < 3:
             time.sleep(0.01)
     assert [(e.kind, e.text) for e in items if isinstance(e, Event)] == [
-        ("clock_wrong", "the clock of the node says 1970: the times here are wrong")
+        ("clock_wrong", "the clock of the node says 1970: its times are wrong")
     ]
 
 
@@ -615,7 +615,7 @@ def test_sampling_alone_ends_after_its_time(sampled: Callable[..., tuple[Any, An
         ([], "nothing to sample: give a command after --, or --for TIME"),
         (["--", "no-such-program"], "command 'no-such-program' is not found"),
         (["--for", "soon"], "--for: 'soon' is not a duration"),
-        (["--for", "3"], "--for: '3' has no unit: say 3m or 3s"),
+        (["--for", "3"], "--for: '3' has no unit: write 3m or 3s"),
         (["--period", "0s", "--for", "1s"], "--period: '0s' must be greater than 0"),
         (["--period", "1d", "--for", "1s"], "--period: 1d must be between"),
     ],

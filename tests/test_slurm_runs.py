@@ -213,9 +213,7 @@ def test_the_warning_fits_the_limit_of_the_partition(on_slurm: Any) -> None:
 
 def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm: Any) -> None:
     done = on_slurm("submit", "--partition", "nope", "--gpus", "1", "--", "true")
-    said = (
-        "Error: partition 'nope' is not a partition of test with GPUs: say one of short, long, preempt, old\n"
-    )
+    said = "Error: partition 'nope' is not a partition of test with GPUs: give one of short, long, preempt, old\n"
     assert (done.returncode, done.stderr) == (2, said)
 
 

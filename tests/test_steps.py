@@ -87,7 +87,8 @@ def test_the_command_line_counts_the_same(capsys: pytest.CaptureFixture[str], ro
     else:
         assert ended.value.code == 2
         assert (
-            "Lightning takes whole epochs: say 3" in printed.err or "drop_last leaves no batch" in printed.err
+            "Lightning takes whole epochs: give 3" in printed.err
+            or "drop_last leaves no batch" in printed.err
         )
 
 

@@ -41,7 +41,7 @@ class JobEstimate(Result, Estimate):
     run in seconds, with its `clock.parts`; `samples_per_s` = global batch / step time, and `gpu_hours` = GPUs x
     wall-clock / 3600.  Each of these is a range with `p10`, `p50` and `p90`, or None while no throughput is known.
     `placement` is the shape, `memory` the peak per GPU, and `warnings` the advice.  `verdicts` has `yes` for a bound
-    that is met at P90, `maybe` at P50 only, else `no`.
+    that is met at P90, `maybe` at P50 only, otherwise `no`.
     """
 
     verdicts: Verdicts = _NO_BOUNDS
@@ -57,7 +57,7 @@ class JobEstimate(Result, Estimate):
         estimate_text.write_estimate(page, self, self.verdicts, self.bounds)
 
     def explain(self) -> list[str]:
-        """Return the arithmetic with the numbers put in, a line per equation."""
+        """Return the arithmetic with the numbers put in, one line per equation."""
         from ..render.explain import explain  # noqa: PLC0415  the equations, where nobody asks for them
 
         return list(explain(self))
@@ -89,7 +89,7 @@ class Comparison(Results[JobEstimate]):
         return estimate_json.estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best)
 
     def write(self, page: Page) -> None:
-        """Write one row per shape, which of them to take, where the numbers come from, and the advice."""
+        """Write one row per shape, the best shape, the sources of the numbers, and the advice."""
         estimate_text.write_estimates(
             page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best
         )
@@ -157,8 +157,8 @@ def estimate(
     combination; `keep` says whether each GPU keeps its batch (`"per-gpu-batch"`) or all of them the global batch
     (`"global-batch"`).  `deadline` is a duration such as "2d" or a date, `budget` such as "500 GPU-hours" or
     "1200 EUR": the estimates say whether they meet them.  `now` is by default the present; the age of measurements and
-    a deadline's date count from it.  `progress` is called with the number of the run that is read from disk and of how
-    many, where that takes longer than half a second.
+    a deadline's date count from it.  `progress` is called with the number of the run that is read from disk and the
+    number of runs, if that takes longer than half a second.
 
     Quantities that depend on speed are None while no throughput is known.  Raises WorkloadError for a wrong value,
     ProfileError for a wrong profile, and NotEnoughHistory for a deadline or budget while no throughput is known.

@@ -21,7 +21,7 @@ def read_workload(
     if isinstance(job, Workload):
         if flags:
             raise InputError(
-                f"{next(iter(flags))}: flags go with a job file or alone: say it in the Workload"
+                f"{next(iter(flags))}: a Workload takes no flags beside it: put the value into the Workload"
             )
         return job
     from ..estimator.job.job_file import load_workload  # noqa: PLC0415  the catalogue, where a Workload is given

@@ -58,13 +58,13 @@ def report(
     Examples:
         >>> report(profile="one-machine")
         Traceback (most recent call last):
-        clusterplan.errors.InputError: --profile: one-machine has no [rates], which give the cost and the CO2
+        clusterplan.errors.InputError: --profile: one-machine has no [rates]: add them, to see the cost and the CO2
     """
     cluster = load_profile(profile) if isinstance(profile, str) else profile
     rates = cluster.rates if cluster else None
     if cluster and rates is None:
         name = profile if isinstance(profile, str) else cluster.name
-        raise InputError(f"--profile: {name} has no [rates], which give the cost and the CO2")
+        raise InputError(f"--profile: {name} has no [rates]: add them, to see the cost and the CO2")
     with collected_history(progress=progress) as history:
         row = history.find_run(run)
         plain = build_report(history.record(row["run"]))

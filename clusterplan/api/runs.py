@@ -27,8 +27,8 @@ _MOST_ENDED = 50
 class Run(Result, RunStatus):
     """A submitted run, as `clusterplan status RUN` shows it.
 
-    `run` is its id, `state.state` a word such as `running`, `state.reason` why, `progress` its steps and the time they
-    still take (None: not known), `folder` where its files are.  `notes` say what stands out of its GPUs in the last
+    `run` is its id, `state.state` a word such as `running`, `state.reason` its reason, `progress` its steps and the
+    time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
     hour; they are read for one running run that was asked for by name.
     """
 
@@ -49,7 +49,7 @@ class Run(Result, RunStatus):
 class Runs(Results[Run]):
     """Runs, the latest first: a sequence of `Run`.
 
-    `earlier` says whether runs that have ended were left out; None where runs were asked for by name.
+    `earlier` says whether runs that have ended were left out; None if runs were asked for by name.
     """
 
     earlier: bool | None = None
@@ -70,10 +70,11 @@ class Runs(Results[Run]):
 
 
 def runs(beginning: str | None = None) -> Runs:
-    """Return the submitted runs: all that go on, and the latest 50 that have ended.
+    """Return the submitted runs: all open ones, and the latest 50 that have ended.
 
-    With `beginning`, return the run of that id, or those whose ids begin so.  Slurm is asked once for all of them; the
-    end of a run that was killed without a word is written into its folder.  Raises InputError where no id begins so.
+    With `beginning`, return the run of that id, or those whose ids begin with it.  Slurm is asked once for all of them;
+    the end of a run that was killed before it could write it is written into its folder.  Raises InputError if no id
+    begins with it.
 
     Examples:
         >>> latest = runs()[:5]
@@ -90,14 +91,14 @@ def runs(beginning: str | None = None) -> Runs:
 def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
     """Stop runs for good, and return them as they were before; one that had ended stays as it is.
 
-    A run is meant by its id, or by a beginning that no other run that goes on has; with `every`, all that go on and
-    begin so.  Each gets its stop signal, and the time to save that Slurm leaves it.  Raises InputError where a
-    beginning means no run or several, and SlurmUnavailable or SlurmRefused where Slurm does not stop them.
+    A run is given by its id, or by the beginning of an id that only one open run has; with `every`, all open runs with
+    that beginning stop.  Each gets its stop signal, and as much time to save as Slurm gives it.  Raises InputError if
+    a beginning means no run or several, and SlurmUnavailable or SlurmRefused if Slurm does not stop them.
 
     Examples:
         >>> cancel("")
         Traceback (most recent call last):
-        clusterplan.errors.InputError: RUN is empty, and every run begins so: give an id, or a beginning of one
+        clusterplan.errors.InputError: RUN is empty, which would mean every run: give an id, or the beginning of one
     """
     chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
     return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
@@ -109,14 +110,14 @@ def _folders_of(run: str | RunStatus, *, every: bool) -> Iterator[Path]:
         yield run.folder
         return
     if not run:  # as of a variable that is not set
-        raise InputError("RUN is empty, and every run begins so: give an id, or a beginning of one")
+        raise InputError("RUN is empty, which would mean every run: give an id, or the beginning of one")
     folders = find_folders(history_path(os.environ), "submit", run)
     candidates = [folder for folder in folders if not has_final_status(folder)]
     if len(candidates) > 1:
         candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN_STATES]
     if len(candidates) > 1 and not every:
         names = join_names(folder.name for folder in candidates)
-        raise InputError(f"{len(candidates):,} runs begin with {run!r}: say which, {names}, or --all")
+        raise InputError(f"{len(candidates):,} runs begin with {run!r}: give one of {names}, or --all")
     yield from candidates or folders[:1]
 
 

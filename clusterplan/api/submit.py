@@ -26,14 +26,14 @@ _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
 class SubmittedJob(Result, Submission):
     """A submitted job: `runs`, each with its id `run`, its `executor`, its `job_id` and its `folder`.
 
-    `estimate` is the estimate that the request was made from; None where the size of the job is not known.
+    `estimate` is the estimate that the request was made from; None if the size of the job is not known.
     """
 
     history_remarks: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the warnings of the checks, and what could not be read of the history."""
+        """Return the warnings of the checks, and the errors of reading the history."""
         return (*self.history_remarks, *(problem.text for problem in self.problems))
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def submit(
 ) -> SubmittedJob:
     """Run a training job on Slurm or on this machine, from the working folder, and return at once.
 
-    `job` is the path of a job file, a `Workload`, or left out where flags by their names are enough (`gpus=4` for
+    `job` is the path of a job file, a `Workload`, or left out if flags by their names are enough (`gpus=4` for
     `--gpus 4`); `command` is a list of words and stands in place of the job file's.  `executor` is "slurm" or "local",
     by default Slurm if `sbatch` is found, otherwise this machine.  `time` is the walltime of one job, in seconds or
     such as "12h", by default the estimate's.  `sweep` has the values of each placeholder of the command: every

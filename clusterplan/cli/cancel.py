@@ -8,13 +8,11 @@ from ..launcher.runs.state import OPEN_STATES
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option(
-    "--all", "every", is_flag=True, help="Stop every run that goes on and whose id begins with RUN."
-)
+@click.option("--all", "every", is_flag=True, help="Stop every open run whose id begins with RUN.")
 def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
-    """Stop runs for good.  Each gets its stop signal, and the time to save that Slurm leaves it.
+    """Stop runs for good.  Each gets its stop signal, and as much time to save as Slurm gives it.
 
-    RUN is an id, or a beginning that no other run that goes on has.
+    RUN is an id, or the beginning of an id that only one open run has.
     """
     for before in cancel_runs(*runs, every=every):
         if before.state.state in OPEN_STATES:

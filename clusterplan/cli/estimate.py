@@ -94,5 +94,5 @@ def _job(words: Sequence[Path], flags: Mapping[str, Any], quoted: Mapping[str, s
                 f'{rest[0]}: no such file; if it belongs to {flag}, put quotes: {flag} "{value} {" ".join(rest)}"'
             )
     if len(words) > 1:
-        raise InputError(f"{' '.join(map(str, words))}: one job file at a time: give one")
+        raise InputError(f"{' '.join(map(str, words))}: estimate takes one job file: give one of them")
     return words[0] if words else None

@@ -44,7 +44,9 @@ def path(as_json: bool) -> None:  # noqa: FBT001
 @click.option(
     "--since", metavar="TIME", help="Only runs that began within this time, such as 7d, or since a date."
 )
-@click.option("--until", metavar="TIME", help="Only runs that began longer ago than this, or before a date.")
+@click.option(
+    "--until", metavar="TIME", help="Only runs that began longer ago than this time, or before a date."
+)
 @json_option
 def list_(
     name: str | None,
@@ -111,7 +113,7 @@ def vacuum(as_json: bool) -> None:  # noqa: FBT001
 )
 @json_option
 def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # noqa: FBT001
-    """Fold run folders into the history.  Default: the folders of all registered runs.
+    """Read run folders into the history.  Default: the folders of all registered runs.
 
     Importing a folder twice changes nothing.  A run that goes on can be imported again later.
     """

@@ -44,7 +44,7 @@ def add(path: Path | None, **flagged: str | None) -> None:
         say(remark)
     models = join_names(dict.fromkeys(measurement.model for measurement in entered.measurements))
     click.echo(
-        f"{plural(len(entered.measurements), 'measurement')} entered{f' of {models}' if models else ''}"
+        f"{plural(len(entered.measurements), 'measurement')} {f'of {models} ' if models else ''}entered"
     )
 
 

@@ -15,13 +15,13 @@ from .options import choose_latest
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Number of the task that printed it.",
+    help="Print the log of this task.",
 )
 def logs(run: str | None, follow: bool, rank: int) -> None:  # noqa: FBT001
     """Print the log of a run, with all its attempts one after another.
 
-    RUN is an id or the beginning of one.  Default: the latest run.  With torchrun a task is a node, and its log has all
-    ranks of that node.
+    RUN is an id or the beginning of one.  Default: the latest run.  With torchrun there is one task per node, and its log
+    has all ranks of that node.
     """
     folders = {folder.name: folder for folder in find_run_folders(run)}
     folder = folders[choose_latest(list(folders), run)]

@@ -38,7 +38,7 @@ def sample(
 ) -> None:
     """Record the use of this machine's GPUs while a command runs.
 
-    The readings go into a run folder under runs/.  Trouble with them never disturbs the command.
+    The readings go into a run folder under runs/.  A problem with sampling never disturbs the command.
     The exit code is 1 if the command failed; a message names the command's own exit code.
 
         clusterplan sample -- python train.py

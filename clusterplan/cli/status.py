@@ -10,10 +10,10 @@ from .options import echo_result, json_option
 @click.argument("run", required=False)
 @json_option
 def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Show how runs are going: RUN by its id, or those whose ids begin so.
+    """Show how runs are going: the run RUN, or all runs whose ids begin with RUN.
 
-    Without RUN it shows all runs that go on, and the latest 50 that have ended.  It works from any folder and days
-    later, whether Slurm remembers the job or not.
+    Without RUN it shows all open runs, and the latest 50 that have ended.  It works from any folder, and days later,
+    even if Slurm has forgotten the job.
     """
     statuses = runs(run)
     is_one = bool(run) and len(statuses) == 1

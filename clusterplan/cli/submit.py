@@ -61,7 +61,7 @@ class _Submit(WithCommand, WorkloadCommand):
     "--parallel",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Largest number of runs of a sweep at once on Slurm.",
+    help="Most runs of a sweep that Slurm runs at once.",
 )
 @click.option(
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."

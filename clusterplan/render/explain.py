@@ -47,7 +47,7 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         )
         yield f"data parallel = {t.gpus:,} GPUs / ({split}) = {w:,}"
     yield f"global batch = {b:,} micro-batch x {w:,} data parallel x {g:,} accumulation = {t.step_samples:,} samples"
-    yield "counted as {} does: {}".format(*CONVENTION[steps.convention])
+    yield "counted by the rule of {}: {}".format(*CONVENTION[steps.convention])
     total, f = f"{steps.total:,}", steps.convention
     if t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
@@ -65,7 +65,7 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         if steps.total > steps.full
         else ""
     )
-    yield f"of these {steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
+    yield f"{steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
 
 
 def _batches(estimate: Estimate) -> str:

@@ -48,7 +48,7 @@ def advise_on_speed(case: Case) -> Iterator[Advice]:
     if step and fastest and step.p50 * _LEAST_MFU > fastest and case.placement.gpu:
         yield Advice(
             "far-below-peak",
-            f"the step is at {fastest / step.p50:.2g} of the dense {case.placement.precision} peak of "
+            f"the step reaches {fastest / step.p50:.2g} of the dense {case.placement.precision} peak of "
             f"{case.placement.gpus:,} {case.placement.gpu.name}: are milliseconds taken for seconds?",
         )
 

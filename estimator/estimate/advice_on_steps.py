@@ -140,7 +140,7 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
     """Advise on a job without an evaluation that could confirm a plateau."""
     every = case.workload.evaluation.every_steps
     if not every:
-        stated = "no evaluation is stated" if every is None else "the job never evaluates"
+        stated = "no evaluation is stated" if every is None else "the job has no evaluation"
         yield Advice(
             "no-evaluation",
             f"{stated}: without one, a plateau of the loss cannot be confirmed; set evaluation.every_steps",

@@ -174,8 +174,8 @@ def _early_end_notes(nodes: Sequence[RunNode], ended_s: float | None) -> Iterato
             names = name_nodes(node.name for node, _ in group)
             lost = format_span((lost_s for _, lost_s in group), format_duration)
             text = (
-                f"the sampler on {names} stopped {lost} before the {span} ended; what its GPUs did after that is not"
-                " known"
+                f"the sampler on {names} stopped {lost} before the {span} ended; its GPUs have no"
+                " readings after that"
             )
             yield Note("coverage", text, _uuids([node for node, _ in group]))
 

@@ -137,7 +137,7 @@ class HistorySamples(HistoryFile):
         )
 
     def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
-        """Return (Unix time, mean utilisation) of each minute of a GPU; minutes stay when raw readings are forgotten."""
+        """Return (Unix time, mean utilisation) of each minute of a GPU; minutes stay when raw readings are deleted."""
         rows = self._rows(
             "SELECT time_s, utilisation_mean FROM rollup WHERE run = ? AND uuid = ? AND width_s = ?"
             " AND utilisation_mean IS NOT NULL ORDER BY time_s",
@@ -173,7 +173,7 @@ class HistorySamples(HistoryFile):
         return int(total["ticks"])
 
     def prune(self, before_s: float) -> int:
-        """Forget the raw readings of ended runs from before a Unix time; summaries stay.  Returns how many blocks."""
+        """Delete the raw readings of ended runs from before a Unix time, and return the number of blocks; summaries stay."""
         with self.writing():
             deletion = self._db.execute(
                 "DELETE FROM raw_block WHERE time_s + ? <= ?"

@@ -98,7 +98,9 @@ class Evaluation(Pause):
     @model_validator(mode="after")
     def _has_interval(self) -> Self:
         if self.time_s is not None and self.every_steps is None:
-            raise ValueError("evaluation.time_s needs every_steps: say how often the model is evaluated")
+            raise ValueError(
+                "evaluation.time_s needs every_steps: give the steps from one evaluation to the next"
+            )
         return self
 
 

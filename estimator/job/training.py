@@ -114,7 +114,7 @@ class Training(Section):
         if framework is Framework.LIGHTNING and self.epochs.denominator != 1:
             up = -(-self.epochs.numerator // self.epochs.denominator)
             raise ValueError(
-                f"epochs {float(self.epochs):g} is fractional, and Lightning takes whole epochs: say {up}"
+                f"epochs {float(self.epochs):g} is fractional, and Lightning takes whole epochs: give {up}"
             )
         if self.sequence_parallel > 1 and framework is Framework.HF_4_51:
             raise ValueError("sequence_parallel needs framework hf: Trainer <= 4.51 has none")

@@ -52,12 +52,12 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     rate, training, gpu = workload.throughput, workload.training, placement.gpu
     if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
         return unknown_step_time(
-            f"given on {rate.gpu}; that does not tell the speed of {gpu.key}: give one measured there"
+            f"given on {rate.gpu}; that does not tell the speed of {gpu.key}: give a rate measured on it"
         )
     if rate.model_parallel and rate.model_parallel != training.model_parallel:
         before, after = (plural(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
         return unknown_step_time(
-            f"given with {before} per replica; that does not tell the speed with {after}: give one measured so"
+            f"given with {before} per replica; that does not tell the speed with {after}: give a rate measured with {after}"
         )
     job_shape, rate_shape = shape_of_job(workload, placement), shape_of_stated_rate(workload, placement)
     ratio = rate_ratio(rate_shape, job_shape, gpu)
@@ -68,7 +68,7 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     if ratio is None:
         return unknown_step_time(
             f"given in {rate_shape.precision}; no published ratio tells the speed in {placement.precision}: "
-            "give one measured so"
+            f"give a rate measured in {placement.precision}"
         )
     samples_per_s, text = _stated_rate(workload, rate_shape)
     spread = f"±{rate.spread or STATED_SPREAD:.0%}{'' if rate.spread else ' assumed'}"

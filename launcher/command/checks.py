@@ -30,7 +30,7 @@ def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str,
         return None
     words = first.split()
     if words and (words[0] in _BUILTINS or _OPERATORS & {*words}):
-        return f"{first!r} needs a shell, and there is none: {_in_a_shell(command)}"
+        return f"{first!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
     if len(words) > 1 and len(command) == 1:
         return f"command {first!r} is not found: leave out the quotes: -- {first}"
     if (cwd / first).is_file():
@@ -44,10 +44,10 @@ def why_it_needs_a_shell(command: Sequence[str]) -> str | None:
     """Return that a word is a shell's, which the command would get as an argument; None if none is.
 
     >>> why_it_needs_a_shell(["python", "train.py", ">", "log"])
-    "'>' is given to the command, there is no shell: for one, bash -c 'python train.py > log'"
+    "'>' needs a shell, and no shell reads the command: give bash -c 'python train.py > log'"
     """
     word = next((word for word in command if word in _OPERATORS), None)
-    return word and f"{word!r} is given to the command, there is no shell: for one, {_in_a_shell(command)}"
+    return word and f"{word!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
 
 
 def _in_a_shell(command: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ def choose_bootstrap(
     if stated is not None:
         if launcher and stated is not Bootstrap.SINGLE:
             raise InputError(
-                f"bootstrap {stated} would start {launcher}, which starts the processes itself: say single, or give "
+                f"bootstrap {stated} would start {launcher}, which starts the processes itself: set single, or give "
                 "the command without it"
             )
         return stated

@@ -30,7 +30,7 @@ def fill_placeholders(
             raise WorkloadError("{latest} is known only when there is a checkpoint: put it into run.resume")
         if name not in values:
             raise WorkloadError(
-                f"placeholder {match[0]} is not known: there are {join_names(sorted({*values, *kept}))}; or give it values by "
+                f"placeholder {match[0]} is not known: the placeholders are {join_names(sorted({*values, *kept}))}; or give it values by "
                 f"--sweep {name}=A,B"
             )
         return str(values[name])

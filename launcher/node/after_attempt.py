@@ -75,7 +75,7 @@ def _decide(task: TaskContext, cause: StopCause) -> RestartDecision:
     if (
         cause is StopCause.TIME_LIMIT and not task.place.on_slurm
     ):  # the user set it, and no queue waits behind
-        return RestartDecision(restart=False, reason="the time asked for is over")
+        return RestartDecision(restart=False, reason="the requested time is over")
     record = task.file.record
     # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
     earlier = [

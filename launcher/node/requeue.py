@@ -40,7 +40,7 @@ def requeue_job(task: TaskContext, queue_successor: Callable[[Path, str], str | 
         write_final_status(task.folder, "timed_out", task.file.record.exit_code, reason)
         task.file.update(will_restart=False, reason=reason)
         return
-    task.file.update(reason=f"{task.file.record.reason}; {refusal}, so job {successor} goes on")
+    task.file.update(reason=f"{task.file.record.reason}; {refusal}, so job {successor} continues the run")
 
 
 def queue_successor(folder: Path, job: str, job_class: JobClass) -> str:

@@ -78,7 +78,7 @@ def sample_gpus(
     wall_offset_s, ticks = time.time() - start_s, 0
     if (now_s := time.time()) < EARLIEST_S:
         year = time.gmtime(now_s).tm_year
-        sink(Event(now_s, "clock_wrong", f"the clock of the node says {year}: the times here are wrong"))
+        sink(Event(now_s, "clock_wrong", f"the clock of the node says {year}: its times are wrong"))
     while devices_by_place:
         is_last = stop.wait(max(start_s + ticks * period_s - time.monotonic(), 0))
         steady_s, now_s = time.monotonic(), time.time()
@@ -87,7 +87,7 @@ def sample_gpus(
             sink(Event(now_s, "clock_step", f"the clock jumped by {jump_s:+.1f} s"))
             wall_offset_s += jump_s
         if ticks and steady_s - last_s > GAP_PERIODS * period_s:
-            sink(Event(now_s, "gap", f"no sample for {steady_s - last_s:.1f} s"))
+            sink(Event(now_s, "gap", f"no reading for {steady_s - last_s:.1f} s"))
             ticks = int((steady_s - start_s) / period_s)
         readings, lost_places = read_devices(devices_by_place)
         for place in lost_places:

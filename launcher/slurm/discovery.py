@@ -57,7 +57,7 @@ def discover_profile(cluster: Cluster, name: str | None = None) -> Discovery:
         raise ProfileError(
             "no partition of this cluster has GPUs that Slurm knows of: write a profile by hand"
         )
-    notes.append("which folders every node sees is not known to Slurm: put them in as shared_folders")
+    notes.append("Slurm does not know which folders every node sees: add them as shared_folders")
     default = cluster.partition(None)
     values = {
         "name": name or cluster.settings.cluster,
@@ -145,9 +145,9 @@ def _shape(gres: str, gpus: int) -> str:
 def _unsure(gres: str) -> str:
     several = [gpu.key for gpu in match_gpus(gres)]
     if several:
-        return f"what Slurm calls {gres!r} may be {' or '.join(several)}: put the right one in as gpu"
-    fault = f"{gres!r} is not in the catalogue" if gres else "Slurm does not say of what type the GPUs are"
-    return f"{fault}: put in gpu, if you know it"
+        return f"{gres!r} in Slurm may be {' or '.join(several)}: add the right one as gpu"
+    fault = f"{gres!r} is not in the catalogue" if gres else "Slurm does not state the GPU type"
+    return f"{fault}: add gpu, if you know it"
 
 
 def _limit(seconds: float | None) -> str:

@@ -120,5 +120,5 @@ def local_gpus(gpus: int, environment: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     whole = tuple(device.identity.uuid for device in devices if not device.identity.mig_parent)
     if whole and gpus > len(whole):
-        raise InputError(f"--gpus: {gpus} are wanted, and this machine has {len(whole)}")
+        raise InputError(f"--gpus: {gpus} GPUs are requested, and this machine has {len(whole)}")
     return whole

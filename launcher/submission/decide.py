@@ -163,8 +163,8 @@ def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
     ):
         if flag in flags and name not in names:
             raise WorkloadError(
-                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own: "
-                "put it in"
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own "
+                "value: put the placeholder in"
             )
 
 

@@ -14,19 +14,21 @@ def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iter
     """Yield everything of `cluster` that stands against `runs` jobs of this request."""
     most = cluster.settings.max_array_size
     if most is not None and runs > most:
-        yield refusal("array", f"{runs:,} runs are more than an array of Slurm holds here: {most:,}")
+        yield refusal("array", f"{runs:,} runs are too many: an array of this Slurm holds at most {most:,}")
     if not request.requeue:
         # --requeue wins over JobRequeue=0, so only the request forbids it.
-        yield warning("requeue", "not to be requeued: at a limit or a failure a successor job is submitted")
+        yield warning(
+            "requeue", "the job may not be requeued: after a time limit or a failure, a new job is submitted"
+        )
     partition = cluster.partition(request.partition)
     if partition is None:
         names = join_names(p.name for p in cluster.partitions)
         wrong = (
-            f"partition {request.partition!r} is not there"
+            f"partition {request.partition!r} does not exist"
             if request.partition
             else "there is no default partition"
         )
-        yield refusal("partition", f"{wrong}: say one of {names}")
+        yield refusal("partition", f"{wrong}: give one of {names}")
         return
     if not partition.up:
         yield warning("partition-down", f"partition {partition.name!r} is not up: the job waits until it is")
@@ -59,20 +61,27 @@ def _check_nodes(
     kinds = dict.fromkeys(kind for node in nodes for kind, _ in node.gpus)
     if gpus and (not kinds or (gres and gres not in kinds)):
         has = f"has {join_names(kind or 'untyped ones' for kind in kinds)}" if kinds else "has none"
-        yield refusal("gpu-type", f"GPUs {gres + ' ' if gres else ''}are asked for, and {where} {has}")
+        yield refusal("gpu-type", f"the request is for GPUs{' ' + gres if gres else ''}, and {where} {has}")
         return
     most = max((_count_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
-        yield refusal("gpu-count", f"{plural(gpus, 'GPU')} per node: those of {where} have {most}")
+        yield refusal(
+            "gpu-count",
+            f"the request is for {plural(gpus, 'GPU')} per node, and the nodes of {where} have at most {most}",
+        )
         return
     if partition.max_nodes is not None and request.nodes > partition.max_nodes:
         yield refusal(
-            "nodes", f"{plural(request.nodes, 'node')}: {where} gives a job {partition.max_nodes} at most"
+            "nodes",
+            f"the request is for {plural(request.nodes, 'node')}, and {where} gives a job at most {partition.max_nodes}",
         )
         return
     large_enough = sum(_count_gpus(node, gres) >= gpus for node in nodes)
     if request.nodes > large_enough:
-        yield refusal("nodes", f"{plural(request.nodes, 'node')}: {where} has {large_enough} of that kind")
+        yield refusal(
+            "nodes",
+            f"the request is for {plural(request.nodes, 'node')}, and {where} has {large_enough} with these GPUs",
+        )
 
 
 def _count_gpus(node: NodeFacts, gres: str | None) -> int:

@@ -83,7 +83,8 @@ def _check_command(job: PreflightJob, machine: Machine) -> Iterator[Problem]:
         )
     if machine.inside_job:
         yield warning(
-            "inside-job", f"submitted from inside job {machine.inside_job}: nothing of its shape is passed on"
+            "inside-job",
+            f"submitted from inside job {machine.inside_job}: the new job inherits nothing of its shape",
         )
 
 
@@ -148,5 +149,5 @@ def _check_walltime(job: PreflightJob, cluster: Cluster | None) -> Iterator[Prob
         yield warning(
             "signal",
             f"Slurm may tell the run to save {when}: "
-            f"a walltime from {format_duration(_SANE_SHARE * warned_s)} on loses little to that",
+            f"a walltime of {format_duration(_SANE_SHARE * warned_s)} or more loses little by that",
         )

@@ -25,7 +25,7 @@ class History(HistoryOfRuns):
 
     That is `$CLUSTERPLAN_HISTORY`, or `clusterplan/history.db` in the user's data folder.  A file that does not exist
     is made.  Close it, or use it in `with`.  Reading it neither collects runs nor asks Slurm: call `collect` first.
-    Raises HistoryError where it cannot be opened or read.
+    Raises HistoryError if it cannot be opened or read.
 
     Examples:
         >>> import tempfile
@@ -45,13 +45,13 @@ def collect(
     settle: bool = True,
     progress: ProgressCallback | None = None,
 ) -> list[ClusterplanError]:
-    """Fold everything new in run folders into the history, and return the error of each run where that failed.
+    """Read everything new in run folders into the history, and return the error of each run for which that failed.
 
-    Collecting twice is collecting once.  `folders` are those of runs, by default of all that are registered beside the
-    history; `history` is by default the one that the commands use.  With `settle` the ends of runs that were killed
-    without a word are written down first, as far as Slurm answers within 20 s.  `progress` is called twice a second
-    with the number of the run that is read, and how many there are.  Raises HistoryError where the history cannot be
-    opened.
+    A second call changes nothing.  `folders` are run folders, by default those of all runs that are registered beside
+    the history; `history` is by default the one that the commands use.  With `settle`, the ends of runs that were
+    killed before they could write them are written down first, if Slurm answers within 20 s.  `progress` is called
+    twice per second with the number of the run that is read, and the number of runs.  Raises HistoryError if the
+    history cannot be opened.
 
     Examples:
         >>> import tempfile

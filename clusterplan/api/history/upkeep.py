@@ -143,7 +143,7 @@ def prune(keep: str = "14d", *, progress: ProgressCallback | None = None) -> Pru
     before_s = parse_moment_s("--keep", keep)
     if before_s > datetime.now(UTC).timestamp():
         raise InputError(
-            f"--keep: {keep} is yet to come, so no reading would stay; a duration such as 14d is right"
+            f"--keep: {keep} is in the future, so no reading would stay: give a duration such as 14d"
         )
     with collected_history(progress=progress) as history:
         return Pruned(history.prune(before_s), tuple(history.remarks))
