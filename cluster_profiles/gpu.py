@@ -37,6 +37,12 @@ class Gpu:
     peak_flops: Mapping[Precision, float]
     sources: Mapping[str, str]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the numbers as plain dicts, because a MappingProxyType cannot be pickled."""
+        return _unpickle, (
+            {**vars(self), "peak_flops": dict(self.peak_flops), "sources": dict(self.sources)},
+        )
+
     def best_precision(self) -> Precision:
         """Return the meaning of `precision = "auto"`: bf16 where it is native, otherwise fp16, otherwise fp32."""
         return best_precision(self.compute_capability)
@@ -44,6 +50,11 @@ class Gpu:
     def answers_to(self, name: str) -> bool:
         """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""
         return _plain(name) in {_plain(n) for n in (self.key, self.name, *self.nvml_names, *self.slurm_names)}
+
+
+def _unpickle(values: dict[str, Any]) -> Gpu:
+    frozen = {name: MappingProxyType(values[name]) for name in ("peak_flops", "sources")}
+    return Gpu(**values | frozen)
 
 
 def _plain(name: str) -> str:
