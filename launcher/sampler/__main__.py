@@ -18,7 +18,9 @@ from .loop import PERIOD_S, StopFlagWithParent, run
 def main() -> None:
     """Sample until SIGTERM or SIGINT arrives, or until the parent process is gone."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="clusterplan.launcher.sampler",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--period", type=float, default=PERIOD_S, metavar="SECONDS")
