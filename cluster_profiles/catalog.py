@@ -1,5 +1,6 @@
 """Cluster profiles by name or path: bundled ones, the user's own, or any file."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def profile_path(name_or_path: str) -> Path:
     return paths[name_or_path]
 
 
-def load_profile(name_or_path: str) -> ClusterProfile:
+def load_profile(name_or_path: str | os.PathLike[str]) -> ClusterProfile:
     """Return the profile of that name, or in that file.
 
     Text with a slash, or that ends in .toml, is a path; other text is a name.  Raises ProfileError.
@@ -54,6 +55,6 @@ def load_profile(name_or_path: str) -> ClusterProfile:
         >>> load_profile("slurm-a100").partition().gpus_per_node
         8
     """
-    path = profile_path(name_or_path)
+    path = profile_path(os.fspath(name_or_path))
     text = read_toml(path)
     return validate(ClusterProfile, parse_toml(text, path), partial(locate, text, path), ProfileError)

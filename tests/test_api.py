@@ -1,6 +1,8 @@
 """The use cases from Python: the answers of the command line as values, and the same tables in a notebook."""
 
+import copy
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html import unescape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +131,17 @@ def test_a_profile_is_a_name_or_a_value() -> None:
     assert isinstance(profile, clusterplan.Profile)
     by_name = clusterplan.estimate(**JOB, profile="slurm-a100")
     assert by_name.as_dict() == clusterplan.estimate(**JOB, profile=profile).as_dict()
+    path = Path(str(files("clusterplan"))) / "cluster_profiles" / "slurm-a100.toml"
+    assert by_name.as_dict() == clusterplan.estimate(**JOB, profile=path).as_dict()
     named = clusterplan.Workload.of(**JOB, profile="slurm-a100")
     assert by_name.as_dict() == clusterplan.estimate(named).as_dict()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_result_goes_through_pickle_as_to_a_worker_process() -> None:
+    answers = clusterplan.estimate(samples=1_000_000, batch_size=32, gpus=[4, 8], profile="slurm-a100")
+    assert pickle.loads(pickle.dumps(answers)) == answers  # noqa: S301  our own bytes
+    assert copy.deepcopy(answers) == answers
 
 
 RUN = clusterplan.Measurement(
@@ -218,15 +230,17 @@ def test_a_run_is_cancelled_by_id_beginning_or_value() -> None:
         nap = ("submit", "--executor", "local", "--name", "nap", "--", sys.executable, "-c", script)
         subprocess.run([sys.executable, "-m", "clusterplan", *nap], check=True, stdout=subprocess.DEVNULL)
     first, second = clusterplan.runs()
+    third = clusterplan.submit(command=[sys.executable, "-c", script], executor="local", name="third").runs[0]
     with pytest.raises(clusterplan.ClusterplanError, match="2 runs begin with 'nap'"):
         clusterplan.cancel("nap")
     assert [run.run for run in clusterplan.cancel(first)] == [first.run]
     assert [run.run for run in clusterplan.cancel(second.run)] == [second.run]
+    assert [run.run for run in clusterplan.cancel(third)] == [third.run]
 
 
 def test_a_sweep_is_submitted_and_ends(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
-    command = [sys.executable, "-c", "print({lr})"]
+    command = [Path(sys.executable), "-c", "print({lr})", 1]
     job = clusterplan.submit(command=command, executor="local", sweep={"lr": [0.1, 0.2]}, name="swept")
     assert [run["executor"] for run in job.as_dict()["runs"]] == ["local", "local"]
     assert job.runs[0].run in job._repr_html_()
@@ -248,6 +262,11 @@ def test_a_sweep_is_submitted_and_ends(home: Path, monkeypatch: pytest.MonkeyPat
         ({"command": ["true"], "time": "soon"}, "--time: 'soon' is not a duration"),
         ({"command": ["true"], "time": 0}, "--time: 0 must be greater than 0"),
         ({"command": ["true"], "sweep": {"lr": []}}, "--sweep: lr has no values"),
+        ({"command": "true now"}, "the command 'true now' is one text: give a list of words"),
+        ({"command": ["true"], "executor": "pbs"}, "--executor: 'pbs' is not one of slurm, local"),
+        ({"command": ["true"], "parallel": 0}, "--parallel: 0 must be at least 1"),
+        ({"command": ["true", "{lr}"], "sweep": {"lr": "0.1"}}, "--sweep: lr is '0.1': give a list"),
+        ({"command": ["true", "{lr}"], "sweep": {"lr": 0.1}}, "--sweep: lr is 0.1: give a list"),
         ({"command": ["true"], "sweep": {"lr": [1]}}, "the command has no placeholder {lr}"),
     ],
 )
@@ -255,7 +274,7 @@ def test_what_cannot_be_submitted_is_one_error_and_no_run(
     home: Path, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(clusterplan.ClusterplanError, match=re.escape(words)):
-        clusterplan.submit(**arguments, executor="local")
+        clusterplan.submit(**{"executor": "local"} | arguments)
     assert not (home / "runs").exists() or not any((home / "runs").iterdir())
     assert not clusterplan.runs()
 

@@ -1,5 +1,6 @@
 """Estimate a job from Python, as `clusterplan estimate` does."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ class Comparison(Results[JobEstimate]):
 @overload
 def estimate(
     job: Job | None = None,
-    profile: str | ClusterProfile | None = None,
+    profile: str | os.PathLike[str] | ClusterProfile | None = None,
     measurements: Sequence[Measurement] | None = None,
     *,
     gpus: Several,
@@ -110,7 +111,7 @@ def estimate(
 @overload
 def estimate(
     job: Job | None = None,
-    profile: str | ClusterProfile | None = None,
+    profile: str | os.PathLike[str] | ClusterProfile | None = None,
     measurements: Sequence[Measurement] | None = None,
     *,
     gpus: int | str | None = None,
@@ -122,7 +123,7 @@ def estimate(
 @overload
 def estimate(
     job: Job | None = None,
-    profile: str | ClusterProfile | None = None,
+    profile: str | os.PathLike[str] | ClusterProfile | None = None,
     measurements: Sequence[Measurement] | None = None,
     *,
     gpus: int | str | None = None,
@@ -133,7 +134,7 @@ def estimate(
 
 def estimate(
     job: Job | None = None,
-    profile: str | ClusterProfile | None = None,
+    profile: str | os.PathLike[str] | ClusterProfile | None = None,
     measurements: Sequence[Measurement] | None = None,
     *,
     gpus: int | str | Several | None = None,
@@ -173,6 +174,8 @@ def estimate(
     """
     now = now or datetime.now(UTC)
     counts, precisions = _as_list(gpus), _as_list(precision)
+    if isinstance(profile, os.PathLike):
+        profile = os.fspath(profile)
     named = {"profile": profile} if isinstance(profile, str) and not isinstance(job, Workload) else {}
     first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
     base = read_workload(job, flags | named, first)

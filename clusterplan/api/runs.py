@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, InputError
@@ -19,6 +19,9 @@ from ..launcher.runs.status import RunStatus, read_statuses
 from ..render import run_json, status_text
 from ..render.layout import Page
 from .result import Result, Results
+
+if TYPE_CHECKING:
+    from ..launcher.submission.submission import SubmittedRun  # everything of a submission, for `status`
 
 _MOST_ENDED = 50
 
@@ -88,12 +91,13 @@ def runs(beginning: str | None = None) -> Runs:
     return Runs((_with_notes(matches[0]),) if len(matches) == 1 else tuple(matches))
 
 
-def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
+def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs:
     """Stop runs for good, and return them as they were before; one that had ended stays as it is.
 
-    A run is given by its id, or by the beginning of an id that only one open run has; with `every`, all open runs with
-    that beginning stop.  Each gets its stop signal, and as much time to save as Slurm gives it.  Raises InputError if
-    a beginning means no run or several, and SlurmUnavailable or SlurmRefused if Slurm does not stop them.
+    A run is a `Run`, one of the `runs` that `submit` returned, an id, or the beginning of an id that only one open run
+    has; with `every`, all open runs with that beginning stop.  Each gets its stop signal, and as much time to save as
+    Slurm gives it.  Raises InputError if a beginning means no run or several, and SlurmUnavailable or SlurmRefused if
+    Slurm does not stop them.
 
     Examples:
         >>> cancel("")
@@ -104,9 +108,9 @@ def cancel(*runs: str | RunStatus, every: bool = False) -> Runs:
     return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
 
 
-def _folders_of(run: str | RunStatus, *, every: bool) -> Iterator[Path]:
+def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterator[Path]:
     """The run, or with `every` all; where none goes on, the latest."""
-    if isinstance(run, RunStatus):
+    if not isinstance(run, str):
         yield run.folder
         return
     if not run:  # as of a variable that is not set

@@ -47,7 +47,7 @@ class SubmittedJob(Result, Submission):
 
 def submit(
     job: Job | None = None,
-    command: Sequence[str] = (),
+    command: Sequence[object] = (),
     *,
     executor: str | None = None,
     time: str | float | None = None,
@@ -102,11 +102,13 @@ def _parse_walltime_s(time: str | float | None) -> float | None:
     return seconds
 
 
-def read_job(job: Job | None, command: Sequence[str], flags: Mapping[str, Any]) -> tuple[Workload, bool]:
+def read_job(job: Job | None, command: Sequence[object], flags: Mapping[str, Any]) -> tuple[Workload, bool]:
     """Return the job, and whether its size is known: a command alone is run, but nothing is estimated of it.
 
     A `command` stands in place of the job file's.  Raises WorkloadError, also for a flag that would not reach the command.
     """
+    if isinstance(command, str):
+        raise InputError(f"the command {command!r} is one text: give a list of words")
     is_sized = job is not None or "samples" in flags or "tokens" in flags
     workload = read_workload(job, flags, None if is_sized else _UNSIZED)
     if not command and not isinstance(job, Workload):
@@ -114,9 +116,10 @@ def read_job(job: Job | None, command: Sequence[str], flags: Mapping[str, Any]) 
     return _with_command(workload, command), is_sized
 
 
-def _with_command(workload: Workload, command: Sequence[str]) -> Workload:
+def _with_command(workload: Workload, command: Sequence[object]) -> Workload:
     """The job with this command in place of its own, if one is given; how it is run stays as it was."""
     if not command:
         return workload
-    run = workload.run.model_copy(update={"command": tuple(command)}) if workload.run else None
-    return workload.model_copy(update={"run": run or RunOptions(command=tuple(command))})
+    words = tuple(str(word) for word in command)
+    run = workload.run.model_copy(update={"command": words}) if workload.run else None
+    return workload.model_copy(update={"run": run or RunOptions(command=words)})

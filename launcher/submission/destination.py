@@ -72,6 +72,10 @@ def choose_destination(
 
 
 def _choose_executor(executor: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
+    if executor not in (None, "slurm", "local"):
+        raise InputError(f"--executor: {executor!r} is not one of slurm, local")
+    if parallel is not None and parallel < 1:
+        raise InputError(f"--parallel: {parallel} must be at least 1")
     if executor == "slurm" and not slurm.is_available() and not dry_run:
         raise SlurmUnavailable(
             "sbatch is not found here: is this a machine of the cluster? --executor local runs here"

@@ -46,6 +46,9 @@ def combine_values(values_by_name: Mapping[str, Iterable[object]]) -> Sweep:
     >>> combine_values({"lr": [1e-3, 1e-4], "seed": range(1, 3)})[-1]
     {'lr': '0.0001', 'seed': '2'}
     """
+    for name, listed in values_by_name.items():
+        if isinstance(listed, str) or not isinstance(listed, Iterable):
+            raise WorkloadError(f"--sweep: {name} is {listed!r}: give a list of its values")
     texts = {name: [str(value) for value in values] for name, values in values_by_name.items()}
     for name, values in texts.items():
         if name in _RESERVED or not values:
