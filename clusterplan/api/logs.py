@@ -30,9 +30,9 @@ class Look:
 
 
 def find_run_folders(beginning: str | None = None) -> list[Path]:
-    """Return the folders of submitted runs whose ids are or begin so, the latest first; or that of the latest run.
+    """Return the folders of submitted runs whose ids begin with `beginning`, the latest first; by default the latest.
 
-    Raises InputError where there is none.
+    Raises InputError if there is none.
     """
     return find_folders(history_path(os.environ), "submit", beginning)
 

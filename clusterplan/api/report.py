@@ -47,13 +47,13 @@ def report(
     *,
     progress: ProgressCallback | None = None,
 ) -> Report:
-    """Report how a run used its GPUs, and what to do about it; of a run that goes on, so far.
+    """Report how a run used its GPUs, and what to do about it; for an open run, until now.
 
-    `run` is the id of a run, the beginning of one, or a `Run`; by default the latest run.  If several begin so, it is
-    the latest of them, and a remark says it.  `profile` is the name or path of a cluster profile with rates, or a
-    `Profile`: its rates give the cost and the CO2.  Everything new in run folders is collected before; `progress` is
-    that of `collect`.  Raises InputError where no run begins so or the profile has no rates, ProfileError, and
-    HistoryError.
+    `run` is the id of a run, the beginning of one, or a `Run`; by default the latest run.  If several runs have this
+    beginning, it is the latest of them, and a remark says that.  `profile` is the name or path of a cluster profile
+    with rates, or a `Profile`: its rates give the cost and the CO2.  Everything new in run folders is collected before;
+    `progress` is that of `collect`.  Raises InputError if no run has this beginning or the profile has no rates,
+    ProfileError, and HistoryError.
 
     Examples:
         >>> report(profile="one-machine")

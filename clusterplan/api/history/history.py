@@ -101,9 +101,9 @@ class CollectedHistory(History):
         self.remarks: list[str] = []
 
     def find_run(self, run: str | RunStatus | None) -> dict[str, Any]:
-        """Return the row of a run: of that id, or the latest that begins so, or the latest of all.
+        """Return the row of a run: of that id, or the latest with that beginning, or the latest of all.
 
-        A remark says it if several begin so.  Raises InputError where there is none.
+        A remark says it if several have that beginning.  Raises InputError if there is none.
         """
         beginning = run.run if isinstance(run, RunStatus) else run
         first, *others = _find_runs(self.runs(), beginning)
@@ -141,7 +141,7 @@ def as_notes(remarks: Sequence[str]) -> Iterator[None]:
 
 
 def _find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> list[dict[str, Any]]:
-    """Return the run of that id, or those whose ids begin so, or the latest; `runs` begin with the latest."""
+    """Return the run of that id, or those whose ids begin with it, or the latest; `runs` begin with the latest."""
     if not runs:
         raise InputError("there are no runs yet: `clusterplan sample -- COMMAND` makes one")
     if beginning is None:

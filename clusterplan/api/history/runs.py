@@ -105,7 +105,7 @@ def list_runs(
 def show_run(run: str | RunStatus | None = None, *, progress: ProgressCallback | None = None) -> RecordedRun:
     """Return what the history has of a run: by its id or its beginning, by default the latest run.
 
-    Raises InputError where no run begins so, and HistoryError.
+    Raises InputError if no run has that beginning, and HistoryError.
     """
     with collected_history(progress=progress) as history:
         row = history.find_run(run)

@@ -91,7 +91,7 @@ class HistoryCheck(Result):
 
 @dataclass(frozen=True, repr=False)
 class Imported(Result):
-    """The runs that were folded into the history file at `path`, and the error of each one that could not be."""
+    """The runs that were read into the history file at `path`, and the error of each run that could not be read."""
 
     path: Path
     runs: Sequence[str]
@@ -171,7 +171,7 @@ def check_history() -> HistoryCheck:
 
 
 def import_runs(folders: Sequence[Path] = (), *, progress: ProgressCallback | None = None) -> Imported:
-    """Fold run folders into the history, by default those of all registered runs.
+    """Read run folders into the history, by default those of all registered runs.
 
     Raises InputError for a folder that is none of a run, and HistoryError.
     """
