@@ -21,7 +21,8 @@ from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.estimate.steps import CONVENTION
-from clusterplan.estimator.gpu_use.reading import METRICS
+from clusterplan.estimator.gpu_use.metrics import Call, Field, Gpm
+from clusterplan.estimator.gpu_use.reading import DISPLAYS, METRICS
 from clusterplan.estimator.history.schema import migrations
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
@@ -170,6 +171,28 @@ def spool_fields() -> str:
         for bit, (name, metric) in enumerate(METRICS.items())
     ]
     return "\n| bit | metric | type | unit |\n|---:|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def tick_calls() -> str:
+    """Return the table of the calls of a tick about one GPU, and the metrics that each of them reads."""
+    metrics_of: dict[Call | type, list[str]] = {}
+    for name, metric in METRICS.items():
+        source = metric.source
+        key = Call(source.function, source.arguments) if isinstance(source, Call) else type(source)
+        metrics_of.setdefault(key, []).append(f"`{name}`")
+    functions = {Field: "`nvmlDeviceGetFieldValues`", Gpm: "`nvmlGpmSampleGet`, `nvmlGpmMetricsGet`"}
+    rows = [
+        f"| {', '.join(names)} | {f'`{key.function}`' if isinstance(key, Call) else functions[key]} |"
+        for key, names in metrics_of.items()
+    ]
+    head = "| metrics | calls per GPU |\n|---|---|\n"
+    return "\n" + head + "\n".join([*rows, "| the ring | `nvmlDeviceGetSamples` |"]) + "\n"
+
+
+def report_metrics() -> str:
+    """Return the table of the metrics of a GPU in `report --json`, and of their columns in the text."""
+    rows = [f"| `{display.column}` | {display.title}, {display.unit} |" for display in DISPLAYS]
+    return "\n| metric | in the report's table |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def history_schema() -> str:

@@ -10,8 +10,9 @@ from clusterplan.launcher.run_folder.job_log import JobEntry
 from clusterplan.launcher.run_folder.log_errors import find_error_line
 from clusterplan.launcher.run_folder.task_records import Attempt
 from clusterplan.launcher.runs.judge import judge_state
+from clusterplan.launcher.runs.queue_reasons import REASONS, explain_wait
 from clusterplan.launcher.runs.state import Evidence, State
-from clusterplan.launcher.slurm.jobs import parse_account
+from clusterplan.launcher.slurm.jobs import parse_account, parse_queue
 
 NIGHT = 1_795_600_000.0
 NOTHING = Evidence(
@@ -64,6 +65,26 @@ def test_a_job_that_failed_without_a_word_asks_for_its_folder() -> None:
 def test_the_node_that_failed_is_named_where_slurm_names_one(nodes: str, reason: str) -> None:
     (job,) = parse_account(f"8|NODE_FAIL|1:0|2|{NIGHT + 60:.0f}|00:30:00|{nodes}").values()
     assert judge_state(replace(NOTHING, accounting=job), NIGHT + 61).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        *REASONS.items(),
+        ("None", "just submitted"),
+        ("", "just submitted"),
+        ("(Priority)", "other jobs come first"),
+        ("(launch failed requeued held)", REASONS["launch failed requeued held"]),
+        ("ReqNodeNotAvail, UnavailableNodes:gpu[1-2]", "nodes it needs are down or reserved"),
+        ("ReqNodeNotAvail(Unavailable:gpu1)", "nodes it needs are down or reserved"),
+        ("AReasonOfALaterSlurm", "AReasonOfALaterSlurm"),
+    ],
+)
+def test_a_waiting_job_says_why_in_plain_words(reason: str, words: str) -> None:
+    (job,) = parse_queue(f"8|PENDING|N/A|N/A|1:00:00|gpu||{reason}")
+    assert explain_wait(job, None, NIGHT) == words
+    soon = replace(job, start_s=NIGHT + 7200)
+    assert explain_wait(soon, None, NIGHT) == f"{words}; Slurm expects it to start in 2h"
 
 
 def test_a_run_that_is_being_submitted_is_not_lost_yet() -> None:

@@ -2,8 +2,9 @@
 
 `GpuReading` names the metrics, one entry each.  Everything that goes over all of them takes them from it: the
 sampler's calls, the spool, the blocks and rollups of the history, the export, and the report's table and gauges.  So a
-new metric is one entry in `GpuReading`, and what is special about it.  The sampler imports this module, so it needs
-the standard library only.
+new metric is one entry in `GpuReading`, and what is special about it.  A metric with `rolled` also needs a migration
+that calls `add_rollup_columns`, for the histories that exist.  The sampler imports this module, so it needs the
+standard library only.
 """
 
 from collections.abc import Iterable
@@ -67,7 +68,7 @@ class Display:
     """How a run's report displays a metric: one value per GPU, and perhaps a gauge over all.
 
     `column` names the value in the history and in `report --json`.  The report's table shows value x `scale` in
-    `unit`, under `title`.
+    `unit`, under `title`; its columns follow the order of the metrics in `GpuReading`.
     """
 
     column: str

@@ -1,6 +1,8 @@
 """Why Slurm ends a task: as slurmd says beside the task, otherwise as the controller says.
 
 The controller reports every job that it ends as COMPLETING; slurmd names the reason before it sends SIGTERM.
+The task asks while it is stopped, and its answer is a state of Slurm.  The words for users are made afterwards:
+`runs.end_reasons` and `runs.queue_reasons`.
 """
 
 import re

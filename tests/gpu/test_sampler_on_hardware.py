@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +67,13 @@ def median_us(call: Any) -> float:
 
 
 def test_the_time_of_a_call(device: Any) -> None:
-    handle = device.handle
     calls = {
-        "UtilizationRates": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
-        "MemoryInfo": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
-        "Temperature": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-        "ClockInfo": lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-        "CurrentClocksEventReasons": lambda: pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
-        "FieldValues, six": lambda: device._read_fields({}),
-        "Samples": device.read_ring,
-        "ComputeRunningProcesses": lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
-        "GPM": lambda: device._read_gpm({}),
+        ", ".join(name for name, _ in query.metrics): partial(query.function, *query.arguments)
+        for query in device._queries
+    } | {
+        f"{len(device._fields)} fields": lambda: device._read_fields({}),
+        f"{len(device._gpm_ids)} metrics of GPM": lambda: device._read_gpm({}),
+        "the ring": device.read_ring,
         "a whole reading": lambda: device.read(0),
     }
     print(f"\n{device.identity.name}, compute capability {device.identity.compute_capability}")
