@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, overload
 
+from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.units import format_duration, parse_deadline_s
 from ..errors import WorkloadError
@@ -211,8 +212,6 @@ def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> C
     name = profile or workload.cluster.profile
     if name is None:
         return None
-    from ..cluster_profiles.catalog import load_profile  # noqa: PLC0415  platformdirs, where no profile is named
-
     return load_profile(name)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..estimator.job.job_file import load_workload
 from ..estimator.job.workload import Workload
 
 Job = str | os.PathLike[str] | Workload
@@ -24,6 +25,4 @@ def read_workload(
                 f"{next(iter(flags))}: a Workload takes no flags beside it: put the value into the Workload"
             )
         return job
-    from ..estimator.job.job_file import load_workload  # noqa: PLC0415  the catalogue, where a Workload is given
-
     return load_workload(None if job is None else Path(job), flags, defaults)

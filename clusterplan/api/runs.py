@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, InputError
 from ..estimator.gpu_use.notes import Note
+from ..estimator.gpu_use.report import build_report
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, folders_to_show
@@ -138,8 +139,7 @@ def _with_notes(run: Run) -> Run:
     """The run with what stands out of its GPUs of late; where the history cannot take it, that is a remark."""
     if run.state.state is not State.RUNNING:
         return _as_run(run, ())
-    from ..estimator.gpu_use.report import build_report  # noqa: PLC0415  the history, for a running run only
-    from ..launcher.runs.collect import collect_run  # noqa: PLC0415  likewise
+    from ..launcher.runs.collect import collect_run  # noqa: PLC0415  SQLite, for a running run only
     from .history.history import History  # noqa: PLC0415  likewise
 
     try:

@@ -12,7 +12,9 @@ from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.command.launchers import alone_on_its_node
+from ..launcher.node.training_job import TrainingJob
 from ..launcher.run_folder.folder import history_path, runs_root
+from ..launcher.submission import submit
 from ..launcher.submission.create import describe_run, fill_folders, local_gpus, new_run_folders
 from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
 from ..launcher.submission.destination import Destination, choose_destination
@@ -119,9 +121,6 @@ def _job(
 
 
 def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destination) -> list[str]:
-    from ..launcher.node.training_job import TrainingJob  # noqa: PLC0415  submitit, until a job is submitted
-    from ..launcher.submission import submit  # noqa: PLC0415  likewise
-
     if destination.on_slurm:
         return submit.submit_runs(folders, decision.request, destination.cluster_name, TrainingJob)
     return [submit.submit_local(folder) for folder in folders]

@@ -140,7 +140,7 @@ def say_notes() -> Iterator[None]:
 
 @contextmanager
 def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
-    """On a terminal, show which run is collected where that takes a while, and clear that line at the end.
+    """Show on a terminal which run is collected, if that takes a while; clear that line at the end.
 
     The notes of an error are printed: what could not be collected before it.
     """

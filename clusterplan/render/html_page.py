@@ -25,11 +25,11 @@ class HtmlPage(Page):
         return "\n".join(('<div class="clusterplan">', *self._lines, "</div>"))
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
-        """One line."""
+        """Add one line."""
         self._lines.append(f"<div>{_tagged(text, style)}</div>" if text else "<br>")
 
     def sentence(self, text: str, style: Style = Style.PLAIN) -> None:
-        """Text that is read: the browser wraps it."""
+        """Add text, which the browser wraps."""
         self.line(text, style)
 
     def _columns(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from ...cluster_profiles.units import DAY_S
 
@@ -74,8 +75,6 @@ def poisson_quantile(mean: float, u: float) -> int:
     [0, 1, 2]
     """
     if mean > _MOST_EXACT_POISSON_MEAN:  # normal, with the mean as its variance
-        from statistics import NormalDist  # noqa: PLC0415  statistics, for large means only
-
         return max(round(NormalDist(mean, math.sqrt(mean)).inv_cdf(u)), 0)
     n, term = 0, math.exp(-mean)
     below = term

@@ -144,7 +144,7 @@ class MeanPower:
 
     @property
     def mean_w(self) -> float | None:
-        """Watts; None if nothing was read."""
+        """Return the mean power in watts; None if nothing was read."""
         seconds = self._counted_s + (self._last_s - self._began_s)
         if seconds > 0:
             return self._counted_mj / 1000 / seconds

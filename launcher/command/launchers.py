@@ -194,7 +194,7 @@ def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
 
 
 def _program_at(command: tuple[str, ...]) -> int:
-    """Where the program stands: behind `env A=1` or `uv run`, if one that is known follows."""
+    """Return the index of the program: behind `env A=1` or `uv run`, if a known launcher or Python follows."""
     if _name(command[0]) in _WRAPPERS:
         for at, word in enumerate(command[1:], 1):
             if (_is_python(word) or _name(word) in _LAUNCHERS) and command[at - 1] != "--with":
@@ -203,7 +203,7 @@ def _program_at(command: tuple[str, ...]) -> int:
 
 
 def _launcher(command: tuple[str, ...]) -> str | None:
-    """The launcher that `command` is, or None."""
+    """Return the launcher that `command` starts with; None without one."""
     at = _program_at(command)
     program, arguments = command[at], command[at + 1 :]
     if _name(program) in _LAUNCHERS:

@@ -29,7 +29,7 @@ def find_autograd_dtype(loss: object = None) -> str | None:
 
 
 def _dtype_of_products(node: Any) -> str | None:
-    """bfloat16 or float16 if one product has it, since heads and norms are float32 by design; float32 if all have.
+    """Return bfloat16 or float16 if one product has it, since heads and norms are float32 by design; float32 if all have it.
 
     Compiled graphs and custom functions hide their products.  With one of them, float32 is not certain: None.
     """

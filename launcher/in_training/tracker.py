@@ -85,7 +85,7 @@ class Tracker(Generic[T]):
 
     @property
     def step(self) -> int:
-        """Steps done in all, the first `start` included."""
+        """Return the steps done in all, the first `start` included."""
         return self._step
 
     def __iter__(self) -> Iterator[T]:
@@ -222,7 +222,7 @@ class Tracker(Generic[T]):
 
 
 def _open_progress_file() -> int | None:
-    """The file to append to; None outside a job, on other ranks, and where the file cannot be opened."""
+    """Return the file to append to; None outside a job, on other ranks, and if the file cannot be opened."""
     folder, environment = os.environ.get("CLUSTERPLAN_RUN_FOLDER"), os.environ
     rank = next((environment[name] for name in _RANKS if name in environment), "0")
     # Processes that Lightning starts share the rank of their task, and differ in the local rank.
@@ -235,7 +235,7 @@ def _open_progress_file() -> int | None:
 
 
 def _number(loss: SupportsFloat | None) -> float | str | None:
-    """A loss as JSON can hold it: `nan` and `inf` are not JSON numbers, so they become strings."""
+    """Return a loss as JSON can hold it: `nan` and `inf` are not JSON numbers, so they become strings."""
     try:
         value = None if loss is None else float(loss)
     except (TypeError, ValueError, RuntimeError):  # not a number, or a tensor of several

@@ -60,7 +60,7 @@ def _stop(task: TaskContext) -> None:
 
 
 def _is_cancelled(task: TaskContext) -> bool:
-    """Whether the user ended the run while it saved, or as it failed: then it must not restart."""
+    """Return whether the user ended the run while it saved, or as it failed: then it must not restart."""
     if cancel_requested_s(task.folder) is None and task.slurmd_log.read_state() != CANCELLED:
         return False
     if task.place.on_slurm:
@@ -108,7 +108,7 @@ def _tasks_of_attempt(task: TaskContext) -> list[TaskRecord]:
 
 
 def _have_all_stopped(task: TaskContext, *, but_first: bool = False) -> bool:
-    """Whether the command of every task of this attempt has ended; `but_first` leaves out rank 0."""
+    """Return whether the command of every task of this attempt has ended; `but_first` leaves out rank 0."""
     return all(
         other.outcome is not None for other in _tasks_of_attempt(task) if not (but_first and other.rank == 0)
     )

@@ -139,7 +139,7 @@ def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes
 
 
 def _starts_no_command(task: TaskContext) -> bool:
-    """Whether this task starts nothing, because the first one's command starts processes on this node too."""
+    """Return whether this task starts nothing, because the first task's command starts processes on this node too."""
     launch = task.launch
     return (
         task.place.rank > 0 and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)

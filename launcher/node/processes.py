@@ -28,7 +28,7 @@ def _prepare_child() -> None:
 
 
 def adopt_orphans() -> None:
-    """Become, on Linux, the parent of processes that the command leaves behind, as torchrun's workers if it is killed."""
+    """Become the parent, on Linux, of processes that the command leaves behind: a killed torchrun leaves its workers."""
     if _libc:
         _libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -126,5 +126,5 @@ class Children:
 
 
 def _shell_code(code: int) -> int:
-    """A return code of `subprocess` as a shell has it: 128 + n for signal n."""
+    """Return a return code of `subprocess` as a shell has it: 128 + n for signal n."""
     return code if code >= 0 else 128 - code

@@ -56,7 +56,7 @@ def read_task(environment: Mapping[str, str]) -> Task:
 
 
 def _first_host(environment: Mapping[str, str]) -> str | None:
-    """The address of the job's first node: srun is run there, and says its own."""
+    """Return the address of the job's first node: srun runs there and sets its own."""
     if environment.get("SLURM_NNODES", "1") == "1":
         return "127.0.0.1"
     return environment.get("SLURM_LAUNCH_NODE_IPADDR")

@@ -91,7 +91,7 @@ def _end_before_start(task: TaskContext) -> int:
 
 
 def _longest_s(launch: Launch) -> float:
-    """Seconds until a run on this machine has to begin to save; on Slurm, the warning says when."""
+    """Return the seconds until a run on this machine has to begin to save; infinite on Slurm, which sends a warning."""
     return math.inf if launch.limit_s is None else launch.limit_s - launch.grace_s
 
 

@@ -64,7 +64,7 @@ def _has_suffix(name: str) -> bool:
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether a checkpoint's folder is complete: Hugging Face's Trainer writes its state last, others rename it."""
+    """Return whether a checkpoint's folder is complete: Hugging Face's Trainer writes its state last, others rename it."""
     try:
         names = {entry.name for entry in os.scandir(folder)}
     except OSError:

@@ -42,7 +42,7 @@ class Launch:
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs on each node; the last node may use fewer."""
+        """Return the GPUs on each node; the last node may use fewer."""
         return -(-self.gpus // self.nodes)
 
     def write(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class Launch:
 
     @classmethod
     def read(cls, folder: Path) -> "Launch":
-        """Read it from the run's folder.  Raises RunFolderError."""
+        """Read the launch from the run's folder.  Raises RunFolderError."""
         try:
             values: dict[str, Any] = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

@@ -63,12 +63,12 @@ class TaskRecord:
 
     @property
     def attempt(self) -> Attempt:
-        """The attempt that it belongs to."""
+        """Return the attempt that the task belongs to."""
         return Attempt(self.job, self.restart)
 
     @property
     def file_name(self) -> str:
-        """Its own file in `tasks/`."""
+        """Return the name of the task's file in `tasks/`."""
         return f"{self.attempt}.{self.rank}.json"
 
 
@@ -94,7 +94,7 @@ class TaskFile:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Write in place: a reader may see a part of it, and then reads again later."""
+    """Write the file in place: a reader may see a part of it, and then reads again later."""
     file = os.open(path, os.O_WRONLY)
     try:
         os.ftruncate(file, os.write(file, data))

@@ -71,7 +71,7 @@ def _nodes(evidence: Evidence) -> str:
 
 
 def _failed_node(nodes: str) -> str:
-    """The node that failed: Slurm lists the nodes of the job, and does not say which of them failed."""
+    """Return words for the node that failed: Slurm lists the nodes of the job, and does not say which of them failed."""
     if not nodes:
         return "its node"
     return f"one of {nodes}" if "," in nodes or "[" in nodes else f"node {nodes}"

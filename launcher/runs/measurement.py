@@ -64,7 +64,7 @@ def as_json(measurement: Measurement) -> dict[str, Any]:
 def _measure(
     folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
 ) -> Measurement | None:
-    """The measurement of a run whose samples are in `history`; None where its shape or its speed is not known."""
+    """Return the measurement of a run whose readings are in `history`; None if its shape or its speed is unknown."""
     tasks = read_task_records(folder)
     attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
     began_s = attempts_began_s or _run_began_s(run)
@@ -97,7 +97,7 @@ def _measure(
 
 
 def _with_activity(measurement: Measurement, steady: SteadyState, history: History, run: str) -> Measurement:
-    """With busy share and energy of the GPUs in the steady window; GPUs without readings count as the others do."""
+    """Add the busy share and the energy of the GPUs in the steady window; GPUs without readings count as the others do."""
     gpus = history.activity(run, *steady.window)
     busy = [gpu.utilisation / 100 for gpu in gpus if gpu.utilisation is not None]
     power = [gpu.power_w for gpu in gpus if gpu.power_w is not None]
@@ -127,7 +127,7 @@ def _read_model(submitted: object) -> str | None:
 
 
 def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[LoopLine]) -> Shape | None:
-    """The shape as it was submitted, corrected by what the script reports; None where it is not a shape."""
+    """Return the submitted shape, corrected by the script's reports; None if the values make no shape."""
     if not isinstance(submitted, dict) or planned is None:
         return None
     start = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
@@ -154,14 +154,14 @@ def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[Lo
 
 
 def _used_precision(planned: Precision, observed: Precision | None) -> Precision:
-    """The observed precision, otherwise the planned one; torch calls tensors of tf32 float32."""
+    """Return the observed precision, otherwise the planned one; torch calls tensors of tf32 float32."""
     if observed is None or (planned, observed) == (Precision.TF32, Precision.FP32):
         return planned
     return observed
 
 
 def _gpus(gpus: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
-    """The type of the run's GPUs, by its key in the catalogue if it has one, and the peak memory of one in bytes."""
+    """Return the type of the run's GPUs, by its key in the catalogue if it has one, and the peak memory of one in bytes."""
     names = {gpu["name"] for gpu in gpus if gpu["name"]}
     peaks = [gpu["memory_peak_bytes"] for gpu in gpus if gpu["memory_peak_bytes"]]
     memory = max(peaks) if peaks else None
@@ -180,7 +180,7 @@ def _run_began_s(run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _queue_wait_s(run: Mapping[str, Any], attempts_began_s: Mapping[str, float]) -> float | None:
-    """From the submission to the first attempt's beginning."""
+    """Return the seconds from the submission to the start of the first attempt."""
     submitted_s = run.get("began_s")
     if run.get("kind") != SUBMITTED or not isinstance(submitted_s, int | float) or not attempts_began_s:
         return None

@@ -43,7 +43,7 @@ class RunState:
 
     @property
     def final(self) -> bool:
-        """Whether it will not change any more."""
+        """Return whether the state cannot change any more."""
         return self.state not in OPEN_STATES
 
 
@@ -72,14 +72,14 @@ class Evidence:
 
     @property
     def last_tasks(self) -> list[TaskRecord]:
-        """The tasks of the last attempt of the newest job."""
+        """Return the tasks of the last attempt of the newest job."""
         tasks = [task for task in self.tasks if task.job == self.jobs[-1].job]
         last_restart = max((task.restart for task in tasks), default=0)
         return [task for task in tasks if task.restart == last_restart]
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of the last attempt: as the job's shell saw it, else as its tasks, else as accounting did."""
+        """Return the exit code of the last attempt, as the job's shell saw it; otherwise as its tasks or accounting did."""
         job, tasks = self.jobs[-1].job, self.last_tasks
         restarts = [attempt.restart for attempt in self.exit_codes if attempt.job == job]
         last = Attempt(job, tasks[0].restart if tasks else max(restarts, default=0))

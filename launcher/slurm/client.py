@@ -113,7 +113,7 @@ def read_accounting(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
 
 
 def _by_id(job_ids: Iterable[str]) -> list[str]:
-    """The options that select these jobs, one per question."""
+    """Return the options that select these jobs, one per question."""
     return [f"--jobs={','.join(batch)}" for batch in _batches(sorted(set(job_ids)))]
 
 
@@ -175,7 +175,7 @@ def _accounting_answers() -> bool:
 
 
 def _ask(*command: str, may_be_forgotten: bool = False) -> str:
-    """What the command prints; nothing if the job may be forgotten, and is."""
+    """Return the output of the command; empty if the job may be forgotten, and is."""
     process = _run(*command)
     if process.returncode == 0:
         return process.stdout

@@ -133,7 +133,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _shapes(nodes: Sequence[NodeFacts]) -> list[tuple[tuple[str, int], int]]:
-    """GRES type and GPUs of a node, with how many nodes are so: the commonest first, then the largest."""
+    """Return GRES type and GPUs of a node, with the number of such nodes: the commonest first, then the largest."""
     counts = Counter(max(node.gpus, key=lambda kind: kind[1]) for node in nodes if node.gpus)
     return sorted(counts.items(), key=lambda shape: (-shape[1], -shape[0][1], shape[0][0]))
 

@@ -178,7 +178,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _exit_code(text: str) -> int | None:
-    """The code in `code:signal`."""
+    """Return the code in `code:signal`."""
     code = text.partition(":")[0]
     return int(code) if code.isdecimal() else None
 

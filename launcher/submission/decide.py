@@ -174,7 +174,7 @@ def _stated_framework(workload: Workload) -> Framework | None:
 
 
 def _recommended_steps(estimate: Estimate | None) -> int | None:
-    """The interval of checkpoints that loses least; at least one is written, at the end of the training."""
+    """Return the steps between checkpoints that lose the least time; at least one is written, at the end of the training."""
     interval = estimate.clock.checkpoint_interval if estimate else None
     return min(interval.steps, estimate.steps.total) if estimate and interval else None
 
@@ -182,7 +182,7 @@ def _recommended_steps(estimate: Estimate | None) -> int | None:
 def _placeholder_values(
     workload: Workload, placement: Placement, estimate: Estimate | None
 ) -> dict[str, object]:
-    """The placeholders that all runs of a submission share."""
+    """Return the values of the placeholders that all runs of a submission share."""
     return {
         "batch_size": workload.training.batch_size,
         "accumulation": workload.training.accumulation,

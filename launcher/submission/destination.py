@@ -31,12 +31,12 @@ class Destination:
 
     @property
     def on_slurm(self) -> bool:
-        """Whether Slurm runs the job."""
+        """Return whether Slurm runs the job."""
         return self.executor == "slurm"
 
     @property
     def default_walltime_s(self) -> float | None:
-        """The limit of a job that asks for no walltime; None if unknown."""
+        """Return the limit of a job that asks for no walltime, in seconds; None if unknown."""
         partition = self.placement.partition
         return (
             self.cluster.default_walltime_s(partition.name if partition else None) if self.cluster else None
@@ -44,7 +44,7 @@ class Destination:
 
     @property
     def cluster_name(self) -> str | None:
-        """The name of the Slurm."""
+        """Return the name of the Slurm cluster."""
         return self.cluster.settings.cluster if self.cluster else None
 
 
@@ -103,7 +103,7 @@ def _read_cluster(*, dry_run: bool) -> tuple[Cluster | None, tuple[Problem, ...]
 
 
 def _choose_profile(workload: Workload, cluster: Cluster | None) -> ClusterProfile | None:
-    """The profile that the job names, else the cluster as it is."""
+    """Return the profile that the job names, otherwise one of the cluster as it is."""
     if workload.cluster.profile:
         return load_profile(workload.cluster.profile)
     try:

@@ -44,7 +44,7 @@ def lay_out(
 
 
 def _output(stated: str | None, folder: str, cwd: str, *, alone: bool) -> str:
-    """The folder of a run's checkpoints; runs of a sweep must not resume from one another's."""
+    """Return the folder of a run's checkpoints; runs of a sweep must not resume from one another's."""
     if stated is None:
         return f"{folder}/output"
     return str(PurePath(cwd, stated) if alone else PurePath(cwd, stated, PurePath(folder).name))

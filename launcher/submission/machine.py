@@ -82,7 +82,7 @@ def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:
 
 
 def _trainer_saves_when_stopped(python: str, environ: Mapping[str, str]) -> bool:
-    """Whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
+    """Return whether the Trainer that this interpreter would import knows --enable_jit_checkpoint, as transformers 5 does.
 
     It is looked for and not imported, which takes seconds.
     """
@@ -112,7 +112,7 @@ def _exit_code(python: str, code: str, environ: Mapping[str, str]) -> int | None
 
 
 def _entry_fault(command: Sequence[str], python: str | None, cwd: Path) -> str | None:
-    """Why the script of `command` cannot start: it is not there, or is no Python to its own interpreter."""
+    """Return why the script of `command` cannot start: it is missing, or no Python to its interpreter; None if it can."""
     entry = _entry(command)
     if entry is None:
         return None
@@ -142,7 +142,7 @@ def _entry(command: Sequence[str]) -> str | None:
 
 
 def _compiled(interpreter: str, path: Path) -> list[str]:
-    """What the interpreter says of a file that it only compiles."""
+    """Return the lines of the interpreter's error for a file that it only compiles; none if there is no error."""
     try:
         process = subprocess.run(  # noqa: S603  the interpreter the job will use
             [interpreter, "-I", "-S", "-c", _COMPILE, path],
@@ -173,7 +173,7 @@ def _interpreter(program: str) -> str | None:
 
 
 def _folder_fault(folder: Path) -> str | None:
-    """Why no run can be kept in `folder`: tried where its nearest parent is."""
+    """Return why no run can be kept in `folder`, tried in its nearest existing parent; None if one can."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest) as file:

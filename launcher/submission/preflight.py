@@ -113,7 +113,7 @@ def _is_shared(folder: Path, shared_folders: Sequence[str]) -> bool:
 
 
 def _check_precision(job: PreflightJob, cluster: Cluster | None) -> Iterator[Problem]:
-    """A problem if no GPU that the job may land on has its precision."""
+    """Yield a problem if no GPU that the job may land on has its precision."""
     gpus = [job.gpu] if job.gpu else possible_gpus(job.request, cluster) if cluster else []
     if not gpus or job.precision is Precision.AUTO or any(job.precision in gpu.peak_flops for gpu in gpus):
         return

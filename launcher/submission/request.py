@@ -45,12 +45,12 @@ class SlurmRequest:
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs on the fullest node."""
+        """Return the GPUs on the fullest node."""
         return ceil_div(self.gpus, self.nodes)
 
     @property
     def walltime_s(self) -> float | None:
-        """Seconds of `time`; None where the partition's default holds."""
+        """Return the seconds of `time`; None if the partition's default holds."""
         return parse_limit_s(self.time) if self.time else None
 
     def booked(self) -> dict[str, OptionValue]:
@@ -168,7 +168,7 @@ def _whole_minutes_time(seconds: float) -> str:
 
 
 def _shortest_time(workload: Workload, estimate: Estimate | None, walltime_s: float | None) -> str | None:
-    """For backfill: a walltime worth having, in which the run starts up and saves twice; None if little is gained."""
+    """Return the shortest useful walltime, for backfill: the run starts up and saves twice; None if little is gained."""
     interval = estimate.clock.checkpoint_interval if estimate else None
     startup = estimate.clock.parts["startup"].seconds if estimate else None
     if not (workload.run and workload.run.resume and interval and startup and walltime_s):

@@ -53,7 +53,7 @@ def take_snapshot(cwd: Path, environment: Mapping[str, str], python: str | None)
 
 
 def _packages(folder: str) -> Iterator[str]:
-    """`name==version` of what is installed in a folder of Python's path."""
+    """Return `name==version` of each package that is installed in a folder of Python's path."""
     try:
         names = [entry.name for entry in Path(folder).iterdir()] if folder else []
     except OSError:  # a zip archive, or not there
@@ -106,7 +106,7 @@ def _start(*command: str) -> subprocess.Popen[str] | None:
 
 
 def _read_answer(process: subprocess.Popen[str] | None) -> str | None:
-    """What a process printed; None if it failed or takes too long."""
+    """Return the output of a process; None if it failed or takes too long."""
     if process is None:
         return None
     with process:

@@ -14,6 +14,7 @@ from .destination import Destination
 from .lay_out import lay_out
 from .machine import Machine
 from .problem import Problem
+from .submit import script
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,6 @@ class PreparedSubmission:
         """Return the batch script that sbatch would be given; None for a run on this machine."""
         if not self.destination.on_slurm:
             return None
-        from .submit import script  # noqa: PLC0415  submitit, until its script is wanted
-
         return script(self._dry_folder, self.decision.request, len(self.decision.sweep))
 
     @property

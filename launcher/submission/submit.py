@@ -1,5 +1,6 @@
 """Hand runs to an executor.  The only importer of submitit, with the job that it runs and is handed here."""
 
+import logging
 import os
 import re
 import shlex
@@ -99,7 +100,7 @@ def submit_local(folder: Path) -> str:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C is not for this block, nor for what it starts."""
+    """Hold Ctrl-C back from the block, and from processes that it starts."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -109,7 +110,7 @@ def _uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def _outside_job() -> Iterator[None]:
-    """This process's environment without what the job or run that it may be part of left there: it would be obeyed."""
+    """Remove the variables of a job or run around us, which sbatch would obey, while the block runs."""
     before = dict(os.environ)
     ours = {name for name in before if name.startswith("SUBMITIT_")} | (_OF_A_RUN & before.keys())
     for name in ours | (before.keys() - slurm.clean_environment(before).keys()):
@@ -125,9 +126,8 @@ def _run(job: Callable[[], Any]) -> None:
 
 
 def _executor(folder: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
-    import logging  # noqa: PLC0415  likewise
 
-    from submitit import SlurmExecutor  # noqa: PLC0415  likewise
+    from submitit import SlurmExecutor  # noqa: PLC0415  submitit, slow to load
 
     class Executor(SlurmExecutor):
         @classmethod
@@ -167,7 +167,7 @@ def _parameters(where: Path, request: SlurmRequest) -> dict[str, Any]:
 
 
 def _teardown(where: Path) -> list[str]:
-    """The job's own shell says how its tasks ended: it lives on when they were killed."""
+    """Return shell lines that record how the tasks ended: the job's shell outlives tasks that are killed."""
     return [
         "code=$?",
         "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
@@ -177,7 +177,7 @@ def _teardown(where: Path) -> list[str]:
 
 
 def _complaints(error: Exception) -> str:
-    """sbatch's own lines, without its name before them."""
+    """Return the lines of sbatch itself, without its name before them."""
     lines = str(error).splitlines()
     wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
     return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
