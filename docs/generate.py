@@ -20,10 +20,10 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.estimate.advice import ADVICE_CODES
-from clusterplan.estimator.estimate.steps import CONVENTION
 from clusterplan.estimator.gpu_use.metrics import Call, Field, Gpm
 from clusterplan.estimator.gpu_use.reading import DISPLAYS, METRICS
 from clusterplan.estimator.history.schema import migrations
+from clusterplan.estimator.job.framework import STEP_RULES
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
@@ -136,7 +136,7 @@ def _in_words(what: str, means: str, known: Mapping[str, str]) -> str:
 
 def frameworks() -> str:
     """Every value of --framework."""
-    rows = "\n".join(f"| `{f}` | {whose} | {rule} |" for f, (whose, rule) in CONVENTION.items())
+    rows = "\n".join(f"| `{f}` | {rule.name} | {rule.total.rule} |" for f, rule in STEP_RULES.items())
     return f"\n| `--framework` | whose steps | rule |\n|---|---|---|\n{rows}\n"
 
 

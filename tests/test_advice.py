@@ -230,6 +230,32 @@ def test_a_trainer_that_rounds_otherwise_is_not_accused(told: int, rule: str | N
         assert f"it rounds in another way, as {rule} does" in text["trainer-steps"]
 
 
+@pytest.mark.parametrize(
+    ("training", "reported", "flags"),
+    [
+        ({"framework": "hf-4.51", "accumulation": 4}, 977, "hf"),
+        (
+            {"sequence_parallel": 2, "accumulation": 5},
+            1562,
+            "deepspeed",
+        ),  # as hf-4.51, which has no sequence parallelism
+        (
+            {"framework": "torch", "sampler_drop_last": True},
+            3906,
+            "torch --drop-last",
+        ),  # as hf without the sampler's
+    ],
+)
+def test_only_flags_that_the_command_takes_are_advised(
+    training: dict[str, Any], reported: int, flags: str
+) -> None:
+    data, training = {"samples": 1_000_000}, {"gpus": 8, "trainer_steps": reported, **training}
+    assert f"as --framework {flags} does" in advice(profile(), data=data, training=training)["trainer-steps"]
+    framework, *drop_last = flags.split()
+    training |= {"framework": framework, "drop_last": bool(drop_last)}
+    assert "trainer-steps" not in advice(profile(), data=data, training=training)
+
+
 def test_drop_last_is_only_advised_where_it_helps() -> None:
     one = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8})["partial-batch"]
     four = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4})[

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from clusterplan.errors import InputError
+from clusterplan.estimator.job.framework import Framework
 from clusterplan.estimator.job.run import Bootstrap
-from clusterplan.estimator.job.training import Framework
 from clusterplan.launcher.command.launchers import (
     alone_on_its_node,
     choose_bootstrap,

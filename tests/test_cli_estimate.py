@@ -1,6 +1,8 @@
 """`clusterplan estimate`, run as a user runs it."""
 
 import json
+import math
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from conftest import ROOT, Command
 
 from clusterplan.cluster_profiles.catalog import BUNDLED
+from clusterplan.estimator.job.framework import STEP_RULES, Framework
 
 SEED = ("--samples", "1_000_000", "--batch-size", "32", "--gpus", "8")
 MOE = ROOT / "examples" / "moe-llava"
@@ -134,6 +137,49 @@ def test_explain_puts_the_numbers_in(in_process: Command) -> None:
     assert "steps = ceil(1 epoch x ceil(3,907 / 1)) = 3,907" in text
     assert "step time = 256 samples / 44.3 samples/s = 5.779 s" in text
     assert "best checkpoint interval = sqrt(2 x 40s x" in text
+
+
+def computed(formula: str) -> int:
+    """The value of a printed formula."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})| epochs?| samples| sequence parallel| GPUs", "", formula)
+    return int(eval(plain.replace(" x ", " * "), {"ceil": math.ceil, "floor": math.floor, "max": max}))  # noqa: S307
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--drop-last",), ("--sampler-drop-last",), ("--sequence-parallel", "2")]
+)
+@pytest.mark.parametrize(("samples", "accumulation"), [(100_003, 1), (100_003, 7), (40, 3)])
+@pytest.mark.parametrize("framework", Framework)
+def test_the_formulas_of_explain_give_the_count(
+    in_process: Command, framework: Framework, samples: int, accumulation: int, options: tuple[str, ...]
+) -> None:
+    rule = STEP_RULES[framework]
+    sizes = f"--samples {samples} --batch-size 8 --gpus 4 --accumulation {accumulation}".split()
+    epochs = "3" if rule.whole_epochs else "2.5"
+    job = ("estimate", *sizes, "--epochs", epochs, "--framework", framework, *options)
+    done = in_process(*job, "--json")
+    takes = {
+        "--drop-last": not rule.always_drops_last,
+        "--sampler-drop-last": rule.sampler_drop_last,
+        "--sequence-parallel": rule.sequence_parallel,
+    }
+    if options and not takes[options[0]]:
+        assert done.returncode == 2
+        return
+    steps = answer(done)["steps"]
+    text = in_process(*job, "--explain").stdout
+    formulas = {
+        name: (formula, int(value.replace(",", "")))
+        for name, formula, value in re.findall(
+            r"^ +(batches|steps)\b[^=]*= (.+) = ([\d,]+)$", text, re.MULTILINE
+        )
+    }
+    formula, total = formulas["steps"]
+    assert computed(formula) == total == steps["total"]
+    if "batches" in formulas:
+        formula, batches = formulas["batches"]
+        assert computed(formula) == batches == steps["batches_per_epoch"]
+    assert ("batches" in formulas) != rule.always_drops_last
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from clusterplan.cluster_profiles.gpu import match_gpus, read_gpus
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import InputError
-from clusterplan.estimator.job.training import Framework
+from clusterplan.estimator.job.framework import Framework
 from clusterplan.launcher.command.deepspeed import find_config, with_config
 from clusterplan.launcher.command.precision import precision_settings
 

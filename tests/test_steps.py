@@ -15,7 +15,7 @@ from reference_steps import walk
 from clusterplan.cli import main
 from clusterplan.errors import WorkloadError
 from clusterplan.estimator.estimate.steps import count, count_steps
-from clusterplan.estimator.job.training import Framework
+from clusterplan.estimator.job.framework import STEP_RULES, Framework
 from clusterplan.estimator.job.workload import Workload
 
 VECTORS = list(
@@ -110,11 +110,12 @@ shapes = st.fixed_dictionaries(
 @given(shapes)
 def test_closed_forms_agree_with_the_walk(shape: Any) -> None:
     framework = shape["framework"]
-    if framework in ("floor", "megatron"):
+    rule = STEP_RULES[framework]
+    if rule.always_drops_last:
         shape["drop_last"] = False
-    if framework != "torch":
+    if not rule.sampler_drop_last:
         shape["sampler_drop_last"] = False
-    if framework == "lightning":
+    if rule.whole_epochs:
         shape["epochs"] = Fraction(max(round(shape["epochs"]), 1))
     walked = walk(**shape)
     closed = {**shape, "framework": Framework(framework)}

@@ -9,7 +9,7 @@ from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.memory import Fit
 from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
-from ..estimator.estimate.steps import CONVENTION
+from ..estimator.job.framework import STEP_RULES
 from ..estimator.ranges import Range
 from ..launcher.submission.request import request_of
 from .layout import Page, Style
@@ -185,7 +185,7 @@ def step_text(estimate: Estimate) -> str:
         text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
     if steps.dropped_samples:
         text += f", {steps.dropped_samples:,} samples dropped"
-    return f"{text} ({CONVENTION[steps.convention][0]})"
+    return f"{text} ({STEP_RULES[steps.convention].name})"
 
 
 def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:

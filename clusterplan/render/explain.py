@@ -7,10 +7,9 @@ from ..cluster_profiles.units import format_duration, format_significant, slurm_
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.interruptions import CheckpointInterval
 from ..estimator.estimate.memory_prior import gigabytes
-from ..estimator.estimate.steps import CONVENTION
 from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
-from ..estimator.job.training import Framework
+from ..estimator.job.framework import STEP_RULES, Dealing
 from ..estimator.ranges import DRAWS
 from ..launcher.submission.request import request_of
 
@@ -47,19 +46,16 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         )
         yield f"data parallel = {t.gpus:,} GPUs / ({split}) = {w:,}"
     yield f"global batch = {b:,} micro-batch x {w:,} data parallel x {g:,} accumulation = {t.step_samples:,} samples"
-    yield "counted by the rule of {}: {}".format(*CONVENTION[steps.convention])
-    total, f = f"{steps.total:,}", steps.convention
+    rule = STEP_RULES[steps.convention]
+    yield f"counted by the rule of {rule.name}: {rule.total.rule}"
     if t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
-    if f in (Framework.FLOOR, Framework.MEGATRON):
-        yield f"steps = floor({n:,} samples x {epochs} / {t.step_samples:,}) = {total}"
-    else:
+    if rule.dealing is not Dealing.STREAM:
         yield f"batches per replica and epoch = {_batches(estimate)} = {steps.batches:,}"
-        formula = {
-            Framework.HF_4_51: f"ceil({epochs} x max(floor({steps.batches:,} / {g:,}), 1))",
-            Framework.DEEPSPEED: f"floor({epochs} x {steps.batches:,} / {g:,})",
-        }.get(f, f"ceil({epochs} x ceil({steps.batches:,} / {g:,}))")
-        yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {total}"
+    formula = rule.total.formula.format(
+        samples=n, batches=steps.batches, step_samples=t.step_samples, accumulation=g, epochs=epochs
+    )
+    yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {steps.total:,}"
     rest = (
         f" + {steps.total - steps.full:,} partial of {steps.last_partial_samples:,} samples"
         if steps.total > steps.full
@@ -71,10 +67,11 @@ def _steps(estimate: Estimate) -> Iterator[str]:
 def _batches(estimate: Estimate) -> str:
     t, n = estimate.workload.training, estimate.workload.data.sequences
     b, w = t.batch_size, t.data_parallel
-    if estimate.steps.convention is Framework.HF and t.sequence_parallel > 1:
+    rule = STEP_RULES[estimate.steps.convention]
+    if rule.deals_to_every_gpu and t.sequence_parallel > 1:
         rounding = "floor" if t.drop_last else "ceil"
         return f"{t.sequence_parallel} sequence parallel x {rounding}({n:,} / ({b:,} x {w * t.sequence_parallel:,} GPUs))"
-    if estimate.steps.convention in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
+    if rule.dealing is Dealing.BATCHES:
         return f"{'floor' if t.drop_last else 'ceil'}({n:,} / ({b:,} x {w:,}))"
     inner = f"{'floor' if t.sampler_drop_last else 'ceil'}({n:,} / {w:,})"
     return f"{'floor' if t.drop_last else 'ceil'}({inner} / {b:,})"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..job.flops import fastest_step_s
+from ..job.framework import STEP_RULES
 from ..job.placement import USUAL_GPUS_PER_NODE, is_uneven
-from ..job.training import Framework
 from ..job.workload import Workload
 from ..step_time.links import links_of_job
 from ..step_time.source import Source, SourceKind
@@ -112,7 +112,7 @@ def why_unknown(workload: Workload, source: Source) -> str:
     """Return why no throughput is known, and how to measure it if none is given."""
     if has_stated_rate(workload):
         return source.text
-    if workload.training.framework in (Framework.HF, Framework.HF_4_51):
+    if STEP_RULES[workload.training.framework].is_trainer:
         way = "run your training command with --max_steps 50, then give its train_samples_per_second as --samples-per-s"
     else:
         way = "time 50 steps of your job after the first 10, then give --step-time SECONDS"

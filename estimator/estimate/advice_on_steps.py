@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from ...cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ...errors import WorkloadError
-from ..job.training import Framework
+from ..job.framework import STEP_RULES, Dealing, Framework
+from ..job.workload import Workload
 from .case import Advice, Case
 from .steps import StepCount, count_steps
 
@@ -21,7 +24,8 @@ def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
     stated = training.global_batch
     if stated is not None and stated != training.step_samples:
         product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
-        stops = "; DeepSpeed stops with an error" if training.framework is Framework.DEEPSPEED else ""
+        rule = STEP_RULES[training.framework]
+        stops = f"; the {rule.name} stops with an error" if rule.checks_global_batch else ""
         yield Advice(
             "batch-identity",
             f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
@@ -80,7 +84,7 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
 
 def _partial(case: Case) -> str:
     training = case.workload.training
-    filled_up = training.framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE)
+    filled_up = STEP_RULES[training.framework].dealing is Dealing.BATCHES
     if filled_up and training.data_parallel > 1 and training.accumulation == 1:
         return "Accelerate fills it up with earlier samples of the epoch"
     return "its gradient is noisier at the same learning rate"
@@ -94,11 +98,12 @@ def _drop_last_helps(case: Case) -> bool:
 
 
 def _count_with(case: Case, **changes: object) -> StepCount | None:
-    """The count with other settings; None if they leave no batch."""
-    training = case.workload.training.model_copy(update=changes)
+    """The count with other settings; None if they contradict each other or leave no batch."""
+    workload = case.workload
+    stated = {key: getattr(workload.training, key) for key in workload.training.model_fields_set}
     try:
-        return count_steps(case.workload.model_copy(update={"training": training}))
-    except WorkloadError:
+        return count_steps(Workload.model_validate({"data": workload.data, "training": stated | changes}))
+    except (ValidationError, WorkloadError):
         return None
 
 

@@ -1,35 +1,16 @@
 """The optimizer steps of a run, exactly as each framework counts them.
 
 Integer arithmetic only.  N samples per epoch, B micro-batch, W data-parallel replicas, G gradient accumulation, E epochs
-(a fraction).  The sources of every rule, with test vectors: docs/explanation/steps.md.
+(a fraction).  The facts on each framework: `job/framework.py`; their sources, with test vectors: docs/explanation/steps.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
-from ..job.training import Framework
+from ..job.framework import STEP_RULES, Dealing, EpochSizes, Framework, StepRule
 from ..job.workload import Workload
-
-# The name of the framework, and its rule in words.
-CONVENTION = {
-    Framework.HF: ("Hugging Face Trainer >= 4.52", "each epoch ends with a step, full or not"),
-    Framework.HF_4_51: (
-        "Hugging Face Trainer <= 4.51",
-        "accumulation is rounded down, so training may end early",
-    ),
-    Framework.LIGHTNING: ("Lightning", "each epoch ends with a step, full or not"),
-    Framework.ACCELERATE: ("Accelerate's accumulate()", "each epoch ends with a step, full or not"),
-    Framework.DEEPSPEED: (
-        "DeepSpeed engine",
-        "accumulation goes on across epochs, and the rest at the end is not a step",
-    ),
-    Framework.TORCH: ("torch DistributedSampler and DataLoader", "each epoch ends with a step, full or not"),
-    Framework.FLOOR: ("data / (batch x GPUs)", "rounded down"),
-    Framework.MEGATRON: ("Megatron and NeMo", "one stream of samples, cut into global batches"),
-}
 
 
 @dataclass(frozen=True)
@@ -89,30 +70,25 @@ def count(
     max_steps: int | None = None,
 ) -> StepCount:
     """Return the steps for plain numbers; `world` is the number of replicas.  Raises as `count_steps` does."""
-    batch = batch_size * world
+    rule, batch = STEP_RULES[framework], batch_size * world
     all_samples = int(samples * epochs)
-    if framework in (Framework.FLOOR, Framework.MEGATRON):
-        total = _limited(framework, all_samples // (batch * accumulation), max_steps)
-        dropped = max(all_samples - total * batch * accumulation, 0)
-        return StepCount(total, total, 0, dropped, samples // batch, total * accumulation, framework)
-
-    if framework is Framework.HF:
-        # Trainer deals the data to every GPU, then each sequence-parallel group takes its batches in turn.
-        batches = sequence_parallel * _batches(
-            framework, samples, batch_size, world * sequence_parallel, drop_last
-        )
-    else:
-        batches = _batches(framework, samples, batch_size, world, drop_last, sampler_drop_last)
+    # Where every GPU is dealt data, each sequence-parallel group takes the batches of its GPUs in turn.
+    turns = sequence_parallel if rule.deals_to_every_gpu else 1
+    loading_gpus = world * turns
+    batches = turns * _batches(rule.dealing, samples, batch_size, loading_gpus, drop_last, sampler_drop_last)
+    sizes = EpochSizes(samples, batches, batch * accumulation, accumulation, epochs)
+    total = _limited(rule, rule.total.steps(sizes), max_steps)
+    if rule.dealing is Dealing.STREAM:
+        dropped = max(all_samples - total * sizes.step_samples, 0)
+        return StepCount(total, total, 0, dropped, batches, total * accumulation, framework)
     if not batches:
-        loading_gpus = world * (sequence_parallel if framework is Framework.HF else 1)
         raise WorkloadError(
             f"drop_last leaves no batch: {samples:,} samples are fewer than batch size {batch_size:,} x "
             f"{loading_gpus:,} GPUs that load data = {batch_size * loading_gpus:,}; keep the last batch, or make it smaller"
         )
-    total = _limited(framework, _TOTAL[framework](batches, accumulation, epochs), max_steps)
     kept = samples // world * world if sampler_drop_last else samples
     used = min(kept, batches * batch)  # beyond `kept` the sampler only repeats samples
-    compose = _across_epochs if framework is Framework.DEEPSPEED else _by_epoch
+    compose = _across_epochs if rule.total.across_epochs else _by_epoch
     full, last_partial, used_samples, micro_batches = compose(total, batches, used, batch, accumulation)
     return StepCount(
         total, full, last_partial, max(all_samples - used_samples, 0), batches, micro_batches, framework
@@ -120,41 +96,27 @@ def count(
 
 
 def _batches(
-    framework: Framework,
+    dealing: Dealing,
     samples: int,
     batch_size: int,
     world: int,
     drop_last: bool,  # noqa: FBT001
-    sampler_drop_last: bool = False,  # noqa: FBT001, FBT002
+    sampler_drop_last: bool,  # noqa: FBT001
 ) -> int:
     """Batches that each replica loads in an epoch."""
-    if framework in (Framework.HF, Framework.HF_4_51, Framework.ACCELERATE):
-        # Accelerate deals whole micro-batches to the replicas, and fills up the last round.
-        return samples // (batch_size * world) if drop_last else ceil_div(samples, batch_size * world)
-    # torch's sampler pads to a multiple of the replicas first, which may complete a batch.
+    if dealing is not Dealing.SAMPLES:
+        dropped = drop_last or dealing is Dealing.STREAM
+        return samples // (batch_size * world) if dropped else ceil_div(samples, batch_size * world)
+    # Padding to a multiple of the replicas may complete a batch.
     each = samples // world if sampler_drop_last else ceil_div(samples, world)
     return each // batch_size if drop_last else ceil_div(each, batch_size)
 
 
-_TOTAL: dict[Framework, Callable[[int, int, Fraction], int]] = {
-    Framework.HF: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
-    Framework.HF_4_51: lambda batches, g, epochs: _ceil(epochs * max(batches // g, 1)),
-    Framework.LIGHTNING: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
-    Framework.ACCELERATE: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
-    Framework.TORCH: lambda batches, g, epochs: _ceil(epochs * ceil_div(batches, g)),
-    Framework.DEEPSPEED: lambda batches, g, epochs: int(epochs * batches) // g,
-}
-
-
-def _ceil(number: Fraction) -> int:
-    return ceil_div(number.numerator, number.denominator)
-
-
-def _limited(framework: Framework, total: int, max_steps: int | None) -> int:
+def _limited(rule: StepRule, total: int, max_steps: int | None) -> int:
     if max_steps is None:
         return total
     # In Trainer a positive max_steps wins over the epochs, even if it is larger; elsewhere it only ends early.
-    return max_steps if framework in (Framework.HF, Framework.HF_4_51) else min(total, max_steps)
+    return max_steps if rule.is_trainer else min(total, max_steps)
 
 
 def _by_epoch(

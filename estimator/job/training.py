@@ -10,19 +10,7 @@ from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Exact, flag, switch
-
-
-class Framework(StrEnum):
-    """The framework whose rule counts the steps."""
-
-    HF = "hf"
-    HF_4_51 = "hf-4.51"
-    LIGHTNING = "lightning"
-    ACCELERATE = "accelerate"
-    DEEPSPEED = "deepspeed"
-    TORCH = "torch"
-    FLOOR = "floor"
-    MEGATRON = "megatron"
+from .framework import STEP_RULES, Framework
 
 
 class Optimizer(StrEnum):
@@ -106,18 +94,21 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _flags_agree(self) -> Self:
-        framework = self.framework
-        if self.drop_last and framework in (Framework.FLOOR, Framework.MEGATRON):
+        framework, rule = self.framework, STEP_RULES[self.framework]
+        if self.drop_last and rule.always_drops_last:
             raise ValueError(f"drop_last contradicts framework {framework}, which always drops the rest")
-        if self.sampler_drop_last and framework is not Framework.TORCH:
-            raise ValueError(f"sampler_drop_last belongs to framework torch; {framework} has no such setting")
-        if framework is Framework.LIGHTNING and self.epochs.denominator != 1:
+        if self.sampler_drop_last and not rule.sampler_drop_last:
+            having = " or ".join(f for f, other in STEP_RULES.items() if other.sampler_drop_last)
+            raise ValueError(
+                f"sampler_drop_last belongs to framework {having}; {framework} has no such setting"
+            )
+        if rule.whole_epochs and self.epochs.denominator != 1:
             up = -(-self.epochs.numerator // self.epochs.denominator)
             raise ValueError(
-                f"epochs {float(self.epochs):g} is fractional, and Lightning takes whole epochs: give {up}"
+                f"epochs {float(self.epochs):g} is fractional, and {rule.name} takes whole epochs: give {up}"
             )
-        if self.sequence_parallel > 1 and framework is Framework.HF_4_51:
-            raise ValueError("sequence_parallel needs framework hf: Trainer <= 4.51 has none")
+        if self.sequence_parallel > 1 and not rule.sequence_parallel:
+            raise ValueError(f"sequence_parallel needs framework {Framework.HF}: {rule.name} has none")
         if self.gpus % self.model_parallel:
             raise ValueError(
                 f"{self.gpus} GPUs cannot be split: tensor x pipeline x context x sequence parallel take "

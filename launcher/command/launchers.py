@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from ...errors import InputError
+from ...estimator.job.framework import Framework
 from ...estimator.job.run import Bootstrap
-from ...estimator.job.training import Framework
 from .task import Task
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.

@@ -17,7 +17,7 @@ from typing import Any
 from ...cluster_profiles.gpu import Gpu, shared_precision
 from ...cluster_profiles.precision import Precision
 from ...errors import InputError
-from ...estimator.job.training import Framework
+from ...estimator.job.framework import TRAINERS, Framework
 from .deepspeed import find_config, merge_precision, parse_config
 from .flags import takes_no_flags
 from .launchers import after_accelerate_launch
@@ -25,7 +25,6 @@ from .stated_precision import (
     ACCELERATE_VALUES,
     LIGHTNING_VALUES,
     TRAINER_FLAGS,
-    TRAINERS,
     read_stated_precision,
 )
 

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...cluster_profiles.precision import Precision
-from ...estimator.job.training import Framework
+from ...estimator.job.framework import TRAINERS, Framework
 from .deepspeed import enabled_precision, find_config
 from .flags import flag_value
 
 _OFF = {"false", "no", "off", "0", "f", "n"}
-TRAINERS = (Framework.HF, Framework.HF_4_51)
 TRAINER_FLAGS = {
     Precision.BF16: ("--bf16",),
     Precision.FP16: ("--fp16",),

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from ...estimator.job.training import Framework
+from ...estimator.job.framework import TRAINERS, Framework
 from .flags import flag_value, takes_no_flags
-from .stated_precision import TRAINERS
 
 
 @dataclass(frozen=True)

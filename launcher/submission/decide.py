@@ -11,14 +11,13 @@ from typing import Any
 from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
+from ...estimator.job.framework import TRAINERS, Framework
 from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, RunOptions
-from ...estimator.job.training import Framework
 from ...estimator.job.workload import Workload
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, placeholder_names
 from ..command.precision import precision_settings
-from ..command.stated_precision import TRAINERS
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from .destination import Destination
 from .machine import Machine
