@@ -189,6 +189,7 @@ def test_a_history_that_cannot_be_read_is_a_remark(home: Path, capsys: pytest.Ca
     [
         ({"samples": 100}, "--batch-size"),
         ({**JOB, "deadline": "soon"}, "--deadline: 'soon' is neither"),
+        ({**JOB, "deadline": 3600}, "--deadline: 3600 is not text"),
         ({**JOB, "keep": "batch"}, "--keep: 'batch' is not one of per-gpu-batch, global-batch"),
         ({**JOB, "profile": "nowhere"}, "profile 'nowhere' does not exist"),
         ({"job": "nowhere.toml"}, "nowhere.toml"),

@@ -216,6 +216,8 @@ def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> C
 
 
 def _parse(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    if text is not None and not isinstance(text, str):
+        raise WorkloadError(f"{flag}: {text!r} is not text; give the words of the command line, in quotes")
     try:
         return None if text is None else parse(text)
     except ValueError as error:
