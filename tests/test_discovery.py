@@ -10,7 +10,7 @@ from conftest import Command
 
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.launcher.slurm.cluster import Cluster
-from clusterplan.launcher.slurm.discovery import differences, discover_profile
+from clusterplan.launcher.slurm.discovery import build_profile, differences
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 
 
@@ -161,13 +161,13 @@ def test_a_slurm_that_does_not_answer_is_said_and_no_fault_of_the_profile(
 
 
 def test_a_name_of_one_gpu_only_is_that_gpu() -> None:
-    found = discover_profile(ONE)
+    found = build_profile(ONE)
     assert (found.profile.name, found.profile.partitions[0].gpu) == ("mine", "h200")
     assert [note for note in found.notes if "shared_folders" not in note] == []
 
 
 def test_of_several_shapes_the_commonest_is_taken_and_said() -> None:
-    found = discover_profile(MIXED)
+    found = build_profile(MIXED)
     assert (found.profile.partitions[0].nodes, found.profile.partitions[0].gpus_per_node) == (2, 4)
     assert "2 nodes of 4 h200 taken, 1 node of 8 h200 left out" in found.notes[0]
     assert differences(found.profile, MIXED) == []
@@ -175,7 +175,7 @@ def test_of_several_shapes_the_commonest_is_taken_and_said() -> None:
 
 def test_a_partition_without_gpus_is_left_out() -> None:
     partitions = "PartitionName=cpu Default=YES MaxTime=UNLIMITED\nPartitionName=gpu MaxTime=UNLIMITED"
-    found = discover_profile(cluster("n1|cpu|idle|64|512000|(null)\nn2|gpu|idle|64|512000|gpu:2", partitions))
+    found = build_profile(cluster("n1|cpu|idle|64|512000|(null)\nn2|gpu|idle|64|512000|gpu:2", partitions))
     only = found.profile.partitions[0]
     assert (only.name, only.gres, only.time_limit) == ("gpu", None, None)
     assert found.profile.default_partition is None
@@ -193,5 +193,5 @@ def test_a_partition_without_gpus_is_left_out() -> None:
 )
 def test_preemption_follows_the_kind_of_it(config: str, may: bool) -> None:
     partitions = "PartitionName=gpu MaxTime=1-0 PriorityTier=1 PreemptMode=REQUEUE"
-    found = discover_profile(cluster("n1|gpu|idle|64|512000|gpu:h200:8", partitions, config))
+    found = build_profile(cluster("n1|gpu|idle|64|512000|gpu:h200:8", partitions, config))
     assert found.profile.partitions[0].preemptible is may

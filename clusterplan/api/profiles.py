@@ -104,7 +104,7 @@ def discover_profile(name: str | None = None, output: Path | None = None) -> Dis
     Without either nothing is written.  A file that exists is never overwritten.  Raises ProfileError and
     SlurmUnavailable.
     """
-    discovered = discovery.discover_profile(slurm.read_cluster(), name)
+    discovered = discovery.build_profile(slurm.read_cluster(), name)
     text = pages.profile_as_toml(discovered.profile, discovered.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")

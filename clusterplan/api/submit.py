@@ -76,7 +76,7 @@ def submit(
         Traceback (most recent call last):
         clusterplan.errors.InputError: command 'no-such-program' is not found: give a program on PATH, or its path; --force submits all the same
     """
-    workload, is_sized = read_job(job, command, flags)
+    workload, is_sized = read_job_with_command(job, command, flags)
     remarks: tuple[str, ...] = ()
     if measurements is None:
         measurements, remarks = find_measurements(workload.model, progress)
@@ -102,7 +102,9 @@ def _parse_walltime_s(time: str | float | None) -> float | None:
     return seconds
 
 
-def read_job(job: Job | None, command: Sequence[object], flags: Mapping[str, Any]) -> tuple[Workload, bool]:
+def read_job_with_command(
+    job: Job | None, command: Sequence[object], flags: Mapping[str, Any]
+) -> tuple[Workload, bool]:
     """Return the job, and whether its size is known: a command alone is run, but nothing is estimated of it.
 
     A `command` stands in place of the job file's.  Raises WorkloadError, also for a flag that would not reach the command.

@@ -9,7 +9,7 @@ import click
 
 from ..api.measurements import find_measurements
 from ..api.submission import prepare_submission, submit_prepared
-from ..api.submit import read_job
+from ..api.submit import read_job_with_command
 from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.runs.state import State
@@ -96,7 +96,7 @@ def submit(
     """
     _check_output_options(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, command = _job_and_command(job, command)
-    workload, is_sized = read_job(path, command, _one_shape(flags))
+    workload, is_sized = read_job_with_command(path, command, _one_shape(flags))
     prepared = prepare_submission(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue),

@@ -21,7 +21,7 @@ class Discovery:
     notes: tuple[str, ...]
 
 
-def discover_profile(cluster: Cluster, name: str | None = None) -> Discovery:
+def build_profile(cluster: Cluster, name: str | None = None) -> Discovery:
     """Return the profile of `cluster`: each partition with GPUs, in the commonest shape of its nodes.
 
     Raises ProfileError if no partition has GPUs, or the name cannot be that of a profile.

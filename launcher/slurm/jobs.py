@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .text import last_complaint, parse_limit_s, parse_moment_s
+from .text import last_complaint, parse_limit_s, parse_slurm_time_s
 
 # From these keys of `scontrol show job` on, a line is free text.
 _FREE_TEXT = {
@@ -92,8 +92,8 @@ def _queued_job(fields: list[str]) -> QueuedJob:
         state=state,
         reason="" if reason == "None" else reason,
         nodes=nodes,
-        start_s=parse_moment_s(start),
-        end_s=parse_moment_s(end),
+        start_s=parse_slurm_time_s(start),
+        end_s=parse_slurm_time_s(end),
         limit_s=parse_limit_s(limit),
         partition=partition,
     )
@@ -123,8 +123,8 @@ def parse_job(text: str) -> JobFacts | None:
         exit_code=_exit_code(pairs.get("ExitCode", "")),
         requeue=pairs["Requeue"] == "1" if "Requeue" in pairs else None,
         restarts=int(pairs["Restarts"]) if "Restarts" in pairs else None,
-        start_s=parse_moment_s(pairs.get("StartTime", "")),
-        end_s=parse_moment_s(pairs.get("EndTime", "")),
+        start_s=parse_slurm_time_s(pairs.get("StartTime", "")),
+        end_s=parse_slurm_time_s(pairs.get("EndTime", "")),
         limit_s=parse_limit_s(pairs.get("TimeLimit", "")),
     )
 
@@ -149,8 +149,8 @@ def parse_account(text: str) -> dict[str, JobFacts]:
             exit_code=_exit_code(exit_code),
             requeue=None,
             restarts=None,
-            start_s=parse_moment_s(start),
-            end_s=parse_moment_s(end),
+            start_s=parse_slurm_time_s(start),
+            end_s=parse_slurm_time_s(end),
             limit_s=parse_limit_s(limit),
         )
     return jobs
@@ -165,7 +165,7 @@ def parse_forecast(text: str) -> StartForecast:
     'Invalid partition name specified'
     """
     if match := re.search(r"Job \S+ to start at (\S+) .*?on nodes (\S+)", text):
-        return StartForecast(parse_moment_s(match[1]), match[2], None)
+        return StartForecast(parse_slurm_time_s(match[1]), match[2], None)
     return StartForecast(None, "", last_complaint(text))
 
 

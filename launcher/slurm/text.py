@@ -21,10 +21,10 @@ def last_complaint(text: str) -> str:
     return re.sub(r"^(?:\w+: )?(?:(?:error|fatal|allocation failure): )?", "", lines[-1])
 
 
-def parse_moment_s(text: str) -> float | None:
+def parse_slurm_time_s(text: str) -> float | None:
     """Return a time of Slurm in Unix seconds; None for N/A, Unknown and the like.
 
-    >>> parse_moment_s("1795610546"), parse_moment_s("Unknown")
+    >>> parse_slurm_time_s("1795610546"), parse_slurm_time_s("Unknown")
     (1795610546.0, None)
     """
     if text.isdecimal():

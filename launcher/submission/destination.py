@@ -10,7 +10,7 @@ from ...estimator.job.placement import Placement, place
 from ...estimator.job.workload import Workload
 from ..slurm import client as slurm
 from ..slurm.cluster import Cluster
-from ..slurm.discovery import discover_profile
+from ..slurm.discovery import build_profile
 from .problem import Problem, warning
 
 
@@ -107,6 +107,6 @@ def _choose_profile(workload: Workload, cluster: Cluster | None) -> ClusterProfi
     if workload.cluster.profile:
         return load_profile(workload.cluster.profile)
     try:
-        return discover_profile(cluster).profile if cluster else None
+        return build_profile(cluster).profile if cluster else None
     except ProfileError:  # no GPU anywhere: sbatch decides
         return None
