@@ -2,6 +2,8 @@
 
 import math
 import random
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from conftest import SCALE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterplan.api.job import read_workload
 from clusterplan.cluster_profiles.catalog import load_profile
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate.estimate import estimate_workload
@@ -122,7 +125,81 @@ def test_checkpoints_follow_the_limit_where_the_whole_is_longer_than_training() 
     long = job(data={"samples": 7_200_000})
     clock = estimate_workload(long, cluster("2d", node_failures_per_1000_days=0)).clock
     assert clock.parts["training"].seconds.p90 < 2 * 86400 < clock.p95
-    assert clock.checkpoint_interval.seconds < 2 * 3600
+    assert clock.checkpoint_interval.seconds < 86400
+    assert clock.never_ends == 0
+
+
+MOE = Path(__file__).parent.parent / "examples/moe-llava/phi2-stage3-moe.toml"
+
+
+def test_a_draw_that_ends_before_the_limit_pays_no_restart() -> None:
+    # MoE-LLaVA's third stage (github.com/PKU-YuanGroup/MoE-LLaVA): 18 h at P50, 41 h at P90, 48 h is passed rarely.
+    size = {"parameters": 5.3e9, "active_parameters": 3.6e9, "seq_len": 2048, "gpu": "a100-sxm4-80gb"}
+    moe = read_workload(MOE, size)
+    short, long = (estimate_workload(moe, cluster(limit)).clock for limit in ("48h", "60h"))
+    assert short.total.p50 == pytest.approx(long.total.p50, rel=0.02)
+    assert short.parts["restarts"].seconds.p50 == 0
+    assert short.p95 > 48 * 3600 - GRACE_S
+
+
+def simulated_s(
+    rng: random.Random, training_s: float, startup_s: float, every_s: float, usable_s: float, mtbf_s: float
+) -> float:
+    """Walk through one run, job by job, until all its work is kept."""
+    clock, left, kept, job_end = 0.0, training_s, 0.0, usable_s
+    failure = rng.expovariate(1 / mtbf_s)
+    while True:
+        begin = clock + startup_s
+        ends = min(job_end, failure)
+        if begin + left <= ends:
+            return begin + left
+        if begin < ends:
+            done = kept + ends - begin
+            kept_after = done // every_s * every_s
+            left, kept = left - (kept_after - kept), kept_after
+        clock = ends
+        if ends == failure:
+            failure += rng.expovariate(1 / mtbf_s)
+        if ends == job_end:
+            job_end += usable_s
+
+
+@pytest.mark.parametrize("limit_h", [12, 24, 36, 48])
+def test_restarts_agree_with_a_walk_through_each_run(limit_h: int) -> None:
+    """A run of 20 hours, give or take a factor of 1.5, that saves every 15 minutes, and fails every two days."""
+    rng, startup_s, hours = random.Random(11), 300.0, 20
+    stated = job(
+        startup={"time_s": startup_s},
+        evaluation={"every_steps": 0},
+        checkpoint={"every_steps": 900, "time_s": 0},
+        throughput={"step_time": 1, "spread": 0.5},
+        data={"samples": 256 * 3600 * hours},
+    )
+    clock = estimate_workload(stated, cluster(f"{limit_h}h", node_failures_per_1000_days=500)).clock
+    runs = []
+    for _ in range(20_000):
+        factor = math.exp(rng.gauss(0, math.log(1.5) / 1.2816))
+        usable_s = limit_h * 3600 - GRACE_S
+        runs.append(simulated_s(rng, factor * hours * 3600, startup_s, factor * 900, usable_s, 2 * 86400.0))
+    runs.sort()
+    for ours, q in (
+        (clock.total.p10, 0.1),
+        (clock.total.p50, 0.5),
+        (clock.total.p90, 0.9),
+        (clock.p95, 0.95),
+    ):
+        assert ours == pytest.approx(quantile(runs, q), rel=0.015)
+    assert clock.segments == math.ceil(quantile(runs, 0.95) / (limit_h * 3600 - GRACE_S))
+
+
+def test_a_longer_limit_never_makes_a_run_longer() -> None:
+    stated = job(checkpoint={"every_steps": 100}, data={"samples": 20_000_000})
+    whole = [estimate_workload(stated, cluster(f"{h}h")).clock for h in range(4, 200, 7)]
+    for before, after in pairwise(whole):
+        assert after.total.p50 <= before.total.p50
+        assert after.total.p90 <= before.total.p90
+        assert after.segments <= before.segments
+    assert whole[-1].total == estimate_workload(stated, cluster(None)).clock.total
 
 
 @settings(max_examples=60 * SCALE, deadline=None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.interruptions import CheckpointInterval
+from ..estimator.estimate.interruptions import CheckpointInterval, young_daly_s
 from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
@@ -150,6 +150,8 @@ def _interval(best: CheckpointInterval) -> str:
     if math.isinf(best.between_interruptions_s):
         return "the whole training, as no interruption is expected"
     c, m, r = map(format_duration, (best.write_s, best.between_interruptions_s, best.restart_s))
+    if best.seconds < young_daly_s(best.write_s, best.between_interruptions_s, best.restart_s):
+        return "half of what a job under the limit trains, so that each job reaches a checkpoint"
     if best.seconds == best.between_interruptions_s:
         return f"the mean time between interruptions, as a save of {c} takes twice that or more"
     return f"sqrt(2 x {c} x ({m} + {r})) - {c}"

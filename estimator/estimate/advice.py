@@ -33,7 +33,7 @@ ADVICE_CODES = {
     "no-evaluation": "The job has no evaluation, so nothing can confirm a plateau.",
     "evaluation-beyond-end": "The first evaluation would come after the end of training.",
     "beyond-limit": "The run needs several jobs under the time limit of the partition.",
-    "limit-tight": "P95 does not fit under the time limit, and more jobs would not help.",
+    "limit-tight": "The run may be too slow to reach its next checkpoint under the time limit, and more jobs would not help.",
     "limit-too-short": "No job makes progress under the time limit, so the run never ends.",
     "uneven-nodes": "The GPUs do not divide over the nodes: `submit` refuses such a job.",
     "slow-network": "The link between nodes is too slow for data-parallel training.",

@@ -23,6 +23,7 @@ _WIDE = 1.3  # P90 / P10 of a step time from which another run is worth its cost
 BF16_FROM = (8, 0)  # the first compute capability with native bf16
 _LEAST_MFU = 0.002  # published training has 0.08 to 0.52 (see `priors`); a thousandth of that is another unit
 _INPUT_BOUND_SHARE = 0.1  # of a step; a loader that keeps up costs a few per cent
+_LIMIT_TIGHT_SHARE = 0.05  # of the draws: P95 is beyond them
 ALL_SHARDED = 3  # the ZeRO stage that shards all states
 
 
@@ -192,9 +193,10 @@ def advise_on_limit(case: Case) -> Iterator[Advice]:
         elif clock.segments > 1:
             jobs = f"{clock.segments:,} jobs in a row, each of which resumes the one before"
             yield Advice("beyond-limit", f"beyond {limit_text}: {jobs}")
-        if clock.segments and clock.p95 and clock.p95 > clock.segments * limit:
+        if clock.segments and clock.never_ends > _LIMIT_TIGHT_SHARE:
             yield Advice(
-                "limit-tight", f"P95 is {format_duration(clock.p95)}: {limit_text} may end the run too early"
+                "limit-tight",
+                f"with a probability of {clock.never_ends:.0%} the run never ends under {limit_text}: {_why_no_progress(case)}",
             )
 
 

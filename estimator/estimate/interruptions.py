@@ -1,5 +1,6 @@
-"""Interruptions of a run, and the best interval between checkpoints because of them."""
+"""Interruptions of a run by failures and time limits: what they cost, and the best interval between checkpoints."""
 
+import bisect
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -8,6 +9,7 @@ from ...cluster_profiles.units import DAY_S
 
 _MOST_EXACT_POISSON_MEAN = 30.0
 _MOST_STEPS = 10**12
+_MOST_CUTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class CheckpointInterval:
 
     tau = sqrt(2 C (M + R)) - C if C < 2 M, otherwise M: Daly 2006 (FGCS 22); Young 1974 without R and the last C.
     C are the seconds that a checkpoint stops training, M the mean seconds between interruptions, R those of a restart.
+    `seconds` are fewer where a job under a time limit would not reach its next checkpoint otherwise.
     """
 
     seconds: float
@@ -58,13 +61,61 @@ def repeated_intervals(restarts: int, u: float, z: float) -> float:
     return min(max(restarts / 2 + z * math.sqrt(restarts / 12), 0.0), float(restarts))
 
 
+@dataclass(frozen=True)
+class Restarts:
+    """The restarts of one draw of a run: each starts up again, and repeats the work since the last checkpoint.
+
+    `u` and `z` are draws as in `repeated_intervals`.
+    """
+
+    startup_s: float
+    work_between_checkpoints_s: float
+    u: float
+    z: float
+
+    def seconds(self, number: int) -> float:
+        """Return the seconds of so many restarts."""
+        return number * self.startup_s + self.work_between_checkpoints_s * repeated_intervals(
+            number, self.u, self.z
+        )
+
+    def cuts(self, uninterrupted_s: float, failures: int, usable_s: float) -> int | None:
+        """Return the fewest cuts after which the run fits in its jobs of `usable_s` each; None if it never ends.
+
+        It never ends where no job starts up and reaches its next checkpoint.
+
+        >>> Restarts(100, 1000, 0.5, 0.0).cuts(10_100, 0, 6_900)
+        1
+        """
+
+        def fits(cuts: int) -> bool:
+            return uninterrupted_s + self.seconds(failures + cuts) <= (cuts + 1) * usable_s
+
+        if fits(0):
+            return 0
+        if self.startup_s + self.work_between_checkpoints_s > usable_s:
+            return None
+        most = 1
+        while not fits(most):
+            most *= 2
+            if most > _MOST_CUTS:
+                return None
+        return bisect.bisect_left(range(most + 1), True, lo=most // 2, key=fits)  # noqa: FBT003
+
+
 def best_interval(
-    write_s: float, restart_s: float, interruptions_per_second: float, step_s: float, training_s: float
+    write_s: float,
+    restart_s: float,
+    interruptions_per_second: float,
+    step_s: float,
+    training_s: float,
+    longest_s: float = math.inf,
 ) -> CheckpointInterval:
-    """Return `young_daly_s` in steps: at least one, and without interruptions the whole training."""
+    """Return `young_daly_s` in steps, without interruptions the whole training; at least one, at most `longest_s`."""
     between = 1 / interruptions_per_second if interruptions_per_second else math.inf
     best = young_daly_s(write_s, between, restart_s) if between < math.inf else training_s
-    steps = max(int(min(best / step_s, _MOST_STEPS)), 1) if step_s else 1
+    best = min(best, longest_s)
+    steps = max(int(min(best / step_s + 1e-6, _MOST_STEPS)), 1) if step_s else 1
     return CheckpointInterval(best, steps, write_s, between, restart_s)
 
 

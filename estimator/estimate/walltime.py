@@ -4,10 +4,9 @@ The parts are drawn together 2,003 times, so that P10 to P95 of the total are pe
 percentiles.  Time in the queue is not part of it.
 """
 
-import bisect
-import operator
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...cluster_profiles.units import format_significant, round_up_walltime_s
 from ..job.placement import Placement
@@ -17,19 +16,20 @@ from ..ranges import DRAWS, Range, normals, quantile, uniforms
 from ..step_time.source import Source, SourceKind, StepTime
 from .interruptions import (
     CheckpointInterval,
+    Restarts,
     best_interval,
     failures_per_second,
     poisson_quantile,
-    repeated_intervals,
 )
 from .pauses import EvaluationTime, Pauses, count_checkpoints, estimate_pauses, evaluation_time
 from .steps import StepCount
 
 # Seconds added to P95 in the requested walltime: for the last checkpoint, and for the end of the job.
 GRACE_S = 300.0
-_MOST_SEGMENTS = 100_000
+# A job under the limit reaches two checkpoints, so that one at half the speed still reaches one.  Our judgement.
+_CHECKPOINTS_PER_JOB = 2
 
-# One stream of draws for each independent unpauses.
+# One stream of draws for each independent quantity.
 _STARTUP, _TRAINING, _EVALUATION, _CHECKPOINT, _FAILURE_RATE, _FAILURES, _REPEATED = range(7)
 
 
@@ -45,8 +45,10 @@ class Part:
 class WallClock:
     """The parts by name, their total, and the request to Slurm: `segments` jobs of `request_s` seconds each.
 
-    `total`, `p95`, `segments` and `request_s` are None if the step time is unknown, and if the run never ends because no
-    job under the partition's limit reaches its next checkpoint.
+    A draw of the run pays a restart for each time limit that it meets, and none if it ends before the first.  It never
+    ends where no job under the limit reaches its next checkpoint: `never_ends` is the share of such draws, which count
+    with their time without a limit.  `total`, `p95`, `segments` and `request_s` are None if that is more than half of
+    them, and if the step time is unknown.
     """
 
     parts: Mapping[str, Part]
@@ -55,6 +57,7 @@ class WallClock:
     segments: int | None
     request_s: int | None
     checkpoint_interval: CheckpointInterval | None
+    never_ends: float = 0.0
 
 
 def estimate_wall_clock(
@@ -72,58 +75,46 @@ def estimate_wall_clock(
         return _unknown(workload, steps, pauses, evaluation, step_time.source)
     training = step_time.seconds.scaled(steps.micro_batches / workload.training.accumulation)
     draws = _draw(workload, placement, steps, training, pauses, evaluation)
-    if draws.segments != 1:  # then every time limit interrupts too, and it pays to save more often
-        draws = _draw(workload, placement, steps, training, pauses, evaluation, limited=True)
-
-    restarts = Range.of_draws(draws.restarts(draws.segments or 1))
     parts = {
         "startup": Part(pauses.startup.range, pauses.startup.source),
         "training": Part(training, step_time.source),
         "evaluation": Part(Range.of_draws(draws.evaluation_s), evaluation.source),
         "checkpoints": Part(pauses.checkpoint.range.scaled(draws.checkpoints), draws.checkpoints_source),
-        "restarts": Part(restarts, _restart_source(draws, pauses)),
+        "restarts": Part(Range.of_draws(draws.restarts_s), _restart_source(draws, pauses)),
     }
-    if draws.segments is None:
-        return WallClock(parts, None, None, None, None, draws.interval)
-    ordered = draws.totals(draws.segments)
+    segments = _segments(draws.cuts)
+    if segments is None:
+        return WallClock(parts, None, None, None, None, draws.interval, draws.never_ends)
+    ordered = sorted(map(sum, zip(draws.uninterrupted_s, draws.restarts_s, strict=True)))
     p95 = quantile(ordered, 0.95)
     return WallClock(
         parts=parts,
         total=Range(*(quantile(ordered, q) for q in (0.1, 0.5, 0.9))),
         p95=p95,
-        segments=draws.segments,
-        request_s=_request_s(p95 + GRACE_S, placement.limit_s, draws.segments),
+        segments=segments,
+        request_s=_request_s(p95 + GRACE_S, placement.limit_s, segments),
         checkpoint_interval=draws.interval,
+        never_ends=draws.never_ends,
     )
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """Draws of the parts of a run, and the segments that they need; lists have one value per draw."""
+    """Draws of the parts of a run; lists have one value per draw."""
 
     interval: CheckpointInterval
     checkpoints: int
     checkpoints_source: Source
     evaluation_s: list[float]
     uninterrupted_s: list[float]  # all parts without the restarts
-    startup_s: list[float]
-    work_between_checkpoints_s: float
     failures: list[int]
-    segments: int | None = None
+    cuts: list[int | None]  # by the limit; None where the run never ends
+    restarts_s: list[float]
 
-    def restarts(self, segments: int) -> list[float]:
-        """Return the seconds of all restarts: each starts up again, and repeats the work since the last checkpoint."""
-        rows = zip(self.failures, self.startup_s, uniforms(_REPEATED), normals(_REPEATED), strict=True)
-        cuts = segments - 1
-        lost_s = self.work_between_checkpoints_s
-        return [
-            (n + cuts) * startup_s + lost_s * repeated_intervals(n + cuts, u, z)
-            for n, startup_s, u, z in rows
-        ]
-
-    def totals(self, segments: int) -> list[float]:
-        """Return the wall-clock in seconds with so many segments, in ascending order."""
-        return sorted(map(operator.add, self.uninterrupted_s, self.restarts(segments)))
+    @property
+    def never_ends(self) -> float:
+        """Return the share of draws that never end under the limit."""
+        return self.cuts.count(None) / DRAWS
 
 
 def _draw(
@@ -133,15 +124,19 @@ def _draw(
     training: Range,
     pauses: Pauses,
     evaluation: EvaluationTime,
-    *,
-    limited: bool = False,
+    cuts_per_second: float = 0.0,
 ) -> _Draws:
-    limit, step_s = placement.limit_s, training.p50 / max(steps.total, 1)
-    rate = failures_per_second(pauses.failures.range.p50, pauses.failing_nodes)
-    if limited and limit:
-        rate += 1 / limit
+    """The draws; once a limit cuts some of them, it counts as an interruption, and it pays to save more often."""
+    step_s, usable_s = training.p50 / max(steps.total, 1), _usable_s(placement.limit_s)
+    save_s, restart_s = pauses.checkpoint.range.p50, pauses.startup.range.p50
+    longest_s = max((usable_s - restart_s - save_s) / _CHECKPOINTS_PER_JOB, 0.0)
     interval = best_interval(
-        pauses.checkpoint.range.p50, pauses.startup.range.p50, rate, step_s, training.p50
+        save_s,
+        restart_s,
+        failures_per_second(pauses.failures.range.p50, pauses.failing_nodes) + cuts_per_second,
+        step_s,
+        training.p50,
+        longest_s if cuts_per_second else math.inf,
     )
     checkpoints, source = count_checkpoints(workload, steps, interval, pauses.checkpoint.source)
 
@@ -155,39 +150,41 @@ def _draw(
     uninterrupted_s = [
         sum(parts) for parts in zip(startup_s, training_s, evaluation_s, checkpoints_s, strict=True)
     ]
+    limits_met = sum(max(math.ceil(s / usable_s) - 1, 0) for s in uninterrupted_s)
+    if limits_met and not cuts_per_second:
+        rate = limits_met / sum(uninterrupted_s)
+        return _draw(workload, placement, steps, training, pauses, evaluation, rate)
+
     rates = [failures_per_second(x, pauses.failing_nodes) for x in pauses.failures.range.draws(_FAILURE_RATE)]
     failures = [
         poisson_quantile(r * t, u) for r, t, u in zip(rates, training_s, uniforms(_FAILURES), strict=True)
     ]
-    every = min(workload.checkpoint.every_steps or steps.total, steps.total)
-    between_s = every * step_s
-    if checkpoints and not workload.checkpoint.every_steps:
-        between_s = training.p50 / checkpoints
-    draws = _Draws(
-        interval, checkpoints, source, evaluation_s, uninterrupted_s, startup_s, between_s, failures
-    )
-    return replace(draws, segments=_segments(draws, limit))
+    every = workload.checkpoint.every_steps
+    between = min(every / max(steps.total, 1), 1.0) if every else 1 / max(checkpoints, 1)
+    restarts = [
+        Restarts(startup, between * t, u, z)
+        for startup, t, u, z in zip(
+            startup_s, training_s, uniforms(_REPEATED), normals(_REPEATED), strict=True
+        )
+    ]
+    rows = list(zip(restarts, uninterrupted_s, failures, strict=True))
+    cuts = [restart.cuts(s, n, usable_s) for restart, s, n in rows]
+    restarts_s = [restart.seconds(n + (cut or 0)) for (restart, _, n), cut in zip(rows, cuts, strict=True)]
+    return _Draws(interval, checkpoints, source, evaluation_s, uninterrupted_s, failures, cuts, restarts_s)
 
 
-def _segments(draws: _Draws, limit: float | None) -> int | None:
-    """The fewest jobs under the limit whose walltimes hold the P95 of the total, otherwise its P50; None if none do."""
-    if limit is None:
-        return 1
-    usable = limit - min(GRACE_S, limit / 10)
+def _usable_s(limit_s: float | None) -> float:
+    """Seconds of a job under the limit for the run itself; infinite without a limit."""
+    return math.inf if limit_s is None else limit_s - min(GRACE_S, limit_s / 10)
+
+
+def _segments(cuts: Sequence[int | None]) -> int | None:
+    """The fewest jobs that hold the run in 95 % of the draws, otherwise in half of them; None if none do."""
+    ordered = sorted(math.inf if n is None else n for n in cuts)
     for q in (0.95, 0.5):
-
-        def holds(segments: int, q: float = q) -> bool:
-            return quantile(draws.totals(segments), q) <= segments * usable
-
-        if holds(1):
-            return 1
-        if draws.work_between_checkpoints_s > usable:  # no job reaches its next checkpoint
-            return None
-        most = 2
-        while most < _MOST_SEGMENTS and not holds(most):
-            most *= 2
-        if holds(most):
-            return bisect.bisect_left(range(most), True, lo=most // 2, key=holds)  # noqa: FBT003
+        jobs = ordered[math.ceil(q * (len(ordered) - 1))] + 1
+        if jobs < math.inf:
+            return int(jobs)
     return None
 
 
@@ -199,10 +196,13 @@ def _request_s(needed_s: float, limit: float | None, segments: int) -> int:
 
 
 def _restart_source(draws: _Draws, pauses: Pauses) -> Source:
-    at_limit = f"{draws.segments - 1:,} at the time limit, " if draws.segments and draws.segments > 1 else ""
-    expected = format_significant(sum(draws.failures) / DRAWS, 2)
-    failures = pauses.failures.source
-    return Source(failures.kind, f"{at_limit}{expected} failures expected ({failures.text})")
+    limits, failures = (
+        format_significant(sum(n or 0 for n in numbers) / DRAWS, 2)
+        for numbers in (draws.cuts, draws.failures)
+    )
+    at_limit = f"{limits} at the time limit, " if any(draws.cuts) else ""
+    source = pauses.failures.source
+    return Source(source.kind, f"{at_limit}{failures} failures expected ({source.text})")
 
 
 def _unknown(
