@@ -70,6 +70,15 @@ MFU_MOE = {
     Precision.FP32: Range(0.15, 0.30, 0.60),
 }
 
+# Time of a FLOP of attention, by the published count, over that of a FLOP of the weights.  0.5 where a kernel skips the
+# half that a causal mask hides; 2 where it is slow: FlashAttention-2 reaches 35 % of an H100's peak (arXiv:2407.08608),
+# products of large matrices 80 to 90 % of an A100's (arXiv:2307.08691).
+ATTENTION_COST = Range(0.5, 1, 2)
+# Layers x hidden size over the guess of `job.flops`, for 160 to 64 of hidden size per layer: (128 / x)^(1/3).
+GUESSED_ATTENTION = Range(0.93, 1, 1.26)
+# Where no parameters are stated: 1,024 is GPT-2 medium (0.35B), 4,096 Llama 2 7B, 8,192 Llama 2 70B.
+HIDDEN_SIZE = Prior(Range(1024, 4096, 8192), "hidden sizes of 1,024 to 8,192, as no parameters are stated")
+
 # Samples/s per GPU kept with each doubling of the GPUs: 1 -> 8 keeps 71, 91, 99 % (347 pairs).
 EFFICIENCY_PER_DOUBLING = Prior(
     Range(0.713 ** (1 / 3), 0.914 ** (1 / 3), 0.989 ** (1 / 3)),
@@ -156,9 +165,6 @@ OVERHEAD_BYTES = Range(0.5e9, 1.3e9, 3e9)
 # unfused ones more; the attention matrix is taken up to s = 2,048 at heads of 128.
 ACTIVATION_BYTES = Range(30, 45, 114)
 RECOMPUTED_ACTIVATION_BYTES = 2
-# Hidden size over layers: 64 to 160 in published language models from 1B on; Llama 2 7B has 128.  Layers x hidden
-# size changes with the third root of it only.
-HIDDEN_PER_LAYER = 128
 # Logits, bytes / (sequence length x micro-batch): none with a fused loss, 32,000 words in 16 bit, fp32 and a gradient,
 # 152,000 words with another copy (vocabularies of Llama 2 and Qwen 2).
 LOGIT_BYTES = Range(0, 32_000 * 8, 152_000 * 12)

@@ -8,7 +8,7 @@ from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.interruptions import CheckpointInterval, young_daly_s
 from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.walltime import GRACE_S
-from ..estimator.job.flops import fastest_step_s, flops_per_sample, flops_text
+from ..estimator.job.flops import flops_per_sample, flops_text
 from ..estimator.job.framework import STEP_RULES, Dealing
 from ..estimator.ranges import DRAWS
 from ..launcher.submission.request import request_of
@@ -91,13 +91,13 @@ def _speed(estimate: Estimate) -> Iterator[str]:
         shares = {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}
         text = " + ".join(f"{format_significant(seconds)} s {name}" for name, seconds in shares.items())
         yield f"its parts are {text}: {parts.compute_s / sum(shares.values()):.0%} of a step computes"
-    flops, fastest = flops_per_sample(estimate.workload), fastest_step_s(estimate.workload, placement)
+    flops = flops_per_sample(estimate.workload)
     if flops is not None:
         per_gpu = flops * t.step_samples / placement.gpus / step.p50 / 1e12
-        line = f"{flops_text(estimate.workload)}: {format_significant(flops / 1e12)} TFLOP per sample, {format_significant(per_gpu)} TFLOP/s per GPU"
-        if fastest is not None and placement.gpu is not None:
+        line = f"{flops_text(estimate.workload, 0)}: {format_significant(flops / 1e12)} TFLOP per sample, {format_significant(per_gpu)} TFLOP/s per GPU"
+        if placement.gpu is not None and placement.precision in placement.gpu.peak_flops:
             peak = placement.gpu.peak_flops[placement.precision] / 1e12
-            line += f", {fastest / step.p50:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
+            line += f", {per_gpu / peak:.1%} of the {peak:g} dense {placement.precision} TFLOP/s of {placement.gpu.name}"
         yield line
 
 

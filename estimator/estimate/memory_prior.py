@@ -3,16 +3,14 @@
 Activations are those of a transformer with as many parameters.
 """
 
-import math
-
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_significant
+from ..job.flops import layers_and_hidden
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..priors import (
     ACTIVATION_BYTES,
     GRADIENT_BYTES,
-    HIDDEN_PER_LAYER,
     LOGIT_BYTES,
     MASTER_BYTES,
     OPTIMIZER_BYTES,
@@ -26,7 +24,7 @@ def bytes_of_states(workload: Workload, placement: Placement, parameters: int) -
     """Return weights, gradients and optimizer states in one GPU, in bytes, and a line on how they follow."""
     training, precision = workload.training, placement.precision
     parameters_per_gpu = parameters / (training.tensor_parallel * training.pipeline_parallel)
-    trained_share = min((workload.architecture.trainable_parameters or parameters) / parameters, 1.0)
+    trained_share = workload.architecture.trained_share
     stages, shards = (0, 0, 3), training.data_parallel
     if training.zero_stage is not None or shards == 1:
         stages = (training.zero_stage or 0,) * 3
@@ -51,11 +49,9 @@ def bytes_of_states(workload: Workload, placement: Placement, parameters: int) -
 
 
 def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_len: int) -> Range:
-    """Return the bytes that one sample of the micro-batch adds, in a transformer of 12 x layers x hidden^2 parameters."""
+    """Return the bytes that one sample of the micro-batch adds, in a transformer of so many parameters."""
     training = workload.training
-    parameters = workload.architecture.flops_parameters or 1
-    layers = max((parameters / (12 * HIDDEN_PER_LAYER**2)) ** (1 / 3), 1.0)
-    hidden = math.sqrt(parameters / (12 * layers))
+    layers, hidden = layers_and_hidden(workload.architecture) or (1.0, 1.0)
     shared = training.tensor_parallel * training.context_parallel * training.sequence_parallel
     wide = 2 if placement.precision in (Precision.FP32, Precision.TF32) else 1
 

@@ -79,8 +79,12 @@ class Architecture(Section):
         None,
         gt=0,
         le=10**15,
-        description="Parameters that are trained, if not all are (LoRA). It matters for memory alone.",
+        description="Parameters that are trained, if not all are (LoRA, a projector).",
     )
+    layers: Count | None = Field(
+        None, gt=0, le=10**5, description="Layers. Default: guessed from the parameters, as is `hidden`."
+    )
+    hidden: Count | None = Field(None, gt=0, le=10**7, description="Hidden size of a layer.")
 
     @model_validator(mode="after")
     def _parts_are_parts(self) -> Self:
@@ -90,7 +94,15 @@ class Architecture(Section):
                 raise ValueError(
                     f"{name} {part} is more than parameters {self.parameters}: give a part of them"
                 )
+        if self.layers and self.hidden and self.layers > self.hidden:
+            raise ValueError(f"layers {self.layers} are more than hidden {self.hidden}: swap them")
         return self
+
+    @property
+    def trained_share(self) -> float:
+        """Return the share of the parameters that is trained."""
+        whole = self.parameters or self.active_parameters
+        return min(self.trainable_parameters / whole, 1.0) if self.trainable_parameters and whole else 1.0
 
     @property
     def flops_parameters(self) -> int | None:

@@ -1,0 +1,155 @@
+"""FLOPs of training: attention, recomputation, frozen weights, and what follows from them for time."""
+
+from typing import Any
+
+import pytest
+
+from clusterplan.estimator.estimate.estimate import estimate_workload
+from clusterplan.estimator.job.flops import flops_per_sample, layers_and_hidden
+from clusterplan.estimator.job.workload import Architecture, Workload
+from clusterplan.estimator.ranges import Range
+
+HOUR_S = 3600
+
+
+def training_hours(job: Workload) -> Range:
+    seconds = estimate_workload(job).clock.parts["training"].seconds
+    assert seconds is not None
+    return seconds.scaled(1 / HOUR_S)
+
+
+def job(data: dict[str, Any], training: dict[str, Any], parameters: float, **tables: Any) -> Workload:
+    architecture = {"parameters": parameters, **tables.pop("architecture", {})}
+    return Workload.model_validate(
+        {"data": data, "training": training, "architecture": architecture, **tables}
+    )
+
+
+def flops(seq_len: int, **more: Any) -> float:
+    architecture = {"parameters": 7e9, "layers": 32, "hidden": 4096, **more.pop("architecture", {})}
+    data, training = {"samples": 1, "seq_len": seq_len}, {"batch_size": 1, "gpus": 1, **more}
+    count = flops_per_sample(
+        Workload.model_validate({"data": data, "training": training, "architecture": architecture})
+    )
+    assert count is not None
+    return count
+
+
+def test_a_sample_takes_6_n_and_12_l_h_s_flops_per_token() -> None:
+    assert flops(2048) == 2048 * (6 * 7e9 + 12 * 32 * 4096 * 2048)
+
+
+def test_recomputation_takes_a_third_more() -> None:
+    assert flops(2048, recompute=True) == pytest.approx(flops(2048) * 8 / 6)
+
+
+def test_frozen_weights_need_no_gradients_of_their_own() -> None:
+    attention = 12 * 32 * 4096 * 2048
+    frozen = {"trainable_parameters": 10**7}
+    assert flops(2048, architecture=frozen) == pytest.approx(2048 * (4 * 7e9 + 2 * 1e7 + attention))
+    assert flops(2048, architecture=frozen, recompute=True) == pytest.approx(
+        2048 * (6 * 7e9 + 2 * 1e7 + attention * 4 / 3)
+    )
+
+
+def test_experts_are_trained_in_proportion() -> None:
+    all_trained = {"parameters": 47e9, "active_parameters": 13e9, "layers": 32, "hidden": 4096}
+    half = {**all_trained, "trainable_parameters": 23.5e9}
+    assert flops(1, architecture=half) == pytest.approx(flops(1, architecture=all_trained) - 13e9, rel=1e-3)
+
+
+# Layers and hidden size as published: Llama 2 7B and 70B (arXiv:2307.09288), MPT-30B (huggingface.co/mosaicml/mpt-30b),
+# GPT-3 (arXiv:2005.14165), DeepSeek-V3 (arXiv:2412.19437; 37B of 671B parameters are active).
+@pytest.mark.parametrize(
+    ("parameters", "layers", "hidden"),
+    [(6.74e9, 32, 4096), (69e9, 80, 8192), (30e9, 48, 7168), (175e9, 96, 12288), (37e9, 61, 7168)],
+)
+def test_attention_of_published_models_is_guessed_within_a_quarter(
+    parameters: float, layers: int, hidden: int
+) -> None:
+    guess = layers_and_hidden(Architecture(parameters=int(parameters)))
+    assert guess is not None
+    assert guess[0] * guess[1] == pytest.approx(layers * hidden, rel=0.25)
+
+
+def test_a_stated_size_leaves_the_other_to_the_parameters() -> None:
+    assert layers_and_hidden(Architecture(parameters=12 * 10 * 100**2, layers=10)) == (10, 100)
+    assert layers_and_hidden(Architecture(parameters=12 * 10 * 100**2, hidden=100)) == (10, 100)
+
+
+# torchtitan, Llama 3 8B on 64 A100 (github.com/pytorch/torchtitan): 8,192 tokens a step and GPU, 2.82 s.
+def test_a_given_rate_in_tflops_counts_attention() -> None:
+    step = estimate_workload(
+        Workload.of(
+            tokens=1e10,
+            seq_len=8192,
+            batch_size=1,
+            gpus=64,
+            gpu="a100-sxm4-80gb",
+            parameters=8.03e9,
+            framework="torch",
+            tflops_per_gpu=177.2,
+        )
+    ).step_time.seconds
+    assert step is not None
+    assert step.p50 == pytest.approx(2.82, rel=0.05)
+    assert step.p10 < 2.82 < step.p90
+
+
+MPT_7B = {"tokens": 1e9, "seq_len": 65536}
+ON_8_H100 = {"batch_size": 1, "accumulation": 2, "gpus": 8, "framework": "torch"}
+
+
+# llm-foundry, scripts/train/benchmarking: MPT-7B at 65,536 tokens on 8 H100, 282.9 TFLOP/s; 1e9 tokens take 17h 45m.
+@pytest.mark.parametrize(
+    ("changes", "more"),
+    [
+        ({}, {"throughput": {"tflops_per_gpu": 282.9}}),
+        ({"recompute": True}, {}),
+        ({}, {"throughput": {"tokens_per_s": 81628, "seq_len": 1024, "batch_size": 64}}),
+    ],
+    ids=["rate", "prior", "rate of another length"],
+)
+def test_long_samples_are_inside_the_range(changes: dict[str, Any], more: dict[str, Any]) -> None:
+    hours = training_hours(
+        job(MPT_7B, {**ON_8_H100, **changes}, 6.919e9, cluster={"gpu": "h100-sxm"}, **more)
+    )
+    assert hours.p10 < 17.75 < hours.p90
+
+
+def test_without_parameters_the_cost_of_length_is_wide() -> None:
+    values = {
+        "data": MPT_7B,
+        "training": ON_8_H100,
+        "cluster": {"gpu": "h100-sxm"},
+        "throughput": {"tokens_per_s": 81628, "seq_len": 1024, "batch_size": 64},
+    }
+    answer = estimate_workload(Workload.model_validate(values))
+    seconds = answer.clock.parts["training"].seconds
+    assert seconds is not None
+    assert seconds.p10 < 17.75 * HOUR_S < seconds.p90
+    assert "as no parameters are stated" in answer.step_time.source.text
+
+
+# Llama 2 7B at 512,000 tokens over 8 A100-80GB: 90 steps in 14h 39m; its kernels skip the masked half of attention.
+def test_the_prior_holds_a_very_long_context() -> None:
+    training = {**ON_8_H100, "context_parallel": 8, "recompute": True, "max_steps": 90}
+    data = {"tokens": 92_160_000, "seq_len": 512_000}
+    hours = training_hours(job(data, training, 6.74e9, cluster={"gpu": "a100-sxm4-80gb"}))
+    assert hours.p10 < 14.65 < hours.p90
+
+
+def test_attention_is_named_where_it_is_a_clear_share() -> None:
+    short, long = (
+        estimate_workload(
+            job({"samples": 9, "seq_len": n}, ON_8_H100, 7e9, cluster={"gpu": "h100-sxm"})
+        ).step_time.source.text
+        for n in (1024, 16384)
+    )
+    assert "attention" not in short
+    assert "attention 39% of all FLOPs (33 layers of 4,211, guessed from the parameters)" in long
+
+
+def test_layers_and_hidden_that_are_swapped_are_refused() -> None:
+    with pytest.raises(ValueError, match="layers 4096 are more than hidden 32: swap them"):
+        Architecture(parameters=7 * 10**9, layers=4096, hidden=32)
