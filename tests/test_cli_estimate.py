@@ -415,7 +415,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "no table": ("data = 3\n", "job.toml:1: data: 3 must be a table"),
     "time without interval": (
         GOOD_FILE + "[evaluation]\ntime_s = 600\n",
-        "evaluation.time_s needs every_steps: give the steps from one evaluation to the next",
+        "evaluation.time_s needs every_steps or every_epochs: give what lies between two evaluations",
     ),
     "empty": ("", "the size of the data is missing"),
     "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),

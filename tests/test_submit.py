@@ -12,7 +12,14 @@ from launched import in_one_row, job_file
 
 @pytest.mark.parametrize(
     ("stated", "saved"),
-    [("every_steps = 50", "--save_steps 50"), ("", "--save_steps 200"), ("every_steps = 0", None)],
+    [
+        ("every_steps = 50", "--save_steps 50"),
+        ("", "--save_steps 200"),
+        ("every_steps = 0", None),
+        ("every_steps = 0.1", "--save_steps 0.1"),
+        ("every_epochs = 1", "--save_strategy epoch"),
+        ("every_epochs = 0.5", "--save_steps 100"),
+    ],
 )
 def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(
     launched: Any, stated: str, saved: str | None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..estimator.estimate.estimate import Estimate, estimate_workload
+from ..estimator.estimate.intervals import interval_steps
 from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
@@ -106,7 +107,7 @@ def _job(
 ) -> PreflightJob:
     """What is checked before the job is queued."""
     step_s = estimate.step_time.seconds if estimate else None
-    every = workload.checkpoint.every_steps
+    every = interval_steps(workload.checkpoint, workload, estimate.steps) if estimate else None
     by_torchrun = decision.bootstrap is Bootstrap.TORCHRUN and machine.python is not None
     return PreflightJob(
         decision.request,

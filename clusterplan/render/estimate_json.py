@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..estimator.estimate.estimate import Estimate
+from ..estimator.estimate.intervals import interval_steps
 from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.ranges import Range
 from ..launcher.submission.request import request_of
@@ -17,7 +18,7 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         estimate.placement,
         estimate.step_time.source,
     )
-    training, request, cost = estimate.workload.training, request_of(estimate), estimate.cost
+    workload, request, cost = estimate.workload, request_of(estimate), estimate.cost
     memory = estimate.memory
     return {
         "steps": {
@@ -28,15 +29,19 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "batches_per_epoch": steps.batches,
             "convention": steps.convention,
         },
+        "interval_steps": {
+            "evaluation": interval_steps(workload.evaluation, workload, steps),
+            "checkpoint": interval_steps(workload.checkpoint, workload, steps),
+        },
         "shape": {
             "gpus": placement.gpus,
             "nodes": placement.nodes,
             "gpu": placement.gpu.key if placement.gpu else None,
             "precision": placement.precision,
-            "batch_size": training.batch_size,
-            "accumulation": training.accumulation,
-            "data_parallel": training.data_parallel,
-            "global_batch": training.step_samples,
+            "batch_size": workload.training.batch_size,
+            "accumulation": workload.training.accumulation,
+            "data_parallel": workload.training.data_parallel,
+            "global_batch": workload.training.step_samples,
         },
         "step_time_s": _range(estimate.step_time.seconds),
         "step_parts_s": {"compute": parts.compute_s, "network": parts.network_s, "input": parts.input_s}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ..cluster_profiles.units import format_duration, format_significant, slurm_time
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.interruptions import CheckpointInterval, young_daly_s
+from ..estimator.estimate.intervals import interval_steps
 from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import flops_per_sample, flops_text
@@ -62,6 +63,18 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         else ""
     )
     yield f"{steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
+    yield from _intervals(estimate)
+
+
+def _intervals(estimate: Estimate) -> Iterator[str]:
+    """The intervals that are not stated in steps."""
+    workload, steps = estimate.workload, estimate.steps
+    for name, pause in (("evaluation", workload.evaluation), ("checkpoint", workload.checkpoint)):
+        interval = interval_steps(pause, workload, steps)
+        if pause.every_epochs is not None:
+            yield f"{name} every {pause.every_epochs:g} epochs = {interval:,} steps"
+        elif isinstance(pause.every_steps, float):
+            yield f"{name} every ceil({pause.every_steps:g} x {steps.total:,} steps) = {interval:,} steps"
 
 
 def _batches(estimate: Estimate) -> str:

@@ -175,7 +175,7 @@ def _what_fits(case: Case) -> str:
 
 
 def _why_no_progress(case: Case) -> str:
-    every, best = case.workload.checkpoint.every_steps, case.clock.checkpoint_interval
+    every, best = case.checkpoint_steps, case.clock.checkpoint_interval
     if every is not None and best is not None and (every == 0 or every > best.steps):
         return f"no job reaches a checkpoint; set checkpoint.every_steps to {best.steps:,}"
     return "each job only repeats the work that the one before lost; use a partition with a longer limit"

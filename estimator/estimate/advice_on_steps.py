@@ -9,6 +9,7 @@ from ...errors import WorkloadError
 from ..job.framework import STEP_RULES, Dealing, Framework
 from ..job.workload import Workload
 from .case import Advice, Case
+from .intervals import interval_steps
 from .steps import StepCount, count_steps
 
 
@@ -109,7 +110,7 @@ def _count_with(case: Case, **changes: object) -> StepCount | None:
 
 def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
     """Advise on checkpoints that come too late, and on the interval that loses least."""
-    every, total = case.workload.checkpoint.every_steps, case.steps.total
+    every, total = case.checkpoint_steps, case.steps.total
     step, limit = case.step_time.seconds, case.placement.limit_s
     if every == 0:
         yield Advice("no-checkpoint", "no checkpoint is written: a job that is stopped loses all its work")
@@ -143,7 +144,7 @@ def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
 
 def advise_on_evaluation(case: Case) -> Iterator[Advice]:
     """Advise on a job without an evaluation that could confirm a plateau."""
-    every = case.workload.evaluation.every_steps
+    every = interval_steps(case.workload.evaluation, case.workload, case.steps)
     if not every:
         stated = "no evaluation is stated" if every is None else "the job has no evaluation"
         yield Advice(

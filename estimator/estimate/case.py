@@ -7,6 +7,7 @@ from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..step_time.source import StepTime
+from .intervals import interval_steps
 from .memory import Memory
 from .steps import StepCount
 from .walltime import WallClock
@@ -36,3 +37,8 @@ class Case:
     memory: Memory
     has_profile: bool
     measurements: Sequence[Measurement] = ()
+
+    @property
+    def checkpoint_steps(self) -> int | None:
+        """Return the steps between checkpoints: 0 for never, None if that is not stated."""
+        return interval_steps(self.workload.checkpoint, self.workload, self.steps)

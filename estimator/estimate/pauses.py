@@ -19,6 +19,7 @@ from ..priors import (
 from ..ranges import Range, quantile
 from ..step_time.source import Source, SourceKind
 from .interruptions import CheckpointInterval
+from .intervals import count_evaluations, interval_steps
 from .steps import StepCount
 
 # The spread of a startup, an evaluation or a checkpoint around one that was timed: storage is shared.  Our judgement.
@@ -101,13 +102,13 @@ def evaluation_time(
     workload: Workload, steps: StepCount, measured_s: Sequence[float | None]
 ) -> EvaluationTime:
     """Return the time of all evaluations; `measured_s` are the seconds of one in each run."""
-    every, time_s = workload.evaluation.every_steps, workload.evaluation.time_s
+    every, time_s = interval_steps(workload.evaluation, workload, steps), workload.evaluation.time_s
+    times = count_evaluations(workload, steps)
     if every is None:
         prior = EVALUATION_SHARE_UNSTATED
         return EvaluationTime(Source(SourceKind.PRIOR, prior.text), share=prior.range)
     if every == 0:
         return EvaluationTime(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=Range.exactly(0))
-    times = steps.total // every
     if not times:
         return EvaluationTime(
             Source(SourceKind.GIVEN, f"none: one every {every:,} steps, and training has {steps.total:,}"),
@@ -132,7 +133,7 @@ def count_checkpoints(
     workload: Workload, steps: StepCount, interval: CheckpointInterval | None, each: Source
 ) -> tuple[int, Source]:
     """Return the number of checkpoints, the final one included, and the source of that number and of their time."""
-    every = workload.checkpoint.every_steps
+    every = interval_steps(workload.checkpoint, workload, steps)
     if every == 0:
         return 0, Source(SourceKind.GIVEN, "none: every_steps is 0")
     if not steps.total:

@@ -21,6 +21,7 @@ from .interruptions import (
     failures_per_second,
     poisson_quantile,
 )
+from .intervals import interval_steps
 from .pauses import EvaluationTime, Pauses, count_checkpoints, estimate_pauses, evaluation_time
 from .steps import StepCount
 
@@ -159,7 +160,7 @@ def _draw(
     failures = [
         poisson_quantile(r * t, u) for r, t, u in zip(rates, training_s, uniforms(_FAILURES), strict=True)
     ]
-    every = workload.checkpoint.every_steps
+    every = interval_steps(workload.checkpoint, workload, steps)
     between = min(every / max(steps.total, 1), 1.0) if every else 1 / max(checkpoints, 1)
     restarts = [
         Restarts(startup, between * t, u, z)
@@ -223,7 +224,7 @@ def _unknown(
     }
     if evaluation.seconds is not None:
         parts["evaluation"] = Part(evaluation.seconds, evaluation.source)
-    if workload.checkpoint.every_steps is not None:
+    if workload.checkpoint.has_interval:
         checkpoints, source = count_checkpoints(workload, steps, None, pauses.checkpoint.source)
         parts["checkpoints"] = Part(pauses.checkpoint.range.scaled(checkpoints), source)
     return WallClock(parts, None, None, None, None, None)

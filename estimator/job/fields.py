@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from ...cluster_profiles.units import parse_duration_s, parse_exact
+from ...cluster_profiles.units import parse_count, parse_duration_s, parse_exact
 
 MOST_STEPS = 10**12
 
@@ -31,6 +31,21 @@ def _step_seconds(value: object) -> float:
         raise ValueError('is not a duration such as 0.3, "300ms" or "1m 20s"') from None
 
 
+def _steps_or_share(value: object) -> int | float:
+    try:
+        number = parse_exact(value)
+    except ValueError:
+        return parse_count(value)
+    if number.denominator != 1 and number < 1:
+        return float(number)
+    if number.denominator != 1:
+        raise ValueError(
+            f"is neither a whole number of steps nor a share of the run below 1: give {int(number):,}, or 0.1"
+        )
+    return int(number)
+
+
+StepsOrShare = Annotated[int | float, BeforeValidator(_steps_or_share)]
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 Exact = Annotated[Fraction, BeforeValidator(_exact)]
 

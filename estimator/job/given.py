@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
 from ...cluster_profiles.toml_file import Section
-from .fields import MOST_STEPS, StepSeconds, flag
+from .fields import MOST_STEPS, StepSeconds, StepsOrShare, flag
 
 
 class StatedThroughput(Section):
@@ -81,15 +81,33 @@ STATED_RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_
 
 
 class Pause(Section):
-    """A pause of training that comes back every so many steps."""
+    """A pause of training that comes back every so many steps or epochs."""
 
-    every_steps: Count | None = Field(
+    every_steps: StepsOrShare | None = Field(
         None,
         ge=0,
         le=MOST_STEPS,
-        description="Steps from one to the next; 0 means never. Default: not known.",
+        description="Steps from one to the next; below 1, a share of all steps, as in Trainer's `eval_steps = 0.1`; 0 means "
+        "never. Default: not known.",
+    )
+    every_epochs: Number | None = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="Epochs from one to the next, instead of steps: 1 is at the end of each epoch.",
     )
     time_s: Seconds | None = Field(None, ge=0, le=10**7, description="Seconds that training stops for one.")
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> Self:
+        if self.every_steps is not None and self.every_epochs is not None:
+            raise ValueError("every_steps and every_epochs are both given; give one of them")
+        return self
+
+    @property
+    def has_interval(self) -> bool:
+        """Return whether it is stated how often the pause comes back, or that it never does."""
+        return self.every_steps is not None or self.every_epochs is not None
 
 
 class Evaluation(Pause):
@@ -97,9 +115,9 @@ class Evaluation(Pause):
 
     @model_validator(mode="after")
     def _has_interval(self) -> Self:
-        if self.time_s is not None and self.every_steps is None:
+        if self.time_s is not None and not self.has_interval:
             raise ValueError(
-                "evaluation.time_s needs every_steps: give the steps from one evaluation to the next"
+                "evaluation.time_s needs every_steps or every_epochs: give what lies between two evaluations"
             )
         return self
 

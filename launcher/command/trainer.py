@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...estimator.job.framework import TRAINERS, Framework
+from ...estimator.job.given import Pause
 from .flags import flag_value, takes_no_flags
 
 
@@ -18,22 +19,27 @@ NO_FLAGS = AddedFlags()
 
 
 def saving_flags(
-    command: tuple[str, ...], framework: Framework | None, every_steps: int | None, best_steps: int | None
+    command: tuple[str, ...], framework: Framework | None, stated: Pause, steps: int | None
 ) -> AddedFlags:
     """Return the flags of an interval for a command that has none, which would save at Trainer's default.
 
-    It is `every_steps` of the job file (0: never), else `best_steps`, the one that loses least.
+    Trainer rounds shares and whole epochs itself, so they are passed on as `stated`; otherwise it gets `steps`, the
+    stated interval or the best one in steps.
 
-    >>> saving_flags(("python", "train.py"), Framework.HF, None, 200).words
+    >>> saving_flags(("python", "train.py"), Framework.HF, Pause(), 200).words
     ('--save_strategy', 'steps', '--save_steps', '200')
+    >>> saving_flags(("python", "train.py"), Framework.HF, Pause(every_epochs=1), 3907).words
+    ('--save_strategy', 'epoch')
     """
-    steps = best_steps if every_steps is None else every_steps
-    if framework not in TRAINERS or not steps or takes_no_flags(command):
+    interval = steps if stated.every_steps is None else stated.every_steps
+    if framework not in TRAINERS or not interval or takes_no_flags(command):
         return NO_FLAGS
     if any(flag_value(command, flag) for flag in ("--save_steps", "--save_strategy")):
         return NO_FLAGS
-    words = ("--save_strategy", "steps", "--save_steps", str(steps))
-    why = "the interval that loses least" if every_steps is None else "as checkpoint.every_steps says"
+    by_steps = ("--save_strategy", "steps", "--save_steps", str(interval))
+    words = ("--save_strategy", "epoch") if stated.every_epochs == 1 else by_steps
+    key = "every_steps" if stated.every_steps is not None else "every_epochs"
+    why = f"as checkpoint.{key} says" if stated.has_interval else "the interval that loses least"
     return AddedFlags(words, (f"checkpoints: {' '.join(words)} added, {why}",))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
+from ...estimator.estimate.intervals import interval_steps
 from ...estimator.job.framework import TRAINERS, Framework
 from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, RunOptions
@@ -87,8 +88,9 @@ def decide(
         training.precision, framework, placement.possible_gpus, run.command, machine.deepspeed_config
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
-    every = workload.checkpoint.every_steps
-    saving = saving_flags(precision.command, framework, every, _recommended_steps(estimate))
+    saving = saving_flags(
+        precision.command, framework, workload.checkpoint, _recommended_steps(workload, estimate)
+    )
     stopping = stopping_flags(precision.command, framework) if machine.trainer_saves else NO_FLAGS
     check_sweep_reaches(options.sweep, (*run.command, *run.resume))
     values = _placeholder_values(workload, placement, estimate)
@@ -172,10 +174,14 @@ def _stated_framework(workload: Workload) -> Framework | None:
     return training.framework if "framework" in training.model_fields_set else None
 
 
-def _recommended_steps(estimate: Estimate | None) -> int | None:
-    """Return the steps between checkpoints that lose the least time; at least one is written, at the end of the training."""
-    interval = estimate.clock.checkpoint_interval if estimate else None
-    return min(interval.steps, estimate.steps.total) if estimate and interval else None
+def _recommended_steps(workload: Workload, estimate: Estimate | None) -> int | None:
+    """Return the steps between checkpoints as stated, else those that lose the least time; at least one is written, at the end."""
+    if estimate is None:
+        return None
+    if workload.checkpoint.has_interval:
+        return interval_steps(workload.checkpoint, workload, estimate.steps)
+    interval = estimate.clock.checkpoint_interval
+    return min(interval.steps, estimate.steps.total) if interval else None
 
 
 def _placeholder_values(
