@@ -69,6 +69,58 @@ def test_every_way_to_say_a_throughput(
     assert there()[0].step_time_s == pytest.approx(step_time_s)
 
 
+@pytest.mark.parametrize(
+    ("flags", "split"),
+    [
+        ("", (1, 1, 1)),
+        ("--tensor-parallel 4 --pipeline-parallel 2", (8, 4, 2)),
+        ("--tensor-parallel 4", (4, 4, 1)),
+        (
+            "--model-parallel 8 --tensor-parallel 2 --pipeline-parallel 1",
+            (8, 2, 1),
+        ),  # the rest shares sequences
+        ("--model-parallel 8", (8, None, None)),
+    ],
+)
+def test_the_split_of_a_replica_is_kept_as_far_as_it_is_known(
+    add: Callable[..., Any], there: Callable[..., Any], flags: str, split: tuple[int | None, ...]
+) -> None:
+    assert add(*ONE, *flags.split()).returncode == 0
+    (run,) = there()
+    assert (run.model_parallel, run.tensor_parallel, run.pipeline_parallel) == split
+
+
+def test_runs_that_differ_in_zero_stage_or_cluster_are_both_kept(
+    add: Callable[..., Any], there: Callable[..., Any]
+) -> None:
+    for more in ("", "--zero-stage 2", "--zero-stage 3", "--zero-stage 3 --cluster here", "--zero-stage 3"):
+        assert add(*ONE, *more.split()).returncode == 0
+    assert sorted((m.zero_stage or 0, m.cluster or "") for m in there()) == [
+        (0, ""),
+        (2, ""),
+        (3, ""),
+        (3, "here"),
+    ]
+
+
+# mosaicml/llm-foundry, scripts/train/benchmarking: MPT-7B, FSDP, 8 H100 of 80 GB, 2,048 tokens, bf16.
+def test_a_csv_file_says_how_large_the_model_is_and_where_it_ran(
+    add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path
+) -> None:
+    text = (
+        "model,gpu,gpus,batch_size,tokens_per_s,seq_len,zero_stage,parameters,trainable_parameters,cluster\n"
+        "mpt-7b,h100-sxm,8,32,77_000,2048,3,6.658e9,4e6,mine\n"
+    )
+    assert add("--csv", csv_file(tmp_path, text)).returncode == 0
+    (run,) = there("mpt-7b")
+    assert (run.zero_stage, run.cluster, run.parameters, run.trainable_parameters) == (
+        3,
+        "mine",
+        6_658_000_000,
+        4_000_000,
+    )
+
+
 def test_a_gpu_is_known_by_any_of_its_names(add: Callable[..., Any], there: Callable[..., Any]) -> None:
     add(*ONE[:2], "--gpu", "NVIDIA H100 80GB HBM3", *ONE[4:])
     assert there()[0].gpu == "h100-sxm"
@@ -193,7 +245,13 @@ def test_a_fault_is_said_with_its_line_and_nothing_is_entered(
         ([*ONE[:-2]], "no throughput is given"),
         ([*ONE, "--samples-per-s", "3"], "step_time_s and samples_per_s are given"),
         ([*ONE, "--nodes", "9"], "9 nodes for 8 GPUs"),
-        ([*ONE, "--model-parallel", "3"], "not a multiple of model_parallel 3"),
+        ([*ONE, "--model-parallel", "3"], "8 GPUs cannot be split: a replica takes 3; give a multiple of 3"),
+        ([*ONE, *"--tensor-parallel 3".split()], "8 GPUs cannot be split: a replica takes 3"),
+        (
+            [*ONE, *"--model-parallel 4 --tensor-parallel 4 --pipeline-parallel 2".split()],
+            "model_parallel 4 is not a multiple of tensor x pipeline parallel, 8",
+        ),
+        ([*ONE, "--zero-stage", "4"], "--zero-stage: '4' must be at most 3"),
         ([*ONE, "--gpus", "0"], "--gpus: 0 must be greater than 0"),
         ([*ONE, "--date", "soon"], "--date: 'soon' is not a date"),
         ([*ONE, "--gpu", "a100"], "is ambiguous"),

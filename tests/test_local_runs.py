@@ -21,14 +21,17 @@ from launched import (
 from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
 
 
-def test_a_run_says_how_many_gpus_hold_a_replica(launched: Any) -> None:
+def test_a_run_says_how_its_model_is_split_how_large_it_is_and_where_it_runs(launched: Any) -> None:
     job = launched.file(
         "job.toml",
-        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\ntensor_parallel = 2\n"
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\ntensor_parallel = 2\ncontext_parallel = 2\n"
+        "zero_stage = 1\n[architecture]\nparameters = 8e9\n[cluster]\nprofile = 'slurm-a100'\n"
         "[run]\nbootstrap = 'single'\ncommand = ['true']\n",
     )
     run = launched.submit("--executor", "local", job)
-    assert json.loads((Path(run["folder"]) / "run.json").read_text())["shape"]["model_parallel"] == 2
+    shape = json.loads((Path(run["folder"]) / "run.json").read_text())["shape"]
+    names = ("model_parallel", "tensor_parallel", "pipeline_parallel", "zero_stage", "parameters", "cluster")
+    assert [shape[name] for name in names] == [4, 2, 1, 1, 8_000_000_000, "slurm-a100"]
 
 
 def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched: Any) -> None:

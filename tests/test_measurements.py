@@ -38,6 +38,14 @@ SHAPE = {
     "accumulation": 1,
     "precision": "bf16",
     "seq_len": None,
+    "model_parallel": 2,
+    "tensor_parallel": 2,
+    "pipeline_parallel": 1,
+    "zero_stage": 1,
+    "parameters": 2_800_000_000,
+    "active_parameters": None,
+    "trainable_parameters": 2_500_000,
+    "cluster": "slurm-a100",
 }
 
 
@@ -155,6 +163,13 @@ def test_a_run_becomes_a_measurement(folder: Path, history: History) -> None:
         accumulation=1,
         precision=Precision.BF16,
         seq_len=None,
+        model_parallel=2,
+        tensor_parallel=2,
+        pipeline_parallel=1,
+        zero_stage=1,
+        parameters=2_800_000_000,
+        trainable_parameters=2_500_000,
+        cluster="slurm-a100",
         step_time_s=0.5,
         spread=0,
         n_steps=100,
@@ -165,8 +180,20 @@ def test_a_run_becomes_a_measurement(folder: Path, history: History) -> None:
         startup_s=29.5,
         queue_wait_s=30,
         restarts=0,
-        energy_per_sample_j=cast("float", pytest.approx(400 * 2 * 0.5 / 32)),
+        energy_per_sample_j=cast("float", pytest.approx(400 * 2 * 0.5 / 16)),
     )
+
+
+@pytest.mark.parametrize("tensor_parallel", [3, 0, "2", None])
+def test_a_split_that_cannot_be_is_not_known(
+    folder: Path, history: History, tensor_parallel: int | str | None
+) -> None:
+    run = json.loads((folder / "run.json").read_text())
+    split = {"model_parallel": 4, "tensor_parallel": tensor_parallel, "pipeline_parallel": None}
+    write_json(folder / "run.json", {**run, "shape": {**SHAPE, **split}})
+    collect_run(folder, history)
+    (found,) = history.measurements()
+    assert (found.model_parallel, found.tensor_parallel, found.pipeline_parallel) == (4, None, None)
 
 
 def test_a_run_out_of_memory_tells_no_memory_that_would_do(folder: Path, history: History) -> None:

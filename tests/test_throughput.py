@@ -134,6 +134,39 @@ def test_a_measurement_of_another_configuration_informs_with_a_wider_range(chang
     assert step_time.seconds.p90 / step_time.seconds.p10 > 1.04
 
 
+@pytest.mark.parametrize(
+    ("run", "job", "kind"),
+    [
+        (3, 3, SourceKind.MEASURED),
+        (None, 3, SourceKind.MEASURED),  # as the job, where a run does not say
+        (3, None, SourceKind.MEASURED),
+        (1, 3, SourceKind.TRANSFERRED),
+    ],
+)
+def test_only_a_run_of_the_same_zero_stage_repeats_a_job(
+    run: int | None, job: int | None, kind: SourceKind
+) -> None:
+    training = {"batch_size": 32, "gpus": 8, "zero_stage": job}
+    workload = Workload.model_validate({"model": "phi2", "data": {"samples": 1e6}, "training": training})
+    step_time = estimate_workload(workload, load_profile("slurm-a100"), [measured(zero_stage=run)]).step_time
+    assert step_time.source.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("split", "kind"),
+    [
+        ({}, SourceKind.MEASURED),
+        ({"tensor_parallel": 4}, SourceKind.MEASURED),
+        ({"tensor_parallel": 8, "pipeline_parallel": 1}, SourceKind.TRANSFERRED),
+    ],
+)
+def test_only_a_run_of_the_same_layout_repeats_a_job(split: dict[str, Any], kind: SourceKind) -> None:
+    job = Workload.of(**SEED, model="phi2", tensor_parallel=4, pipeline_parallel=2)
+    run = measured(model_parallel=8, **split)
+    step_time = estimate_workload(job, load_profile("slurm-a100"), [run]).step_time
+    assert step_time.source.kind is kind
+
+
 @pytest.mark.parametrize("change", [{"model": "qwen"}, {"model_parallel": 2}], ids=str)
 def test_a_measurement_of_another_model_or_split_is_not_used(change: dict[str, Any]) -> None:
     job = Workload.of(**SEED, model="phi2")

@@ -18,7 +18,7 @@ USUAL_GPUS_PER_NODE = 8  # without a profile
 class Placement:
     """The machines of one run; `partition` and `gpu` are None where they are not known.
 
-    `possible_gpus` holds `gpu`, or every type that Slurm's name for it may mean.
+    `possible_gpus` holds `gpu`, or every type that Slurm's name for it may mean; `cluster` is the name of the profile.
     """
 
     partition: Partition | None
@@ -27,6 +27,7 @@ class Placement:
     nodes: int
     gpus: int
     possible_gpus: tuple[Gpu, ...] = ()
+    cluster: str | None = None
 
     @property
     def gpus_per_node(self) -> int:
@@ -57,7 +58,9 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
     precision = workload.training.precision
     if precision is Precision.AUTO:
         precision = shared_precision(possible_gpus) or precision
-    return Placement(partition, gpu, precision, nodes, gpus, possible_gpus)
+    return Placement(
+        partition, gpu, precision, nodes, gpus, possible_gpus, cluster=profile.name if profile else None
+    )
 
 
 def _gpus_of(partition: Partition) -> tuple[Gpu, ...]:
@@ -115,6 +118,9 @@ def shape_of_job(workload: Workload, placement: Placement) -> Shape:
         model_parallel=training.model_parallel,
         precision=placement.precision,
         seq_len=workload.data.seq_len,
+        tensor_parallel=training.tensor_parallel,
+        pipeline_parallel=training.pipeline_parallel,
+        zero_stage=training.zero_stage,
     )
 
 
@@ -124,12 +130,16 @@ def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
     >>> job = Workload.of(samples=1, batch_size=32, gpus=16, samples_per_s=44.3, throughput_gpus=8)
     >>> shape_of_stated_rate(job, place(job, None)).gpus
     8
+    >>> job = Workload.of(samples=1, batch_size=1, gpus=16, tensor_parallel=8, samples_per_s=44.3)
+    >>> shape_of_stated_rate(job, place(job, None)).tensor_parallel
+    8
     """
     rate, job = workload.throughput, shape_of_job(workload, placement)
     gpus, nodes = rate.gpus or job.gpus, rate.nodes or job.nodes
     precision = rate.precision or job.precision
     if precision is Precision.AUTO:
         precision = shared_precision(placement.possible_gpus) or precision
+    as_job = rate.model_parallel in (None, job.model_parallel)
     return Shape(
         gpu=job.gpu or rate.gpu,
         nodes=nodes,
@@ -140,6 +150,9 @@ def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
         model_parallel=rate.model_parallel or job.model_parallel,
         precision=precision,
         seq_len=rate.seq_len or job.seq_len,
+        tensor_parallel=job.tensor_parallel if as_job else None,
+        pipeline_parallel=job.pipeline_parallel if as_job else None,
+        zero_stage=job.zero_stage if as_job else None,
     )
 
 

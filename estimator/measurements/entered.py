@@ -1,9 +1,8 @@
-"""Measurements from elsewhere, as people enter them, and which of them are new or doubtful."""
+"""Measurements from elsewhere, as people enter them."""
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,7 +17,6 @@ from ..job.fields import StepSeconds
 from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
-from .suspects import find_suspects
 
 ENTERED_RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
 
@@ -47,11 +45,36 @@ class EnteredRun(Section):
     )
     batch_size: Count = Field(gt=0, le=10**7, description="Micro-batch: samples per GPU and forward pass.")
     accumulation: Count = Field(1, gt=0, le=10**6, description="Micro-batches per step.")
-    model_parallel: Count = Field(1, gt=0, le=10**6, description="GPUs per replica.")
+    model_parallel: Count | None = Field(
+        None, gt=0, le=10**6, description="GPUs per replica. Default: tensor x pipeline parallel."
+    )
+    tensor_parallel: Count | None = Field(
+        None,
+        gt=0,
+        le=10**5,
+        description="GPUs that share each layer. Default: not known where model_parallel leaves it open.",
+    )
+    pipeline_parallel: Count | None = Field(
+        None, gt=0, le=10**5, description="GPUs that split the layers among them. Default: likewise."
+    )
+    zero_stage: Count | None = Field(
+        None, ge=0, le=3, description="ZeRO stage; FSDP is 3. Default: not known."
+    )
     precision: Precision = Field(
         Precision.AUTO, description="Number format of training; `auto` needs the GPU type."
     )
     seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample.")
+    parameters: Count | None = Field(None, gt=0, le=10**15, description="Parameters of the model.")
+    active_parameters: Count | None = Field(
+        None,
+        gt=0,
+        le=10**15,
+        description="Parameters that each token passes through, for a mixture of experts.",
+    )
+    trainable_parameters: Count | None = Field(
+        None, gt=0, le=10**15, description="Parameters that are trained, if not all are (LoRA)."
+    )
+    cluster: Name | None = Field(None, description="Name of the cluster profile.")
     step_time_s: StepSeconds | None = Field(
         None, gt=0, le=10**7, description="Time of one optimizer step, in seconds."
     )
@@ -102,14 +125,33 @@ class EnteredRun(Section):
             raise ValueError("tokens_per_s needs seq_len: the tokens per sample")
         if self.nodes and self.nodes > self.gpus:
             raise ValueError(f"{self.nodes} nodes for {self.gpus} GPUs; give at most one node per GPU")
-        if self.gpus % self.model_parallel:
-            raise ValueError(f"{self.gpus} GPUs are not a multiple of model_parallel {self.model_parallel}")
+        split = (self.tensor_parallel or 1) * (self.pipeline_parallel or 1)
+        if self.model_parallel and self.model_parallel % split:
+            raise ValueError(
+                f"model_parallel {self.model_parallel} is not a multiple of tensor x pipeline parallel, {split}: "
+                "leave it out, or give the GPUs per replica"
+            )
+        if self.gpus % self._replica_gpus:
+            raise ValueError(
+                f"{self.gpus} GPUs cannot be split: a replica takes {self._replica_gpus}; "
+                f"give a multiple of {self._replica_gpus}"
+            )
+        for name in ("active_parameters", "trainable_parameters"):
+            part = getattr(self, name)
+            if part and self.parameters and part > self.parameters:
+                raise ValueError(
+                    f"{name} {part} is more than parameters {self.parameters}: give a part of them"
+                )
         per_node, nodes = self.gpus_per_node, self.nodes
         if per_node and nodes and not per_node <= self.gpus <= per_node * nodes:
             raise ValueError(f"{self.gpus} GPUs do not fit {nodes} nodes with gpus_per_node {per_node}")
         if self.precision is Precision.AUTO and self._catalogue_key() is None:
             raise ValueError("the precision is missing: give fp32, tf32, bf16, fp16 or fp8")
         return self
+
+    @property
+    def _replica_gpus(self) -> int:
+        return self.model_parallel or (self.tensor_parallel or 1) * (self.pipeline_parallel or 1)
 
     def _catalogue_key(self) -> str | None:
         """The GPU type's key in the catalogue; None if no type is stated, or the catalogue has not this one."""
@@ -136,9 +178,12 @@ class EnteredRun(Section):
             gpus_per_node=self.gpus_per_node or ceil_div(self.gpus, nodes),
             batch_size=self.batch_size,
             accumulation=self.accumulation,
-            model_parallel=self.model_parallel,
+            model_parallel=self._replica_gpus,
             precision=precision,
             seq_len=self.seq_len,
+            tensor_parallel=self.tensor_parallel,
+            pipeline_parallel=self.pipeline_parallel,
+            zero_stage=self.zero_stage,
         )
 
     def measurement(self, now: dt.datetime, source: str) -> Measurement:
@@ -153,6 +198,10 @@ class EnteredRun(Section):
             busy_share=self.busy_share,
             data_wait_share=self.data_wait_share,
             memory_peak_bytes=self.memory_peak_bytes,
+            cluster=self.cluster,
+            parameters=self.parameters,
+            active_parameters=self.active_parameters,
+            trainable_parameters=self.trainable_parameters,
             source=self.source or source,
             when=self.when or now,
             startup_s=self.startup_s,
@@ -167,43 +216,6 @@ class EnteredRun(Section):
         return step_samples / (samples_per_s or (self.tokens_per_s or math.inf) / (self.seq_len or 1))
 
 
-def select_new(
-    entries: Sequence[tuple[EnteredRun, Measurement]], recorded: Sequence[Measurement]
-) -> list[Measurement]:
-    """Return the entered measurements that are not `recorded` yet; a date or source not entered may differ."""
-    # For each set of fields that some entry leaves out: the recorded measurements without those fields.
-    recorded_without = {
-        blank: {_without(m, blank) for m in recorded} for blank in {_blank_fields(e) for e, _ in entries}
-    }
-    new = []
-    for entry, measurement in entries:
-        blank = _blank_fields(entry)
-        if _without(measurement, blank) not in recorded_without[blank]:
-            new.append(measurement)
-            for names, measurements in recorded_without.items():
-                measurements.add(_without(measurement, names))
-    return new
-
-
-def _blank_fields(entry: EnteredRun) -> tuple[str, ...]:
-    return tuple(name for name in ("when", "source") if getattr(entry, name) is None)
-
-
-def _without(measurement: Measurement, names: Sequence[str]) -> Measurement:
-    empty: dict[str, Any] = {"when": None, "source": ""}
-    return replace(measurement, **{name: empty[name] for name in names})
-
-
 def parse_entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> EnteredRun:
     """Return one measurement from the values of flags.  Raises InputError that names the wrong flag."""
     return validate(EnteredRun, values, lambda place: f"{flags[str(place[0])]}: " if place else "")
-
-
-def find_doubtful(new: Sequence[Measurement], recorded: Sequence[Measurement]) -> Iterator[str]:
-    """Yield a line for each of `new` that is hard to believe beside the others of its model."""
-    ids = {id(m) for m in new}
-    runs_of: dict[tuple[str, int], list[Measurement]] = {}
-    for m in (*new, *recorded):
-        runs_of.setdefault((m.model, m.model_parallel), []).append(m)
-    for (model, _), runs in runs_of.items():
-        yield from dict.fromkeys(f"{model} on {s}" for s in find_suspects(runs) if id(s.measurement) in ids)

@@ -13,7 +13,9 @@ class Measurement:
 
     `spread` is half the width from P10 to P90 of its step times, relative to their mean.  `busy_share` is the share of time in which
     the GPUs computed, `data_wait_share` the share of the step that waited for input.  `startup_s` is from the start of
-    an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.
+    an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.  `cluster` is the name of the
+    cluster profile.  Of `parameters`, each token passes through `active_parameters`, and `trainable_parameters` are
+    trained.
     """
 
     model: str
@@ -34,6 +36,13 @@ class Measurement:
     source: str = ""
     when: datetime | None = None
     model_parallel: int = 1  # GPUs per replica
+    tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
+    zero_stage: int | None = None
+    parameters: int | None = None
+    active_parameters: int | None = None
+    trainable_parameters: int | None = None
+    cluster: str | None = None
     startup_s: float | None = None
     evaluation_s: float | None = None
     checkpoint_s: float | None = None

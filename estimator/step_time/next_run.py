@@ -30,8 +30,9 @@ def next_measurement(
 
     It has at most `max_gpus` GPUs on at most `max_nodes` nodes.
 
-    >>> next_measurement([], [Shape("a100", 2, 16, 8, 32)], max_gpus=8)
-    Shape(gpu='a100', nodes=1, gpus=1, gpus_per_node=1, batch_size=32, accumulation=1, model_parallel=1, precision=<Precision.AUTO: 'auto'>, seq_len=None)
+    >>> shape = next_measurement([], [Shape("a100", 2, 16, 8, 32)], max_gpus=8)
+    >>> shape.nodes, shape.gpus, shape.batch_size
+    (1, 1, 32)
     """
     candidates = list(_candidates(measurements, targets, max_gpus, max_nodes))
     try:

@@ -18,6 +18,7 @@ from ...cluster_profiles.precision import Precision
 from ...errors import NotEnoughHistory
 from ..job.placement import Placement, shape_of_job
 from ..job.shape import Shape
+from ..job.training import Training
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import STATED_SPREAD, Prior
@@ -61,11 +62,12 @@ class Transfer:
 def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
     """Return the runs of the job's model with as many GPUs per replica, without outdated repeats of a shape.
 
-    Where the job or a run does not state its sequence length, it is taken to be that of the other.
+    Where the job or a run does not state its sequence length, it is taken to be that of the other.  A layout and a ZeRO
+    stage that a run does not state are taken to be those of the job.
     """
-    training, seq_len = workload.training, workload.data.seq_len
+    training = workload.training
     runs = [
-        replace(m, seq_len=seq_len) if m.seq_len is None or seq_len is None else m
+        _completed(m, training, workload.data.seq_len)
         for m in measurements
         if m.model == workload.model and m.model_parallel == training.model_parallel
     ]
@@ -76,9 +78,21 @@ def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list
     return [m for m in runs if m.when is None or newest[m.shape] - m.when <= _OUTDATED]
 
 
+def _completed(run: Measurement, training: Training, seq_len: int | None) -> Measurement:
+    zero_stage = training.zero_stage if run.zero_stage is None else run.zero_stage
+    run = replace(run, seq_len=(seq_len and run.seq_len) or seq_len, zero_stage=zero_stage)
+    tensor, pipeline = training.tensor_parallel, training.pipeline_parallel
+    if run.tensor_parallel in (None, tensor) and run.pipeline_parallel in (None, pipeline):
+        return replace(run, tensor_parallel=tensor, pipeline_parallel=pipeline)
+    return run
+
+
 def complete_shape(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
-    """Return the shape of the job; a GPU type that is not stated is that of the runs, if they have only one."""
+    """Return the shape of the job; a GPU type or ZeRO stage that is not stated is that of the runs, if they have only one."""
     shape = shape_of_job(workload, placement)
+    stages = {m.zero_stage for m in runs}
+    if shape.zero_stage is None and len(stages) == 1:
+        shape = replace(shape, zero_stage=stages.pop())
     types = {m.gpu for m in runs}
     if shape.gpu is not None or len(types) != 1:
         return shape

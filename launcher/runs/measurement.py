@@ -70,7 +70,7 @@ def _measure(
     began_s = attempts_began_s or _run_began_s(run)
     steady = steady_state(lines, began_s)
     shape = _read_shape(run.get("shape"), planned_precision(folder, run), lines)
-    model = _read_model(run.get("shape"))
+    model = _read_text(run.get("shape"), "model")
     if steady is None or shape is None or model is None:
         return None
     name = folder.name
@@ -92,6 +92,10 @@ def _measure(
         checkpoint_s=steady.checkpoint_s,
         queue_wait_s=_queue_wait_s(run, attempts_began_s),
         restarts=max(steady.restarts, len(began_s) - 1),
+        cluster=_read_text(run.get("shape"), "cluster"),
+        parameters=_read_count(run.get("shape"), "parameters"),
+        active_parameters=_read_count(run.get("shape"), "active_parameters"),
+        trainable_parameters=_read_count(run.get("shape"), "trainable_parameters"),
     )
     return _with_activity(measurement, steady, history, name)
 
@@ -121,9 +125,14 @@ def _from_json(values: object) -> Measurement | None:
         return None
 
 
-def _read_model(submitted: object) -> str | None:
-    model = submitted.get("model") if isinstance(submitted, dict) else None
-    return model if isinstance(model, str) else None
+def _read_text(submitted: object, name: str) -> str | None:
+    value = submitted.get(name) if isinstance(submitted, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _read_count(submitted: object, name: str, least: int = 1) -> int | None:
+    value = submitted.get(name) if isinstance(submitted, dict) else None
+    return value if type(value) is int and value >= least else None
 
 
 def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[LoopLine]) -> Shape | None:
@@ -141,6 +150,9 @@ def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[Lo
         model_parallel=submitted.get("model_parallel", 1),
         precision=_used_precision(planned, observed_precision(lines)),
         seq_len=submitted.get("seq_len"),
+        tensor_parallel=_read_count(submitted, "tensor_parallel"),
+        pipeline_parallel=_read_count(submitted, "pipeline_parallel"),
+        zero_stage=_read_count(submitted, "zero_stage", least=0),
     )
     counts: tuple[object, ...] = (
         shape.nodes,
@@ -150,7 +162,9 @@ def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[Lo
         shape.accumulation,
         shape.model_parallel,
     )
-    return shape if all(isinstance(count, int) and count > 0 for count in counts) else None
+    if not all(isinstance(count, int) and count > 0 for count in counts):
+        return None
+    return shape if shape.is_split_evenly else replace(shape, tensor_parallel=None, pipeline_parallel=None)
 
 
 def _used_precision(planned: Precision, observed: Precision | None) -> Precision:

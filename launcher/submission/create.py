@@ -40,6 +40,7 @@ def describe_run(
     python: str | None,
 ) -> dict[str, Any]:
     """Return what run.json says of a submitted run: what it was made from, and the shape that a measurement of it has."""
+    size = workload.architecture
     return {
         "kind": "submit",
         "model": workload.model,
@@ -48,7 +49,14 @@ def describe_run(
         "executor": executor,
         "cwd": str(cwd),
         "steps": steps,
-        "shape": {"model": workload.model, **asdict(shape_of_job(workload, placement))},
+        "shape": {
+            "model": workload.model,
+            **asdict(shape_of_job(workload, placement)),
+            "cluster": placement.cluster,
+            "parameters": size.parameters,
+            "active_parameters": size.active_parameters,
+            "trainable_parameters": size.trainable_parameters,
+        },
         **take_snapshot(cwd, environment, python),
     }
 

@@ -10,9 +10,10 @@ from typing import Any
 from ...cluster_profiles.gpu import read_gpus
 from ...cluster_profiles.units import plural
 from ...errors import InputError
-from ...estimator.measurements.entered import EnteredRun, find_doubtful, parse_entered, select_new
+from ...estimator.measurements.entered import EnteredRun, parse_entered
 from ...estimator.measurements.entered_csv import read_csv
 from ...estimator.measurements.measurement import Measurement
+from ...estimator.measurements.new_entries import find_doubtful, select_new
 from ...launcher.run_folder.folder import (
     STATUS_FILE,
     create_run_folder,
@@ -39,8 +40,13 @@ FLAGS = {
             "batch_size",
             "accumulation",
             "model_parallel",
+            "tensor_parallel",
+            "pipeline_parallel",
+            "zero_stage",
             "precision",
             "seq_len",
+            "parameters",
+            "cluster",
         ),
         *(
             "step_time_s",
