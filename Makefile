@@ -58,7 +58,7 @@ wheel: .venv/installed-dev
 
 ## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
 frameworks: .venv-frameworks/installed
-	.venv-frameworks/bin/pytest tests/frameworks tests/test_mixed_precision.py tests/test_used_precision.py
+	.venv-frameworks/bin/pytest tests/frameworks tests/test_gpu_report.py tests/test_mixed_precision.py tests/test_used_precision.py
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
@@ -68,10 +68,11 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/tracker_cost.py
 	$(BIN)/python benchmarks/submit_cost.py
 
-## Hardware checks; they need pytest and pynvml, and torch for the measured rate:
-## make gpu PYTHON=python3 runs them from a plain checkout, without .venv or network.
+## Measure on one NVIDIA GPU, in 8 minutes at most, what clusterplan says without one, and print a page in Markdown.
+## It runs from a plain checkout, without .venv or network, in an environment with clusterplan's dependencies and torch:
+## make gpu PYTHON=python.
 gpu:
-	$(PYTHON) -m pytest -m gpu tests/gpu -p no:cacheprovider -rs -s
+	@$(PYTHON) tests/gpu/report.py
 
 ## A Slurm of four nodes with 8 fake GPUs each on this machine, to try things by hand; it needs root,
 ## and Debian's slurm-wlm and munge.

@@ -21,6 +21,8 @@ import pynvml
 import pytest
 import slurm_cluster
 
+from clusterplan.cli import main
+
 if TYPE_CHECKING:
     from launched import Launched, Story, Told
 
@@ -49,7 +51,14 @@ ONCE = {
         "test_slurm_runs",
         "test_submit_sweep",
     },
-    "fake_nvml": {"test_fake_nvml", "test_following", "test_local_queue", "test_report", "test_sampler"},
+    "fake_nvml": {
+        "test_fake_nvml",
+        "test_following",
+        "test_gpu_report",
+        "test_local_queue",
+        "test_report",
+        "test_sampler",
+    },
 }
 STORIES_AT_ONCE = 8
 
@@ -69,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Each test goes to the process that is free, but for those of ONCE."""
-    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  `make gpu` has no xdist
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  xdist, which only `-n` needs
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
         def _split_scope(self, nodeid: str) -> str:
@@ -110,8 +119,6 @@ def clusterplan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def run_in_process(*args: object) -> Process:
     """Run `clusterplan ARGS` in this process; return what a finished process would be."""
-    from clusterplan.cli import main  # noqa: PLC0415  `make gpu` has none of what it needs
-
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exit_info:
         main([str(argument) for argument in args])
@@ -211,7 +218,7 @@ def slurm(
 @pytest.fixture
 def launched(clusterplan: Command, tmp_path: Path) -> "Launched":
     """Give clusterplan in a folder of a hostile name, with a history and runs of its own."""
-    from launched import Launched  # noqa: PLC0415  `make gpu` has none of what it needs
+    from launched import Launched  # noqa: PLC0415  it imports this module
 
     folder = tmp_path / HOSTILE_NAME
     folder.mkdir()
