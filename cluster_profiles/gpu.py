@@ -3,6 +3,7 @@
 Only the standard library is used here: the hardware checks read the catalogue on bare machines.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from .precision import Precision, best_precision
 
 _TERA, _GIGA = 10**12, 10**9
 _CATALOGUE = "gpus.toml"
+_TYPO = (
+    0.8  # likeness of two names, by difflib, from which one may be a misspelling of the other; our judgement
+)
+_DIGITS_OF_A_TYPE = 4  # as in 4090
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,12 @@ class Gpu:
 
     def answers_to(self, name: str) -> bool:
         """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""
-        return _plain(name) in {_plain(n) for n in (self.key, self.name, *self.nvml_names, *self.slurm_names)}
+        return _plain(name) in {_plain(known) for known in self.names}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return every name of this GPU."""
+        return (self.key, self.name, *self.nvml_names, *self.slurm_names)
 
 
 def _unpickle(values: dict[str, Any]) -> Gpu:
@@ -114,28 +124,90 @@ def shared_precision(possible_gpus: Sequence[Gpu]) -> Precision | None:
     return best.pop() if len(best) == 1 else None
 
 
-def find_gpu(name: str, among: tuple[str, ...] = ()) -> Gpu:
-    """Return the GPU that people, NVML or Slurm call `name`; `among` narrows the choice to these keys.
+def may_be_same_gpu(name: str, other: str) -> bool:
+    """Return whether two names may mean one GPU type; they need not be in the catalogue.
 
-    Raises InputError if no GPU, or more than one, has that name.
+    >>> may_be_same_gpu("a100", "NVIDIA A100-SXM4-80GB"), may_be_same_gpu("RTX A5000", "rtx_a5000")
+    (True, True)
+    """
+    return _plain(name) == _plain(other) or any(gpu.answers_to(other) for gpu in match_gpus(name))
+
+
+def gpu_type(name: str) -> str:
+    """Return the key of the one GPU that is called `name`, otherwise `name` as it is stated.
+
+    >>> gpu_type("NVIDIA H100 80GB HBM3"), gpu_type("a100"), gpu_type("mygpu")
+    ('h100-sxm', 'a100', 'mygpu')
+    """
+    keys = [gpu.key for gpu in _matches(name)]
+    return keys[0] if len(keys) == 1 else name
+
+
+def choose_type(name: str, among: Sequence[str]) -> str:
+    """Return the type of `among` that `name` means.  Raises InputError if it is none or several of them."""
+    exact = [one for one in among if _plain(one) == _plain(name)]
+    matches = exact or [one for one in among if may_be_same_gpu(one, name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise InputError(f"GPU {name!r} is ambiguous: give one of {', '.join(matches)}")
+    check_is_type(name, among[0])
+    raise InputError(f"no partition has GPU {name!r}: give {', '.join(among)}")
+
+
+def find_gpu(name: str) -> Gpu:
+    """Return the GPU that people, NVML or Slurm call `name`.  Raises InputError if no GPU, or more than one, has that name.
 
     >>> find_gpu("NVIDIA H100 80GB HBM3").key
     'h100-sxm'
     """
-    offered = {key: gpu for key, gpu in read_gpus().items() if not among or key in among}
-    exact = [gpu for gpu in offered.values() if _plain(gpu.key) == _plain(name)]
-    matches = exact or [gpu for gpu in offered.values() if gpu.answers_to(name)]
+    matches = _matches(name)
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise InputError(f"GPU {name!r} is ambiguous: give one of {', '.join(gpu.key for gpu in matches)}")
-    if name.isdecimal():
+    raise InputError(f"GPU {name!r} is not in the catalogue")
+
+
+def check_is_type(name: str, example: str = "a100-sxm4-80gb") -> None:
+    """Raise InputError if `name` is a number of GPUs rather than a type, which has letters or four digits."""
+    if name.isdecimal() and len(name) < _DIGITS_OF_A_TYPE:
         raise InputError(
-            f"GPU {name!r} is a number; the number of GPUs is --gpus: give a type, such as {next(iter(offered))}"
+            f"GPU {name!r} is a number; the number of GPUs is --gpus: give a type, such as {example}"
         )
+
+
+def nearest_gpus(name: str) -> list[str]:
+    """Return the GPUs whose name `name` begins, continues or misspells; none for a type that is another one.
+
+    Digits tell types apart, so their first number must be equal: an a800 is no a100.
+
+    >>> nearest_gpus("a100-smx4-80gb"), nearest_gpus("h100-sxm5"), nearest_gpus("a900")
+    (['a100-sxm4-80gb'], ['h100-sxm'], [])
+    """
     import difflib  # noqa: PLC0415  difflib, for a wrong name only
 
-    nearest = difflib.get_close_matches(name.lower(), offered, n=3, cutoff=0.5)
-    choice = " or ".join(nearest) if nearest and not among else ", ".join(offered)
-    fault = f"no partition has GPU {name!r}" if among else f"GPU {name!r} is not in the catalogue"
-    raise InputError(f"{fault}: give {choice}")
+    def likeness(gpu: Gpu) -> float:
+        best = 0.0
+        for known in gpu.names:
+            plain, wrong = _plain(known), _plain(name)
+            if _first_number(plain) == _first_number(wrong):
+                ratio = difflib.SequenceMatcher(None, plain, wrong).ratio()
+                shorter, longer = sorted((plain, wrong), key=len)
+                is_part = longer.startswith(shorter) and not longer[len(shorter) :][:1].isdecimal()
+                best = max(best, ratio if ratio >= _TYPO or is_part else 0.0)
+        return best
+
+    ranked = {gpu.key: likeness(gpu) for gpu in read_gpus().values()}
+    most = max(ranked.values())
+    return [key for key, ratio in ranked.items() if ratio and ratio == most]
+
+
+def _matches(name: str) -> tuple[Gpu, ...]:
+    exact = tuple(gpu for gpu in read_gpus().values() if _plain(gpu.key) == _plain(name))
+    return exact or match_gpus(name)
+
+
+def _first_number(plain: str) -> str:
+    digits = re.search(r"\d+", plain)
+    return digits[0] if digits else ""

@@ -10,18 +10,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
-from .gpu import Gpu, find_gpu
+from .gpu import check_is_type, find_gpu, match_gpus
 from .toml_file import Section
 from .units import join_names, parse_count, parse_duration_s, parse_exact
-
-
-def _gpu_key(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("is not the name of a GPU")  # noqa: TRY004  pydantic turns ValueError into a message
-    try:
-        return find_gpu(value).key
-    except InputError as error:
-        raise ValueError(str(error).removeprefix(f"GPU {value!r} ")) from None
 
 
 def _number(value: object) -> float:
@@ -42,12 +33,8 @@ def _text(pattern: str, message: str) -> Callable[[object], str]:
     return check
 
 
-Name = Annotated[
-    str,
-    BeforeValidator(
-        _text(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}", "must be one line of text, up to 200 characters")
-    ),
-]
+_one_line = _text(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}", "must be one line of text, up to 200 characters")
+Name = Annotated[str, BeforeValidator(_one_line)]
 SlurmName = Annotated[
     str,
     BeforeValidator(
@@ -55,6 +42,16 @@ SlurmName = Annotated[
     ),
 ]
 Currency = Annotated[str, BeforeValidator(_text(r"[A-Z]{3}", "must be three capital letters, such as EUR"))]
+
+
+def _gpu_type(value: object) -> str:
+    """The catalogue's key of a GPU, or a name that the catalogue lacks."""
+    name = _one_line(value)
+    try:
+        check_is_type(name)
+        return find_gpu(name).key if match_gpus(name) else name
+    except InputError as error:
+        raise ValueError(str(error).removeprefix(f"GPU {name!r} ")) from None
 
 
 def _limit(value: object) -> float | None:
@@ -78,8 +75,9 @@ class Partition(Section):
     name: SlurmName = Field(description="Name of the partition, as `sinfo` spells it.")
     nodes: Count = Field(gt=0, le=100_000, description="Number of nodes.")
     gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs per node.")
-    gpu: Annotated[str, BeforeValidator(_gpu_key)] | None = Field(
-        None, description="GPU type, as the catalogue, NVML or Slurm names it."
+    gpu: Annotated[str, BeforeValidator(_gpu_type)] | None = Field(
+        None,
+        description="GPU type, as the catalogue, NVML or Slurm names it. Peak and memory of any other type are not known.",
     )
     gres: SlurmName | None = Field(
         None, description="GRES type by which Slurm knows that GPU. Default: none, the GRES has no type."
@@ -99,10 +97,6 @@ class Partition(Section):
     per_gpu_hour: Number | None = Field(
         None, ge=0, le=10**6, description="Price of a GPU-hour in this partition. Default: that of `[rates]`."
     )
-
-    def gpu_model(self) -> Gpu | None:
-        """Return the catalogue's entry for this partition's GPU; None if the profile names none."""
-        return find_gpu(self.gpu) if self.gpu else None
 
 
 class Rates(Section):

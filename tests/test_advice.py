@@ -50,6 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
         profile(),
     ),
     "no-profile": ({}, None),
+    "gpu-unknown": ({}, profile(gpu="mygpu")),
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
     "far-below-peak": ({"throughput": {"samples_per_s": 0.0443}}, profile()),
     "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),

@@ -36,7 +36,7 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         "shape": {
             "gpus": placement.gpus,
             "nodes": placement.nodes,
-            "gpu": placement.gpu.key if placement.gpu else None,
+            "gpu": placement.gpu_type,
             "precision": placement.precision,
             "batch_size": workload.training.batch_size,
             "accumulation": workload.training.accumulation,

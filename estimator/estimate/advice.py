@@ -14,6 +14,7 @@ ADVICE_CODES = {
     "runs-differ": "Runs of the model contradict the given throughput. The estimate uses the given one.",
     "measure-next": "The run that would narrow the range of the step time most.",
     "input-bound": "A large part of a step waits for its input.",
+    "gpu-unknown": "The GPU type is not in the catalogue, or means several of it: its peak and memory are not known.",
     "no-profile": "No cluster profile is given, so no time limit is assumed.",
     "above-peak": "The given throughput is beyond the dense peak of the GPUs.",
     "far-below-peak": "The throughput is so far below the dense peak of the GPUs that its unit may be wrong.",

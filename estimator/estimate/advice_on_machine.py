@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 
+from ...cluster_profiles.gpu import nearest_gpus
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..job.flops import fastest_step_s
 from ..job.framework import STEP_RULES
-from ..job.placement import USUAL_GPUS_PER_NODE, is_uneven
+from ..job.placement import USUAL_GPUS_PER_NODE, Placement, is_uneven
 from ..job.workload import Workload
 from ..step_time.links import links_of_job
 from ..step_time.source import Source, SourceKind
@@ -200,8 +201,18 @@ def advise_on_limit(case: Case) -> Iterator[Advice]:
             )
 
 
+def _why_gpu_unknown(placement: Placement) -> str:
+    type_ = placement.gpu_type or ""
+    if keys := [gpu.key for gpu in placement.possible_gpus]:
+        return f"GPU {type_!r} may be {' or '.join(keys)}: name one, so that its peak and memory are known"
+    nearest = f"; is it {' or '.join(keys)}?" if (keys := nearest_gpus(type_)) else ""
+    return f"GPU {type_!r} is not in the catalogue: its peak and memory are not known, so neither is checked{nearest}"
+
+
 def advise_on_cluster(case: Case) -> Iterator[Advice]:
-    """Advise on nodes with unequal GPUs, a slow network, or a cluster that is not known."""
+    """Advise on nodes with unequal GPUs, a slow network, or a GPU type or cluster that is not known."""
+    if case.placement.gpu_type and not case.placement.gpu:
+        yield Advice("gpu-unknown", _why_gpu_unknown(case.placement))
     if fault := is_uneven(case.workload, case.placement):
         yield Advice("uneven-nodes", fault)
     partition = case.placement.partition

@@ -1,16 +1,18 @@
 """The estimate of a workload on a cluster: steps, wall-clock, memory, GPU-hours, cost and advice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ...cluster_profiles.gpu import may_be_same_gpu, nearest_gpus
 from ...cluster_profiles.profile import ClusterProfile
+from ...errors import WorkloadError
 from ..job.placement import Placement, place
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..ranges import Range
 from ..step_time.source import StepTime
-from ..step_time.throughput import estimate_step_time
+from ..step_time.throughput import estimate_step_time, has_stated_rate
 from .advice import advise
 from .case import Advice, Case
 from .memory import Memory, estimate_memory
@@ -64,10 +66,13 @@ def estimate_workload(
     (3907, 6.27)
     """
     placement = place(workload, profile)
+    measurements = _with_gpu_named(measurements, placement)
     steps = count_steps(workload)
     step_time = estimate_step_time(workload, placement, measurements, now)
     failures = profile.node_failures_per_1000_days if profile else None
     runs = [m for m in measurements if m.model == workload.model]
+    if not has_stated_rate(workload) and all(m.gpu != placement.gpu_type for m in runs):
+        _check_gpu(placement)
     clock = estimate_wall_clock(workload, placement, steps, step_time, failures, runs)
     memory = estimate_memory(workload, placement, measurements)
     gpu_hours = clock.total.scaled(placement.gpus / 3600) if clock.total else None
@@ -95,6 +100,26 @@ def estimate_workload(
             )
         ),
     )
+
+
+def _with_gpu_named(measurements: Sequence[Measurement], placement: Placement) -> Sequence[Measurement]:
+    """`measurements` with the job's spelling of a GPU type that the catalogue lacks: NVML and Slurm spell it differently."""
+    stated = placement.gpu_type
+    if stated is None or placement.possible_gpus:
+        return measurements
+    return [replace(m, gpu=stated) if m.gpu and may_be_same_gpu(m.gpu, stated) else m for m in measurements]
+
+
+def _check_gpu(placement: Placement) -> None:
+    """Raise WorkloadError if nothing but the job names the GPU type, and the catalogue lacks it or has several of it."""
+    partition = placement.partition
+    if placement.gpu_type is None or placement.gpu or (partition and (partition.gpu or partition.gres)):
+        return
+    several = ", ".join(gpu.key for gpu in placement.possible_gpus)
+    fault = "is ambiguous" if several else "is not in the catalogue"
+    types = f"one of {several}" if several else " or ".join(nearest_gpus(placement.gpu_type))
+    rate = "a rate measured on it, such as --samples-per-s; `clusterplan history add` keeps rates"
+    raise WorkloadError(f"GPU {placement.gpu_type!r} {fault}: give {f'{types}, or ' if types else ''}{rate}")
 
 
 def _cost(gpu_hours: Range | None, placement: Placement, profile: ClusterProfile | None) -> Cost | None:

@@ -74,7 +74,7 @@ def _placed(rate_workload: Workload, workload: Workload) -> Workload:
     if cluster == workload.cluster or cluster.profile is None:
         return rate_workload
     placement = place(rate_workload, load_profile(cluster.profile))
-    machines = {"gpu": placement.gpu.key if placement.gpu else None, "nodes": placement.nodes}
+    machines = {"gpu": placement.gpu_type, "nodes": placement.nodes}
     return rate_workload.model_copy(update={"cluster": cluster.model_copy(update=machines)})
 
 

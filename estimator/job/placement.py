@@ -3,7 +3,16 @@
 import itertools
 from dataclasses import dataclass
 
-from ...cluster_profiles.gpu import Gpu, find_gpu, match_gpus, shared_precision
+from ...cluster_profiles.gpu import (
+    Gpu,
+    check_is_type,
+    choose_type,
+    gpu_type,
+    match_gpus,
+    may_be_same_gpu,
+    read_gpus,
+    shared_precision,
+)
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import ClusterProfile, Partition
 from ...cluster_profiles.units import ceil_div, plural
@@ -16,18 +25,28 @@ USUAL_GPUS_PER_NODE = 8  # without a profile
 
 @dataclass(frozen=True)
 class Placement:
-    """The machines of one run; `partition` and `gpu` are None where they are not known.
+    """The machines of one run; `partition` and `gpu_type` are None where they are not known.
 
-    `possible_gpus` holds `gpu`, or every type that Slurm's name for it may mean; `cluster` is the name of the profile.
+    `gpu_type` is the GPU's key in the catalogue, or its name as it is stated where that is no type of the catalogue, or
+    several; `cluster` is the name of the profile.
     """
 
     partition: Partition | None
-    gpu: Gpu | None
+    gpu_type: str | None
     precision: Precision
     nodes: int
     gpus: int
-    possible_gpus: tuple[Gpu, ...] = ()
     cluster: str | None = None
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """Return the catalogue's entry of the GPU type; None if it has none."""
+        return read_gpus().get(self.gpu_type or "")
+
+    @property
+    def possible_gpus(self) -> tuple[Gpu, ...]:
+        """Return `gpu`, or every type that its name may mean."""
+        return _possible_gpus(self.partition, self.gpu_type)
 
     @property
     def gpus_per_node(self) -> int:
@@ -46,46 +65,58 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
     partition = _partition(workload, profile) if profile else None
     if cluster.partition and profile is None:
         raise WorkloadError(f"partition {cluster.partition!r} needs a cluster profile: add --profile")
-    gpu = partition.gpu_model() if partition else None
-    if cluster.gpu and gpu is None:
-        gpu = find_gpu(cluster.gpu)
+    type_ = partition.gpu if partition else None
+    if cluster.gpu and type_ is None:
+        check_is_type(cluster.gpu)
+        type_ = gpu_type(cluster.gpu)
     nodes = _nodes(workload, partition)
     if nodes > gpus:
         raise WorkloadError(
             f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')}: give at most one node per GPU"
         )
-    possible_gpus = (gpu,) if gpu else _gpus_of(partition) if partition else ()
     precision = workload.training.precision
     if precision is Precision.AUTO:
-        precision = shared_precision(possible_gpus) or precision
-    return Placement(
-        partition, gpu, precision, nodes, gpus, possible_gpus, cluster=profile.name if profile else None
-    )
+        precision = shared_precision(_possible_gpus(partition, type_)) or precision
+    return Placement(partition, type_, precision, nodes, gpus, cluster=profile.name if profile else None)
 
 
-def _gpus_of(partition: Partition) -> tuple[Gpu, ...]:
-    """The GPU type of a partition, or every type that Slurm's name for it may mean; none if it names none."""
-    stated = partition.gpu_model()
-    return (stated,) if stated else match_gpus(partition.gres) if partition.gres else ()
+def _possible_gpus(partition: Partition | None, type_: str | None) -> tuple[Gpu, ...]:
+    if gpu := read_gpus().get(type_ or ""):
+        return (gpu,)
+    name = type_ or (partition.gres if partition else None)
+    return match_gpus(name) if name else ()
+
+
+def _types_of(partition: Partition, wanted: str) -> list[str]:
+    """The GPU type of a partition, or every type that Slurm's name for it may mean; none if that is not known.
+
+    A name of Slurm that the catalogue lacks may mean any type, and means `wanted` only if it is the same name.
+    """
+    if partition.gpu:
+        return [partition.gpu]
+    gres = partition.gres or ""
+    return [gpu.key for gpu in match_gpus(gres)] or [gres] * may_be_same_gpu(gres, wanted)
 
 
 def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
     """The partition that is named, or the default one; for a GPU type that it has not, the first that has it."""
     cluster, partition = workload.cluster, profile.partition(workload.cluster.partition)
-    keys = {p.name: [gpu.key for gpu in _gpus_of(p)] for p in profile.partitions}
-    choice = tuple(dict.fromkeys(key for of_partition in keys.values() for key in of_partition))
-    if cluster.gpu is None or not choice:
+    if cluster.gpu is None:
+        return partition
+    types = {p.name: _types_of(p, cluster.gpu) for p in profile.partitions}
+    choice = tuple(dict.fromkeys(type_ for of_partition in types.values() for type_ in of_partition))
+    if not choice:
         return partition
     try:
-        key = find_gpu(cluster.gpu, among=choice).key
+        type_ = choose_type(cluster.gpu, choice)
     except InputError as error:
         raise WorkloadError(f"{profile.name}: {error}") from None
-    if key in keys[partition.name] or (cluster.partition and not keys[partition.name]):
+    if type_ in types[partition.name] or (cluster.partition and not types[partition.name]):
         return partition
     if cluster.partition:
         gpu = partition.gpu or partition.gres
-        raise WorkloadError(f"partition {partition.name!r} of {profile.name} has {gpu}, not {key}")
-    return next(p for p in profile.partitions if key in keys[p.name])
+        raise WorkloadError(f"partition {partition.name!r} of {profile.name} has {gpu}, not {type_}")
+    return next(p for p in profile.partitions if type_ in types[p.name])
 
 
 def _nodes(workload: Workload, partition: Partition | None) -> int:
@@ -109,7 +140,7 @@ def shape_of_job(workload: Workload, placement: Placement) -> Shape:
     """Return the shape of a job as it is placed."""
     training = workload.training
     return Shape(
-        gpu=placement.gpu.key if placement.gpu else None,
+        gpu=placement.gpu_type,
         nodes=placement.nodes,
         gpus=placement.gpus,
         gpus_per_node=placement.gpus_per_node,

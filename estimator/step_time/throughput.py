@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from ...cluster_profiles.gpu import may_be_same_gpu
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_significant, plural
 from ..job.flops import (
@@ -55,10 +56,10 @@ def has_stated_rate(workload: Workload) -> bool:
 
 def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
-    rate, training, gpu = workload.throughput, workload.training, placement.gpu
-    if rate.gpu and gpu and not gpu.answers_to(rate.gpu):
+    rate, training, gpu_type = workload.throughput, workload.training, placement.gpu_type
+    if rate.gpu and gpu_type and not may_be_same_gpu(gpu_type, rate.gpu):
         return unknown_step_time(
-            f"given on {rate.gpu}; that does not tell the speed of {gpu.key}: give a rate measured on it"
+            f"given on {rate.gpu}; that does not tell the speed of {gpu_type}: give a rate measured on it"
         )
     if rate.model_parallel and rate.model_parallel != training.model_parallel:
         before, after = (plural(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
@@ -69,7 +70,7 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     work = None
     if rate_shape.seq_len and job_shape.seq_len and rate_shape.seq_len != job_shape.seq_len:
         work = work_ratio(workload, rate_shape.seq_len, job_shape.seq_len)
-    ratio = rate_ratio(rate_shape, job_shape, gpu, work)
+    ratio = rate_ratio(rate_shape, job_shape, placement.gpu, work)
     if ratio is None and rate_shape.precision is Precision.AUTO:
         return unknown_step_time(
             "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
@@ -134,7 +135,7 @@ def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> Ste
         needs = {
             "--parameters": workload.architecture.flops_parameters,
             "--seq-len": workload.data.seq_len,
-            "--gpu": placement.gpu,
+            "a GPU type of the catalogue" if placement.gpu_type else "--gpu": placement.gpu,
         }
         missing = [flag for flag, value in needs.items() if not value]
         if not missing:

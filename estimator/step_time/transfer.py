@@ -88,19 +88,20 @@ def _completed(run: Measurement, training: Training, seq_len: int | None) -> Mea
 
 
 def complete_shape(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
-    """Return the shape of the job; a GPU type or ZeRO stage that is not stated is that of the runs, if they have only one."""
+    """Return the shape of the job; GPU type, precision and ZeRO stage, if not known, are those on which the runs agree."""
     shape = shape_of_job(workload, placement)
     stages = {m.zero_stage for m in runs}
     if shape.zero_stage is None and len(stages) == 1:
         shape = replace(shape, zero_stage=stages.pop())
     types = {m.gpu for m in runs}
-    if shape.gpu is not None or len(types) != 1:
+    if shape.gpu is None and len(types) == 1:
+        shape = replace(shape, gpu=types.pop())
+    if shape.precision is not Precision.AUTO or shape.gpu is None:
         return shape
-    (key,) = types
-    gpu, precision = _catalogue_entry(key), shape.precision
-    if gpu and precision is Precision.AUTO:
-        precision = gpu.best_precision()
-    return replace(shape, gpu=key, precision=precision)
+    gpu, precisions = _catalogue_entry(shape.gpu), {m.precision for m in runs if m.gpu == shape.gpu}
+    if gpu is None and len(precisions) == 1:
+        return replace(shape, precision=precisions.pop())
+    return replace(shape, precision=gpu.best_precision()) if gpu else shape
 
 
 def transfer_step_time(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...cluster_profiles.gpu import match_gpus
+from ...cluster_profiles.gpu import match_gpus, may_be_same_gpu
 from ...cluster_profiles.profile import ClusterProfile, Partition
 from ...cluster_profiles.toml_file import validate
 from ...cluster_profiles.units import format_duration, join_names, plural
@@ -121,10 +121,9 @@ def _differences_of_nodes(stated: Partition, cluster: Cluster) -> list[str]:
     nodes = sum(shapes[shape] for shape in sizes)
     if sizes and nodes != stated.nodes:
         lines.append(f"{where}: it has {plural(nodes, 'such node')}, not {stated.nodes:,}")
-    model = stated.gpu_model()
     types = [gres for gres, _ in kinds if match_gpus(gres)]
-    if model and types and not any(model.answers_to(gres) for gres in types):
-        lines.append(f"{where}: its GPUs are {join_names(dict.fromkeys(types))}, not {model.key}")
+    if stated.gpu and types and not any(may_be_same_gpu(stated.gpu, gres) for gres in types):
+        lines.append(f"{where}: its GPUs are {join_names(dict.fromkeys(types))}, not {stated.gpu}")
     return lines
 
 
@@ -147,7 +146,7 @@ def _unsure(gres: str) -> str:
     if several:
         return f"{gres!r} in Slurm may be {' or '.join(several)}: add the right one as gpu"
     fault = f"{gres!r} is not in the catalogue" if gres else "Slurm does not state the GPU type"
-    return f"{fault}: add gpu, if you know it"
+    return f"{fault}: add its type as gpu"
 
 
 def _limit(seconds: float | None) -> str:

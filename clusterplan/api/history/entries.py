@@ -150,4 +150,4 @@ def _write_run(name: str, measurements: Sequence[Measurement], now: datetime) ->
 def _unknown_gpus(measurements: Sequence[Measurement]) -> Iterator[str]:
     for name in dict.fromkeys(measurement.gpu for measurement in measurements):
         if name and name not in read_gpus():
-            yield f"GPU {name!r} is not in the catalogue: it informs only jobs that name no GPU"
+            yield f"GPU {name!r} is not in the catalogue: it informs jobs on --gpu {name!r}, and jobs that name no GPU"
