@@ -54,8 +54,9 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
     "far-below-peak": ({"throughput": {"samples_per_s": 0.0443}}, profile()),
     "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),
-    "batch-identity": ({"training": {"global_batch": 1000, "framework": "deepspeed"}}, profile()),
+    "batch-identity": ({"training": {"accumulation": 1, "global_batch": 1000}}, profile()),
     "below-one-batch": ({"data": {"samples": 100}}, profile()),
+    "data-end-first": ({"training": {"max_steps": 4000, "framework": "torch"}}, profile()),
     "partial-batch": ({"data": {"samples": 1_024_001}}, profile()),
     "ends-early": (
         {"data": {"samples": 1_024_001}, "training": {"framework": "hf-4.51", "accumulation": 4}},

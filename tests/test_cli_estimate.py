@@ -28,6 +28,7 @@ def test_the_seed_case_without_any_file(clusterplan: Command) -> None:
         "total": 3907,
         "full": 3906,
         "last_partial_samples": 64,
+        "samples": 1_000_000,
         "dropped_samples": 0,
         "batches_per_epoch": 3907,
         "convention": "hf",
@@ -417,7 +418,8 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
         GOOD_FILE + "[evaluation]\ntime_s = 600\n",
         "evaluation.time_s needs every_steps or every_epochs: give what lies between two evaluations",
     ),
-    "empty": ("", "the size of the data is missing"),
+    "empty": ("", "job.toml: training.batch_size: is missing"),
+    "no length": ("[training]\nbatch_size = 1\ngpus = 1\n", "job.toml: the size of the data is missing"),
     "not text": (b"\xff\xfe\x00", "job.toml: is not UTF-8 text"),
 }
 

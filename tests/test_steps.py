@@ -167,15 +167,6 @@ def test_packing_makes_more_sequences() -> None:
     assert count_steps(Workload.model_validate(values)).total == 112
 
 
-@pytest.mark.parametrize(("framework", "expected"), [("hf", 5000), ("lightning", 3907), ("torch", 3907)])
-def test_max_steps_wins_in_trainer_and_only_shortens_elsewhere(framework: str, expected: int) -> None:
-    values = {
-        "data": {"samples": 1_000_000},
-        "training": {"batch_size": 32, "gpus": 8, "framework": framework, "max_steps": 5000},
-    }
-    assert count_steps(Workload.model_validate(values)).total == expected
-
-
 def test_steps_never_use_floats() -> None:
     job = Workload.of(samples=999_999_999_999_999, batch_size=1, gpus=1, epochs="1000000")
     assert count_steps(job).total == 999_999_999_999_999_000_000

@@ -111,7 +111,7 @@ def read_job_with_command(
     """
     if isinstance(command, str):
         raise InputError(f"the command {command!r} is one text: give a list of words")
-    is_sized = job is not None or "samples" in flags or "tokens" in flags
+    is_sized = job is not None or not {"samples", "tokens", "max_steps"}.isdisjoint(flags)
     workload = read_workload(job, flags, None if is_sized else _UNSIZED)
     if not command and not isinstance(job, Workload):
         check_flags_reach(run_of(workload), flags)

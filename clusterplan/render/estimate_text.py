@@ -20,6 +20,7 @@ _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
+_STATED_BATCH = "the global batch stays {batch:,}, as stated, and accumulation follows from the GPUs"
 _FIRST_TO_GO = (
     "nodes",
     "speed-up",
@@ -82,7 +83,9 @@ def write_estimates(
     if knee := _knee(estimates, names):
         page.line(knee)
     if len({e.placement.gpus for e in estimates}) > 1:
-        page.sentence(_QUESTION[keep].format(batch=estimates[0].workload.training.step_samples))
+        batches = {e.workload.training.step_samples for e in estimates}
+        stays = keep is Keep.PER_GPU_BATCH and len(batches) == 1
+        page.sentence((_STATED_BATCH if stays else _QUESTION[keep]).format(batch=max(batches)))
     if "speed-up" in shown:
         page.line(f"speed-up: samples/s against {names[0]}")
     if "efficiency" in shown:
@@ -179,11 +182,12 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
 def step_text(estimate: Estimate) -> str:
     """Return the kinds of steps: `3,906 full + 1 partial of 64 samples (Hugging Face Trainer ...)`."""
     steps = estimate.steps
-    partial = steps.total - steps.full
     text = f"{steps.full:,} full"
-    if partial:
+    if partial := steps.total - steps.full:
         text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
-    if steps.dropped_samples:
+    if steps.dropped_samples is None:
+        text += f", {steps.samples:,} samples"
+    elif steps.dropped_samples:
         text += f", {steps.dropped_samples:,} samples dropped"
     return f"{text} ({STEP_RULES[steps.convention].name})"
 

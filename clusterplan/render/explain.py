@@ -29,9 +29,8 @@ def explain(estimate: Estimate) -> Iterator[str]:
 
 def _steps(estimate: Estimate) -> Iterator[str]:
     t, data, steps = estimate.workload.training, estimate.workload.data, estimate.steps
-    n, b, w, g, e = data.sequences, t.batch_size, t.data_parallel, t.accumulation, t.epochs
-    epochs = "1 epoch" if e == 1 else f"{float(e):g} epochs"
-    if data.tokens:
+    n, b, w, g = data.sequences, t.batch_size, t.data_parallel, t.accumulation
+    if data.tokens and n:
         packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
         yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {n:,}"
     if t.model_parallel > 1:
@@ -46,17 +45,29 @@ def _steps(estimate: Estimate) -> Iterator[str]:
             if size > 1
         )
         yield f"data parallel = {t.gpus:,} GPUs / ({split}) = {w:,}"
+    if "accumulation" not in t.model_fields_set and t.global_batch:
+        yield f"accumulation = {t.global_batch:,} global batch / ({b:,} micro-batch x {w:,} data parallel) = {g:,}"
     yield f"global batch = {b:,} micro-batch x {w:,} data parallel x {g:,} accumulation = {t.step_samples:,} samples"
     rule = STEP_RULES[steps.convention]
     yield f"counted by the rule of {rule.name}: {rule.total.rule}"
-    if t.max_steps is not None:
+    if t.repeats_data:
+        yield f"steps = max_steps = {steps.total:,}; the data begin again until then"
+    elif t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
+    if n is None or steps.batches is None:
+        yield f"samples = {steps.total:,} steps x {t.step_samples:,} = {steps.samples:,}"
+        return
     if rule.dealing is not Dealing.STREAM:
-        yield f"batches per replica and epoch = {_batches(estimate)} = {steps.batches:,}"
+        yield f"batches per replica and epoch = {_batches(estimate, n)} = {steps.batches:,}"
     formula = rule.total.formula.format(
-        samples=n, batches=steps.batches, step_samples=t.step_samples, accumulation=g, epochs=epochs
+        samples=n,
+        batches=steps.batches,
+        step_samples=t.step_samples,
+        accumulation=g,
+        epochs="1 epoch" if t.epochs == 1 else f"{float(t.epochs):g} epochs",
     )
-    yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {steps.total:,}"
+    if not t.repeats_data:
+        yield f"steps = {formula if t.max_steps is None else 'as limited by max_steps'} = {steps.total:,}"
     rest = (
         f" + {steps.total - steps.full:,} partial of {steps.last_partial_samples:,} samples"
         if steps.total > steps.full
@@ -77,8 +88,8 @@ def _intervals(estimate: Estimate) -> Iterator[str]:
             yield f"{name} every ceil({pause.every_steps:g} x {steps.total:,} steps) = {interval:,} steps"
 
 
-def _batches(estimate: Estimate) -> str:
-    t, n = estimate.workload.training, estimate.workload.data.sequences
+def _batches(estimate: Estimate, n: int) -> str:
+    t = estimate.workload.training
     b, w = t.batch_size, t.data_parallel
     rule = STEP_RULES[estimate.steps.convention]
     if rule.deals_to_every_gpu and t.sequence_parallel > 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from ...cluster_profiles.units import format_count, format_duration, format_significant, plural
+from ...cluster_profiles.units import ceil_div, format_count, format_duration, format_significant, plural
 from ...errors import WorkloadError
 from ..job.framework import STEP_RULES, Dealing, Framework
 from ..job.workload import Workload
@@ -50,7 +50,7 @@ def _why_other_steps(case: Case, reported: int) -> str:
     unaccumulated = _count_with(case, accumulation=1)
     if unaccumulated and unaccumulated.total == reported:
         return f"your numbers give {total}; it counts micro-batches: does it have accumulation {training.accumulation:,}?"
-    effective = format_significant(float(case.workload.data.sequences * training.epochs / reported))
+    effective = format_significant(case.steps.samples / reported)
     question = "does it have this batch size and accumulation"
     if training.gpus > 1 and reported > case.steps.total:
         question = f"are all {training.gpus:,} GPUs in one process group"
@@ -58,9 +58,12 @@ def _why_other_steps(case: Case, reported: int) -> str:
 
 
 def advise_on_data(case: Case) -> Iterator[Advice]:
-    """Advise on samples that do not fill a batch, and on epochs that do not end."""
+    """Advise on samples that do not fill a batch, on epochs that do not end, and on data that end before the steps."""
     steps, training = case.steps, case.workload.training
     samples, batch = case.workload.data.sequences, training.step_samples
+    if samples is None:
+        return
+    yield from _advise_on_end_of_data(case)
     if samples < batch:
         nothing = "training has no step: " if not steps.total else ""
         yield Advice(
@@ -75,12 +78,37 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
         )
     if training.framework is Framework.HF_4_51 and training.max_steps is None:
         later = _count_with(case, framework=Framework.HF)  # drops with drop_last what this one does
-        if later and (missed := steps.dropped_samples - later.dropped_samples) > 0:
+        if later and (missed := (steps.dropped_samples or 0) - (later.dropped_samples or 0)) > 0:
             yield Advice(
                 "ends-early",
                 f"{missed:,} of {int(samples * training.epochs):,} samples are left out: Trainer <= 4.51 rounds down "
                 "and ends early; 4.52 and later do not",
             )
+
+
+def _advise_on_end_of_data(case: Case) -> Iterator[Advice]:
+    training, rule = case.workload.training, STEP_RULES[case.workload.training.framework]
+    of_data = _count_with(case, max_steps=None)
+    if (
+        training.max_steps is None
+        or rule.max_steps_wins
+        or not of_data
+        or of_data.total >= training.max_steps
+    ):
+        return
+    end, stated = format_count(of_data.total), format_count(training.max_steps)
+    if training.repeats_data:
+        text = (
+            f"the data end at step {end}, before max_steps {stated}: counted as a loop that begins them again; "
+            "state epochs = 1 if yours ends with them"
+        )
+    else:
+        enough = training.max_steps * training.epochs / max(of_data.total, 1)
+        text = (
+            f"the data end at step {end}, before max_steps {stated}, and the {rule.name} loop stops at the first of both: "
+            f"state epochs = {ceil_div(enough.numerator, enough.denominator):,}, or leave epochs out"
+        )
+    yield Advice("data-end-first", text)
 
 
 def _partial(case: Case) -> str:
@@ -101,9 +129,9 @@ def _drop_last_helps(case: Case) -> bool:
 def _count_with(case: Case, **changes: object) -> StepCount | None:
     """The count with other settings; None if they contradict each other or leave no batch."""
     workload = case.workload
-    stated = {key: getattr(workload.training, key) for key in workload.training.model_fields_set}
+    values = workload.training.stated_values() | changes
     try:
-        return count_steps(Workload.model_validate({"data": workload.data, "training": stated | changes}))
+        return count_steps(Workload.model_validate({"data": workload.data, "training": values}))
     except (ValidationError, WorkloadError):
         return None
 

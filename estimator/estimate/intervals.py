@@ -34,15 +34,13 @@ def interval_steps(pause: Pause, workload: Workload, steps: StepCount) -> int | 
 def _epoch_steps(workload: Workload, steps: StepCount) -> Fraction:
     """The steps of one epoch: whole where each epoch ends with a step."""
     rule, accumulation = STEP_RULES[steps.convention], workload.training.accumulation
-    if rule.dealing is Dealing.STREAM:
-        epoch = Fraction(workload.data.sequences, workload.training.step_samples)
-    elif rule.total.across_epochs:
-        epoch = Fraction(steps.batches, accumulation)
-    else:
-        epoch = Fraction(ceil_div(steps.batches, accumulation))
-    if not epoch:
+    if workload.data.sequences is None or steps.batches is None:
         raise WorkloadError("every_epochs needs the size of the data: give samples, or every_steps")
-    return epoch
+    if rule.dealing is Dealing.STREAM:
+        return Fraction(workload.data.sequences, workload.training.step_samples)
+    if rule.total.across_epochs:
+        return Fraction(steps.batches, accumulation)
+    return Fraction(ceil_div(steps.batches, accumulation))
 
 
 def count_evaluations(workload: Workload, steps: StepCount) -> int | None:

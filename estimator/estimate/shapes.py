@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from ...cluster_profiles.toml_file import validate
 from ...cluster_profiles.units import parse_exact
 from ...errors import NotEnoughHistory, WorkloadError
-from ..job.training import Training
 from ..job.workload import Workload
 from ..ranges import Range
 from ..step_time.source import SourceKind
@@ -101,15 +101,27 @@ def vary_shapes(
 def _reshape(base: Workload, gpus: object, precision: object, keep: Keep) -> Workload:
     if (str(gpus), str(precision)) == (str(base.training.gpus), str(base.training.precision)):
         return base
-    values = {**dict(base.training), "gpus": gpus, "precision": precision}
-    training = validate(Training, values, lambda key: f"--{key[0]}: " if key else "", WorkloadError)
-    if keep is Keep.GLOBAL_BATCH:
-        training = training.model_copy(update=_same_global_batch(base, training.data_parallel))
-    cluster = base.cluster
-    if training.gpus != base.training.gpus:  # these belong to the other number of GPUs
-        cluster = cluster.model_copy(update={"nodes": None})
-        training = training.model_copy(update={"trainer_steps": None})
-    return base.model_copy(update={"training": training, "cluster": cluster})
+    stated = base.training.stated_values() | {"gpus": gpus, "precision": precision}
+    if keep is Keep.GLOBAL_BATCH:  # the base's micro-batch and accumulation may not make it up on these GPUs
+        any_batch = _with_training(base, stated | {"global_batch": None}).training
+        stated |= _same_global_batch(base, any_batch.data_parallel)
+    shape = _with_training(base, stated)
+    if shape.training.gpus == base.training.gpus:
+        return shape
+    # These belong to the other number of GPUs.
+    training = shape.training.model_copy(update={"trainer_steps": None})
+    cluster = base.cluster.model_copy(update={"nodes": None})
+    return shape.model_copy(update={"training": training, "cluster": cluster})
+
+
+def _with_training(base: Workload, stated: dict[str, Any]) -> Workload:
+    values = {key: getattr(base, key) for key in base.model_fields_set}
+    return validate(
+        Workload,
+        values | {"training": stated},
+        lambda place: f"--{place[1]}: " if len(place) > 1 else "",
+        WorkloadError,
+    )
 
 
 def _same_global_batch(base: Workload, replicas: int) -> dict[str, int]:

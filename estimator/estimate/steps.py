@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
-from ..job.framework import STEP_RULES, Dealing, EpochSizes, Framework, StepRule
+from ..job.framework import STEP_RULES, Dealing, EpochSizes, Framework
 from ..job.workload import Workload
 
 
@@ -18,16 +18,18 @@ class StepCount:
     """The optimizer steps of one run, and the use of every sample.
 
     `full` steps hold micro-batch x data parallel x accumulation samples, each counted once per epoch.
-    `last_partial_samples` is the number of samples in the last other step, 0 without one.  `dropped_samples` of all
-    samples x epochs are in no step.  `batches` are loaded per replica and epoch; `micro_batches` pass through the model
-    of a replica in the whole run.
+    `last_partial_samples` is the number of samples in the last other step, 0 without one.  All steps together hold
+    `samples`, and `dropped_samples` of all samples x epochs are in no step.  `batches` are loaded per replica and epoch;
+    `micro_batches` pass through the model of a replica in the whole run.  Where the size of the data is not known,
+    `dropped_samples` and `batches` are None.
     """
 
     total: int
     full: int
     last_partial_samples: int
-    dropped_samples: int
-    batches: int
+    samples: int
+    dropped_samples: int | None
+    batches: int | None
     micro_batches: int
     convention: Framework
 
@@ -53,13 +55,14 @@ def count_steps(workload: Workload) -> StepCount:
         sampler_drop_last=t.sampler_drop_last,
         sequence_parallel=t.sequence_parallel,
         max_steps=t.max_steps,
+        repeats_data=t.repeats_data,
     )
 
 
 def count(
     framework: Framework,
     *,
-    samples: int,
+    samples: int | None,
     batch_size: int,
     world: int,
     accumulation: int = 1,
@@ -68,19 +71,26 @@ def count(
     sampler_drop_last: bool = False,
     sequence_parallel: int = 1,
     max_steps: int | None = None,
+    repeats_data: bool = False,
 ) -> StepCount:
-    """Return the steps for plain numbers; `world` is the number of replicas.  Raises as `count_steps` does."""
+    """Return the steps for plain numbers; `world` is the number of replicas.  Raises as `count_steps` does.
+
+    `max_steps` ends the run early; with `repeats_data` it is the length of the run, and `samples` may be None.
+    """
     rule, batch = STEP_RULES[framework], batch_size * world
+    if samples is None:
+        return _without_data(framework, max_steps or 0, batch, accumulation)
     all_samples = int(samples * epochs)
     # Where every GPU is dealt data, each sequence-parallel group takes the batches of its GPUs in turn.
     turns = sequence_parallel if rule.deals_to_every_gpu else 1
     loading_gpus = world * turns
     batches = turns * _batches(rule.dealing, samples, batch_size, loading_gpus, drop_last, sampler_drop_last)
     sizes = EpochSizes(samples, batches, batch * accumulation, accumulation, epochs)
-    total = _limited(rule, rule.total.steps(sizes), max_steps)
+    total = _limited(rule.total.steps(sizes), max_steps, repeats_data)
     if rule.dealing is Dealing.STREAM:
-        dropped = max(all_samples - total * sizes.step_samples, 0)
-        return StepCount(total, total, 0, dropped, batches, total * accumulation, framework)
+        used_samples = total * sizes.step_samples
+        dropped = max(all_samples - used_samples, 0)
+        return StepCount(total, total, 0, used_samples, dropped, batches, total * accumulation, framework)
     if not batches:
         raise WorkloadError(
             f"drop_last leaves no batch: {samples:,} samples are fewer than batch size {batch_size:,} x "
@@ -90,9 +100,13 @@ def count(
     used = min(kept, batches * batch)  # beyond `kept` the sampler only repeats samples
     compose = _across_epochs if rule.total.across_epochs else _by_epoch
     full, last_partial, used_samples, micro_batches = compose(total, batches, used, batch, accumulation)
-    return StepCount(
-        total, full, last_partial, max(all_samples - used_samples, 0), batches, micro_batches, framework
-    )
+    dropped = max(all_samples - used_samples, 0)
+    return StepCount(total, full, last_partial, used_samples, dropped, batches, micro_batches, framework)
+
+
+def _without_data(framework: Framework, steps: int, batch: int, accumulation: int) -> StepCount:
+    micro_batches = steps * accumulation
+    return StepCount(steps, steps, 0, micro_batches * batch, None, None, micro_batches, framework)
 
 
 def _batches(
@@ -112,11 +126,10 @@ def _batches(
     return each // batch_size if drop_last else ceil_div(each, batch_size)
 
 
-def _limited(rule: StepRule, total: int, max_steps: int | None) -> int:
+def _limited(total: int, max_steps: int | None, repeats_data: bool) -> int:  # noqa: FBT001
     if max_steps is None:
         return total
-    # In Trainer a positive max_steps wins over the epochs, even if it is larger; elsewhere it only ends early.
-    return max_steps if rule.is_trainer else min(total, max_steps)
+    return max_steps if repeats_data else min(total, max_steps)
 
 
 def _by_epoch(

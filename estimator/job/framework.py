@@ -90,7 +90,8 @@ class StepRule:
     """All facts on how one framework counts steps.
 
     `whole_epochs`: E must be whole.  `sampler_drop_last`: its distributed sampler has that setting.
-    `is_trainer`: it is Hugging Face's Trainer, so `max_steps` wins over the epochs and the script takes Trainer's flags.
+    `max_steps_wins`: its loop begins the data again until `max_steps`, also where epochs are stated; the others stop at
+    the first of both.  `is_trainer`: it is Hugging Face's Trainer, so the script takes Trainer's flags.
     `sequence_parallel`: it can train with sequence parallelism.  `deals_to_every_gpu`: the GPUs of one sequence-parallel
     group load batches of their own, and the group takes them in turn.  `checks_global_batch`: it stops with an error
     where the stated global batch is not the product.
@@ -101,6 +102,7 @@ class StepRule:
     total: Total = _EPOCHS_END_WITH_A_STEP
     whole_epochs: bool = False
     sampler_drop_last: bool = False
+    max_steps_wins: bool = False
     is_trainer: bool = False
     sequence_parallel: bool = True
     deals_to_every_gpu: bool = False
@@ -114,12 +116,17 @@ class StepRule:
 
 STEP_RULES = {
     Framework.HF: StepRule(
-        "Hugging Face Trainer >= 4.52", Dealing.BATCHES, is_trainer=True, deals_to_every_gpu=True
+        "Hugging Face Trainer >= 4.52",
+        Dealing.BATCHES,
+        max_steps_wins=True,
+        is_trainer=True,
+        deals_to_every_gpu=True,
     ),
     Framework.HF_4_51: StepRule(
         "Hugging Face Trainer <= 4.51",
         Dealing.BATCHES,
         _ACCUMULATION_ROUNDED_DOWN,
+        max_steps_wins=True,
         is_trainer=True,
         sequence_parallel=False,
     ),
@@ -134,11 +141,12 @@ STEP_RULES = {
     Framework.TORCH: StepRule(
         "torch DistributedSampler and DataLoader", Dealing.SAMPLES, sampler_drop_last=True
     ),
-    Framework.FLOOR: StepRule("data / (batch x GPUs)", Dealing.STREAM, _ROUNDED_DOWN),
+    Framework.FLOOR: StepRule("data / (batch x GPUs)", Dealing.STREAM, _ROUNDED_DOWN, max_steps_wins=True),
     Framework.MEGATRON: StepRule(
         "Megatron and NeMo",
         Dealing.STREAM,
         replace(_ROUNDED_DOWN, rule="one stream of samples, cut into global batches"),
+        max_steps_wins=True,
     ),
 }
 TRAINERS = tuple(framework for framework, rule in STEP_RULES.items() if rule.is_trainer)

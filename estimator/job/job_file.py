@@ -14,8 +14,9 @@ from .training import Training
 from .workload import Workload, list_flags, nest_values
 
 # Only one key of each may be set, so that a flag that sets one removes the others of the file.
-_ALTERNATIVES = {"data": ("samples", "tokens"), "throughput": STATED_RATES}
-_DEPENDENTS = {"tokens": ("packing",)}
+_ALTERNATIVES = {"data": ("samples", "tokens"), "training": ("global_batch",), "throughput": STATED_RATES}
+# These are removed with it: they said how it is made up.
+_DEPENDENTS = {"tokens": ("packing",), "global_batch": ("accumulation",)}
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()}
 
 
@@ -58,9 +59,11 @@ def load_workload(
 
 
 def _required(in_flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of flags that may complete the shape of a file's rate: only those without a default."""
+    """The values of flags that may complete the shape of a file's rate: only those without a default, and the length."""
     training = {
-        key: value for key, value in in_flags["training"].items() if Training.model_fields[key].is_required()
+        key: value
+        for key, value in in_flags["training"].items()
+        if Training.model_fields[key].is_required() or key == "max_steps"
     }
     return {
         **{table: in_flags[table] for table in ("data", "architecture") if table in in_flags},

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from fractions import Fraction
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, StrictBool, model_validator
 
@@ -36,16 +36,31 @@ class Training(Section):
     )
     gpus: Count = flag(..., "--gpus", "N", "GPUs in total.", gt=0, le=10**6)
     accumulation: Count = flag(
-        1, "--accumulation", "N", "Gradient accumulation: micro-batches per step.", gt=0, le=10**6
+        1,
+        "--accumulation",
+        "N",
+        "Gradient accumulation: micro-batches per step. It follows from a global batch.",
+        gt=0,
+        le=10**6,
+    )
+    global_batch: Count | None = flag(
+        None,
+        "--global-batch",
+        "N",
+        "Samples per step of all GPUs; beside accumulation it is compared with the product.",
+        gt=0,
+        le=10**12,
     )
     epochs: Exact = flag(
         Fraction(1), "--epochs", "E", "Passes over the data; may be fractional.", gt=0, le=10**6
     )
-    max_steps: Count | None = Field(
+    max_steps: Count | None = flag(
         None,
+        "--max-steps",
+        "N",
+        "Steps of the run, as in the framework's own setting (train_iters); the data may be left out then.",
         gt=0,
         le=MOST_STEPS,
-        description="Most steps, as in the framework's own setting.",
     )
     framework: Framework = flag(Framework.HF, "--framework", "NAME", "Framework whose rule counts the steps.")
     precision: Precision = flag(Precision.AUTO, "--precision", "P", "Number format of training.")
@@ -76,12 +91,6 @@ class Training(Section):
     )
     recompute: StrictBool = switch(
         "--recompute", "Activations are recomputed: 8 instead of 6 FLOPs per parameter and token."
-    )
-    global_batch: Count | None = Field(
-        None,
-        gt=0,
-        le=10**12,
-        description="Global batch that the script or DeepSpeed states; it is compared with the product.",
     )
     trainer_steps: Count | None = flag(
         None,
@@ -115,6 +124,37 @@ class Training(Section):
                 f"{self.model_parallel} each; give a multiple of {self.model_parallel}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _accumulation_follows(self) -> Self:
+        """Fill in the accumulation that a global batch implies; it is not stated, so other GPUs imply another one."""
+        if self.global_batch is None or "accumulation" in self.model_fields_set:
+            return self
+        samples = self.batch_size * self.data_parallel
+        if self.global_batch % samples:
+            below = self.global_batch // samples * samples
+            nearest = f"{below:,} or {below + samples:,}" if below else f"{samples:,}"
+            raise ValueError(
+                f"global_batch {self.global_batch:,} is not a multiple of batch_size {self.batch_size:,} x "
+                f"{self.data_parallel:,} data parallel = {samples:,}: give {nearest}"
+            )
+        object.__setattr__(
+            self, "accumulation", self.global_batch // samples
+        )  # as a frozen dataclass does it
+        return self
+
+    def stated_values(self) -> dict[str, Any]:
+        """Return the values that the job states, by key: neither defaults nor what follows from others."""
+        return {key: getattr(self, key) for key in self.model_fields_set}
+
+    @property
+    def repeats_data(self) -> bool:
+        """Return whether the data begin again until `max_steps`: it is the length of the run, whatever the data hold.
+
+        Where the framework stops at the first of `max_steps` and the epochs, that is so unless epochs are stated.
+        """
+        wins = STEP_RULES[self.framework].max_steps_wins or "epochs" not in self.model_fields_set
+        return self.max_steps is not None and wins
 
     @property
     def model_parallel(self) -> int:

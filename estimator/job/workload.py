@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
 from .fields import Exact, flag, section
-from .given import CheckpointPlan, Evaluation, Startup, StatedThroughput
+from .given import STATED_RATES, CheckpointPlan, Evaluation, Startup, StatedThroughput
 from .run import RunOptions, SbatchOptions
 from .training import Training
 
@@ -23,7 +23,7 @@ _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
 
 
 class Data(Section):
-    """The size of the data."""
+    """The size of the data; it may be left out where training.max_steps is the length of the run."""
 
     samples: Count | None = flag(None, "--samples", "N", "Samples per epoch.", gt=0, le=_MOST_SAMPLES)
     tokens: Count | None = flag(
@@ -44,8 +44,6 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
-        if self.samples is None and self.tokens is None:
-            raise ValueError("the size of the data is missing: give samples, or tokens and seq_len")
         if self.samples is not None and self.tokens is not None:
             raise ValueError("samples and tokens are both given; give one of them")
         if self.tokens is not None and self.seq_len is None:
@@ -55,12 +53,11 @@ class Data(Section):
         return self
 
     @property
-    def sequences(self) -> int:
-        """Return the samples per epoch: as stated, or ceil(tokens / (seq_len * packing))."""
-        if self.samples is not None:
+    def sequences(self) -> int | None:
+        """Return the samples per epoch: as stated, or ceil(tokens / (seq_len * packing)); None if that is not known."""
+        if self.samples is not None or self.tokens is None or self.seq_len is None:
             return self.samples
-        tokens, seq_len = self.tokens or 0, self.seq_len or 1
-        return -(-tokens * self.packing.denominator // (seq_len * self.packing.numerator))
+        return -(-self.tokens * self.packing.denominator // (self.seq_len * self.packing.numerator))
 
 
 class Architecture(Section):
@@ -135,7 +132,7 @@ class Workload(Section):
     model: Name | None = flag(
         None, "--model", "TEXT", "Name of the model; runs of the same model inform the estimate."
     )
-    data: Data = Field(description="`[data]`")
+    data: Data = section("[data]")
     training: Training = Field(description="`[training]`")
     architecture: Architecture = section("[architecture]")
     throughput: StatedThroughput = section("[throughput]")
@@ -149,6 +146,14 @@ class Workload(Section):
     )
 
     @model_validator(mode="after")
+    def _has_length(self) -> Self:
+        if self.data.sequences is None and self.training.max_steps is None:
+            raise ValueError(
+                "the size of the data is missing: give samples, or tokens and seq_len, or the steps of the run as max_steps"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rate_has_its_unit(self) -> Self:
         rate = self.throughput
         if rate.tokens_per_s and not self.data.seq_len:
@@ -158,7 +163,9 @@ class Workload(Section):
         return self
 
     def with_rate_tied(self) -> Self:
-        """Return the same job with its rate tied to its present shape, so that the shape can be changed."""
+        """Return the same job with its rate, if it has one, tied to its present shape, so that the shape can be changed."""
+        if all(getattr(self.throughput, rate) is None for rate in STATED_RATES):
+            return self
         shape = {
             "gpus": self.training.gpus,
             "nodes": self.cluster.nodes,

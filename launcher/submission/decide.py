@@ -157,11 +157,9 @@ def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
     >>> check_flags_reach(RunOptions(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
     """
     names = placeholder_names((*run.command, *run.resume))
-    for flag, name in (
-        ("batch_size", "batch_size"),
-        ("accumulation", "accumulation"),
-        ("epochs", "max_steps"),
-    ):
+    carrier = {"global_batch": "accumulation", "epochs": "max_steps"}
+    for flag in ("batch_size", "accumulation", "global_batch", "epochs", "max_steps"):
+        name = carrier.get(flag, flag)
         if flag in flags and name not in names:
             raise WorkloadError(
                 f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own "

@@ -1,0 +1,215 @@
+"""Lengths and batches as people state them: steps of the run, a global batch, each from a public case."""
+
+import json
+from typing import Any
+
+import pytest
+from conftest import Command
+
+from clusterplan.errors import WorkloadError
+from clusterplan.estimator.estimate.estimate import Estimate, estimate_workload
+from clusterplan.estimator.estimate.shapes import Keep, vary_shapes
+from clusterplan.estimator.job.framework import Framework
+from clusterplan.estimator.job.workload import Workload
+
+# nanoGPT's GPT-2: config/train_gpt2.py (batch 12, block 1,024, accumulation 5 x 8 GPUs, max_iters 600,000), and the
+# 9,035,582,198 tokens of data/openwebtext/readme.md, https://github.com/karpathy/nanoGPT; its README says "about 4 days".
+NANOGPT = {"tokens": 9_035_582_198, "seq_len": 1024, "batch_size": 12, "accumulation": 5, "gpus": 8}
+NANOGPT |= {"max_steps": 600_000}
+REPEATING = ("hf", "hf-4.51", "megatron", "floor")
+ENDING = ("torch", "lightning", "deepspeed", "accelerate")
+# Stanford Alpaca's README, https://github.com/tatsu-lab/stanford_alpaca: 52,002 samples, 4 GPUs, batch size 128, 3 epochs.
+ALPACA = {"samples": 52_002, "batch_size": 4, "gpus": 4, "global_batch": 128, "epochs": 3}
+# Megatron-LM's examples state micro-batch and global batch only: `--global-batch-size` in
+# https://github.com/NVIDIA/Megatron-LM/blob/main/examples/gpt3/train_gpt3_175b_distributed.sh
+MEGATRON: dict[str, Any] = {
+    "tokens": 1e11,
+    "seq_len": 4096,
+    "batch_size": 2,
+    "gpus": 64,
+    "tensor_parallel": 8,
+}
+MEGATRON |= {"framework": "megatron"}
+
+
+def estimate(**values: Any) -> Estimate:
+    return estimate_workload(Workload.of(**values))
+
+
+def advice(answer: Estimate) -> dict[str, str]:
+    return {line.code: line.text for line in answer.warnings}
+
+
+@pytest.mark.parametrize("framework", list(Framework))
+def test_max_steps_are_enough_without_the_size_of_the_data(framework: str) -> None:
+    steps = estimate(batch_size=2, gpus=32, accumulation=8, max_steps=2000, framework=framework).steps
+    assert (steps.total, steps.full, steps.samples) == (2000, 2000, 1_024_000)
+    assert (steps.batches, steps.dropped_samples, steps.micro_batches) == (None, None, 16_000)
+
+
+def test_a_job_file_without_data_is_estimated_and_explained(in_process: Command, tmp_path: Any) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text("[training]\nbatch_size = 2\ngpus = 32\naccumulation = 8\nmax_steps = 2000\n")
+    done = in_process("estimate", str(job), "--explain", "--step-time", "2", "--parameters", "7e9")
+    assert done.returncode == 0
+    assert "2,000 full, 1,024,000 samples (Hugging Face Trainer >= 4.52)" in done.stdout
+    assert "samples = 2,000 steps x 512 = 1,024,000" in done.stdout
+    known = json.loads(in_process("estimate", str(job), "--json").stdout)["steps"]
+    assert (known["total"], known["samples"], known["batches_per_epoch"]) == (2000, 1_024_000, None)
+
+
+def test_a_length_in_flags_completes_the_shape_of_a_files_rate(in_process: Command, tmp_path: Any) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text("[training]\nbatch_size = 2\ngpus = 8\n[throughput]\nsamples_per_s = 16\n")
+    done = in_process("estimate", str(job), "--max-steps", "3600", "--gpus", "16", "--json")
+    assert json.loads(done.stdout)["steps"]["samples"] == 115_200
+
+
+def test_the_length_of_a_run_can_stay_unknown_in_no_other_way(in_process: Command) -> None:
+    done = in_process("estimate", "--batch-size", "2", "--gpus", "8", "--seq-len", "1024")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "give samples, or tokens and seq_len, or the steps of the run as max_steps" in done.stderr
+
+
+@pytest.mark.parametrize("framework", [*REPEATING, *ENDING])
+def test_nanogpt_takes_600_000_steps_and_4_days(framework: str) -> None:
+    answer = estimate(**NANOGPT, framework=framework, step_time="562ms")
+    training = answer.clock.parts["training"].seconds
+    assert answer.steps.total == 600_000
+    assert training
+    assert training.p50 == pytest.approx((3 * 24 + 21) * 3600 + 40 * 60, rel=0.001)
+
+
+@pytest.mark.parametrize("framework", ENDING)
+def test_a_loop_that_may_end_with_its_data_is_told_where(framework: str) -> None:
+    text = advice(estimate(**NANOGPT, framework=framework))["data-end-first"]
+    assert text.startswith(
+        "the data end at step 18,383, before max_steps 600,000: counted as a loop that begins"
+    )
+
+
+@pytest.mark.parametrize("framework", REPEATING)
+def test_a_trainer_that_begins_its_data_again_is_not_warned(framework: str) -> None:
+    assert "data-end-first" not in advice(estimate(**NANOGPT, framework=framework))
+
+
+@pytest.mark.parametrize("framework", ENDING)
+def test_where_epochs_are_stated_too_the_first_of_both_ends_the_run(framework: str) -> None:
+    # Lightning's Trainer: "training will stop if max_steps or max_epochs have reached (earliest)",
+    # https://lightning.ai/docs/pytorch/stable/common/trainer.html
+    answer = estimate(**NANOGPT, epochs=2, framework=framework)
+    assert answer.steps.total == pytest.approx(36_766, abs=1)
+    assert advice(answer)["data-end-first"].endswith("state epochs = 33, or leave epochs out")
+    assert "data-end-first" not in advice(estimate(**NANOGPT, epochs=33, framework=framework))
+    assert estimate(**NANOGPT, epochs=33, framework=framework).steps.total == 600_000
+
+
+@pytest.mark.parametrize("framework", REPEATING)
+def test_a_trainer_whose_max_steps_win_disregards_epochs(framework: str) -> None:
+    # transformers, TrainingArguments: a positive max_steps overrides num_train_epochs.
+    assert estimate(**NANOGPT, epochs=2, framework=framework).steps.total == 600_000
+
+
+def test_fewer_steps_than_the_data_hold_end_the_run() -> None:
+    answer = estimate(samples=10_000, batch_size=2, gpus=8, max_steps=100, framework="lightning")
+    assert (answer.steps.total, answer.steps.samples) == (100, 1600)
+    assert "data-end-first" not in advice(answer)
+
+
+def test_max_steps_is_a_flag(in_process: Command) -> None:
+    flags = ("--max-steps", "2000", "--samples", "10000", "--batch-size", "2", "--gpus", "8")
+    assert json.loads(in_process("estimate", *flags, "--json").stdout)["steps"]["total"] == 2000
+
+
+@pytest.mark.parametrize(
+    ("job", "accumulation", "steps"),
+    [
+        ({**ALPACA, "framework": "hf-4.51"}, 8, 1218),
+        ({**MEGATRON, "global_batch": 1024}, 64, 23_841),
+    ],
+)
+def test_the_accumulation_follows_from_the_global_batch(
+    job: dict[str, Any], accumulation: int, steps: int
+) -> None:
+    answer = estimate(**job)
+    assert (answer.workload.training.accumulation, answer.steps.total) == (accumulation, steps)
+    assert "batch-identity" not in advice(answer)
+
+
+@pytest.mark.parametrize(
+    ("batch", "fault"),
+    [
+        (
+            1000,
+            "global_batch 1,000 is not a multiple of batch_size 2 x 8 data parallel = 16: give 992 or 1,008",
+        ),
+        (8, "global_batch 8 is not a multiple of batch_size 2 x 8 data parallel = 16: give 16"),
+    ],
+)
+def test_a_global_batch_that_does_not_divide_is_refused(in_process: Command, batch: int, fault: str) -> None:
+    flags = [word for key, value in MEGATRON.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    done = in_process("estimate", *flags, "--global-batch", str(batch))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert fault in done.stderr
+
+
+def test_a_global_batch_that_contradicts_the_accumulation_is_said() -> None:
+    answer = estimate(**ALPACA, accumulation=4)
+    assert answer.workload.training.step_samples == 64
+    assert (
+        "global batch 128 is not micro-batch x data parallel x accumulation"
+        in advice(answer)["batch-identity"]
+    )
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_stated_global_batch_stays_on_other_gpus(keep: Keep) -> None:
+    shapes = vary_shapes(Workload.of(**ALPACA), [1, 4, 8, 32], ["auto"], keep)
+    assert [shape.training.accumulation for shape in shapes] == [32, 8, 4, 1]
+    assert {shape.training.step_samples for shape in shapes} == {128}
+
+
+def test_only_the_kept_global_batch_makes_the_micro_batch_smaller() -> None:
+    (shape,) = vary_shapes(Workload.of(**ALPACA), [64], ["auto"], Keep.GLOBAL_BATCH)
+    assert (shape.training.batch_size, shape.training.accumulation) == (2, 1)
+    with pytest.raises(WorkloadError, match="batch_size 4 x 64 data parallel = 256: give 256"):
+        vary_shapes(Workload.of(**ALPACA), [64], ["auto"])
+
+
+def test_a_table_says_that_the_stated_global_batch_stays(in_process: Command) -> None:
+    flags = ("--samples", "52002", "--batch-size", "4", "--global-batch", "128")
+    done = in_process("estimate", *flags, "--gpus", "4,8")
+    assert "the global batch stays 128, as stated, and accumulation follows from the GPUs" in done.stdout
+
+
+def test_a_global_batch_in_flags_replaces_the_accumulation_of_the_file(
+    in_process: Command, tmp_path: Any
+) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text(
+        "[data]\nsamples = 52_002\n[training]\nbatch_size = 4\ngpus = 4\naccumulation = 2\n[throughput]\nstep_time = 1\n"
+    )
+    shape = json.loads(in_process("estimate", str(job), "--global-batch", "128", "--json").stdout)
+    assert (shape["shape"]["accumulation"], shape["shape"]["global_batch"]) == (8, 128)
+    assert shape["step_time_s"]["p50"] == pytest.approx(
+        4, rel=0.1
+    )  # the file's rate is that of 2 micro-batches
+
+
+def test_a_job_learns_the_accumulation_that_follows(in_process: Command) -> None:
+    flags = ("--samples", "52002", "--batch-size", "4", "--gpus", "4", "--global-batch", "128")
+    command = ("--", "python", "train.py", "--gradient-accumulation", "{accumulation}")
+    done = in_process("submit", "--executor", "local", "--dry-run", *flags, *command)
+    assert "--gradient-accumulation 8" in done.stdout
+
+
+def test_an_interval_by_epochs_needs_the_size_of_the_data() -> None:
+    with pytest.raises(WorkloadError, match="every_epochs needs the size of the data"):
+        estimate_workload(
+            Workload.model_validate(
+                {
+                    "training": {"batch_size": 2, "gpus": 8, "max_steps": 100},
+                    "evaluation": {"every_epochs": 1},
+                }
+            )
+        )
