@@ -9,6 +9,7 @@ from clusterplan import Measurement, Precision
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.estimate.estimate import estimate_workload
+from clusterplan.estimator.job.given import Evaluation
 from clusterplan.estimator.job.workload import Workload
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -71,6 +72,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "no-checkpoint": ({"checkpoint": {"every_steps": 0}}, profile()),
     "checkpoint-interval": ({}, profile()),
     "no-evaluation": ({"evaluation": {"every_steps": 0}}, profile()),
+    "evaluation-length": ({"evaluation": {"time_s": None}}, profile()),
     "evaluation-beyond-end": ({"evaluation": {"every_steps": 10_000}}, profile()),
     "beyond-limit": ({}, profile(time_limit="2h")),
     "limit-tight": ({"data": {"samples": 10_240}}, profile(time_limit="8m")),
@@ -176,6 +178,32 @@ def test_the_checkpoint_interval_shows_the_numbers_used() -> None:
     text = advice(profile())["checkpoint-interval"]
     assert "a save of 30s" in text
     assert "one interruption in 76d 22h" in text  # 1 / (2 nodes x 6.5 per 1,000 days)
+
+
+def test_evaluations_of_unknown_length_say_what_a_minute_of_one_costs() -> None:
+    # whisper: 15,000 steps, an evaluation every 1,000 steps that took 86,000 s each.
+    whisper = {"data": {"samples": 15_000 * 512}, "evaluation": {"every_steps": 1000, "time_s": None}}
+    assert (
+        "15 evaluations of unknown length: each minute of one adds 15m"
+        in advice(**whisper)["evaluation-length"]
+    )
+    timed: list[dict[str, Any]] = [
+        {"time_s": 86_000},
+        {"samples": 10_000},
+        {"every_steps": 0},
+        {"every_steps": 20_000},
+    ]
+    for known in timed:
+        evaluation = whisper["evaluation"] | known
+        assert "evaluation-length" not in advice(data=whisper["data"], evaluation=evaluation)
+
+
+def test_runs_that_were_evaluated_give_the_length() -> None:
+    job = Workload.of(**WAITING, step_time=5).model_copy(update={"evaluation": Evaluation(every_steps=100)})
+    assert "evaluation-length" in {a.code for a in estimate_workload(job, profile(), [run()]).warnings}
+    assert "evaluation-length" not in {
+        a.code for a in estimate_workload(job, profile(), [run(evaluation_s=40)]).warnings
+    }
 
 
 def test_unknown_time_says_how_to_measure_it() -> None:

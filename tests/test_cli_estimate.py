@@ -83,7 +83,7 @@ def test_json_has_the_contracts_keys(in_process: Command) -> None:
     assert all(set(part) == three | {"source"} for part in found["wall_clock_parts_s"].values())
     assert set(found["source"]) == {"kind", "runs", "text"}
     assert found["source"]["kind"] == "given"
-    assert found["request"]["time"] == "07:45:00"
+    assert found["request"]["time"] == "07:15:00"
     assert found["request"]["segments"] == 1
     assert all(set(w) == {"code", "text"} for w in found["warnings"])
 
@@ -414,6 +414,10 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "nan": (GOOD_FILE.replace("100", "nan"), "job.toml:2: data.samples: nan is not a whole number"),
     "missing": ("[data]\nsamples = 100\n[training]\ngpus = 1\n", "job.toml: training.batch_size: is missing"),
     "no table": ("data = 3\n", "job.toml:1: data: 3 must be a table"),
+    "two lengths": (
+        GOOD_FILE + "[evaluation]\nevery_steps = 10\ntime_s = 60\nsamples = 100",
+        "evaluation.time_s and samples are both given; give one of them",
+    ),
     "time without interval": (
         GOOD_FILE + "[evaluation]\ntime_s = 600\n",
         "evaluation.time_s needs every_steps or every_epochs: give what lies between two evaluations",

@@ -18,7 +18,12 @@ from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.estimate.interruptions import poisson_quantile, repeated_intervals, young_daly_s
 from clusterplan.estimator.estimate.walltime import GRACE_S
 from clusterplan.estimator.job.workload import Workload
-from clusterplan.estimator.priors import CHECKPOINT_S, EVALUATION_SHARE_UNSTATED, STARTUP_S
+from clusterplan.estimator.priors import (
+    CHECKPOINT_S,
+    EVALUATION_SHARE_UNSTATED,
+    STARTUP_S,
+    evaluation_shrinkage,
+)
 from clusterplan.estimator.ranges import Range, normals, quantile, uniforms
 from clusterplan.estimator.step_time.source import SourceKind
 
@@ -58,11 +63,81 @@ def test_what_is_given_is_exact() -> None:
     assert {parts[name].source.kind for name in PARTS} == {SourceKind.GIVEN}
 
 
-def test_evaluation_of_unknown_length_takes_a_share_and_never_nothing() -> None:
+def test_evaluation_of_unknown_length_is_a_wide_range_and_never_nothing() -> None:
     parts = estimate_workload(job(evaluation={"every_steps": 100})).clock.parts
-    training = parts["training"].seconds.p50
-    assert 0.06 * training < parts["evaluation"].seconds.p10
+    evaluation = parts["evaluation"].seconds
+    assert 0 < evaluation.p10 < evaluation.p50 / 5
+    assert evaluation.p90 > 5 * evaluation.p50
     assert parts["evaluation"].source.kind is SourceKind.PRIOR
+
+
+# all_results.json on huggingface.co: (model, train samples/s, samples per evaluation, eval_runtime, training)
+ZEPHYR: list[tuple[str, float, int, float, dict[str, Any]]] = [
+    ("alignment-handbook/zephyr-7b-sft-full", 24.834, 15_431, 143.3, {"recompute": True}),
+    ("tanliboy/zephyr-7b-sft-full", 10.4, 15_431, 332.9, {"recompute": True}),
+    ("weijie210/zephyr-7b-teacher", 2.726, 708, 72.4, {"recompute": True}),
+]
+
+
+@pytest.mark.parametrize("run", ZEPHYR, ids=lambda run: run[0])
+def test_evaluation_of_known_samples_takes_their_forward_passes(run: tuple[Any, ...]) -> None:
+    _, rate, samples, seconds, training = run
+    workload = job(
+        data={"samples": 139_427},
+        training={"batch_size": 16, "gpus": 8, **training},
+        throughput={"samples_per_s": rate},
+        evaluation={"every_epochs": 1, "samples": samples},
+    )
+    evaluation = estimate_workload(workload).clock.parts["evaluation"].seconds
+    assert evaluation.p50 == pytest.approx(seconds, rel=0.15)
+    assert evaluation.p10 < seconds < evaluation.p90
+
+
+def test_frozen_weights_make_a_forward_pass_a_larger_part_of_training() -> None:
+    # zephyr-7b-sft-qlora by ale-bay (huggingface.co): 4.495 samples/s in training, 15,431 evaluated in 970 s.
+    workload = job(
+        data={"samples": 139_427},
+        training={"batch_size": 4, "gpus": 4, "recompute": True},
+        architecture={"parameters": 7.24e9, "trainable_parameters": 40e6},
+        throughput={"samples_per_s": 4.495},
+        evaluation={"every_epochs": 1, "samples": 15_431},
+    )
+    evaluation = estimate_workload(workload).clock.parts["evaluation"].seconds
+    assert evaluation.p10 < 970 < evaluation.p90
+    assert evaluation.p50 == pytest.approx(15_431 / 4.495 / 3, rel=0.01)
+
+
+def test_blooms_118_days_hold_its_evaluations_of_unstated_length() -> None:
+    # github.com/bigscience-workshop/bigscience, train/tr11-176B-ml: 115,311 steps, an evaluation every 1,000.
+    workload = job(
+        data={"samples": 115_311 * 2048},
+        training={
+            "batch_size": 2,
+            "gpus": 384,
+            "tensor_parallel": 4,
+            "pipeline_parallel": 12,
+            "accumulation": 128,
+            "framework": "megatron",
+        },
+        throughput={"step_time": 117 * 86400 / 115_311},
+        evaluation={"every_steps": 1000},
+        architecture={"parameters": 176e9},
+    )
+    clock = estimate_workload(workload).clock
+    assert clock.total.p10 < 118 * 86400 < clock.total.p90
+
+
+def test_an_evaluation_that_nobody_mentions_takes_little_of_a_run_of_weeks() -> None:
+    # TinyLlama (github.com/jzhang38/TinyLlama): 3 epochs of 1e12 tokens, 24,000 tokens/s per A100-40G, 90 days.
+    workload = job(
+        data={"tokens": 1e12, "seq_len": 2048},
+        training={"batch_size": 8, "gpus": 16, "accumulation": 8, "epochs": 3},
+        throughput={"tokens_per_s": 16 * 24_000},
+        architecture={"parameters": 1.1e9},
+    )
+    clock = estimate_workload(workload).clock
+    assert clock.parts["evaluation"].seconds.p90 < 0.015 * clock.parts["training"].seconds.p50
+    assert clock.total.p10 * 1.02 < 90 * 86400 < clock.total.p50
 
 
 def test_a_job_that_never_evaluates_takes_no_time_for_it() -> None:
@@ -74,10 +149,11 @@ def test_a_job_that_never_evaluates_takes_no_time_for_it() -> None:
 def test_the_whole_is_calibrated() -> None:
     # The same parts, drawn independently and at random, fall below our percentiles as often as these say.
     answer, rng = estimate_workload(job()), random.Random(7)
+    training = answer.clock.parts["training"].seconds
     pools = {
         "startup": STARTUP_S.range.draws(0),
-        "training": answer.clock.parts["training"].seconds.draws(0),
-        "share": EVALUATION_SHARE_UNSTATED.range.draws(0),
+        "training": training.draws(0),
+        "share": EVALUATION_SHARE_UNSTATED.range.scaled(evaluation_shrinkage(training.p50)).draws(0),
         "checkpoint": CHECKPOINT_S.range.draws(0),
     }
     draws = []

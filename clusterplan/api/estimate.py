@@ -168,7 +168,7 @@ def estimate(
     Examples:
         >>> answer = estimate(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
         >>> answer.steps.total, round(answer.clock.total.p50 / 3600, 1)
-        (3907, 6.7)
+        (3907, 6.6)
         >>> answers = estimate(samples=1_000_000, batch_size=32, gpus=[4, 8], samples_per_s_per_gpu=5.5, deadline="12h")
         >>> [e.verdicts.deadline.value for e in answers], answers.best
         (['no', 'yes'], 1)

@@ -32,6 +32,7 @@ ADVICE_CODES = {
     "checkpoint-beyond-limit": "The checkpoint interval is longer than the time limit of the partition.",
     "no-checkpoint": "No checkpoint is written.",
     "checkpoint-interval": "The checkpoint interval with the least expected loss, by Young and Daly.",
+    "evaluation-length": "The length of an evaluation is unknown, so the time of all of them may be several times as long.",
     "no-evaluation": "The job has no evaluation, so nothing can confirm a plateau.",
     "evaluation-beyond-end": "The first evaluation would come after the end of training.",
     "beyond-limit": "The run needs several jobs under the time limit of the partition.",

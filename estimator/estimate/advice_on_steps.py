@@ -4,12 +4,20 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from ...cluster_profiles.units import ceil_div, format_count, format_duration, format_significant, plural
+from ...cluster_profiles.units import (
+    MINUTE_S,
+    ceil_div,
+    format_count,
+    format_duration,
+    format_significant,
+    plural,
+)
 from ...errors import WorkloadError
 from ..job.framework import STEP_RULES, Dealing, Framework
 from ..job.workload import Workload
+from ..step_time.source import SourceKind
 from .case import Advice, Case
-from .intervals import interval_steps
+from .intervals import count_evaluations, interval_steps
 from .steps import StepCount, count_steps
 
 
@@ -171,7 +179,7 @@ def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
 
 
 def advise_on_evaluation(case: Case) -> Iterator[Advice]:
-    """Advise on a job without an evaluation that could confirm a plateau."""
+    """Advise on evaluations of unknown length, and on a job without one that could confirm a plateau."""
     every = interval_steps(case.workload.evaluation, case.workload, case.steps)
     if not every:
         stated = "no evaluation is stated" if every is None else "the job has no evaluation"
@@ -183,4 +191,19 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
         yield Advice(
             "evaluation-beyond-end",
             f"an evaluation every {every:,} steps is beyond the end at {case.steps.total:,}",
+        )
+    else:
+        yield from _untimed(case)
+
+
+def _untimed(case: Case) -> Iterator[Advice]:
+    """Evaluations whose number is known, and whose length is not."""
+    stated, source = case.workload.evaluation, case.clock.parts["evaluation"].source
+    times = count_evaluations(case.workload, case.steps)
+    if times and stated.time_s is None and stated.samples is None and source.kind is not SourceKind.MEASURED:
+        yield Advice(
+            "evaluation-length",
+            f"{plural(times, 'evaluation')} of unknown length: each minute of one adds {format_duration(times * MINUTE_S)}, "
+            "and one that generates text may take longer than the training before it; set evaluation.time_s or "
+            "evaluation.samples",
         )

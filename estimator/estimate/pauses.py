@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...cluster_profiles.units import ceil_div, format_duration, plural
+from ..job.flops import forward_share
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import (
     CHECKPOINT_S,
-    EVALUATION_SHARE,
     EVALUATION_SHARE_UNSTATED,
+    EVALUATION_SHARE_UNTIMED,
+    EVALUATION_WORK,
     FAILURE_NODE_GPUS,
     NODE_FAILURES_PER_1000_DAYS,
     STARTUP_S,
     Prior,
+    evaluation_shrinkage,
 )
 from ..ranges import Range, quantile
 from ..step_time.source import Source, SourceKind
@@ -99,34 +102,47 @@ def _measured(values: Sequence[float | None]) -> Quantity | None:
 
 
 def evaluation_time(
-    workload: Workload, steps: StepCount, measured_s: Sequence[float | None]
+    workload: Workload, steps: StepCount, measured_s: Sequence[float | None], training_s: float | None
 ) -> EvaluationTime:
-    """Return the time of all evaluations; `measured_s` are the seconds of one in each run."""
-    every, time_s = interval_steps(workload.evaluation, workload, steps), workload.evaluation.time_s
-    times = count_evaluations(workload, steps)
-    if every is None:
+    """Return the time of all evaluations.
+
+    `measured_s` are the seconds of one in each run, and `training_s` those of all steps: the longer they are, the less of
+    them evaluations take that nobody timed.
+    """
+    stated = workload.evaluation
+    every, times = interval_steps(stated, workload, steps), count_evaluations(workload, steps)
+    shrinkage = 1.0 if training_s is None else evaluation_shrinkage(training_s)
+    if every is None or times is None:
         prior = EVALUATION_SHARE_UNSTATED
-        return EvaluationTime(Source(SourceKind.PRIOR, prior.text), share=prior.range)
-    if every == 0:
-        return EvaluationTime(Source(SourceKind.GIVEN, "none: every_steps is 0"), seconds=Range.exactly(0))
+        return EvaluationTime(Source(SourceKind.PRIOR, prior.text), share=prior.range.scaled(shrinkage))
     if not times:
+        beyond = f"one every {every:,} steps, and training has {steps.total:,}"
+        why = f"none: {beyond if every else 'every_steps is 0'}"
+        return EvaluationTime(Source(SourceKind.GIVEN, why), seconds=Range.exactly(0))
+    if stated.time_s is not None:
         return EvaluationTime(
-            Source(SourceKind.GIVEN, f"none: one every {every:,} steps, and training has {steps.total:,}"),
-            seconds=Range.exactly(0),
+            Source(SourceKind.GIVEN, f"{times:,} x {format_duration(stated.time_s)}"),
+            seconds=Range.exactly(times * stated.time_s),
         )
-    measured = _measured(measured_s)
-    if time_s is None and measured:
+    if measured := _measured(measured_s):
         source = replace(measured.source, origin=f"{times:,} x {measured.source.origin}")
         return EvaluationTime(source, seconds=measured.range.scaled(times))
-    if time_s is None:
-        prior = EVALUATION_SHARE
-        return EvaluationTime(
-            Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"), share=prior.range
-        )
+    if stated.samples is not None:
+        return _forward_passes(workload, steps, times, stated.samples)
+    prior = EVALUATION_SHARE_UNTIMED
     return EvaluationTime(
-        Source(SourceKind.GIVEN, f"{times:,} x {format_duration(time_s)}"),
-        seconds=Range.exactly(times * time_s),
+        Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"),
+        share=prior.range.scaled(shrinkage),
     )
+
+
+def _forward_passes(workload: Workload, steps: StepCount, times: int, samples: int) -> EvaluationTime:
+    """The time of forward passes, as a share of that of training: it has the same speed."""
+    training, work = workload.training, forward_share(workload)
+    trained_samples = training.step_samples * steps.micro_batches / training.accumulation
+    text = f"{times:,} x {samples:,} samples, {work:.0%} of the work of a trained one, {EVALUATION_WORK.text}"
+    share = EVALUATION_WORK.range.scaled(times * samples * work / trained_samples)
+    return EvaluationTime(Source(SourceKind.PRIOR, text), share=share)
 
 
 def count_checkpoints(

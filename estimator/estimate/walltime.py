@@ -71,10 +71,12 @@ def estimate_wall_clock(
 ) -> WallClock:
     """Return the wall-clock of `steps`, cut into segments by the partition's limit; `runs` are those of the job's model."""
     pauses = estimate_pauses(workload, placement, node_failures_per_1000_days, runs)
-    evaluation = evaluation_time(workload, steps, [m.evaluation_s for m in runs])
+    evaluations_s = [m.evaluation_s for m in runs]
     if step_time.seconds is None:
+        evaluation = evaluation_time(workload, steps, evaluations_s, None)
         return _unknown(workload, steps, pauses, evaluation, step_time.source)
     training = step_time.seconds.scaled(steps.micro_batches / workload.training.accumulation)
+    evaluation = evaluation_time(workload, steps, evaluations_s, training.p50)
     draws = _draw(workload, placement, steps, training, pauses, evaluation)
     parts = {
         "startup": Part(pauses.startup.range, pauses.startup.source),

@@ -70,6 +70,18 @@ def flops_per_sample_at(workload: Workload, tokens: int, attention: float = 1.0)
     return tokens * (passes * (forward + of_attention) - frozen_share * forward)
 
 
+def forward_share(workload: Workload) -> float:
+    """Return the share of a forward pass in the work of training on a sample: 2 N of 6 N, or of 8 N with recomputation.
+
+    Frozen weights have no gradients of their own: 2 N of 4 N + 2 N_trained.
+
+    >>> round(forward_share(Workload.of(samples=1, batch_size=1, gpus=1, recompute=True)), 3)
+    0.25
+    """
+    passes = 4 if workload.training.recompute else 3
+    return 1 / (passes - (1 - workload.architecture.trained_share))
+
+
 def model_flops_per_sample(workload: Workload) -> float | None:
     """Return the FLOPs of a sample without recomputation, which MFU counts (PaLM, appendix B)."""
     training = workload.training.model_copy(update={"recompute": False})

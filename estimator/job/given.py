@@ -113,12 +113,24 @@ class Pause(Section):
 class Evaluation(Pause):
     """How often the model is evaluated, and how long one evaluation takes."""
 
+    samples: Count | None = Field(
+        None,
+        gt=0,
+        le=10**15,
+        description="Samples of one evaluation, as long as those of training, which give its time: each passes forward once. "
+        "An evaluation that generates text takes longer: give `time_s`.",
+    )
+
     @model_validator(mode="after")
     def _has_interval(self) -> Self:
-        if self.time_s is not None and not self.has_interval:
-            raise ValueError(
-                "evaluation.time_s needs every_steps or every_epochs: give what lies between two evaluations"
-            )
+        lengths = [name for name in ("time_s", "samples") if getattr(self, name) is not None]
+        if len(lengths) > 1:
+            raise ValueError("evaluation.time_s and samples are both given; give one of them")
+        for name in lengths:
+            if not self.has_interval:
+                raise ValueError(
+                    f"evaluation.{name} needs every_steps or every_epochs: give what lies between two evaluations"
+                )
         return self
 
 
