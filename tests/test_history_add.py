@@ -190,6 +190,23 @@ def test_what_was_entered_is_shown_and_can_be_taken_back(
     assert not (tmp_path / "runs" / found["run"]).exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        ("--tensor-parallel 4 --pipeline-parallel 2 --zero-stage 1", "tensor 4 x pipeline 2, ZeRO 1"),
+        ("--model-parallel 8 --tensor-parallel 2 --pipeline-parallel 1", "tensor 2 x context 4"),
+        ("--model-parallel 8", "8 GPUs per replica"),
+        ("--zero-stage 3", "ZeRO 3"),
+    ],
+)
+def test_how_a_model_was_split_is_shown(
+    add: Callable[..., Any], in_process: Command, flags: str, shown: str
+) -> None:
+    add(*ONE, *flags.split())
+    header, row = in_process("history", "show").stdout.splitlines()[-2:]
+    assert row[header.index("parallelism") : header.index("source")].rstrip() == shown
+
+
 @pytest.mark.parametrize(("model", "there"), [("PHI", 1), ("llama", 0)])
 def test_what_was_entered_is_found_by_its_model(
     add: Callable[..., Any], in_process: Command, tmp_path: Path, model: str, there: int

@@ -220,3 +220,25 @@ def test_a_run_whose_replica_was_spread_tells_nothing_of_one_that_is_not() -> No
     spread = run(8, 60, model_parallel=8)
     assert memory(job(parameters=70e9), spread).source.kind is SourceKind.PRIOR
     assert memory(job(tensor_parallel=8), spread).source.kind is SourceKind.MEASURED
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other", "kind"),
+    [
+        ({"zero_stage": 3}, {"zero_stage": 3}, SourceKind.MEASURED),
+        ({"zero_stage": 3}, {"zero_stage": None}, SourceKind.MEASURED),
+        ({}, {"zero_stage": 3}, SourceKind.MEASURED),
+        ({"zero_stage": 3}, {"zero_stage": 1}, SourceKind.UNKNOWN),
+        ({"tensor_parallel": 8}, {"model_parallel": 8, "tensor_parallel": 4}, SourceKind.UNKNOWN),
+        ({"trainable_parameters": 10**7}, {"trainable_parameters": 7 * 10**9}, SourceKind.UNKNOWN),
+    ],
+    ids=str,
+)
+def test_a_peak_holds_for_the_same_sharding_split_and_trained_parameters(
+    wanted: dict[str, Any], other: dict[str, Any], kind: SourceKind
+) -> None:
+    assert memory(job(**wanted), run(8, 30, **other)).source.kind is kind
+
+
+def test_a_job_without_a_zero_stage_takes_no_mean_of_two() -> None:
+    assert memory(job(), run(8, 30, zero_stage=3), run(8, 60, zero_stage=1)).peak_bytes is None

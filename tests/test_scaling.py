@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,17 @@ def test_a_run_ten_times_too_slow_is_an_outlier_and_does_not_spoil_the_rest() ->
 def test_super_linear_scaling_is_flagged() -> None:
     """36 and 641 images/s on 1 and 8 GPUs, as published."""
     assert (8, "super-linear") in kinds([run(1, 32, 32 / 36), run(8, 32, 8 * 32 / 641)])
+
+
+@pytest.mark.parametrize(
+    "more", [{"cluster": "b"}, {"zero_stage": 1}, {"trainable_parameters": 10**7}], ids=str
+)
+def test_another_cluster_or_strategy_may_be_faster(more: dict[str, Any]) -> None:
+    """8 V100 at 30 samples/s each in one machine and at 20 each behind 3 Gbit/s are both right."""
+    slow = run(8, 24, 24 / 20, nodes=2, cluster="a", zero_stage=3)
+    fast = replace(slow, gpus=16, gpus_per_node=8, step_time_s=24 / 30)
+    assert (16, "super-linear") in kinds([slow, fast])
+    assert kinds([slow, replace(fast, **more)]) == set()
 
 
 @pytest.mark.parametrize("step_time_s", [0, -1, math.nan, math.inf, 5e-324, 1e-9, 1e300])

@@ -7,6 +7,7 @@ from typing import Any
 from ..cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.record import gpu_index
 from ..estimator.history.integrity import Integrity
+from ..estimator.job.shape import Shape
 from ..estimator.measurements.measurement import Measurement
 from .layout import Page, Style
 
@@ -76,8 +77,13 @@ def render_run(
         )
     if measurements:
         page.line()
+        strategies = [_strategy(m.shape) for m in measurements]
         page.table(
-            ("model", "GPUs", "type", "micro-batch", "precision", "step time", "source"),
+            (
+                *("model", "GPUs", "type", "micro-batch", "precision", "step time"),
+                *(("parallelism",) if any(strategies) else ()),
+                "source",
+            ),
             [
                 (
                     m.model,
@@ -86,9 +92,10 @@ def render_run(
                     format_count(m.batch_size),
                     m.precision,
                     f"{format_significant(m.step_time_s)} s",
+                    *((strategy,) if any(strategies) else ()),
                     m.source,
                 )
-                for m in measurements
+                for m, strategy in zip(measurements, strategies, strict=True)
             ],
             right=(1, 3, 5),
         )
@@ -112,6 +119,18 @@ def render_damage(page: Page, integrity: Integrity, folders: int, runs_without_f
     saved = f"{plural(folders, 'run')} in run folders: `clusterplan history import --rebuild` makes a new history of them"
     at_risk = f"{plural(len(runs_without_folder), 'run')} only in this file{': ' * bool(runs_without_folder)}{join_names(runs_without_folder)}"
     page.notes([("saved", saved), ("at risk", at_risk)])
+
+
+def _strategy(shape: Shape) -> str:
+    """How its model is split and its states are sharded, as far as that is known; empty for plain data parallelism."""
+    if shape.tensor_parallel is None or shape.pipeline_parallel is None:
+        split = f"{shape.model_parallel} GPUs per replica"
+    else:
+        degrees = zip(("tensor", "pipeline", "context"), shape.layout, strict=True)
+        split = " x ".join(f"{name} {degree}" for name, degree in degrees if degree > 1)
+    return join_names(
+        [part for part in (split, f"ZeRO {shape.zero_stage}" if shape.zero_stage else "") if part]
+    )
 
 
 def _duration(seconds: float | None) -> str:

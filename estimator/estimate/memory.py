@@ -147,24 +147,34 @@ def _comparable_runs(
 ) -> list[Measurement]:
     """Runs whose peak memory holds for the job too, on the nearest number of GPUs.
 
-    Where states are sharded, fewer GPUs hold more each, so that runs on more GPUs do not count.  A sequence length or a
-    precision that is not stated is that of the runs, if they have only one.
+    Where states are sharded, fewer GPUs hold more each, so that runs on more GPUs do not count.  A value that the job does
+    not state is that of the runs, if they have only one; one that a run does not state is that of the job.
     """
-    precision, seq_len = placement.precision, workload.data.seq_len
+    precision, seq_len, training = placement.precision, workload.data.seq_len, workload.training
+    trained = workload.architecture.trainable_parameters
     runs = [
         m
         for m in measurements
         if m.memory_peak_bytes
         and m.model == workload.model
-        and m.model_parallel == workload.training.model_parallel
+        and m.model_parallel == training.model_parallel
         and precision in (m.precision, Precision.AUTO)
-        and (seq_len == m.seq_len or None in (seq_len, m.seq_len))
-        and (m.gpus <= placement.gpus or workload.training.zero_stage == 0)
+        and _agree(seq_len, m.seq_len)
+        and _agree(training.tensor_parallel, m.tensor_parallel)
+        and _agree(training.pipeline_parallel, m.pipeline_parallel)
+        and _agree(training.zero_stage, m.zero_stage)
+        and _agree(trained, m.trainable_parameters)
+        and (m.gpus <= placement.gpus or training.zero_stage == 0)
     ]
-    if len({m.precision for m in runs}) > 1 or len({m.seq_len for m in runs if m.seq_len}) > 1:
-        return []
+    for name in ("precision", "seq_len", "zero_stage", "trainable_parameters"):
+        if len({getattr(m, name) for m in runs} - {None}) > 1:
+            return []
     nearest = min((abs(m.gpus - placement.gpus) for m in runs), default=0)
     return [m for m in runs if abs(m.gpus - placement.gpus) == nearest]
+
+
+def _agree(a: int | None, b: int | None) -> bool:
+    return a == b or None in (a, b)
 
 
 def _from_peaks(runs: Sequence[Measurement], placement: Placement) -> tuple[_Model, Source]:

@@ -50,8 +50,21 @@ def find_suspects(measurements: Sequence[Measurement]) -> list[Suspect]:
     for runs in _group(_others(measurements, suspects), lambda m: (m.gpu, m.precision, m.seq_len)):
         units = list(_units(runs, _UNITS))
         suspects += units
-        suspects += _super_linear(_others(runs, units))
+        for alike in _group(_others(runs, units), _strategy_and_cluster):
+            suspects += _super_linear(alike)
     return suspects
+
+
+def _strategy_and_cluster(m: Measurement) -> Hashable:
+    """What decides the rate of one GPU besides the counts: a faster link or a coarser split is no mistake."""
+    return (
+        m.model_parallel,
+        m.tensor_parallel,
+        m.pipeline_parallel,
+        m.zero_stage,
+        m.trainable_parameters,
+        m.cluster,
+    )
 
 
 def _group(
