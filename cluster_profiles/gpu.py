@@ -28,14 +28,14 @@ class Gpu:
     """One GPU model.
 
     `peak_flops` holds dense rates with fp32 accumulation, in FLOP/s; a precision that is absent is not
-    native.  `sources` maps each numeric field of gpus.toml to a public address, or to "unverified".
+    native.  `compute_capability` is None of a GPU that is not NVIDIA's.  `sources` maps each numeric field of gpus.toml to a public address, or to "unverified".
     """
 
     key: str
     name: str
     nvml_names: tuple[str, ...]
     slurm_names: tuple[str, ...]
-    compute_capability: tuple[int, int]
+    compute_capability: tuple[int, int] | None
     memory_bytes: int
     bandwidth_bytes_per_s: float
     tdp_w: float
@@ -50,7 +50,9 @@ class Gpu:
 
     def best_precision(self) -> Precision:
         """Return the meaning of `precision = "auto"`: bf16 where it is native, otherwise fp16, otherwise fp32."""
-        return best_precision(self.compute_capability)
+        if Precision.BF16 in self.peak_flops:
+            return Precision.BF16
+        return best_precision(self.compute_capability) if self.compute_capability else Precision.FP32
 
     def answers_to(self, name: str) -> bool:
         """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""
@@ -74,13 +76,13 @@ def _plain(name: str) -> str:
 def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:
     numbers = {field: value for field, value in entry.items() if field not in {"name", "nvml", "slurm"}}
     value = {field: pair[0] for field, pair in numbers.items()}
-    major, minor = value["compute_capability"].split(".")
+    major, _, minor = value.get("compute_capability", "").partition(".")
     return Gpu(
         key=key,
         name=entry["name"],
         nvml_names=tuple(entry["nvml"]),
         slurm_names=tuple(entry["slurm"]),
-        compute_capability=(int(major), int(minor)),
+        compute_capability=(int(major), int(minor)) if major else None,
         memory_bytes=int(value["memory_gb"] * _GIGA),
         bandwidth_bytes_per_s=value["bandwidth_gb_s"] * _GIGA,
         tdp_w=value["tdp_w"],
@@ -204,8 +206,9 @@ def nearest_gpus(name: str) -> list[str]:
 
 
 def _matches(name: str) -> tuple[Gpu, ...]:
-    exact = tuple(gpu for gpu in read_gpus().values() if _plain(gpu.key) == _plain(name))
-    return exact or match_gpus(name)
+    """The GPU whose key, or whose name in NVML, this is; otherwise every GPU that is called so."""
+    exact = (gpu for gpu in read_gpus().values() if _plain(gpu.key) == _plain(name) or name in gpu.nvml_names)
+    return tuple(exact) or match_gpus(name)
 
 
 def _first_number(plain: str) -> str:

@@ -149,10 +149,10 @@ def catalogue() -> str:
     ]
     for key, gpu in read_gpus().items():
         peaks = [_peak(gpu.peak_flops.get(p), gpu.sources.get(f"{p}_tflops", "")) for p in kinds]
-        major, minor = gpu.compute_capability
+        capability = ".".join(map(str, gpu.compute_capability or ()))
         memory, rate = gpu.memory_bytes / 1e9, gpu.bandwidth_bytes_per_s / 1e9
         lines.append(
-            f"| `{key}` | {major}.{minor} | {memory:g} | {rate:g} | {gpu.tdp_w:g} | {' | '.join(peaks)} |"
+            f"| `{key}` | {capability} | {memory:g} | {rate:g} | {gpu.tdp_w:g} | {' | '.join(peaks)} |"
         )
     return "\n".join(lines) + "\n"
 

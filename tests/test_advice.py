@@ -219,6 +219,17 @@ def test_where_a_rate_is_given_nobody_is_told_to_measure_it() -> None:
     assert text.endswith("the speed of a100-sxm4-80gb: give a rate measured on it")
 
 
+@pytest.mark.parametrize(("gpu", "capability"), [("a100-sxm4-80gb", True), ("mi250x", False)])
+def test_a_compute_capability_is_named_for_gpus_that_have_one(gpu: str, capability: bool) -> None:
+    text = advice(profile(gpu=gpu), training={"precision": "fp8"})["precision-missing"]
+    assert ("native from compute capability 8.9" in text) == capability
+    assert text.endswith("use bf16")
+
+
+def test_bf16_is_native_on_an_amd_gpu() -> None:
+    assert "precision-emulated" not in advice(profile(gpu="mi300x"))
+
+
 @pytest.mark.parametrize(
     ("gpus", "nodes", "nodes_of", "right"),
     [

@@ -15,7 +15,8 @@ RAW = tomllib.loads(
 )
 # GPUs that many clusters have: none of them may leave the catalogue.  A new GPU need not be listed here.
 COMMON_GPUS = """p100-pcie-16gb v100-sxm2-16gb v100-sxm2-32gb t4 a10 a10g a30 a40 a100-sxm4-40gb a100-sxm4-80gb l4 l40s
-rtx-2080-ti rtx-3090 rtx-4090 quadro-rtx-6000 h100-pcie h100-sxm h100-nvl h200 b200""".split()
+rtx-2080-ti rtx-3090 rtx-4090 rtx-5090 quadro-rtx-6000 rtx-a6000 rtx-6000-ada h100-pcie h100-sxm h100-nvl h200 b200
+a800-sxm4-80gb a800-pcie-80gb h800-sxm h800-pcie h20 gh200-96gb gh200-144gb b300 gb200 mi250x mi300x""".split()
 
 
 @pytest.mark.parametrize("key", RAW["gpus"])
@@ -42,10 +43,18 @@ def test_the_gpus_people_have_are_there() -> None:
 @pytest.mark.parametrize("gpu", read_gpus().values(), ids=lambda gpu: gpu.key)
 def test_precisions_follow_the_architecture(gpu: Any) -> None:
     native = set(gpu.peak_flops)
+    assert Precision.FP32 in native
+    if gpu.compute_capability is None:  # AMD CDNA, from the second generation on
+        assert {Precision.BF16, Precision.FP16} <= native
+        return
     assert (Precision.BF16 in native) == (gpu.compute_capability >= (8, 0))
     assert (Precision.TF32 in native) == (gpu.compute_capability >= (8, 0))
     assert (Precision.FP8 in native) == (gpu.compute_capability >= (8, 9))
-    assert Precision.FP32 in native
+
+
+@pytest.mark.parametrize("gpu", read_gpus().values(), ids=lambda gpu: gpu.key)
+def test_auto_is_bf16_wherever_it_is_native(gpu: Any) -> None:
+    assert (gpu.best_precision() is Precision.BF16) == (Precision.BF16 in gpu.peak_flops)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,12 @@ def test_precisions_follow_the_architecture(gpu: Any) -> None:
         ("a10g", "fp16", 70),  # the A10's 125 is another card's
         ("rtx-4090", "bf16", 165.2),  # 330.3 with fp16 accumulation
         ("rtx-3090", "fp16", 71),  # 142 with fp16 accumulation
+        ("rtx-5090", "bf16", 209.5),  # 419 with fp16 accumulation
+        ("h20", "bf16", 148),  # the H100's chip, cut to 15 %
+        ("h800-sxm", "bf16", 989),  # the H100 with slower NVLink
+        ("gb200", "bf16", 2500),  # one of the two GPUs of a superchip, which has 5,000
+        ("mi250x", "bf16", 191.5),  # one of the two dies of a module, which has 383
+        ("mi300x", "fp8", 2614.9),  # 5,229.8 sparse
     ],
 )
 def test_peaks_are_dense_with_fp32_accumulation(key: str, precision: str, dense: float) -> None:
@@ -75,6 +90,19 @@ def test_peaks_are_dense_with_fp32_accumulation(key: str, precision: str, dense:
         ("L4", "l4"),
         ("NVIDIA L40S", "l40s"),
         ("Quadro RTX 6000", "quadro-rtx-6000"),
+        ("NVIDIA RTX A6000", "rtx-a6000"),
+        ("NVIDIA RTX 6000 Ada Generation", "rtx-6000-ada"),
+        ("NVIDIA A800-SXM4-80GB", "a800-sxm4-80gb"),
+        ("NVIDIA A800 80GB PCIe", "a800-pcie-80gb"),
+        ("NVIDIA H800", "h800-sxm"),
+        ("NVIDIA H20", "h20"),
+        ("h20", "h20"),
+        ("NVIDIA GH200 480GB", "gh200-96gb"),  # 480 GB are the CPU's
+        ("NVIDIA GH200 144G HBM3e", "gh200-144gb"),
+        ("NVIDIA B300 SXM6 AC", "b300"),
+        ("NVIDIA GB200", "gb200"),
+        ("AMD Instinct MI250X", "mi250x"),
+        ("mi300x", "mi300x"),
     ],
 )
 def test_a_gpu_is_found_by_the_names_people_nvml_and_slurm_use(name: str, key: str) -> None:

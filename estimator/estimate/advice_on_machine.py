@@ -21,7 +21,6 @@ from .memory_prior import gigabytes
 # reports 5 times the expected time on two nodes without a fast link.
 SLOW_LINK_GB_PER_S = 2.0
 _WIDE = 1.3  # P90 / P10 of a step time from which another run is worth its cost; our judgement
-BF16_FROM = (8, 0)  # the first compute capability with native bf16
 _LEAST_MFU = 0.002  # published training has 0.08 to 0.52 (see `priors`); a thousandth of that is another unit
 _INPUT_BOUND_SHARE = 0.1  # of a step; a loader that keeps up costs a few per cent
 _LIMIT_TIGHT_SHARE = 0.05  # of the draws: P95 is beyond them
@@ -137,12 +136,16 @@ def advise_on_precision(case: Case) -> Iterator[Advice]:
             "fp32-slow",
             f"{gpu.name} has native {best}: published steps in 16 bit were x1.4 to x4.1 faster than in fp32 (T4 to A100)",
         )
-    elif precision is Precision.BF16 and gpu.compute_capability < BF16_FROM:
+    elif precision is Precision.BF16 and precision not in gpu.peak_flops:
         yield Advice(
             "precision-emulated", f"{gpu.name} emulates bf16 (native from compute capability 8.0): use {best}"
         )
     elif precision not in gpu.peak_flops:
-        needs = ", native from compute capability 8.9" if precision is Precision.FP8 else ""
+        needs = (
+            ", native from compute capability 8.9"
+            if precision is Precision.FP8 and gpu.compute_capability
+            else ""
+        )
         yield Advice("precision-missing", f"{gpu.name} has no {precision} hardware{needs}: use {best}")
 
 
