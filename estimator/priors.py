@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from ..cluster_profiles.precision import Precision
 from ..cluster_profiles.units import HOUR_S
-from .job.training import Optimizer
 from .ranges import Range
 
 _MLPERF = "MLPerf Training v4.1 logs"
@@ -149,47 +148,6 @@ def speed_ratio(before: Precision, after: Precision) -> Prior | None:
 
 def _bits(precision: Precision) -> Precision | str:
     return "16-bit" if precision in (Precision.BF16, Precision.FP16) else precision
-
-
-# Bytes per parameter.  16-bit training keeps 2 of weights, 2 of gradients and 4 of fp32 master weights (ZeRO,
-# arXiv:1910.02054, section 3.1); Megatron-LM adds its gradients in fp32, torch.autocast comes to as many: 2 more.
-# Transformer Engine keeps fp8 copies of the weights, 1 or 2, beside those (its user guide).
-WEIGHT_BYTES = {
-    Precision.FP32: Range.exactly(4),
-    Precision.TF32: Range.exactly(4),
-    Precision.FP16: Range.exactly(2),
-    Precision.BF16: Range.exactly(2),
-    Precision.FP8: Range(2, 3, 4),
-}
-GRADIENT_BYTES = {
-    Precision.FP32: Range.exactly(4),
-    Precision.TF32: Range.exactly(4),
-    Precision.FP16: Range(2, 2, 4),
-    Precision.BF16: Range(2, 2, 4),
-    Precision.FP8: Range(2, 2, 4),
-}
-MASTER_BYTES = {Precision.FP32: 0, Precision.TF32: 0, Precision.FP16: 4, Precision.BF16: 4, Precision.FP8: 4}
-# Two fp32 moments of Adam (ZeRO, as above), two 8-bit ones (arXiv:2110.02861), one of SGD with momentum; Adafactor
-# keeps a row and a column of each matrix (arXiv:1804.04235).
-OPTIMIZER_BYTES = {
-    Optimizer.ADAM: 8,
-    Optimizer.ADAM_8BIT: 2,
-    Optimizer.SGD: 4,
-    Optimizer.ADAFACTOR: 0,
-}
-
-# CUDA's context and kernels, NCCL's buffers, what the allocator cannot use: kernels alone took 1.3 GB in "Model training
-# anatomy" (huggingface.co/docs/transformers/model_memory_anatomy); the ends are our judgement.
-OVERHEAD_BYTES = Range(0.5e9, 1.3e9, 3e9)
-
-# Activations of one layer, bytes / (sequence length x micro-batch x hidden size), in 16 bit: 34 without the attention
-# matrix, 34 + 5 a s / h with it, 2 if they are recomputed (arXiv:2205.05198, section 4).  Fused kernels keep less,
-# unfused ones more; the attention matrix is taken up to s = 2,048 at heads of 128.
-ACTIVATION_BYTES = Range(30, 45, 114)
-RECOMPUTED_ACTIVATION_BYTES = 2
-# Logits, bytes / (sequence length x micro-batch): none with a fused loss, 32,000 words in 16 bit, fp32 and a gradient,
-# 152,000 words with another copy (vocabularies of Llama 2 and Qwen 2).
-LOGIT_BYTES = Range(0, 32_000 * 8, 152_000 * 12)
 
 
 # Repeats of one configuration differ by 4 to 6 % in the step times published with Pollux (OSDI 2021) and Sia

@@ -41,9 +41,9 @@ class WorkloadCommand(click.Command):
 
 def _option(flag: str, key: str, field: Any, *, tables: bool) -> click.Option:
     name, description = flag.removeprefix("--").replace("-", "_"), field.description
-    if field.annotation is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=description)
     metavar = str(field.json_schema_extra["metavar"])
+    if not metavar:  # it takes no value: a switch
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=description)
     if tables and name in _LISTS:
         metavar, description = f"{metavar}[,{metavar}...]", f"{description[:-1]}; several make a table."
     choices = [str(value) for value in field.annotation] if hasattr(field.annotation, "__members__") else None

@@ -67,6 +67,7 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "text": memory.source.text,
             "fits": memory.fits,
             "largest_batch_size": memory.largest_batch_size,
+            "undecided": list(memory.undecided),
         },
         "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
         "beyond_measured": bool(source.beyond),

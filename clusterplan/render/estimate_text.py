@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.memory import Fit
-from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
 from ..estimator.job.framework import STEP_RULES
+from ..estimator.memory.peak import Fit
+from ..estimator.memory.states import gigabytes
 from ..estimator.ranges import Range
 from ..launcher.submission.request import request_of
 from .layout import Page, Style
@@ -116,7 +116,7 @@ def _columns(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> dic
         "cost": [f"{_number(e.cost.amount)} {e.cost.currency}" if e.cost else "" for e in estimates],
         "source": [source_of(e) for e in estimates],
         "jobs": [_jobs(e) for e in estimates],
-        "fits": [_FITS[e.memory.fits] for e in estimates],
+        "fits": ["as stated: no" if e.memory.undecided else _FITS[e.memory.fits] for e in estimates],
         "deadline": [v.deadline or "" for v in verdicts],
         "budget": [v.budget or "" for v in verdicts],
     }
@@ -173,6 +173,7 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
         return []
     capacity = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
     fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
+    fits = "does not fit as far as stated" if memory.undecided else fits
     most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
     remarks = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"

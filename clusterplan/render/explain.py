@@ -7,10 +7,10 @@ from ..cluster_profiles.units import format_duration, format_significant, slurm_
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.interruptions import CheckpointInterval, young_daly_s
 from ..estimator.estimate.intervals import interval_steps
-from ..estimator.estimate.memory_prior import gigabytes
 from ..estimator.estimate.walltime import GRACE_S
 from ..estimator.job.flops import flops_per_sample, flops_text
 from ..estimator.job.framework import STEP_RULES, Dealing
+from ..estimator.memory.states import gigabytes
 from ..estimator.ranges import DRAWS
 from ..launcher.submission.request import request_of
 

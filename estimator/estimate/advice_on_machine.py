@@ -10,12 +10,12 @@ from ..job.flops import fastest_step_s
 from ..job.framework import STEP_RULES
 from ..job.placement import USUAL_GPUS_PER_NODE, Placement, is_uneven
 from ..job.workload import Workload
+from ..memory.peak import Fit
+from ..memory.states import ALL_SHARDED, gigabytes
 from ..step_time.links import links_of_job
 from ..step_time.source import Source, SourceKind
 from ..step_time.throughput import has_stated_rate
 from .case import Advice, Case
-from .memory import Fit
-from .memory_prior import gigabytes
 
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  The threshold is our judgement; haotian-liu/LLaVA#594
 # reports 5 times the expected time on two nodes without a fast link.
@@ -24,7 +24,6 @@ _WIDE = 1.3  # P90 / P10 of a step time from which another run is worth its cost
 _LEAST_MFU = 0.002  # published training has 0.08 to 0.52 (see `priors`); a thousandth of that is another unit
 _INPUT_BOUND_SHARE = 0.1  # of a step; a loader that keeps up costs a few per cent
 _LIMIT_TIGHT_SHARE = 0.05  # of the draws: P95 is beyond them
-ALL_SHARDED = 3  # the ZeRO stage that shards all states
 
 
 def advise_on_speed(case: Case) -> Iterator[Advice]:
@@ -157,6 +156,8 @@ def advise_on_memory(case: Case) -> Iterator[Advice]:
     capacity = f"{gpu.name} has {gpu.memory_bytes / 1e9:g} GB"
     needs = f"a GPU needs {gigabytes(memory.peak_bytes)} GB, " if memory.peak_bytes else ""
     verdict = "tight" if memory.fits is Fit.TIGHT else "does not fit"
+    if memory.undecided:
+        verdict = "does not fit as far as stated"
     yield Advice(
         "memory",
         f"{verdict}: {needs}{capacity} ({memory.source.kind}: {memory.source.text}); {_what_fits(case)}",
@@ -164,15 +165,20 @@ def advise_on_memory(case: Case) -> Iterator[Advice]:
 
 
 def _what_fits(case: Case) -> str:
-    if largest := case.memory.largest_batch_size:
-        return f"a micro-batch of {largest:,} should fit"
-    training, architecture = case.workload.training, case.workload.architecture
-    shardable = training.data_parallel > 1 and training.zero_stage != ALL_SHARDED
-    adapted = case.memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
+    memory, training, architecture = case.memory, case.workload.training, case.workload.architecture
+    if memory.undecided:
+        return f"the job file does not say, and it decides: {', '.join(memory.undecided)}"
+    if memory.largest_batch_size:
+        return f"a micro-batch of {memory.largest_batch_size:,} should fit"
+    shardable = training.shards > 1 and training.zero_stage != ALL_SHARDED
+    trains_all = memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
+    frozen = architecture.trainable_parameters and architecture.base_bits is None
     ways = [
-        *(["set trainable_parameters if not all are trained"] if adapted else []),
+        *(["set trainable_parameters if not all are trained"] if trains_all else []),
+        *(["quantise the base (base_bits 4)"] if frozen else []),
         *(["shard more (zero_stage 3)"] if shardable else []),
-        *([] if training.recompute else ["recompute activations"]),
+        *([] if training.recompute is True else ["recompute activations"]),
+        *([] if training.offload else ["offload the optimizer (offload)"]),
         "use more GPUs (zero_stage, tensor_parallel)",
     ]
     return f"no micro-batch is sure to fit: {', '.join(ways)}"

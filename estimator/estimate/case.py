@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
+from ..memory.peak import Memory
 from ..step_time.source import StepTime
 from .intervals import interval_steps
-from .memory import Memory
 from .steps import StepCount
 from .walltime import WallClock
 

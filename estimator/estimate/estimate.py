@@ -10,12 +10,12 @@ from ...errors import WorkloadError
 from ..job.placement import Placement, place
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
+from ..memory.peak import Memory, estimate_memory
 from ..ranges import Range
 from ..step_time.source import StepTime
 from ..step_time.throughput import estimate_step_time, has_stated_rate
 from .advice import advise
 from .case import Advice, Case
-from .memory import Memory, estimate_memory
 from .steps import StepCount, count_steps
 from .walltime import WallClock, estimate_wall_clock
 

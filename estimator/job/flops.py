@@ -52,7 +52,8 @@ def flops_per_sample(workload: Workload) -> float | None:
 def flops_per_sample_at(workload: Workload, tokens: int, attention: float = 1.0) -> float | None:
     """Return the FLOPs of training on a sample of so many tokens; None if the parameters are unknown.
 
-        S (2 N + 2 N + 2 N_trained + 12 L h S),   with recomputation  S (2 N + 4 L h S)  more
+        S (2 N + 2 N + 2 N_trained + 12 L h S),   with recomputation  S (2 N + 4 L h S)  more,
+        with selective recomputation  S (4 L h S)  more
 
     N are the (active) parameters, S the tokens, L the layers and h the hidden size.  A forward pass takes 2 N; gradients
     of the activations take 2 N, and pass through frozen weights too, because trained ones lie before them (adapters, a
@@ -65,9 +66,10 @@ def flops_per_sample_at(workload: Workload, tokens: int, attention: float = 1.0)
     if parameters is None or size is None:
         return None
     forward, of_attention = 2.0 * parameters, 4.0 * size[0] * size[1] * tokens * attention
-    passes = 4 if workload.training.recompute else 3
-    frozen_share = 1 - architecture.trained_share
-    return tokens * (passes * (forward + of_attention) - frozen_share * forward)
+    recompute = workload.training.recompute
+    passes, passes_of_attention = 4 if recompute is True else 3, 4 if recompute else 3
+    passes_of_all = passes - (1 - architecture.trained_share)
+    return tokens * (passes_of_all * forward + passes_of_attention * of_attention)
 
 
 def forward_share(workload: Workload) -> float:
@@ -118,7 +120,7 @@ def attention_share(workload: Workload) -> float:
 def flops_text(workload: Workload, least_share: float = _CLEAR_SHARE) -> str:
     """Return the rule of `flops_per_sample` in words; attention is named from `least_share` of the FLOPs on."""
     architecture = workload.architecture
-    recomputed = 2 if workload.training.recompute else 0
+    recomputed = 2 if workload.training.recompute is True else 0
     active = "active " if architecture.active_parameters else ""
     if architecture.trained_share == 1:
         rule = f"{6 + recomputed} FLOPs per {active}parameter and token"

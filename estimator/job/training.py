@@ -2,30 +2,37 @@
 
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Exact, flag, switch
 from .framework import STEP_RULES, Framework
+from .optimizer import Optimizer
 
 
-class Optimizer(StrEnum):
-    """The optimizer, which decides the states kept per parameter; `sgd` has momentum."""
+class Offload(StrEnum):
+    """States that live in host memory instead of the GPU's."""
 
-    ADAM = "adam"
-    ADAM_8BIT = "adam-8bit"
-    SGD = "sgd"
-    ADAFACTOR = "adafactor"
+    OPTIMIZER = "optimizer"
+    PARAMETERS = "parameters"
 
     @classmethod
-    def _missing_(cls, value: object) -> "Optimizer | None":
-        """Read `adamw` as `adam`: decoupled weight decay keeps no state."""
-        name = str(value).lower().replace("_", "-")
-        return {"adamw": cls.ADAM, "adamw-8bit": cls.ADAM_8BIT}.get(name)
+    def _missing_(cls, value: object) -> "Offload | None":
+        """Read `offload_param` of DeepSpeed and `weights` as `parameters`."""
+        name = str(value).lower().removeprefix("offload_").removesuffix("s")
+        return {"param": cls.PARAMETERS, "parameter": cls.PARAMETERS, "weight": cls.PARAMETERS}.get(
+            name, cls.OPTIMIZER if name in ("optimizer", "optimizer_state") else None
+        )
+
+
+def _recompute(value: object) -> object:
+    if isinstance(value, bool) or value == "selective":
+        return value
+    raise ValueError('must be true, false or "selective"')
 
 
 class Training(Section):
@@ -86,11 +93,33 @@ class Training(Section):
         description="ZeRO stage, the states that data parallelism shards: 0 none, 1 optimizer states, 2 also gradients, 3 also "
         "weights (as FSDP). It matters for memory alone.",
     )
-    optimizer: Optimizer = Field(
-        Optimizer.ADAM, description="Optimizer; adamw counts as adam. It matters for memory alone."
+    expert_parallel: Count = Field(
+        1,
+        gt=0,
+        le=10**5,
+        description="GPUs that share the experts, among those that would hold copies; it needs parameters and "
+        "active_parameters.",
     )
-    recompute: StrictBool = switch(
-        "--recompute", "Activations are recomputed: 8 instead of 6 FLOPs per parameter and token."
+    optimizer: Optimizer = Field(
+        Optimizer.ADAM,
+        description="Optimizer, also by the names of Hugging Face's `optim`; adamw counts as adam. It matters for memory "
+        "alone.",
+    )
+    master_weights: StrictBool = Field(
+        default=True,
+        description="16-bit training keeps fp32 weights and optimizer states beside the 16-bit weights; false: all are 16 bit "
+        "(`pure_bf16`).",
+    )
+    offload: tuple[Offload, ...] = Field(
+        (), description='States in host memory: `["optimizer"]`, `["parameters"]` or both (ZeRO-Offload).'
+    )
+    optimizer_in_backward: StrictBool = Field(
+        default=False,
+        description="Each layer is updated as soon as its gradient is there, so one gradient is kept.",
+    )
+    recompute: Annotated[bool | Literal["selective"], BeforeValidator(_recompute)] = switch(
+        "--recompute",
+        "Activations are recomputed, which takes a third more FLOPs; `selective` in the file: only those of attention.",
     )
     trainer_steps: Count | None = flag(
         None,
@@ -143,6 +172,24 @@ class Training(Section):
         )  # as a frozen dataclass does it
         return self
 
+    @model_validator(mode="after")
+    def _states_have_a_place(self) -> Self:
+        if self.shards % self.expert_parallel:
+            nearest = next(n for n in range(self.expert_parallel, 0, -1) if self.shards % n == 0)
+            raise ValueError(
+                f"expert_parallel {self.expert_parallel} does not divide the {self.shards} GPUs that hold the same weights "
+                f"(data x context x sequence parallel): give a divisor, such as {nearest}"
+            )
+        if Offload.PARAMETERS in self.offload and self.zero_stage not in (None, 3):
+            raise ValueError(
+                f"offload of parameters needs zero_stage 3, not {self.zero_stage}: set it, or leave parameters out"
+            )
+        if self.optimizer_in_backward and self.accumulation > 1:
+            raise ValueError(
+                f"optimizer_in_backward keeps no gradient to add to: set accumulation to 1, not {self.accumulation}"
+            )
+        return self
+
     def stated_values(self) -> dict[str, Any]:
         """Return the values that the job states, by key: neither defaults nor what follows from others."""
         return {key: getattr(self, key) for key in self.model_fields_set}
@@ -165,6 +212,11 @@ class Training(Section):
     def data_parallel(self) -> int:
         """Return the replicas: GPUs / GPUs per replica."""
         return self.gpus // self.model_parallel
+
+    @property
+    def shards(self) -> int:
+        """Return the GPUs that hold the same weights, over which ZeRO shards: data x context x sequence parallel."""
+        return self.gpus // (self.tensor_parallel * self.pipeline_parallel)
 
     @property
     def step_samples(self) -> int:

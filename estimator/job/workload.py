@@ -7,7 +7,7 @@ line and the reference pages are all made from these models.
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
@@ -82,6 +82,10 @@ class Architecture(Section):
         None, gt=0, le=10**5, description="Layers. Default: guessed from the parameters, as is `hidden`."
     )
     hidden: Count | None = Field(None, gt=0, le=10**7, description="Hidden size of a layer.")
+    base_bits: Literal[4, 8, 16] | None = Field(
+        None,
+        description="Bits of the frozen base weights: 4 or 8 if they are quantised (QLoRA); it needs trainable_parameters.",
+    )
 
     @model_validator(mode="after")
     def _parts_are_parts(self) -> Self:
@@ -93,6 +97,11 @@ class Architecture(Section):
                 )
         if self.layers and self.hidden and self.layers > self.hidden:
             raise ValueError(f"layers {self.layers} are more than hidden {self.hidden}: swap them")
+        if self.base_bits in (4, 8) and not (self.parameters and self.trainable_parameters):
+            raise ValueError(
+                f"base_bits {self.base_bits} is for frozen weights: give parameters, and trainable_parameters that stay in "
+                "16 bit (LoRA)"
+            )
         return self
 
     @property
@@ -150,6 +159,15 @@ class Workload(Section):
         if self.data.sequences is None and self.training.max_steps is None:
             raise ValueError(
                 "the size of the data is missing: give samples, or tokens and seq_len, or the steps of the run as max_steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_have_a_size(self) -> Self:
+        size = self.architecture
+        if self.training.expert_parallel > 1 and not (size.parameters and size.active_parameters):
+            raise ValueError(
+                "expert_parallel needs parameters and active_parameters, which give the size of experts"
             )
         return self
 

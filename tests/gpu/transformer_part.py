@@ -21,12 +21,12 @@ from nvml_part import yes_no
 from torch_part import Trained, catalogue_entry, size_of, train_shape
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.estimate.memory import estimate_memory
 from clusterplan.estimator.gpu_use.precision import find_precision_notes
 from clusterplan.estimator.job.placement import place
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.memory.peak import estimate_memory
 from clusterplan.estimator.ranges import Range
 from clusterplan.estimator.step_time.predict import fit
 

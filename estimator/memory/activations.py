@@ -1,0 +1,38 @@
+"""Activations in one GPU, as in a transformer with as many parameters."""
+
+from ..job import flops
+from ..job.placement import Placement
+from ..job.workload import Workload
+from ..ranges import Range
+from .priors import ACTIVATION_BYTES, LOGIT_BYTES, RECOMPUTED_BYTES, SELECTIVE_BYTES, WIDE
+
+
+def layers_and_hidden(workload: Workload) -> tuple[float, float]:
+    """Return the layers and the hidden size of a model whose parameters are stated."""
+    return flops.layers_and_hidden(workload.architecture) or (1.0, 1.0)
+
+
+def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_len: int) -> Range:
+    """Return the bytes that one sample of the micro-batch adds.
+
+    Tensor parallelism is that of Megatron with its sequence parallelism: it divides all activations (arXiv:2205.05198,
+    table 2).  The first stage of a pipeline holds as many micro-batches as there are stages, each of its own layers:
+    all layers of one sample, or fewer where a step has fewer micro-batches.
+    """
+    training = workload.training
+    layers, hidden = layers_and_hidden(workload)
+    split = training.tensor_parallel * training.context_parallel * training.sequence_parallel
+    in_flight = min(training.accumulation / training.pipeline_parallel, 1.0)
+    wide = 2 if placement.precision in WIDE else 1
+
+    def added(q: str) -> float:
+        whole, selective = getattr(ACTIVATION_BYTES, q), getattr(SELECTIVE_BYTES, q)
+        per_hidden = {
+            # The layer that is recomputed is whole.
+            True: RECOMPUTED_BYTES * layers * in_flight + whole,
+            "selective": selective * layers * in_flight,
+            False: whole * layers * in_flight,
+        }[training.recompute]
+        return float(seq_len * (per_hidden * hidden * wide + getattr(LOGIT_BYTES, q)) / split)
+
+    return Range(added("p10"), added("p50"), added("p90"))
