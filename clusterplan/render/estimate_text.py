@@ -30,7 +30,6 @@ _FIRST_TO_GO = (
     "efficiency",
 )  # where the terminal is narrow
 _FITS = {Fit.YES: "yes", Fit.TIGHT: "tight", Fit.NO: "no", None: ""}
-_FITS_IN_WORDS = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit", None: "may fit"}
 
 
 class Bound(NamedTuple):
@@ -172,8 +171,7 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
     if memory.peak_bytes is None:
         return []
     capacity = f" of {gpu.memory_bytes / 1e9:g} GB" if gpu else ""
-    fits = _FITS_IN_WORDS[memory.fits] if gpu else ""
-    fits = "does not fit as far as stated" if memory.undecided else fits
+    fits = memory.verdict if gpu else ""
     most = f"micro-batch {memory.largest_batch_size:,} should fit" if memory.largest_batch_size else ""
     remarks = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"

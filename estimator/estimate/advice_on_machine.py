@@ -155,12 +155,9 @@ def advise_on_memory(case: Case) -> Iterator[Advice]:
         return
     capacity = f"{gpu.name} has {gpu.memory_bytes / 1e9:g} GB"
     needs = f"a GPU needs {gigabytes(memory.peak_bytes)} GB, " if memory.peak_bytes else ""
-    verdict = "tight" if memory.fits is Fit.TIGHT else "does not fit"
-    if memory.undecided:
-        verdict = "does not fit as far as stated"
     yield Advice(
         "memory",
-        f"{verdict}: {needs}{capacity} ({memory.source.kind}: {memory.source.text}); {_what_fits(case)}",
+        f"{memory.verdict}: {needs}{capacity} ({memory.source.kind}: {memory.source.text}); {_what_fits(case)}",
     )
 
 

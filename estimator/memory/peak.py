@@ -46,6 +46,14 @@ class Memory:
     largest_batch_size: int | None = None
     undecided: tuple[str, ...] = ()
 
+    @property
+    def verdict(self) -> str:
+        """Return in words whether the job fits."""
+        if self.undecided:
+            return "does not fit as far as stated"
+        words = {Fit.YES: "fits", Fit.TIGHT: "tight", Fit.NO: "does not fit"}
+        return words[self.fits] if self.fits else "may fit"
+
 
 def estimate_memory(
     workload: Workload, placement: Placement, measurements: Sequence[Measurement] = ()
