@@ -12,6 +12,7 @@ ADVICE_CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
     "suspect-measurement": "A run of the model is hard to believe; it counts less, or not at all.",
     "runs-differ": "Runs of the model contradict the given throughput. The estimate uses the given one.",
+    "pauses-in-rate": "The given throughput may hold the evaluations that the estimate adds.",
     "measure-next": "The run that would narrow the range of the step time most.",
     "input-bound": "A large part of a step waits for its input.",
     "gpu-unknown": "The GPU type is not in the catalogue, or means several of it: its peak and memory are not known.",

@@ -113,7 +113,11 @@ def why_unknown(workload: Workload, source: Source) -> str:
     if has_stated_rate(workload):
         return source.text
     if STEP_RULES[workload.training.framework].is_trainer:
-        way = "run your training command with --max_steps 50, then give its train_samples_per_second as --samples-per-s"
+        way = (
+            "run your training command with --max_steps 50 --eval_strategy no --save_strategy no, then give its "
+            "train_samples_per_second as --samples-per-s (that of a whole run holds evaluation and saves: "
+            "set throughput.includes)"
+        )
     else:
         way = "time 50 steps of your job after the first 10, then give --step-time SECONDS"
     memory = (

@@ -20,6 +20,8 @@ from .case import Advice, Case
 from .intervals import count_evaluations, interval_steps
 from .steps import StepCount, count_steps
 
+_CLEAR_SHARE = 0.05  # of the training time, from which pauses that count twice are worth a line
+
 
 def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
     """Advise on a number of steps or a global batch that is stated, and differs from the count."""
@@ -192,7 +194,7 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
             "evaluation-beyond-end",
             f"an evaluation every {every:,} steps is beyond the end at {case.steps.total:,}",
         )
-    else:
+    elif "evaluation" not in case.workload.throughput.includes:
         yield from _untimed(case)
 
 
@@ -206,4 +208,20 @@ def _untimed(case: Case) -> Iterator[Advice]:
             f"{plural(times, 'evaluation')} of unknown length: each minute of one adds {format_duration(times * MINUTE_S)}, "
             "and one that generates text may take longer than the training before it; set evaluation.time_s or "
             "evaluation.samples",
+        )
+    yield from _pauses_in_rate(case)
+
+
+def _pauses_in_rate(case: Case) -> Iterator[Advice]:
+    """A rate that a trainer may have averaged over the evaluations of a whole run."""
+    parts, rate = case.clock.parts, case.workload.throughput
+    training_s, evaluation_s = parts["training"].seconds, parts["evaluation"].seconds
+    is_trainer = STEP_RULES[case.workload.training.framework].is_trainer
+    if not (training_s and evaluation_s and rate.samples_per_s and is_trainer):
+        return
+    if case.workload.evaluation.has_interval and evaluation_s.p50 > _CLEAR_SHARE * training_s.p50:
+        yield Advice(
+            "pauses-in-rate",
+            f"evaluation adds {format_duration(evaluation_s.p50)}; the train_samples_per_second of a whole run holds it "
+            'already: for such a rate set throughput.includes = ["evaluation", "checkpoints"]',
         )

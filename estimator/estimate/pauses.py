@@ -28,6 +28,9 @@ from .steps import StepCount
 # The spread of a startup, an evaluation or a checkpoint around one that was timed: storage is shared.  Our judgement.
 MEASURED_TIME_SPREAD = 0.3
 
+# Of a pause that `throughput.includes` names.
+IN_THE_RATE = Source(SourceKind.GIVEN, "in the given rate")
+
 
 @dataclass(frozen=True)
 class Quantity:

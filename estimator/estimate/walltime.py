@@ -22,7 +22,7 @@ from .interruptions import (
     poisson_quantile,
 )
 from .intervals import interval_steps
-from .pauses import EvaluationTime, Pauses, count_checkpoints, estimate_pauses, evaluation_time
+from .pauses import IN_THE_RATE, EvaluationTime, Pauses, count_checkpoints, estimate_pauses, evaluation_time
 from .steps import StepCount
 
 # Seconds added to P95 in the requested walltime: for the last checkpoint, and for the end of the job.
@@ -76,13 +76,15 @@ def estimate_wall_clock(
         evaluation = evaluation_time(workload, steps, evaluations_s, None)
         return _unknown(workload, steps, pauses, evaluation, step_time.source)
     training = step_time.seconds.scaled(steps.micro_batches / workload.training.accumulation)
-    evaluation = evaluation_time(workload, steps, evaluations_s, training.p50)
+    evaluation = EvaluationTime(IN_THE_RATE, seconds=Range.exactly(0))
+    if "evaluation" not in workload.throughput.includes:
+        evaluation = evaluation_time(workload, steps, evaluations_s, training.p50)
     draws = _draw(workload, placement, steps, training, pauses, evaluation)
     parts = {
         "startup": Part(pauses.startup.range, pauses.startup.source),
         "training": Part(training, step_time.source),
         "evaluation": Part(Range.of_draws(draws.evaluation_s), evaluation.source),
-        "checkpoints": Part(pauses.checkpoint.range.scaled(draws.checkpoints), draws.checkpoints_source),
+        "checkpoints": Part(draws.checkpoint_s.scaled(draws.checkpoints), draws.checkpoints_source),
         "restarts": Part(Range.of_draws(draws.restarts_s), _restart_source(draws, pauses)),
     }
     segments = _segments(draws.cuts)
@@ -107,6 +109,7 @@ class _Draws:
 
     interval: CheckpointInterval
     checkpoints: int
+    checkpoint_s: Range  # one
     checkpoints_source: Source
     evaluation_s: list[float]
     uninterrupted_s: list[float]  # all parts without the restarts
@@ -142,6 +145,9 @@ def _draw(
         longest_s if cuts_per_second else math.inf,
     )
     checkpoints, source = count_checkpoints(workload, steps, interval, pauses.checkpoint.source)
+    each_s = pauses.checkpoint.range
+    if "checkpoints" in workload.throughput.includes:
+        each_s, source = Range.exactly(0), IN_THE_RATE
 
     training_s, startup_s = training.draws(_TRAINING), pauses.startup.range.draws(_STARTUP)
     evaluation_s = (evaluation.seconds or Range.exactly(0)).draws(_EVALUATION)
@@ -149,7 +155,7 @@ def _draw(
         evaluation_s = [
             t * share for t, share in zip(training_s, evaluation.share.draws(_EVALUATION), strict=True)
         ]
-    checkpoints_s = [checkpoints * x for x in pauses.checkpoint.range.draws(_CHECKPOINT)]
+    checkpoints_s = [checkpoints * x for x in each_s.draws(_CHECKPOINT)]
     uninterrupted_s = [
         sum(parts) for parts in zip(startup_s, training_s, evaluation_s, checkpoints_s, strict=True)
     ]
@@ -173,7 +179,9 @@ def _draw(
     rows = list(zip(restarts, uninterrupted_s, failures, strict=True))
     cuts = [restart.cuts(s, n, usable_s) for restart, s, n in rows]
     restarts_s = [restart.seconds(n + (cut or 0)) for (restart, _, n), cut in zip(rows, cuts, strict=True)]
-    return _Draws(interval, checkpoints, source, evaluation_s, uninterrupted_s, failures, cuts, restarts_s)
+    return _Draws(
+        interval, checkpoints, each_s, source, evaluation_s, uninterrupted_s, failures, cuts, restarts_s
+    )
 
 
 def _usable_s(limit_s: float | None) -> float:

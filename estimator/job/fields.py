@@ -1,5 +1,6 @@
 """Kinds of fields in the job file: exact numbers, durations of a step, and fields with a flag on the command line."""
 
+import re
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ def _exact(value: object) -> Fraction:
     return number
 
 
-def _step_seconds(value: object) -> float:
+def _short_seconds(value: object) -> float:
     text = value.strip().lower() if isinstance(value, str) else value
     try:
         if isinstance(text, str) and text.endswith("ms"):
@@ -29,6 +30,39 @@ def _step_seconds(value: object) -> float:
         return parse_duration_s(text)
     except ValueError:
         raise ValueError('is not a duration such as 0.3, "300ms" or "1m 20s"') from None
+
+
+# A loop's turns, as progress bars name them; the bar of a loop over micro-batches calls these the same.
+_TURN = r"(?:it|iter|iteration|step|batche?|micro[- ]?batche?)s?"
+_PER_SECOND = re.compile(rf"(.+?)\s*{_TURN}\s*/\s*s(?:ec|econd)?")
+_PER_TURN = re.compile(rf"(.+?)(?:ec|econds?)?\s*/\s*{_TURN}")
+_MICRO_BATCH = re.compile(r"micro[- ]?batch", re.IGNORECASE)
+
+
+def _turn_seconds(value: object) -> float:
+    text = value.strip().lower() if isinstance(value, str) else ""
+    try:
+        if (rate := _PER_SECOND.fullmatch(text)) and (per_s := parse_exact(rate[1])) > 0:
+            return float(1 / per_s)
+        each = _PER_TURN.fullmatch(text)
+        return _short_seconds(each[1] if each else value)
+    except ValueError:
+        raise ValueError('is not a duration such as 0.3, "300ms", "3.7s/it" or "0.27it/s"') from None
+
+
+def _step_seconds(value: object) -> float:
+    if isinstance(value, str) and _MICRO_BATCH.search(value):
+        raise ValueError("is the time of a micro-batch: give it as micro_batch_time")
+    return _turn_seconds(value)
+
+
+def _share(value: object) -> float:
+    text = value.strip() if isinstance(value, str) else value
+    is_percent = isinstance(text, str) and text.endswith("%")
+    number = float(parse_exact(text.removesuffix("%").strip() if isinstance(text, str) else text))
+    if not is_percent and number > 1:
+        raise ValueError(f'is more than 1: give a share such as 0.56, or "{number:g}%"')
+    return number / 100 if is_percent else number
 
 
 def _steps_or_share(value: object) -> int | float:
@@ -46,7 +80,10 @@ def _steps_or_share(value: object) -> int | float:
 
 
 StepsOrShare = Annotated[int | float, BeforeValidator(_steps_or_share)]
+ShortSeconds = Annotated[float, BeforeValidator(_short_seconds), Field(allow_inf_nan=False)]
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
+MicroBatchSeconds = Annotated[float, BeforeValidator(_turn_seconds), Field(allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(_share), Field(allow_inf_nan=False)]
 Exact = Annotated[Fraction, BeforeValidator(_exact)]
 
 

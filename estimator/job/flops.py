@@ -84,10 +84,9 @@ def forward_share(workload: Workload) -> float:
     return 1 / (passes - (1 - workload.architecture.trained_share))
 
 
-def model_flops_per_sample(workload: Workload) -> float | None:
-    """Return the FLOPs of a sample without recomputation, which MFU counts (PaLM, appendix B)."""
-    training = workload.training.model_copy(update={"recompute": False})
-    return flops_per_sample(workload.model_copy(update={"training": training}))
+def without_recomputation(workload: Workload) -> Workload:
+    """Return the same job with no activation recomputed; MFU counts its FLOPs (PaLM, appendix B)."""
+    return workload.model_copy(update={"training": workload.training.model_copy(update={"recompute": False})})
 
 
 def fastest_step_s(workload: Workload, placement: Placement) -> float | None:

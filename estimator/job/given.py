@@ -1,13 +1,13 @@
 """The sections of the job file on speed: a rate that is known, and the pauses of training."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
 from ...cluster_profiles.toml_file import Section
-from .fields import MOST_STEPS, StepSeconds, StepsOrShare, flag
+from .fields import MOST_STEPS, MicroBatchSeconds, Share, StepSeconds, StepsOrShare, flag
 
 
 class StatedThroughput(Section):
@@ -25,16 +25,40 @@ class StatedThroughput(Section):
     tokens_per_s: Number | None = flag(
         None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
     )
+    tokens_per_s_per_gpu: Number | None = flag(
+        None,
+        "--tokens-per-s-per-gpu",
+        "RATE",
+        "Throughput of one GPU, tokens/s; needs seq_len.",
+        gt=0,
+        le=10**12,
+    )
     step_time: StepSeconds | None = flag(
         None,
         "--step-time",
         "SECONDS",
-        "Time of one optimizer step: seconds, or with a unit such as 300ms.",
+        "Time of one optimizer step: seconds, or as a progress bar prints it: 300ms, 3.7s/it, 0.27it/s.",
+        gt=0,
+        le=10**7,
+    )
+    micro_batch_time: MicroBatchSeconds | None = flag(
+        None,
+        "--micro-batch-time",
+        "SECONDS",
+        "Time of one micro-batch, where the progress bar counts these: a step takes accumulation times as long.",
         gt=0,
         le=10**7,
     )
     tflops_per_gpu: Number | None = flag(
         None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
+    )
+    mfu: Share | None = flag(
+        None,
+        "--mfu",
+        "SHARE",
+        "Model FLOPs utilisation, 0.56 or 56%, without recomputation; needs parameters, seq_len and the GPU type.",
+        gt=0,
+        le=1,
     )
     spread: Number | None = flag(
         None,
@@ -65,6 +89,11 @@ class StatedThroughput(Section):
     )
     precision: Precision | None = Field(None, description="Precision in which it was measured.")
     seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample when it was measured.")
+    includes: tuple[Literal["evaluation", "checkpoints"], ...] = Field(
+        (),
+        description='Pauses that the rate holds already, as the `train_samples_per_second` of a whole run does: `["evaluation", '
+        '"checkpoints"]`. They are not added again.',
+    )
 
     @model_validator(mode="after")
     def _one_rate(self) -> Self:
@@ -72,12 +101,21 @@ class StatedThroughput(Section):
         if len(rates) > 1:
             raise ValueError(f"{' and '.join(rates)} are both given; give one of them")
         for name, value in self:
-            if not rates and value is not None:
+            if not rates and value:
                 raise ValueError(f"{name} belongs to a rate: give one of {', '.join(STATED_RATES)}")
         return self
 
 
-STATED_RATES = ("samples_per_s", "samples_per_s_per_gpu", "tokens_per_s", "step_time", "tflops_per_gpu")
+STATED_RATES = (
+    "samples_per_s",
+    "samples_per_s_per_gpu",
+    "tokens_per_s",
+    "tokens_per_s_per_gpu",
+    "step_time",
+    "micro_batch_time",
+    "tflops_per_gpu",
+    "mfu",
+)
 
 
 class Pause(Section):

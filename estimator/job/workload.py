@@ -174,10 +174,12 @@ class Workload(Section):
     @model_validator(mode="after")
     def _rate_has_its_unit(self) -> Self:
         rate = self.throughput
-        if rate.tokens_per_s and not self.data.seq_len:
-            raise ValueError("tokens_per_s needs seq_len: the tokens per sample")
-        if rate.tflops_per_gpu and not (self.architecture.flops_parameters and self.data.seq_len):
-            raise ValueError("tflops_per_gpu needs parameters and seq_len, which give the FLOPs per sample")
+        for name in ("tokens_per_s", "tokens_per_s_per_gpu"):
+            if getattr(rate, name) and not self.data.seq_len:
+                raise ValueError(f"{name} needs seq_len: the tokens per sample")
+        for name in ("tflops_per_gpu", "mfu"):
+            if getattr(rate, name) and not (self.architecture.flops_parameters and self.data.seq_len):
+                raise ValueError(f"{name} needs parameters and seq_len, which give the FLOPs per sample")
         return self
 
     def with_rate_tied(self) -> Self:

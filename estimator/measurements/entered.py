@@ -13,7 +13,7 @@ from ...cluster_profiles.profile import Count, Name, Number
 from ...cluster_profiles.toml_file import Section, validate
 from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
-from ..job.fields import StepSeconds
+from ..job.fields import ShortSeconds, StepSeconds
 from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
@@ -76,7 +76,7 @@ class EnteredRun(Section):
     )
     cluster: Name | None = Field(None, description="Name of the cluster profile.")
     step_time_s: StepSeconds | None = Field(
-        None, gt=0, le=10**7, description="Time of one optimizer step, in seconds."
+        None, gt=0, le=10**7, description="Time of one optimizer step: seconds, 300ms, 3.7s/it, 0.27it/s."
     )
     samples_per_s: Number | None = Field(
         None, gt=0, le=10**12, description="Instead: throughput of all GPUs, samples/s."
@@ -101,13 +101,13 @@ class EnteredRun(Section):
     memory_peak_bytes: Count | None = Field(
         None, gt=0, le=10**13, description="Peak memory of the GPU that used most."
     )
-    startup_s: StepSeconds | None = Field(
+    startup_s: ShortSeconds | None = Field(
         None, ge=0, le=10**7, description="Time from the start of the job to its first step, in seconds."
     )
-    evaluation_s: StepSeconds | None = Field(
+    evaluation_s: ShortSeconds | None = Field(
         None, ge=0, le=10**7, description="Time of one evaluation, in seconds."
     )
-    checkpoint_s: StepSeconds | None = Field(
+    checkpoint_s: ShortSeconds | None = Field(
         None, ge=0, le=10**7, description="Time of one checkpoint, in seconds."
     )
     source: Name | None = Field(None, description="Origin of the number: a log, a paper, a colleague.")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from ...cluster_profiles.gpu import may_be_same_gpu
+from ...cluster_profiles.gpu import Gpu, may_be_same_gpu
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_significant, plural
 from ..job.flops import (
@@ -13,6 +13,7 @@ from ..job.flops import (
     flops_per_sample_at,
     flops_text,
     step_s_at_peak,
+    without_recomputation,
 )
 from ..job.given import STATED_RATES
 from ..job.placement import Placement, shape_of_job, shape_of_stated_rate
@@ -25,6 +26,15 @@ from .ratios import rate_ratio, work_ratio
 from .source import Source, SourceKind, StepTime, unknown_step_time
 
 _TERA = 1e12
+_UNITS = {
+    "samples_per_s": "samples/s",
+    "samples_per_s_per_gpu": "samples/s per GPU",
+    "tokens_per_s": "tokens/s",
+    "tokens_per_s_per_gpu": "tokens/s per GPU",
+    "step_time": "s per step",
+    "micro_batch_time": "s per micro-batch",
+    "tflops_per_gpu": "TFLOP/s per GPU",
+}
 
 
 def estimate_step_time(
@@ -66,56 +76,77 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
         return unknown_step_time(
             f"given with {before} per replica; that does not tell the speed with {after}: give a rate measured with {after}"
         )
-    job_shape, rate_shape = shape_of_job(workload, placement), shape_of_stated_rate(workload, placement)
-    work = None
-    if rate_shape.seq_len and job_shape.seq_len and rate_shape.seq_len != job_shape.seq_len:
-        work = work_ratio(workload, rate_shape.seq_len, job_shape.seq_len)
-    ratio = rate_ratio(rate_shape, job_shape, placement.gpu, work)
-    if ratio is None and rate_shape.precision is Precision.AUTO:
+    shape = shape_of_stated_rate(workload, placement)
+    step, text = _stated_step_time(workload, shape, placement.gpu)
+    if step is None:
+        return unknown_step_time(text)
+    spread = f"±{rate.spread or STATED_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
+    precision = "" if shape.precision is Precision.AUTO else f" in {shape.precision}"
+    origin = f"{text} on {plural(shape.gpus, 'GPU')}{precision}, {spread}"
+    step = step.times(Range.around(1, rate.spread or STATED_SPREAD))
+    if shape == shape_of_job(workload, placement):
+        return StepTime(step, Source(SourceKind.GIVEN, origin))
+    return _carried_over(workload, placement, shape, step, origin)
+
+
+def _carried_over(
+    workload: Workload, placement: Placement, shape: Shape, step: Range, origin: str
+) -> StepTime:
+    """The step time of the job, by that of the job in another `shape`."""
+    job_shape, work = shape_of_job(workload, placement), None
+    if shape.seq_len and job_shape.seq_len and shape.seq_len != job_shape.seq_len:
+        work = work_ratio(workload, shape.seq_len, job_shape.seq_len)
+    ratio = rate_ratio(shape, job_shape, placement.gpu, work)
+    if ratio is None and shape.precision is Precision.AUTO:
         return unknown_step_time(
             "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
         )
     if ratio is None:
         return unknown_step_time(
-            f"given in {rate_shape.precision}; no published ratio tells the speed in {placement.precision}: "
+            f"given in {shape.precision}; no published ratio tells the speed in {placement.precision}: "
             f"give a rate measured in {placement.precision}"
         )
-    samples_per_s, text = _stated_rate(workload, rate_shape)
-    spread = f"±{rate.spread or STATED_SPREAD:.0%}{'' if rate.spread else ' assumed'}"
-    precision = "" if rate_shape.precision is Precision.AUTO else f" in {rate_shape.precision}"
-    origin = f"{text} on {plural(rate_shape.gpus, 'GPU')}{precision}, {spread}"
-    per_gpu = samples_per_s.scaled(1 / rate_shape.gpus).times(Range.around(1, rate.spread or STATED_SPREAD))
-    seconds = per_gpu.times(ratio.range).inverted(training.step_samples / training.gpus)
+    samples_per_gpu, before = (s.step_samples / s.gpus for s in (job_shape, shape))
+    seconds = step.times(ratio.range.inverted(samples_per_gpu / before))
     if not ratio.assumed:
         return StepTime(seconds, Source(SourceKind.GIVEN, origin))
     floor_s = fastest_step_s(workload, placement) or 0.0
     return StepTime(seconds.at_least(floor_s), Source(SourceKind.TRANSFERRED, origin, assumed=ratio.assumed))
 
 
-def _stated_rate(workload: Workload, shape: Shape) -> tuple[Range, str]:
-    """Samples/s of all GPUs of `shape`, and the rate in the unit in which it was stated."""
+def _stated_step_time(workload: Workload, shape: Shape, gpu: Gpu | None) -> tuple[Range | None, str]:
+    """The seconds of a step in `shape`, and the rate in the unit in which it was stated; or None and why."""
     rate = workload.throughput
-    if rate.step_time is not None:
-        per_s, text = shape.step_samples / rate.step_time, f"{format_significant(rate.step_time)} s per step"
-    elif rate.tokens_per_s is not None:
-        text = f"{format_significant(rate.tokens_per_s)} tokens/s"
-        per_s = rate.tokens_per_s / (shape.seq_len or 1)
-    elif rate.tflops_per_gpu is not None:
-        text = f"{format_significant(rate.tflops_per_gpu)} TFLOP/s per GPU"
-        return _by_flops_per_s(workload, shape, rate.tflops_per_gpu * _TERA, text)
-    elif rate.samples_per_s_per_gpu is not None:
-        text = f"{format_significant(rate.samples_per_s_per_gpu)} samples/s per GPU"
-        per_s = rate.samples_per_s_per_gpu * shape.gpus
-    else:
-        per_s = rate.samples_per_s or 0.0
-        text = f"{format_significant(per_s)} samples/s"
-    return Range.exactly(per_s), text
+    name = next(name for name in STATED_RATES if getattr(rate, name) is not None)
+    value = float(getattr(rate, name))
+    if name == "mfu":
+        return _by_mfu(workload, shape, gpu, value)
+    text = f"{format_significant(value)} {_UNITS[name]}"
+    if name == "tflops_per_gpu":
+        return _by_flops_per_s(workload, shape, value * _TERA, text)
+    per_gpu = value / (1 if name.endswith("_per_gpu") else shape.gpus)
+    tokens = (shape.seq_len or 1) if name.startswith("tokens") else 1
+    seconds = {"step_time": value, "micro_batch_time": value * shape.accumulation}.get(
+        name, shape.step_samples * tokens / (per_gpu * shape.gpus)
+    )
+    return Range.exactly(seconds), text
+
+
+def _by_mfu(workload: Workload, shape: Shape, gpu: Gpu | None, mfu: float) -> tuple[Range | None, str]:
+    """The seconds of a step in `shape` by its MFU, for which no recomputation counts."""
+    if gpu is None:
+        return None, "a given mfu needs a GPU type of the catalogue: add --gpu"
+    if shape.precision not in gpu.peak_flops:
+        return None, f"{shape.precision} has no native rate on {gpu.name}, so mfu tells no speed"
+    peak = gpu.peak_flops[shape.precision]
+    text = f"{mfu * 100:.3g}% MFU"
+    return _by_flops_per_s(without_recomputation(workload), shape, mfu * peak, text)
 
 
 def _by_flops_per_s(
     workload: Workload, shape: Shape, flops_per_s_per_gpu: float, text: str
 ) -> tuple[Range, str]:
-    """Samples/s of all GPUs of `shape` by the FLOP/s of one, and `text` with the share of attention."""
+    """The seconds of a step in `shape` by the FLOP/s of one GPU, and `text` with the share of attention."""
     architecture, tokens = workload.architecture, shape.seq_len or 1
     is_stated = architecture.layers and architecture.hidden
     attention = Range.exactly(1) if is_stated else GUESSED_ATTENTION
@@ -123,9 +154,9 @@ def _by_flops_per_s(
         flops_per_sample_at(workload, tokens, x) or math.inf
         for x in (attention.p10, attention.p50, attention.p90)
     )
-    samples_per_s = Range(low, middle, high).inverted(flops_per_s_per_gpu * shape.gpus)
-    said = attention_text(workload)
-    return samples_per_s, f"{text}, {said}," if said else text
+    seconds = Range(low, middle, high).scaled(shape.step_samples / (flops_per_s_per_gpu * shape.gpus))
+    share = attention_text(workload)
+    return seconds, f"{text}, {share}," if share else text
 
 
 def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> StepTime:
