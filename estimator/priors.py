@@ -61,10 +61,17 @@ def evaluation_shrinkage(training_s: float) -> float:
 # (huggingface.co).  Slower where batches are small, samples are padded, or a loader starts anew each time.
 EVALUATION_WORK = Prior(Range(0.7, 1.0, 2.0), "x0.7 to x2 (Hugging Face model cards)")
 
-# Blocking save: llm.c 124M 5.4 s (github.com/karpathy/llm.c/pull/651); 7B 6.3 s async, 149 s sync
-# (pytorch.org/blog/reducing-checkpointing-times); BLOOM 176B 40 s (github.com/stas00/ml-engineering);
-# Megatron 1T about 51 s (arXiv:2104.04473).
-CHECKPOINT_S = Prior(Range(5, 40, 150), "published saves of 0.1B to 1T models: 5 to 150 s")
+# Seconds that a save stops training, for a model of unknown size: the published saves below.
+CHECKPOINT_S = Prior(Range(5, 40, 150), "5 to 150 s (published saves of 0.1B to 1T models)")
+# A checkpoint has 14 bytes per trained parameter: 2 of weights, 4 of fp32 master weights and 8 of Adam's moments (BLOOM's
+# has 2.3 TB of 176B).  GB/s of each writing node: 0.32 llm.c 124M (github.com/karpathy/llm.c/pull/651), 0.66 a 7B model
+# in 149 s, 16 in 6 s asynchronously (pytorch.org/blog/reducing-checkpointing-times), 1.2 BLOOM in 40 s
+# (github.com/stas00/ml-engineering), 0.7 Megatron 1T in 51 s (arXiv:2104.04473), 0.27 8B in 6 minutes
+# (pytorch/torchtitan#1301), 0.2 to 0.6 13B in 5 to 15 minutes (epfLLM/Megatron-LLM#69), 6.4 to a node's own disk
+# (awslabs/awsome-distributed-ai#1225).
+CHECKPOINT_BYTES = 14
+CHECKPOINT_BYTES_PER_S = Prior(Range(0.2e9, 0.7e9, 5e9), "0.2 to 5 GB/s per node (published saves)")
+SHORTEST_CHECKPOINT_S = 1.0  # files, and the ranks that wait for each other; our judgement
 
 # Per 1,000 days of a node of 8 GPUs.  Meta RSC-2 2.34, RSC-1 6.50 (arXiv:2410.21680); the P90 is RSC-1 times
 # the 3.7 by which its 1,024-GPU jobs failed more often than the hardware did.

@@ -207,6 +207,16 @@ def test_runs_that_were_evaluated_give_the_length() -> None:
     }
 
 
+def test_advice_on_checkpoints_never_contradicts_itself() -> None:
+    # 2,000 steps in 3 h under a limit of 2 d: the end is enough.  A limit of 2 h needs checkpoints before.
+    late = {"checkpoint": {"every_steps": 24_000}}
+    enough, cut = advice(profile(), **late), advice(profile(time_limit="2h"), **late)
+    assert "which is enough here (Young/Daly: a save of 30s" in enough["checkpoint-beyond-end"]
+    assert "checkpoint-interval" not in enough
+    assert cut["checkpoint-beyond-end"].endswith("so that a time limit loses all work")
+    assert "loses least" in cut["checkpoint-interval"]
+
+
 def test_unknown_time_says_how_to_measure_it() -> None:
     text = advice(profile(), **CASES["throughput-unknown"][0])["throughput-unknown"]
     assert "--max_steps 50" in text

@@ -165,6 +165,51 @@ def test_the_whole_is_calibrated() -> None:
         assert sum(d < bound for d in draws) / len(draws) == pytest.approx(share, abs=0.015)
 
 
+def save_s(parameters: float, nodes: int = 1, **training: Any) -> Range:
+    trained = {"trainable_parameters": trained} if (trained := training.pop("trained", None)) else {}
+    workload = job(
+        architecture={"parameters": parameters, **trained},
+        training={"batch_size": 1, "gpus": 8 * nodes, **training},
+        checkpoint={"every_steps": 10**9},
+    )
+    return estimate_workload(workload).clock.parts["checkpoints"].seconds
+
+
+@pytest.mark.parametrize(
+    ("parameters", "nodes", "training", "seconds"),
+    [
+        (124e6, 1, {}, 5.4),  # github.com/karpathy/llm.c/pull/651
+        (7e9, 1, {}, 148.8),  # pytorch.org/blog/reducing-checkpointing-times
+        (8e9, 1, {"zero_stage": 3}, 360),  # github.com/pytorch/torchtitan/issues/1301
+        (
+            176e9,
+            48,
+            {"zero_stage": 1, "tensor_parallel": 4, "pipeline_parallel": 12},
+            40,
+        ),  # BLOOM, stas00/ml-engineering
+        (1e12, 384, {"tensor_parallel": 8, "pipeline_parallel": 64}, 51),  # arXiv:2104.04473
+    ],
+)
+def test_published_saves_are_inside(
+    parameters: float, nodes: int, training: dict[str, Any], seconds: float
+) -> None:
+    save = save_s(parameters, nodes, **training)
+    assert save.p10 < seconds < save.p90
+
+
+def test_a_save_grows_with_what_is_trained_and_shrinks_with_the_nodes_that_write() -> None:
+    assert save_s(70e9).p50 == pytest.approx(10 * save_s(7e9).p50)
+    assert save_s(7e9, trained=70e6).p50 == pytest.approx(save_s(7e9).p50 / 100)
+    assert save_s(70e9, 4, zero_stage=3).p50 == pytest.approx(save_s(70e9).p50 / 4)
+    assert save_s(70e9, 4, zero_stage=0).p50 == save_s(70e9).p50
+    unstated = save_s(70e9, 4)
+    assert unstated.p10 < save_s(70e9, 4, zero_stage=3).p50 < save_s(70e9).p50 < unstated.p90
+
+
+def test_a_save_of_a_model_of_unknown_size_is_the_published_range() -> None:
+    assert estimate_workload(job()).clock.parts["checkpoints"].seconds == CHECKPOINT_S.range
+
+
 def test_the_same_question_gets_the_same_answer() -> None:
     assert estimate_workload(job()) == estimate_workload(job())
 

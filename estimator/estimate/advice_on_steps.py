@@ -1,5 +1,6 @@
 """Advice on steps: batches, partial batches, checkpoints, evaluations."""
 
+import math
 from collections.abc import Iterator
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from ..job.framework import STEP_RULES, Dealing, Framework
 from ..job.workload import Workload
 from ..step_time.source import SourceKind
 from .case import Advice, Case
+from .interruptions import CheckpointInterval
 from .intervals import count_evaluations, interval_steps
 from .steps import StepCount, count_steps
 
@@ -149,35 +151,44 @@ def _count_with(case: Case, **changes: object) -> StepCount | None:
 def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
     """Advise on checkpoints that come too late, and on the interval that loses least."""
     every, total = case.checkpoint_steps, case.steps.total
-    step, limit = case.step_time.seconds, case.placement.limit_s
+    step, limit, best = case.step_time.seconds, case.placement.limit_s, case.clock.checkpoint_interval
+    end_is_enough = best is not None and step is not None and 0 < total <= best.steps
     if every == 0:
         yield Advice("no-checkpoint", "no checkpoint is written: a job that is stopped loses all its work")
     elif every is not None and every > total:
+        effect = (
+            f"the only one is that at the end, which is enough here ({_why_best(best)})"
+            if end_is_enough and best
+            else "no checkpoint is written before the end, so that a time limit loses all work"
+        )
         yield Advice(
             "checkpoint-beyond-end",
-            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: no checkpoint is written before the end, so "
-            "that a time limit loses all work",
+            f"a checkpoint every {every:,} steps is beyond the end at {total:,}: {effect}",
         )
+        if end_is_enough:
+            return
     elif every is not None and step and limit and every * step.p50 > limit:
         yield Advice(
             "checkpoint-beyond-limit",
             f"a checkpoint every {every:,} steps is every {format_duration(every * step.p50)}, longer than the limit of "
             f"{format_duration(limit)}: no job would reach a checkpoint",
         )
-    if (best := case.clock.checkpoint_interval) and step and total:
-        why = (
-            f"a save of {format_duration(best.write_s)}, one interruption in "
-            f"{format_duration(best.between_interruptions_s)}, {format_duration(best.restart_s)} to restart"
-            if best.between_interruptions_s < float("inf")
-            else "no failures are expected"
+    if best and step and total:
+        what = (
+            "one checkpoint at the end is enough"
+            if end_is_enough
+            else f"a checkpoint every {plural(best.steps, 'step')} ({format_duration(best.seconds)}) loses least"
         )
-        if best.steps >= total:
-            yield Advice("checkpoint-interval", f"one checkpoint at the end is enough (Young/Daly: {why})")
-        else:
-            yield Advice(
-                "checkpoint-interval",
-                f"a checkpoint every {plural(best.steps, 'step')} ({format_duration(best.seconds)}) loses least (Young/Daly: {why})",
-            )
+        yield Advice("checkpoint-interval", f"{what} ({_why_best(best)})")
+
+
+def _why_best(best: CheckpointInterval) -> str:
+    if best.between_interruptions_s == math.inf:
+        return "Young/Daly: no failures are expected"
+    return (
+        f"Young/Daly: a save of {format_duration(best.write_s)}, one interruption in "
+        f"{format_duration(best.between_interruptions_s)}, {format_duration(best.restart_s)} to restart"
+    )
 
 
 def advise_on_evaluation(case: Case) -> Iterator[Advice]:

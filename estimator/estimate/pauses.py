@@ -1,20 +1,24 @@
 """The time of a run beside its steps: startup, evaluations, checkpoints, failures; given, measured or a prior."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...cluster_profiles.units import ceil_div, format_duration, plural
+from ...cluster_profiles.units import ceil_div, format_duration, format_significant, plural
 from ..job.flops import forward_share
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import (
+    CHECKPOINT_BYTES,
+    CHECKPOINT_BYTES_PER_S,
     CHECKPOINT_S,
     EVALUATION_SHARE_UNSTATED,
     EVALUATION_SHARE_UNTIMED,
     EVALUATION_WORK,
     FAILURE_NODE_GPUS,
     NODE_FAILURES_PER_1000_DAYS,
+    SHORTEST_CHECKPOINT_S,
     STARTUP_S,
     Prior,
     evaluation_shrinkage,
@@ -76,10 +80,32 @@ def estimate_pauses(
         failing_nodes = placement.nodes
     return Pauses(
         startup=_seconds(workload.startup.time_s, [m.startup_s for m in runs], STARTUP_S),
-        checkpoint=_seconds(workload.checkpoint.time_s, [m.checkpoint_s for m in runs], CHECKPOINT_S),
+        checkpoint=_seconds(
+            workload.checkpoint.time_s, [m.checkpoint_s for m in runs], save_time(workload, placement)
+        ),
         failures=failures,
         failing_nodes=failing_nodes,
     )
+
+
+def save_time(workload: Workload, placement: Placement) -> Prior:
+    """Return the seconds of one save: the bytes of what is trained, over the rate of the nodes that write.
+
+    States that are sharded are written by every node, others by one; where neither is stated, by one, all, or some.
+    """
+    architecture, training = workload.architecture, workload.training
+    trained = architecture.trainable_parameters or architecture.parameters
+    if trained is None:
+        return CHECKPOINT_S
+    nodes = float(placement.nodes)
+    writers = Range(1, math.sqrt(nodes), nodes)
+    if training.zero_stage or training.model_parallel > 1:
+        writers = Range.exactly(nodes)
+    elif training.zero_stage == 0:
+        writers = Range.exactly(1)
+    size = CHECKPOINT_BYTES * trained
+    seconds = CHECKPOINT_BYTES_PER_S.range.times(writers).inverted(size).at_least(SHORTEST_CHECKPOINT_S)
+    return Prior(seconds, f"{format_significant(size / 1e9)} GB at {CHECKPOINT_BYTES_PER_S.text}")
 
 
 def _seconds(stated_s: float | None, measured_s: Sequence[float | None], prior: Prior) -> Quantity:
@@ -162,4 +188,4 @@ def count_checkpoints(
         when = f"every {plural(interval.steps, 'step')}, the best interval" if number > 1 else "at the end"
         return number, Source(each.kind, f"not stated; {number:,} {when}; {each.text}")
     number = ceil_div(steps.total, every or steps.total)
-    return number, Source(each.kind, f"{number:,} with the last; {each.text} each")
+    return number, Source(each.kind, f"{number:,} with the last, each {each.text}")
