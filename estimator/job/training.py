@@ -91,7 +91,7 @@ class Training(Section):
         ge=0,
         le=3,
         description="ZeRO stage, the states that data parallelism shards: 0 none, 1 optimizer states, 2 also gradients, 3 also "
-        "weights (as FSDP). It matters for memory alone.",
+        "weights (as FSDP). It decides the memory, and which runs count as repeats of the job.",
     )
     expert_parallel: Count = Field(
         1,
