@@ -213,3 +213,131 @@ def test_an_interval_by_epochs_needs_the_size_of_the_data() -> None:
                 }
             )
         )
+
+
+TRAINERS: dict[str, tuple[dict[str, Any], int, str]] = {
+    # open-instruct-like SFT: 396,746 samples, 3 epochs by default of transformers' num_train_epochs.
+    "epochs": (
+        {"samples": 396_746, "batch_size": 4, "accumulation": 4, "gpus": 8, "framework": "hf-4.51"},
+        9297,
+        "does it train for 3 epochs (epochs 3)?",
+    ),
+    # TRL's GRPO: num_generations 8 by default, https://huggingface.co/docs/trl/grpo_trainer
+    "generations": (
+        {"samples": 5498, "batch_size": 8, "accumulation": 4, "gpus": 7, "framework": "hf-4.51"},
+        196,
+        "does it make 8 completions per prompt (generations 8)?",
+    ),
+    "packing": (
+        {"samples": 7144, "batch_size": 1, "gpus": 8, "tensor_parallel": 8, "global_batch": 64}
+        | {"framework": "megatron"},
+        26,
+        "your numbers give 111; are its samples packed (packing)?",
+    ),
+    # BLOOM: https://github.com/bigscience-workshop/bigscience/blob/master/train/tr11-176B-ml/tr11-176B-ml.slurm
+    "batch ramp-up": (
+        {"samples": 220_000_000, "batch_size": 2, "gpus": 384, "tensor_parallel": 4, "pipeline_parallel": 12}
+        | {"global_batch": 2048, "framework": "megatron"},
+        115_311,
+        "explains 1.07 times as many: has it a batch ramp-up (batch_rampup)?",
+    ),
+    "process group": (
+        {"samples": 1_000_000, "batch_size": 32, "gpus": 8},
+        31_250,
+        "are all 8 GPUs in one process group, or does it make 8 completions per prompt",
+    ),
+    "process group per node": (
+        {"samples": 1_000_000, "batch_size": 32, "gpus": 16},
+        3907,
+        "are all 16 GPUs in one process group",
+    ),
+    "accumulation": (
+        {"samples": 1_000_000, "batch_size": 32, "gpus": 8, "accumulation": 4},
+        3907,
+        "it counts micro-batches: does it have accumulation 4?",
+    ),
+    # Alpaca with `val_set_size: 0.05`, as axolotl's examples have it.
+    "validation": (
+        {**ALPACA, "framework": "hf-4.51"},
+        1158,
+        "does it hold out 5 % for validation (validation_share 0.05)?",
+    ),
+    "max_steps": ({"samples": 30_000_000, "batch_size": 32, "gpus": 8}, 500_000, "has it max_steps 500,000?"),
+    "none": (
+        {"samples": 30_000_000, "batch_size": 32, "gpus": 8},
+        500_001,
+        "no whole number of epochs, generations or GPUs explains 4.27 times as many: it runs a global batch of 60, not 256",
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", TRAINERS)
+def test_a_trainers_other_steps_are_explained_by_what_fits_the_ratio(reason: str) -> None:
+    job, reported, words = TRAINERS[reason]
+    assert words in advice(estimate(**job, trainer_steps=reported))["trainer-steps"]
+
+
+@pytest.mark.parametrize("reason", ["epochs", "generations", "packing", "batch ramp-up", "none", "max_steps"])
+def test_nobody_is_asked_for_a_process_group_that_does_not_fit(reason: str) -> None:
+    job, reported, _ = TRAINERS[reason]
+    assert "process group" not in advice(estimate(**job, trainer_steps=reported))["trainer-steps"]
+
+
+def job_of(data: dict[str, Any], training: dict[str, Any]) -> Workload:
+    return Workload.model_validate({"data": data, "training": training})
+
+
+@pytest.mark.parametrize(
+    ("framework", "samples", "steps"),
+    [
+        ("hf-4.51", 5498, 196),
+        ("hf", 5498, 196),  # TRL's RepeatSampler drops the 10 prompts beyond 196 batches of 28
+        ("floor", 5498, 196),
+        ("hf", 28, 1),
+    ],
+)
+def test_batches_hold_the_completions_of_each_prompt(framework: str, samples: int, steps: int) -> None:
+    training = {"batch_size": 8, "accumulation": 4, "gpus": 7, "framework": framework, "generations": 8}
+    answer = estimate_workload(job_of({"samples": samples}, training))
+    assert answer.steps.total == steps
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "fault"),
+    [
+        (27, 8, "27 prompts x 8 generations do not fill one global batch of 224"),
+        (5498, 3, "a global batch of 84 completions is not a multiple of generations 8"),
+    ],
+)
+def test_generations_that_trl_refuses_are_refused(samples: int, batch_size: int, fault: str) -> None:
+    training = {"batch_size": batch_size, "accumulation": 4, "gpus": 7, "generations": 8}
+    with pytest.raises(ValueError, match=fault):
+        job_of({"samples": samples}, training)
+
+
+def test_samples_held_out_for_validation_are_not_trained_on() -> None:
+    # datasets.train_test_split, which axolotl's val_set_size uses, rounds the held-out samples up: ceil(0.05 x 52,002) =
+    # 2,601, https://github.com/huggingface/datasets/blob/main/src/datasets/arrow_dataset.py
+    answer = estimate_workload(
+        job_of(
+            {"samples": 52_002, "validation_share": 0.05},
+            {"batch_size": 4, "gpus": 4, "global_batch": 128, "epochs": 3, "framework": "hf-4.51"},
+        )
+    )
+    assert (answer.workload.epoch_samples, answer.steps.total) == (49_401, 1158)
+
+
+def test_a_validation_share_of_everything_is_refused() -> None:
+    with pytest.raises(ValueError, match="of 1 samples leaves none for training"):
+        job_of({"samples": 1, "validation_share": 0.9}, {"batch_size": 4, "gpus": 4})
+
+
+def test_the_samples_of_an_epoch_are_explained(in_process: Command, tmp_path: Any) -> None:
+    (tmp_path / "job.toml").write_text(
+        "[data]\nsamples = 5498\nvalidation_share = 0.1\n[training]\nbatch_size = 8\ngpus = 7\ngenerations = 8\n"
+    )
+    done = in_process("estimate", "job.toml", "--explain")
+    assert (
+        "samples of an epoch = (5,498 - ceil(0.1 x 5,498)) x 8 generations, in whole batches = 39,536"
+        in done.stdout
+    )

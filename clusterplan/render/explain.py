@@ -27,12 +27,24 @@ def explain(estimate: Estimate) -> Iterator[str]:
     yield from (f"  {line}" for line in _wall_clock(estimate))
 
 
-def _steps(estimate: Estimate) -> Iterator[str]:
-    t, data, steps = estimate.workload.training, estimate.workload.data, estimate.steps
-    n, b, w, g = data.sequences, t.batch_size, t.data_parallel, t.accumulation
-    if data.tokens and n:
+def _epoch(estimate: Estimate) -> Iterator[str]:
+    """The samples that an epoch trains on."""
+    data, generations = estimate.workload.data, estimate.workload.training.generations
+    if data.tokens:
         packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
-        yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {n:,}"
+        yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {data.sequences:,}"
+    if (data.validation_share or generations > 1) and data.sequences:
+        trained = f"{data.sequences:,}"
+        if data.validation_share:
+            trained = f"({trained} - ceil({float(data.validation_share):g} x {trained}))"
+        times = f" x {generations:,} generations, in whole batches" if generations > 1 else ""
+        yield f"samples of an epoch = {trained}{times} = {estimate.workload.epoch_samples:,}"
+
+
+def _steps(estimate: Estimate) -> Iterator[str]:
+    t, steps = estimate.workload.training, estimate.steps
+    n, b, w, g = estimate.workload.epoch_samples, t.batch_size, t.data_parallel, t.accumulation
+    yield from _epoch(estimate)
     if t.model_parallel > 1:
         split = " x ".join(
             f"{size} {name}"

@@ -5,7 +5,7 @@ The codes are public: docs/reference/advice.md lists them from `ADVICE_CODES`.
 
 from collections.abc import Callable, Iterator
 
-from . import advice_on_machine, advice_on_steps
+from . import advice_on_counts, advice_on_machine, advice_on_steps
 from .case import Advice, Case
 
 ADVICE_CODES = {
@@ -51,7 +51,7 @@ def advise(case: Case) -> tuple[Advice, ...]:
 
 _RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
     advice_on_machine.advise_on_speed,
-    advice_on_steps.advise_on_stated_counts,
+    advice_on_counts.advise_on_stated_counts,
     advice_on_machine.advise_on_limit,
     advice_on_steps.advise_on_data,
     advice_on_machine.advise_on_precision,

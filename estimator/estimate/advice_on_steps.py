@@ -3,76 +3,27 @@
 import math
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from ...cluster_profiles.units import (
     MINUTE_S,
     ceil_div,
     format_count,
     format_duration,
-    format_significant,
     plural,
 )
-from ...errors import WorkloadError
 from ..job.framework import STEP_RULES, Dealing, Framework
-from ..job.workload import Workload
 from ..step_time.source import SourceKind
+from .advice_on_counts import count_with
 from .case import Advice, Case
 from .interruptions import CheckpointInterval
 from .intervals import count_evaluations, interval_steps
-from .steps import StepCount, count_steps
 
 _CLEAR_SHARE = 0.05  # of the training time, from which pauses that count twice are worth a line
-
-
-def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
-    """Advise on a number of steps or a global batch that is stated, and differs from the count."""
-    training = case.workload.training
-    reported = training.trainer_steps
-    if reported is not None and reported != case.steps.total:
-        yield Advice(
-            "trainer-steps",
-            f"your trainer reports {format_count(reported)} steps, {_why_other_steps(case, reported)}",
-        )
-    stated = training.global_batch
-    if stated is not None and stated != training.step_samples:
-        product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
-        rule = STEP_RULES[training.framework]
-        stops = f"; the {rule.name} stops with an error" if rule.checks_global_batch else ""
-        yield Advice(
-            "batch-identity",
-            f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
-            f"{training.step_samples:,}{stops}",
-        )
-
-
-def _why_other_steps(case: Case, reported: int) -> str:
-    """The count, and the reason why the trainer may report another one."""
-    training, total = case.workload.training, format_count(case.steps.total)
-    if training.max_steps is not None:
-        return (
-            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer have that setting?"
-        )
-    for framework in Framework:
-        for drop_last in (False, True):
-            other = _count_with(case, framework=framework, drop_last=drop_last)
-            if other and other.total == reported:
-                rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
-                return f"your numbers give {total}: it rounds in another way, as {rule} does"
-    unaccumulated = _count_with(case, accumulation=1)
-    if unaccumulated and unaccumulated.total == reported:
-        return f"your numbers give {total}; it counts micro-batches: does it have accumulation {training.accumulation:,}?"
-    effective = format_significant(case.steps.samples / reported)
-    question = "does it have this batch size and accumulation"
-    if training.gpus > 1 and reported > case.steps.total:
-        question = f"are all {training.gpus:,} GPUs in one process group"
-    return f"your numbers give {total}; it runs a global batch of {effective}, not {format_count(training.step_samples)}: {question}?"
 
 
 def advise_on_data(case: Case) -> Iterator[Advice]:
     """Advise on samples that do not fill a batch, on epochs that do not end, and on data that end before the steps."""
     steps, training = case.steps, case.workload.training
-    samples, batch = case.workload.data.sequences, training.step_samples
+    samples, batch = case.workload.epoch_samples, training.step_samples
     if samples is None:
         return
     yield from _advise_on_end_of_data(case)
@@ -89,7 +40,7 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
             f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
     if training.framework is Framework.HF_4_51 and training.max_steps is None:
-        later = _count_with(case, framework=Framework.HF)  # drops with drop_last what this one does
+        later = count_with(case, framework=Framework.HF)  # drops with drop_last what this one does
         if later and (missed := (steps.dropped_samples or 0) - (later.dropped_samples or 0)) > 0:
             yield Advice(
                 "ends-early",
@@ -100,7 +51,7 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
 
 def _advise_on_end_of_data(case: Case) -> Iterator[Advice]:
     training, rule = case.workload.training, STEP_RULES[case.workload.training.framework]
-    of_data = _count_with(case, max_steps=None)
+    of_data = count_with(case, max_steps=None)
     if (
         training.max_steps is None
         or rule.max_steps_wins
@@ -134,18 +85,8 @@ def _partial(case: Case) -> str:
 def _drop_last_helps(case: Case) -> bool:
     if case.workload.training.drop_last:
         return False
-    dropping = _count_with(case, drop_last=True)
+    dropping = count_with(case, drop_last=True)
     return dropping is not None and not dropping.last_partial_samples
-
-
-def _count_with(case: Case, **changes: object) -> StepCount | None:
-    """The count with other settings; None if they contradict each other or leave no batch."""
-    workload = case.workload
-    values = workload.training.stated_values() | changes
-    try:
-        return count_steps(Workload.model_validate({"data": workload.data, "training": values}))
-    except (ValidationError, WorkloadError):
-        return None
 
 
 def advise_on_checkpoints(case: Case) -> Iterator[Advice]:

@@ -34,10 +34,10 @@ def interval_steps(pause: Pause, workload: Workload, steps: StepCount) -> int | 
 def _epoch_steps(workload: Workload, steps: StepCount) -> Fraction:
     """The steps of one epoch: whole where each epoch ends with a step."""
     rule, accumulation = STEP_RULES[steps.convention], workload.training.accumulation
-    if workload.data.sequences is None or steps.batches is None:
+    if workload.epoch_samples is None or steps.batches is None:
         raise WorkloadError("every_epochs needs the size of the data: give samples, or every_steps")
     if rule.dealing is Dealing.STREAM:
-        return Fraction(workload.data.sequences, workload.training.step_samples)
+        return Fraction(workload.epoch_samples, workload.training.step_samples)
     if rule.total.across_epochs:
         return Fraction(steps.batches, accumulation)
     return Fraction(ceil_div(steps.batches, accumulation))

@@ -46,7 +46,7 @@ def count_steps(workload: Workload) -> StepCount:
     t = workload.training
     return count(
         t.framework,
-        samples=workload.data.sequences,
+        samples=workload.epoch_samples,
         batch_size=t.batch_size,
         world=t.data_parallel,
         accumulation=t.accumulation,

@@ -69,6 +69,12 @@ class Training(Section):
         gt=0,
         le=MOST_STEPS,
     )
+    generations: Count = Field(
+        1,
+        gt=0,
+        le=10**4,
+        description="Completions per prompt (GRPO, TRL's `num_generations`): samples are prompts, batches hold completions.",
+    )
     framework: Framework = flag(Framework.HF, "--framework", "NAME", "Framework whose rule counts the steps.")
     precision: Precision = flag(Precision.AUTO, "--precision", "P", "Number format of training.")
     drop_last: StrictBool = switch("--drop-last", "The data loader drops its last partial batch.")
@@ -187,6 +193,15 @@ class Training(Section):
         if self.optimizer_in_backward and self.accumulation > 1:
             raise ValueError(
                 f"optimizer_in_backward keeps no gradient to add to: set accumulation to 1, not {self.accumulation}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _generations_divide(self) -> Self:
+        if STEP_RULES[self.framework].is_trainer and self.step_samples % self.generations:
+            raise ValueError(
+                f"a global batch of {self.step_samples:,} completions is not a multiple of generations {self.generations:,}, "
+                "which TRL refuses: give a divisor of it"
             )
         return self
 

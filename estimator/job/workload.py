@@ -6,7 +6,6 @@ line and the reference pages are all made from these models.
 
 import re
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,50 +13,12 @@ from pydantic.fields import FieldInfo
 
 from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
-from .fields import Exact, flag, section
+from .data import Data
+from .fields import flag, section
+from .framework import STEP_RULES
 from .given import STATED_RATES, CheckpointPlan, Evaluation, Startup, StatedThroughput
 from .run import RunOptions, SbatchOptions
 from .training import Training
-
-_MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
-
-
-class Data(Section):
-    """The size of the data; it may be left out where training.max_steps is the length of the run."""
-
-    samples: Count | None = flag(None, "--samples", "N", "Samples per epoch.", gt=0, le=_MOST_SAMPLES)
-    tokens: Count | None = flag(
-        None,
-        "--tokens",
-        "N",
-        "Tokens per epoch, instead of samples; needs seq_len.",
-        gt=0,
-        le=_MOST_TOKENS,
-    )
-    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens per sample.", gt=0, le=10**8)
-    packing: Exact = Field(
-        Fraction(1),
-        gt=0,
-        le=1,
-        description="Share of each packed sequence that holds tokens of the data; it needs `tokens`.",
-    )
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Self:
-        if self.samples is not None and self.tokens is not None:
-            raise ValueError("samples and tokens are both given; give one of them")
-        if self.tokens is not None and self.seq_len is None:
-            raise ValueError("tokens need seq_len: the tokens per sample")
-        if self.packing != 1 and self.tokens is None:
-            raise ValueError("packing belongs to tokens: give the size of the data in tokens")
-        return self
-
-    @property
-    def sequences(self) -> int | None:
-        """Return the samples per epoch: as stated, or ceil(tokens / (seq_len * packing)); None if that is not known."""
-        if self.samples is not None or self.tokens is None or self.seq_len is None:
-            return self.samples
-        return -(-self.tokens * self.packing.denominator // (self.seq_len * self.packing.numerator))
 
 
 class Architecture(Section):
@@ -154,11 +115,29 @@ class Workload(Section):
         (), description='Table of other options of sbatch by their long names, such as `account = "lab"`.'
     )
 
+    @property
+    def epoch_samples(self) -> int | None:
+        """Return the samples that an epoch trains on; None if the size of the data is not known.
+
+        They are the training samples of the data x generations; TRL drops the prompts that do not fill a global batch.
+        """
+        training = self.training
+        if self.data.training_samples is None:
+            return None
+        samples = self.data.training_samples * training.generations
+        fills_batches = training.generations > 1 and STEP_RULES[training.framework].is_trainer
+        return samples - samples % training.step_samples if fills_batches else samples
+
     @model_validator(mode="after")
     def _has_length(self) -> Self:
         if self.data.sequences is None and self.training.max_steps is None:
             raise ValueError(
                 "the size of the data is missing: give samples, or tokens and seq_len, or the steps of the run as max_steps"
+            )
+        if self.epoch_samples == 0:
+            raise ValueError(
+                f"{self.data.training_samples:,} prompts x {self.training.generations:,} generations do not fill one global "
+                f"batch of {self.training.step_samples:,}, and TRL drops them: give a smaller batch"
             )
         return self
 

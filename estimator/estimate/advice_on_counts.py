@@ -1,0 +1,123 @@
+"""Advice on counts that are stated: the steps that a trainer reports, and a global batch."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from pydantic import ValidationError
+
+from ...cluster_profiles.units import format_count, format_significant, plural
+from ...errors import WorkloadError
+from ..job.framework import STEP_RULES, Dealing, Framework
+from ..job.workload import Workload
+from .case import Advice, Case
+from .steps import StepCount, count_steps
+
+_MOST_BY_RAMP_UP = 1.25  # times the steps: BLOOM's ramp-up made 1.07
+_MOST_BY_PACKING = 0.9  # times the steps: more is no padding saved, but rounding
+_MOST_HELD_OUT_PERCENT = 30
+
+
+def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
+    """Advise on a number of steps or a global batch that is stated, and differs from the count."""
+    training = case.workload.training
+    reported = training.trainer_steps
+    if reported is not None and reported != case.steps.total:
+        yield Advice(
+            "trainer-steps",
+            f"your trainer reports {format_count(reported)} steps, {_why_other_steps(case, reported)}",
+        )
+    stated = training.global_batch
+    if stated is not None and stated != training.step_samples:
+        product = f"{training.batch_size} x {training.data_parallel} x {training.accumulation}"
+        rule = STEP_RULES[training.framework]
+        stops = f"; the {rule.name} stops with an error" if rule.checks_global_batch else ""
+        yield Advice(
+            "batch-identity",
+            f"global batch {stated:,} is not micro-batch x data parallel x accumulation = {product} = "
+            f"{training.step_samples:,}{stops}",
+        )
+
+
+def _why_other_steps(case: Case, reported: int) -> str:
+    """The count, and the reason why the trainer may report another one."""
+    training, total = case.workload.training, format_count(case.steps.total)
+    if training.max_steps is not None:
+        return (
+            f"max_steps {format_count(training.max_steps)} gives {total}: does the trainer have that setting?"
+        )
+    for framework in Framework:
+        for drop_last in (False, True):
+            other = count_with(case, framework=framework, drop_last=drop_last)
+            if other and other.total == reported:
+                rule = f"--framework {framework}{' --drop-last' if drop_last else ''}"
+                return f"your numbers give {total}: it rounds in another way, as {rule} does"
+    effective = format_significant(case.steps.samples / reported)
+    batch = (
+        f"it runs a global batch of {effective}, not {format_count(training.step_samples)}: does it have this batch size "
+        "and accumulation?"
+    )
+    counted = dict(_counted_reasons(case, reported))
+    for tolerance in (0.0, max(1.0, reported / 1000)):  # a step, or a rounding of each epoch
+        fitting = [text for text, steps in counted.items() if steps and abs(steps - reported) <= tolerance]
+        if fitting:
+            question = f"your numbers give {total}; {', or '.join(fitting)}?"
+            return question if "accumulation" in question else f"{question} If not, {batch}"
+    ratio = reported / max(case.steps.total, 1)
+    by_ratio = ", or ".join(_reasons_by_ratio(case, reported, ratio))
+    more = (
+        f"no whole number of epochs, generations or GPUs explains {format_significant(ratio)} times as many: "
+    )
+    return f"your numbers give {total}; {more if ratio > 1 else ''}{f'{by_ratio}? If not, ' if by_ratio else ''}{batch}"
+
+
+def _counted_reasons(case: Case, reported: int) -> Iterator[tuple[str, int | None]]:
+    """Each reason in words, with the steps that it would make; the most likely first."""
+    training, placement = case.workload.training, case.placement
+    ratio = reported / max(case.steps.total, 1)
+
+    def steps_with(**changes: object) -> int | None:
+        changed = count_with(case, **changes)
+        return changed.total if changed else None
+
+    if training.accumulation > 1:
+        text = f"it counts micro-batches: does it have accumulation {training.accumulation:,}"
+        yield text, steps_with(accumulation=1)
+    for group in {training.model_parallel, placement.gpus_per_node, placement.nodes} - {training.gpus}:
+        # With a global batch stated, fewer GPUs in the group would accumulate more.
+        steps = steps_with(gpus=group, accumulation=training.accumulation)
+        if steps == reported:
+            yield f"are all {training.gpus:,} GPUs in one process group", steps
+    if (epochs := round(training.epochs * Fraction(ratio))) != training.epochs:
+        yield f"does it train for {plural(epochs, 'epoch')} (epochs {epochs:,})", steps_with(epochs=epochs)
+    if (each := round(training.generations * ratio)) > 1:
+        yield (
+            f"does it make {each:,} completions per prompt (generations {each:,})",
+            steps_with(generations=each),
+        )
+    if 0 < (percent := round(100 * (1 - ratio))) <= _MOST_HELD_OUT_PERCENT:
+        share = Fraction(percent, 100)
+        data = case.workload.data.model_copy(update={"validation_share": share})
+        text = f"does it hold out {percent} % for validation (validation_share {float(share):g})"
+        yield text, steps_with(data=data)
+
+
+def _reasons_by_ratio(case: Case, reported: int, ratio: float) -> Iterator[str]:
+    """The reasons that make any number of steps within limits."""
+    streams = STEP_RULES[case.workload.training.framework].dealing is Dealing.STREAM
+    if streams and 1 < ratio < _MOST_BY_RAMP_UP:
+        yield "has it a batch ramp-up (batch_rampup)"
+    if ratio < _MOST_BY_PACKING:
+        yield "are its samples packed (packing)"
+    if reported % 100 == 0:
+        yield f"has it max_steps {reported:,}"
+
+
+def count_with(case: Case, **changes: object) -> StepCount | None:
+    """Return the count with other keys of `training`, or another `data`; None if they contradict each other or leave no batch."""
+    workload = case.workload
+    data = changes.pop("data", workload.data)
+    values = workload.training.stated_values() | changes
+    try:
+        return count_steps(Workload.model_validate({"data": data, "training": values}))
+    except (ValidationError, WorkloadError):
+        return None
