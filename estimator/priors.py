@@ -79,12 +79,12 @@ NODE_FAILURES_PER_1000_DAYS = Prior(Range(2.34, 6.5, 24.0), "Meta RSC: 2.3 to 24
 FAILURE_NODE_GPUS = 8
 
 # Model FLOPs utilisation.  16-bit, published: PaLM 46 % (arXiv:2204.02311), Llama 3 38-43 % (arXiv:2407.21783),
-# llm-foundry on H100 26-46 %, image-text fine-tunes 30-40 % (lmms-engine.readthedocs.io), untuned jobs down to
+# llm-foundry on H100 26-46 %, on A100 36-64 % (P90 60 %), TinyLlama 56 % (github.com/jzhang38/TinyLlama), image-text fine-tunes 30-40 % (lmms-engine.readthedocs.io), untuned jobs down to
 # 6 % (NVIDIA/Megatron-LM#1000); fp8: 14-30 % of its peak (llm-foundry), about 21 % DeepSeek-V3
 # (arXiv:2412.19437).  fp32 has no published series: CUDA cores come closer to their peak, so wide and higher.
 MFU = {
-    Precision.BF16: Range(0.15, 0.35, 0.52),
-    Precision.FP16: Range(0.15, 0.35, 0.52),
+    Precision.BF16: Range(0.15, 0.35, 0.60),
+    Precision.FP16: Range(0.15, 0.35, 0.60),
     Precision.TF32: Range(0.16, 0.38, 0.57),
     Precision.FP8: Range(0.10, 0.22, 0.40),
     Precision.FP32: Range(0.30, 0.55, 0.80),

@@ -281,7 +281,7 @@ def test_parameters_and_a_gpu_make_a_wide_prior() -> None:
     weights, attention = 6 * 7e9, 12 * layers * 128 * layers * 2048
     peak = 8 * 312e12 / (2048 * 256)
     # A kernel that skips the masked half of attention may do the least; MFU counts both halves.
-    assert answer.step_time.seconds.p10 == pytest.approx((weights + attention / 2) / peak / 0.52)
+    assert answer.step_time.seconds.p10 == pytest.approx((weights + attention / 2) / peak / 0.60)
     assert answer.step_time.seconds.p50 == pytest.approx((weights + attention) / peak / 0.35)
     assert answer.step_time.seconds.p90 == pytest.approx((weights + attention) / peak / 0.15)
 

@@ -21,7 +21,7 @@ from .case import Advice, Case
 # reports 5 times the expected time on two nodes without a fast link.
 SLOW_LINK_GB_PER_S = 2.0
 _WIDE = 1.3  # P90 / P10 of a step time from which another run is worth its cost; our judgement
-_LEAST_MFU = 0.002  # published training has 0.08 to 0.52 (see `priors`); a thousandth of that is another unit
+_LEAST_MFU = 0.002  # published training has 0.08 to 0.60 (see `priors`); a thousandth of that is another unit
 _INPUT_BOUND_SHARE = 0.1  # of a step; a loader that keeps up costs a few per cent
 _LIMIT_TIGHT_SHARE = 0.05  # of the draws: P95 is beyond them
 
