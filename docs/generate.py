@@ -5,6 +5,8 @@ import inspect
 import io
 import os
 import shlex
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -161,6 +163,13 @@ def _peak(flops: float | None, source: str) -> str:
     if flops is None:
         return ""
     return format_significant(flops / 1e12, 4) + ("?" if source == "unverified" else "")
+
+
+def published_trainings() -> str:
+    """Return what was published of trainings beside the estimates of the same jobs."""
+    program = str(Path(__file__).parent.parent / "benchmarks/published_trainings.py")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)  # noqa: S603  our own program
+    return f"\n{done.stdout}"
 
 
 def spool_fields() -> str:

@@ -109,7 +109,6 @@ def test_an_estimate_loads_neither_numpy_nor_what_later_commands_need() -> None:
 
 
 def test_the_catalogue_needs_the_standard_library_only() -> None:
-    # `make gpu` reads it on machines that have little else.
     assert (
         not modules_loaded_by("from clusterplan.cluster_profiles.gpu import read_gpus; read_gpus()") & HEAVY
     )
