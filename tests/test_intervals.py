@@ -103,7 +103,7 @@ def test_every_answer_names_the_same_interval(in_process: Command, tmp_path: Any
     answer = json.loads(in_process("estimate", file, "--json").stdout)
     assert answer["interval_steps"] == {"evaluation": 313, "checkpoint": 94}
     shown = in_process("estimate", file, "--explain").stdout
-    assert "evaluation every 1 epochs = 313 steps" in shown
+    assert "evaluation every epoch = 313 steps" in shown
     assert "checkpoint every ceil(0.1 x 939 steps) = 94 steps" in shown
 
 

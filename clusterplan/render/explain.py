@@ -95,7 +95,8 @@ def _intervals(estimate: Estimate) -> Iterator[str]:
     for name, pause in (("evaluation", workload.evaluation), ("checkpoint", workload.checkpoint)):
         interval = interval_steps(pause, workload, steps)
         if pause.every_epochs is not None:
-            yield f"{name} every {pause.every_epochs:g} epochs = {interval:,} steps"
+            epochs = "epoch" if pause.every_epochs == 1 else f"{pause.every_epochs:g} epochs"
+            yield f"{name} every {epochs} = {interval:,} steps"
         elif isinstance(pause.every_steps, float):
             yield f"{name} every ceil({pause.every_steps:g} x {steps.total:,} steps) = {interval:,} steps"
 

@@ -167,10 +167,9 @@ def evaluation_time(
 
 def _forward_passes(workload: Workload, steps: StepCount, times: int, samples: int) -> EvaluationTime:
     """The time of forward passes, as a share of that of training: it has the same speed."""
-    training, work = workload.training, forward_share(workload)
-    trained_samples = training.step_samples * steps.micro_batches / training.accumulation
+    work = forward_share(workload)
     text = f"{times:,} x {samples:,} samples, {work:.0%} of the work of a trained one, {EVALUATION_WORK.text}"
-    share = EVALUATION_WORK.range.scaled(times * samples * work / trained_samples)
+    share = EVALUATION_WORK.range.scaled(times * samples * work / steps.samples)
     return EvaluationTime(Source(SourceKind.PRIOR, text), share=share)
 
 
