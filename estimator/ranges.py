@@ -54,6 +54,10 @@ class Range:
         """Return this times an exact factor."""
         return Range(self.p10 * factor, self.p50 * factor, self.p90 * factor)
 
+    def plus(self, other: "Range") -> "Range":
+        """Return the sum, percentile by percentile, as if both were large together."""
+        return Range(self.p10 + other.p10, self.p50 + other.p50, self.p90 + other.p90)
+
     def inverted(self, numerator: float) -> "Range":
         """Return `numerator` / this: a time becomes a rate."""
         return Range(numerator / self.p90, numerator / self.p50, numerator / self.p10)

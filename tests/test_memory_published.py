@@ -6,10 +6,10 @@ import pytest
 
 from clusterplan import Workload
 from clusterplan.estimator.job.placement import place
+from clusterplan.estimator.memory.activations import activation_bytes_per_sample
 from clusterplan.estimator.memory.peak import Fit, Memory, estimate_memory
 
 GIB = 2**30
-LLAMA_3 = {8: 8.03e9, 70: 70.6e9, 405: 405.9e9}
 
 
 def memory(
@@ -21,7 +21,7 @@ def memory(
     **keys: Any,
 ) -> Memory:
     """The memory of a job; what belongs to no other table goes to [training]."""
-    names = ("active_parameters", "trainable_parameters", "base_bits")
+    names = ("active_parameters", "trainable_parameters", "base_bits", "layers", "hidden", "vocabulary")
     architecture = {"parameters": parameters} | {k: keys.pop(k) for k in names if k in keys}
     workload = Workload.model_validate(
         {
@@ -49,7 +49,10 @@ def test_qlora_on_two_small_gpus_is_no_certain_no() -> None:
     """70B in 4 bit over two cards of 24 GB: LLaMA-Factory, changelog of 24/03/20 (FSDP + QLoRA)."""
     job: dict[str, Any] = {"gpus": 2, "zero_stage": 3, "trainable_parameters": 104e6, "gpu": "rtx-4090"}
     unsaid = memory(70.6e9, 512, **job)
-    assert (unsaid.fits, unsaid.undecided[-1]) == (Fit.TIGHT, "architecture.base_bits")
+    assert (unsaid.fits, unsaid.undecided) == (
+        Fit.TIGHT,
+        ("architecture.base_bits", "training.recompute"),
+    )
     said = memory(70.6e9, 512, base_bits=4, recompute=True, **job)
     assert (said.fits, said.undecided) == (Fit.TIGHT, ())
     low, high = states_gb(said)
@@ -90,7 +93,7 @@ def test_experts_are_spread_over_gpus() -> None:
     unsaid = memory(46.7e9, 2048, active_parameters=12.9e9, **job)
     assert (unsaid.fits, unsaid.undecided) == (
         Fit.TIGHT,
-        ("training.recompute", "training.expert_parallel"),
+        ("training.expert_parallel",),
     )
 
 
@@ -131,3 +134,197 @@ def test_deepspeed_estimates_as_much(stage: int, offload: tuple[str, ...], gib: 
     low, high = states_gb(answer)
     gathered = 0.5 if stage == 3 else 0.0
     assert low * 0.97 - gathered <= gib * GIB / 1e9 <= high
+
+
+# Peaks of one GPU in GiB: torchtitan's benchmark of 2024-12 on H100 of 96 GB, tables 1 to 5, full or selective activation
+# checkpointing (github.com/pytorch/torchtitan/blob/main/benchmarks/llama3_h100_202412_torchtitan.md).
+SELECTIVE: dict[str, Any] = {"zero_stage": 3, "batch_size": 2, "recompute": "selective"}
+FULL: dict[str, Any] = {"zero_stage": 3, "recompute": True, "precision": "fp8"}
+TORCHTITAN: list[tuple[float, float, int, dict[str, Any]]] = [
+    (82.4, 8.03e9, 8192, SELECTIVE | {"gpus": 8}),
+    (77.0, 8.03e9, 8192, SELECTIVE | {"gpus": 8}),
+    (76.8, 8.03e9, 8192, SELECTIVE | {"gpus": 8, "precision": "fp8"}),
+    (67.0, 8.03e9, 8192, SELECTIVE | {"gpus": 128}),
+    (61.8, 8.03e9, 8192, SELECTIVE | {"gpus": 128, "precision": "fp8"}),
+    (83.9, 8.03e9, 32_768, FULL | {"gpus": 8}),
+    (84.2, 8.03e9, 65_536, FULL | {"gpus": 8, "context_parallel": 2}),
+    (84.0, 8.03e9, 131_072, FULL | {"gpus": 8, "context_parallel": 4}),
+    (84.5, 8.03e9, 262_144, FULL | {"gpus": 8, "context_parallel": 8}),
+    (71.9, 70.6e9, 8192, FULL | {"gpus": 256, "tensor_parallel": 8, "batch_size": 16}),
+    (
+        82.5,  # micro-batches of 4 in a local batch of 32: as many as pipeline stages, the default
+        405.9e9,
+        8192,
+        FULL
+        | {"gpus": 512, "tensor_parallel": 8, "pipeline_parallel": 8, "batch_size": 4, "accumulation": 8},
+    ),
+]
+
+
+@pytest.mark.parametrize(("gib", "parameters", "seq_len", "keys"), TORCHTITAN)
+def test_torchtitans_peaks_lie_inside(
+    gib: float, parameters: float, seq_len: int, keys: dict[str, Any]
+) -> None:
+    answer = memory(parameters, seq_len, "h100-sxm", vocabulary=128_256, **keys)
+    assert holds(answer, gib * GIB)
+
+
+# GB in one A100 of 80 GB at micro-batch 1 with gradient checkpointing, by tokens per sample: github.com/QwenLM/Qwen, README,
+# "Profiling of Memory and Speed"; adapters of rank 64 on all linear layers (finetune.py); 152,000 words.
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
+QWEN: list[tuple[float, float, dict[str, Any], tuple[float, ...]]] = [
+    (1.84e9, 54e6, {}, (6.7, 7.4, 8.4, 11.0, 16.2, 21.8)),
+    (1.84e9, 54e6, {"base_bits": 4}, (5.8, 6.0, 6.6, 7.8, 10.2, 15.8)),
+    (7.72e9, 143e6, {}, (20.1, 20.4, 21.5, 23.8, 29.7, 36.6)),
+    (7.72e9, 143e6, {"base_bits": 4}, (11.5, 11.5, 12.3, 13.9, 16.9, 23.5)),
+    (14.2e9, 223e6, {}, (34.6, 35.1, 35.3, 37.4, 42.5, 55.2)),
+    (14.2e9, 223e6, {"base_bits": 4}, (18.7, 18.4, 18.9, 19.9, 23.0, 27.9)),
+    (72.3e9, 755e6, {"base_bits": 4}, (61.4, 61.4, 62.9, 64.1, 68.0, 75.6)),
+    (72.3e9, 755e6, {"gpus": 4, "zero_stage": 3}, (53.9, 54.4, 55.7, 57.2, 62.3, 72.3)),
+]
+
+
+def test_nine_of_ten_peaks_of_qwen_lie_inside() -> None:
+    inside = [
+        holds(memory(parameters, seq_len, trainable_parameters=trained, recompute=True, **keys), gb * 1e9)
+        for parameters, trained, keys, peaks in QWEN
+        for seq_len, gb in zip(LENGTHS, peaks, strict=True)
+    ]
+    assert sum(inside) >= 0.9 * len(inside)
+
+
+# GiB at micro-batch 2 and 2,048 tokens, activations recomputed, all in bf16 (github.com/pytorch/torchtune, README, Llama 3.1).
+BF16: dict[str, Any] = {"batch_size": 2, "master_weights": False, "recompute": True, "vocabulary": 128_256}
+SINGLE: dict[str, Any] = {"optimizer": "PagedAdamW8bit", "optimizer_in_backward": True}
+TORCHTUNE: list[tuple[float, float, str, dict[str, Any]]] = [
+    (18.9, 8.03e9, "rtx-4090", SINGLE),
+    (37.4, 8.03e9, "l40s", SINGLE),
+    (7.4, 8.03e9, "rtx-4090", {"trainable_parameters": 5.6e6, "base_bits": 4}),
+    (
+        13.9,
+        70.6e9,
+        "a100-sxm4-80gb",
+        {"gpus": 8, "zero_stage": 3, "offload": ["optimizer", "parameters"]},
+    ),
+    (27.6, 70.6e9, "a100-sxm4-80gb", {"gpus": 8, "zero_stage": 3, "trainable_parameters": 16e6}),
+]
+
+
+@pytest.mark.parametrize(("gib", "parameters", "gpu", "keys"), TORCHTUNE)
+def test_torchtunes_peaks_lie_inside(gib: float, parameters: float, gpu: str, keys: dict[str, Any]) -> None:
+    answer = memory(parameters, 2048, gpu, **BF16, **keys)
+    assert holds(answer, gib * GIB)
+    assert answer.fits is not Fit.NO
+
+
+def test_qlora_of_65b_is_no_certain_no_on_48_gb() -> None:
+    """LLaMA 65B on one GPU of 48 GB (QLoRA, arXiv:2305.14314), adapters on all layers, paged Adam."""
+    answer = memory(
+        65.2e9,
+        512,
+        "l40s",
+        trainable_parameters=800e6,
+        base_bits=4,
+        optimizer="paged_adamw_32bit",
+        recompute=True,
+        vocabulary=32_000,
+    )
+    assert answer.fits in (Fit.YES, Fit.TIGHT)
+
+
+@pytest.mark.parametrize(
+    ("billions", "gb", "keys"),
+    [
+        (7, 120, {}),
+        (14, 240, {}),
+        (70, 1200, {}),
+        (7, 60, {"master_weights": False}),
+        (14, 120, {"master_weights": False}),
+        (70, 600, {"master_weights": False}),
+        (7, 16, {"trainable_parameters": 20e6}),
+        (14, 32, {"trainable_parameters": 20e6}),
+        (7, 10, {"trainable_parameters": 20e6, "base_bits": 8}),
+        (14, 20, {"trainable_parameters": 20e6, "base_bits": 8}),
+        (70, 80, {"trainable_parameters": 20e6, "base_bits": 8}),
+        (7, 6, {"trainable_parameters": 20e6, "base_bits": 4}),
+        (14, 12, {"trainable_parameters": 20e6, "base_bits": 4}),
+        (70, 48, {"trainable_parameters": 20e6, "base_bits": 4}),
+    ],
+)
+def test_llama_factory_estimates_as_much(billions: int, gb: float, keys: dict[str, Any]) -> None:
+    """The table "Hardware Requirement" of github.com/hiyouga/LLaMA-Factory, which rounds up: full, pure_bf16, (Q)LoRA."""
+    peak = memory(billions * 1e9, 1024, recompute=True, **keys).peak_bytes
+    assert peak is not None
+    assert peak.p10 <= gb * 1e9 <= 1.1 * peak.p90
+
+
+@pytest.mark.parametrize(
+    ("parameters", "layers", "hidden", "tensor", "pipeline", "batch_size", "saved"),
+    [
+        (22e9, 48, 6144, 8, 1, 4, None),
+        (175e9, 96, 12_288, 8, 8, 1, 0.70),
+        (530e9, 105, 20_480, 8, 35, 1, 0.65),
+        (1e12, 128, 25_600, 8, 64, 1, None),
+    ],
+)
+def test_megatrons_activations(
+    parameters: float,
+    layers: int,
+    hidden: int,
+    tensor: int,
+    pipeline: int,
+    batch_size: int,
+    saved: float | None,
+) -> None:
+    """34 s b h L / t with sequence parallelism and selective recomputation (arXiv:2205.05198, table 2 and section 5).
+
+    The first stage holds L layers' worth of activations; selective recomputation saves 70 % of them for GPT-3, 65 % for
+    MT-NLG.
+    """
+
+    def per_sample(recompute: bool | str) -> tuple[float, float]:
+        workload = Workload.model_validate(
+            {
+                "data": {"samples": 1000, "seq_len": 2048},
+                "training": {
+                    "batch_size": batch_size,
+                    "gpus": tensor * pipeline,
+                    "accumulation": pipeline,
+                    "tensor_parallel": tensor,
+                    "pipeline_parallel": pipeline,
+                    "precision": "bf16",
+                    "recompute": recompute,
+                },
+                "architecture": {
+                    "parameters": parameters,
+                    "layers": layers,
+                    "hidden": hidden,
+                    "vocabulary": 1,
+                },
+            }
+        )
+        added = activation_bytes_per_sample(workload, place(workload, None), 2048)
+        return added.p50, added.p90
+
+    selective, whole = per_sample("selective")[0], per_sample(recompute=False)[1]
+    assert selective == pytest.approx(34 * 2048 * hidden * layers / tensor, rel=0.001)
+    if saved is not None:
+        assert 1 - selective / whole == pytest.approx(saved, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ({"training": {"expert_parallel": 3}}, "expert_parallel 3 does not divide the 8 GPUs"),
+        ({"training": {"expert_parallel": 4}}, "expert_parallel needs parameters and active_parameters"),
+        ({"training": {"offload": ["parameters"], "zero_stage": 2}}, "needs zero_stage 3, not 2"),
+        ({"training": {"optimizer_in_backward": True, "accumulation": 2}}, "set accumulation to 1, not 2"),
+        ({"training": {"recompute": "some"}}, 'must be true, false or "selective"'),
+        ({"architecture": {"parameters": 10**9, "base_bits": 4}}, "trainable_parameters"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(keys: dict[str, Any], fault: str) -> None:
+    values = {"data": {"samples": 1000}, "training": {"batch_size": 1, "gpus": 8}, "architecture": {}}
+    values = {table: content | keys.get(table, {}) for table, content in values.items()}
+    with pytest.raises(ValueError, match=fault):
+        Workload.model_validate(values)

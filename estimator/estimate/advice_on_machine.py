@@ -168,18 +168,18 @@ def advise_on_memory(case: Case) -> Iterator[Advice]:
 def _what_fits(case: Case) -> str:
     memory, training, architecture = case.memory, case.workload.training, case.workload.architecture
     if memory.undecided:
-        return f"the job file does not say, and it decides: {', '.join(memory.undecided)}"
+        return f"these keys are not stated, and may decide: {', '.join(memory.undecided)}"
     if memory.largest_batch_size:
         return f"a micro-batch of {memory.largest_batch_size:,} should fit"
     shardable = training.shards > 1 and training.zero_stage != ALL_SHARDED
     trains_all = memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
-    frozen = architecture.trainable_parameters and architecture.base_bits is None
+    frozen = architecture.trainable_parameters
     ways = [
         *(["set trainable_parameters if not all are trained"] if trains_all else []),
-        *(["quantise the base (base_bits 4)"] if frozen else []),
+        *(["quantise the base (base_bits 4)"] if frozen and not architecture.base_bits else []),
         *(["shard more (zero_stage 3)"] if shardable else []),
         *([] if training.recompute is True else ["recompute activations"]),
-        *([] if training.offload else ["offload the optimizer (offload)"]),
+        *([] if training.offload or frozen else ["offload the optimizer (offload)"]),
         "use more GPUs (zero_stage, tensor_parallel)",
     ]
     return f"no micro-batch is sure to fit: {', '.join(ways)}"

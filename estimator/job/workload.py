@@ -43,6 +43,12 @@ class Architecture(Section):
         None, gt=0, le=10**5, description="Layers. Default: guessed from the parameters, as is `hidden`."
     )
     hidden: Count | None = Field(None, gt=0, le=10**7, description="Hidden size of a layer.")
+    vocabulary: Count | None = Field(
+        None,
+        gt=0,
+        le=10**8,
+        description="Words of the vocabulary, whose logits take memory. Default: 32,000 to 152,000.",
+    )
     base_bits: Literal[4, 8, 16] | None = Field(
         None,
         description="Bits of the frozen base weights: 4 or 8 if they are quantised (QLoRA); it needs trainable_parameters.",

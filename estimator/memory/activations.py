@@ -4,12 +4,18 @@ from ..job import flops
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..ranges import Range
-from .priors import ACTIVATION_BYTES, LOGIT_BYTES, RECOMPUTED_BYTES, SELECTIVE_BYTES, WIDE
+from .priors import ACTIVATION_BYTES, LOGIT_BYTES, RECOMPUTED_BYTES, SELECTIVE_BYTES, VOCABULARY, WIDE
 
 
 def layers_and_hidden(workload: Workload) -> tuple[float, float]:
     """Return the layers and the hidden size of a model whose parameters are stated."""
     return flops.layers_and_hidden(workload.architecture) or (1.0, 1.0)
+
+
+def words(workload: Workload) -> Range:
+    """Return the words of the vocabulary."""
+    stated = workload.architecture.vocabulary
+    return Range.exactly(stated) if stated else VOCABULARY
 
 
 def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_len: int) -> Range:
@@ -33,6 +39,7 @@ def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_le
             "selective": selective * layers * in_flight,
             False: whole * layers * in_flight,
         }[training.recompute]
-        return float(seq_len * (per_hidden * hidden * wide + getattr(LOGIT_BYTES, q)) / split)
+        logits = getattr(LOGIT_BYTES, q) * getattr(words(workload), q)
+        return float(seq_len * (per_hidden * hidden * wide + logits) / split)
 
     return Range(added("p10"), added("p50"), added("p90"))

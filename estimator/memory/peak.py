@@ -17,7 +17,7 @@ from ..ranges import Range
 from ..step_time.source import Source, SourceKind
 from .activations import activation_bytes_per_sample
 from .line import Line, PeakModel, comparable_runs, fit_peaks
-from .priors import OVERHEAD_BYTES
+from .priors import BUCKET_BYTES, OVERHEAD_BYTES
 from .states import bytes_of_states
 
 # GPUs sold as 80 GB have between 80 x 10^9 and 80 x 2^30 bytes.
@@ -105,9 +105,10 @@ def _prior(workload: Workload, placement: Placement) -> tuple[PeakModel, str]:
     parameters, seq_len = workload.architecture.parameters or 1, workload.data.seq_len
     states = bytes_of_states(workload, placement, parameters)
     per_sample = activation_bytes_per_sample(workload, placement, seq_len or 0)
+    overhead = OVERHEAD_BYTES.plus(BUCKET_BYTES) if workload.training.zero_stage else OVERHEAD_BYTES
     lines = tuple(
         Line(
-            getattr(states.total, q) + (getattr(OVERHEAD_BYTES, q) if seq_len else 0.0),
+            getattr(states.total, q) + (getattr(overhead, q) if seq_len else 0.0),
             getattr(per_sample, q),
             getattr(states.paged, q),
         )
@@ -118,13 +119,14 @@ def _prior(workload: Workload, placement: Placement) -> tuple[PeakModel, str]:
 
 # Values with which a job needs less memory, by key, in the order in which people try them.
 _LEANER: tuple[tuple[str, str, Callable[[Workload], object]], ...] = (
+    ("architecture", "base_bits", lambda job: 4 if job.architecture.trainable_parameters else None),
     ("training", "recompute", lambda _: True),
     ("training", "expert_parallel", lambda job: job.training.shards),
     ("training", "optimizer", lambda _: Optimizer.ADAFACTOR),
     ("training", "master_weights", lambda _: False),
     ("training", "optimizer_in_backward", lambda job: job.training.accumulation == 1),
-    ("architecture", "base_bits", lambda job: 4 if job.architecture.trainable_parameters else None),
 )
+_CLEARLY_LESS = 0.95
 
 
 def _undecided(workload: Workload, placement: Placement, gpu: Gpu) -> tuple[str, ...]:
@@ -140,7 +142,7 @@ def _undecided(workload: Workload, placement: Placement, gpu: Gpu) -> tuple[str,
             continue
         leaner = table.model_copy(update={key: value(workload)})
         workload = workload.model_copy(update={section: leaner})
-        keys += [f"{section}.{key}"] if least(workload) < before else []
+        keys += [f"{section}.{key}"] if least(workload) < _CLEARLY_LESS * before else []
         if least(workload) <= gpu.memory_bytes * _MOST_OF_A_GB:
             return tuple(keys)
     return ()

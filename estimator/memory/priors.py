@@ -84,22 +84,28 @@ def optimizer_bytes(optimizer: Optimizer, full: int = 4) -> Range:
 # Bytes per parameter of a quantised base.  4 bit: NF4 with double quantisation 4.127 bits, without 4.5 (QLoRA, section
 # 3); 8 bit: int8 and a scale per row, outliers in 16 bit (LLM.int8, arXiv:2208.07339).
 QUANTISED_BYTES = {4: Range(4.127 / 8, 4.127 / 8, 4.5 / 8), 8: Range(1, 1, 1.1)}
-# Embedding and head stay in 16 bit, rows of the hidden size: 32,000 words once (tied), 64,000 words or 128,000 tied, 152,000
-# words twice (vocabularies of Llama 2, Llama 3 and Qwen 2).  peft's `prepare_model_for_kbit_training` makes them fp32.
-UNQUANTISED_ROWS = Range(32_000, 128_000, 304_000)
+# Embedding and head stay in 16 bit, a row of the hidden size for each word: one where they are tied, otherwise two.
+# peft's `prepare_model_for_kbit_training` makes them fp32.
+EMBEDDINGS = Range(1, 2, 2)
 UNQUANTISED_BYTES = Range(2, 2, 4)
+# Words, where the vocabulary is not stated: Llama 2 has 32,000, Qwen 2 152,000.
+VOCABULARY = Range(32_000, 64_000, 152_000)
 
 # Layers whose weights and gradients are whole in the GPU while ZeRO-3 and FSDP train them: the largest one (DeepSpeed),
 # and the next two, which come ahead of time.
 GATHERED_LAYERS = Range(1, 1, 3)
+# Buckets in which ZeRO communicates: none at least; 200 million values of 2 bytes once; 4.5 times as many for gradients and
+# weights each where communication overlaps (huggingface.co/docs/transformers/deepspeed).
+BUCKET_BYTES = Range(0, 2e8 * 2, 2e8 * 2 * 4.5 * 2)
 
 # Share of the active parameters that no expert holds: 11 % DBRX, 13 % Mixtral 8x7B, 29 % gpt-oss-120b, 38 % OLMoE, 45 %
 # DeepSeek-V3, 65 % Llama 4 Scout (from the sizes and the experts per token in their model cards).
 SHARED_BY_EXPERTS = Range(0.12, 0.38, 0.65)
 
 # CUDA's context and kernels, NCCL's buffers, what the allocator cannot use: kernels alone took 1.3 GB in "Model training
-# anatomy" (huggingface.co/docs/transformers/model_memory_anatomy); the ends are our judgement.
-OVERHEAD_BYTES = Range(0.5e9, 1.3e9, 3e9)
+# anatomy" (huggingface.co/docs/transformers/model_memory_anatomy).  torch's own peak leaves them out; the upper end is our
+# judgement.
+OVERHEAD_BYTES = Range(0, 1.3e9, 3e9)
 
 # Activations of one layer, bytes / (sequence length x micro-batch x hidden size), in 16 bit: 34 without the attention
 # matrix, 34 + 5 a s / h with it (80 more at s = 2,048 and heads of 128), 2 if they are recomputed (Korthikanti).  Fused
@@ -107,6 +113,6 @@ OVERHEAD_BYTES = Range(0.5e9, 1.3e9, 3e9)
 ACTIVATION_BYTES = Range(30, 45, 114)
 SELECTIVE_BYTES = Range(20, 34, 45)
 RECOMPUTED_BYTES = 2
-# Logits, bytes / (sequence length x micro-batch): none with a fused or chunked loss; 8 per word fit the LoRA peaks of
-# Qwen 7B (152,000 words), 14 those of torchtitan's table 2 (128,256 words); 64,000 and 152,000 words.
-LOGIT_BYTES = Range(0, 64_000 * 8, 152_000 * 14)
+# Logits, bytes / (sequence length x micro-batch x words): none with a fused or chunked loss; 8 fit the LoRA peaks of Qwen
+# 7B (152,000 words), 14 those of torchtitan's table 2 (128,256 words).
+LOGIT_BYTES = Range(0, 8, 14)

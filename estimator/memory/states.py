@@ -9,15 +9,15 @@ from ..job.placement import Placement
 from ..job.training import Offload, Training
 from ..job.workload import Workload
 from ..ranges import Range
-from .activations import layers_and_hidden
+from .activations import layers_and_hidden, words
 from .priors import (
+    EMBEDDINGS,
     GATHERED_LAYERS,
     GRADIENT_BYTES,
     MASTER_BYTES,
     QUANTISED_BYTES,
     SHARED_BY_EXPERTS,
     UNQUANTISED_BYTES,
-    UNQUANTISED_ROWS,
     WEIGHT_BYTES,
     WIDE,
     optimizer_bytes,
@@ -73,21 +73,24 @@ def bytes_of_states(workload: Workload, placement: Placement, parameters: int) -
         for q, s in (("p10", 3), ("p50", 0), ("p90", 0))
     }
     low, middle, high = (sum(b.total * n for n, b in ends[q]) for q in ("p10", "p50", "p90"))
-    middle = max(low, middle)
-    total = Range(low, middle, max(middle, high))
-    moments = sorted(sum(b.moments * n for n, b in ends[q]) for q in ("p10", "p50", "p90"))
-    paged = Range(*moments) if workload.training.optimizer.is_paged else Range.exactly(0)
-    return States(total, paged, _text(workload, placement, parameters, total))
+    total = Range(low, max(low, middle), max(low, middle, high))
+    text = _text(workload, placement, parameters, total)
+    paged = Range.exactly(0)
+    if workload.training.optimizer.is_paged:  # the least is with all of them in host memory
+        out, *moments = (sum(b.moments * n for n, b in ends[q]) for q in ("p10", "p50", "p90"))
+        total, paged = Range(total.p10 - out, total.p50, total.p90), Range(0, *sorted(moments))
+    return States(total, paged, text)
 
 
 def _groups_in_bytes(
     workload: Workload, placement: Placement, parameters: int, q: str, stage: int
 ) -> Iterator[tuple[float, _Bytes]]:
     for group in _groups(workload, parameters, q):
-        # Nothing is sharded over one GPU; weights that are offloaded come layer by layer even there.
-        offloaded = Offload.PARAMETERS in workload.training.offload
-        sharded = stage if group.shards > 1 or offloaded else 0
-        yield group.parameters, _bytes_per_parameter(workload, placement, q, sharded, group.shards)
+        alone = group.shards == 1 < workload.training.shards  # Megatron shards nothing over one GPU
+        yield (
+            group.parameters,
+            _bytes_per_parameter(workload, placement, q, 0 if alone else stage, group.shards),
+        )
 
 
 def _groups(workload: Workload, parameters: int, q: str) -> Iterator[_Group]:
@@ -122,8 +125,10 @@ def _bytes_per_parameter(workload: Workload, placement: Placement, q: str, stage
     full = 4 if mixed or precision in WIDE or training.optimizer.is_paged else 2
     moments = getattr(optimizer_bytes(training.optimizer, full), q)
     gathered = 0.0
-    if stage == ALL_SHARDED:
-        gathered = getattr(GATHERED_LAYERS, q) * (weights + gradients * trained) / layers
+    if stage == ALL_SHARDED and (shards > 1 or Offload.PARAMETERS in training.offload):
+        # Between the micro-batches of a pipeline, FSDP keeps the weights of a stage whole (torchtitan).
+        kept = layers if q == "p90" and training.pipeline_parallel > 1 else getattr(GATHERED_LAYERS, q)
+        gathered = min(kept / layers, 1.0) * (weights + gradients * trained)
     if training.optimizer_in_backward or training.optimizer.updates_in_backward:
         gradients /= layers
     whole = 1 if stage < ALL_SHARDED else shards
@@ -146,7 +151,7 @@ def _weight_bytes(workload: Workload, placement: Placement, q: str) -> float:
         return width
     trained, parameters = architecture.trained_share, architecture.parameters or 1
     quantised = getattr(QUANTISED_BYTES[architecture.base_bits], q)
-    rows = getattr(UNQUANTISED_ROWS, q) * layers_and_hidden(workload)[1]
+    rows = getattr(EMBEDDINGS, q) * getattr(words(workload), q) * layers_and_hidden(workload)[1]
     unquantised = min(rows / parameters, 1 - trained)
     frozen = 1 - trained - unquantised
     return float(width * trained + getattr(UNQUANTISED_BYTES, q) * unquantised + quantised * frozen)
