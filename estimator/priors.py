@@ -78,9 +78,10 @@ SHORTEST_CHECKPOINT_S = 1.0  # files, and the ranks that wait for each other; ou
 NODE_FAILURES_PER_1000_DAYS = Prior(Range(2.34, 6.5, 24.0), "Meta RSC: 2.3 to 24 per 1,000 node-days")
 FAILURE_NODE_GPUS = 8
 
-# Model FLOPs utilisation.  16-bit, published: PaLM 46 % (arXiv:2204.02311), Llama 3 38-43 % (arXiv:2407.21783),
-# llm-foundry on H100 26-46 %, on A100 36-64 % (P90 60 %), TinyLlama 56 % (github.com/jzhang38/TinyLlama), image-text fine-tunes 30-40 % (lmms-engine.readthedocs.io), untuned jobs down to
-# 6 % (NVIDIA/Megatron-LM#1000); fp8: 14-30 % of its peak (llm-foundry), about 21 % DeepSeek-V3
+# Model FLOPs utilisation, attention counted.  16-bit, published: PaLM 46 % (arXiv:2204.02311), Llama 3 38-43 %
+# (arXiv:2407.21783), llm-foundry on H100 26-46 %, on A100 36-64 % (P90 60 %) and with recomputation counted 47-79 %,
+# TinyLlama 56 % (github.com/jzhang38/TinyLlama), image-text fine-tunes 30-40 % (lmms-engine.readthedocs.io), untuned
+# jobs down to 6 % (NVIDIA/Megatron-LM#1000); fp8: 14-30 % of its peak (llm-foundry), about 21 % DeepSeek-V3
 # (arXiv:2412.19437).  fp32 has no published series: CUDA cores come closer to their peak, so wide and higher.
 MFU = {
     Precision.BF16: Range(0.15, 0.35, 0.60),

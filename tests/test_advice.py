@@ -55,6 +55,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
     "far-below-peak": ({"throughput": {"samples_per_s": 0.0443}}, profile()),
     "pauses-in-rate": ({"evaluation": {"time_s": 600}}, profile()),
+    "mean-tokens": ({"throughput": {"samples_per_s": None}}, profile()),
     "trainer-steps": ({"training": {"trainer_steps": 16_000}}, profile()),
     "batch-identity": ({"training": {"accumulation": 1, "global_batch": 1000}}, profile()),
     "below-one-batch": ({"data": {"samples": 100}}, profile()),

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from clusterplan.estimator.estimate.estimate import estimate_workload
+from clusterplan.estimator.job.data import Data
 from clusterplan.estimator.job.flops import flops_per_sample, layers_and_hidden
 from clusterplan.estimator.job.workload import Architecture, Workload
 from clusterplan.estimator.ranges import Range
+from clusterplan.estimator.step_time.source import SourceKind
 
 HOUR_S = 3600
 
@@ -137,6 +139,86 @@ def test_the_prior_holds_a_very_long_context() -> None:
     data = {"tokens": 92_160_000, "seq_len": 512_000}
     hours = training_hours(job(data, training, 6.74e9, cluster={"gpu": "a100-sxm4-80gb"}))
     assert hours.p10 < 14.65 < hours.p90
+
+
+# haotian-liu/LLaVA, README: LLaVA-1.5-7B pretrains its projector in 3.5 hours on 8 A100-80GB and is finetuned in 10 hours
+# on as many; 7.06B parameters with the vision tower, samples of about 640 and 900 tokens with the image's 576.
+PRETRAINING = {"samples": 558_128, "seq_len": 2048, "mean_tokens": 640}
+FINETUNING = {"samples": 665_298, "seq_len": 2048, "mean_tokens": 900}
+ON_8_A100 = {"cluster": {"gpu": "a100-sxm4-80gb"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "batch_size", "architecture", "hours"),
+    [(PRETRAINING, 32, {"trainable_parameters": 21e6}, 3.5), (FINETUNING, 16, {}, 10)],
+    ids=["pretraining", "finetuning"],
+)
+def test_llava_is_inside_its_prior(
+    data: dict[str, int], batch_size: int, architecture: dict[str, Any], hours: float
+) -> None:
+    training = {"batch_size": batch_size, "gpus": 8, "recompute": True}
+    total = estimate_workload(job(data, training, 7.06e9, architecture=architecture, **ON_8_A100)).clock.total
+    assert total is not None
+    assert total.p10 < hours * HOUR_S < total.p90
+    assert total.p50 / HOUR_S == pytest.approx(hours, rel=0.6)
+
+
+def test_time_goes_by_the_mean_and_memory_by_the_longest() -> None:
+    training = {"batch_size": 16, "gpus": 8, "recompute": True}
+    longest, mean = (
+        estimate_workload(job({**FINETUNING, "mean_tokens": n}, training, 7.06e9, **ON_8_A100))
+        for n in (None, 900)
+    )
+    assert longest.memory.peak_bytes == mean.memory.peak_bytes
+    assert longest.step_time.seconds is not None
+    assert mean.step_time.seconds is not None
+    # Attention is quadratic: a little more than 2,048 / 900.
+    assert longest.step_time.seconds.p50 / mean.step_time.seconds.p50 == pytest.approx(2.28 * 1.04, rel=0.01)
+
+
+def test_tokens_are_cut_into_samples_of_the_mean() -> None:
+    data = {"tokens": 9_001, "seq_len": 2048, "mean_tokens": 900}
+    answer = estimate_workload(job(data, {"batch_size": 1, "gpus": 1}, 1e9))
+    assert answer.steps.total == 11
+
+
+def test_tokens_per_second_are_those_of_the_mean() -> None:
+    training = {"batch_size": 16, "gpus": 8}
+    rate = {"throughput": {"tokens_per_s": 9000}}
+    answer = estimate_workload(job(FINETUNING, training, 7.06e9, **rate))
+    assert answer.samples_per_s is not None
+    assert answer.samples_per_s.p50 == pytest.approx(10)
+    assert answer.step_time.source.kind is SourceKind.GIVEN
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"samples": 9, "seq_len": 10, "mean_tokens": 11}, "mean_tokens 11 are more than seq_len 10"),
+        (
+            {"tokens": 9, "seq_len": 10, "mean_tokens": 9, "packing": 0.9},
+            "packing and mean_tokens are both given: packed samples have seq_len tokens each",
+        ),
+        ({"tokens": 9}, "tokens need seq_len or mean_tokens"),
+    ],
+)
+def test_lengths_that_contradict_each_other_are_refused(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Data.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "more"),
+    [
+        (FINETUNING, {}),
+        ({"tokens": 1e9, "seq_len": 2048}, {}),
+        ({**FINETUNING, "mean_tokens": None}, {"throughput": {"samples_per_s": 10}}),
+    ],
+    ids=["mean", "tokens", "rate"],
+)
+def test_a_mean_is_asked_for_only_where_it_matters(data: dict[str, Any], more: dict[str, Any]) -> None:
+    answer = estimate_workload(job(data, {"batch_size": 16, "gpus": 8}, 7e9, **ON_8_A100, **more))
+    assert "mean-tokens" not in {advice.code for advice in answer.warnings}
 
 
 def test_attention_is_named_where_it_is_a_clear_share() -> None:

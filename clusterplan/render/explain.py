@@ -31,8 +31,9 @@ def _epoch(estimate: Estimate) -> Iterator[str]:
     """The samples that an epoch trains on."""
     data, generations = estimate.workload.data, estimate.workload.training.generations
     if data.tokens:
+        name = "mean_tokens" if data.mean_tokens else "seq_len"
         packed = f" x packing {float(data.packing):g}" if data.packing != 1 else ""
-        yield f"samples = ceil({data.tokens:,} tokens / ({data.seq_len:,} seq_len{packed})) = {data.sequences:,}"
+        yield f"samples = ceil({data.tokens:,} tokens / ({data.tokens_per_sample:,} {name}{packed})) = {data.sequences:,}"
     if (data.validation_share or generations > 1) and data.sequences:
         trained = f"{data.sequences:,}"
         if data.validation_share:

@@ -22,6 +22,7 @@ ADVICE_CODES = {
     "trainer-steps": "The trainer reports another number of steps than the count.",
     "batch-identity": "The stated global batch is not micro-batch x data parallel x accumulation.",
     "data-end-first": "The data end before max_steps.",
+    "mean-tokens": "The time counts each sample by the length of the longest.",
     "below-one-batch": "The data has fewer samples than one global batch.",
     "partial-batch": "The last step of an epoch is smaller than the others.",
     "ends-early": "Training ends before the last epoch is over.",

@@ -27,6 +27,7 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
     if samples is None:
         return
     yield from _advise_on_end_of_data(case)
+    yield from _advise_on_mean_tokens(case)
     if samples < batch:
         nothing = "training has no step: " if not steps.total else ""
         yield Advice(
@@ -72,6 +73,24 @@ def _advise_on_end_of_data(case: Case) -> Iterator[Advice]:
             f"state epochs = {ceil_div(enough.numerator, enough.denominator):,}, or leave epochs out"
         )
     yield Advice("data-end-first", text)
+
+
+def _advise_on_mean_tokens(case: Case) -> Iterator[Advice]:
+    """A length that may be the longest, in a time by FLOPs."""
+    data, rule = case.workload.data, STEP_RULES[case.workload.training.framework]
+    by_flops = case.step_time.source.kind is SourceKind.PRIOR
+    if (
+        by_flops
+        and data.samples
+        and data.seq_len
+        and not data.mean_tokens
+        and rule.dealing is not Dealing.STREAM
+    ):
+        yield Advice(
+            "mean-tokens",
+            f"the time counts {data.seq_len:,} tokens in each sample, as if all were packed or padded to that: if they differ "
+            "in length, set data.mean_tokens",
+        )
 
 
 def _partial(case: Case) -> str:
@@ -148,6 +167,7 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
         )
     elif "evaluation" not in case.workload.throughput.includes:
         yield from _untimed(case)
+        yield from _pauses_in_rate(case)
 
 
 def _untimed(case: Case) -> Iterator[Advice]:
@@ -161,7 +181,6 @@ def _untimed(case: Case) -> Iterator[Advice]:
             "and one that generates text may take longer than the training before it; set evaluation.time_s or "
             "evaluation.samples",
         )
-    yield from _pauses_in_rate(case)
 
 
 def _pauses_in_rate(case: Case) -> Iterator[Advice]:

@@ -21,11 +21,20 @@ class Data(Section):
         None,
         "--tokens",
         "N",
-        "Tokens per epoch, instead of samples; needs seq_len.",
+        "Tokens per epoch, instead of samples; needs seq_len or mean_tokens.",
         gt=0,
         le=_MOST_TOKENS,
     )
-    seq_len: Count | None = flag(None, "--seq-len", "N", "Tokens per sample.", gt=0, le=10**8)
+    seq_len: Count | None = flag(
+        None, "--seq-len", "N", "Tokens per sample, those of the longest; images count too.", gt=0, le=10**8
+    )
+    mean_tokens: Count | None = Field(
+        None,
+        gt=0,
+        le=10**8,
+        description="Mean tokens of a sample as its batch holds it, where samples differ in length: text, images (576 each in "
+        "LLaVA-1.5) and padding. Time goes by the mean, memory by `seq_len`. Default: `seq_len`.",
+    )
     packing: Exact = Field(
         Fraction(1),
         gt=0,
@@ -43,8 +52,16 @@ class Data(Section):
     def _one_size(self) -> Self:
         if self.samples is not None and self.tokens is not None:
             raise ValueError("samples and tokens are both given; give one of them")
-        if self.tokens is not None and self.seq_len is None:
-            raise ValueError("tokens need seq_len: the tokens per sample")
+        if self.tokens is not None and self.tokens_per_sample is None:
+            raise ValueError("tokens need seq_len or mean_tokens: the tokens per sample")
+        if self.mean_tokens and self.seq_len and self.mean_tokens > self.seq_len:
+            raise ValueError(
+                f"mean_tokens {self.mean_tokens} are more than seq_len {self.seq_len}, the longest"
+            )
+        if self.mean_tokens and self.packing != 1:
+            raise ValueError(
+                "packing and mean_tokens are both given: packed samples have seq_len tokens each"
+            )
         if self.packing != 1 and self.tokens is None:
             raise ValueError("packing belongs to tokens: give the size of the data in tokens")
         if self.training_samples == 0:
@@ -55,11 +72,17 @@ class Data(Section):
         return self
 
     @property
+    def tokens_per_sample(self) -> int | None:
+        """Return the tokens by which time goes: the mean, otherwise `seq_len`."""
+        return self.mean_tokens or self.seq_len
+
+    @property
     def sequences(self) -> int | None:
-        """Return the samples per epoch: as stated, or ceil(tokens / (seq_len * packing)); None if that is not known."""
-        if self.samples is not None or self.tokens is None or self.seq_len is None:
+        """Return the samples per epoch: as stated, or ceil(tokens / (tokens per sample * packing)); None if not known."""
+        length = self.tokens_per_sample
+        if self.samples is not None or self.tokens is None or length is None:
             return self.samples
-        return ceil_div(self.tokens * self.packing.denominator, self.seq_len * self.packing.numerator)
+        return ceil_div(self.tokens * self.packing.denominator, length * self.packing.numerator)
 
     @property
     def training_samples(self) -> int | None:

@@ -45,7 +45,7 @@ def flops_per_sample(workload: Workload) -> float | None:
     >>> flops_per_sample(Workload.of(samples=1, seq_len=2048, parameters=1e9, batch_size=1, gpus=1)) // 1e9
     14193.0
     """
-    tokens = workload.data.seq_len
+    tokens = workload.data.tokens_per_sample
     return None if tokens is None else flops_per_sample_at(workload, tokens)
 
 
@@ -99,7 +99,7 @@ def fastest_step_s(workload: Workload, placement: Placement) -> float | None:
 
 def step_s_at_peak(workload: Workload, placement: Placement, attention: float = 1.0) -> float | None:
     """Return the seconds of a step's FLOPs at the dense peak of its GPUs; None if that is unknown."""
-    tokens, gpu = workload.data.seq_len, placement.gpu
+    tokens, gpu = workload.data.tokens_per_sample, placement.gpu
     if tokens is None or gpu is None or placement.precision not in gpu.peak_flops:
         return None
     flops = flops_per_sample_at(workload, tokens, attention)
@@ -110,7 +110,7 @@ def step_s_at_peak(workload: Workload, placement: Placement, attention: float = 
 
 def attention_share(workload: Workload) -> float:
     """Return the share of attention in the FLOPs; 0 if these are unknown."""
-    flops, tokens = flops_per_sample(workload), workload.data.seq_len
+    flops, tokens = flops_per_sample(workload), workload.data.tokens_per_sample
     if flops is None or tokens is None:
         return 0.0
     return 1 - (flops_per_sample_at(workload, tokens, 0.0) or 0.0) / flops

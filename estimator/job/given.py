@@ -88,7 +88,9 @@ class StatedThroughput(Section):
         None, gt=0, le=10**6, description="GPUs per replica when it was measured."
     )
     precision: Precision | None = Field(None, description="Precision in which it was measured.")
-    seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample when it was measured.")
+    seq_len: Count | None = Field(
+        None, gt=0, le=10**8, description="Tokens per sample when it was measured, the mean."
+    )
     includes: tuple[Literal["evaluation", "checkpoints"], ...] = Field(
         (),
         description='Pauses that the rate holds already, as the `train_samples_per_second` of a whole run does: `["evaluation", '

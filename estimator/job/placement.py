@@ -180,7 +180,7 @@ def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
         accumulation=rate.accumulation or job.accumulation,
         model_parallel=rate.model_parallel or job.model_parallel,
         precision=precision,
-        seq_len=rate.seq_len or job.seq_len,
+        seq_len=rate.seq_len or workload.data.tokens_per_sample,
         tensor_parallel=job.tensor_parallel if as_job else None,
         pipeline_parallel=job.pipeline_parallel if as_job else None,
         zero_stage=job.zero_stage if as_job else None,

@@ -160,10 +160,12 @@ class Workload(Section):
     def _rate_has_its_unit(self) -> Self:
         rate = self.throughput
         for name in ("tokens_per_s", "tokens_per_s_per_gpu"):
-            if getattr(rate, name) and not self.data.seq_len:
+            if getattr(rate, name) and not self.data.tokens_per_sample:
                 raise ValueError(f"{name} needs seq_len: the tokens per sample")
         for name in ("tflops_per_gpu", "mfu"):
-            if getattr(rate, name) and not (self.architecture.flops_parameters and self.data.seq_len):
+            if getattr(rate, name) and not (
+                self.architecture.flops_parameters and self.data.tokens_per_sample
+            ):
                 raise ValueError(f"{name} needs parameters and seq_len, which give the FLOPs per sample")
         return self
 
@@ -179,7 +181,7 @@ class Workload(Section):
             "accumulation": self.training.accumulation,
             "model_parallel": self.training.model_parallel,
             "precision": self.training.precision,
-            "seq_len": self.data.seq_len,
+            "seq_len": self.data.tokens_per_sample,
         }
         unstated = {key: value for key, value in shape.items() if getattr(self.throughput, key) is None}
         return self.model_copy(update={"throughput": self.throughput.model_copy(update=unstated)})

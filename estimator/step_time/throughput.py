@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ...cluster_profiles.gpu import Gpu, may_be_same_gpu
@@ -84,16 +85,17 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     precision = "" if shape.precision is Precision.AUTO else f" in {shape.precision}"
     origin = f"{text} on {plural(shape.gpus, 'GPU')}{precision}, {spread}"
     step = step.times(Range.around(1, rate.spread or STATED_SPREAD))
-    if shape == shape_of_job(workload, placement):
+    job_shape = replace(shape_of_job(workload, placement), seq_len=workload.data.tokens_per_sample)
+    if shape == job_shape:
         return StepTime(step, Source(SourceKind.GIVEN, origin))
-    return _carried_over(workload, placement, shape, step, origin)
+    return _carried_over(workload, placement, shape, job_shape, step, origin)
 
 
 def _carried_over(
-    workload: Workload, placement: Placement, shape: Shape, step: Range, origin: str
+    workload: Workload, placement: Placement, shape: Shape, job_shape: Shape, step: Range, origin: str
 ) -> StepTime:
-    """The step time of the job, by that of the job in another `shape`."""
-    job_shape, work = shape_of_job(workload, placement), None
+    """The step time of the job in `job_shape`, by that in another `shape`."""
+    work = None
     if shape.seq_len and job_shape.seq_len and shape.seq_len != job_shape.seq_len:
         work = work_ratio(workload, shape.seq_len, job_shape.seq_len)
     ratio = rate_ratio(shape, job_shape, placement.gpu, work)
@@ -165,7 +167,7 @@ def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> Ste
     if fastest is None:
         needs = {
             "--parameters": workload.architecture.flops_parameters,
-            "--seq-len": workload.data.seq_len,
+            "--seq-len": workload.data.tokens_per_sample,
             "a GPU type of the catalogue" if placement.gpu_type else "--gpu": placement.gpu,
         }
         missing = [flag for flag, value in needs.items() if not value]
