@@ -93,6 +93,14 @@ def test_evaluation_of_known_samples_takes_their_forward_passes(run: tuple[Any, 
     assert evaluation.p10 < seconds < evaluation.p90
 
 
+def test_held_out_samples_are_those_of_an_evaluation() -> None:
+    # LLaMA-Factory's `val_size: 0.1` and `eval_strategy: epoch` (examples/train_lora in hiyouga/LlamaFactory).
+    held_out = job(data={"samples": 10_000, "validation_share": 0.1}, evaluation={"every_epochs": 1})
+    stated = job(data={"samples": 9_000}, evaluation={"every_epochs": 1, "samples": 1_000})
+    ours, same = (estimate_workload(workload).clock.parts["evaluation"] for workload in (held_out, stated))
+    assert ours == same
+
+
 def test_frozen_weights_make_a_forward_pass_a_larger_part_of_training() -> None:
     # zephyr-7b-sft-qlora by ale-bay (huggingface.co): 4.495 samples/s in training, 15,431 evaluated in 970 s.
     workload = job(

@@ -16,6 +16,7 @@ from .advice_on_counts import count_with
 from .case import Advice, Case
 from .interruptions import CheckpointInterval
 from .intervals import count_evaluations, interval_steps
+from .pauses import evaluated_samples
 
 _CLEAR_SHARE = 0.05  # of the training time, from which pauses that count twice are worth a line
 
@@ -174,7 +175,12 @@ def _untimed(case: Case) -> Iterator[Advice]:
     """Evaluations whose number is known, and whose length is not."""
     stated, source = case.workload.evaluation, case.clock.parts["evaluation"].source
     times = count_evaluations(case.workload, case.steps)
-    if times and stated.time_s is None and stated.samples is None and source.kind is not SourceKind.MEASURED:
+    if (
+        times
+        and stated.time_s is None
+        and evaluated_samples(case.workload) is None
+        and source.kind is not SourceKind.MEASURED
+    ):
         yield Advice(
             "evaluation-length",
             f"{plural(times, 'evaluation')} of unknown length: each minute of one adds {format_duration(times * MINUTE_S)}, "

@@ -156,13 +156,18 @@ def evaluation_time(
     if measured := _measured(measured_s):
         source = replace(measured.source, origin=f"{times:,} x {measured.source.origin}")
         return EvaluationTime(source, seconds=measured.range.scaled(times))
-    if stated.samples is not None:
-        return _forward_passes(workload, steps, times, stated.samples)
+    if samples := evaluated_samples(workload):
+        return _forward_passes(workload, steps, times, samples)
     prior = EVALUATION_SHARE_UNTIMED
     return EvaluationTime(
         Source(SourceKind.PRIOR, f"{times:,} of unknown length; {prior.text}"),
         share=prior.range.scaled(shrinkage),
     )
+
+
+def evaluated_samples(workload: Workload) -> int | None:
+    """Return the samples of one evaluation: as stated, otherwise those held out for validation; None without either."""
+    return workload.evaluation.samples or workload.data.validation_samples or None
 
 
 def _forward_passes(workload: Workload, steps: StepCount, times: int, samples: int) -> EvaluationTime:

@@ -86,12 +86,16 @@ class Data(Section):
 
     @property
     def training_samples(self) -> int | None:
-        """Return the samples per epoch without ceil(validation_share x samples), as `train_test_split` rounds them.
+        """Return the samples per epoch without those for validation, ceil(validation_share x samples) as `train_test_split`.
 
         That is the function of datasets (axolotl's `val_set_size`) and of scikit-learn.
         """
         if self.sequences is None:
             return None
-        return self.sequences - ceil_div(
-            self.sequences * self.validation_share.numerator, self.validation_share.denominator
-        )
+        return self.sequences - self.validation_samples
+
+    @property
+    def validation_samples(self) -> int:
+        """Return the samples that are held out for validation; 0 if the size of the data is not known."""
+        share = self.validation_share
+        return ceil_div((self.sequences or 0) * share.numerator, share.denominator)

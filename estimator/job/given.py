@@ -158,7 +158,7 @@ class Evaluation(Pause):
         gt=0,
         le=10**15,
         description="Samples of one evaluation, as long as those of training, which give its time: each passes forward once. "
-        "An evaluation that generates text takes longer: give `time_s`.",
+        "An evaluation that generates text takes longer: give `time_s`. Default: those of `data.validation_share`.",
     )
 
     @model_validator(mode="after")
