@@ -125,3 +125,22 @@ def walk(
                 if len(run.steps) == most:
                     break
     return run
+
+
+def walk_rampup(
+    start: int, increment: int, over: int, global_batch: int, samples: int | None, max_steps: int | None
+) -> tuple[list[int], int]:
+    """The batch of each step, and the samples consumed, as Megatron-LM's training loop goes on.
+
+    After `update` of RampupBatchsizeNumMicroBatchesCalculator and `update_train_iters`,
+    https://github.com/NVIDIA/Megatron-LM
+    """
+    per_increment = over / ((global_batch - start) // increment)
+    consumed, batches = 0, list[int]()
+    while max_steps is None or len(batches) < max_steps:
+        batch = global_batch if consumed > over else start + int(consumed / per_increment) * increment
+        if samples is not None and consumed + batch > samples:
+            break
+        consumed += batch
+        batches.append(batch)
+    return batches, consumed

@@ -28,6 +28,7 @@ def test_the_seed_case_without_any_file(clusterplan: Command) -> None:
         "total": 3907,
         "full": 3906,
         "last_partial_samples": 64,
+        "rampup": 0,
         "samples": 1_000_000,
         "dropped_samples": 0,
         "batches_per_epoch": 3907,

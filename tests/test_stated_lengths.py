@@ -4,11 +4,16 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Command
+from conftest import SCALE, Command
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_steps import walk_rampup
 
 from clusterplan.errors import WorkloadError
 from clusterplan.estimator.estimate.estimate import Estimate, estimate_workload
+from clusterplan.estimator.estimate.rampup import count_rampup
 from clusterplan.estimator.estimate.shapes import Keep, vary_shapes
+from clusterplan.estimator.estimate.steps import count
 from clusterplan.estimator.job.framework import Framework
 from clusterplan.estimator.job.workload import Workload
 
@@ -179,7 +184,7 @@ def test_only_the_kept_global_batch_makes_the_micro_batch_smaller() -> None:
 def test_a_table_says_that_the_stated_global_batch_stays(in_process: Command) -> None:
     flags = ("--samples", "52002", "--batch-size", "4", "--global-batch", "128")
     done = in_process("estimate", *flags, "--gpus", "4,8")
-    assert "the global batch stays 128, as stated, and accumulation follows from the GPUs" in done.stdout
+    assert "the global batch stays 128, and each GPU does less of a step" in done.stdout
 
 
 def test_a_global_batch_in_flags_replaces_the_accumulation_of_the_file(
@@ -341,3 +346,129 @@ def test_the_samples_of_an_epoch_are_explained(in_process: Command, tmp_path: An
         "samples of an epoch = (5,498 - ceil(0.1 x 5,498)) x 8 generations, in whole batches = 39,536"
         in done.stdout
     )
+
+
+# BLOOM: 220 million samples of 2,048 tokens, micro-batch 2, TP 4 x PP 12 x DP 8 on 384 GPUs, global batch 2,048,
+# --rampup-batch-size 192 16 9_765_625, in
+# https://github.com/bigscience-workshop/bigscience/blob/master/train/tr11-176B-ml/tr11-176B-ml.slurm
+BLOOM: dict[str, dict[str, Any]] = {
+    "data": {"samples": 220_000_000, "seq_len": 2048},
+    "training": {"batch_size": 2, "gpus": 384, "tensor_parallel": 4, "pipeline_parallel": 12}
+    | {"global_batch": 2048, "batch_rampup": [192, 16, 9_765_625], "framework": "megatron"},
+}
+
+
+def test_blooms_ramp_up_takes_115_311_steps() -> None:
+    steps = estimate_workload(Workload.model_validate(BLOOM)).steps
+    walked, consumed = walk_rampup(192, 16, 9_765_625, 2048, 220_000_000, None)
+    assert (steps.total, steps.samples) == (len(walked), consumed) == (115_311, 219_999_152)
+    assert (steps.rampup, steps.full) == (12_658, 102_653)
+    assert steps.micro_batches * 16 == consumed
+
+
+def test_steps_of_a_ramp_up_take_time_by_their_samples() -> None:
+    with_rampup = estimate_workload(Workload.model_validate({**BLOOM, "throughput": {"step_time": 105}}))
+    plain = {
+        **BLOOM,
+        "training": {**BLOOM["training"], "batch_rampup": None},
+        "throughput": {"step_time": 105},
+    }
+    times = [
+        answer.clock.parts["training"].seconds
+        for answer in (with_rampup, estimate_workload(Workload.model_validate(plain)))
+    ]
+    assert times[0]
+    assert times[1]
+    assert times[0].p50 == pytest.approx(times[1].p50, rel=1e-5)
+
+
+def test_max_steps_are_the_length_of_a_run_with_a_ramp_up() -> None:
+    # NeMo states trainer.max_steps beside rampup_batch_size,
+    # https://github.com/NVIDIA/NeMo/blob/main/docs/source/nlp/nemo_megatron/rampup_batch_size.rst
+    training = {"batch_size": 4, "gpus": 32, "framework": "megatron", "global_batch": 1024}
+    training |= {"batch_rampup": [256, 128, 50_000_000], "max_steps": 100_000}
+    steps = estimate_workload(Workload.model_validate({"training": training})).steps
+    walked, consumed = walk_rampup(256, 128, 50_000_000, 1024, None, 100_000)
+    assert (steps.total, steps.samples, steps.full) == (100_000, consumed, walked.count(1024))
+
+
+rampups = st.fixed_dictionaries(
+    {
+        "smallest": st.integers(1, 6),
+        "start": st.integers(1, 8),
+        "increment": st.integers(1, 5),
+        "levels": st.integers(1, 12),
+        "over": st.integers(1, 4000),
+        "samples": st.integers(0, 20_000),
+        "max_steps": st.none() | st.integers(1, 800),
+    }
+)
+
+
+@settings(max_examples=1500 * SCALE, deadline=None)
+@given(rampups)
+def test_ramp_ups_agree_with_the_walk(case: Any) -> None:
+    start, increment = case["start"] * case["smallest"], case["increment"] * case["smallest"]
+    global_batch = start + increment * case["levels"]
+    rampup, max_steps = (start, increment, case["over"]), case["max_steps"]
+    samples = case["samples"] if max_steps is None else None
+    walked, consumed = walk_rampup(*rampup, global_batch, samples, max_steps)
+    steps = count(
+        Framework.MEGATRON,
+        samples=samples,
+        batch_size=case["smallest"],
+        world=1,
+        accumulation=global_batch // case["smallest"],
+        max_steps=max_steps,
+        repeats_data=max_steps is not None,
+        batch_rampup=rampup,
+    )
+    smaller = [batch for batch in walked if batch < global_batch]
+    assert (steps.total, steps.samples, steps.rampup) == (len(walked), consumed, len(smaller))
+    assert steps.micro_batches == consumed // case["smallest"]
+
+
+def test_a_ramp_up_of_many_increments_is_counted_at_once() -> None:
+    assert count_rampup((1, 1, 10**15), 10_001, 10**17, None)[1] == pytest.approx(10**15, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"framework": "torch"}, "batch_rampup belongs to framework floor or megatron; torch has none"),
+        ({"batch_rampup": [200, 16, 10]}, "starts at 200 and grows by 16: both must be multiples of"),
+        ({"batch_rampup": [192, 64, 0]}, "must hold numbers above 0: start, increment and samples"),
+        ({"batch_rampup": [2048, 16, 10]}, "which is not below the global batch of 2,048"),
+        ({"batch_rampup": [192, 48, 10]}, "is not a whole number of increments of 48"),
+        (
+            {"batch_size": 1, "gpus": 48, "global_batch": 30_001, "batch_rampup": [1, 1, 10]},
+            "more than 10,000 increments",
+        ),
+    ],
+)
+def test_a_ramp_up_that_megatron_refuses_is_refused(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Workload.model_validate({**BLOOM, "training": {**BLOOM["training"], **changes}})
+
+
+def test_a_ramp_up_is_explained(in_process: Command, tmp_path: Any) -> None:
+    (tmp_path / "job.toml").write_text(
+        "[data]\nsamples = 220_000_000\n[training]\nbatch_size = 2\ngpus = 8\nglobal_batch = 2048\n"
+        'batch_rampup = [192, 16, 9_765_625]\nframework = "megatron"\n'
+    )
+    done = in_process("estimate", "job.toml", "--explain")
+    assert "102,653 full + 12,658 in the batch ramp-up" in done.stdout
+    assert "steps = 12,658 + 102,653 of 2,048 samples = 115,311" in done.stdout
+    known = json.loads(in_process("estimate", "job.toml", "--json").stdout)["steps"]
+    assert (known["rampup"], known["full"]) == (12_658, 102_653)
+
+
+@pytest.mark.parametrize("rampup", ["[192, 16]", "[192, 16, 10, 3]", "192", '["a", 1, 2]'])
+def test_a_ramp_up_of_another_form_gets_one_line(in_process: Command, tmp_path: Any, rampup: str) -> None:
+    (tmp_path / "job.toml").write_text(
+        "[data]\nsamples = 220_000_000\n[training]\nbatch_size = 2\ngpus = 8\nglobal_batch = 2048\n"
+        f'framework = "megatron"\nbatch_rampup = {rampup}\n'
+    )
+    done = in_process("estimate", "job.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "job.toml:8: training.batch_rampup" in done.stderr

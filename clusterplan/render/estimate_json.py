@@ -25,6 +25,7 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "total": steps.total,
             "full": steps.full,
             "last_partial_samples": steps.last_partial_samples,
+            "rampup": steps.rampup,
             "samples": steps.samples,
             "dropped_samples": steps.dropped_samples,
             "batches_per_epoch": steps.batches,

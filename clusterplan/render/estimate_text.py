@@ -20,7 +20,6 @@ _QUESTION = {
     Keep.PER_GPU_BATCH: "each GPU keeps its batch, so the global batch grows with the GPUs (--keep per-gpu-batch)",
     Keep.GLOBAL_BATCH: "the global batch stays {batch:,}, and each GPU does less of a step (--keep global-batch)",
 }
-_STATED_BATCH = "the global batch stays {batch:,}, as stated, and accumulation follows from the GPUs"
 _FIRST_TO_GO = (
     "nodes",
     "speed-up",
@@ -83,8 +82,8 @@ def write_estimates(
         page.line(knee)
     if len({e.placement.gpus for e in estimates}) > 1:
         batches = {e.workload.training.step_samples for e in estimates}
-        stays = keep is Keep.PER_GPU_BATCH and len(batches) == 1
-        page.sentence((_STATED_BATCH if stays else _QUESTION[keep]).format(batch=max(batches)))
+        kept = Keep.GLOBAL_BATCH if len(batches) == 1 else keep  # also where the job states it
+        page.sentence(_QUESTION[kept].format(batch=max(batches)))
     if "speed-up" in shown:
         page.line(f"speed-up: samples/s against {names[0]}")
     if "efficiency" in shown:
@@ -182,7 +181,9 @@ def step_text(estimate: Estimate) -> str:
     """Return the kinds of steps: `3,906 full + 1 partial of 64 samples (Hugging Face Trainer ...)`."""
     steps = estimate.steps
     text = f"{steps.full:,} full"
-    if partial := steps.total - steps.full:
+    if steps.rampup:
+        text += f" + {steps.rampup:,} in the batch ramp-up"
+    elif partial := steps.total - steps.full:
         text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
     if steps.dropped_samples is None:
         text += f", {steps.samples:,} samples"

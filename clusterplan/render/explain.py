@@ -67,6 +67,9 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         yield f"steps = max_steps = {steps.total:,}; the data begin again until then"
     elif t.max_steps is not None:
         yield f"max_steps is set to {t.max_steps:,}"
+    if t.batch_rampup:
+        yield from _rampup(estimate, t.batch_rampup)
+        return
     if n is None or steps.batches is None:
         yield f"samples = {steps.total:,} steps x {t.step_samples:,} = {steps.samples:,}"
         return
@@ -88,6 +91,17 @@ def _steps(estimate: Estimate) -> Iterator[str]:
     )
     yield f"{steps.full:,} full{rest}; {steps.dropped_samples:,} of {int(n * t.epochs):,} samples are dropped"
     yield from _intervals(estimate)
+
+
+def _rampup(estimate: Estimate, rampup: tuple[int, int, int]) -> Iterator[str]:
+    t, steps = estimate.workload.training, estimate.steps
+    start, increment, over = rampup
+    consumed = steps.samples - steps.full * t.step_samples
+    yield (
+        f"batch ramp-up: {start:,} + {increment:,} x floor(samples so far / ({over:,} / "
+        f"{(t.step_samples - start) // increment:,} increments)) = {steps.rampup:,} steps of {consumed:,} samples"
+    )
+    yield f"steps = {steps.rampup:,} + {steps.full:,} of {t.step_samples:,} samples = {steps.total:,}"
 
 
 def _intervals(estimate: Estimate) -> Iterator[str]:

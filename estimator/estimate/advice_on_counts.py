@@ -103,8 +103,9 @@ def _counted_reasons(case: Case, reported: int) -> Iterator[tuple[str, int | Non
 
 def _reasons_by_ratio(case: Case, reported: int, ratio: float) -> Iterator[str]:
     """The reasons that make any number of steps within limits."""
-    streams = STEP_RULES[case.workload.training.framework].dealing is Dealing.STREAM
-    if streams and 1 < ratio < _MOST_BY_RAMP_UP:
+    training = case.workload.training
+    streams = STEP_RULES[training.framework].dealing is Dealing.STREAM
+    if streams and not training.batch_rampup and 1 < ratio < _MOST_BY_RAMP_UP:
         yield "has it a batch ramp-up (batch_rampup)"
     if ratio < _MOST_BY_PACKING:
         yield "are its samples packed (packing)"

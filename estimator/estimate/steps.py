@@ -4,13 +4,15 @@ Integer arithmetic only.  N samples per epoch, B micro-batch, W data-parallel re
 (a fraction).  The facts on each framework: `job/framework.py`; their sources, with test vectors: docs/explanation/steps.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
+from ..job.batches import BatchRampup
 from ..job.framework import STEP_RULES, Dealing, EpochSizes, Framework
 from ..job.workload import Workload
+from .rampup import count_rampup
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class StepCount:
     `last_partial_samples` is the number of samples in the last other step, 0 without one.  All steps together hold
     `samples`, and `dropped_samples` of all samples x epochs are in no step.  `batches` are loaded per replica and epoch;
     `micro_batches` pass through the model of a replica in the whole run.  Where the size of the data is not known,
-    `dropped_samples` and `batches` are None.
+    `dropped_samples` and `batches` are None.  `rampup` steps are those of a batch ramp-up, below the global batch.
     """
 
     total: int
@@ -32,6 +34,7 @@ class StepCount:
     batches: int | None
     micro_batches: int
     convention: Framework
+    rampup: int = 0
 
 
 def count_steps(workload: Workload) -> StepCount:
@@ -56,6 +59,7 @@ def count_steps(workload: Workload) -> StepCount:
         sequence_parallel=t.sequence_parallel,
         max_steps=t.max_steps,
         repeats_data=t.repeats_data,
+        batch_rampup=t.batch_rampup,
     )
 
 
@@ -72,12 +76,22 @@ def count(
     sequence_parallel: int = 1,
     max_steps: int | None = None,
     repeats_data: bool = False,
+    batch_rampup: BatchRampup | None = None,
 ) -> StepCount:
     """Return the steps for plain numbers; `world` is the number of replicas.  Raises as `count_steps` does.
 
     `max_steps` ends the run early; with `repeats_data` it is the length of the run, and `samples` may be None.
+    `batch_rampup` is for frameworks that deal one stream.
     """
     rule, batch = STEP_RULES[framework], batch_size * world
+    if batch_rampup:
+        stream = None if samples is None else int(samples * epochs)
+        limits = (None if repeats_data else stream, max_steps)
+        steps = _with_rampup(framework, batch_rampup, batch, accumulation, *limits)
+        if samples is None or stream is None:
+            return steps
+        dropped = max(stream - steps.samples, 0)
+        return replace(steps, dropped_samples=dropped, batches=samples // batch)
     if samples is None:
         return _without_data(framework, max_steps or 0, batch, accumulation)
     all_samples = int(samples * epochs)
@@ -107,6 +121,24 @@ def count(
 def _without_data(framework: Framework, steps: int, batch: int, accumulation: int) -> StepCount:
     micro_batches = steps * accumulation
     return StepCount(steps, steps, 0, micro_batches * batch, None, None, micro_batches, framework)
+
+
+def _with_rampup(
+    framework: Framework,
+    rampup: BatchRampup,
+    batch: int,
+    accumulation: int,
+    samples: int | None,
+    max_steps: int | None,
+) -> StepCount:
+    """The steps until `samples` or `max_steps` end; one of both may be None."""
+    size = batch * accumulation
+    begun, consumed = count_rampup(rampup, size, samples, max_steps)
+    by_data = [] if samples is None else [(samples - consumed) // size]
+    by_steps = [] if max_steps is None else [max_steps - begun]
+    full = min(by_data + by_steps)
+    used = consumed + full * size
+    return StepCount(begun + full, full, 0, used, None, None, used // batch, framework, rampup=begun)
 
 
 def _batches(
