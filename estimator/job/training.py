@@ -27,6 +27,10 @@ class Offload(StrEnum):
         )
 
 
+def _as_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _recompute(value: object) -> object:
     if isinstance(value, bool) or value == "selective":
         return value
@@ -61,7 +65,7 @@ class Training(Batches):
         description="16-bit training keeps fp32 weights and optimizer states beside the 16-bit weights; false: all are 16 bit "
         "(`pure_bf16`).",
     )
-    offload: tuple[Offload, ...] = Field(
+    offload: Annotated[tuple[Offload, ...], BeforeValidator(_as_list)] = Field(
         (), description='States in host memory: `["optimizer"]`, `["parameters"]` or both (ZeRO-Offload).'
     )
     optimizer_in_backward: StrictBool = Field(

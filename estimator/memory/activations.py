@@ -4,7 +4,17 @@ from ..job import flops
 from ..job.placement import Placement
 from ..job.workload import Workload
 from ..ranges import Range
-from .priors import ACTIVATION_BYTES, LOGIT_BYTES, RECOMPUTED_BYTES, SELECTIVE_BYTES, VOCABULARY, WIDE
+from .priors import (
+    ACTIVATION_BYTES,
+    FUSED_ACTIVATION_BYTES,
+    FUSED_FROM,
+    GATHERED_INPUT_BYTES,
+    LOGIT_BYTES,
+    RECOMPUTED_BYTES,
+    SELECTIVE_BYTES,
+    VOCABULARY,
+    WIDE,
+)
 
 
 def layers_and_hidden(workload: Workload) -> tuple[float, float]:
@@ -30,15 +40,18 @@ def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_le
     split = training.tensor_parallel * training.context_parallel * training.sequence_parallel
     in_flight = min(training.accumulation / training.pipeline_parallel, 1.0)
     wide = 2 if placement.precision in WIDE else 1
+    fused = wide == 1 and placement.gpu and (placement.gpu.compute_capability or FUSED_FROM) >= FUSED_FROM
+    layer = FUSED_ACTIVATION_BYTES if fused else ACTIVATION_BYTES
 
     def added(q: str) -> float:
-        whole, selective = getattr(ACTIVATION_BYTES, q), getattr(SELECTIVE_BYTES, q)
+        whole, selective = getattr(layer, q), getattr(SELECTIVE_BYTES, q)
         per_hidden = {
             # The layer that is recomputed is whole.
             True: RECOMPUTED_BYTES * layers * in_flight + whole,
             "selective": selective * layers * in_flight,
             False: whole * layers * in_flight,
         }[training.recompute]
+        per_hidden += getattr(GATHERED_INPUT_BYTES, q) * (training.tensor_parallel - 1)
         logits = getattr(LOGIT_BYTES, q) * getattr(words(workload), q)
         return float(seq_len * (per_hidden * hidden * wide + logits) / split)
 

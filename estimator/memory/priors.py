@@ -98,9 +98,12 @@ GATHERED_LAYERS = Range(1, 1, 3)
 # weights each where communication overlaps (huggingface.co/docs/transformers/deepspeed).
 BUCKET_BYTES = Range(0, 2e8 * 2, 2e8 * 2 * 4.5 * 2)
 
-# Share of the active parameters that no expert holds: 11 % DBRX, 13 % Mixtral 8x7B, 29 % gpt-oss-120b, 38 % OLMoE, 45 %
-# DeepSeek-V3, 65 % Llama 4 Scout (from the sizes and the experts per token in their model cards).
+# Share of the active parameters that no expert holds: 29 % gpt-oss-120b, 38 % OLMoE, 45 % DeepSeek-V3, 65 % Llama 4 Scout.
+# Models whose parameters are at most 4 times the active ones use a quarter of their experts: 11 % DBRX, 13 % Mixtral 8x7B and
+# 8x22B.  All from the sizes and the experts per token in their model cards.
 SHARED_BY_EXPERTS = Range(0.12, 0.38, 0.65)
+SHARED_BY_FEW_EXPERTS = Range(0.11, 0.13, 0.15)
+FEW_EXPERTS = 4  # parameters / active parameters
 
 # CUDA's context and kernels, NCCL's buffers, what the allocator cannot use: kernels alone took 1.3 GB in "Model training
 # anatomy" (huggingface.co/docs/transformers/model_memory_anatomy).  torch's own peak leaves them out; the upper end is our
@@ -109,10 +112,17 @@ OVERHEAD_BYTES = Range(0, 1.3e9, 3e9)
 
 # Activations of one layer, bytes / (sequence length x micro-batch x hidden size), in 16 bit: 34 without the attention
 # matrix, 34 + 5 a s / h with it (80 more at s = 2,048 and heads of 128), 2 if they are recomputed (Korthikanti).  Fused
-# kernels keep less.  Selective recomputation drops the attention matrix (34), or more: 21 to 25 of torchtitan's table 1.
+# attention never stores the matrix, and is the default of torch where it runs: 16 bit, from Ampere on
+# (github.com/Dao-AILab/flash-attention).  At most 46 then fit torchtitan's Llama 2 13B without recomputation into 80 GB
+# (docs/performance.md of 2024-06); norms in fp32, as in transformers, add about 12.
 ACTIVATION_BYTES = Range(30, 45, 114)
+FUSED_ACTIVATION_BYTES = Range(30, 45, 60)
+FUSED_FROM = (8, 0)  # compute capability
+# Selective recomputation drops the attention matrix (34), or more: 21 to 25 of torchtitan's table 1.
 SELECTIVE_BYTES = Range(20, 34, 45)
 RECOMPUTED_BYTES = 2
+# Tensor parallelism gathers the input of attention and MLP for a moment, 2 each (Korthikanti, section 4.2.2), undivided.
+GATHERED_INPUT_BYTES = Range(0, 0, 4)
 # Logits, bytes / (sequence length x micro-batch x words): none with a fused or chunked loss; 8 fit the LoRA peaks of Qwen
 # 7B (152,000 words), 14 those of torchtitan's table 2 (128,256 words).
 LOGIT_BYTES = Range(0, 8, 14)

@@ -12,11 +12,13 @@ from ..ranges import Range
 from .activations import layers_and_hidden, words
 from .priors import (
     EMBEDDINGS,
+    FEW_EXPERTS,
     GATHERED_LAYERS,
     GRADIENT_BYTES,
     MASTER_BYTES,
     QUANTISED_BYTES,
     SHARED_BY_EXPERTS,
+    SHARED_BY_FEW_EXPERTS,
     UNQUANTISED_BYTES,
     WEIGHT_BYTES,
     WIDE,
@@ -103,7 +105,8 @@ def _groups(workload: Workload, parameters: int, q: str) -> Iterator[_Group]:
     if training.expert_parallel == 1 or not active:
         yield _Group(parameters / split, training.shards)
         return
-    common = min(getattr(SHARED_BY_EXPERTS, q) * active, parameters)
+    shared = SHARED_BY_FEW_EXPERTS if parameters <= FEW_EXPERTS * active else SHARED_BY_EXPERTS
+    common = min(getattr(shared, q) * active, parameters)
     yield _Group(common / split, training.shards)
     spread = split * training.expert_parallel
     yield _Group((parameters - common) / spread, training.shards // training.expert_parallel)
