@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 PAGES = README.md $(shell find docs -name "*.md" | sort)
 
-.PHONY: demo test test-slow coverage lint format docs docs-pages wheel bench gpu slurm-up slurm-down clean
+.PHONY: demo test test-slow coverage lint format docs docs-pages wheel bench accuracy gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
 demo: .venv/installed
@@ -62,11 +62,16 @@ frameworks: .venv-frameworks/installed
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/model_cost.py
 	$(BIN)/python benchmarks/sampler_cost.py
 	$(BIN)/python benchmarks/history_scale.py
 	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/tracker_cost.py
 	$(BIN)/python benchmarks/submit_cost.py
+
+## Score the step-time model on published runs, and write docs/explanation/accuracy.md: make accuracy DATA=FOLDER
+accuracy: .venv/installed
+	$(BIN)/python benchmarks/accuracy.py $(DATA) --page docs/explanation/accuracy.md
 
 ## Measure on one NVIDIA GPU, in 8 minutes at most, what clusterplan says without one, and print a page in Markdown.
 ## It runs from a plain checkout, without .venv or network, in an environment with clusterplan's dependencies and torch:

@@ -1,247 +1,166 @@
-"""Score predictions of step times from a few runs: ours beside linear scaling, Amdahl, Ernest and Pollux.
+"""Score predictions of step times on published runs, each source judged as if it were new.
 
-    python benchmarks/accuracy.py --data FILE [--seeds 4] [--methods clusterplan,ernest]
+    python benchmarks/accuracy.py FOLDER [--page docs/explanation/accuracy.md] [--priors 20] [--json NEW.json]
+    python benchmarks/accuracy.py --compare OLD.json NEW.json
 
-FILE is a CSV of measured step times with the columns series, model, gpu, num_nodes, num_gpus, gpus_per_node,
-local_bsz (per GPU) and step_time (s).  A column sync_time (s) is for Pollux's own code, the package adaptdl, where it
-is installed.  A series is one model on one cluster.
-
-An episode gives each method k runs, as a user makes them first: one GPU first, few batch sizes, at most 4 GPUs (8 from
-k = 8), at most 2 nodes, and never more than half of the largest job.  The method predicts every other configuration
-within a factor 4 of these batch sizes: `extra` has more GPUs or nodes than any run, `interp` is the rest.  Each series
-counts once.
+FOLDER has measured_steps.csv and step_times.csv; measured_runs.py lists their columns, protocols.py says who is given
+and asked what.  --page writes the tables into the page, and its pictures beside it.  --priors scores the model under
+that many priors drawn at random.  --compare says what changed between two files of --json, by source.
 """
 
 import argparse
-import csv
-import importlib.util
-import time
-import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+import json
+import multiprocessing
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import permutations
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
 
 import numpy as np
 import rivals
+from accuracy_report import Results, render_page, render_report, scores_by_task
+from comparison import Errors, mean_errors, render_comparison
+from measured_runs import TABLES, TRACES, Run, group_by, read_tables, read_traces
+from pictures import write_pictures
+from protocols import Episode, configuration, pilot_episodes, source_episodes
+from scores import ERNEST, LINEAR, Answer, Array, Predict, Rival, answer
+from transfer_episodes import transfer_episodes
 
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.estimator.job.shape import Shape
+from clusterplan.errors import NotEnoughHistory
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.predict import fit
 from clusterplan.estimator.step_time.transfer import measured_range
 
-MAX_GPUS = {1: 1, 2: 2, 3: 4, 4: 4, 6: 4, 8: 8, 12: 8}
-BATCH_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 3, 12: 4}
-MOST_NODES, BATCH_FACTOR = 2, 4
-
-ShapeKey = tuple[int, int, int, int]  # nodes, GPUs, GPUs per node, micro-batch
-StepTimes = dict[ShapeKey, list[float]]  # seconds of each repeat
-Series = dict[str, StepTimes]
-# What is scored, and the factor from its unit to the printed one.
-COLUMNS = {
-    "MAPE %": 100,
-    "within 10 %": 100,
-    "within 20 %": 100,
-    "80 % interval covers %": 100,
-    "ms per prediction": 1000,
-}
+FIRST_MARK, LAST_MARK = "<!-- make accuracy writes this -->", "<!-- to here -->"
+RIVALS = {LINEAR: rivals.linear, ERNEST: rivals.ernest}
+PILOT_RIVALS = RIVALS | {"Pollux": rivals.pollux}
 
 
-def predict(observations: list[dict[str, Any]], queries: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Return step_time, lo80 and hi80 (s) of each query, as `clusterplan estimate` predicts them."""
-    runs = [
-        Measurement(
-            o["model"],
-            o["gpu"],
-            *_numbers(o),
-            accumulation=1,
-            precision=Precision.AUTO,
-            seq_len=None,
-            step_time_s=float(o["step_time"]),
-        )
-        for o in observations
-    ]
-    steps = [p.step_time_s for p in fit(runs).predict([Shape(q["gpu"], *_numbers(q)) for q in queries])]
-    return [{"step_time": s.p50, "lo80": s.p10, "hi80": s.p90} for s in steps]
+def predict(runs: Sequence[Run], asked: Sequence[Run], others: Sequence[Run] = ()) -> Array | None:
+    """Return P10, P50 and P90 (s) of each shape, as `clusterplan estimate` predicts them; None without usable runs."""
+    model = asked[0].model
+    measurements = [measurement_of(r) for r in (*runs, *(r for r in others if r.model == model))]
+    try:
+        predictions = fit(measurements).predict([measurement_of(r).shape for r in asked])
+    except NotEnoughHistory:
+        return None
+    return np.array([[p.step_time_s.p10, p.step_time_s.p50, p.step_time_s.p90] for p in predictions])
 
 
-def _numbers(row: Mapping[str, Any]) -> ShapeKey:
-    return int(row["num_nodes"]), int(row["num_gpus"]), int(row["gpus_per_node"]), int(row["local_bsz"])
-
-
-def clusterplan(
-    runs: np.ndarray, times: np.ndarray, queries: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return P50, P10 and P90 of each query, in seconds."""
-    keys = ("num_nodes", "num_gpus", "gpus_per_node", "local_bsz")
-    observations = [
-        dict(zip(keys, row, strict=True), model="", gpu="", step_time=t)
-        for row, t in zip(runs[:, :4], times, strict=True)
-    ]
-    predictions = predict(observations, [dict(zip(keys, row, strict=True), gpu="") for row in queries])
-    point, low, high = np.array([list(p.values()) for p in predictions]).T
-    return point, low, high
-
-
-METHODS = {
-    "linear": rivals.linear,
-    "amdahl": rivals.amdahl,
-    "ernest": rivals.ernest,
-    "pollux": rivals.pollux,
-    "clusterplan": clusterplan,
-} | ({"adaptdl": rivals.adaptdl} if importlib.util.find_spec("adaptdl") else {})
-
-
-def read_series(path: Path, column: str = "step_time") -> Series:
-    """Read the seconds of each series and shape; 0 where the column is missing or empty."""
-    series: dict[str, dict[ShapeKey, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with path.open(newline="") as rows:
-        for row in csv.DictReader(rows):
-            series[row["series"]][_numbers(row)].append(float(row.get(column) or 0))
-    return {name: dict(sorted(times.items())) for name, times in series.items()}
-
-
-def pilot_runs(
-    name: str, shapes: list[ShapeKey], k: int, seed: int
-) -> tuple[list[ShapeKey], np.random.Generator]:
-    """Choose the k shapes that a user measures first; also return the generator, for the choice of repeats."""
-    rng = np.random.default_rng(zlib.crc32(repr(("pilot", name, k, seed)).encode()))
-    gpus = min(MAX_GPUS[k], max(max(s[1] for s in shapes) // 2, 1))
-    nodes = 1 if k <= 2 else MOST_NODES
-    sizes = sorted({s[3] for s in shapes})
-    sizes_used = min(BATCH_SIZES[k], len(sizes))
-    upper = sizes[len(sizes) // 4 :]  # people start near what fits
-    order = [int(b) for b in rng.permutation(upper if len(upper) >= sizes_used else sizes)]
-    order += [int(b) for b in rng.permutation([b for b in sizes if b not in order])]
-    while True:
-        pool = [s for s in shapes if s[3] in order[:sizes_used] and s[1] <= gpus and s[0] <= nodes]
-        if len(pool) >= k or sizes_used >= len(order):
-            break
-        sizes_used += 1
-    single = [s for s in pool if s[1] == 1] or [s for s in shapes if s[1] == 1]
-    pilots = [single[rng.integers(len(single))]]
-    rest = [s for s in pool if s not in pilots]
-    weight = np.array([1 / s[1] for s in rest])
-    extra = min(k - 1, len(rest))
-    if extra:
-        pilots += [rest[i] for i in rng.choice(len(rest), extra, replace=False, p=weight / weight.sum())]
-    across = [s for s in pool if s[0] > 1]
-    if k >= 4 and seed % 2 == 0 and across and not any(s[0] > 1 for s in pilots):
-        pilots[-1] = across[rng.integers(len(across))]
-    return pilots, rng
-
-
-class Score(NamedTuple):
-    """How one method did on one part of one episode."""
-
-    method: str
-    part: str
-    k: int
-    series: str
-    values: tuple[float, ...]  # of COLUMNS
-
-
-def evaluate(series: Series, sync: Series, methods: list[str], seeds: int) -> list[Score]:
-    """Score each method on each episode: a series, k runs and a seed."""
-    return [
-        score
-        for name in series
-        for k in MAX_GPUS
-        for seed in range(seeds)
-        for score in score_episode(name, series[name], sync[name], k, seed, methods)
-    ]
-
-
-def score_episode(
-    name: str, times: StepTimes, sync: StepTimes, k: int, seed: int, methods: list[str]
-) -> Iterator[Score]:
-    """Score each method on the shapes near k pilot runs."""
-    pilots, rng = pilot_runs(name, list(times), k, seed)
-    queries = [s for s in times if s not in pilots and _near(s, pilots)]
-    if not queries:
-        return
-    repeats = [(s, rng.integers(len(times[s]))) for s in pilots]
-    step_s = np.array([times[s][i] for s, i in repeats])
-    compute_s = step_s - [sync[s][i] for s, i in repeats]
-    runs = np.column_stack([np.array(pilots, float), compute_s])
-    truth = np.array([median(times[s]) for s in queries])
-    gpus, nodes = max(s[1] for s in pilots), max(s[0] for s in pilots)
-    beyond = np.array([s[1] > gpus or s[0] > nodes for s in queries])
-    for method in methods:
-        start = time.perf_counter()
-        prediction = METHODS[method](runs, step_s, np.array(queries, float))
-        method_s = time.perf_counter() - start
-        point, *ends = prediction if isinstance(prediction, tuple) else (prediction,)
-        error = np.abs(point / truth - 1)
-        covered = (ends[0] <= truth) & (truth <= ends[1]) if ends else np.full(len(truth), np.nan)
-        for part, where in (("extra", beyond), ("interp", ~beyond)):
-            if where.any():
-                each = (error, error <= 0.1, error <= 0.2, covered)
-                values = (*(float(column[where].mean()) for column in each), method_s)
-                yield Score(method, part, k, name, values)
-
-
-def _near(shape: ShapeKey, pilots: list[ShapeKey]) -> bool:
-    sizes = [s[3] for s in pilots]
-    return min(sizes) / BATCH_FACTOR <= shape[3] <= max(sizes) * BATCH_FACTOR
-
-
-def render_table(scores: list[Score]) -> list[str]:
-    """Render a line of Markdown per part and method; each series has the same weight."""
-    cells: dict[tuple[str, str, int], dict[str, list[tuple[float, ...]]]] = defaultdict(
-        lambda: defaultdict(list)
+def measurement_of(run: Run) -> Measurement:
+    """Return the run as the history keeps it."""
+    return Measurement(
+        model=run.model,
+        gpu=run.gpu,
+        nodes=run.nodes,
+        gpus=run.gpus,
+        gpus_per_node=run.gpus_per_node,
+        batch_size=run.batch_size,
+        accumulation=run.accumulation,
+        precision=_precision(run.precision),
+        seq_len=run.seq_len,
+        step_time_s=run.step_time_s,
+        model_parallel=run.model_parallel,
+        tensor_parallel=run.tensor_parallel,
+        pipeline_parallel=run.pipeline_parallel,
+        zero_stage=_zero_stage(run.strategy),
+        parameters=run.parameters,
+        cluster=run.source,
     )
-    for score in scores:
-        cells[score.part, score.method, score.k][score.series].append(score.values)
-    means = {key: np.mean([np.mean(v, 0) for v in by.values()], 0) for key, by in cells.items()}
-    lines = []
-    for column, (title, scale) in enumerate(COLUMNS.items()):
-        lines += [
-            f"| {title} | " + " | ".join(f"k={k}" for k in MAX_GPUS) + " |",
-            "|---|" + "---|" * len(MAX_GPUS),
-        ]
-        for part, method in sorted({key[:2] for key in means}):
-            no_score = np.full(len(COLUMNS), np.nan)
-            values = [means.get((part, method, k), no_score)[column] * scale for k in MAX_GPUS]
-            if not np.isnan(values).all():
-                lines.append(f"| {part}, {method} | " + " | ".join(f"{v:.1f}" for v in values) + " |")
-        lines.append("")
-    return lines
 
 
-def render_repeats(series: Series) -> str:
-    """Say how often the range from one run of a shape holds the other runs of it."""
-    hits: dict[str, list[bool]] = defaultdict(list)
-    for name, times in series.items():
-        for shape, repeat_s in times.items():
-            for one, other in permutations(repeat_s, 2):
-                run = Measurement(
-                    "", "", *shape, accumulation=1, precision=Precision.AUTO, seq_len=None, step_time_s=one
-                )
-                span = measured_range([run])
-                hits[name].append(span.p10 <= other <= span.p90)
-    if not hits:
-        return "no shape was run twice"
-    every = [hit for series_hits in hits.values() for hit in series_hits]
-    each = ", ".join(f"{name} {np.mean(h):.0%} of {len(h)}" for name, h in hits.items())
-    return f"run once, the range holds {np.mean(every):.0%} of {len(every)} other runs of the shape ({each})"
+def _precision(text: str) -> Precision:
+    if "fp8" in text:  # mxfp8 and fp8 with several scalings
+        return Precision.FP8
+    return Precision(text) if text in list(Precision) else Precision.AUTO
+
+
+def _zero_stage(strategy: str) -> int | None:
+    """The ZeRO stage of a strategy such as `fsdp+recompute` or `megatron-3d+zero1`; None where it does not tell."""
+    if "fsdp" in strategy:
+        return 3
+    stage = re.search(r"zero(\d)", strategy)
+    if stage:
+        return int(stage[1])
+    return 0 if strategy.startswith(("ddp", "horovod")) else None
+
+
+def answers_of(
+    episodes: Iterable[Episode], by: Predict, beside: Mapping[str, Rival], jobs: int = 1
+) -> list[Answer]:
+    """Answer the episodes, in their order."""
+    ask = partial(answer, predict=by, rivals=beside)
+    if jobs == 1:
+        every = [ask(e) for e in episodes]
+    else:
+        with multiprocessing.Pool(jobs) as pool:
+            every = pool.map(ask, list(episodes), chunksize=8)
+    return [one for one in every if one is not None]
+
+
+def repeats_held(runs: Sequence[Run]) -> dict[str, tuple[float, int]]:
+    """Return by source how often the range from one run of a shape holds another run of it, and of how many."""
+    held = dict[str, list[bool]]()
+    for repeats in group_by(runs, lambda r: (r.source, r.series, configuration(r))).values():
+        for one, other in permutations(repeats, 2):
+            span = measured_range([measurement_of(one)])
+            held.setdefault(one.source, []).append(span.p10 <= other.step_time_s <= span.p90)
+    return {source: (float(np.mean(hits)), len(hits)) for source, hits in held.items()}
+
+
+def errors_of(runs: Sequence[Run], by: Predict, jobs: int = 1) -> Errors:
+    """Return our mean error by task and source, under another predictor."""
+    return mean_errors(scores_by_task(answers_of(source_episodes(runs), by, RIVALS, jobs)))
+
+
+def results_of(traces: Sequence[Run], tables: Sequence[Run], jobs: int) -> Results:
+    """Run both protocols, and what asks whether runs of other series help."""
+    runs = [*tables, *traces]
+    pilots = list(pilot_episodes(traces))
+    return Results(
+        by_source=answers_of(source_episodes(runs), predict, RIVALS, jobs),
+        pilots=answers_of([e._replace(others=()) for e in pilots], predict, PILOT_RIVALS, jobs),
+        pilots_elsewhere=answers_of([e for e in pilots if e.others], predict, RIVALS, jobs),
+        transfer=answers_of(transfer_episodes(runs), predict, RIVALS, jobs),
+        repeats=repeats_held(runs),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--methods", type=lambda s: s.split(","), default=list(METHODS))
+    parser.add_argument("folder", type=Path, nargs="?", help=f"with {TABLES} and {TRACES}")
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--compare", type=Path, nargs=2, metavar=("OLD", "NEW"))
+    parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
-    series = read_series(args.data)
-    sync = read_series(args.data, "sync_time")
-    print("\n".join(render_table(evaluate(series, sync, args.methods, args.seeds))))
-    print(render_repeats(series))
+    if args.compare:
+        print("\n".join(render_comparison(*(json.loads(path.read_text()) for path in args.compare))))
+        return
+    if args.folder is None:
+        sys.exit(f"give the folder with {TABLES} and {TRACES}: make accuracy DATA=FOLDER")
+    traces, tables = read_traces(args.folder / TRACES), read_tables(args.folder / TABLES)
+    results = results_of(traces, tables, args.jobs)
+    print("\n".join(render_report(results)))
+    if args.json:
+        args.json.write_text(json.dumps(mean_errors(results.scores), indent=1))
+    if args.page:
+        replace_block(args.page, render_page(results))
+        write_pictures(results, args.page.parent)
+
+
+def replace_block(page: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between the two marks of the page."""
+    text = page.read_text(encoding="utf-8")
+    before, _, after = text.partition(FIRST_MARK)
+    _, _, after = after.partition(LAST_MARK)
+    block = "\n".join([FIRST_MARK, "", *lines, LAST_MARK])
+    page.write_text(before + block + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Score the runs that `measure-next` advises, beside a fixed plan and the usual choice of a user.
 
-    python benchmarks/next_run.py --data FILE [--seeds 8]
+    python benchmarks/next_run.py FILE [--seeds 8]
 
-FILE is that of `accuracy.py`.  Runs may use up to 8 GPUs of at most 2 nodes, and no more than half of the largest
+FILE is the `step_times.csv` of `measured_runs.py`.  Runs may use up to 8 GPUs of at most 2 nodes, and no more than half of the largest
 job.  They predict every larger job whose batch is within a factor 4 of b, one of the larger half of the batch sizes
 that larger jobs ran with.  All three ways begin on 1 GPU with b.  The fixed plan goes on with the widest 2 nodes at
 b / 3, 1 GPU at b / 3, the widest node at b, the widest 2 nodes at b and the widest node at b / 3.  The user goes on
@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from accuracy import BATCH_FACTOR, MOST_NODES, ShapeKey, StepTimes, read_series
+from measured_runs import group_by, read_traces
+from protocols import BATCH_FACTOR, PILOT_NODES
 
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
@@ -26,6 +27,9 @@ from clusterplan.estimator.step_time.predict import StepTimeModel, fit
 
 COUNTS = (2, 3, 4, 6)
 MOST_GPUS = 8
+
+ShapeKey = tuple[int, int, int, int]  # nodes, GPUs, GPUs per node, micro-batch
+StepTimes = dict[ShapeKey, list[float]]  # seconds of each repeat
 
 ChooseNext = Callable[
     [list[ShapeKey], list[ShapeKey], StepTimeModel, list[ShapeKey], np.random.Generator], ShapeKey
@@ -77,7 +81,7 @@ WAYS: dict[str, ChooseNext] = {
 def errors_by_count(times: StepTimes, choose: ChooseNext, rng: np.random.Generator) -> dict[int, float]:
     """Return the mean absolute error of the larger jobs, as a share, by the number of runs."""
     most = min(MOST_GPUS, max(s[1] for s in times) // 2)
-    pool = [s for s in times if s[1] <= most and s[0] <= MOST_NODES]
+    pool = [s for s in times if s[1] <= most and s[0] <= PILOT_NODES]
     larger = [s for s in times if s not in pool]
     sizes = sorted({s[3] for s in larger if (1, 1, 1, s[3]) in times})
     batch = int(rng.choice(sizes[len(sizes) // 2 :]))
@@ -99,6 +103,19 @@ def errors_by_count(times: StepTimes, choose: ChooseNext, rng: np.random.Generat
         shape = choose(candidates, shapes, model, targets, rng)
 
 
+def read_series(path: Path) -> dict[str, StepTimes]:
+    """Read the repeats of each shape, by series."""
+    return {
+        name: {
+            shape: [r.step_time_s for r in repeats]
+            for shape, repeats in sorted(
+                group_by(runs, lambda r: (r.nodes, r.gpus, r.gpus_per_node, r.batch_size)).items()
+            )
+        }
+        for name, runs in group_by(read_traces(path), lambda r: r.series.removeprefix(f"{r.source}/")).items()
+    }
+
+
 def _query(shape: ShapeKey) -> Shape:
     return Shape("", *shape)
 
@@ -107,10 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("file", type=Path)
     parser.add_argument("--seeds", type=int, default=8)
     args = parser.parse_args()
-    series = read_series(args.data)
+    series = read_series(args.file)
     print("| MAPE % | " + " | ".join(f"k={k}" for k in COUNTS) + " |")
     print("|---|" + "---|" * len(COUNTS))
     for name, choose in WAYS.items():

@@ -1,62 +1,61 @@
 """Predict step times as others have published it: the methods that accuracy.py compares ours with.
 
-Each is a function of runs, their step times and queries, and returns a time per query, in seconds.  A query is a row
-(nodes, GPUs, GPUs per node, micro-batch).  A run has a fifth column: the part of its time that is not synchronisation.
-With one run there is nothing to fit, so all but adaptdl are linear scaling.
+Each is a function of the runs of one series and of the shapes that are asked, and returns a time per shape, in seconds.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from measured_runs import Run
 from numpy.typing import NDArray
+from protocols import work
 
 Array = NDArray[np.float64]
 
 _NOTHING = -25.0  # the logarithm of no seconds
 
 
-def linear(runs: Array, times: Array, queries: Array) -> Array:
-    """Scale the samples per second and GPU of the largest run."""
-    largest = np.lexsort((runs[:, 3], runs[:, 1]))[-1]
-    return np.asarray(times[largest] / runs[largest, 3] * queries[:, 3])
+def linear(runs: Sequence[Run], asked: Sequence[Run]) -> Array:
+    """Scale the time per sample and GPU of the run that is nearest: in GPUs first, then in batch."""
+
+    def scaled(shape: Run) -> float:
+        def distance(run: Run) -> float:
+            return 2 * abs(math.log(run.gpus / shape.gpus)) + abs(math.log(work(run) / work(shape)))
+
+        nearest = min(runs, key=distance)
+        return nearest.step_time_s * work(shape) / work(nearest)
+
+    return np.array([scaled(shape) for shape in asked])
 
 
-def amdahl(runs: Array, times: Array, queries: Array) -> Array:
-    """Fit the time per sample as a serial share and a share that G GPUs divide, by least squares."""
-    if len(runs) == 1:
-        return linear(runs, times, queries)
+def ernest(runs: Sequence[Run], asked: Sequence[Run]) -> Array:
+    """Fit non-negative weights of 1, work, log G and G to relative errors (Venkataraman et al., NSDI 2016)."""
 
-    def terms(x: Array) -> Array:
-        return np.stack([np.ones(len(x)), 1 / x[:, 1]], 1)
+    def terms(x: Sequence[Run]) -> Array:
+        return np.array([[1, work(r), math.log(r.gpus), r.gpus] for r in x], float)
 
-    per_sample = times / (runs[:, 1] * runs[:, 3])
-    weights = _nnls(terms(runs) / per_sample[:, None], np.ones(len(runs)))
-    return np.maximum(terms(queries) @ weights, 1e-9) * queries[:, 1] * queries[:, 3]
-
-
-def ernest(runs: Array, times: Array, queries: Array) -> Array:
-    """Fit non-negative weights of 1, b, log G and G to relative errors (Venkataraman et al., NSDI 2016)."""
-    if len(runs) == 1:
-        return linear(runs, times, queries)
-
-    def terms(x: Array) -> Array:
-        return np.stack([np.ones(len(x)), x[:, 3], np.log(x[:, 1]), x[:, 1]], 1)
-
-    return terms(queries) @ _nnls(terms(runs) / times[:, None], np.ones(len(runs)))
+    times = np.array([r.step_time_s for r in runs])
+    relative = terms(runs) / times[:, None]
+    scale = np.abs(relative).max(0) + 1e-12
+    seconds: Array = np.maximum(terms(asked) / scale @ _nnls(relative / scale, np.ones(len(runs))), 1e-5)
+    return seconds
 
 
-def pollux(runs: Array, times: Array, queries: Array) -> Array:
+def pollux(runs: Sequence[Run], asked: Sequence[Run]) -> Array:
     """Fit T = (Tgrad^c + Tsync^c)^(1/c) to log errors, from random starts (Qiao et al., OSDI 2021, section 4).
 
-    Tgrad = a + b m; Tsync = a' + b' (G - 2) within a node, a'' + b'' (G - 2) between nodes.
-    As in its code, terms that no run shows are left out: growth up to 2 GPUs, all of Tsync on one GPU.
-    A network between nodes costs 1.1 times one within, while no run has two nodes.
+    Tgrad = a + b m; Tsync = a' + b' (G - 2) within a node, a'' + b'' (G - 2) between nodes; m is the micro-batch, so it
+    knows no layout.  As in its code, terms that no run shows are left out: growth up to 2 GPUs, all of Tsync on one
+    GPU.  A network between nodes costs 1.1 times one within, while no run has two nodes.  One run is scaled linearly.
     """
     if len(runs) == 1:
-        return linear(runs, times, queries)
-    single, pairs = runs[:, 1].max() < 2, runs[:, 1].max() < 3
+        return linear(runs, asked)
+    x, queries = _columns(runs), _columns(asked)
+    times = np.array([r.step_time_s for r in runs])
+    single, pairs = x[:, 1].max() < 2, x[:, 1].max() < 3
     left_out = np.array([False, False, single, pairs, single, pairs])
-    one_node = runs[:, 0].max() < 2
+    one_node = x[:, 0].max() < 2
 
     def seconds(p: Array, x: Array) -> Array:
         p = np.append(np.where(left_out, _NOTHING, p[:6]), p[6])
@@ -65,37 +64,29 @@ def pollux(runs: Array, times: Array, queries: Array) -> Array:
         return _pollux(p, x)
 
     def residual(p: Array) -> Array:
-        errors = np.log(seconds(p, runs) / times) / np.sqrt(len(runs))
+        errors = np.log(seconds(p, x) / times) / np.sqrt(len(runs))
         growth = np.exp(np.clip(p[[3, 5]] - p[[2, 4]], -25, 10))  # its penalties: little growth, small c
         return np.concatenate([errors, 0.1 * np.where(pairs, 0, growth), [1e-1**1.5 * (_power(p) - 1)]])
 
     rng = np.random.default_rng(0)
-    base = times.min()
     best, best_loss = np.zeros(7), np.inf
     for _ in range(8):
-        start = np.log(base) + rng.normal(-2, 1.5, 6)
-        start[1] -= np.log(runs[:, 3].mean())
+        start = np.log(times.min()) + rng.normal(-2, 1.5, 6)
+        start[1] -= np.log(x[:, 2].mean())
         solution, loss = _minimise(residual, np.append(start, rng.normal(0, 1)))
         if loss < best_loss:
             best, best_loss = solution, loss
     return seconds(best, queries)
 
 
-def adaptdl(runs: Array, times: Array, queries: Array) -> Array:
-    """Call Pollux's own code, from the package adaptdl: it alone gets the synchronisation time of each run."""
-    from adaptdl.goodput import GoodputFunction, fit_perf_params  # noqa: PLC0415  not installed everywhere
-
-    params = fit_perf_params(runs[:, 0], runs[:, 1], runs[:, 3], runs[:, 4], times)
-    speed: Array = GoodputFunction(params, (0.0, 1.0), 1).throughput(
-        queries[:, 0], queries[:, 1], queries[:, 3], 0
-    )
-    return queries[:, 1] * queries[:, 3] / speed
+def _columns(runs: Sequence[Run]) -> Array:
+    return np.array([[r.nodes, r.gpus, r.batch_size] for r in runs], float)
 
 
 def _pollux(p: Array, x: Array) -> Array:
     a, b, near, near_more, far, far_more = np.exp(np.clip(p[:6], -25, 10))
     power = _power(p)
-    grad, more = a + b * x[:, 3], np.maximum(x[:, 1] - 2, 1e-8)
+    grad, more = a + b * x[:, 2], np.maximum(x[:, 1] - 2, 1e-8)
     sync = np.where(x[:, 0] > 1, far + far_more * more, near + near_more * more)
     sync = np.where(x[:, 1] > 1, sync, 0)
     large: Array = np.maximum(grad, sync)
