@@ -88,14 +88,26 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     job_shape = replace(shape_of_job(workload, placement), seq_len=workload.data.tokens_per_sample)
     if shape == job_shape:
         return StepTime(step, Source(SourceKind.GIVEN, origin))
-    return _carried_over(workload, placement, shape, job_shape, step, origin)
+    architecture = workload.architecture
+    run = Measurement(
+        workload.model or "",
+        **vars(shape),
+        step_time_s=step.p50,
+        spread=math.sqrt(step.p90 / step.p10) - 1,
+        parameters=architecture.parameters,
+        active_parameters=architecture.active_parameters,
+        trainable_parameters=architecture.trainable_parameters,
+        cluster=placement.cluster,
+        source=origin,
+    )
+    return _carried_over(workload, placement, run, step, job_shape)
 
 
 def _carried_over(
-    workload: Workload, placement: Placement, shape: Shape, job_shape: Shape, step: Range, origin: str
+    workload: Workload, placement: Placement, run: Measurement, step: Range, job_shape: Shape
 ) -> StepTime:
-    """The step time of the job in `job_shape`, by that in another `shape`."""
-    work = None
+    """The step time of the job in `job_shape`, by one run in another shape whose steps took `step` seconds."""
+    shape, origin, work = run.shape, run.source, None
     if shape.seq_len and job_shape.seq_len and shape.seq_len != job_shape.seq_len:
         work = work_ratio(workload, shape.seq_len, job_shape.seq_len)
     ratio = rate_ratio(shape, job_shape, placement.gpu, work)
