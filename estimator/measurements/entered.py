@@ -18,7 +18,13 @@ from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
 
-ENTERED_RATES = ("step_time_s", "samples_per_s", "samples_per_s_per_gpu", "tokens_per_s")
+ENTERED_RATES = (
+    "step_time_s",
+    "samples_per_s",
+    "samples_per_s_per_gpu",
+    "tokens_per_s",
+    "tokens_per_s_per_gpu",
+)
 
 
 def _date(value: object) -> object:
@@ -87,6 +93,9 @@ class EnteredRun(Section):
     tokens_per_s: Number | None = Field(
         None, gt=0, le=10**15, description="Instead: throughput of all GPUs, tokens/s; needs seq_len."
     )
+    tokens_per_s_per_gpu: Number | None = Field(
+        None, gt=0, le=10**12, description="Instead: throughput of one GPU, tokens/s; needs seq_len."
+    )
     spread: Number | None = Field(
         None,
         ge=0,
@@ -121,8 +130,8 @@ class EnteredRun(Section):
         if len(rates) != 1:
             which = f"{' and '.join(rates)} are given" if rates else "no throughput is given"
             raise ValueError(f"{which}; give one of {', '.join(ENTERED_RATES)}")
-        if self.tokens_per_s and not self.seq_len:
-            raise ValueError("tokens_per_s needs seq_len: the tokens per sample")
+        if rates[0].startswith("tokens") and not self.seq_len:
+            raise ValueError(f"{rates[0]} needs seq_len: the tokens per sample")
         if self.nodes and self.nodes > self.gpus:
             raise ValueError(f"{self.nodes} nodes for {self.gpus} GPUs; give at most one node per GPU")
         split = (self.tensor_parallel or 1) * (self.pipeline_parallel or 1)
@@ -213,7 +222,8 @@ class EnteredRun(Section):
         if self.step_time_s:
             return self.step_time_s
         samples_per_s = self.samples_per_s or (self.samples_per_s_per_gpu or 0) * self.gpus
-        return step_samples / (samples_per_s or (self.tokens_per_s or math.inf) / (self.seq_len or 1))
+        tokens_per_s = self.tokens_per_s or (self.tokens_per_s_per_gpu or math.inf) * self.gpus
+        return step_samples / (samples_per_s or tokens_per_s / (self.seq_len or 1))
 
 
 def parse_entered(values: Mapping[str, Any], flags: Mapping[str, str]) -> EnteredRun:

@@ -53,6 +53,7 @@ FLAGS = {
             "samples_per_s",
             "samples_per_s_per_gpu",
             "tokens_per_s",
+            "tokens_per_s_per_gpu",
             "spread",
             "source",
             "when",
