@@ -60,6 +60,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "batch-identity": ({"training": {"accumulation": 1, "global_batch": 1000}}, profile()),
     "below-one-batch": ({"data": {"samples": 100}}, profile()),
     "data-end-first": ({"training": {"max_steps": 4000, "framework": "torch"}}, profile()),
+    "token-budget": ({"training": {"batch_size": None, "batch_tokens": 65_536}}, profile()),
     "partial-batch": ({"data": {"samples": 1_024_001}}, profile()),
     "ends-early": (
         {"data": {"samples": 1_024_001}, "training": {"framework": "hf-4.51", "accumulation": 4}},

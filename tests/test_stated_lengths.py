@@ -472,3 +472,99 @@ def test_a_ramp_up_of_another_form_gets_one_line(in_process: Command, tmp_path: 
     done = in_process("estimate", "job.toml")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "job.toml:8: training.batch_rampup" in done.stderr
+
+
+# nanoGPT prints "tokens per iteration will be: 491,520", 5 x 8 micro-batches of 12 x 1,024 tokens; TinyLlama's README,
+# https://github.com/jzhang38/TinyLlama: 2M tokens per step on 16 GPUs of micro-batch 8, accumulation 8.
+@pytest.mark.parametrize(
+    ("seq_len", "training", "accumulation"),
+    [
+        (1024, {"batch_size": 12, "gpus": 8, "global_batch_tokens": 491_520}, 5),
+        (2048, {"batch_size": 8, "gpus": 16, "global_batch_tokens": 2_097_152}, 8),
+    ],
+)
+def test_a_global_batch_may_be_stated_in_tokens(
+    seq_len: int, training: dict[str, Any], accumulation: int
+) -> None:
+    job = job_of({"tokens": 9_035_582_198, "seq_len": seq_len}, {**training, "framework": "floor"})
+    answer = estimate_workload(job)
+    assert answer.workload.training.accumulation == accumulation
+    assert answer.steps.total == 9_035_582_198 // training["global_batch_tokens"]
+    assert "batch-identity" not in advice(answer)
+    (half,) = vary_shapes(job, [training["gpus"] // 2], ["auto"])
+    assert half.training.accumulation == 2 * accumulation
+
+
+def test_a_global_batch_in_tokens_that_contradicts_the_accumulation_is_said() -> None:
+    training = {"batch_size": 12, "gpus": 8, "accumulation": 4, "global_batch_tokens": 491_520}
+    answer = estimate_workload(job_of({"samples": 10_000, "seq_len": 1024}, training))
+    assert "global batch 480 is not" in advice(answer)["batch-identity"]
+
+
+# fairseq's --max-tokens 3584 on 8 GPUs with --update-freq 16 (Ott et al. 2018, arXiv:1806.00187, and
+# https://github.com/facebookresearch/fairseq/tree/main/examples/scaling_nmt), with 4.5 million pairs of 28 tokens.
+FAIRSEQ = {"batch_tokens": 3584, "gpus": 8, "accumulation": 16, "framework": "torch"}
+
+
+def test_a_budget_of_tokens_makes_steps_by_the_mean_length() -> None:
+    answer = estimate_workload(job_of({"samples": 4_500_000, "mean_tokens": 28, "seq_len": 1024}, FAIRSEQ))
+    assert (answer.workload.training.batch_size, answer.steps.total) == (128, 275)
+    assert advice(answer)["token-budget"].startswith("3,584 tokens hold about 128 samples of 28 tokens")
+
+
+def test_memory_goes_by_the_budget_and_not_by_as_many_of_the_longest_samples() -> None:
+    size = {"architecture": {"parameters": 210e6}, "cluster": {"gpu": "v100-sxm2-16gb"}}
+    data = {"samples": 4_500_000, "seq_len": 1024}
+    peaks = [
+        estimate_workload(Workload.model_validate({"data": d, "training": t, **size})).memory.peak_bytes
+        for d, t in (
+            ({**data, "mean_tokens": 28}, FAIRSEQ),
+            ({**data, "seq_len": 28}, {**FAIRSEQ, "batch_tokens": None, "batch_size": 128}),
+        )
+    ]
+    assert peaks[0] == peaks[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "training", "fault"),
+    [
+        ({}, {"global_batch_tokens": 4_000_000}, "give 3,997,696 or 4,063,232"),
+        ({}, {"global_batch_tokens": 4_096}, "tokens of a micro-batch on all GPUs = 65,536: give 65,536"),
+        (
+            {"seq_len": None},
+            {"global_batch_tokens": 65_536},
+            "needs the tokens of a sample: give data.mean_tokens or seq_len",
+        ),
+        ({}, {"batch_tokens": 4096}, "batch_size and batch_tokens are both given; give one of them"),
+        ({}, {"batch_size": None, "batch_tokens": 512}, "batch_tokens 512 hold no sample of 2,048 tokens"),
+        (
+            {},
+            {"global_batch_tokens": 65_536, "global_batch": 32},
+            "global_batch counts samples, and global_batch_tokens",
+        ),
+        ({}, {"global_batch_tokens": 65_536, "generations": 2}, "generations need batches in samples"),
+    ],
+)
+def test_batches_in_tokens_that_do_not_fit_are_refused(
+    data: dict[str, Any], training: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        job_of({"samples": 10_000, "seq_len": 2048, **data}, {"batch_size": 4, "gpus": 8, **training})
+
+
+def test_a_batch_size_in_flags_replaces_the_budget_of_the_file(in_process: Command, tmp_path: Any) -> None:
+    (tmp_path / "job.toml").write_text(
+        "[data]\nsamples = 10_000\nseq_len = 128\n[training]\nbatch_tokens = 4096\ngpus = 2\n[throughput]\nstep_time = 1\n"
+    )
+    shapes = [
+        json.loads(in_process("estimate", "job.toml", *flags, "--json").stdout)["shape"]
+        for flags in ((), ("--batch-size", "8"), ("--gpus", "4"))
+    ]
+    assert [shape["batch_size"] for shape in shapes] == [32, 8, 32]
+    assert [shape["global_batch"] for shape in shapes] == [64, 16, 128]
+
+
+def test_a_kept_global_batch_shares_the_budget_among_more_gpus() -> None:
+    job = job_of({"samples": 4_500_000, "mean_tokens": 28}, {**FAIRSEQ, "accumulation": 1})
+    (shape,) = vary_shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
+    assert (shape.training.batch_size, shape.training.step_samples) == (64, 1024)

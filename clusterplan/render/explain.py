@@ -42,10 +42,10 @@ def _epoch(estimate: Estimate) -> Iterator[str]:
         yield f"samples of an epoch = {trained}{times} = {estimate.workload.epoch_samples:,}"
 
 
-def _steps(estimate: Estimate) -> Iterator[str]:
-    t, steps = estimate.workload.training, estimate.steps
-    n, b, w, g = estimate.workload.epoch_samples, t.batch_size, t.data_parallel, t.accumulation
-    yield from _epoch(estimate)
+def _batch(estimate: Estimate) -> Iterator[str]:
+    """The samples of one step."""
+    t, tokens = estimate.workload.training, estimate.workload.data.tokens_per_sample
+    b, w, g = t.batch_size, t.data_parallel, t.accumulation
     if t.model_parallel > 1:
         split = " x ".join(
             f"{size} {name}"
@@ -58,9 +58,19 @@ def _steps(estimate: Estimate) -> Iterator[str]:
             if size > 1
         )
         yield f"data parallel = {t.gpus:,} GPUs / ({split}) = {w:,}"
+    if t.batch_tokens:
+        yield f"micro-batch = floor({t.batch_tokens:,} tokens / {tokens:,} per sample) = {b:,} samples, an estimate"
+    if t.global_batch_tokens:
+        yield f"global batch = {t.global_batch_tokens:,} tokens / {tokens:,} per sample = {t.global_batch:,}"
     if "accumulation" not in t.model_fields_set and t.global_batch:
         yield f"accumulation = {t.global_batch:,} global batch / ({b:,} micro-batch x {w:,} data parallel) = {g:,}"
     yield f"global batch = {b:,} micro-batch x {w:,} data parallel x {g:,} accumulation = {t.step_samples:,} samples"
+
+
+def _steps(estimate: Estimate) -> Iterator[str]:
+    t, steps, n = estimate.workload.training, estimate.steps, estimate.workload.epoch_samples
+    yield from _epoch(estimate)
+    yield from _batch(estimate)
     rule = STEP_RULES[steps.convention]
     yield f"counted by the rule of {rule.name}: {rule.total.rule}"
     if t.repeats_data:
@@ -79,7 +89,7 @@ def _steps(estimate: Estimate) -> Iterator[str]:
         samples=n,
         batches=steps.batches,
         step_samples=t.step_samples,
-        accumulation=g,
+        accumulation=t.accumulation,
         epochs="1 epoch" if t.epochs == 1 else f"{float(t.epochs):g} epochs",
     )
     if not t.repeats_data:

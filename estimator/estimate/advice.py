@@ -23,6 +23,7 @@ ADVICE_CODES = {
     "batch-identity": "The stated global batch is not micro-batch x data parallel x accumulation.",
     "data-end-first": "The data end before max_steps.",
     "mean-tokens": "The time counts each sample by the length of the longest.",
+    "token-budget": "The micro-batch is a budget of tokens, so the steps are an estimate.",
     "below-one-batch": "The data has fewer samples than one global batch.",
     "partial-batch": "The last step of an epoch is smaller than the others.",
     "ends-early": "Training ends before the last epoch is over.",

@@ -28,6 +28,7 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
     if samples is None:
         return
     yield from _advise_on_end_of_data(case)
+    yield from _advise_on_token_budget(case)
     yield from _advise_on_mean_tokens(case)
     if samples < batch:
         nothing = "training has no step: " if not steps.total else ""
@@ -49,6 +50,17 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
                 f"{missed:,} of {int(samples * training.epochs):,} samples are left out: Trainer <= 4.51 rounds down "
                 "and ends early; 4.52 and later do not",
             )
+
+
+def _advise_on_token_budget(case: Case) -> Iterator[Advice]:
+    training = case.workload.training
+    if training.batch_tokens:
+        yield Advice(
+            "token-budget",
+            f"{training.batch_tokens:,} tokens hold about {plural(training.batch_size, 'sample')} of "
+            f"{case.workload.data.tokens_per_sample:,} tokens, so the steps are an estimate: the trainer fills each batch by the "
+            "lengths of its samples",
+        )
 
 
 def _advise_on_end_of_data(case: Case) -> Iterator[Advice]:

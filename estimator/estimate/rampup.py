@@ -8,7 +8,7 @@ https://github.com/NVIDIA/Megatron-LM/blob/main/megatron/core/num_microbatches_c
 from fractions import Fraction
 
 from ...cluster_profiles.units import ceil_div
-from ..job.batches import BatchRampup
+from ..job.training import BatchRampup
 
 
 def count_rampup(

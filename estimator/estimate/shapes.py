@@ -103,8 +103,10 @@ def _reshape(base: Workload, gpus: object, precision: object, keep: Keep) -> Wor
         return base
     stated = base.training.stated_values() | {"gpus": gpus, "precision": precision}
     if keep is Keep.GLOBAL_BATCH:  # the base's micro-batch and accumulation may not make it up on these GPUs
-        any_batch = _with_training(base, stated | {"global_batch": None}).training
-        stated |= _same_global_batch(base, any_batch.data_parallel)
+        any_batch = _with_training(
+            base, stated | {"global_batch": None, "global_batch_tokens": None}
+        ).training
+        stated |= {"batch_tokens": None} | _same_global_batch(base, any_batch.data_parallel)
     shape = _with_training(base, stated)
     if shape.training.gpus == base.training.gpus:
         return shape

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
-from ..job.batches import BatchRampup
 from ..job.framework import STEP_RULES, Dealing, EpochSizes, Framework
+from ..job.training import BatchRampup
 from ..job.workload import Workload
 from .rampup import count_rampup
 

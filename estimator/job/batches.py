@@ -1,5 +1,6 @@
 """How samples become steps: the batches of the GPUs, the length of the run, and the framework that counts."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Self
 
@@ -8,10 +9,7 @@ from pydantic import Field, StrictBool, model_validator
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Exact, flag, switch
-from .framework import STEP_RULES, Dealing, Framework
-
-BatchRampup = tuple[int, int, int]  # start, increment, samples
-_MOST_RAMPUP_LEVELS = 10_000
+from .framework import STEP_RULES, Framework
 
 
 class Batches(Section):
@@ -37,6 +35,16 @@ class Batches(Section):
         gt=0,
         le=10**12,
     )
+    batch_tokens: Count | None = Field(
+        None,
+        gt=0,
+        le=10**9,
+        description="Micro-batch of a GPU as a budget of tokens, instead of batch_size (fairseq's `--max-tokens`); steps are an "
+        "estimate then.",
+    )
+    global_batch_tokens: Count | None = Field(
+        None, gt=0, le=10**15, description="Tokens per step of all GPUs, instead of global_batch."
+    )
     epochs: Exact = flag(
         Fraction(1), "--epochs", "E", "Passes over the data; may be fractional.", gt=0, le=10**6
     )
@@ -47,10 +55,6 @@ class Batches(Section):
         "Steps of the run, as in the framework's own setting (train_iters); the data may be left out then.",
         gt=0,
         le=MOST_STEPS,
-    )
-    batch_rampup: tuple[Count, Count, Count] | None = Field(
-        None,
-        description="Ramp-up of the global batch, `[start, increment, samples]` as in Megatron's `--rampup-batch-size`.",
     )
     generations: Count = Field(
         1,
@@ -83,6 +87,29 @@ class Batches(Section):
         le=MOST_STEPS,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_stands_for_batch_size(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("batch_tokens") is None:
+            return values
+        if values.get("batch_size") is not None:
+            raise ValueError("batch_size and batch_tokens are both given; give one of them")
+        return {**values, "batch_size": 1}  # until the tokens of a sample are known
+
+    @model_validator(mode="after")
+    def _budgets_stand_alone(self) -> Self:
+        if not self.in_tokens:
+            return self
+        if self.global_batch is not None:
+            raise ValueError(
+                f"global_batch counts samples, and {self.in_tokens} counts tokens: give one of them"
+            )
+        if self.generations > 1:
+            raise ValueError(
+                f"generations need batches in samples: give batch_size and global_batch, not {self.in_tokens}"
+            )
+        return self
+
     @model_validator(mode="after")
     def _flags_agree(self) -> Self:
         framework, rule = self.framework, STEP_RULES[self.framework]
@@ -112,27 +139,10 @@ class Batches(Section):
         """Fill in the accumulation that a global batch implies; it is not stated, so other GPUs imply another one."""
         if self.global_batch is None or "accumulation" in self.model_fields_set:
             return self
+        of = f"batch_size {self.batch_size:,} x {self.data_parallel:,} data parallel"
         samples = self.batch_size * self.data_parallel
-        if self.global_batch % samples:
-            below = self.global_batch // samples * samples
-            nearest = f"{below:,} or {below + samples:,}" if below else f"{samples:,}"
-            raise ValueError(
-                f"global_batch {self.global_batch:,} is not a multiple of batch_size {self.batch_size:,} x "
-                f"{self.data_parallel:,} data parallel = {samples:,}: give {nearest}"
-            )
-        accumulation = self.global_batch // samples
+        accumulation = _divide("global_batch", self.global_batch, samples, of)
         object.__setattr__(self, "accumulation", accumulation)  # as a frozen dataclass does it
-        return self
-
-    @model_validator(mode="after")
-    def _rampup_reaches_the_batch(self) -> Self:
-        if self.batch_rampup is None:
-            return self
-        if STEP_RULES[self.framework].dealing is not Dealing.STREAM:
-            having = " or ".join(f for f, rule in STEP_RULES.items() if rule.dealing is Dealing.STREAM)
-            raise ValueError(f"batch_rampup belongs to framework {having}; {self.framework} has none")
-        if fault := _rampup_fault(self.batch_rampup, self.step_samples, self.batch_size * self.data_parallel):
-            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")
@@ -144,9 +154,48 @@ class Batches(Section):
             )
         return self
 
+    @property
+    def in_tokens(self) -> str | None:
+        """Return the key of a batch that is stated in tokens; None if all are in samples."""
+        keys = ("batch_tokens", "global_batch_tokens")
+        return next((key for key in keys if getattr(self, key) is not None), None)
+
     def stated_values(self) -> dict[str, Any]:
         """Return the values that the job states, by key: neither defaults nor what follows from others."""
-        return {key: getattr(self, key) for key in self.model_fields_set}
+        follows = {"batch_size"} if self.batch_tokens else set()
+        return {key: getattr(self, key) for key in self.model_fields_set - follows}
+
+    def in_samples(self, tokens_per_sample: int | None) -> Self:
+        """Return the same batches with those that are stated in tokens also in samples.
+
+        A budget of one GPU holds floor(budget / tokens per sample) samples.  Raises ValueError if a global batch is not a
+        whole number of micro-batches.
+        """
+        if not self.in_tokens:
+            return self
+        if tokens_per_sample is None:
+            raise ValueError(
+                "a batch in tokens needs the tokens of a sample: give data.mean_tokens or seq_len"
+            )
+        batches = self.model_copy()  # its keys stay unstated, so that other GPUs imply other values
+        if self.batch_tokens and self.batch_tokens < tokens_per_sample:
+            raise ValueError(
+                f"batch_tokens {self.batch_tokens:,} hold no sample of {tokens_per_sample:,} tokens: give at least that"
+            )
+        if self.batch_tokens:
+            object.__setattr__(batches, "batch_size", self.batch_tokens // tokens_per_sample)
+        if self.global_batch_tokens is None:
+            return batches
+        if "accumulation" not in self.model_fields_set:
+            tokens = self.data_parallel * (self.batch_tokens or self.batch_size * tokens_per_sample)
+            accumulation = _divide(
+                "global_batch_tokens", self.global_batch_tokens, tokens, "tokens of a micro-batch on all GPUs"
+            )
+            object.__setattr__(batches, "accumulation", accumulation)
+            object.__setattr__(batches, "global_batch", batches.step_samples)
+        else:
+            object.__setattr__(batches, "global_batch", self.global_batch_tokens // tokens_per_sample)
+        return batches
 
     @property
     def repeats_data(self) -> bool:
@@ -173,23 +222,10 @@ class Batches(Section):
         return self.batch_size * self.data_parallel * self.accumulation
 
 
-def _rampup_fault(rampup: BatchRampup, global_batch: int, smallest_batch: int) -> str | None:
-    """Why a ramp-up does not lead to the global batch in whole micro-batches, `smallest_batch` samples of all replicas."""
-    start, increment, _ = rampup
-    if min(rampup) < 1:
-        return f"batch_rampup {list(rampup)} must hold numbers above 0: start, increment and samples"
-    if start % smallest_batch or increment % smallest_batch:
-        return (
-            f"batch_rampup starts at {start:,} and grows by {increment:,}: both must be multiples of batch_size x data "
-            f"parallel = {smallest_batch:,}"
-        )
-    if start >= global_batch:
-        return f"batch_rampup starts at {start:,}, which is not below the global batch of {global_batch:,}"
-    if (global_batch - start) % increment:
-        return (
-            f"batch_rampup from {start:,} to the global batch of {global_batch:,} is not a whole number of increments of "
-            f"{increment:,}"
-        )
-    if (global_batch - start) // increment > _MOST_RAMPUP_LEVELS:
-        return f"batch_rampup has more than {_MOST_RAMPUP_LEVELS:,} increments: give a larger one than {increment:,}"
-    return None
+def _divide(key: str, whole: int, part: int, of: str) -> int:
+    """How often `part` fits into `whole`.  Raises ValueError with the nearest multiples if that is not a whole number."""
+    times, rest = divmod(whole, part)
+    if rest:
+        nearest = f"{times * part:,} or {(times + 1) * part:,}" if times else f"{part:,}"
+        raise ValueError(f"{key} {whole:,} is not a multiple of {of} = {part:,}: give {nearest}")
+    return times

@@ -14,7 +14,11 @@ from .training import Training
 from .workload import Workload, list_flags, nest_values
 
 # Only one key of each may be set, so that a flag that sets one removes the others of the file.
-_ALTERNATIVES = {"data": ("samples", "tokens"), "training": ("global_batch",), "throughput": STATED_RATES}
+_ALTERNATIVES = {
+    "data": (("samples", "tokens"),),
+    "training": (("global_batch", "global_batch_tokens"), ("batch_size", "batch_tokens")),
+    "throughput": (STATED_RATES,),
+}
 # These are removed with it: they said how it is made up.
 _DEPENDENTS = {"tokens": ("packing",), "global_batch": ("accumulation",)}
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()}
@@ -91,8 +95,9 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         if not isinstance(content, Mapping) or not isinstance(inner, dict):
             values[table] = copy.deepcopy(content)  # a value where a table belongs: validation says so
             continue
-        alternatives = _ALTERNATIVES.get(table, ())
-        if any(name in content for name in alternatives):
+        for alternatives in _ALTERNATIVES.get(table, ()):
+            if not any(name in content for name in alternatives):
+                continue
             if table == "throughput":
                 inner.clear()  # its shape and spread belonged to the rate that is replaced
             for name in alternatives:

@@ -9,7 +9,11 @@ from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count
 from .batches import Batches
 from .fields import flag, switch
+from .framework import STEP_RULES, Dealing
 from .optimizer import Optimizer
+
+BatchRampup = tuple[int, int, int]  # start, increment, samples
+_MOST_RAMPUP_LEVELS = 10_000
 
 
 class Offload(StrEnum):
@@ -40,6 +44,10 @@ def _recompute(value: object) -> object:
 class Training(Batches):
     """Batches, epochs, framework, parallelism, precision and states."""
 
+    batch_rampup: tuple[Count, Count, Count] | None = Field(
+        None,
+        description="Ramp-up of the global batch, `[start, increment, samples]` as in Megatron's `--rampup-batch-size`.",
+    )
     precision: Precision = flag(Precision.AUTO, "--precision", "P", "Number format of training.")
     zero_stage: Count | None = Field(
         None,
@@ -78,6 +86,21 @@ class Training(Batches):
     )
 
     @model_validator(mode="after")
+    def _rampup_reaches_the_batch(self) -> Self:
+        if self.batch_rampup is None:
+            return self
+        if self.in_tokens:
+            raise ValueError(
+                f"batch_rampup counts samples, and {self.in_tokens} counts tokens: give one of them"
+            )
+        if STEP_RULES[self.framework].dealing is not Dealing.STREAM:
+            having = " or ".join(f for f, rule in STEP_RULES.items() if rule.dealing is Dealing.STREAM)
+            raise ValueError(f"batch_rampup belongs to framework {having}; {self.framework} has none")
+        if fault := _rampup_fault(self.batch_rampup, self.step_samples, self.batch_size * self.data_parallel):
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
     def _states_have_a_place(self) -> Self:
         if self.shards % self.expert_parallel:
             nearest = next(n for n in range(self.expert_parallel, 0, -1) if self.shards % n == 0)
@@ -99,3 +122,25 @@ class Training(Batches):
     def shards(self) -> int:
         """Return the GPUs that hold the same weights, over which ZeRO shards: data x context x sequence parallel."""
         return self.gpus // (self.tensor_parallel * self.pipeline_parallel)
+
+
+def _rampup_fault(rampup: BatchRampup, global_batch: int, smallest_batch: int) -> str | None:
+    """Why a ramp-up does not lead to the global batch in whole micro-batches, `smallest_batch` samples of all replicas."""
+    start, increment, _ = rampup
+    if min(rampup) < 1:
+        return f"batch_rampup {list(rampup)} must hold numbers above 0: start, increment and samples"
+    if start % smallest_batch or increment % smallest_batch:
+        return (
+            f"batch_rampup starts at {start:,} and grows by {increment:,}: both must be multiples of batch_size x data "
+            f"parallel = {smallest_batch:,}"
+        )
+    if start >= global_batch:
+        return f"batch_rampup starts at {start:,}, which is not below the global batch of {global_batch:,}"
+    if (global_batch - start) % increment:
+        return (
+            f"batch_rampup from {start:,} to the global batch of {global_batch:,} is not a whole number of increments of "
+            f"{increment:,}"
+        )
+    if (global_batch - start) // increment > _MOST_RAMPUP_LEVELS:
+        return f"batch_rampup has more than {_MOST_RAMPUP_LEVELS:,} increments: give a larger one than {increment:,}"
+    return None

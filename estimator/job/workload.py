@@ -135,6 +135,11 @@ class Workload(Section):
         return samples - samples % training.step_samples if fills_batches else samples
 
     @model_validator(mode="after")
+    def _batches_in_samples(self) -> Self:
+        object.__setattr__(self, "training", self.training.in_samples(self.data.tokens_per_sample))
+        return self
+
+    @model_validator(mode="after")
     def _has_length(self) -> Self:
         if self.data.sequences is None and self.training.max_steps is None:
             raise ValueError(

@@ -103,6 +103,8 @@ def _missing_for_prior(workload: Workload, placement: Placement) -> str:
 def _prior(workload: Workload, placement: Placement) -> tuple[PeakModel, str]:
     """The peak by the parameters, without activations if the length is not stated, and a line on the states."""
     parameters, seq_len = workload.architecture.parameters or 1, workload.data.seq_len
+    if seq_len and workload.training.batch_tokens:  # the budget holds the longest samples too
+        seq_len = workload.training.batch_tokens // workload.training.batch_size
     states = bytes_of_states(workload, placement, parameters)
     per_sample = activation_bytes_per_sample(workload, placement, seq_len or 0)
     overhead = OVERHEAD_BYTES.plus(BUCKET_BYTES) if workload.training.zero_stage else OVERHEAD_BYTES
