@@ -98,6 +98,38 @@ def test_a_given_rate_in_tflops_counts_attention() -> None:
     assert step.p10 < 2.82 < step.p90
 
 
+# llm-foundry, scripts/train/benchmarking, 8 H100 and A100 in bf16: parameters, tokens per sample, model TFLOP/s and tokens/s
+# of one GPU.
+@pytest.mark.parametrize(
+    ("parameters", "seq_len", "tflops", "tokens_per_s"),
+    [
+        (29_989_894_144, 4096, 354.8, 1802),
+        (30_019_254_272, 8192, 296.1, 1384),
+        (13_011_240_960, 32768, 313.5, 1976),
+        (6_658_859_008, 2048, 459.5, 10643),
+        (6_684_024_832, 8192, 367.5, 6935),
+        (6_918_905_856, 65536, 282.9, 1956),
+        (2_647_905_280, 512, 458.4, 27965),
+        (2_814_366_720, 65536, 265.3, 3262),
+        (1_445_974_016, 65536, 260.6, 5506),
+        (807_656_448, 32768, 315.1, 16291),
+        (1_345_310_720, 16384, 348.5, 19649),
+        (763_616_256, 4096, 354.6, 55459),
+        (12_848_711_680, 1024, 185.6, 2331),
+    ],
+)
+def test_published_rates_in_tflops_are_the_published_tokens_per_second(
+    parameters: int, seq_len: int, tflops: float, tokens_per_s: float
+) -> None:
+    job = Workload.of(
+        samples=9999, seq_len=seq_len, batch_size=1, gpus=8, parameters=parameters, tflops_per_gpu=tflops
+    )
+    step = estimate_workload(job).step_time.seconds
+    assert step is not None
+    assert seq_len / step.p50 == pytest.approx(tokens_per_s, rel=0.1)
+    assert step.p10 < seq_len / tokens_per_s < step.p90
+
+
 MPT_7B = {"tokens": 1e9, "seq_len": 65536}
 ON_8_H100 = {"batch_size": 1, "accumulation": 2, "gpus": 8, "framework": "torch"}
 

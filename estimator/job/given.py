@@ -50,7 +50,12 @@ class StatedThroughput(Section):
         le=10**7,
     )
     tflops_per_gpu: Number | None = flag(
-        None, "--tflops-per-gpu", "RATE", "Achieved TFLOP/s of one GPU; needs parameters.", gt=0, le=10**6
+        None,
+        "--tflops-per-gpu",
+        "RATE",
+        "Achieved TFLOP/s of one GPU, recomputation counted; needs parameters and seq_len.",
+        gt=0,
+        le=10**6,
     )
     mfu: Share | None = flag(
         None,
