@@ -156,6 +156,11 @@ def test_a_trainers_rate_beside_long_evaluations_is_asked_about() -> None:
     assert "pauses-in-rate" not in codes(whisper(throughput={"step_time": 15.47}))
 
 
+def test_an_evaluation_in_the_rate_is_one() -> None:
+    assert "no-evaluation" in codes(whisper(evaluation={}))
+    assert not {"no-evaluation", "evaluation-length"} & codes(whisper(evaluation={}, throughput=HOLDS_ALL))
+
+
 def test_includes_belongs_to_a_rate(in_process: Command, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text(

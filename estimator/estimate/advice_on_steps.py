@@ -166,6 +166,8 @@ def _why_best(best: CheckpointInterval) -> str:
 
 def advise_on_evaluation(case: Case) -> Iterator[Advice]:
     """Advise on evaluations of unknown length, and on a job without one that could confirm a plateau."""
+    if "evaluation" in case.workload.throughput.includes:
+        return
     every = interval_steps(case.workload.evaluation, case.workload, case.steps)
     if not every:
         stated = "no evaluation is stated" if every is None else "the job has no evaluation"
@@ -178,7 +180,7 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
             "evaluation-beyond-end",
             f"an evaluation every {every:,} steps is beyond the end at {case.steps.total:,}",
         )
-    elif "evaluation" not in case.workload.throughput.includes:
+    else:
         yield from _untimed(case)
         yield from _pauses_in_rate(case)
 
