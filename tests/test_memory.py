@@ -262,3 +262,41 @@ def test_a_peak_holds_for_the_same_sharding_split_and_trained_parameters(
 
 def test_a_job_without_a_zero_stage_takes_no_mean_of_two() -> None:
     assert memory(job(), run(8, 30, zero_stage=3), run(8, 60, zero_stage=1)).peak_bytes is None
+
+
+def test_what_is_not_stated_may_decide_and_is_named() -> None:
+    """3B parameters and Adam take 48 GB; in bf16 without states, 12."""
+    whole = estimate(job(parameters=3 * 10**9, batch_size=1, gpus=1, gpu="rtx-4090", recompute=True))
+    assert (whole.memory.fits, whole.memory.undecided) == (Fit.TIGHT, ("training.optimizer",))
+    (text,) = [a.text for a in whole.warnings if a.code == "memory"]
+    assert text.startswith("does not fit as far as stated: a GPU needs 49 to ")
+    assert text.endswith("; training.optimizer may decide, not stated yet")
+
+
+def test_what_is_stated_does_not_fit_whatever_is_left_out() -> None:
+    stated: dict[str, Any] = {
+        "optimizer": "adam",
+        "master_weights": True,
+        "recompute": True,
+        "optimizer_in_backward": False,
+    }
+    answer = memory(job(parameters=3 * 10**9, batch_size=1, gpus=1, gpu="rtx-4090", **stated))
+    assert (answer.fits, answer.undecided) == (Fit.NO, ())
+
+
+def test_paged_states_leave_the_gpu_only_as_far_as_needed() -> None:
+    base: dict[str, Any] = {"parameters": 10**9, "gpus": 1, "recompute": True, "gpu": "rtx-4090"}
+    base |= {"seq_len": 512}
+    roomy = memory(job(batch_size=1, optimizer="paged-adam", **base)).peak_bytes
+    whole = memory(job(batch_size=1, optimizer="adam", **base)).peak_bytes
+    assert (roomy.p50, roomy.p90) == (whole.p50, whole.p90)
+    tight = job(batch_size=1, optimizer="paged-adam", **base | {"parameters": 15 * 10**8})
+    assert memory(tight).peak_bytes.p50 == 24e9  # 26 GB with all states, 14 without
+    assert memory(tight).fits is Fit.YES
+
+
+@pytest.mark.parametrize("shared", ["context_parallel", "sequence_parallel"])
+def test_ranks_that_share_a_sequence_hold_no_copies_of_states(shared: str) -> None:
+    plain = memory(job(parameters=10**10, zero_stage=3)).source.text
+    split: dict[str, Any] = {shared: 4}
+    assert memory(job(parameters=10**10, zero_stage=3, **split)).source.text == plain

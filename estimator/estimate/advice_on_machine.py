@@ -167,10 +167,12 @@ def advise_on_memory(case: Case) -> Iterator[Advice]:
 
 def _what_fits(case: Case) -> str:
     memory, training, architecture = case.memory, case.workload.training, case.workload.architecture
-    if memory.undecided:
-        return f"these keys are not stated, and may decide: {', '.join(memory.undecided)}"
-    if memory.largest_batch_size:
-        return f"a micro-batch of {memory.largest_batch_size:,} should fit"
+    ways = [
+        *([f"{join_names(memory.undecided)} may decide, not stated yet"] if memory.undecided else []),
+        *([f"a micro-batch of {n:,} should fit"] if (n := memory.largest_batch_size) else []),
+    ]
+    if ways:
+        return "; ".join(ways)
     shardable = training.shards > 1 and training.zero_stage != ALL_SHARDED
     trains_all = memory.source.kind is SourceKind.PRIOR and not architecture.trainable_parameters
     frozen = architecture.trainable_parameters

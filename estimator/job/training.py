@@ -65,7 +65,7 @@ class Training(Batches):
     )
     optimizer: Optimizer = Field(
         Optimizer.ADAM,
-        description="Optimizer, also by the names of Hugging Face's `optim`; adamw counts as adam. It matters for memory "
+        description=f"Optimizer: {', '.join(Optimizer)}; also by the names of Hugging Face's `optim`. It matters for memory "
         "alone.",
     )
     master_weights: StrictBool = Field(
