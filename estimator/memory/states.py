@@ -105,11 +105,15 @@ def _groups(workload: Workload, parameters: int, q: str) -> Iterator[_Group]:
     if training.expert_parallel == 1 or not active:
         yield _Group(parameters / split, training.shards)
         return
-    shared = SHARED_BY_FEW_EXPERTS if parameters <= FEW_EXPERTS * active else SHARED_BY_EXPERTS
-    common = min(getattr(shared, q) * active, parameters)
+    common = min(getattr(_shared_by_experts(parameters, active), q) * active, parameters)
     yield _Group(common / split, training.shards)
     spread = split * training.expert_parallel
     yield _Group((parameters - common) / spread, training.shards // training.expert_parallel)
+
+
+def _shared_by_experts(parameters: int, active: int) -> Range:
+    """Return the share of the active parameters that no expert holds."""
+    return SHARED_BY_FEW_EXPERTS if parameters <= FEW_EXPERTS * active else SHARED_BY_EXPERTS
 
 
 def _bytes_per_parameter(workload: Workload, placement: Placement, q: str, stage: int, shards: int) -> _Bytes:
@@ -120,7 +124,7 @@ def _bytes_per_parameter(workload: Workload, placement: Placement, q: str, stage
     width = getattr(WEIGHT_BYTES[precision], q)
     mixed = precision not in WIDE and training.master_weights
     gradients = width
-    copies = moments = 0.0
+    copies = 0.0
     if mixed:
         published = GRADIENT_BYTES[stage]
         gradients, copies = getattr(published.whole, q), getattr(published.shard, q) + MASTER_BYTES
@@ -170,13 +174,19 @@ def _text(workload: Workload, placement: Placement, parameters: int, total: Rang
         *([] if training.master_weights else ["no master weights"]),
         *([f"{join_names(training.offload, 2, ' and ')} offloaded"] if training.offload else []),
         *(["optimizer in backward"] if training.optimizer_in_backward else []),
-        *([f"expert_parallel {training.expert_parallel}"] if training.expert_parallel > 1 else []),
+        *([_experts_text(workload, parameters)] if training.expert_parallel > 1 else []),
         *([_sharding(training)]),
     ]
     first, *others = parts
     between = ", " if trained < 1 else " "
     shown = f"{format_significant(parameters / 1e9)}B parameters{between}{', '.join([first, *others])}"
     return f"{shown}: {gigabytes(total)} GB per GPU"
+
+
+def _experts_text(workload: Workload, parameters: int) -> str:
+    shared = _shared_by_experts(parameters, workload.architecture.active_parameters or parameters)
+    outside = f"{shared.p10:.0%} to {shared.p90:.0%}"
+    return f"expert_parallel {workload.training.expert_parallel} ({outside} of the active ones in no expert)"
 
 
 def _sharding(training: Training) -> str:
