@@ -23,7 +23,12 @@ from scores import (
 )
 from transfer_episodes import ALONE, OTHER_GPUS, OTHER_MODELS, OWN_RUNS, task_name
 
-TASKS = {"gpus": "more GPUs than any run", "few": "2 and 4 runs, all others asked"}
+TASKS = {
+    "gpus": "more GPUs than any run",
+    "few": "2 and 4 runs, all others asked",
+    "one": "a single run, all others asked",
+}
+ON_PAGE = ("gpus", "few")
 SHOWN_PILOTS = (1, 4, 8, 12)
 # GPUs asked over those of the largest run: the bins' upper ends.
 FACTORS = (1, 2, 4, 8, 16, 10_000)
@@ -43,13 +48,18 @@ class Results:
     repeats: Mapping[str, tuple[float, int]]  # by source: held in the range of one run, of how many
 
     @property
+    def on_page(self) -> list[Answer]:
+        """Return the answers of the tasks that the page shows."""
+        return [one for one in self.by_source if one.task in ON_PAGE]
+
+    @property
     def scores(self) -> Scores:
-        """Return the scores of both tasks by source."""
+        """Return the scores of each task by source."""
         return scores_by_task(self.by_source)
 
 
 def scores_by_task(answers: Sequence[Answer]) -> Scores:
-    """Return the scores of both tasks by source."""
+    """Return the scores of each task by source."""
     return {task: score_sources(answers, task) for task in TASKS}
 
 
@@ -66,13 +76,13 @@ def percent(value: float) -> str:
 
 def render_page(results: Results) -> list[str]:
     """Return the tables that the page shows: both tasks by source, and the pilot runs."""
-    scores = results.scores
+    scores = {task: results.scores[task] for task in ON_PAGE}
     names = sorted({source for by_source in scores.values() for source in by_source})
     head = ["source"]
-    for task in TASKS:
+    for task in ON_PAGE:
         head += [f"{task}: error", "linear", "Ernest", "in range (P90/P10)", "above P50"]
-    rows = [[name, *(cell for task in TASKS for cell in _cells(scores[task].get(name)))] for name in names]
-    means = [f"**{cell}**" for task in TASKS for cell in _means(scores[task])]
+    rows = [[name, *(cell for task in ON_PAGE for cell in _cells(scores[task].get(name)))] for name in names]
+    means = [f"**{cell}**" for task in ON_PAGE for cell in _means(scores[task])]
     return [*table(head, [*rows, ["**mean of sources**", *means]]), *render_pilots(results.pilots)]
 
 
@@ -101,8 +111,8 @@ def render_report(results: Results) -> list[str]:
     for task, words in TASKS.items():
         lines += [f"## {task}: {words}", "", *_render_task(results.scores[task])]
     lines += ["## Pilot runs: step_times.csv, each series once", "", *render_pilots(results.pilots)]
-    lines += ["## In range, by source", "", *_render_coverage(results.by_source)]
-    lines += ["## Error by distance", "", *_render_distance(results.by_source)]
+    lines += ["## In range, by source", "", *_render_coverage(results.on_page)]
+    lines += ["## Error by distance", "", *_render_distance(results.on_page)]
     lines += ["## Runs of other series", "", *_render_transfer(results)]
     held = ", ".join(f"{name} {share:.0%} of {n}" for name, (share, n) in results.repeats.items())
     return [*lines, f"The range from one run of a shape holds another run of it: {held}", ""]
@@ -111,7 +121,7 @@ def render_report(results: Results) -> list[str]:
 def _render_task(scores: Mapping[str, SourceScore]) -> list[str]:
     """Mean over series / median series / P90 of the questions, ours and the rivals'."""
     head = ["source", "series", "asked", *(f"{m}: mean / median / P90" for m in (OURS, LINEAR, ERNEST))]
-    head += ["worse by", "in range", "below P10", "above P50", "above P90", "P90/P10"]
+    head += ["worse by", "in range", "line in range", "below P10", "above P50", "above P90", "P90/P10"]
     rows = []
     for name, s in scores.items():
         errors = [
@@ -143,8 +153,10 @@ def _render_task(scores: Mapping[str, SourceScore]) -> list[str]:
 
 def _shares(scores: Sequence[SourceScore]) -> list[str]:
     low, middle, high = (macro(s.at_most[i] for s in scores)[0] for i in range(len(QUANTILES)))
-    covered, width = macro(s.covered for s in scores)[0], macro(s.width for s in scores)[0]
-    return [*(f"{100 * share:.0f}" for share in (covered, low, 1 - middle, 1 - high)), f"{width:.2f}"]
+    covered, line = macro(s.covered for s in scores)[0], macro(s.line_covered for s in scores)[0]
+    width = macro(s.width for s in scores)[0]
+    shares = (covered, line, low, 1 - middle, 1 - high)
+    return [*(f"{100 * share:.0f}" for share in shares), f"{width:.2f}"]
 
 
 def render_pilots(answers: Sequence[Answer]) -> list[str]:
@@ -153,7 +165,7 @@ def render_pilots(answers: Sequence[Answer]) -> list[str]:
     head = [f"{'beyond' if beyond else 'inside'}: {k}" for k, beyond in columns]
     rows = [
         [method, *(percent(pilot_error(answers, k, method, beyond=beyond)) for k, beyond in columns)]
-        for method in answers[0].errors
+        for method in (answers[0].errors if answers else ())
     ]
     covers = [percent(pilot_cover(answers, k, beyond=beyond)) for k, beyond in columns]
     return table(["pilot runs", *head], [*rows, ["in range", *covers]])

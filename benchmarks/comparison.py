@@ -12,7 +12,7 @@ Errors = Mapping[str, Mapping[str, float]]  # our mean error by task and source,
 def render_comparison(old: Errors, new: Errors) -> list[str]:
     """Return what changed between two results, by task and source, and whether it counts."""
     lines = list[str]()
-    for task in TASKS:
+    for task in (task for task in TASKS if task in old and task in new):
         common = sorted(old[task].keys() & new[task].keys())
         rows = [
             [

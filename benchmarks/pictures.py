@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from accuracy_report import FACTOR_NAMES, FACTORS, TASKS, Results
+from accuracy_report import FACTOR_NAMES, FACTORS, ON_PAGE, TASKS, Results
 from protocols import PILOT_GPUS
 from scores import ERNEST, LINEAR, OURS, QUANTILES, error_by_factor, pilot_error
 
@@ -22,7 +22,7 @@ def write_pictures(results: Results, folder: Path) -> None:
 
 def draw_calibration(results: Results) -> str:
     """Draw by source which share of the truths is at most P10, P50 and P90: dots that should be on the lines."""
-    scores = results.scores
+    scores = {task: results.scores[task] for task in ON_PAGE}
     names = sorted({name for by_source in scores.values() for name, s in by_source.items() if s.counts})
     bottom = 60 + 22 * len(names)
     shapes = []
@@ -52,7 +52,7 @@ def draw_calibration(results: Results) -> str:
 def draw_distance(results: Results) -> str:
     """Draw the mean error against the factor of GPUs, and against the number of runs."""
     methods = (OURS, LINEAR, ERNEST)
-    by_factor = {m: [e for e, _ in error_by_factor(results.by_source, m, FACTORS)] for m in methods}
+    by_factor = {m: [e for e, _ in error_by_factor(results.on_page, m, FACTORS)] for m in methods}
     by_runs = {m: [pilot_error(results.pilots, k, m, beyond=True) for k in PILOT_GPUS] for m in methods}
     panels = (
         ("GPUs asked / largest measured", FACTOR_NAMES, by_factor),

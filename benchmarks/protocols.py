@@ -6,6 +6,7 @@ its name, is what a user saw; the median of all is the truth that is asked.
 - `gpus`: given are at most 12 configurations on at most G GPUs, asked those on more.  G is the smallest, the
   middle and the largest but one GPU count of the series.
 - `few`: given are 2 and 4 configurations on at most half of the largest job, asked all others.
+- `one`: the same with a single run, where nothing but scaling can be learned.
 
 `pilot_episodes` are k runs as a user makes them first: 1 GPU first, few batch sizes, at most 4 GPUs (8 from k = 8), at
 most 2 nodes, and never more than half of the largest job.  Asked is every other shape within a factor 4 of their
@@ -23,7 +24,7 @@ import numpy as np
 from measured_runs import Run, group_by
 
 MOST_GIVEN, MOST_ASKED = 12, 40
-FEW = (2, 4)
+FEW = {1: "one", 2: "few", 4: "few"}  # the task of so many runs
 # By number of pilot runs: the most GPUs, and how many batch sizes.
 PILOT_GPUS = {1: 1, 2: 2, 3: 4, 4: 4, 6: 4, 8: 8, 12: 8}
 PILOT_BATCH_SIZES = {1: 1, 2: 1, 3: 2, 4: 2, 6: 2, 8: 3, 12: 4}
@@ -66,7 +67,7 @@ def draw(*key: object) -> int:
 
 
 def source_episodes(runs: Sequence[Run]) -> Iterator[Episode]:
-    """Yield the episodes of the tasks `gpus` and `few`, series by series."""
+    """Yield the episodes of the tasks `gpus`, `one` and `few`, series by series."""
     for (source, series), of_series in sorted(group_by(runs, lambda r: (r.source, r.series)).items()):
         once = run_and_truth(of_series)
         counts = sorted({run.gpus for run, _ in once})
@@ -79,10 +80,10 @@ def source_episodes(runs: Sequence[Run]) -> Iterator[Episode]:
             )
             for limit in sorted(limits)
         ]
-        for k in FEW:
+        for k, task in FEW.items():
             if len(once) > k:
                 few = furthest_apart(runs_on_half(once), k)
-                plans.append(("few", few, without(once, few)))
+                plans.append((task, few, without(once, few)))
         for task, given, asked in plans:
             if given and asked:
                 yield Episode(task, source, series, given, sample(asked, series, task))

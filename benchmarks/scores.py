@@ -32,6 +32,7 @@ class Answer(NamedTuple):
     errors: dict[str, Array]  # absolute, as a share of the truth, by method
     at_most: Flags  # (n, 3): whether the truth is at most each of QUANTILES
     covered: Flags  # whether it is in P10 to P90
+    line_covered: Flags  # whether the answer of linear scaling is
     width: Array  # P90 / P10
     factor: Array  # GPUs over those of the largest run
     beyond: Flags  # more GPUs or nodes than any run
@@ -52,11 +53,16 @@ def answer(episode: Episode, predict: Predict, rivals: Mapping[str, Rival]) -> A
         len(episode.runs),
         {name: np.abs(point / truth - 1) for name, point in points.items()},
         truth[:, None] <= ranges,
-        (ranges[:, 0] <= truth) & (truth <= ranges[:, 2]),
+        _in_range(truth, ranges),
+        _in_range(points[LINEAR], ranges),
         ranges[:, 2] / ranges[:, 0],
         np.array([gpus_factor(q, known) for q in episode.asked]),
         np.array([is_beyond(q, known) for q in episode.asked]),
     )
+
+
+def _in_range(values: Array, ranges: Array) -> Flags:
+    return (ranges[:, 0] <= values) & (values <= ranges[:, 2])
 
 
 def series_means(answers: Iterable[Answer], values: Callable[[Answer], Array | Flags]) -> dict[str, Array]:
@@ -98,6 +104,7 @@ class SourceScore:
     median: dict[str, float]  # the median series
     p90: dict[str, float]  # of the questions
     covered: float  # truths in P10 to P90
+    line_covered: float  # answers of linear scaling in P10 to P90
     at_most: tuple[float, float, float]  # truths at most P10, P50, P90
     width: float  # median P90 / P10
 
@@ -133,6 +140,7 @@ def _score(answers: Sequence[Answer]) -> SourceScore:
         median={name: float(np.median(each)) for name, each in by_method.items()},
         p90={name: weighted_quantile(answers, _errors(name), 0.9) for name in by_method},
         covered=next(iter(source_means(answers, lambda one: one.covered).values())),
+        line_covered=next(iter(source_means(answers, lambda one: one.line_covered).values())),
         at_most=(below[0], below[1], below[2]),
         width=weighted_quantile(answers, lambda one: one.width, 0.5),
     )

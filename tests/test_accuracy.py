@@ -80,8 +80,8 @@ def test_the_page_gets_both_sources_and_its_pictures(folder: Path, output: str) 
 def test_a_result_compared_with_itself_does_not_count(folder: Path) -> None:
     compared = run_program("--compare", folder / "errors.json", folder / "errors.json")
     assert "+0.0 ± 0.0" in compared
-    assert compared.count("does not count") == 2
-    assert set(json.loads((folder / "errors.json").read_text())) == {"gpus", "few"}
+    assert compared.count("does not count") == 3
+    assert set(json.loads((folder / "errors.json").read_text())) == {"gpus", "few", "one"}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_table_without_a_column_is_refused_by_its_name(tmp_path: Path) -> None
 def test_the_asked_have_more_gpus_than_the_given_and_are_never_among_them(folder: Path) -> None:
     runs = read_tables(folder / "measured_steps.csv")
     episodes = list(source_episodes(runs))
-    assert [e.task for e in episodes] == ["gpus"] * 3 + ["few"] * 2
+    assert [e.task for e in episodes] == ["gpus"] * 3 + ["one"] + ["few"] * 2
     for episode in episodes:
         if episode.task == "gpus":
             assert max(r.gpus for r in episode.runs) < min(r.gpus for r in episode.asked)
@@ -137,7 +137,7 @@ def one_answer(source: str, series: str, error: float, n: int) -> Answer:
     errors = dict.fromkeys((OURS, "linear", "Ernest"), np.full(n, error))
     truth_at_most = np.tile([False, True, True], (n, 1))
     ones = np.ones(n)
-    return Answer("few", source, series, 2, errors, truth_at_most, ones > 0, ones, ones, ones > 1)
+    return Answer("few", source, series, 2, errors, truth_at_most, ones > 0, ones > 0, ones, ones, ones > 1)
 
 
 def test_each_source_counts_once_and_each_series_once_within_it() -> None:
