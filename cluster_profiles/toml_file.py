@@ -106,22 +106,27 @@ def validate(
     values: Mapping[str, Any],
     place: Callable[[tuple[int | str, ...]], str],
     error: type[InputError] = InputError,
+    keys_called: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> M:
-    """Return `values` as a `model`.  Raises `error` with one line: `place` of the first fault, then its reason."""
+    """Return `values` as a `model`.  Raises `error` with one line: `place` of the first fault, then its reason.
+
+    `keys_called` gives the keys that a key is meant to be, if other programs call them so.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as invalid:
         faults = invalid.errors()
         # A misspelt key is also a missing one: say the misspelling.
         fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-        raise error(place(fault["loc"]) + _reason(fault, model)) from None
+        raise error(place(fault["loc"]) + _reason(fault, model, keys_called)) from None
 
 
-def _reason(fault: ErrorDetails, model: type[BaseModel]) -> str:
+def _reason(fault: ErrorDetails, model: type[BaseModel], keys_called: Callable[[str], Sequence[str]]) -> str:
     kind = fault["type"]
     context = {name: _bound(value) for name, value in fault.get("ctx", {}).items()}
     if kind == "extra_forbidden":
-        return _unknown_key(str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1]), model)
+        key, table = str(fault["loc"][-1]), _table_at(model, fault["loc"][:-1])
+        return _unknown_key(key, table, model, keys_called(key))
     if kind == "missing":
         return "is missing"
     if kind == "value_error":
@@ -148,7 +153,9 @@ def _reason(fault: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{_shown(fault['input'])} {text}"
 
 
-def _unknown_key(key: str, table: type[BaseModel] | None, model: type[BaseModel]) -> str:
+def _unknown_key(
+    key: str, table: type[BaseModel] | None, model: type[BaseModel], meant: Sequence[str]
+) -> str:
     import difflib  # noqa: PLC0415  difflib, for a wrong key only
 
     keys = list(table.model_fields) if table else []
@@ -157,7 +164,9 @@ def _unknown_key(key: str, table: type[BaseModel] | None, model: type[BaseModel]
     ]
     if elsewhere:
         return f"unknown key here; it belongs in {' or '.join(f'[{name}]' for name in elsewhere)}"
-    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    if meant:
+        return f"unknown key; here it is {' or '.join(meant)}"
+    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.8)
     return (
         f"unknown key; did you mean {nearest[0]!r}?"
         if nearest
@@ -170,13 +179,17 @@ def _table_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     for part in location:
         if isinstance(part, int):
             continue
-        annotation = table.model_fields[part].annotation if part in table.model_fields else None
-        inner = [annotation, *getattr(annotation, "__args__", ())]
-        tables = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not tables:
+        inner = table_of(table.model_fields[part].annotation) if part in table.model_fields else None
+        if inner is None:
             return None
-        table = tables[0]
+        table = inner
     return table
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a field that is a table, or may be one; None of any other field."""
+    inner = [annotation, *getattr(annotation, "__args__", ())]
+    return next((one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
 
 def _shown(value: object) -> str:

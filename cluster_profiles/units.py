@@ -45,13 +45,15 @@ def parse_exact(value: object) -> Fraction:
 
 
 def parse_count(value: object) -> int:
-    """Return a whole number; text may use underscores, an exponent, or k, M, B, T for powers of a thousand.
+    """Return a whole number; text may use underscores, commas or an exponent, or k, M, B, T for powers of a thousand.
 
     >>> parse_count("1_000_000"), parse_count("30M"), parse_count(300e9)
     (1000000, 30000000, 300000000000)
     """
     text, factor = value, 1
-    if isinstance(value, str) and (suffix := value.strip()[-1:].lower()) in "kmbt":
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}(,\d{3})+\s*", value):
+        text = value.replace(",", "")
+    elif isinstance(value, str) and (suffix := value.strip()[-1:].lower()) in "kmbt":
         factor = _COUNT_SUFFIX[suffix]
         text = value.strip()[: -len(suffix) or None]
     try:
@@ -60,6 +62,25 @@ def parse_count(value: object) -> int:
         raise ValueError("is not a whole number such as 558_128, 300e9 or 30M") from None
     if number.denominator != 1:
         raise ValueError("is not a whole number such as 558_128, 300e9 or 30M")
+    return int(number)
+
+
+def parse_length(value: object) -> int:
+    """Return a length in tokens, in which k and M are powers of 1,024: a context of 8k is 8,192 tokens.
+
+    >>> parse_length("8k"), parse_length("128K"), parse_length(2048)
+    (8192, 131072, 2048)
+    """
+    text = value.strip().lower() if isinstance(value, str) else ""
+    factor = {"k": 2**10, "m": 2**20}.get(text[-1:])
+    if factor is None:
+        return parse_count(value)
+    try:
+        number = parse_exact(text[:-1]) * factor
+    except ValueError:
+        number = Fraction(1, 2)
+    if number.denominator != 1:
+        raise ValueError("is not a whole number of tokens such as 2048, 8k (8,192) or 1M (1,048,576)")
     return int(number)
 
 

@@ -25,7 +25,7 @@ from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.gpu_use.metrics import Call, Field, Gpm
 from clusterplan.estimator.gpu_use.reading import DISPLAYS, METRICS
 from clusterplan.estimator.history.schema import migrations
-from clusterplan.estimator.job.framework import STEP_RULES
+from clusterplan.estimator.job.framework import OTHER_NAMES, STEP_RULES
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 from clusterplan.launcher.runs.queue_reasons import REASONS
@@ -138,8 +138,11 @@ def _in_words(what: str, means: str, known: Mapping[str, str]) -> str:
 
 def frameworks() -> str:
     """Every value of --framework."""
-    rows = "\n".join(f"| `{f}` | {rule.name} | {rule.total.rule} |" for f, rule in STEP_RULES.items())
-    return f"\n| `--framework` | whose steps | rule |\n|---|---|---|\n{rows}\n"
+    rows = "\n".join(
+        f"| `{f}` | {rule.name} | {rule.total.rule} | {', '.join(OTHER_NAMES.get(f, '').split())} |"
+        for f, rule in STEP_RULES.items()
+    )
+    return f"\n| `--framework` | whose steps | rule | other names |\n|---|---|---|---|\n{rows}\n"
 
 
 def catalogue() -> str:

@@ -27,6 +27,18 @@ class WorkloadCommand(click.Command):
 
     tables = True  # whether several values of a flag make a table
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments.  Raises NoSuchOption that says where an unknown option belongs."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.NoSuchOption as error:
+            from .unknown_option import explain_option  # noqa: PLC0415  difflib, for a wrong option only
+
+            known = [name for p in self.params if isinstance(p, click.Option) for name in p.opts]
+            raise click.NoSuchOption(
+                error.option_name, explain_option(error.option_name, known), ctx=error.ctx
+            ) from None
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         if not getattr(self, "_complete", False):
             shared = [

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ..estimator.estimate.estimate import Estimate
 from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
-from ..estimator.job.framework import STEP_RULES
 from ..estimator.memory.peak import Fit
 from ..estimator.memory.states import gigabytes
 from ..estimator.ranges import Range
 from ..launcher.submission.request import request_of
+from .explain import step_text
 from .layout import Page, Style
 from .origins import origins, source_of
 
@@ -175,21 +175,6 @@ def _memory(estimate: Estimate) -> list[tuple[str, str, str]]:
     remarks = "; ".join(part for part in (fits, most, str(memory.source.kind)) if part)
     shown = f"{format_significant(memory.peak_bytes.p50 / 1e9, 2)} GB"
     return [("memory", shown, f"{gigabytes(memory.peak_bytes)} GB per GPU{capacity}; {remarks}")]
-
-
-def step_text(estimate: Estimate) -> str:
-    """Return the kinds of steps: `3,906 full + 1 partial of 64 samples (Hugging Face Trainer ...)`."""
-    steps = estimate.steps
-    text = f"{steps.full:,} full"
-    if steps.rampup:
-        text += f" + {steps.rampup:,} in the batch ramp-up"
-    elif partial := steps.total - steps.full:
-        text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
-    if steps.dropped_samples is None:
-        text += f", {steps.samples:,} samples"
-    elif steps.dropped_samples:
-        text += f", {steps.dropped_samples:,} samples dropped"
-    return f"{text} ({STEP_RULES[steps.convention].name})"
 
 
 def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], best: int | None) -> None:

@@ -217,3 +217,26 @@ def _interval(best: CheckpointInterval) -> str:
     if best.seconds == best.between_interruptions_s:
         return f"the mean time between interruptions, as a save of {c} takes twice that or more"
     return f"sqrt(2 x {c} x ({m} + {r})) - {c}"
+
+
+def step_text(estimate: Estimate) -> str:
+    """Return the kinds of steps: `3,906 full + 1 partial of 64 samples (Hugging Face Trainer ...)`."""
+    steps = estimate.steps
+    text = f"{steps.full:,} full"
+    if steps.rampup:
+        text += f" + {steps.rampup:,} in the batch ramp-up"
+    elif partial := steps.total - steps.full:
+        text += f" + {partial:,} partial of {steps.last_partial_samples:,} samples"
+    if steps.dropped_samples is None:
+        text += f", {steps.samples:,} samples"
+    elif steps.dropped_samples:
+        text += f", {steps.dropped_samples:,} samples dropped"
+    return f"{text} ({STEP_RULES[steps.convention].name}){_length_text(estimate)}"
+
+
+def _length_text(estimate: Estimate) -> str:
+    """The tokens per sample, where they are stated: `8k` is shown as 8,192."""
+    longest, mean = estimate.workload.data.seq_len, estimate.workload.data.mean_tokens
+    if longest and mean:
+        return f"; samples of {mean:,} tokens in the mean, {longest:,} at most"
+    return f"; samples of {longest or mean:,} tokens" if longest or mean else ""

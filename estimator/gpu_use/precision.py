@@ -9,8 +9,6 @@ from .notes import Note
 TENSOR_IDLE_SHARE = 0.005  # of the time that the SMs worked; a step of small products is far above it
 SM_BUSY_SHARE = 0.2  # of the run; a GPU that worked less trained too little to tell
 _TENSOR_CORE_PRECISIONS = (Precision.TF32, Precision.FP16, Precision.BF16, Precision.FP8)
-# As scripts, and torch, name them.
-_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 _REMEDY = (
     "use the autocast of clusterplan.mixed_precision, or state the framework in the job file, and submit sets it; "
     "or plan with precision = "
@@ -33,7 +31,7 @@ def precision_of_dtype(dtype: str | None) -> Precision | None:
     (<Precision.BF16: 'bf16'>, None)
     """
     try:
-        return Precision(_DTYPES.get(dtype or "", dtype or ""))
+        return Precision(dtype or "")
     except ValueError:
         return None
 

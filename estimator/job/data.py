@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
 from ...cluster_profiles.units import ceil_div
-from .fields import Exact, flag
+from .fields import Exact, Length, PackedShare, flag
 
 _MOST_SAMPLES, _MOST_TOKENS = 10**15, 10**17
 
@@ -25,17 +25,22 @@ class Data(Section):
         gt=0,
         le=_MOST_TOKENS,
     )
-    seq_len: Count | None = flag(
-        None, "--seq-len", "N", "Tokens per sample, those of the longest; images count too.", gt=0, le=10**8
+    seq_len: Length | None = flag(
+        None,
+        "--seq-len",
+        "N",
+        "Tokens per sample, those of the longest; images count too. 8k is 8,192.",
+        gt=0,
+        le=10**8,
     )
-    mean_tokens: Count | None = Field(
+    mean_tokens: Length | None = Field(
         None,
         gt=0,
         le=10**8,
         description="Mean tokens of a sample as its batch holds it, where samples differ in length: text, images (576 each in "
         "LLaVA-1.5) and padding. Time goes by the mean, memory by `seq_len`. Default: `seq_len`.",
     )
-    packing: Exact = Field(
+    packing: PackedShare = Field(
         Fraction(1),
         gt=0,
         le=1,
@@ -63,7 +68,10 @@ class Data(Section):
                 "packing and mean_tokens are both given: packed samples have seq_len tokens each"
             )
         if self.packing != 1 and self.tokens is None:
-            raise ValueError("packing belongs to tokens: give the size of the data in tokens")
+            raise ValueError(
+                "packing belongs to tokens: give tokens and seq_len, or count the packed sequences as samples and leave "
+                "packing out"
+            )
         if self.training_samples == 0:
             raise ValueError(
                 f"validation_share {float(self.validation_share):g} of {self.sequences:,} samples leaves none for training: "

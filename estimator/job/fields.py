@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from ...cluster_profiles.units import parse_count, parse_duration_s, parse_exact
+from ...cluster_profiles.units import parse_count, parse_duration_s, parse_exact, parse_length
 
 MOST_STEPS = 10**12
 
@@ -16,6 +16,15 @@ def _exact(value: object) -> Fraction:
     if number.denominator > 10**6:
         raise ValueError("has more than 6 digits after the point")
     return number
+
+
+def _packed_share(value: object) -> Fraction:
+    if isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004  pydantic's way
+            "is no share: packing is how full the packed sequences are, such as 0.95, beside tokens and seq_len; packed "
+            "sequences that are counted are samples"
+        )
+    return _exact(value)
 
 
 def _short_seconds(value: object) -> float:
@@ -84,6 +93,8 @@ ShortSeconds = Annotated[float, BeforeValidator(_short_seconds), Field(allow_inf
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 MicroBatchSeconds = Annotated[float, BeforeValidator(_turn_seconds), Field(allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_share), Field(allow_inf_nan=False)]
+Length = Annotated[int, BeforeValidator(parse_length)]
+PackedShare = Annotated[Fraction, BeforeValidator(_packed_share)]
 Exact = Annotated[Fraction, BeforeValidator(_exact)]
 
 

@@ -24,6 +24,31 @@ class Framework(StrEnum):
     FLOOR = "floor"
     MEGATRON = "megatron"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Framework | None":
+        """Read a library that is built on one of them, or another name of it."""
+        name = str(value).lower().replace("_", "-").replace(" ", "-")
+        return next((f for f, names in OTHER_NAMES.items() if name in {f.value, *names.split()}), None)
+
+
+# Libraries that count steps as a framework does, because they are built on it or have the same loop.
+OTHER_NAMES = {
+    # their trainers are subclasses of transformers.Trainer
+    Framework.HF: "huggingface hugging-face hf-trainer transformers trainer trl sfttrainer sft-trainer peft axolotl unsloth "
+    "llama-factory llamafactory ms-swift swift fastchat sentence-transformers alignment-handbook",
+    # their releases pin transformers 4.31 to 4.37
+    Framework.HF_4_51: "llava moe-llava",
+    Framework.LIGHTNING: "pytorch-lightning torch-lightning lightning-ai pl ptl",
+    # scripts with Accelerate's loop: ceil(batches / accumulation) steps per epoch
+    Framework.ACCELERATE: "huggingface-accelerate hf-accelerate diffusers",
+    Framework.DEEPSPEED: "deepspeed-chat deepspeed-engine",
+    # DistributedSampler and DataLoader in a loop of one's own; Composer deals samples so, and cuts its batch into micro-batches
+    Framework.TORCH: "pytorch ddp fsdp fsdp2 torchrun pytorch-ddp pytorch-fsdp composer mosaicml llm-foundry",
+    # one stream of tokens, which begins again until the given number of steps
+    Framework.MEGATRON: "megatron-lm megatron-core megatron-bridge megatron-deepspeed mcore nemo nemo-framework gpt-neox neox "
+    "nanotron torchtitan nanogpt",
+}
+
 
 class Dealing(Enum):
     """How the samples of an epoch reach the replicas."""

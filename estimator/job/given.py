@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
 from ...cluster_profiles.toml_file import Section
-from .fields import MOST_STEPS, MicroBatchSeconds, Share, StepSeconds, StepsOrShare, flag
+from .fields import MOST_STEPS, Length, MicroBatchSeconds, Share, StepSeconds, StepsOrShare, flag
 
 
 class StatedThroughput(Section):
@@ -93,7 +93,7 @@ class StatedThroughput(Section):
         None, gt=0, le=10**6, description="GPUs per replica when it was measured."
     )
     precision: Precision | None = Field(None, description="Precision in which it was measured.")
-    seq_len: Count | None = Field(
+    seq_len: Length | None = Field(
         None, gt=0, le=10**8, description="Tokens per sample when it was measured, the mean."
     )
     includes: tuple[Literal["evaluation", "checkpoints"], ...] = Field(

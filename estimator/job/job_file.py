@@ -1,12 +1,13 @@
 """A workload from a job file and flags; a flag wins over the file."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ...cluster_profiles.catalog import load_profile
-from ...cluster_profiles.toml_file import locate, parse_toml, read_toml, validate
+from ...cluster_profiles.toml_file import locate, parse_toml, read_toml, table_of, validate
 from ...errors import WorkloadError
 from .given import STATED_RATES
 from .placement import place
@@ -22,6 +23,67 @@ _ALTERNATIVES = {
 # These are removed with it: they said how it is made up.
 _DEPENDENTS = {"tokens": ("packing",), "global_batch": ("accumulation",)}
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()}
+# The names of keys in trainers' own settings: Hugging Face's TrainingArguments, Megatron-LM's arguments, DeepSpeed's
+# configuration, Lightning's Trainer, torchtitan, LLaMA-Factory, torchrun, Slurm; dashes and underscores are the same.
+_NAMES = {
+    "data.samples": "num_samples n_samples dataset_size num_examples train_samples max_samples num_train_samples",
+    "data.tokens": "num_tokens total_tokens train_tokens max_tokens n_tokens token_budget",
+    "data.seq_len": "seq_length sequence_length max_seq_length max_seq_len max_length cutoff_len block_size context_length "
+    "sequence_len model_max_length encoder_seq_length ctx_len seqlen",
+    "training.batch_size": "per_device_train_batch_size per_device_batch_size per_gpu_train_batch_size micro_batch_size "
+    "micro_batch micro_batch_size_per_gpu train_micro_batch_size_per_gpu device_train_microbatch_size local_batch_size mbs "
+    "train_batch_size_per_gpu batch bs",
+    "training.accumulation": "gradient_accumulation_steps gradient_accumulation accumulate_grad_batches grad_accum accum "
+    "grad_accum_steps accumulation_steps gas",
+    "training.global_batch": "global_batch_size train_batch_size global_train_batch_size total_batch_size gbs "
+    "effective_batch_size",
+    "training.epochs": "num_train_epochs max_epochs num_epochs n_epochs train_epochs epoch",
+    "training.max_steps": "train_iters max_iters max_train_steps train_steps training_steps num_steps num_train_steps steps "
+    "total_steps iterations max_duration",
+    "training.gpus": "num_gpus n_gpus ngpus gpu_count world_size num_processes nproc_per_node nproc devices gpus_per_node "
+    "n_gpus_per_node num_devices",
+    "training.precision": "bf16 fp16 fp8 tf32 fp32 mixed_precision torch_dtype dtype amp half bfloat16 float16",
+    "training.drop_last": "dataloader_drop_last",
+    "training.tensor_parallel": "tensor_model_parallel_size tensor_parallel_size tensor_parallel_degree tp tp_size tp_degree",
+    "training.pipeline_parallel": "pipeline_model_parallel_size pipeline_parallel_size pipeline_parallel_degree pp pp_size "
+    "pp_degree",
+    "training.context_parallel": "context_parallel_size context_parallel_degree cp cp_size cp_degree",
+    "training.sequence_parallel": "sequence_parallel_size ulysses_sequence_parallel_size ulysses_degree sp sp_size",
+    "training.expert_parallel": "expert_model_parallel_size expert_parallel_size expert_parallel_degree ep ep_size",
+    "training.zero_stage": "zero stage zero_optimization_stage deepspeed_stage zero_2 zero_3 zero1 zero2 zero3 fsdp",
+    "training.optimizer": "optim optimizer_name",
+    "training.recompute": "gradient_checkpointing activation_checkpointing recompute_activations recompute_granularity "
+    "activation_recompute grad_checkpointing use_gradient_checkpointing",
+    "training.framework": "trainer backend",
+    "architecture.parameters": "num_parameters num_params n_params params model_size",
+    "architecture.active_parameters": "active_params num_active_parameters",
+    "architecture.trainable_parameters": "trainable_params lora lora_parameters",
+    "architecture.layers": "num_layers n_layers num_hidden_layers n_layer",
+    "architecture.hidden": "hidden_size d_model n_embd hidden_dim",
+    "evaluation.every_steps": "eval_steps eval_interval val_check_interval eval_iters evaluation_steps eval_every",
+    "checkpoint.every_steps": "save_steps save_interval ckpt_interval checkpoint_interval save_every checkpointing_steps "
+    "checkpoint_steps",
+    "checkpoint.folder": "output_dir save_dir checkpoint_dir",
+    "throughput.samples_per_s": "train_samples_per_second samples_per_second throughput samples_per_sec",
+    "throughput.tokens_per_s": "tokens_per_second tokens_per_sec tps",
+    "throughput.step_time": "step_time_s seconds_per_step time_per_step iteration_time",
+    "throughput.tflops_per_gpu": "tflops tflops_per_device",
+    "cluster.gpu": "gpu_type gpu_name gpu_model accelerator",
+    "cluster.nodes": "num_nodes n_nodes nnodes",
+    "cluster.partition": "queue",
+    "slurm.account": "account",
+    "slurm.qos": "qos",
+    "slurm.mem": "mem mem_per_gpu",
+    "slurm.cpus-per-task": "cpus_per_task cpus_per_gpu",
+    "slurm.constraint": "constraint",
+    "slurm.exclusive": "exclusive",
+    "slurm.reservation": "reservation",
+    "slurm.nodelist": "nodelist",
+    "slurm.exclude": "exclude",
+}
+KEYS_BY_OTHER_NAME: Mapping[str, str] = MappingProxyType(
+    {name: key for key, names in _NAMES.items() for name in names.split()}
+)
 
 
 def load_workload(
@@ -49,7 +111,7 @@ def load_workload(
             return f"{flag}: "
         return locate(text, path, location) if path else ""
 
-    workload = validate(Workload, values, place_of, WorkloadError)
+    workload = validate(Workload, values, place_of, WorkloadError, keys_called)
     if (
         not in_file
         or not (flags or defaults)
@@ -58,7 +120,7 @@ def load_workload(
         return workload  # the rate belongs to this shape
     rate_in_flags = any(rate in above.get("throughput", {}) for rate in STATED_RATES)
     of_rate = _merge(in_file, in_flags) if rate_in_flags else _merge(_required(in_flags), in_file)
-    rate_workload = _placed(validate(Workload, of_rate, place_of, WorkloadError), workload)
+    rate_workload = _placed(validate(Workload, of_rate, place_of, WorkloadError, keys_called), workload)
     return workload.model_copy(update={"throughput": rate_workload.with_rate_tied().throughput})
 
 
@@ -114,3 +176,42 @@ def _has(values: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
             return False
         inner = inner[part]
     return True
+
+
+def _keys() -> Iterator[tuple[str, ...]]:
+    for name, field in Workload.model_fields.items():
+        table = table_of(field.annotation)
+        if table is None:
+            yield (name,)
+        else:
+            yield from ((name, key) for key in table.model_fields)
+
+
+def keys_called(name: str) -> tuple[str, ...]:
+    """Return the keys of the job file, with their tables, that `name` means; dashes and underscores are the same.
+
+    A key may be named with or without its table.
+
+    >>> keys_called("zero-stage"), keys_called("per_device_train_batch_size"), keys_called("every-steps")
+    (('training.zero_stage',), ('training.batch_size',), ('evaluation.every_steps', 'checkpoint.every_steps'))
+    """
+    wanted = _plain(name)
+    keys = [key for key in _keys() if wanted in {_plain(key[-1]), _plain("_".join(key))}]
+    # `batch_size` is the job's; the same key of [throughput] says where a rate was measured.
+    keys = [key for key in keys if key[0] != "throughput"] or keys
+    if keys:
+        return tuple(".".join(key) for key in keys)
+    return (KEYS_BY_OTHER_NAME[wanted],) if wanted in KEYS_BY_OTHER_NAME else ()
+
+
+def flag_of(key: str) -> str | None:
+    """Return the flag that sets a key; None if none does.
+
+    >>> flag_of("training.batch_size"), flag_of("training.zero_stage")
+    ('--batch-size', None)
+    """
+    return _FLAG_AT.get(tuple(key.split(".")))
+
+
+def _plain(name: str) -> str:
+    return name.strip("-").lower().replace("-", "_").replace(".", "_")

@@ -13,7 +13,7 @@ from ...cluster_profiles.profile import Count, Name, Number
 from ...cluster_profiles.toml_file import Section, validate
 from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
-from ..job.fields import ShortSeconds, StepSeconds
+from ..job.fields import Length, ShortSeconds, StepSeconds
 from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
@@ -69,7 +69,7 @@ class EnteredRun(Section):
     precision: Precision = Field(
         Precision.AUTO, description="Number format of training; `auto` needs the GPU type."
     )
-    seq_len: Count | None = Field(None, gt=0, le=10**8, description="Tokens per sample.")
+    seq_len: Length | None = Field(None, gt=0, le=10**8, description="Tokens per sample; 8k is 8,192.")
     parameters: Count | None = Field(None, gt=0, le=10**15, description="Parameters of the model.")
     active_parameters: Count | None = Field(
         None,
