@@ -343,3 +343,15 @@ def test_what_drop_last_leaves_out_is_no_early_end(accumulation: int, missed: in
     training = {"framework": "hf-4.51", "drop_last": True, **shape}
     said = advice(profile(), data={"samples": 1000}, training=training).get("ends-early")
     assert said is None if missed is None else said.startswith(f"{missed} of 1,000 samples are left out")
+
+
+def test_jobs_in_a_row_do_not_resume_where_no_checkpoint_is_written() -> None:
+    saving = advice(profile(time_limit="2h"))["beyond-limit"]
+    assert saving.endswith("each of which resumes the one before")
+    # Most draws end in one job; a failure costs a second one, which has nothing to resume.
+    texts = [
+        advice(profile(time_limit=limit), checkpoint={"every_steps": 0})
+        for limit in ("3h 40m", "3h 45m", "3h 50m", "3h 55m", "4h", "4h 10m")
+    ]
+    for text in texts:
+        assert not text.get("beyond-limit", "").endswith("resumes the one before")

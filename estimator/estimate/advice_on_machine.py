@@ -204,12 +204,17 @@ def advise_on_limit(case: Case) -> Iterator[Advice]:
                 "limit-too-short", f"the run never ends under {limit_text}: {_why_no_progress(case)}"
             )
         elif clock.segments > 1:
-            jobs = f"{clock.segments:,} jobs in a row, each of which resumes the one before"
-            yield Advice("beyond-limit", f"beyond {limit_text}: {jobs}")
+            every = case.checkpoint_steps
+            saves = every is None or 0 < every <= case.steps.total
+            how = "resumes the one before" if saves else "begins anew, as no checkpoint comes before the end"
+            yield Advice(
+                "beyond-limit", f"beyond {limit_text}: {clock.segments:,} jobs in a row, each of which {how}"
+            )
         if clock.segments and clock.never_ends > _LIMIT_TIGHT_SHARE:
             yield Advice(
                 "limit-tight",
-                f"with a probability of {clock.never_ends:.0%} the run never ends under {limit_text}: {_why_no_progress(case)}",
+                f"with a probability of {clock.never_ends:.0%} the run is so slow that it never ends under {limit_text}: then "
+                f"{_why_no_progress(case)}",
             )
 
 
