@@ -181,7 +181,7 @@ def _what_fits(case: Case) -> str:
         *(["quantise the base (base_bits 4)"] if frozen and not architecture.base_bits else []),
         *(["shard more (zero_stage 3)"] if shardable else []),
         *([] if training.recompute is True else ["recompute activations"]),
-        *([] if training.offload or frozen else ["offload the optimizer (offload)"]),
+        *([] if training.offload else [f"offload the {'activations' if frozen else 'optimizer'} (offload)"]),
         "use more GPUs (zero_stage, tensor_parallel)",
     ]
     return f"no micro-batch is sure to fit: {', '.join(ways)}"

@@ -17,18 +17,22 @@ _MOST_RAMPUP_LEVELS = 10_000
 
 
 class Offload(StrEnum):
-    """States that live in host memory instead of the GPU's."""
+    """What lives in host memory instead of the GPU's."""
 
     OPTIMIZER = "optimizer"
     PARAMETERS = "parameters"
+    ACTIVATIONS = "activations"
 
     @classmethod
     def _missing_(cls, value: object) -> "Offload | None":
-        """Read `offload_param` of DeepSpeed and `weights` as `parameters`."""
+        """Read `offload_param` of DeepSpeed and `weights` as `parameters`, and other words of trainers likewise."""
+        names = {
+            cls.OPTIMIZER: ("optimizer", "optimizer_state"),
+            cls.PARAMETERS: ("param", "parameter", "weight"),
+            cls.ACTIVATIONS: ("activation", "checkpoint"),
+        }
         name = str(value).lower().removeprefix("offload_").removesuffix("s")
-        return {"param": cls.PARAMETERS, "parameter": cls.PARAMETERS, "weight": cls.PARAMETERS}.get(
-            name, cls.OPTIMIZER if name in ("optimizer", "optimizer_state") else None
-        )
+        return next((offload for offload, words in names.items() if name in words), None)
 
 
 def _as_list(value: object) -> object:
@@ -74,7 +78,9 @@ class Training(Batches):
         "(`pure_bf16`).",
     )
     offload: Annotated[tuple[Offload, ...], BeforeValidator(_as_list)] = Field(
-        (), description='States in host memory: `["optimizer"]`, `["parameters"]` or both (ZeRO-Offload).'
+        (),
+        description="Kept in host memory: `optimizer`, `parameters` (ZeRO-Offload), `activations` (those stored for the backward "
+        "pass, as of unsloth and torchtune), in a list.",
     )
     optimizer_in_backward: StrictBool = Field(
         default=False,

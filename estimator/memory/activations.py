@@ -2,6 +2,7 @@
 
 from ..job import flops
 from ..job.placement import Placement
+from ..job.training import Offload
 from ..job.workload import Workload
 from ..ranges import Range
 from .priors import (
@@ -10,6 +11,7 @@ from .priors import (
     FUSED_FROM,
     GATHERED_INPUT_BYTES,
     LOGIT_BYTES,
+    OFFLOADED_LAYERS,
     RECOMPUTED_BYTES,
     SELECTIVE_BYTES,
     VOCABULARY,
@@ -45,11 +47,14 @@ def activation_bytes_per_sample(workload: Workload, placement: Placement, seq_le
 
     def added(q: str) -> float:
         whole, selective = getattr(layer, q), getattr(SELECTIVE_BYTES, q)
+        stored = layers * in_flight
+        if Offload.ACTIVATIONS in training.offload:
+            stored = min(getattr(OFFLOADED_LAYERS, q), stored)
         per_hidden = {
             # The layer that is recomputed is whole.
-            True: RECOMPUTED_BYTES * layers * in_flight + whole,
-            "selective": selective * layers * in_flight,
-            False: whole * layers * in_flight,
+            True: RECOMPUTED_BYTES * stored + whole,
+            "selective": selective * stored,
+            False: whole * stored,
         }[training.recompute]
         per_hidden += getattr(GATHERED_INPUT_BYTES, q) * (training.tensor_parallel - 1)
         logits = getattr(LOGIT_BYTES, q) * getattr(words(workload), q)

@@ -100,7 +100,8 @@ BUCKET_BYTES = Range(0, 2e8 * 2, 2e8 * 2 * 4.5 * 2)
 
 # Share of the active parameters that no expert holds: 29 % gpt-oss-120b, 38 % OLMoE, 45 % DeepSeek-V3, 65 % Llama 4 Scout.
 # Models whose parameters are at most 4 times the active ones use a quarter of their experts: 11 % DBRX, 13 % Mixtral 8x7B and
-# 8x22B.  All from the sizes and the experts per token in their model cards.
+# 8x22B.  From T parameters, A of them active, and k of E experts per token in their model cards:
+# (A - T k / E) / (1 - k / E) are in no expert.
 SHARED_BY_EXPERTS = Range(0.12, 0.38, 0.65)
 SHARED_BY_FEW_EXPERTS = Range(0.11, 0.13, 0.15)
 FEW_EXPERTS = 4  # parameters / active parameters
@@ -121,8 +122,12 @@ FUSED_FROM = (8, 0)  # compute capability
 # Selective recomputation drops the attention matrix (34), or more: 21 to 25 of torchtitan's table 1.
 SELECTIVE_BYTES = Range(20, 34, 45)
 RECOMPUTED_BYTES = 2
+# Layers whose stored activations are in the GPU where they are offloaded: the one at work, and up to five that are on their
+# way (`max_fwd_stash_size` of torchtune and TRL).  The others leave it whole (huggingface/transformers#48444).
+OFFLOADED_LAYERS = Range(1, 2, 6)
 # Tensor parallelism gathers the input of attention and MLP for a moment, 2 each (Korthikanti, section 4.2.2), undivided.
 GATHERED_INPUT_BYTES = Range(0, 0, 4)
 # Logits, bytes / (sequence length x micro-batch x words): none with a fused or chunked loss; 8 fit the LoRA peaks of Qwen
-# 7B (152,000 words), 14 those of torchtitan's table 2 (128,256 words).
-LOGIT_BYTES = Range(0, 8, 14)
+# 7B (152,000 words).  transformers held 16 in 2024: 2 and their gradient 2, the fp32 copy 4, its shifted copy 4 and the
+# log-softmax 4; torchtitan's table 2 needs 14, unsloth's row for transformers 15.6 (128,256 words each).
+LOGIT_BYTES = Range(0, 8, 16)
