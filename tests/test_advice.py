@@ -312,7 +312,7 @@ def test_only_flags_that_the_command_takes_are_advised(
 
 def test_drop_last_is_only_advised_where_it_helps() -> None:
     one = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8})["partial-batch"]
-    four = advice(profile(), data={"samples": 1_000_000}, training={"gpus": 8, "accumulation": 4})[
+    four = advice(profile(), data={"samples": 1_000_000 - 256}, training={"gpus": 8, "accumulation": 4})[
         "partial-batch"
     ]
     assert "drop_last leaves it out" in one
@@ -355,3 +355,16 @@ def test_jobs_in_a_row_do_not_resume_where_no_checkpoint_is_written() -> None:
     ]
     for text in texts:
         assert not text.get("beyond-limit", "").endswith("resumes the one before")
+
+
+@pytest.mark.parametrize(("samples_in_last", "advised"), [(256, True), (288, False)])
+def test_a_last_step_of_more_than_half_a_batch_is_no_news(samples_in_last: int, advised: bool) -> None:
+    answer = advice(profile(), data={"samples": 1_024_000 + samples_in_last})
+    assert ("partial-batch" in answer) == advised
+
+
+def test_plain_advice_fits_its_line() -> None:
+    # A newcomer reads one line for each piece: 120 columns less the longest code here.
+    texts = advice(None, data={"samples": 1_024_001}, evaluation={"every_steps": 0})
+    assert {len(text) <= 98 for text in texts.values()} == {True}
+    assert set(texts) == {"partial-batch", "checkpoint-interval", "no-evaluation", "no-profile"}

@@ -3,6 +3,7 @@
 import json
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +128,25 @@ def test_every_0_still_means_never() -> None:
     workload = job(evaluation={"every_steps": 0})
     assert interval_steps(workload.evaluation, workload, count_steps(workload)) == 0
     assert count_evaluations(workload, count_steps(workload)) == 0
+
+
+def test_a_share_of_lightnings_is_one_of_an_epoch(in_process: Command, tmp_path: Path) -> None:
+    # `val_check_interval=0.25` is 4 times per epoch, https://github.com/Lightning-AI/pytorch-lightning/issues/4137
+    job = tmp_path / "job.toml"
+    training = "[training]\nbatch_size = 4\ngpus = 2\nepochs = 3\nframework = 'lightning'\n"
+    job.write_text(f"[data]\nsamples = 10000\n{training}[evaluation]\nevery_steps = 0.25\n")
+    said = "evaluation.every_steps 0.25 is a share of the run, and Lightning takes shares of an epoch: give every_epochs = 0.25"
+    done = in_process("estimate", str(job))
+    assert (done.returncode, done.stderr) == (2, f"Error: {job}: {said}\n")
+
+
+@pytest.mark.parametrize("every", ["epoch", "4 per epoch"])
+def test_an_interval_in_words_names_the_keys(in_process: Command, tmp_path: Path, every: str) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'[data]\nsamples = 10000\n[training]\nbatch_size = 4\ngpus = 2\n[evaluation]\nevery_steps = "{every}"\n'
+    )
+    assert (
+        "is neither steps such as 500 nor a share of the run such as 0.1; epochs are given as every_epochs"
+        in (in_process("estimate", str(job)).stderr)
+    )

@@ -49,12 +49,18 @@ def test_recomputation_is_no_part_of_an_mfu() -> None:
     assert one == other
 
 
-def test_an_mfu_needs_the_gpu_type() -> None:
-    source = estimate_workload(Workload.of(**TINY_LLAMA, mfu=0.5, parameters=1e9)).step_time.source
-    assert (source.kind, source.text) == (
-        SourceKind.UNKNOWN,
-        "a given mfu needs a GPU type of the catalogue: add --gpu",
-    )
+@pytest.mark.parametrize(
+    ("gpu", "remedy"),
+    [
+        (None, ": add --gpu"),
+        # two TITAN Xp: https://github.com/karpathy/nanoGPT/issues/466
+        ("titan-xp", ", and that of titan-xp is not known: give tflops_per_gpu or step_time"),
+    ],
+)
+def test_an_mfu_needs_the_peak_of_the_gpu(gpu: str | None, remedy: str) -> None:
+    job = Workload.of(**TINY_LLAMA, mfu=0.5, parameters=1e9, gpu=gpu)
+    source = estimate_workload(job).step_time.source
+    assert (source.kind, source.text) == (SourceKind.UNKNOWN, f"mfu is a share of a GPU's peak{remedy}")
 
 
 @pytest.mark.parametrize(
@@ -169,3 +175,53 @@ def test_includes_belongs_to_a_rate(in_process: Command, tmp_path: Path) -> None
     done = in_process("estimate", str(file))
     assert (done.returncode, done.stdout) == (2, "")
     assert "includes belongs to a rate: give one of samples_per_s" in done.stderr
+
+
+STEPS = {"batch_size": 8, "gpus": 8, "max_steps": 1000}
+
+
+@pytest.mark.parametrize(
+    ("printed", "step_s"),
+    [
+        ("7.5187 s/iter", 7.5187),  # LiBai: https://github.com/Oneflow-Inc/libai/pull/551
+        ("1.5 steps/s", 1 / 1.5),  # https://github.com/oumi-ai/oumi/pull/103
+        ("1.11ups", 1 / 1.11),  # fairseq: https://github.com/facebookresearch/fairseq/issues/3073
+        ("1.11 updates/s", 1 / 1.11),
+        ("562.11ms", 0.56211),  # nanoGPT: https://github.com/karpathy/nanoGPT/issues/110
+        ("10.82s/it", 10.82),  # https://github.com/meta-llama/llama-cookbook/pull/206
+    ],
+)
+def test_a_step_time_is_read_as_logs_print_it(printed: str, step_s: float) -> None:
+    job = estimate_workload(Workload.of(**STEPS, step_time=printed))
+    assert job.step_time.seconds is not None
+    assert job.step_time.seconds.p50 == pytest.approx(step_s)
+
+
+@pytest.mark.parametrize("printed", ["36,653.244", "36653.244", "36.653244k"])  # MaxText's Tokens/s/device
+def test_a_rate_is_read_as_logs_print_it(printed: str) -> None:
+    # https://github.com/AI-Hypercomputer/maxtext/pull/761: 24 samples of 2,048 tokens a device, 1.341 s a step
+    job = estimate_workload(
+        Workload.of(batch_size=24, gpus=4, seq_len=2048, max_steps=10, tokens_per_s_per_gpu=printed)
+    )
+    assert job.step_time.seconds is not None
+    assert job.step_time.seconds.p50 == pytest.approx(1.341, rel=0.001)
+
+
+@pytest.mark.parametrize("printed", ["36.653,2", "1,23", "k", "36 653"])
+def test_what_is_no_rate_is_refused(in_process: Command, printed: str) -> None:
+    done = in_process(*"estimate --batch-size 8 --gpus 8 --max-steps 10 --samples-per-s".split(), printed)
+    assert (done.returncode, done.stderr) == (2, f"Error: --samples-per-s: {printed!r} is not a number\n")
+
+
+def test_mfu_and_tokens_per_second_of_one_report_agree() -> None:
+    # Llama 2 7B at 4,096 tokens on H100: 9,600 tokens/s/GPU and 46 % MFU, https://github.com/foundation-model-stack/fms-fsdp
+    # and its issue 89.
+    job = {"tokens": 1e9, "seq_len": 4096, "batch_size": 2, "gpus": 128, "gpu": "h100-sxm"}
+    job |= {"parameters": 6_738_415_616}
+    by_tokens, by_mfu = (
+        estimate_workload(Workload.of(**job, **rate)).step_time.seconds
+        for rate in ({"tokens_per_s_per_gpu": 9600}, {"mfu": "46%"})
+    )
+    assert by_tokens is not None
+    assert by_mfu is not None
+    assert by_mfu.p50 == pytest.approx(by_tokens.p50, rel=0.03)

@@ -267,6 +267,36 @@ TRAINERS: dict[str, tuple[dict[str, Any], int, str]] = {
         1158,
         "does it hold out 5 % for validation (validation_share 0.05)?",
     ),
+    # https://github.com/modelscope/ms-swift/issues/1671: two GPUs hold one copy of the model, and 1 % is held out unasked.
+    "process group and validation": (
+        {"samples": 3200, "batch_size": 1, "accumulation": 16, "gpus": 2},
+        198,
+        "are all 2 GPUs in one process group, and does it hold out 1 % for validation (validation_share 0.01)",
+    ),
+    # https://github.com/huggingface/optimum-neuron/issues/198
+    "every process trains on all": (
+        {"samples": 287_113, "batch_size": 1, "gpus": 32},
+        287_113,
+        "are all 32 GPUs in one process group",
+    ),
+    # https://github.com/huggingface/trl/issues/3204: 8,000 prompts, "a total of 4k steps".
+    "generations in two epochs": (
+        {"samples": 8000, "batch_size": 4, "accumulation": 2, "gpus": 3, "epochs": 2},
+        4000,
+        "your numbers give 668; does it make 6 completions per prompt (generations 6)",
+    ),
+    # https://github.com/RapidFireAI/rapidfireai/pull/44
+    "generations before epochs": (
+        {"samples": 128, "batch_size": 8, "gpus": 1, "epochs": 3},
+        384,
+        "your numbers give 48; does it make 8 completions per prompt (generations 8), or does it train for 24 epochs",
+    ),
+    # https://github.com/hiyouga/LlamaFactory/issues/4783, in 2024
+    "an older Trainer": (
+        {"samples": 900, "batch_size": 1, "gpus": 2, "global_batch": 16, "epochs": 10},
+        560,
+        "it rounds in another way, as --framework hf-4.51 does",
+    ),
     "max_steps": ({"samples": 30_000_000, "batch_size": 32, "gpus": 8}, 500_000, "has it max_steps 500,000?"),
     "none": (
         {"samples": 30_000_000, "batch_size": 32, "gpus": 8},

@@ -46,6 +46,20 @@ KEYS = [
         ("--train-iters", "the flag is --max-steps"),
         ("--seq-length", "the flag is --seq-len"),
         ("--tensor-model-parallel-size", "the flag is --tensor-parallel"),
+        # TRL, Megatron-LM, axolotl, ms-swift, fairseq, bitsandbytes, Lightning, torchtitan
+        ("--num_generations", "a key of the job file: training.generations"),
+        ("--rampup-batch-size", "a key of the job file: training.batch_rampup"),
+        ("--val_set_size", "a key of the job file: data.validation_share"),
+        ("--split_dataset_ratio", "a key of the job file: data.validation_share"),
+        ("--sample_packing", "a key of the job file: data.packing"),
+        ("--update-freq", "the flag is --accumulation"),
+        ("--max-update", "the flag is --max-steps"),
+        ("--load_in_4bit", "a key of the job file: architecture.base_bits"),
+        (
+            "--val-check-interval",
+            "keys of the job file: evaluation.every_steps or evaluation.every_epochs",
+        ),
+        ("--tps", "the flag is --tokens-per-s or --tokens-per-s-per-gpu"),  # of all GPUs, or torchtitan's
         # torchrun
         ("--nproc-per-node", "the flag is --gpus"),
         ("--nnodes", "the flag is --nodes"),
@@ -77,7 +91,8 @@ def test_every_key_is_known_with_and_without_its_table(key: str) -> None:
 
 
 def test_other_names_lead_to_keys_that_exist() -> None:
-    assert {key for key in KEYS_BY_OTHER_NAME.values() if not key.startswith("slurm.")} <= set(KEYS)
+    keys = {key for keys in KEYS_BY_OTHER_NAME.values() for key in keys}
+    assert {key for key in keys if not key.startswith("slurm.")} <= set(KEYS)
     names = {name.rpartition(".")[2] for name in KEYS}
     assert not names & set(KEYS_BY_OTHER_NAME), "a key of ours has its own meaning"
 

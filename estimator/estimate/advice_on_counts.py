@@ -1,6 +1,6 @@
 """Advice on counts that are stated: the steps that a trainer reports, and a global batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from pydantic import ValidationError
@@ -12,9 +12,14 @@ from ..job.workload import Workload
 from .case import Advice, Case
 from .steps import StepCount, count_steps
 
+# In words, with the keys of `training` that it changes, or another `data`.
+Reason = tuple[str, dict[str, object]]
 _MOST_BY_RAMP_UP = 1.25  # times the steps: BLOOM's ramp-up made 1.07
 _MOST_BY_PACKING = 0.9  # times the steps: more is no padding saved, but rounding
 _MOST_HELD_OUT_PERCENT = 30
+_MOST_HELD_OUT_BESIDE_PERCENT = (
+    10  # beside another reason: ms-swift holds out 1 % unasked, Axolotl's examples 5 %
+)
 
 
 def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
@@ -56,12 +61,16 @@ def _why_other_steps(case: Case, reported: int) -> str:
         f"it runs a global batch of {effective}, not {format_count(training.step_samples)}: does it have this batch size "
         "and accumulation?"
     )
-    counted = dict(_counted_reasons(case, reported))
-    for tolerance in (0.0, max(1.0, reported / 1000)):  # a step, or a rounding of each epoch
-        fitting = [text for text, steps in counted.items() if steps and abs(steps - reported) <= tolerance]
-        if fitting:
-            question = f"your numbers give {total}; {', or '.join(fitting)}?"
-            return question if "accumulation" in question else f"{question} If not, {batch}"
+    reasons = dict(_counted_reasons(case, reported))
+    for candidates in (reasons, dict(_with_held_out(case, reasons, reported))):
+        counted = {text: count_with(case, **changes) for text, changes in candidates.items()}
+        for tolerance in (0.0, max(1.0, reported / 1000)):  # a step, or a rounding of each epoch
+            fitting = [
+                t for t, steps in counted.items() if steps and abs(steps.total - reported) <= tolerance
+            ]
+            if fitting:
+                question = f"your numbers give {total}; {', or '.join(fitting)}?"
+                return question if "accumulation" in question else f"{question} If not, {batch}"
     ratio = reported / max(case.steps.total, 1)
     by_ratio = ", or ".join(_reasons_by_ratio(case, reported, ratio))
     more = (
@@ -70,35 +79,51 @@ def _why_other_steps(case: Case, reported: int) -> str:
     return f"your numbers give {total}; {more if ratio > 1 else ''}{f'{by_ratio}? If not, ' if by_ratio else ''}{batch}"
 
 
-def _counted_reasons(case: Case, reported: int) -> Iterator[tuple[str, int | None]]:
-    """Each reason in words, with the steps that it would make; the most likely first."""
+def _counted_reasons(case: Case, reported: int) -> Iterator[Reason]:
+    """The reasons that make a certain number of steps, the most likely first."""
     training, placement = case.workload.training, case.placement
     ratio = reported / max(case.steps.total, 1)
-
-    def steps_with(**changes: object) -> int | None:
-        changed = count_with(case, **changes)
-        return changed.total if changed else None
-
     if training.accumulation > 1:
         text = f"it counts micro-batches: does it have accumulation {training.accumulation:,}"
-        yield text, steps_with(accumulation=1)
-    for group in {training.model_parallel, placement.gpus_per_node, placement.nodes} - {training.gpus}:
+        yield text, {"accumulation": 1}
+    groups = {training.model_parallel, placement.gpus_per_node, placement.nodes} - {training.gpus}
+    if groups and ratio > 1:
+        group = min(groups, key=lambda gpus: abs(training.gpus / gpus - ratio))
         # With a global batch stated, fewer GPUs in the group would accumulate more.
-        steps = steps_with(gpus=group, accumulation=training.accumulation)
-        if steps == reported:
-            yield f"are all {training.gpus:,} GPUs in one process group", steps
-    if (epochs := round(training.epochs * Fraction(ratio))) != training.epochs:
-        yield f"does it train for {plural(epochs, 'epoch')} (epochs {epochs:,})", steps_with(epochs=epochs)
-    if (each := round(training.generations * ratio)) > 1:
-        yield (
-            f"does it make {each:,} completions per prompt (generations {each:,})",
-            steps_with(generations=each),
-        )
-    if 0 < (percent := round(100 * (1 - ratio))) <= _MOST_HELD_OUT_PERCENT:
+        changes: dict[str, object] = {"gpus": group, "accumulation": training.accumulation}
+        yield f"are all {training.gpus:,} GPUs in one process group", changes
+    epochs, each = round(training.epochs * Fraction(ratio)), round(training.generations * ratio)
+    passes: Reason = (f"does it train for {plural(epochs, 'epoch')} (epochs {epochs:,})", {"epochs": epochs})
+    completions: Reason = (
+        f"does it make {each:,} completions per prompt (generations {each:,})",
+        {"generations": each},
+    )
+    repeats = ([passes] if epochs != training.epochs else []) + ([completions] if each > 1 else [])
+    # Who states a number of epochs has seen to it.
+    yield from repeats if training.epochs == 1 else reversed(repeats)
+    yield from _held_out(case, case.steps.total, reported, _MOST_HELD_OUT_PERCENT)
+
+
+def _with_held_out(case: Case, reasons: Mapping[str, dict[str, object]], reported: int) -> Iterator[Reason]:
+    """Each reason together with samples that are held out, where both would make about the reported steps."""
+    for reason, changes in reasons.items():
+        steps = count_with(case, **changes)
+        for text, data in _held_out(
+            case, steps.total if steps else 0, reported, _MOST_HELD_OUT_BESIDE_PERCENT
+        ):
+            yield f"{reason}, and {text}", changes | data
+
+
+def _held_out(case: Case, total: int, reported: int, most_percent: int) -> Iterator[Reason]:
+    """The share for validation without which `total` steps are about those that are reported, if there is one."""
+    percent = round(100 * (1 - reported / max(total, 1)))
+    if 0 < percent <= most_percent:
         share = Fraction(percent, 100)
         data = case.workload.data.model_copy(update={"validation_share": share})
-        text = f"does it hold out {percent} % for validation (validation_share {float(share):g})"
-        yield text, steps_with(data=data)
+        yield (
+            f"does it hold out {percent} % for validation (validation_share {float(share):g})",
+            {"data": data},
+        )
 
 
 def _reasons_by_ratio(case: Case, reported: int, ratio: float) -> Iterator[str]:

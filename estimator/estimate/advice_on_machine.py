@@ -114,16 +114,13 @@ def why_unknown(workload: Workload, source: Source) -> str:
         return source.text
     if STEP_RULES[workload.training.framework].is_trainer:
         way = (
-            "run your training command with --max_steps 50 --eval_strategy no --save_strategy no, then give its "
-            "train_samples_per_second as --samples-per-s (that of a whole run holds evaluation and saves: "
-            "set throughput.includes)"
+            "run it with --max_steps 50 --eval_strategy no --save_strategy no, and give its train_samples_per_second as "
+            "--samples-per-s"
         )
     else:
-        way = "time 50 steps of your job after the first 10, then give --step-time SECONDS"
+        way = "time 50 steps after the first 10, and give --step-time SECONDS"
     memory = (
-        "`clusterplan history add` keeps it, and submitted runs that call track() measure themselves"
-        if workload.model
-        else "with --model, runs of that model would inform the estimate"
+        "`clusterplan history add` keeps it" if workload.model else "runs of the same --model inform it too"
     )
     return f"{source.text}. To measure: {way}; {memory}"
 
@@ -241,10 +238,9 @@ def advise_on_cluster(case: Case) -> Iterator[Advice]:
             "times slower; fewer nodes may finish sooner",
         )
     if not case.has_profile:
-        nodes = (
-            f", and {USUAL_GPUS_PER_NODE} GPUs per node" if case.placement.gpus > USUAL_GPUS_PER_NODE else ""
-        )
+        many = case.placement.gpus > USUAL_GPUS_PER_NODE
+        nodes = f"{USUAL_GPUS_PER_NODE} GPUs per node and no time limit are" if many else "no time limit is"
         yield Advice(
             "no-profile",
-            f"no cluster profile is given: no time limit is assumed{nodes}; `clusterplan profiles list` shows profiles",
+            f"no cluster profile, so {nodes} assumed: see `clusterplan profiles list`",
         )

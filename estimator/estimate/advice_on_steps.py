@@ -19,6 +19,7 @@ from .intervals import count_evaluations, interval_steps
 from .pauses import evaluated_samples
 
 _CLEAR_SHARE = 0.05  # of the training time, from which pauses that count twice are worth a line
+_PARTIAL_SHARE = 0.5  # of the batch, from which a partial step is worth no line; our judgement
 
 
 def advise_on_data(case: Case) -> Iterator[Advice]:
@@ -35,11 +36,11 @@ def advise_on_data(case: Case) -> Iterator[Advice]:
         yield Advice(
             "below-one-batch", f"{nothing}{samples:,} samples are fewer than one global batch of {batch:,}"
         )
-    elif steps.last_partial_samples:
+    elif 0 < steps.last_partial_samples <= _PARTIAL_SHARE * batch:
         each = "the last step of each epoch" if training.epochs > 1 else "the last step"
         yield Advice(
             "partial-batch",
-            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples: {_partial(case)}"
+            f"{each} holds {steps.last_partial_samples:,} of {batch:,} samples{_partial(case)}"
             f"{'; drop_last leaves it out' if _drop_last_helps(case) else ''}",
         )
     if training.framework is Framework.HF_4_51 and training.max_steps is None:
@@ -101,8 +102,7 @@ def _advise_on_mean_tokens(case: Case) -> Iterator[Advice]:
     ):
         yield Advice(
             "mean-tokens",
-            f"the time counts {data.seq_len:,} tokens in each sample, as if all were packed or padded to that: if they differ "
-            "in length, set data.mean_tokens",
+            f"the time counts {data.seq_len:,} tokens in every sample: if they differ in length, set data.mean_tokens",
         )
 
 
@@ -110,8 +110,8 @@ def _partial(case: Case) -> str:
     training = case.workload.training
     filled_up = STEP_RULES[training.framework].dealing is Dealing.BATCHES
     if filled_up and training.data_parallel > 1 and training.accumulation == 1:
-        return "Accelerate fills it up with earlier samples of the epoch"
-    return "its gradient is noisier at the same learning rate"
+        return ", filled up by Accelerate"
+    return ": a noisier gradient"
 
 
 def _drop_last_helps(case: Case) -> bool:
@@ -150,7 +150,7 @@ def advise_on_checkpoints(case: Case) -> Iterator[Advice]:
         what = (
             "one checkpoint at the end is enough"
             if end_is_enough
-            else f"a checkpoint every {plural(best.steps, 'step')} ({format_duration(best.seconds)}) loses least"
+            else f"every {plural(best.steps, 'step')} ({format_duration(best.seconds)}) loses least"
         )
         yield Advice("checkpoint-interval", f"{what} ({_why_best(best)})")
 
@@ -160,7 +160,7 @@ def _why_best(best: CheckpointInterval) -> str:
         return "Young/Daly: no failures are expected"
     return (
         f"Young/Daly: a save of {format_duration(best.write_s)}, one interruption in "
-        f"{format_duration(best.between_interruptions_s)}, {format_duration(best.restart_s)} to restart"
+        f"{format_duration(best.between_interruptions_s)}"
     )
 
 
@@ -170,10 +170,10 @@ def advise_on_evaluation(case: Case) -> Iterator[Advice]:
         return
     every = interval_steps(case.workload.evaluation, case.workload, case.steps)
     if not every:
-        stated = "no evaluation is stated" if every is None else "the job has no evaluation"
+        stated = "no evaluation is stated" if every is None else "no evaluation runs"
         yield Advice(
             "no-evaluation",
-            f"{stated}: without one, a plateau of the loss cannot be confirmed; set evaluation.every_steps",
+            f"{stated}, so nothing can confirm a plateau of the loss: set evaluation.every_steps",
         )
     elif every > case.steps.total:
         yield Advice(

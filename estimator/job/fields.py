@@ -42,8 +42,8 @@ def _short_seconds(value: object) -> float:
 
 
 # A loop's turns, as progress bars name them; the bar of a loop over micro-batches calls these the same.
-_TURN = r"(?:it|iter|iteration|step|batche?|micro[- ]?batche?)s?"
-_PER_SECOND = re.compile(rf"(.+?)\s*{_TURN}\s*/\s*s(?:ec|econd)?")
+_TURN = r"(?:it|iter|iteration|step|update|batche?|micro[- ]?batche?)s?"
+_PER_SECOND = re.compile(rf"(.+?)\s*(?:{_TURN}\s*/\s*s(?:ec|econd)?|ups)")  # ups: fairseq
 _PER_TURN = re.compile(rf"(.+?)(?:ec|econds?)?\s*/\s*{_TURN}")
 _MICRO_BATCH = re.compile(r"micro[- ]?batch", re.IGNORECASE)
 
@@ -74,11 +74,32 @@ def _share(value: object) -> float:
     return number / 100 if is_percent else number
 
 
+def _rate(value: object) -> float:
+    """Read a rate as logs print it: 36,653.2 and 300k too."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+        return float(parse_exact(text.replace(",", "")))
+    if factor := {"k": 10**3, "m": 10**6}.get(text[-1:]):
+        return float(parse_exact(text[:-1]) * factor)
+    return float(parse_exact(value))
+
+
 def _steps_or_share(value: object) -> int | float:
     try:
         number = parse_exact(value)
     except ValueError:
+        pass
+    else:
+        return _whole_or_share(number)
+    try:
         return parse_count(value)
+    except ValueError:
+        raise ValueError(
+            "is neither steps such as 500 nor a share of the run such as 0.1; epochs are given as every_epochs"
+        ) from None
+
+
+def _whole_or_share(number: Fraction) -> int | float:
     if number.denominator != 1 and number < 1:
         return float(number)
     if number.denominator != 1:
@@ -92,6 +113,7 @@ StepsOrShare = Annotated[int | float, BeforeValidator(_steps_or_share)]
 ShortSeconds = Annotated[float, BeforeValidator(_short_seconds), Field(allow_inf_nan=False)]
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 MicroBatchSeconds = Annotated[float, BeforeValidator(_turn_seconds), Field(allow_inf_nan=False)]
+Rate = Annotated[float, BeforeValidator(_rate), Field(allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_share), Field(allow_inf_nan=False)]
 Length = Annotated[int, BeforeValidator(parse_length)]
 PackedShare = Annotated[Fraction, BeforeValidator(_packed_share)]

@@ -35,18 +35,19 @@ class Framework(StrEnum):
 OTHER_NAMES = {
     # their trainers are subclasses of transformers.Trainer
     Framework.HF: "huggingface hugging-face hf-trainer transformers trainer trl sfttrainer sft-trainer peft axolotl unsloth "
-    "llama-factory llamafactory ms-swift swift fastchat sentence-transformers alignment-handbook",
+    "llama-factory llamafactory ms-swift swift fastchat sentence-transformers alignment-handbook open-r1",
     # their releases pin transformers 4.31 to 4.37
     Framework.HF_4_51: "llava moe-llava",
     Framework.LIGHTNING: "pytorch-lightning torch-lightning lightning-ai pl ptl",
     # scripts with Accelerate's loop: ceil(batches / accumulation) steps per epoch
-    Framework.ACCELERATE: "huggingface-accelerate hf-accelerate diffusers",
+    Framework.ACCELERATE: "huggingface-accelerate hf-accelerate diffusers kohya-ss sd-scripts",
     Framework.DEEPSPEED: "deepspeed-chat deepspeed-engine",
-    # DistributedSampler and DataLoader in a loop of one's own; Composer deals samples so, and cuts its batch into micro-batches
-    Framework.TORCH: "pytorch ddp fsdp fsdp2 torchrun pytorch-ddp pytorch-fsdp composer mosaicml llm-foundry",
+    # DistributedSampler and DataLoader in a loop of one's own; Composer deals samples so, and cuts its batch into micro-batches;
+    # fairseq deals batches, of which each GPU has as many, and its epochs end with an update
+    Framework.TORCH: "pytorch ddp fsdp fsdp2 torchrun pytorch-ddp pytorch-fsdp composer mosaicml llm-foundry fairseq",
     # one stream of tokens, which begins again until the given number of steps
     Framework.MEGATRON: "megatron-lm megatron-core megatron-bridge megatron-deepspeed mcore nemo nemo-framework gpt-neox neox "
-    "nanotron torchtitan nanogpt",
+    "nanotron torchtitan nanogpt olmo olmo-core",
 }
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
 from ...cluster_profiles.toml_file import Section
-from .fields import MOST_STEPS, Length, MicroBatchSeconds, Share, StepSeconds, StepsOrShare, flag
+from .fields import MOST_STEPS, Length, MicroBatchSeconds, Rate, Share, StepSeconds, StepsOrShare, flag
 
 
 class StatedThroughput(Section):
@@ -16,16 +16,16 @@ class StatedThroughput(Section):
     Keys of the shape that are left out are taken from the rest of the file.
     """
 
-    samples_per_s: Number | None = flag(
+    samples_per_s: Rate | None = flag(
         None, "--samples-per-s", "RATE", "Throughput of all GPUs, samples/s.", gt=0, le=10**12
     )
-    samples_per_s_per_gpu: Number | None = flag(
+    samples_per_s_per_gpu: Rate | None = flag(
         None, "--samples-per-s-per-gpu", "RATE", "Throughput of one GPU, samples/s.", gt=0, le=10**9
     )
-    tokens_per_s: Number | None = flag(
+    tokens_per_s: Rate | None = flag(
         None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
     )
-    tokens_per_s_per_gpu: Number | None = flag(
+    tokens_per_s_per_gpu: Rate | None = flag(
         None,
         "--tokens-per-s-per-gpu",
         "RATE",
@@ -49,7 +49,7 @@ class StatedThroughput(Section):
         gt=0,
         le=10**7,
     )
-    tflops_per_gpu: Number | None = flag(
+    tflops_per_gpu: Rate | None = flag(
         None,
         "--tflops-per-gpu",
         "RATE",
@@ -61,7 +61,8 @@ class StatedThroughput(Section):
         None,
         "--mfu",
         "SHARE",
-        "Model FLOPs utilisation, 0.56 or 56%, without recomputation; needs parameters, seq_len and the GPU type.",
+        "Model FLOPs utilisation, 0.56 or 56%, of the GPU's own peak (nanoGPT prints that of an A100), without recomputation; "
+        "needs parameters, seq_len and the GPU type.",
         gt=0,
         le=1,
     )

@@ -26,20 +26,27 @@ _FLAG_AT = {place: flag for flag, place, _ in list_flags()}
 # The names of keys in trainers' own settings: Hugging Face's TrainingArguments, Megatron-LM's arguments, DeepSpeed's
 # configuration, Lightning's Trainer, torchtitan, LLaMA-Factory, torchrun, Slurm; dashes and underscores are the same.
 _NAMES = {
-    "data.samples": "num_samples n_samples dataset_size num_examples train_samples max_samples num_train_samples",
+    "data.samples": "num_samples n_samples dataset_size num_examples train_samples max_samples num_train_samples "
+    "max_train_samples train_size",
     "data.tokens": "num_tokens total_tokens train_tokens max_tokens n_tokens token_budget",
     "data.seq_len": "seq_length sequence_length max_seq_length max_seq_len max_length cutoff_len block_size context_length "
     "sequence_len model_max_length encoder_seq_length ctx_len seqlen",
+    "data.packing": "sample_packing neat_packing pack_sequences sample_packing_eff_est",
+    "data.validation_share": "val_set_size val_size validation_split split_dataset_ratio dataset_test_ratio test_size",
     "training.batch_size": "per_device_train_batch_size per_device_batch_size per_gpu_train_batch_size micro_batch_size "
     "micro_batch micro_batch_size_per_gpu train_micro_batch_size_per_gpu device_train_microbatch_size local_batch_size mbs "
     "train_batch_size_per_gpu batch bs",
     "training.accumulation": "gradient_accumulation_steps gradient_accumulation accumulate_grad_batches grad_accum accum "
-    "grad_accum_steps accumulation_steps gas",
+    "grad_accum_steps accumulation_steps gas update_freq",
     "training.global_batch": "global_batch_size train_batch_size global_train_batch_size total_batch_size gbs "
     "effective_batch_size",
+    "training.batch_tokens": "max_tokens",
+    "training.global_batch_tokens": "tokens_per_step tokens_per_batch",
+    "training.batch_rampup": "rampup_batch_size batch_size_rampup",
+    "training.generations": "num_generations n_generations",
     "training.epochs": "num_train_epochs max_epochs num_epochs n_epochs train_epochs epoch",
     "training.max_steps": "train_iters max_iters max_train_steps train_steps training_steps num_steps num_train_steps steps "
-    "total_steps iterations max_duration",
+    "total_steps iterations max_duration max_update max_updates total_num_update num_iters",
     "training.gpus": "num_gpus n_gpus ngpus gpu_count world_size num_processes nproc_per_node nproc devices gpus_per_node "
     "n_gpus_per_node num_devices",
     "training.precision": "bf16 fp16 fp8 tf32 fp32 mixed_precision torch_dtype dtype amp half bfloat16 float16",
@@ -52,21 +59,32 @@ _NAMES = {
     "training.expert_parallel": "expert_model_parallel_size expert_parallel_size expert_parallel_degree ep ep_size",
     "training.zero_stage": "zero stage zero_optimization_stage deepspeed_stage zero_2 zero_3 zero1 zero2 zero3 fsdp",
     "training.optimizer": "optim optimizer_name",
+    "training.offload": "cpu_offload offload_optimizer optimizer_cpu_offload offload_param fsdp_offload_params",
+    "training.master_weights": "pure_bf16",
     "training.recompute": "gradient_checkpointing activation_checkpointing recompute_activations recompute_granularity "
     "activation_recompute grad_checkpointing use_gradient_checkpointing",
     "training.framework": "trainer backend",
     "architecture.parameters": "num_parameters num_params n_params params model_size",
     "architecture.active_parameters": "active_params num_active_parameters",
-    "architecture.trainable_parameters": "trainable_params lora lora_parameters",
+    "architecture.trainable_parameters": "trainable_params lora lora_parameters lora_rank lora_r",
+    "architecture.base_bits": "load_in_4bit load_in_8bit quantization_bit qlora",
+    "architecture.vocabulary": "vocab_size",
     "architecture.layers": "num_layers n_layers num_hidden_layers n_layer",
     "architecture.hidden": "hidden_size d_model n_embd hidden_dim",
-    "evaluation.every_steps": "eval_steps eval_interval val_check_interval eval_iters evaluation_steps eval_every",
+    "evaluation.every_steps": "eval_steps eval_interval val_check_interval evaluation_steps eval_every eval_strategy",
+    "evaluation.every_epochs": "check_val_every_n_epoch val_check_interval eval_strategy",
+    "evaluation.samples": "eval_samples num_eval_samples max_eval_samples",
+    "evaluation.time_s": "eval_time evaluation_time",
     "checkpoint.every_steps": "save_steps save_interval ckpt_interval checkpoint_interval save_every checkpointing_steps "
-    "checkpoint_steps",
+    "checkpoint_steps save_strategy",
+    "checkpoint.every_epochs": "save_strategy",
     "checkpoint.folder": "output_dir save_dir checkpoint_dir",
     "throughput.samples_per_s": "train_samples_per_second samples_per_second throughput samples_per_sec",
-    "throughput.tokens_per_s": "tokens_per_second tokens_per_sec tps",
-    "throughput.step_time": "step_time_s seconds_per_step time_per_step iteration_time",
+    "throughput.samples_per_s_per_gpu": "samples_per_second_per_gpu samples_per_sec_per_gpu",
+    "throughput.tokens_per_s": "tokens_per_second tokens_per_sec tps wps",
+    "throughput.tokens_per_s_per_gpu": "tokens_per_second_per_gpu tokens_per_sec_per_gpu tokens_per_gpu_per_s tgs tps wps",
+    "throughput.step_time": "step_time_s seconds_per_step time_per_step iteration_time step_time_ms ms_per_step iter_time "
+    "sec_per_it s_per_it it_per_s its_per_s steps_per_s steps_per_second train_steps_per_second ups train_step_timing",
     "throughput.tflops_per_gpu": "tflops tflops_per_device",
     "cluster.gpu": "gpu_type gpu_name gpu_model accelerator",
     "cluster.nodes": "num_nodes n_nodes nnodes",
@@ -81,8 +99,11 @@ _NAMES = {
     "slurm.nodelist": "nodelist",
     "slurm.exclude": "exclude",
 }
-KEYS_BY_OTHER_NAME: Mapping[str, str] = MappingProxyType(
-    {name: key for key, names in _NAMES.items() for name in names.split()}
+KEYS_BY_OTHER_NAME: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        name: tuple(key for key, names in _NAMES.items() if name in names.split())
+        for name in " ".join(_NAMES.values()).split()
+    }
 )
 
 
@@ -201,7 +222,7 @@ def keys_called(name: str) -> tuple[str, ...]:
     keys = [key for key in keys if key[0] != "throughput"] or keys
     if keys:
         return tuple(".".join(key) for key in keys)
-    return (KEYS_BY_OTHER_NAME[wanted],) if wanted in KEYS_BY_OTHER_NAME else ()
+    return KEYS_BY_OTHER_NAME.get(wanted, ())
 
 
 def flag_of(key: str) -> str | None:

@@ -15,7 +15,7 @@ from ...cluster_profiles.profile import Count, Name
 from ...cluster_profiles.toml_file import Section
 from .data import Data
 from .fields import flag, section
-from .framework import STEP_RULES
+from .framework import STEP_RULES, Framework
 from .given import STATED_RATES, CheckpointPlan, Evaluation, Startup, StatedThroughput
 from .run import RunOptions, SbatchOptions
 from .training import Training
@@ -150,6 +150,18 @@ class Workload(Section):
                 f"{self.data.training_samples:,} prompts x {self.training.generations:,} generations do not fill one global "
                 f"batch of {self.training.step_samples:,}, and TRL drops them: give a smaller batch"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_of_the_run(self) -> Self:
+        """Refuse a share of Lightning's, which is one of an epoch (`val_check_interval`)."""
+        for name in ("evaluation", "checkpoint"):
+            every = getattr(self, name).every_steps
+            if isinstance(every, float) and self.training.framework is Framework.LIGHTNING:
+                raise ValueError(
+                    f"{name}.every_steps {every:g} is a share of the run, and Lightning takes shares of an epoch: give "
+                    f"every_epochs = {every:g}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -149,7 +149,8 @@ def _stated_step_time(workload: Workload, shape: Shape, gpu: Gpu | None) -> tupl
 def _by_mfu(workload: Workload, shape: Shape, gpu: Gpu | None, mfu: float) -> tuple[Range | None, str]:
     """The seconds of a step in `shape` by its MFU, for which no recomputation counts."""
     if gpu is None:
-        return None, "a given mfu needs a GPU type of the catalogue: add --gpu"
+        unknown = f", and that of {shape.gpu} is not known: give tflops_per_gpu or step_time"
+        return None, f"mfu is a share of a GPU's peak{unknown if shape.gpu else ': add --gpu'}"
     if shape.precision not in gpu.peak_flops:
         return None, f"{shape.precision} has no native rate on {gpu.name}, so mfu tells no speed"
     peak = gpu.peak_flops[shape.precision]
