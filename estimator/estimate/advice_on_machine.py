@@ -239,8 +239,8 @@ def advise_on_cluster(case: Case) -> Iterator[Advice]:
         )
     if not case.has_profile:
         many = case.placement.gpus > USUAL_GPUS_PER_NODE
-        nodes = f"{USUAL_GPUS_PER_NODE} GPUs per node and no time limit are" if many else "no time limit is"
+        nodes = f"{USUAL_GPUS_PER_NODE} GPUs per node and " if many else ""
         yield Advice(
             "no-profile",
-            f"no cluster profile, so {nodes} assumed: see `clusterplan profiles list`",
+            f"no cluster profile: {nodes}no time limit assumed, see `clusterplan profiles list`",
         )
