@@ -70,7 +70,9 @@ def _unpickle(values: dict[str, Any]) -> Gpu:
 
 
 def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum()).removeprefix("nvidia")
+    """The letters and digits of a name, in which people write 80G for 80GB (an A10G is another GPU than an A10)."""
+    with_unit = re.sub(r"(?<![a-z0-9])(\d{2,3})g(?![a-z0-9])", r"\1gb", name.lower())
+    return "".join(c for c in with_unit if c.isalnum()).removeprefix("nvidia")
 
 
 def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:

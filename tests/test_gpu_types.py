@@ -7,7 +7,7 @@ import pytest
 from conftest import Command
 
 from clusterplan import Measurement, Precision
-from clusterplan.cluster_profiles.gpu import gpu_type, may_be_same_gpu, nearest_gpus
+from clusterplan.cluster_profiles.gpu import gpu_type, match_gpus, may_be_same_gpu, nearest_gpus
 from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.errors import WorkloadError
 from clusterplan.estimator.estimate.estimate import estimate_workload
@@ -137,3 +137,18 @@ def test_such_a_profile_can_be_checked_and_submitted_to(in_process: Command, tmp
     shown = in_process("submit", *flags.split())
     assert shown.returncode == 0, shown.stderr
     assert "#SBATCH --gpus-per-node=mygpu:8" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        # "8*A100 40G": https://github.com/haotian-liu/LLaVA/issues/594
+        ("A100-80G", {"a100-sxm4-80gb", "a100-pcie-80gb"}),
+        ("A800 80G", {"a800-sxm4-80gb", "a800-pcie-80gb"}),
+        ("H100 SXM5", {"h100-sxm"}),
+        ("A10G", {"a10g"}),
+        ("L40", {"l40"}),  # with half the rates of an L40S
+    ],
+)
+def test_a_gpu_is_known_as_people_write_it(name: str, keys: set[str]) -> None:
+    assert {gpu.key for gpu in match_gpus(name)} == keys

@@ -598,3 +598,18 @@ def test_a_kept_global_batch_shares_the_budget_among_more_gpus() -> None:
     job = job_of({"samples": 4_500_000, "mean_tokens": 28}, {**FAIRSEQ, "accumulation": 1})
     (shape,) = vary_shapes(job, [16], ["auto"], Keep.GLOBAL_BATCH)
     assert (shape.training.batch_size, shape.training.step_samples) == (64, 1024)
+
+
+@pytest.mark.parametrize("rampup", ["16 8 300000", [16, 8, 300_000], [16, 8, "300k"]])
+def test_a_rampup_is_read_as_megatron_and_nemo_write_it(rampup: Any) -> None:
+    # https://github.com/NVIDIA-NeMo/NeMo/pull/3947: 16 to 1,024 by 8 over 300,000 samples
+    training = {"batch_size": 1, "gpus": 8, "global_batch": 1024, "max_steps": 1000, "framework": "nemo"}
+    job = Workload.model_validate({"training": training | {"batch_rampup": rampup}})
+    assert job.training.batch_rampup == (16, 8, 300_000)
+
+
+@pytest.mark.parametrize("rampup", [[16, 8], "16,8", 16, []])
+def test_a_rampup_has_three_numbers(rampup: Any) -> None:
+    training = {"batch_size": 1, "gpus": 8, "global_batch": 1024, "max_steps": 1000, "framework": "nemo"}
+    with pytest.raises(ValueError, match=r"must be start, increment and samples, such as \[16, 8, 300_000\]"):
+        Workload.model_validate({"training": training | {"batch_rampup": rampup}})

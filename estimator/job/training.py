@@ -7,12 +7,14 @@ from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count
+from ...cluster_profiles.units import parse_count
 from .batches import Batches
 from .fields import flag, switch
 from .framework import STEP_RULES, Dealing
 from .optimizer import Optimizer
 
 BatchRampup = tuple[int, int, int]  # start, increment, samples
+_RAMPUP_PARTS = 3
 _MOST_RAMPUP_LEVELS = 10_000
 
 
@@ -39,6 +41,17 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _rampup(value: object) -> BatchRampup | None:
+    """Read three counts from a list, or from text as on Megatron's command line."""
+    parts = value.replace(",", " ").strip(" []").split() if isinstance(value, str) else value
+    if parts is None:
+        return None
+    if not isinstance(parts, list | tuple) or len(parts) != _RAMPUP_PARTS:
+        raise ValueError("must be start, increment and samples, such as [16, 8, 300_000]")
+    start, increment, samples = map(parse_count, parts)
+    return start, increment, samples
+
+
 def _recompute(value: object) -> object:
     if isinstance(value, bool) or value == "selective":
         return value
@@ -48,7 +61,7 @@ def _recompute(value: object) -> object:
 class Training(Batches):
     """Batches, epochs, framework, parallelism, precision and states."""
 
-    batch_rampup: tuple[Count, Count, Count] | None = Field(
+    batch_rampup: Annotated[BatchRampup | None, BeforeValidator(_rampup)] = Field(
         None,
         description="Ramp-up of the global batch, `[start, increment, samples]` as in Megatron's `--rampup-batch-size`.",
     )
