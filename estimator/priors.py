@@ -99,6 +99,14 @@ MFU_MOE = {
     Precision.FP32: Range(0.15, 0.30, 0.60),
 }
 
+# Seconds of a layer and micro-batch beside its FLOPs, forward and backward.  30 to 60 kernels are started in 5 to 10 us each;
+# LoRA in plain PyTorch took 4.0 to 4.8 ms of 1.3B to 13B with micro-batches of some 100 tokens (github.com/Lightning-AI/litgpt,
+# tutorials/resource-tables.md), 5.2 ms with recomputation (1.8B at 256 tokens, README of github.com/QwenLM/Qwen).
+LAYER_S = Range(0.15e-3, 0.6e-3, 5e-3)
+# Each pass over quantised weights reads them and writes them in 16 bit first; the time of that over the bytes' at the memory's
+# bandwidth: 3.6 to 4.6 (litgpt's table, NF4 of 7B and 13B), 4 to 8 (Qwen's, int4 of 7B to 72B); no faster than the memory.
+DEQUANTISING = Range(1, 3, 6)
+
 # Time of a FLOP of attention, by the published count, over that of a FLOP of the weights.  0.5 where a kernel skips the
 # half that a causal mask hides; 2 where it is slow: FlashAttention-2 reaches 35 % of an H100's peak (arXiv:2407.08608),
 # products of large matrices 80 to 90 % of an A100's (arXiv:2307.08691).

@@ -6,7 +6,7 @@ import pytest
 
 from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.job.data import Data
-from clusterplan.estimator.job.flops import flops_per_sample, layers_and_hidden
+from clusterplan.estimator.job.flops import flops_per_sample, forward_share, layers_and_hidden
 from clusterplan.estimator.job.workload import Architecture, Workload
 from clusterplan.estimator.ranges import Range
 from clusterplan.estimator.step_time.source import SourceKind
@@ -52,6 +52,12 @@ def test_frozen_weights_need_no_gradients_of_their_own() -> None:
     assert flops(2048, architecture=frozen, recompute=True) == pytest.approx(
         2048 * (6 * 7e9 + 2 * 1e7 + attention * 4 / 3)
     )
+
+
+def test_selective_recomputation_passes_forward_once() -> None:
+    training = {"batch_size": 1, "gpus": 1, "recompute": "selective"}
+    workload = Workload.model_validate({"data": {"samples": 1}, "training": training})
+    assert forward_share(workload) == pytest.approx(1 / 3)
 
 
 def test_experts_are_trained_in_proportion() -> None:
@@ -130,6 +136,93 @@ def test_published_rates_in_tflops_are_the_published_tokens_per_second(
     assert step.p10 < seq_len / tokens_per_s < step.p90
 
 
+ON_A100 = {"cluster": {"gpu": "a100-sxm4-80gb"}}
+
+
+# Megatron-Bridge, docs/performance-summary.md (25.11, 64 and 1,024 H100 in fp8): tokens/s and TFLOP/s of one GPU, in which half of
+# attention counts, as in Megatron-LM since 2025 (megatron/training/training.py: "causal mask").  NeMo's tables of 2024 count
+# all of it (docs/source/performance/performance_summary.md of github.com/NVIDIA/NeMo).
+@pytest.mark.parametrize(
+    ("parameters", "layers", "hidden", "seq_len", "tflops", "tokens_per_s"),
+    [
+        (70.6e9, 80, 8192, 8192, 719, 1602),
+        (405.9e9, 126, 16_384, 8192, 737, 292),
+        (174.6e9, 96, 12_288, 2048, 782, 726),
+        (69e9, 80, 8192, 4096, 759, 1707),
+        (70.6e9, 80, 8192, 8192, 738, 1533),
+    ],
+)
+def test_reports_count_all_or_half_of_attention(
+    parameters: float, layers: int, hidden: int, seq_len: int, tflops: float, tokens_per_s: float
+) -> None:
+    size = {"layers": layers, "hidden": hidden}
+    rate = {"throughput": {"tflops_per_gpu": tflops}}
+    data, training = {"samples": 9999, "seq_len": seq_len}, {"batch_size": 1, "gpus": 64}
+    step = estimate_workload(job(data, training, parameters, architecture=size, **rate)).step_time.seconds
+    assert step is not None
+    assert step.p10 < seq_len / tokens_per_s < step.p90
+
+
+# Seconds of a step with one sample at a time, which starts all layers for few tokens, and dequantises all weights: README of
+# github.com/QwenLM/Qwen, A100 of 80 GB, 8 micro-batches, recomputation; 256 to 8,192 tokens.
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192)
+QWEN: list[tuple[float, float, int | None, tuple[float, ...]]] = [
+    (1.84e9, 54e6, None, (1.0, 1.0, 1.1, 1.7, 3.3, 6.8)),
+    (1.84e9, 54e6, 4, (1.4, 1.4, 1.4, 2.0, 3.4, 6.5)),
+    (7.72e9, 143e6, None, (1.2, 1.5, 2.8, 5.2, 10.1, 21.3)),
+    (7.72e9, 143e6, 4, (3.0, 3.0, 3.5, 7.0, 11.6, 22.3)),
+    (14.2e9, 223e6, None, (1.6, 2.4, 4.4, 8.4, 17.0, 36.0)),
+    (14.2e9, 223e6, 4, (5.3, 6.3, 8.2, 11.8, 20.1, 38.3)),
+    (72.3e9, 755e6, 4, (27.4, 31.5, 41.4, 59.5, 97.7, 179.8)),
+]
+
+
+@pytest.mark.parametrize(("parameters", "trained", "bits", "seconds"), QWEN)
+def test_short_micro_batches_and_quantised_weights_lie_inside_the_prior(
+    parameters: float, trained: float, bits: int | None, seconds: tuple[float, ...]
+) -> None:
+    architecture = {"trainable_parameters": trained, "base_bits": bits}
+    training = {"batch_size": 1, "accumulation": 8, "gpus": 1, "recompute": True}
+    for seq_len, measured in zip(LENGTHS, seconds, strict=True):
+        data = {"samples": 9999, "seq_len": seq_len}
+        step = estimate_workload(
+            job(data, training, parameters, architecture=architecture, **ON_A100)
+        ).step_time.seconds
+        assert step is not None
+        assert step.p10 < measured < step.p90
+
+
+# Minutes of 1,000 micro-batches of one sample with LoRA on one A100 of 40 GB: github.com/Lightning-AI/litgpt,
+# tutorials/resource-tables.md.  A sample of Alpaca has some 110 tokens.
+@pytest.mark.parametrize(
+    ("parameters", "trained", "bits", "minutes"),
+    [
+        (1.42e9, 1.6e6, None, 1.62),
+        (3.64e9, 2.1e6, None, 1.24),
+        (6.74e9, 4.2e6, None, 2.36),
+        (6.74e9, 4.2e6, 4, 3.68),
+        (13.0e9, 6.6e6, None, 3.19),
+        (13.0e9, 6.6e6, 4, 6.38),
+    ],
+)
+def test_litgpts_micro_batches_lie_inside_the_prior(
+    parameters: float, trained: float, bits: int | None, minutes: float
+) -> None:
+    answer = estimate_workload(
+        job(
+            {"samples": 9999, "seq_len": 1304, "mean_tokens": 110},
+            {"batch_size": 1, "gpus": 1},
+            parameters,
+            architecture={"trainable_parameters": trained, "base_bits": bits},
+            cluster={"gpu": "a100-sxm4-40gb"},
+        )
+    )
+    step = answer.step_time.seconds
+    assert step is not None
+    assert step.p10 < minutes * 60 / 1000 < step.p90
+    assert ("dequantising" in answer.step_time.source.text) == (bits is not None)
+
+
 MPT_7B = {"tokens": 1e9, "seq_len": 65536}
 ON_8_H100 = {"batch_size": 1, "accumulation": 2, "gpus": 8, "framework": "torch"}
 
@@ -177,7 +270,6 @@ def test_the_prior_holds_a_very_long_context() -> None:
 # on as many; 7.06B parameters with the vision tower, samples of about 640 and 900 tokens with the image's 576.
 PRETRAINING = {"samples": 558_128, "seq_len": 2048, "mean_tokens": 640}
 FINETUNING = {"samples": 665_298, "seq_len": 2048, "mean_tokens": 900}
-ON_8_A100 = {"cluster": {"gpu": "a100-sxm4-80gb"}}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +281,7 @@ def test_llava_is_inside_its_prior(
     data: dict[str, int], batch_size: int, architecture: dict[str, Any], hours: float
 ) -> None:
     training = {"batch_size": batch_size, "gpus": 8, "recompute": True}
-    total = estimate_workload(job(data, training, 7.06e9, architecture=architecture, **ON_8_A100)).clock.total
+    total = estimate_workload(job(data, training, 7.06e9, architecture=architecture, **ON_A100)).clock.total
     assert total is not None
     assert total.p10 < hours * HOUR_S < total.p90
     assert total.p50 / HOUR_S == pytest.approx(hours, rel=0.6)
@@ -198,7 +290,7 @@ def test_llava_is_inside_its_prior(
 def test_time_goes_by_the_mean_and_memory_by_the_longest() -> None:
     training = {"batch_size": 16, "gpus": 8, "recompute": True}
     longest, mean = (
-        estimate_workload(job({**FINETUNING, "mean_tokens": n}, training, 7.06e9, **ON_8_A100))
+        estimate_workload(job({**FINETUNING, "mean_tokens": n}, training, 7.06e9, **ON_A100))
         for n in (None, 900)
     )
     assert longest.memory.peak_bytes == mean.memory.peak_bytes
@@ -249,7 +341,7 @@ def test_lengths_that_contradict_each_other_are_refused(data: dict[str, Any], me
     ids=["mean", "tokens", "rate"],
 )
 def test_a_mean_is_asked_for_only_where_it_matters(data: dict[str, Any], more: dict[str, Any]) -> None:
-    answer = estimate_workload(job(data, {"batch_size": 16, "gpus": 8}, 7e9, **ON_8_A100, **more))
+    answer = estimate_workload(job(data, {"batch_size": 16, "gpus": 8}, 7e9, **ON_A100, **more))
     assert "mean-tokens" not in {advice.code for advice in answer.warnings}
 
 

@@ -16,6 +16,7 @@ from clusterplan.estimator.job.given import Evaluation
 from clusterplan.estimator.job.placement import place
 from clusterplan.estimator.job.workload import Architecture, Workload
 from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.priors import LAYER_S
 from clusterplan.estimator.step_time.source import SourceKind
 
 SEED = {"samples": 1_000_000, "batch_size": 32, "gpus": 8}
@@ -280,10 +281,11 @@ def test_parameters_and_a_gpu_make_a_wide_prior() -> None:
     layers = (7e9 / (12 * 128**2)) ** (1 / 3)
     weights, attention = 6 * 7e9, 12 * layers * 128 * layers * 2048
     peak = 8 * 312e12 / (2048 * 256)
-    # A kernel that skips the masked half of attention may do the least; MFU counts both halves.
-    assert answer.step_time.seconds.p10 == pytest.approx((weights + attention / 2) / peak / 0.60)
-    assert answer.step_time.seconds.p50 == pytest.approx((weights + attention) / peak / 0.35)
-    assert answer.step_time.seconds.p90 == pytest.approx((weights + attention) / peak / 0.15)
+    # A kernel that skips the masked half of attention may do the least; MFU counts both halves.  Layers have to be started.
+    beside = LAYER_S.scaled(layers)
+    assert answer.step_time.seconds.p10 == pytest.approx((weights + attention / 2) / peak / 0.60 + beside.p10)
+    assert answer.step_time.seconds.p50 == pytest.approx((weights + attention) / peak / 0.35 + beside.p50)
+    assert answer.step_time.seconds.p90 == pytest.approx((weights + attention) / peak / 0.15 + beside.p90)
 
 
 def test_experts_count_by_their_active_parameters() -> None:
@@ -491,7 +493,7 @@ def test_a_mixture_of_experts_has_a_lower_prior_mfu() -> None:
     dense = Workload.of(**SEED, seq_len=2048, parameters=3e9, gpu="a100-sxm4-80gb")
     sparse = Workload.of(**SEED, seq_len=2048, parameters=9e9, active_parameters=3e9, gpu="a100-sxm4-80gb")
     ratio = estimate_workload(sparse).step_time.seconds.p50 / estimate_workload(dense).step_time.seconds.p50
-    assert ratio == pytest.approx(0.35 / 0.18)
+    assert ratio == pytest.approx(0.35 / 0.18, rel=0.01)
 
 
 def test_one_slow_repeat_makes_no_run_faster_than_any_was() -> None:

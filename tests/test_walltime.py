@@ -196,6 +196,9 @@ def save_s(parameters: float, nodes: int = 1, **training: Any) -> Range:
             40,
         ),  # BLOOM, stas00/ml-engineering
         (1e12, 384, {"tensor_parallel": 8, "pipeline_parallel": 64}, 51),  # arXiv:2104.04473
+        (13e9, 1, {"tensor_parallel": 8}, 5 * 60),  # epfLLM/Megatron-LLM#69: 5 to 15 minutes
+        (13e9, 1, {"tensor_parallel": 8}, 15 * 60),
+        (4e9, 1, {"zero_stage": 3}, 60),  # NVIDIA-NeMo/Automodel#3125: Qwen3 4B
     ],
 )
 def test_published_saves_are_inside(

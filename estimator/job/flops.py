@@ -80,7 +80,7 @@ def forward_share(workload: Workload) -> float:
     >>> round(forward_share(Workload.of(samples=1, batch_size=1, gpus=1, recompute=True)), 3)
     0.25
     """
-    passes = 4 if workload.training.recompute else 3
+    passes = 4 if workload.training.recompute is True else 3
     return 1 / (passes - (1 - workload.architecture.trained_share))
 
 

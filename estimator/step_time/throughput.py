@@ -9,10 +9,12 @@ from ...cluster_profiles.gpu import Gpu, may_be_same_gpu
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_significant, plural
 from ..job.flops import (
+    CAUSAL_SHARE,
     attention_text,
     fastest_step_s,
     flops_per_sample_at,
     flops_text,
+    layers_and_hidden,
     step_s_at_peak,
     without_recomputation,
 )
@@ -21,12 +23,13 @@ from ..job.placement import Placement, shape_of_job, shape_of_stated_rate
 from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..priors import GUESSED_ATTENTION, MFU, MFU_MOE, STATED_SPREAD
+from ..priors import DEQUANTISING, GUESSED_ATTENTION, LAYER_S, MFU, MFU_MOE, STATED_SPREAD
 from ..ranges import Range
 from .ratios import rate_ratio, work_ratio
 from .source import Source, SourceKind, StepTime, unknown_step_time
 
 _TERA = 1e12
+_CLEAR_SHARE = 0.1  # of the time, from which on a part of it is named
 _UNITS = {
     "samples_per_s": "samples/s",
     "samples_per_s_per_gpu": "samples/s per GPU",
@@ -161,13 +164,16 @@ def _by_mfu(workload: Workload, shape: Shape, gpu: Gpu | None, mfu: float) -> tu
 def _by_flops_per_s(
     workload: Workload, shape: Shape, flops_per_s_per_gpu: float, text: str
 ) -> tuple[Range, str]:
-    """The seconds of a step in `shape` by the FLOP/s of one GPU, and `text` with the share of attention."""
+    """The seconds of a step in `shape` by the FLOP/s of one GPU, and `text` with the share of attention.
+
+    Reports count both halves of a causal mask (PaLM, llm-foundry, torchtitan), or one, as Megatron-LM has since 2025.
+    """
     architecture, tokens = workload.architecture, shape.seq_len or 1
     is_stated = architecture.layers and architecture.hidden
     attention = Range.exactly(1) if is_stated else GUESSED_ATTENTION
     low, middle, high = (
         flops_per_sample_at(workload, tokens, x) or math.inf
-        for x in (attention.p10, attention.p50, attention.p90)
+        for x in (attention.p10 * CAUSAL_SHARE, attention.p50, attention.p90)
     )
     seconds = Range(low, middle, high).scaled(shape.step_samples / (flops_per_s_per_gpu * shape.gpus))
     share = attention_text(workload)
@@ -194,4 +200,29 @@ def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> Ste
     text = f"{flops_text(workload)} at {mfu.p10:.0%} to {mfu.p90:.0%} of {gpu}'s {placement.precision} peak"
     # MFU counts both halves of a causal attention matrix; a kernel that skips one does half of that work.
     seconds = Range(fastest / mfu.p90, by_convention / mfu.p50, by_convention / mfu.p10)
-    return StepTime(seconds, Source(SourceKind.PRIOR, text))
+    beside = _beside_flops(workload, placement)
+    if beside.p90 > _CLEAR_SHARE * seconds.p90:
+        each = beside.scaled(1000 / workload.training.accumulation)
+        what = "starting its layers" + (" and dequantising" if workload.architecture.base_bits else "")
+        low, high = (format_significant(x, 2) for x in (each.p10, each.p90))
+        text = f"{text}, and {low} to {high} ms per micro-batch for {what}"
+    return StepTime(seconds.plus(beside), Source(SourceKind.PRIOR, text))
+
+
+def _beside_flops(workload: Workload, placement: Placement) -> Range:
+    """The seconds of a step that do not follow from its FLOPs: each micro-batch starts all layers of one GPU, and writes its
+    quantised weights in 16 bit in each pass.
+    """
+    training, architecture = workload.training, workload.architecture
+    layers, _ = layers_and_hidden(architecture) or (0.0, 0.0)
+    seconds = LAYER_S.scaled(layers / training.pipeline_parallel)
+    if architecture.base_bits and placement.gpu:
+        weights = (architecture.flops_parameters or 0) / (
+            training.tensor_parallel * training.pipeline_parallel
+        )
+        moved = weights * (1 - architecture.trained_share) * (architecture.base_bits / 8 + 2)
+        passes = (
+            3 if training.recompute is True else 2
+        )  # forward, again, and for the gradients of activations
+        seconds = seconds.plus(DEQUANTISING.scaled(passes * moved / placement.gpu.bandwidth_bytes_per_s))
+    return seconds.scaled(training.accumulation)
