@@ -31,8 +31,8 @@ from transfer_episodes import transfer_episodes
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.predict import fit
-from clusterplan.estimator.step_time.transfer import measured_range
+from clusterplan.estimator.step_time.model.predict import fit
+from clusterplan.estimator.step_time.repeats import measured_range
 
 FIRST_MARK, LAST_MARK = "<!-- make accuracy writes this -->", "<!-- to here -->"
 RIVALS = {LINEAR: rivals.linear, ERNEST: rivals.ernest}

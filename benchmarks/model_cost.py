@@ -18,9 +18,9 @@ from statistics import median
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.model.predict import fit
 
-IMPORTS = {"numpy": "import numpy", "the model": "import clusterplan.estimator.step_time.predict"}
+IMPORTS = {"numpy": "import numpy", "the model": "import clusterplan.estimator.step_time.model.predict"}
 NODE_GPUS = 8
 
 

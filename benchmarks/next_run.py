@@ -22,8 +22,8 @@ from protocols import BATCH_FACTOR, PILOT_NODES
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.model.predict import StepTimeModel, fit
 from clusterplan.estimator.step_time.next_run import most_informative
-from clusterplan.estimator.step_time.predict import StepTimeModel, fit
 
 COUNTS = (2, 3, 4, 6)
 MOST_GPUS = 8

@@ -107,28 +107,10 @@ LAYER_S = Range(0.15e-3, 0.6e-3, 5e-3)
 # bandwidth: 3.6 to 4.6 (litgpt's table, NF4 of 7B and 13B), 4 to 8 (Qwen's, int4 of 7B to 72B); no faster than the memory.
 DEQUANTISING = Range(1, 3, 6)
 
-# Time of a FLOP of attention, by the published count, over that of a FLOP of the weights.  0.5 where a kernel skips the
-# half that a causal mask hides; 2 where it is slow: FlashAttention-2 reaches 35 % of an H100's peak (arXiv:2407.08608),
-# products of large matrices 80 to 90 % of an A100's (arXiv:2307.08691).
-ATTENTION_COST = Range(0.5, 1, 2)
 # Layers x hidden size over the guess of `job.flops`, for 160 to 64 of hidden size per layer: (128 / x)^(1/3).
 GUESSED_ATTENTION = Range(0.93, 1, 1.26)
 # Where no parameters are stated: 1,024 is GPT-2 medium (0.35B), 4,096 Llama 2 7B, 8,192 Llama 2 70B.
 HIDDEN_SIZE = Prior(Range(1024, 4096, 8192), "hidden sizes of 1,024 to 8,192, as no parameters are stated")
-
-# Samples/s per GPU kept with each doubling of the GPUs: 1 -> 8 keeps 71, 91, 99 % (347 pairs).
-EFFICIENCY_PER_DOUBLING = Prior(
-    Range(0.713 ** (1 / 3), 0.914 ** (1 / 3), 0.989 ** (1 / 3)),
-    f"71 to 99 % of the speed per GPU kept from 1 to 8 GPUs ({_DLE})",
-)
-
-# The same GPUs on more nodes: from 8 GPUs to twice as many or more, a linear guess misses by 4.5 % in the median
-# and 15.5 % at P90 (368 pairs); taken as that much slower, since more nodes never help.
-MORE_NODES = Prior(Range(0.845, 0.955, 1.0), f"0 to 16 % slower on more nodes ({_DLE})")
-
-# Part of a step that does not shrink with the micro-batch, at the measured one (38 series of step times
-# on T4 to A100; the fixed-cost term of their joint fit at a step of 0.4 s).
-FIXED_SHARE = Prior(Range(0.08, 0.26, 0.59), "8 to 59 % of a step does not shrink with the micro-batch")
 
 # Speed in the second precision over the first (n = 332, 239; the third follows from those two).
 _FASTER = {

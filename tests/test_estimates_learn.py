@@ -80,7 +80,7 @@ def test_no_model_reads_no_history(in_process: Command, path: Path) -> None:
 
 @pytest.mark.usefixtures("path")
 def test_a_gpu_that_would_do_more_than_in_any_run_is_said(in_process: Command) -> None:
-    in_process(*ADD, "--gpus", "1", "--step-time", "1")
+    in_process(*ADD, "--gpus", "1", "--step-time", "50ms")
     grown = asked(in_process, "--gpus", "1", "--batch-size", "128")["source"]["text"]
     assert "each GPU does" in grown
     assert "the fastest run" in grown

@@ -10,7 +10,7 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.step_time.input_wait import infer_loaders, waiting_shares
-from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.model.predict import fit
 
 READ_PER_NODE = 250.0  # samples/s
 BATCH = 32

@@ -94,9 +94,7 @@ def test_a_model_that_is_spelled_almost_like_one_that_ran_is_said(clusterplan: C
 @pytest.mark.usefixtures("measured")
 def test_runs_of_other_replicas_are_said(clusterplan: Command) -> None:
     found = asked(clusterplan, "--gpus", "8", "--tensor-parallel", "2")
-    assert (
-        "measured with 1 GPU per replica; that does not tell the speed with 2 GPUs" in found["source"]["text"]
-    )
+    assert "8 GPUs, 2 GPUs per replica are beyond what was measured" in found["source"]["text"]
 
 
 @pytest.mark.usefixtures("measured")

@@ -145,11 +145,16 @@ def test_the_same_shape_twice_is_one_row(clusterplan: Command) -> None:
 
 
 def test_the_knee_is_the_largest_shape_worth_its_gpus() -> None:
-    found = estimates([8, 16, 32, 64], Keep.GLOBAL_BATCH)
+    """A global batch of 256 leaves each of 128 GPUs 2 samples, and the fixed cost of a step."""
+    fast = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s_per_gpu=300)
+    found = estimates([8, 16, 128], Keep.GLOBAL_BATCH, fast)
     kept = [efficiency(found, e) for e in found]
+    assert kept[1]
+    assert kept[2]
     assert kept[1] > WORTHWHILE > kept[2]
     assert find_knee(found) == 1
-    assert find_knee(estimates([64, 32, 16, 8], Keep.GLOBAL_BATCH)) == 2
+    assert find_knee(found, "p10") in (0, 1)
+    assert find_knee(found, "p90") in (1, None)
 
 
 def test_there_is_no_knee_where_every_shape_is_worth_it() -> None:
@@ -193,7 +198,8 @@ def page_of(
 def test_efficiency_compares_shapes_of_one_precision() -> None:
     base = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3, gpu="a100-sxm4-80gb")
     found = [estimate_workload(w) for w in vary_shapes(base, [8, 16], ["fp32", "bf16"])]
-    assert [round(efficiency(found, e), 2) for e in found] == [1, 1, 0.97, 0.97]
+    assert [efficiency(found, e) for e in found[:2]] == [1, 1]
+    assert all(0.95 < efficiency(found, e) < 1 for e in found[2:])
 
 
 def test_what_is_kept_is_only_said_of_several_gpu_counts() -> None:

@@ -91,6 +91,7 @@ def estimates_as_dict(
         "keep": keep,
         "best": best,
         "knee": find_knee(estimates),
+        "knee_range": [find_knee(estimates, "p10"), find_knee(estimates, "p90")],
         "shapes": [
             {**estimate_as_dict(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
             for e, v in zip(estimates, verdicts, strict=True)

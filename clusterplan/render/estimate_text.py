@@ -125,12 +125,18 @@ def _columns(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> dic
 
 
 def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
-    if (most := find_knee(estimates)) is not None:
-        return f"knee: {names[most]}, the most with an efficiency of at least {WORTHWHILE:.0%}"
+    """The largest shape that is worth its GPUs, and the range in which it may be."""
     counts = [e.placement.gpus for e in estimates]
     if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
         return None
-    return f"knee: beyond {names[counts.index(max(counts))]}; all have an efficiency of at least {WORTHWHILE:.0%}"
+    beyond = f"beyond {names[counts.index(max(counts))]}"
+    low, middle, high = (
+        beyond if i is None else names[i] for i in (find_knee(estimates, q) for q in ("p10", "p50", "p90"))
+    )
+    text = f"knee: {middle}, the most with an efficiency of at least {WORTHWHILE:.0%}"
+    if middle == beyond:
+        text = f"knee: {beyond}; all have an efficiency of at least {WORTHWHILE:.0%}"
+    return text if low == high else f"{text} ({low} at P10, {high} at P90)"
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:

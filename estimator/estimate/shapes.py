@@ -181,16 +181,17 @@ def choose_best(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> 
     return min(meeting, key=amount, default=None)
 
 
-def find_knee(estimates: Sequence[Estimate]) -> int | None:
+def find_knee(estimates: Sequence[Estimate], quantile: str = "p50") -> int | None:
     """Return the index of the largest shape that keeps `WORTHWHILE` of the efficiency of the smallest; None if all do.
 
-    NCI Australia asks 75 % of jobs on its machines.  Shapes in several precisions have no knee.
+    With the quantiles "p10" and "p90" of the rates of all other shapes it may be a smaller and a larger one.  NCI
+    Australia asks 75 % of jobs on its machines.  Shapes in several precisions have no knee.
     """
     if len({e.placement.precision for e in estimates}) > 1:
         return None
     smallest = min(estimates, key=lambda e: e.placement.gpus)
-    least = WORTHWHILE * (efficiency(estimates, smallest) or 1.0)
-    worth = [i for i, e in enumerate(estimates) if (efficiency(estimates, e) or 0.0) >= least]
+    ratios = [_efficiency(smallest, e, quantile) or 0.0 for e in estimates]
+    worth = [i for i, ratio in enumerate(ratios) if ratio >= WORTHWHILE]
     if len(worth) == len(estimates):
         return None
     return max(worth, key=lambda i: estimates[i].placement.gpus, default=None)
@@ -198,15 +199,22 @@ def find_knee(estimates: Sequence[Estimate]) -> int | None:
 
 def speed_up(base: Estimate, other: Estimate) -> float | None:
     """Return the median samples/s of `other` over those of `base`; None for a prior, which does not model scaling."""
-    if base.samples_per_s is None or other.samples_per_s is None:
-        return None
-    if SourceKind.PRIOR in (base.step_time.source.kind, other.step_time.source.kind):
-        return None
-    return other.samples_per_s.p50 / base.samples_per_s.p50
+    ratio = _efficiency(base, other)
+    return None if ratio is None else ratio * other.placement.gpus / base.placement.gpus
 
 
 def efficiency(estimates: Sequence[Estimate], other: Estimate) -> float | None:
     """Return the median samples/s per GPU of `other` over those of the first estimate in its precision."""
-    base = next(e for e in estimates if e.placement.precision == other.placement.precision)
-    ratio = speed_up(base, other)
-    return None if ratio is None else ratio * base.placement.gpus / other.placement.gpus
+    return _efficiency(
+        next(e for e in estimates if e.placement.precision == other.placement.precision), other
+    )
+
+
+def _efficiency(base: Estimate, other: Estimate, quantile: str = "p50") -> float | None:
+    """The samples/s per GPU of `other`, at a quantile, over the median ones of `base`."""
+    if base.samples_per_s is None or other.samples_per_s is None:
+        return None
+    if SourceKind.PRIOR in (base.step_time.source.kind, other.step_time.source.kind):
+        return None
+    rate: float = getattr(other.samples_per_s, "p50" if other is base else quantile)
+    return rate / base.samples_per_s.p50 * base.placement.gpus / other.placement.gpus

@@ -39,6 +39,12 @@ def layers_and_hidden(architecture: Architecture) -> tuple[float, float] | None:
     return depth, math.sqrt(parameters / (12 * depth))
 
 
+def hidden_size(architecture: Architecture) -> float | None:
+    """Return the hidden size, as stated or as guessed by `layers_and_hidden`; None if neither is known."""
+    size = layers_and_hidden(architecture)
+    return architecture.hidden or (size[1] if size else None)
+
+
 def flops_per_sample(workload: Workload) -> float | None:
     """Return the FLOPs of training on one sample, recomputation included; None if parameters or length are unknown.
 

@@ -158,15 +158,21 @@ def shape_of_job(workload: Workload, placement: Placement) -> Shape:
 def shape_of_stated_rate(workload: Workload, placement: Placement) -> Shape:
     """Return the shape in which the job's stated rate was measured; fields that it leaves out are those of the job.
 
+    Another number of GPUs is on the fewest nodes that have them.
+
     >>> job = Workload.of(samples=1, batch_size=32, gpus=16, samples_per_s=44.3, throughput_gpus=8)
-    >>> shape_of_stated_rate(job, place(job, None)).gpus
-    8
+    >>> shape = shape_of_stated_rate(job, place(job, None))
+    >>> shape.gpus, shape.nodes
+    (8, 1)
     >>> job = Workload.of(samples=1, batch_size=1, gpus=16, tensor_parallel=8, samples_per_s=44.3)
     >>> shape_of_stated_rate(job, place(job, None)).tensor_parallel
     8
     """
     rate, job = workload.throughput, shape_of_job(workload, placement)
-    gpus, nodes = rate.gpus or job.gpus, rate.nodes or job.nodes
+    gpus, per_node = rate.gpus or job.gpus, USUAL_GPUS_PER_NODE
+    if placement.partition:
+        per_node = placement.partition.gpus_per_node
+    nodes = rate.nodes or (job.nodes if gpus == job.gpus else ceil_div(gpus, per_node))
     precision = rate.precision or job.precision
     if precision is Precision.AUTO:
         precision = shared_precision(placement.possible_gpus) or precision

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from ...cluster_profiles.precision import Precision
 
+_MOST_TENSOR_PARALLEL = 8
+
 
 class Layout(NamedTuple):
     """How one replica is split over GPUs: each layer, the layers among them, and each sequence."""
@@ -61,9 +63,9 @@ class Shape:
     def layout(self) -> Layout:
         """Return the split of one replica: tensor x pipeline x context parallel is `model_parallel`.
 
-        Where tensor parallelism is not known, it is the most that divides the replica and stays in a node, and where
-        pipeline parallelism is not known, it takes the rest: so Narayanan et al. advise ("Efficient Large-Scale
-        Language Model Training on GPU Clusters", SC'21, section 3).
+        Where tensor parallelism is not known, it is the most that divides the replica, up to 8, and where pipeline
+        parallelism is not known, it takes the rest: so Narayanan et al. advise for nodes of 8 GPUs ("Efficient
+        Large-Scale Language Model Training on GPU Clusters", SC'21, section 3).  Racks of NVLink do so with nodes of 4.
 
         >>> Shape(None, nodes=6, gpus=48, gpus_per_node=8, batch_size=1, model_parallel=48).layout
         Layout(tensor_parallel=8, pipeline_parallel=6, context_parallel=1)
@@ -73,7 +75,7 @@ class Shape:
         tensor, pipeline = self.tensor_parallel, self.pipeline_parallel
         if tensor is None:
             split = self.model_parallel // (pipeline or 1)
-            tensor = next(n for n in range(min(split, self.gpus_per_node), 0, -1) if split % n == 0)
+            tensor = next(n for n in range(min(split, _MOST_TENSOR_PARALLEL), 0, -1) if split % n == 0)
         if pipeline is None:
             pipeline = self.model_parallel // tensor
         return Layout(tensor, pipeline, self.model_parallel // (tensor * pipeline))

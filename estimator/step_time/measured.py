@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import join_names, plural
 from ..job.flops import fastest_step_s
 from ..job.placement import Placement
@@ -10,8 +11,11 @@ from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..measurements.suspects import find_suspects
-from .source import Source, SourceKind, StepParts, StepTime, unknown_step_time
-from .transfer import Transfer, complete_shape, select_runs, transfer_step_time
+from ..priors import STATED_SPREAD
+from ..ranges import Range
+from .model.predict import Prediction
+from .source import Source, SourceKind, StepParts, StepTime, describe_beyond, unknown_step_time
+from .transfer import Transfer, complete_shape, predict_step_time, select_runs, transfer_step_time
 
 
 def measured_step_time(
@@ -23,20 +27,45 @@ def measured_step_time(
     """
     runs = select_runs(workload, measurements)
     if not runs:
-        splits = {plural(m.model_parallel, "GPU") for m in measurements if m.model == workload.model}
-        split = plural(workload.training.model_parallel, "GPU")
-        reason = f"measured with {join_names(sorted(splits), 3)} per replica; that does not tell the speed with {split}"
-        return unknown_step_time(reason) if splits else None
+        return None
     lengths = {m.seq_len for m in measurements if m.model == workload.model and m.seq_len}
     if workload.data.seq_len is None and len(lengths) > 1:
         listed = join_names([f"{length:,}" for length in sorted(lengths)], 3)
         return unknown_step_time(
             f"measured with samples of {listed} tokens; state the length of the job by --seq-len"
         )
-    transfer = transfer_step_time(workload, placement, runs, fastest_step_s(workload, placement), now)
+    others = [m for m in measurements if m.model != workload.model]
+    floor_s = fastest_step_s(workload, placement)
+    transfer = transfer_step_time(workload, placement, runs, floor_s, now, others)
     if transfer is None:
         return unknown_step_time(_why_unknown(runs, complete_shape(workload, placement, runs)))
     return _step_time(transfer)
+
+
+def carried_step_time(
+    workload: Workload, placement: Placement, stated: Measurement, shape: Shape
+) -> StepTime:
+    """Return the step time in `shape` by a stated rate, as one run in the shape that it belongs to."""
+    if stated.precision is Precision.AUTO and stated.precision != shape.precision:
+        return unknown_step_time(
+            "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
+        )
+    floor_s = fastest_step_s(workload, placement) or 0.0
+    step = predict_step_time(workload, placement, [stated], shape, floor_s)
+    if step is None:
+        return unknown_step_time(
+            f"given in {stated.precision}; no published ratio tells the speed in {shape.precision}: "
+            f"give a rate measured in {shape.precision}"
+        )
+    prediction, assumed = step
+    spread = Range.around(1, stated.spread or STATED_SPREAD)
+    seconds = prediction.step_time_s.times(spread).at_least(floor_s)
+    beyond = describe_beyond(prediction.beyond, shape)
+    return StepTime(
+        seconds,
+        Source(SourceKind.TRANSFERRED, stated.source, 0, assumed, beyond),
+        _parts(prediction, seconds.p50, seconds.p50),
+    )
 
 
 def _why_unknown(runs: Sequence[Measurement], shape: Shape) -> str:
@@ -54,15 +83,18 @@ def _why_unknown(runs: Sequence[Measurement], shape: Shape) -> str:
 
 
 def _step_time(transfer: Transfer) -> StepTime:
-    prediction = transfer.prediction
-    scale = transfer.work_s / (prediction.compute_s + prediction.network_s)
-    input_s = max(transfer.step_time_s.p50 - transfer.work_s, 0.0)
     return StepTime(
         transfer.step_time_s,
         _source(transfer),
-        StepParts(prediction.compute_s * scale, prediction.network_s * scale, input_s),
-        tuple(dict.fromkeys(map(str, prediction.suspects))),
+        _parts(transfer.prediction, transfer.step_time_s.p50, transfer.work_s),
+        tuple(dict.fromkeys(map(str, transfer.prediction.suspects))),
     )
+
+
+def _parts(prediction: Prediction, step_s: float, work_s: float) -> StepParts:
+    """The parts of a step of `step_s` seconds, of which GPUs and network take `work_s`."""
+    scale = work_s / (prediction.compute_s + prediction.network_s)
+    return StepParts(prediction.compute_s * scale, prediction.network_s * scale, max(step_s - work_s, 0.0))
 
 
 def _source(transfer: Transfer) -> Source:

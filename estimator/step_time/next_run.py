@@ -11,9 +11,9 @@ from ...errors import NotEnoughHistory
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
 from .links import Links
-from .observations import points_of
-from .posterior import variance_reductions
-from .predict import StepTimeModel, fit
+from .model.draws import variance_reductions
+from .model.formula import points_of
+from .model.predict import StepTimeModel, fit
 
 # The least share of the best narrowing with which a run on fewer GPUs is preferred.
 _NEARLY = 0.97
@@ -36,16 +36,17 @@ def next_measurement(
     """
     candidates = list(_candidates(measurements, targets, max_gpus, max_nodes))
     try:
-        model = fit(measurements, links)
+        return most_informative(fit(measurements, links), candidates, targets)
     except NotEnoughHistory:
         return candidates[0]
-    return most_informative(model, candidates, targets)
 
 
 def most_informative(model: StepTimeModel, candidates: Sequence[Shape], targets: Sequence[Shape]) -> Shape:
     """Return the first of the candidates whose run narrows the step times of `targets` nearly as much as the best."""
     reductions = variance_reductions(
-        model.fit_kind(targets[0]).posterior, points_of(candidates), points_of(targets)
+        model.fit_kind(targets[0]).posterior,
+        points_of(candidates, model.hidden_size),
+        points_of(targets, model.hidden_size),
     ).sum(1)
     enough = _NEARLY * max(reductions)
     return next(c for c, gain in zip(candidates, reductions, strict=True) if gain >= enough)
@@ -63,7 +64,7 @@ def _candidates(
         (nodes * each, nodes, each)
         for nodes in _doublings(max_nodes)
         for each in _doublings(min(widest, max_gpus))
-        if nodes * each <= max_gpus
+        if nodes * each <= max_gpus and nodes * each % targets[0].model_parallel == 0
     ]
     for gpus, nodes, each in sorted(counts):
         for size in sizes:

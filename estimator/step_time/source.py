@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from ...cluster_profiles.units import plural
+from ...cluster_profiles.units import join_names, plural
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
 from ..ranges import Range
@@ -83,15 +83,22 @@ def _age(days: int) -> str:
     return "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
 
 
-def describe_beyond(dimension: str, shape: Shape) -> str:
-    """Return the `dimension` of `shape` that no run reached, with its verb; empty if there is none.
+def describe_beyond(dimensions: Sequence[str], shape: Shape) -> str:
+    """Return the `dimensions` of `shape` that no run reached, with their verb; empty if there is none.
 
-    >>> describe_beyond("gpus", Shape(None, 1, 8, 8, 32))
-    '8 GPUs are'
+    >>> describe_beyond(("gpus", "batch_size"), Shape(None, 1, 8, 8, 32))
+    '8 GPUs, a micro-batch of 32 are'
     """
     names = {
-        "": "",
-        "gpus": f"{plural(shape.gpus, 'GPU')} {'is' if shape.gpus == 1 else 'are'}",
-        "nodes": f"{plural(shape.nodes, 'node')} {'is' if shape.nodes == 1 else 'are'}",
+        "gpus": plural(shape.gpus, "GPU"),
+        "nodes": plural(shape.nodes, "node"),
+        "batch_size": f"a micro-batch of {shape.batch_size:,}",
+        "accumulation": f"accumulation {shape.accumulation:,}",
+        "model_parallel": f"{plural(shape.model_parallel, 'GPU')} per replica",
+        "seq_len": f"{shape.seq_len or 0:,} tokens per sample",
     }
-    return names.get(dimension, f"a micro-batch of {shape.batch_size:,} is")
+    if not dimensions:
+        return ""
+    listed = join_names([names[dimension] for dimension in dimensions])
+    is_one = len(dimensions) == 1 and (listed.startswith(("1 ", "a ", "accumulation")))
+    return f"{listed} {'is' if is_one else 'are'}"

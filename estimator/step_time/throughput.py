@@ -25,7 +25,6 @@ from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import DEQUANTISING, GUESSED_ATTENTION, LAYER_S, MFU, MFU_MOE, STATED_SPREAD
 from ..ranges import Range
-from .ratios import rate_ratio, work_ratio
 from .source import Source, SourceKind, StepTime, unknown_step_time
 
 _TERA = 1e12
@@ -70,15 +69,10 @@ def has_stated_rate(workload: Workload) -> bool:
 
 def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
-    rate, training, gpu_type = workload.throughput, workload.training, placement.gpu_type
+    rate, gpu_type = workload.throughput, placement.gpu_type
     if rate.gpu and gpu_type and not may_be_same_gpu(gpu_type, rate.gpu):
         return unknown_step_time(
             f"given on {rate.gpu}; that does not tell the speed of {gpu_type}: give a rate measured on it"
-        )
-    if rate.model_parallel and rate.model_parallel != training.model_parallel:
-        before, after = (plural(n, "GPU") for n in (rate.model_parallel, training.model_parallel))
-        return unknown_step_time(
-            f"given with {before} per replica; that does not tell the speed with {after}: give a rate measured with {after}"
         )
     shape = shape_of_stated_rate(workload, placement)
     step, text = _stated_step_time(workload, shape, placement.gpu)
@@ -103,32 +97,9 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
         cluster=placement.cluster,
         source=origin,
     )
-    return _carried_over(workload, placement, run, step, job_shape)
+    from .measured import carried_step_time  # noqa: PLC0415  numpy, where a rate is that of the job's shape
 
-
-def _carried_over(
-    workload: Workload, placement: Placement, run: Measurement, step: Range, job_shape: Shape
-) -> StepTime:
-    """The step time of the job in `job_shape`, by one run in another shape whose steps took `step` seconds."""
-    shape, origin, work = run.shape, run.source, None
-    if shape.seq_len and job_shape.seq_len and shape.seq_len != job_shape.seq_len:
-        work = work_ratio(workload, shape.seq_len, job_shape.seq_len)
-    ratio = rate_ratio(shape, job_shape, placement.gpu, work)
-    if ratio is None and shape.precision is Precision.AUTO:
-        return unknown_step_time(
-            "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
-        )
-    if ratio is None:
-        return unknown_step_time(
-            f"given in {shape.precision}; no published ratio tells the speed in {placement.precision}: "
-            f"give a rate measured in {placement.precision}"
-        )
-    samples_per_gpu, before = (s.step_samples / s.gpus for s in (job_shape, shape))
-    seconds = step.times(ratio.range.inverted(samples_per_gpu / before))
-    if not ratio.assumed:
-        return StepTime(seconds, Source(SourceKind.GIVEN, origin))
-    floor_s = fastest_step_s(workload, placement) or 0.0
-    return StepTime(seconds.at_least(floor_s), Source(SourceKind.TRANSFERRED, origin, assumed=ratio.assumed))
+    return carried_step_time(workload, placement, run, job_shape)
 
 
 def _stated_step_time(workload: Workload, shape: Shape, gpu: Gpu | None) -> tuple[Range | None, str]:

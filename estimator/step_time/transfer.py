@@ -1,45 +1,34 @@
 """From runs of a model to the step time of a job: which runs count, and how they are carried over to its shape.
 
-Runs of exactly the job's shape answer for it.  From other shapes on the same GPUs in the same precision the step
-model predicts: see `predict`.  From another GPU type or precision a published ratio carries the prediction over: see
-`ratios`.
+Runs of exactly the job's shape answer for it.  From other shapes, and from other GPU types and precisions, the step
+model predicts: see `predict`.
 """
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import reduce
-from statistics import NormalDist, median
 
 from ...cluster_profiles.gpu import Gpu, read_gpus
 from ...cluster_profiles.precision import Precision
+from ...cluster_profiles.units import format_significant, join_names, plural
 from ...errors import NotEnoughHistory
+from ..job.flops import hidden_size
 from ..job.placement import Placement, shape_of_job
 from ..job.shape import Shape
 from ..job.training import Training
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..priors import STATED_SPREAD, Prior
+from ..priors import HIDDEN_SIZE, STATED_SPREAD
 from ..ranges import Range
-from .input_wait import with_input_wait
-from .links import links_of_job
-from .predict import Prediction, fit
-from .ratios import gpu_ratio, precision_ratio
+from .links import Links, links_of_job
+from .model.predict import Prediction, fit
+from .repeats import credible_repeats, range_of_repeats
 from .source import describe_beyond, describe_runs
 
 # A run this much older than the newest of its shape no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
-# The least spread of a measured shape, however well its runs agree.  One repeats to 0.1 to 0.4 % in MLPerf Training
-# v4.1 logs, on machines that nobody shares.
-LEAST_MEASURED_SPREAD = 0.02
 _CLEARLY_FASTER = 1 + STATED_SPREAD
-# A run that the others contradict by more than this factor is a mistake; a slow link alone has made steps 5 times
-# longer (haotian-liu/LLaVA#594).
-_MISTAKE_FACTOR = 10.0
-_Z90 = NormalDist().inv_cdf(0.9)
-_SD_OF_MEDIAN_DISTANCE = 1 / NormalDist().inv_cdf(0.75)
+_AS_MUCH = 1.1  # trained parameters over those of another count of the same model
 
 
 @dataclass(frozen=True)
@@ -54,22 +43,23 @@ class Transfer:
     runs: tuple[Measurement, ...]
     repeats: tuple[Measurement, ...]
     origin: str
-    beyond: str  # the part of the shape that no run reached, with its verb
+    beyond: str  # the parts of the shape that no run reached, with their verb
     assumed: tuple[str, ...]
     prediction: Prediction
 
 
 def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Return the runs of the job's model with as many GPUs per replica, without outdated repeats of a shape.
+    """Return the runs of the job's model that train as much of it, without outdated repeats of a shape.
 
     Where the job or a run does not state its sequence length, it is taken to be that of the other.  A layout and a ZeRO
     stage that a run does not state are taken to be those of the job.
     """
-    training = workload.training
+    architecture = workload.architecture
+    trained = architecture.trainable_parameters or architecture.parameters
     runs = [
-        _completed(m, training, workload.data.seq_len)
+        _completed(m, workload.training, workload.data.seq_len)
         for m in measurements
-        if m.model == workload.model and m.model_parallel == training.model_parallel
+        if m.model == workload.model and _trains_as_much(m, trained)
     ]
     newest: dict[Shape, datetime] = {}
     for m in runs:
@@ -78,11 +68,18 @@ def select_runs(workload: Workload, measurements: Sequence[Measurement]) -> list
     return [m for m in runs if m.when is None or newest[m.shape] - m.when <= _OUTDATED]
 
 
+def _trains_as_much(run: Measurement, trained: int | None) -> bool:
+    """Whether a run trains as many parameters, as far as is known: adapters compute and exchange less."""
+    of_run = run.trainable_parameters or run.parameters
+    return not (of_run and trained) or max(of_run, trained) < _AS_MUCH * min(of_run, trained)
+
+
 def _completed(run: Measurement, training: Training, seq_len: int | None) -> Measurement:
     zero_stage = training.zero_stage if run.zero_stage is None else run.zero_stage
     run = replace(run, seq_len=(seq_len and run.seq_len) or seq_len, zero_stage=zero_stage)
     tensor, pipeline = training.tensor_parallel, training.pipeline_parallel
-    if run.tensor_parallel in (None, tensor) and run.pipeline_parallel in (None, pipeline):
+    same_split = run.model_parallel == training.model_parallel
+    if same_split and run.tensor_parallel in (None, tensor) and run.pipeline_parallel in (None, pipeline):
         return replace(run, tensor_parallel=tensor, pipeline_parallel=pipeline)
     return run
 
@@ -110,140 +107,107 @@ def transfer_step_time(
     runs: Sequence[Measurement],
     floor_s: float | None,
     now: datetime | None,
+    of_other_models: Sequence[Measurement] = (),
 ) -> Transfer | None:
-    """Return the job's step time by `runs`, never below `floor_s`; None where nothing carries them over to it."""
+    """Return the job's step time by `runs`, never below `floor_s`; None where nothing carries them over to it.
+
+    Runs `of_other_models` on the job's cluster tell of its network.
+    """
     shape = complete_shape(workload, placement, runs)
-    runs, length_assumed = _runs_of_length(runs, shape.seq_len)
-    if not runs:
+    predicted = predict_step_time(workload, placement, runs, shape, floor_s or 0.0, of_other_models)
+    if predicted is None:
         return None
-    measured_kind = _nearest_kind(shape, runs)
-    ratios = _ratios(measured_kind, shape)
-    if ratios is None:
-        return None
-    links = links_of_job(workload, placement, runs)
-    try:
-        (prediction,) = fit(runs, links).predict([measured_kind], [0.0 if ratios else floor_s or 0.0])
-    except NotEnoughHistory:
-        return None
-    repeats = _credible_repeats(measured_kind, prediction)
-    step = _range_of_repeats(repeats, prediction) if repeats else prediction.step_time_s
-    work = step.scaled(prediction.work_s.p50 / prediction.step_time_s.p50)
-    if ratios:  # another GPU or precision does not speed up input
-        work = reduce(Range.times, (ratio.range.inverted(1) for ratio in ratios), work)
-        step = with_input_wait(work, prediction.loaders, shape)
-    elif repeats and not length_assumed:
-        origin = describe_runs(repeats, now)
-        return Transfer(step, work.p50, prediction.runs, repeats, origin, "", (), prediction)
+    prediction, assumed = predicted
+    repeats = credible_repeats(shape, prediction)
+    step = range_of_repeats(repeats, prediction) if repeats else prediction.step_time_s
+    work_s = step.p50 * prediction.work_s.p50 / prediction.step_time_s.p50
+    if repeats:
+        return Transfer(
+            step, work_s, prediction.runs, repeats, describe_runs(repeats, now), "", (), prediction
+        )
     return Transfer(
-        step.at_least(floor_s or 0.0),
-        max(work.p50, floor_s or 0.0),
+        step,
+        work_s,
         prediction.runs,
         (),
         describe_runs(prediction.runs, now),
         describe_beyond(prediction.beyond, shape),
-        (
-            *length_assumed,
-            *(ratio.text for ratio in ratios),
-            *_unmeasured_network(measured_kind, runs),
-            *_faster_than_measured(measured_kind, prediction),
-        ),
+        assumed,
         prediction,
     )
 
 
-def _credible_repeats(shape: Shape, prediction: Prediction) -> tuple[Measurement, ...]:
-    """Runs of exactly `shape` without mistakes: a wrong unit, or a single run that all others contradict."""
-    repeats = [m for m in prediction.runs if m.shape == shape]
-    mistakes = {
-        id(s.measurement)
-        for s in prediction.suspects
-        if s.kind == "units" or (len(repeats) == 1 and s.doubt > math.log(_MISTAKE_FACTOR) ** 2)
-    }
-    return tuple(m for m in repeats if id(m) not in mistakes)
+def predict_step_time(
+    workload: Workload,
+    placement: Placement,
+    runs: Sequence[Measurement],
+    shape: Shape,
+    floor_s: float,
+    of_other_models: Sequence[Measurement] = (),
+) -> tuple[Prediction, tuple[str, ...]] | None:
+    """Return the step time in `shape` by the step model, and what it assumes; None where no run leads to it."""
+    others = [m for m in of_other_models if m.cluster and m.cluster == placement.cluster]
+    links = links_of_job(workload, placement, runs)
+    try:
+        model = fit([*runs, *others], links, hidden_size(workload.architecture), model=runs[0].model)
+        (prediction,) = model.predict([shape], [floor_s])
+    except NotEnoughHistory:
+        return None
+    is_own_kind = any((m.gpu, m.precision) == (shape.gpu, shape.precision) for m in prediction.runs)
+    if not (
+        is_own_kind or prediction.assumed
+    ):  # nothing published leads from those runs to this GPU and precision
+        return None
+    return prediction, (
+        *prediction.assumed,
+        *_unknown_attention(workload, shape, prediction),
+        *_unmeasured_network(shape, runs, others, links),
+        *_faster_than_measured(shape, prediction),
+    )
 
 
-def _range_of_repeats(repeats: Sequence[Measurement], prediction: Prediction) -> Range:
-    """The range of the repeats; where the only one is suspect, as wide as the prediction by all runs too."""
-    step = measured_range(repeats)
-    if len(repeats) > 1 or not any(s.measurement is repeats[0] for s in prediction.suspects):
-        return step
-    predicted = prediction.step_time_s
-    return Range(min(step.p10, predicted.p10), step.p50, max(step.p90, predicted.p90))
-
-
-def _unmeasured_network(shape: Shape, runs: Sequence[Measurement]) -> Iterator[str]:
-    """A line if no run used the network that the job needs."""
+def _unmeasured_network(
+    shape: Shape, runs: Sequence[Measurement], others: Sequence[Measurement], links: Links
+) -> Iterator[str]:
+    """A line if no run used the network that the job needs, and what stands in for it."""
     if shape.nodes > 1 and all(m.nodes == 1 for m in runs):
-        yield "no run was on several nodes: their network is a prior"
+        machines, like = "nodes", [m for m in others if m.nodes > 1]
+        link = links.bandwidth_inter_bytes_s
     elif shape.gpus > 1 and all(m.gpus == 1 for m in runs):
-        yield "no run was on several GPUs: their network is a prior"
+        machines, like = "GPUs", [m for m in others if m.gpus > 1]
+        link = links.bandwidth_intra_bytes_s
+    else:
+        return
+    source = "a prior"
+    if link:
+        source = f"a prior by the profile's {format_significant(link / 1e9)} GB/s per GPU"
+    if like:
+        source += f" and {plural(len(like), 'run')} of {join_names(sorted({m.model for m in like}), 2)} on this cluster"
+    yield f"no run was on several {machines}: their network is {source}"
+
+
+def _unknown_attention(workload: Workload, shape: Shape, prediction: Prediction) -> Iterator[str]:
+    """A line if runs of another length are carried over, and the part of attention in their work is not known."""
+    lengths = {m.seq_len for m in prediction.runs if m.seq_len}
+    if shape.seq_len and lengths - {shape.seq_len} and hidden_size(workload.architecture) is None:
+        yield f"attention by {HIDDEN_SIZE.text}"
 
 
 def _faster_than_measured(shape: Shape, prediction: Prediction) -> Iterator[str]:
     """A line if each GPU would do clearly more samples/s than in any run."""
-    most = max(m.batch_size * m.accumulation / m.step_time_s for m in prediction.runs)
-    ratio = shape.batch_size * shape.accumulation / prediction.step_time_s.p50 / most
+    most = max(
+        (_gpu_rate(m.shape, m.step_time_s) for m in prediction.runs if m.seq_len == shape.seq_len),
+        default=0.0,
+    )
+    ratio = _gpu_rate(shape, prediction.step_time_s.p50) / most if most else 1.0
     if ratio > _CLEARLY_FASTER:
         yield f"each GPU does {ratio:.2f} times what it did in the fastest run"
 
 
-def _runs_of_length(
-    runs: Sequence[Measurement], seq_len: int | None
-) -> tuple[Sequence[Measurement], tuple[str, ...]]:
-    """Runs with samples of that many tokens; if there are none, the others at as many tokens/s, and a line on that."""
-    of_length = [m for m in runs if m.seq_len == seq_len]
-    if of_length or not seq_len:
-        return of_length, ()
-    stretched = [
-        replace(m, seq_len=seq_len, step_time_s=m.step_time_s * seq_len / m.seq_len)
-        for m in runs
-        if m.seq_len
-    ]
-    lengths = " and ".join(f"{length:,}" for length in sorted({m.seq_len for m in runs if m.seq_len}))
-    return stretched, (f"as many tokens/s at {seq_len:,} tokens per sample as at {lengths}",)
-
-
-def _nearest_kind(shape: Shape, runs: Sequence[Measurement]) -> Shape:
-    """`shape` on a GPU type and in a precision that were measured: its own if possible, else the commonest."""
-    kinds = Counter((m.gpu, m.precision) for m in runs)
-    gpu, precision = max(
-        kinds, key=lambda kind: (kind[0] == shape.gpu, kind[1] == shape.precision, kinds[kind])
-    )
-    return replace(shape, gpu=gpu, precision=precision)
-
-
-def _ratios(before: Shape, after: Shape) -> tuple[Prior, ...] | None:
-    """Ratios of speed from one GPU type and precision to another; None where nothing published has them."""
-    ratios = list[Prior]()
-    gpu_before, gpu_after = _catalogue_entry(before.gpu), _catalogue_entry(after.gpu)
-    if before.precision != after.precision:
-        one_gpu = gpu_after if before.gpu == after.gpu else None
-        ratio = precision_ratio(before.precision, after.precision, one_gpu)
-        if ratio is None:
-            return None
-        ratios.append(ratio)
-    if before.gpu != after.gpu:
-        if gpu_before is None or gpu_after is None:
-            return None
-        ratios.append(gpu_ratio(gpu_before, gpu_after))
-    return tuple(ratios)
+def _gpu_rate(shape: Shape, step_time_s: float) -> float:
+    """Samples/s of one GPU."""
+    return shape.step_samples / shape.gpus / step_time_s
 
 
 def _catalogue_entry(key: str | None) -> Gpu | None:
     return read_gpus().get(key or "")
-
-
-def measured_range(repeats: Sequence[Measurement]) -> Range:
-    """Return the range in which another run of one shape would be, in seconds; its P50 is the median of `repeats`.
-
-    One run is known to h: the spread of its steps, at least `STATED_SPREAD`.  With n runs, z the 90 % point of the
-    normal distribution and m the median distance of log T from its median, the range is z s sqrt(1 + 1/n) either way,
-    where s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more runs agree, the narrower it is, down to
-    `LEAST_MEASURED_SPREAD`.
-    """
-    n, times = len(repeats), [m.step_time_s for m in repeats]
-    middle = median(times)
-    sd_of_one = math.log1p(max(median([m.spread or 0.0 for m in repeats]), STATED_SPREAD)) / _Z90
-    sd_between = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
-    sd = math.sqrt((sd_of_one**2 / 2 + (n - 1) * sd_between**2) / n)
-    return Range.around(middle, max(math.expm1(_Z90 * sd * math.sqrt(1 + 1 / n)), LEAST_MEASURED_SPREAD))

@@ -28,7 +28,7 @@ from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.memory.peak import estimate_memory
 from clusterplan.estimator.ranges import Range
-from clusterplan.estimator.step_time.predict import fit
+from clusterplan.estimator.step_time.model.predict import fit
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS_IN_ALL = 300.0

@@ -1,0 +1,222 @@
+"""The step time of any shape, learned from the runs of one model.
+
+`fit` takes the runs, `StepTimeModel.predict` returns the step time of shapes as ranges.  `model` has the physics,
+`belief` the beliefs before any run, `posterior` the fit, `related` what other runs tell, `input_wait` the wait for
+input.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ....errors import NotEnoughHistory
+from ...job.shape import Shape
+from ...measurements.measurement import Measurement
+from ...measurements.suspects import Suspect, find_suspects
+from ...ranges import Range
+from ..input_wait import Loader, infer_loaders, with_input_wait
+from ..links import Links
+from .belief import PRIOR, Prior, believe
+from .draws import draw
+from .formula import network_share, points_of
+from .observations import RunsOfKind, group_by_shape, observe
+from .posterior import Posterior, fit_posterior, leave_one_out_residuals
+from .related import learn_from_other_model, sort_by_kind
+
+# The factor on the widths of the fit: the fewer the runs, the less they say of their own reliability.
+_WIDTH, _ONE_RUN = 0.75, 0.5
+_MOST_MODELS = 4  # that inform another, so that a prediction takes milliseconds
+_ENOUGH_SHAPES = 5  # fewer cannot tell a wrong run from a rule that no run shows yet
+_OUTLIER_SDS, _OUTLIER_LOG = 4.0, math.log(2)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The step time of one shape, and the runs it rests on.
+
+    `work_s` is the part that GPUs and network take, before one of the `loaders` makes it wait.  `compute_s`, `network_s`
+    and `input_s` add up to the P50.  `beyond` names the dimensions that no run reached.  `assumed` says what carried runs
+    of another GPU type or precision over, where there are no others.
+    """
+
+    step_time_s: Range
+    work_s: Range
+    compute_s: float
+    network_s: float
+    input_s: float
+    beyond: tuple[str, ...]
+    runs: tuple[Measurement, ...]
+    suspects: tuple[Suspect, ...]
+    loaders: tuple[Loader, ...]
+    assumed: tuple[str, ...] = ()
+
+
+def fit(
+    measurements: Sequence[Measurement],
+    links: Links | None = None,
+    hidden_size: float | None = None,
+    prior: Prior = PRIOR,
+    model: str | None = None,
+) -> "StepTimeModel":
+    """Return the step model of the usable runs of `model`; by default, of the first run's.
+
+    Runs of other models inform it where they are of its cluster.  Raises NotEnoughHistory if no run is usable.
+
+    >>> from ....cluster_profiles.precision import Precision
+    >>> runs = [Measurement("m", "a100", 1, n, n, 32, 1, Precision.BF16, None, t) for n, t in ((1, 0.3), (2, 0.32))]
+    >>> fit(runs).predict([Shape("a100", 1, 4, 4, 32, precision=Precision.BF16)])[0].beyond
+    ('gpus',)
+    """
+    suspects, name = (
+        list[Suspect](),
+        model if model is not None else next((m.model for m in measurements), ""),
+    )
+    for one in {m.model: m for m in measurements}:
+        suspects += find_suspects([m for m in measurements if m.model == one])
+    unusable = {id(s.measurement) for s in suspects if not s.doubt}
+    usable = [m for m in measurements if id(m) not in unusable]
+    own = tuple(m for m in usable if m.model == name)
+    if not own:
+        raise NotEnoughHistory("this model has no usable run: measure one, on 1 GPU if it fits")
+    others = tuple(m for m in usable if m.model != name)
+    return StepTimeModel(own, others, tuple(suspects), links or Links(), hidden_size, prior)
+
+
+@dataclass(frozen=True)
+class StepTimeModel:
+    """The usable runs of one model and of others on its cluster, those that are suspect, and the links; made by `fit`."""
+
+    measurements: tuple[Measurement, ...]
+    of_other_models: tuple[Measurement, ...]
+    suspects: tuple[Suspect, ...]
+    links: Links
+    hidden_size: float | None = None
+    prior: Prior = field(default=PRIOR, repr=False)
+
+    def predict(
+        self, shapes: Sequence[Shape], fastest_step_s: Sequence[float] | None = None
+    ) -> list[Prediction]:
+        """Return the step time of each shape; none is below its `fastest_step_s`, or faster than the links allow."""
+        floors = fastest_step_s or [0.0] * len(shapes)
+        predictions: dict[int, Prediction] = {}
+        for kind, first in {(s.gpu, s.precision): s for s in shapes}.items():
+            places = [i for i, s in enumerate(shapes) if (s.gpu, s.precision) == kind]
+            limits = [max(floors[i], self.links.least_s(shapes[i])) for i in places]
+            of_kind = self.fit_kind(first).predictions([shapes[i] for i in places], limits)
+            predictions |= zip(places, of_kind, strict=True)
+        return [predictions[i] for i in range(len(shapes))]
+
+    def fit_kind(self, shape: Shape) -> "KindFit":
+        """Return the fit to the runs on the shape's GPU type in its precision; other runs make its prior."""
+        kinds = sort_by_kind(shape, self.measurements)
+        doubts = {id(s.measurement): s.doubt for s in self.suspects}
+        each = shape.gpus / shape.nodes
+        belief = believe(self.prior, self.links, each, is_size_known=self.hidden_size is not None)
+        for runs in self._of_other_models(shape):
+            belief = learn_from_other_model(observe([RunsOfKind(runs)], doubts), belief)
+
+        def fitted() -> Posterior:
+            observed = observe(kinds, doubts, self.hidden_size)
+            return fit_posterior(observed, belief, float(np.mean(observed.at.log_work)))
+
+        posterior, outliers, own = fitted(), tuple[Suspect, ...](), kinds[0].runs
+        if posterior.observed.own_shapes >= _ENOUGH_SHAPES:
+            outliers = _outliers(own, posterior)
+            if outliers:
+                doubts |= {id(s.measurement): s.doubt for s in outliers}
+                posterior = fitted()
+        assumed = () if own else tuple(kind.published for kind in kinds if kind.published)
+        return KindFit(own or self.measurements, self, (*self.suspects, *outliers), posterior, assumed)
+
+    def _of_other_models(self, shape: Shape) -> list[tuple[Measurement, ...]]:
+        """Runs of other models on the GPU type and in the precision of `shape`, by model: those of most runs, last."""
+        models: dict[str, list[Measurement]] = {}
+        for m in self.of_other_models:
+            if (m.gpu, m.precision) == (shape.gpu, shape.precision):
+                models.setdefault(m.model, []).append(m)
+        return [tuple(runs) for runs in sorted(models.values(), key=len)[-_MOST_MODELS:]]
+
+
+def _outliers(of_kind: Sequence[Measurement], posterior: Posterior) -> tuple[Suspect, ...]:
+    """The runs of the shape that all others contradict most; none if they contradict no shape clearly."""
+    residuals, sd = (x[: posterior.observed.own_shapes] for x in leave_one_out_residuals(posterior))
+    worst = int(np.argmax(np.abs(residuals) / sd))
+    residual = float(residuals[worst])
+    if abs(residual) < max(_OUTLIER_SDS * sd[worst], _OUTLIER_LOG):
+        return ()
+    text = f"{math.exp(abs(residual)):.3g} times {'slower' if residual > 0 else 'faster'} than all other runs say"
+    return tuple(Suspect(m, "outlier", text, residual**2) for m in group_by_shape(of_kind)[worst])
+
+
+@dataclass(frozen=True)
+class KindFit:
+    """The fit for one GPU type and precision: the runs of that kind, or those that stand in for them."""
+
+    runs: tuple[Measurement, ...]
+    model: StepTimeModel
+    suspects: tuple[Suspect, ...]
+    posterior: Posterior
+    assumed: tuple[str, ...]
+
+    def predictions(self, shapes: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
+        """Return the step time of each shape of this kind, its work never below its floor in seconds."""
+        posterior, runs = self.posterior, self.runs
+        at = points_of(shapes, self.model.hidden_size)
+        low, middle, high = _weighted_quantiles(*draw(posterior, at), (0.1, 0.5, 0.9))
+        network = network_share(posterior.mode[posterior.best], at, posterior.log_reference)
+        loaders, width = infer_loaders(runs), _WIDTH * (1 + _ONE_RUN / max(len(posterior.observed.at), 1))
+        predictions = []
+        for i, shape in enumerate(shapes):
+            work = Range(
+                math.exp(middle[i] + (low[i] - middle[i]) * width),
+                math.exp(middle[i]),
+                math.exp(middle[i] + (high[i] - middle[i]) * width),
+            ).at_least(floors[i])
+            step = with_input_wait(work, loaders, shape)
+            network_s = work.p50 * float(network[i])
+            predictions.append(
+                Prediction(
+                    step_time_s=step,
+                    work_s=work,
+                    compute_s=work.p50 - network_s,
+                    network_s=network_s,
+                    input_s=step.p50 - work.p50,
+                    beyond=_beyond(shape, runs),
+                    runs=runs,
+                    suspects=self.suspects,
+                    loaders=loaders,
+                    assumed=self.assumed,
+                )
+            )
+        return predictions
+
+
+def _weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """The quantiles of values (draws, n) under weights (draws): one row for each of `shares`."""
+    order = np.argsort(values, 0)
+    ascending = np.take_along_axis(values, order, 0)
+    cumulative = np.cumsum(weights[order], 0) - weights[order] / 2
+    columns = [
+        np.interp(shares, cumulative[:, j] / weights.sum(), ascending[:, j]) for j in range(values.shape[1])
+    ]
+    return np.array(columns).T
+
+
+def _beyond(shape: Shape, runs: Sequence[Measurement]) -> tuple[str, ...]:
+    """The dimensions in which `shape` is past every run."""
+    dimensions = {
+        "gpus": (shape.gpus, [m.gpus for m in runs]),
+        "nodes": (shape.nodes, [m.nodes for m in runs]),
+        "batch_size": (shape.batch_size, [m.batch_size for m in runs]),
+        "accumulation": (shape.accumulation, [m.accumulation for m in runs]),
+        "model_parallel": (shape.model_parallel, [m.model_parallel for m in runs]),
+        "seq_len": (shape.seq_len, [m.seq_len for m in runs if m.seq_len]),
+    }
+    fewer_is_beyond = ("batch_size", "seq_len", "model_parallel")
+    return tuple(
+        name
+        for name, (value, values) in dimensions.items()
+        if value and values and (value > max(values) or (value < min(values) and name in fewer_is_beyond))
+    )

@@ -1,0 +1,92 @@
+"""Runs that are not of the job's own kind, and what they tell of it: their weight falls as own runs come in.
+
+Own kind is the job's model on its GPU type in its precision.  Runs of the model of another kind are observations of it,
+off by a ratio that is known only roughly.  Runs of other models on the cluster tell of its software and network.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from statistics import NormalDist
+
+import numpy as np
+
+from ....cluster_profiles.gpu import read_gpus
+from ....cluster_profiles.precision import Precision
+from ...job.shape import Shape
+from ...measurements.measurement import Measurement
+from ...priors import Prior
+from ...ranges import Range
+from ..ratios import gpu_ratio, precision_ratio
+from .belief import Belief
+from .formula import Parameter
+from .observations import Observations, RunsOfKind
+from .posterior import fit_posterior, inverse_of
+
+_Z90 = NormalDist().inv_cdf(0.9)
+_UNPUBLISHED_SD = 1.25  # a factor of 5 each way
+# Another GPU type is on another network; in another precision, other parts of a step take their time.
+_OTHER_GPU_NETWORK_SD, _OTHER_PRECISION_NETWORK_SD = 1.0, 0.3
+
+_NETWORK = (
+    Parameter.LOG_INTRA,
+    Parameter.INTRA_GPUS,
+    Parameter.LOG_INTER,
+    Parameter.INTER_NODES,
+    Parameter.INTER_GPUS,
+    Parameter.STRAGGLING,
+    Parameter.LOG_OVERLAP,
+)
+# The share of the variance of each parameter that the models on a cluster have in common.
+_COMMON = {
+    **dict.fromkeys(Parameter, 0.3),
+    **dict.fromkeys(_NETWORK, 0.5),
+    Parameter.LOG_COMPUTE: 0.0,
+}
+
+
+def sort_by_kind(shape: Shape, measurements: Sequence[Measurement]) -> list[RunsOfKind]:
+    """Return the runs of one model by GPU type and precision; those of the kind of `shape` first, if only none."""
+    kinds: dict[tuple[str | None, Precision], list[Measurement]] = {(shape.gpu, shape.precision): []}
+    for m in measurements:
+        kinds.setdefault((m.gpu, m.precision), []).append(m)
+    return [_compare(tuple(runs), *kind, shape) for kind, runs in kinds.items()]
+
+
+def _compare(
+    runs: tuple[Measurement, ...], gpu: str | None, precision: Precision, shape: Shape
+) -> RunsOfKind:
+    """The runs, and the published ratios from their kind to that of `shape`."""
+    ratios, network_sd = list[Prior | None](), 0.0
+    before, after = (read_gpus().get(key or "") for key in (gpu, shape.gpu))
+    if precision != shape.precision:
+        ratios.append(precision_ratio(precision, shape.precision, after if gpu == shape.gpu else None))
+        network_sd = _OTHER_PRECISION_NETWORK_SD
+    if gpu != shape.gpu:
+        ratios.append(gpu_ratio(before, after) if before and after else None)
+        network_sd = _OTHER_GPU_NETWORK_SD
+    published = [ratio for ratio in ratios if ratio]
+    if len(published) < len(ratios):
+        return RunsOfKind(runs, 0.0, _UNPUBLISHED_SD, network_sd)
+    ratio = reduce(Range.times, (r.range for r in published), Range.exactly(1))
+    sd = math.log(ratio.p90 / ratio.p10) / (2 * _Z90)
+    return RunsOfKind(runs, math.log(ratio.p50), sd, network_sd, "; ".join(r.text for r in published))
+
+
+def learn_from_other_model(observed: Observations, belief: Belief) -> Belief:
+    """Return the belief after runs of another model on the cluster, which has a part of each parameter in common."""
+    root = np.linalg.cholesky(belief.covariance)
+    common = (root * [_COMMON[p] for p in Parameter]) @ np.swapaxes(root, -1, -2)
+    posterior = fit_posterior(observed, belief, float(np.mean(observed.at.log_work)))
+    mean, covariance, log_weight = [], [], []
+    scales = len(posterior.weight) // len(belief.mean)
+    for r in range(len(belief.mean)):
+        places = slice(r * scales, (r + 1) * scales)
+        best = r * scales + int(np.argmax(posterior.weight[places]))
+        gain = common[r] @ inverse_of(belief.covariance[r])
+        fitted = inverse_of(posterior.curvature[best])
+        mean.append(belief.mean[r] + gain @ (posterior.mode[best] - belief.mean[r]))
+        learnt = belief.covariance[r] - gain @ (belief.covariance[r] - fitted) @ gain.T
+        covariance.append((learnt + learnt.T) / 2)
+        log_weight.append(np.log(max(np.sum(posterior.weight[places]), 1e-12)))
+    return Belief(np.array(mean), np.array(covariance), np.array(log_weight))
