@@ -58,6 +58,8 @@ def test_one_by_flags(clusterplan: Command, there: Callable[..., Any]) -> None:
         ("--samples-per-s-per-gpu 64", 0.5),
         ("--tokens-per-s 1_048_576 --seq-len 2048", 0.5),
         ("--tokens-per-s-per-gpu 131_072 --seq-len 2048", 0.5),
+        ("--tokens-per-s-per-gpu 131.072k --seq-len 2048", 0.5),
+        ("--tokens-per-s 1,048,576.0 --seq-len 2048", 0.5),  # as MaxText prints them
         ("--step-time 0.5", 0.5),
         ("--step-time 2it/s", 0.5),
         ("--samples-per-s 512 --accumulation 4", 2.0),

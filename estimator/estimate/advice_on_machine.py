@@ -238,9 +238,8 @@ def advise_on_cluster(case: Case) -> Iterator[Advice]:
             "times slower; fewer nodes may finish sooner",
         )
     if not case.has_profile:
-        many = case.placement.gpus > USUAL_GPUS_PER_NODE
-        nodes = f"{USUAL_GPUS_PER_NODE} GPUs per node and " if many else ""
         yield Advice(
             "no-profile",
-            f"no cluster profile: {nodes}no time limit assumed, see `clusterplan profiles list`",
+            f"no cluster profile: no time limit, up to {USUAL_GPUS_PER_NODE} GPUs per node assumed; see `clusterplan profiles "
+            "list`",
         )
