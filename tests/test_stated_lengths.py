@@ -271,7 +271,26 @@ TRAINERS: dict[str, tuple[dict[str, Any], int, str]] = {
     "process group and validation": (
         {"samples": 3200, "batch_size": 1, "accumulation": 16, "gpus": 2},
         198,
-        "are all 2 GPUs in one process group, and does it hold out 1 % for validation (validation_share 0.01)",
+        "are all 2 GPUs in one process group, or does it train for 2 epochs (epochs 2), or does it make 2 completions per "
+        "prompt (generations 2), and does it hold out 1 % for validation (validation_share 0.01)?",
+    ),
+    # https://github.com/modelscope/ms-swift/issues/808: it accumulates to a batch of 16 unasked, and holds out 1 %.
+    "accumulation and validation": (
+        {"samples": 29_450, "batch_size": 1, "gpus": 1},
+        1823,
+        "does it accumulate 16 micro-batches (accumulation 16), and does it hold out 1 % for validation",
+    ),
+    # https://github.com/modelscope/ms-swift/issues/1067: "more than 1,800" samples.
+    "accumulation and validation of a few steps": (
+        {"samples": 1890, "batch_size": 1, "gpus": 1, "epochs": 3},
+        351,
+        "does it accumulate 16 micro-batches (accumulation 16), and does it hold out 1 % for validation",
+    ),
+    # https://github.com/modelscope/ms-swift/issues/5145: `--sequence_parallel_size 8`.
+    "copies of the model": (
+        {"samples": 12_000, "batch_size": 1, "accumulation": 2, "gpus": 8, "epochs": 3},
+        18_000,
+        "or do 8 GPUs hold one copy of the model (tensor_parallel, sequence_parallel)",
     ),
     # https://github.com/huggingface/optimum-neuron/issues/198
     "every process trains on all": (

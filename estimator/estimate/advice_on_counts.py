@@ -1,5 +1,6 @@
 """Advice on counts that are stated: the steps that a trainer reports, and a global batch."""
 
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from .steps import StepCount, count_steps
 Reason = tuple[str, dict[str, object]]
 _MOST_BY_RAMP_UP = 1.25  # times the steps: BLOOM's ramp-up made 1.07
 _MOST_BY_PACKING = 0.9  # times the steps: more is no padding saved, but rounding
+_MOST_REASONS = 3  # in one line
 _MOST_HELD_OUT_PERCENT = 30
 _MOST_HELD_OUT_BESIDE_PERCENT = (
     10  # beside another reason: ms-swift holds out 1 % unasked, Axolotl's examples 5 %
@@ -29,7 +31,7 @@ def advise_on_stated_counts(case: Case) -> Iterator[Advice]:
     if reported is not None and reported != case.steps.total:
         yield Advice(
             "trainer-steps",
-            f"your trainer reports {format_count(reported)} steps, {_why_other_steps(case, reported)}",
+            f"your trainer reports {plural(reported, 'step')}, {_why_other_steps(case, reported)}",
         )
     stated = training.global_batch
     if stated is not None and stated != training.step_samples:
@@ -61,22 +63,39 @@ def _why_other_steps(case: Case, reported: int) -> str:
         f"it runs a global batch of {effective}, not {format_count(training.step_samples)}: does it have this batch size "
         "and accumulation?"
     )
-    reasons = dict(_counted_reasons(case, reported))
-    for candidates in (reasons, dict(_with_held_out(case, reasons, reported))):
-        counted = {text: count_with(case, **changes) for text, changes in candidates.items()}
-        for tolerance in (0.0, max(1.0, reported / 1000)):  # a step, or a rounding of each epoch
-            fitting = [
-                t for t, steps in counted.items() if steps and abs(steps.total - reported) <= tolerance
-            ]
-            if fitting:
-                question = f"your numbers give {total}; {', or '.join(fitting)}?"
-                return question if "accumulation" in question else f"{question} If not, {batch}"
+    if question := _counted_question(case, reported):
+        if "counts micro-batches" not in question:
+            question = f"{question} If not, {batch}"
+        return f"your numbers give {total}; {question}"
     ratio = reported / max(case.steps.total, 1)
     by_ratio = ", or ".join(_reasons_by_ratio(case, reported, ratio))
     more = (
         f"no whole number of epochs, generations or GPUs explains {format_significant(ratio)} times as many: "
     )
     return f"your numbers give {total}; {more if ratio > 1 else ''}{f'{by_ratio}? If not, ' if by_ratio else ''}{batch}"
+
+
+def _counted_question(case: Case, reported: int) -> str | None:
+    """Ask for the reasons that make the reported steps, alone or beside samples that are held out; None without one."""
+    reasons = dict(_counted_reasons(case, reported))
+    if fitting := _fitting_reasons(case, reasons, reported):
+        return f"{', or '.join(fitting)}?"
+    for percent in range(1, _MOST_HELD_OUT_BESIDE_PERCENT + 1):
+        held_out, data = _hold_out(case, percent)
+        both = {text: changes | data for text, changes in reasons.items() if "data" not in changes}
+        if fitting := _fitting_reasons(case, both, reported):
+            return f"{', or '.join(fitting)}, and {held_out}?"
+    return None
+
+
+def _fitting_reasons(case: Case, reasons: Mapping[str, dict[str, object]], reported: int) -> list[str]:
+    """The first reasons that make the reported steps exactly, otherwise those that nearly do."""
+    counted = {text: count_with(case, **changes) for text, changes in reasons.items()}
+    for tolerance in (0.0, max(1.0, reported / 1000)):  # a step, or a rounding of each epoch
+        near = [text for text, steps in counted.items() if steps and abs(steps.total - reported) <= tolerance]
+        if near:
+            return near[:_MOST_REASONS]
+    return []
 
 
 def _counted_reasons(case: Case, reported: int) -> Iterator[Reason]:
@@ -86,44 +105,43 @@ def _counted_reasons(case: Case, reported: int) -> Iterator[Reason]:
     if training.accumulation > 1:
         text = f"it counts micro-batches: does it have accumulation {training.accumulation:,}"
         yield text, {"accumulation": 1}
-    groups = {training.model_parallel, placement.gpus_per_node, placement.nodes} - {training.gpus}
-    if groups and ratio > 1:
-        group = min(groups, key=lambda gpus: abs(training.gpus / gpus - ratio))
-        # With a global batch stated, fewer GPUs in the group would accumulate more.
-        changes: dict[str, object] = {"gpus": group, "accumulation": training.accumulation}
-        yield f"are all {training.gpus:,} GPUs in one process group", changes
+    elif training.global_batch is None and (micro_batches := round(1 / ratio) if ratio else 0) > 1:
+        text = f"does it accumulate {micro_batches:,} micro-batches (accumulation {micro_batches:,})"
+        yield text, {"accumulation": micro_batches}
+    share, rest = divmod(training.gpus, max(round(ratio), 1))
+    # With a global batch stated, fewer GPUs in the group would accumulate more.
+    fewer: dict[str, object] = {"gpus": share, "accumulation": training.accumulation}
+    if not rest and share in {training.model_parallel, placement.gpus_per_node, placement.nodes}:
+        yield f"are all {training.gpus:,} GPUs in one process group", fewer
     epochs, each = round(training.epochs * Fraction(ratio)), round(training.generations * ratio)
     passes: Reason = (f"does it train for {plural(epochs, 'epoch')} (epochs {epochs:,})", {"epochs": epochs})
     completions: Reason = (
         f"does it make {each:,} completions per prompt (generations {each:,})",
         {"generations": each},
     )
-    repeats = ([passes] if epochs != training.epochs else []) + ([completions] if each > 1 else [])
-    # Who states a number of epochs has seen to it.
-    yield from repeats if training.epochs == 1 else reversed(repeats)
-    yield from _held_out(case, case.steps.total, reported, _MOST_HELD_OUT_PERCENT)
+    epochs_differ, is_stated = (
+        epochs != training.epochs,
+        training.epochs != 1,
+    )  # who states epochs has seen to them
+    if epochs_differ and not is_stated:
+        yield passes
+    if each > 1:
+        yield completions
+    if not rest and training.gpus // share not in (1, training.accumulation):
+        gpus = training.model_parallel * training.gpus // share
+        yield f"do {gpus:,} GPUs hold one copy of the model (tensor_parallel, sequence_parallel)", fewer
+    if epochs_differ and is_stated:
+        yield passes
+    held_out = 100 * (1 - ratio)
+    for percent in (math.floor(held_out), math.ceil(held_out)):
+        if 0 < percent <= _MOST_HELD_OUT_PERCENT:
+            yield _hold_out(case, percent)
 
 
-def _with_held_out(case: Case, reasons: Mapping[str, dict[str, object]], reported: int) -> Iterator[Reason]:
-    """Each reason together with samples that are held out, where both would make about the reported steps."""
-    for reason, changes in reasons.items():
-        steps = count_with(case, **changes)
-        for text, data in _held_out(
-            case, steps.total if steps else 0, reported, _MOST_HELD_OUT_BESIDE_PERCENT
-        ):
-            yield f"{reason}, and {text}", changes | data
-
-
-def _held_out(case: Case, total: int, reported: int, most_percent: int) -> Iterator[Reason]:
-    """The share for validation without which `total` steps are about those that are reported, if there is one."""
-    percent = round(100 * (1 - reported / max(total, 1)))
-    if 0 < percent <= most_percent:
-        share = Fraction(percent, 100)
-        data = case.workload.data.model_copy(update={"validation_share": share})
-        yield (
-            f"does it hold out {percent} % for validation (validation_share {float(share):g})",
-            {"data": data},
-        )
+def _hold_out(case: Case, percent: int) -> Reason:
+    share = Fraction(percent, 100)
+    data = case.workload.data.model_copy(update={"validation_share": share})
+    return f"does it hold out {percent} % for validation (validation_share {float(share):g})", {"data": data}
 
 
 def _reasons_by_ratio(case: Case, reported: int, ratio: float) -> Iterator[str]:
