@@ -271,8 +271,7 @@ TRAINERS: dict[str, tuple[dict[str, Any], int, str]] = {
     "process group and validation": (
         {"samples": 3200, "batch_size": 1, "accumulation": 16, "gpus": 2},
         198,
-        "are all 2 GPUs in one process group, or does it train for 2 epochs (epochs 2), or does it make 2 completions per "
-        "prompt (generations 2), and does it hold out 1 % for validation (validation_share 0.01)?",
+        "make 2 completions per prompt (generations 2), and does it hold out 1 % for validation (validation_share 0.01)?",
     ),
     # https://github.com/modelscope/ms-swift/issues/808: it accumulates to a batch of 16 unasked, and holds out 1 %.
     "accumulation and validation": (

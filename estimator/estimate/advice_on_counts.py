@@ -119,18 +119,14 @@ def _counted_reasons(case: Case, reported: int) -> Iterator[Reason]:
         f"does it make {each:,} completions per prompt (generations {each:,})",
         {"generations": each},
     )
-    epochs_differ, is_stated = (
-        epochs != training.epochs,
-        training.epochs != 1,
-    )  # who states epochs has seen to them
-    if epochs_differ and not is_stated:
+    if training.epochs == 1 != epochs:
         yield passes
     if each > 1:
         yield completions
     if not rest and training.gpus // share not in (1, training.accumulation):
         gpus = training.model_parallel * training.gpus // share
         yield f"do {gpus:,} GPUs hold one copy of the model (tensor_parallel, sequence_parallel)", fewer
-    if epochs_differ and is_stated:
+    if epochs != training.epochs != 1:  # whose number is stated, and so was seen to
         yield passes
     held_out = 100 * (1 - ratio)
     for percent in (math.floor(held_out), math.ceil(held_out)):
