@@ -631,3 +631,12 @@ def test_a_rampup_has_three_numbers(rampup: Any) -> None:
     training = {"batch_size": 1, "gpus": 8, "global_batch": 1024, "max_steps": 1000, "framework": "nemo"}
     with pytest.raises(ValueError, match=r"must be start, increment and samples, such as \[16, 8, 300_000\]"):
         Workload.model_validate({"training": training | {"batch_rampup": rampup}})
+
+
+def test_the_max_steps_that_trainers_have_by_default_is_no_limit(in_process: Command) -> None:
+    # `max_steps: int = -1`, https://huggingface.co/docs/transformers/main_classes/trainer
+    unset = "estimate --samples 52002 --batch-size 4 --gpus 4 --max-steps=-1 --json".split()
+    assert json.loads(in_process(*unset).stdout)["steps"]["total"] == 3251
+    no_length = in_process(*"estimate --batch-size 4 --gpus 4 --max-steps=-1".split())
+    assert no_length.returncode == 2
+    assert "the size of the data is missing" in no_length.stderr

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Exact, flag, switch
 from .framework import STEP_RULES, Framework
+
+
+def _none_if_unset(steps: object) -> object:
+    """Read -1, the default of Hugging Face's and Lightning's `max_steps`, as no limit."""
+    return None if str(steps).strip() == "-1" else steps
 
 
 class Batches(Section):
@@ -48,7 +53,7 @@ class Batches(Section):
     epochs: Exact = flag(
         Fraction(1), "--epochs", "E", "Passes over the data; may be fractional.", gt=0, le=10**6
     )
-    max_steps: Count | None = flag(
+    max_steps: Annotated[Count | None, BeforeValidator(_none_if_unset)] = flag(
         None,
         "--max-steps",
         "N",
