@@ -99,6 +99,11 @@ MFU_MOE = {
     Precision.FP32: Range(0.15, 0.30, 0.60),
 }
 
+# With recomputation the prior counts the FLOPs of the hardware, of which more are reached: 70 % instead of 60 % in 16 bit.
+# llm-foundry 47-79 %, InternLM 7B 62 % (github.com/InternLM/InternLM, doc/en/train_performance.md), adapters of 7B to 70B on RTX
+# 3090 and 4090 59-64 % (github.com/AnswerDotAI/fsdp_qlora, benchmarks_03_2024.md), on A100 56-62 % (Qwen's README).
+RECOMPUTING_FASTEST = 0.70 / 0.60
+
 # Seconds of a layer and micro-batch beside its FLOPs, forward and backward.  30 to 60 kernels are started in 5 to 10 us each;
 # LoRA in plain PyTorch took 4.0 to 4.8 ms of 1.3B to 13B with micro-batches of some 100 tokens (github.com/Lightning-AI/litgpt,
 # tutorials/resource-tables.md), 5.2 ms with recomputation (1.8B at 256 tokens, README of github.com/QwenLM/Qwen).

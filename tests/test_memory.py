@@ -180,7 +180,15 @@ def test_optimizers_keep_what_they_keep(optimizer: str, whole: int) -> None:
 
 
 def test_full_precision_keeps_as_much_in_other_parts() -> None:
-    assert ": 16 GB per GPU" in memory(job(parameters=10**9, zero_stage=0, precision="fp32")).source.text
+    # The upper end has torch's temporaries of a step: torch.optim, `foreach`.
+    assert (
+        ": 16 to 20 GB per GPU" in memory(job(parameters=10**9, zero_stage=0, precision="fp32")).source.text
+    )
+
+
+def test_temporaries_of_a_step_need_a_whole_step() -> None:
+    whole = job(parameters=10**9, zero_stage=0, precision="fp32", optimizer_in_backward=True)
+    assert ": 12 GB per GPU" in memory(whole).source.text
 
 
 def test_adapters_spare_gradients_and_states() -> None:

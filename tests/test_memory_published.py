@@ -271,7 +271,7 @@ def test_llama_factory_estimates_as_much(billions: int, gb: float, keys: dict[st
     """The table "Hardware Requirement" of github.com/hiyouga/LLaMA-Factory, which rounds up: full, pure_bf16, (Q)LoRA."""
     peak = memory(billions * 1e9, 1024, recompute=True, **keys).peak_bytes
     assert peak is not None
-    assert peak.p10 <= gb * 1e9 <= 1.1 * peak.p90
+    assert peak.p10 <= gb * 1e9 <= peak.p90
 
 
 @pytest.mark.parametrize(
@@ -417,6 +417,54 @@ def test_pefts_peaks_lie_inside(gib: float | None, parameters: float, trained: f
     else:
         assert holds(answer, gib * GIB)
         assert answer.fits is not Fit.NO
+
+
+# Reserved GiB of one of two RTX 3090 or 4090 with 2,048 tokens per sample, activations recomputed: benchmarks_03_2024.md of
+# github.com/AnswerDotAI/fsdp_qlora.  The last but two has 24.7 GB, all that there is; P90 is 22.
+FSDP: dict[str, Any] = {
+    "gpus": 2,
+    "zero_stage": 3,
+    "recompute": True,
+    "master_weights": False,
+    "vocabulary": 32_000,
+}
+DDP = FSDP | {"zero_stage": 0}
+TO_HOST = {"offload": ["optimizer", "parameters"]}
+LLAMA_2 = {"parameters": 6.74e9, "trainable_parameters": 160e6}
+MISTRAL = {"parameters": 7.24e9, "trainable_parameters": 168e6}
+YI_34B = {"parameters": 34.4e9, "trainable_parameters": 480e6}
+LLAMA_70B = {"parameters": 69e9, "trainable_parameters": 828e6}
+ANSWER_AI: list[tuple[float, int, dict[str, Any]]] = [
+    (4.98, 512, FSDP | NF4 | LLAMA_2),
+    (5.21, 2048, FSDP | NF4 | LLAMA_2),
+    (11.22, 2048, FSDP | NF4 | LLAMA_2 | {"batch_size": 4}),
+    (20.97, 2048, FSDP | NF4 | LLAMA_2 | {"batch_size": 10}),
+    (10.22, 2048, FSDP | LLAMA_2),
+    (16.14, 2048, FSDP | LLAMA_2 | {"batch_size": 4}),
+    (21.35, 2048, FSDP | LLAMA_2 | {"batch_size": 6}),
+    (20.94, 2048, DDP | NF4 | LLAMA_2 | {"batch_size": 8}),
+    (22.04, 2048, DDP | LLAMA_2 | {"batch_size": 4}),
+    (23.05, 2048, FSDP | NF4 | YI_34B | {"batch_size": 2}),
+    (14.92, 2048, FSDP | NF4 | LLAMA_70B | TO_HOST | {"batch_size": 2}),
+    (22.98, 2048, FSDP | NF4 | YI_34B | TO_HOST | {"batch_size": 4}),
+    (22.54, 2048, FSDP | NF4 | MISTRAL | TO_HOST | {"batch_size": 12}),
+    (22.54, 24_576, FSDP | NF4 | MISTRAL | TO_HOST),
+]
+
+
+def test_thirteen_of_fourteen_peaks_of_fsdp_qlora_lie_inside() -> None:
+    answers = [(gib, memory(seq_len=seq_len, gpu="rtx-3090", **job)) for gib, seq_len, job in ANSWER_AI]
+    assert sum(holds(answer, gib * GIB) for gib, answer in answers) >= 13
+    assert Fit.NO not in {answer.fits for _, answer in answers}
+
+
+# Reserved GiB of one A100 of 80 GB: Qwen 7B trained whole in bf16 with torch's AdamW, docs/source_en/LLM/Benchmark.md of
+# github.com/modelscope/ms-swift.
+@pytest.mark.parametrize(("seq_len", "gib"), [(512, 73.37), (1024, 73.64), (2048, 74.26), (4096, 78.76)])
+def test_a_step_of_torchs_adam_has_temporaries(seq_len: int, gib: float) -> None:
+    answer = memory(7.72e9, seq_len, master_weights=False, recompute=True, vocabulary=151_936)
+    assert holds(answer, gib * GIB)
+    assert answer.fits is Fit.TIGHT
 
 
 QLORA_8B: dict[str, Any] = {"parameters": 8.03e9, "trainable_parameters": 84e6}

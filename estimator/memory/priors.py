@@ -81,6 +81,10 @@ def optimizer_bytes(optimizer: Optimizer, full: int = 4) -> Range:
     return STATES[optimizer.removeprefix("paged-")].scaled(full)
 
 
+# Optimizers of torch that update all parameters at once, and hold as many temporaries as weights then, unless they are fused:
+# `foreach` in torch.optim's documentation.  DeepSpeed, Megatron and torchtitan, which keep master weights, fuse theirs.
+FOREACH = (Optimizer.ADAM,)
+
 # Bytes per parameter of a quantised base.  4 bit: NF4 with double quantisation 4.127 bits, without 4.5 (QLoRA, section
 # 3); 8 bit: int8 and a scale per row, outliers in 16 bit (LLM.int8, arXiv:2208.07339).
 QUANTISED_BYTES = {4: Range(4.127 / 8, 4.127 / 8, 4.5 / 8), 8: Range(1, 1, 1.1)}

@@ -13,6 +13,7 @@ from .activations import layers_and_hidden, words
 from .priors import (
     EMBEDDINGS,
     FEW_EXPERTS,
+    FOREACH,
     GATHERED_LAYERS,
     GRADIENT_BYTES,
     MASTER_BYTES,
@@ -46,7 +47,7 @@ class _Group(NamedTuple):
 
 @dataclass(frozen=True)
 class _Bytes:
-    """Bytes per parameter at one percentile; `copies` are the fp32 gradients of a shard and the master weights."""
+    """Bytes per parameter at one percentile; `copies` are fp32 gradients of a shard, master weights and temporaries."""
 
     weights: float
     gradients: float
@@ -138,6 +139,8 @@ def _bytes_per_parameter(workload: Workload, placement: Placement, q: str, stage
         gathered = min(kept / layers, 1.0) * (weights + gradients * trained)
     if training.optimizer_in_backward or training.optimizer.updates_in_backward:
         gradients /= layers
+    elif q == "p90" and not mixed and training.optimizer in FOREACH:
+        copies += width
     whole = 1 if stage < ALL_SHARDED else shards
     weights, gradients = weights / whole, gradients * trained / whole
     copies, moments = (part * trained / (shards if stage else 1) for part in (copies, moments))

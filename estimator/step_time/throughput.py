@@ -23,7 +23,15 @@ from ..job.placement import Placement, shape_of_job, shape_of_stated_rate
 from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
-from ..priors import DEQUANTISING, GUESSED_ATTENTION, LAYER_S, MFU, MFU_MOE, STATED_SPREAD
+from ..priors import (
+    DEQUANTISING,
+    GUESSED_ATTENTION,
+    LAYER_S,
+    MFU,
+    MFU_MOE,
+    RECOMPUTING_FASTEST,
+    STATED_SPREAD,
+)
 from ..ranges import Range
 from .source import Source, SourceKind, StepTime, unknown_step_time
 
@@ -167,6 +175,8 @@ def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> Ste
         return unknown_step_time(f"{why_no_rate}; a rough prior needs {', '.join(missing)}")
     table = MFU_MOE if workload.architecture.active_parameters else MFU
     mfu, by_convention = table[placement.precision], step_s_at_peak(workload, placement) or fastest
+    if workload.training.recompute is True:
+        mfu = Range(mfu.p10, mfu.p50, mfu.p90 * RECOMPUTING_FASTEST)
     gpu = placement.gpu.name if placement.gpu else ""
     text = f"{flops_text(workload)} at {mfu.p10:.0%} to {mfu.p90:.0%} of {gpu}'s {placement.precision} peak"
     # MFU counts both halves of a causal attention matrix; a kernel that skips one does half of that work.
