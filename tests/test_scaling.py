@@ -12,9 +12,10 @@ from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.links import Links
-from clusterplan.estimator.step_time.model import formula as step_model
 from clusterplan.estimator.step_time.model.belief import PRIOR, believe
+from clusterplan.estimator.step_time.model.exchange import Links
+from clusterplan.estimator.step_time.model.formula import log_time
+from clusterplan.estimator.step_time.model.points import points_of
 from clusterplan.estimator.step_time.model.predict import Prediction, fit
 from clusterplan.estimator.step_time.next_run import next_measurement
 
@@ -235,5 +236,5 @@ def test_no_growth_shortens_the_mean_step(grown: tuple[Any, ...]) -> None:
     shapes = [
         ask(int(nodes * each), int(batch), nodes=int(nodes)) for nodes, each, batch in np.broadcast(*grown)
     ]
-    log_t = step_model.log_time(believe(PRIOR, Links()).mean, step_model.points_of(shapes), 3.0)
+    log_t = log_time(believe(PRIOR, Links()).mean, points_of(shapes), 3.0)
     assert (np.diff(log_t) >= -1e-9).all()

@@ -10,9 +10,9 @@ from dataclasses import replace
 from ...errors import NotEnoughHistory
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
-from .links import Links
 from .model.draws import variance_reductions
-from .model.formula import points_of
+from .model.exchange import Links
+from .model.points import points_of
 from .model.predict import StepTimeModel, fit
 
 # The least share of the best narrowing with which a run on fewer GPUs is preferred.

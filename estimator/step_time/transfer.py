@@ -20,7 +20,8 @@ from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import HIDDEN_SIZE, STATED_SPREAD
 from ..ranges import Range
-from .links import Links, links_of_job
+from .links import links_of_job
+from .model.exchange import Links
 from .model.predict import Prediction, fit
 from .repeats import credible_repeats, range_of_repeats
 from .source import describe_beyond, describe_runs

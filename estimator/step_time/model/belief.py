@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..links import Links
-from .formula import Array, Parameter
+from .exchange import Links
+from .parameters import Array, Parameter
 
 _LINK_SD = 1.0  # of the logarithm of the time over a link: a congested one reaches a fraction of its rate
 _SIZE_SD = 0.7  # of the logarithm of the hidden size: 1,024 to 8,192 are usual

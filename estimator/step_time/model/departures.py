@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .formula import Array, Points
 from .observations import Observations
+from .parameters import Array
+from .points import Points
 
 _BATCH_SD, _PLACE_SD, SHAPE_SD, RUN_SD, _NETWORK_SD = 0.07, 0.05, 0.02, 0.02, 0.2
 _BATCH_DISTANCE = 1.2

@@ -1,34 +1,36 @@
 """Draws from a posterior: step times of any shape, and the run that would narrow them most."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .departures import RUN_SD, SHAPE_SD, covariance_of, independent_variance, same_shapes
-from .formula import HIGHEST, LOWEST, Array, Parameter, Points, log_time, network_share
+from .formula import log_time, network_share
+from .parameters import HIGHEST, LOWEST, Array, Parameter
+from .points import Points
 from .posterior import CREDIT, Posterior, inverse_of, quadratic_form
 
 _DRAWS = 512
 _BEYOND_SD = 0.05  # for each doubling of the GPUs beyond the largest run
 
 
-class _Draws(NamedTuple):
-    """Draws by one regime and scale m: of the parameters (draws, 16), of a standard normal (draws), their weights (draws)."""
+class ParameterDraws(NamedTuple):
+    """Equally likely draws by one regime and scale m: of the parameters (draws, 16) and of a standard normal (draws)."""
 
     m: int
     phi: Array
     noise: Array
     residual: Array  # of the observations (draws, n)
-    weight: Array
 
 
-def _draw_parameters(posterior: Posterior) -> Iterator[_Draws]:
-    """As many draws of each regime and scale as its weight says, weighed by the true posterior over Laplace's."""
+def draw_parameters(posterior: Posterior) -> list[ParameterDraws]:
+    """Return as many draws of each regime and scale as its weight says, resampled by the true posterior over Laplace's."""
     observed, half, used = posterior.observed, _normals(), 0
-    ends = np.round(np.cumsum(posterior.weight) * len(half)).astype(int)
+    ends, draws = np.round(np.cumsum(posterior.weight) * len(half)).astype(int), list[ParameterDraws]()
     for m, end in enumerate(ends):
         if end > used:
             z = np.concatenate([half[used:end], -half[used:end]])
@@ -38,26 +40,35 @@ def _draw_parameters(posterior: Posterior) -> Iterator[_Draws]:
             residual = observed.log_time - log_time(phi, observed.at, posterior.log_reference)
             loss = quadratic_form(residual, posterior.inverse[m])
             loss = loss + quadratic_form(raw - posterior.belief.mean[m], posterior.precision[m])
-            log_weight = CREDIT * (np.sum(normal**2, -1) - loss) / 2
-            weight = np.exp(log_weight - np.max(log_weight))
-            yield _Draws(m, phi, z[:, -1], residual, weight / weight.sum() * len(z))
+            chosen = _resample(CREDIT * (np.sum(normal**2, -1) - loss) / 2)
+            draws.append(ParameterDraws(m, phi[chosen], z[:, -1], residual[chosen]))
         used = end
+    return draws
 
 
-def draw(posterior: Posterior, at: Points) -> tuple[Array, Array]:
-    """Return logarithms of the step time (draws, n) and their weights (draws)."""
-    log_times, weights = [], []
-    for draws in _draw_parameters(posterior):
-        _, sd = _departures(posterior, draws.m, at)
-        log_times.append(_mean_log_time(posterior, draws, at) + sd * draws.noise[:, None])
-        weights.append(draws.weight)
-    return np.concatenate(log_times), np.concatenate(weights)
+def _resample(log_weight: Array) -> NDArray[np.intp]:
+    """As many indices as weights, each as often as its weight says."""
+    cumulative = np.cumsum(np.exp(log_weight - np.max(log_weight)))
+    n = len(cumulative)
+    return np.asarray(np.searchsorted(cumulative, (np.arange(n) + 0.5) / n * cumulative[-1]), np.intp)
 
 
-def _mean_log_time(posterior: Posterior, draws: _Draws, at: Points) -> Array:
-    """Log T of each draw, with the departures that the residuals of its parameters mean: (draws, n)."""
-    pull, _ = _departures(posterior, draws.m, at)
-    return log_time(draws.phi, at, posterior.log_reference) + draws.residual @ pull.T
+def draw_log_times(posterior: Posterior, draws: Sequence[ParameterDraws], at: Points) -> Array:
+    """Return equally likely logarithms of the step time: (draws, n)."""
+    log_t, sd = _mean_log_time(posterior, draws, at)
+    drawn: Array = log_t + sd * np.concatenate([d.noise for d in draws])[:, None]
+    return drawn
+
+
+def _mean_log_time(posterior: Posterior, draws: Sequence[ParameterDraws], at: Points) -> tuple[Array, Array]:
+    """Log T of each draw, with the departures that the residuals of its parameters mean, and their rest: (draws, n) each."""
+    log_t = log_time(np.concatenate([d.phi for d in draws]), at, posterior.log_reference)
+    sds, end = np.empty_like(log_t), 0
+    for d in draws:
+        start, end = end, end + len(d.phi)
+        pull, sds[start:end] = _departures(posterior, d.m, at)
+        log_t[start:end] += d.residual @ pull.T
+    return log_t, sds
 
 
 def _departures(posterior: Posterior, m: int, at: Points) -> tuple[Array, Array]:
@@ -94,15 +105,13 @@ def variance_reductions(posterior: Posterior, candidates: Points, targets: Point
 
     It is taken over all regimes: a run that tells them apart narrows most.
     """
-    draws, m = list(_draw_parameters(posterior)), posterior.best
-    weight = np.concatenate([d.weight for d in draws])
+    draws, m = draw_parameters(posterior), posterior.best
     log_t, target_log_t = (
-        means - np.average(means, axis=0, weights=weight)
+        means - np.mean(means, axis=0)
         for at in (candidates, targets)
-        for means in [np.concatenate([_mean_log_time(posterior, d, at) for d in draws])]
+        for means, _ in [_mean_log_time(posterior, draws, at)]
     )
-    share = weight[:, None] / weight.sum()
-    covariance = (share * log_t).T @ target_log_t
+    covariance = log_t.T @ target_log_t / len(log_t)
     networks = [network_share(posterior.mode[m], at, posterior.log_reference) for at in (candidates, targets)]
     scale, inverse = posterior.scale[m], posterior.inverse[m]
     across, target_across = (
@@ -111,6 +120,6 @@ def variance_reductions(posterior: Posterior, candidates: Points, targets: Point
     )
     departures = covariance_of(scale, candidates, targets, *networks) - across @ inverse @ target_across.T
     covariance = covariance + departures
-    variance = np.sum(share * log_t**2, 0) + _departures(posterior, m, candidates)[1] ** 2
+    variance = np.mean(log_t**2, 0) + _departures(posterior, m, candidates)[1] ** 2
     reductions: Array = covariance**2 / variance[:, None]
     return reductions

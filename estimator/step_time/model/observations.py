@@ -10,7 +10,8 @@ import numpy as np
 from ...job.shape import Shape
 from ...measurements.measurement import Measurement
 from ..input_wait import waiting_shares
-from .formula import Array, Points, points_of
+from .parameters import Array
+from .points import Points, points_of
 
 # The most shapes that one fit looks at, so that it takes milliseconds, whatever the history holds.
 MOST_SHAPES = 32

@@ -11,8 +11,9 @@ import numpy as np
 
 from .belief import Belief
 from .departures import RUN_SD, SHAPE_SD, covariance_of, covariance_of_other_kinds
-from .formula import HIGHEST, LOWEST, Array, Parameter, log_time, log_time_slopes, network_share
+from .formula import log_time, log_time_slopes, network_share
 from .observations import Observations
+from .parameters import HIGHEST, LOWEST, Array, Parameter
 
 _SCALES = np.array([0.7, 2.0])
 CREDIT = 0.5  # the power of itself that evidence counts as

@@ -17,16 +17,28 @@ from ...measurements.measurement import Measurement
 from ...measurements.suspects import Suspect, find_suspects
 from ...ranges import Range
 from ..input_wait import Loader, infer_loaders, with_input_wait
-from ..links import Links
 from .belief import PRIOR, Prior, believe
-from .draws import draw
-from .formula import network_share, points_of
+from .draws import draw_log_times, draw_parameters
+from .exchange import Links
+from .formula import network_share
 from .observations import RunsOfKind, group_by_shape, observe
+from .parameters import Array
+from .points import points_of
 from .posterior import Posterior, fit_posterior, leave_one_out_residuals
 from .related import learn_from_other_model, sort_by_kind
 
 # The factor on the widths of the fit: the fewer the runs, the less they say of their own reliability.
 _WIDTH, _ONE_RUN = 0.75, 0.5
+_AT_ONCE = 64  # shapes, so that their draws stay in the processor's cache
+# What `beyond` looks at, and whether less than in every run is beyond too.
+_DIMENSIONS = {
+    "gpus": False,
+    "nodes": False,
+    "batch_size": True,
+    "accumulation": False,
+    "model_parallel": True,
+    "seq_len": True,
+}
 _MOST_MODELS = 4  # that inform another, so that a prediction takes milliseconds
 _ENOUGH_SHAPES = 5  # fewer cannot tell a wrong run from a rule that no run shows yet
 _OUTLIER_SDS, _OUTLIER_LOG = 4.0, math.log(2)
@@ -162,11 +174,15 @@ class KindFit:
 
     def predictions(self, shapes: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
         """Return the step time of each shape of this kind, its work never below its floor in seconds."""
-        posterior, runs = self.posterior, self.runs
-        at = points_of(shapes, self.model.hidden_size)
-        low, middle, high = _weighted_quantiles(*draw(posterior, at), (0.1, 0.5, 0.9))
-        network = network_share(posterior.mode[posterior.best], at, posterior.log_reference)
+        posterior, runs, draws = self.posterior, self.runs, draw_parameters(self.posterior)
         loaders, width = infer_loaders(runs), _WIDTH * (1 + _ONE_RUN / max(len(posterior.observed.at), 1))
+        reach, columns = _reach(runs), list[Array]()
+        for start in range(0, len(shapes), _AT_ONCE):
+            at = points_of(shapes[start : start + _AT_ONCE], self.model.hidden_size)
+            log_t = draw_log_times(posterior, draws, at)
+            network_shares = network_share(posterior.mode[posterior.best], at, posterior.log_reference)
+            columns.append(np.vstack([np.quantile(log_t, (0.1, 0.5, 0.9), axis=0), network_shares]))
+        low, middle, high, network = np.hstack(columns)
         predictions = []
         for i, shape in enumerate(shapes):
             work = Range(
@@ -183,7 +199,7 @@ class KindFit:
                     compute_s=work.p50 - network_s,
                     network_s=network_s,
                     input_s=step.p50 - work.p50,
-                    beyond=_beyond(shape, runs),
+                    beyond=_beyond(shape, reach),
                     runs=runs,
                     suspects=self.suspects,
                     loaders=loaders,
@@ -193,30 +209,16 @@ class KindFit:
         return predictions
 
 
-def _weighted_quantiles(values: np.ndarray, weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """The quantiles of values (draws, n) under weights (draws): one row for each of `shares`."""
-    order = np.argsort(values, 0)
-    ascending = np.take_along_axis(values, order, 0)
-    cumulative = np.cumsum(weights[order], 0) - weights[order] / 2
-    columns = [
-        np.interp(shares, cumulative[:, j] / weights.sum(), ascending[:, j]) for j in range(values.shape[1])
-    ]
-    return np.array(columns).T
+def _reach(runs: Sequence[Measurement]) -> dict[str, tuple[int, int]]:
+    """The least and the most of each dimension that the runs have; none where no run states it."""
+    values = {name: [v for m in runs if (v := getattr(m, name))] for name in _DIMENSIONS}
+    return {name: (min(of_runs), max(of_runs)) for name, of_runs in values.items() if of_runs}
 
 
-def _beyond(shape: Shape, runs: Sequence[Measurement]) -> tuple[str, ...]:
+def _beyond(shape: Shape, reach: dict[str, tuple[int, int]]) -> tuple[str, ...]:
     """The dimensions in which `shape` is past every run."""
-    dimensions = {
-        "gpus": (shape.gpus, [m.gpus for m in runs]),
-        "nodes": (shape.nodes, [m.nodes for m in runs]),
-        "batch_size": (shape.batch_size, [m.batch_size for m in runs]),
-        "accumulation": (shape.accumulation, [m.accumulation for m in runs]),
-        "model_parallel": (shape.model_parallel, [m.model_parallel for m in runs]),
-        "seq_len": (shape.seq_len, [m.seq_len for m in runs if m.seq_len]),
-    }
-    fewer_is_beyond = ("batch_size", "seq_len", "model_parallel")
     return tuple(
         name
-        for name, (value, values) in dimensions.items()
-        if value and values and (value > max(values) or (value < min(values) and name in fewer_is_beyond))
+        for name, (least, most) in reach.items()
+        if (value := getattr(shape, name)) and (value > most or (value < least and _DIMENSIONS[name]))
     )

@@ -11,16 +11,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ....cluster_profiles.gpu import read_gpus
 from ....cluster_profiles.precision import Precision
 from ...job.shape import Shape
 from ...measurements.measurement import Measurement
-from ...priors import Prior
 from ...ranges import Range
-from ..ratios import gpu_ratio, precision_ratio
 from .belief import Belief
-from .formula import Parameter
 from .observations import Observations, RunsOfKind
+from .parameters import Parameter
 from .posterior import fit_posterior, inverse_of
 
 _Z90 = NormalDist().inv_cdf(0.9)
@@ -57,7 +54,12 @@ def _compare(
     runs: tuple[Measurement, ...], gpu: str | None, precision: Precision, shape: Shape
 ) -> RunsOfKind:
     """The runs, and the published ratios from their kind to that of `shape`."""
-    ratios, network_sd = list[Prior | None](), 0.0
+    if (gpu, precision) == (shape.gpu, shape.precision):
+        return RunsOfKind(runs)
+    from ....cluster_profiles.gpu import read_gpus  # noqa: PLC0415  pydantic and the catalogue, where no kind differs
+    from ..ratios import gpu_ratio, precision_ratio  # noqa: PLC0415  pydantic
+
+    ratios, network_sd = [], 0.0
     before, after = (read_gpus().get(key or "") for key in (gpu, shape.gpu))
     if precision != shape.precision:
         ratios.append(precision_ratio(precision, shape.precision, after if gpu == shape.gpu else None))
