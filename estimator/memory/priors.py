@@ -132,6 +132,6 @@ OFFLOADED_LAYERS = Range(1, 2, 6)
 # Tensor parallelism gathers the input of attention and MLP for a moment, 2 each (Korthikanti, section 4.2.2), undivided.
 GATHERED_INPUT_BYTES = Range(0, 0, 4)
 # Logits, bytes / (sequence length x micro-batch x words): none with a fused or chunked loss; 8 fit the LoRA peaks of Qwen
-# 7B (152,000 words).  transformers held 16 in 2024: 2 and their gradient 2, the fp32 copy 4, its shifted copy 4 and the
-# log-softmax 4; torchtitan's table 2 needs 14, unsloth's row for transformers 15.6 (128,256 words each).
-LOGIT_BYTES = Range(0, 8, 16)
+# 7B (152,000 words); 15 is between torchtitan's table 2, 14, and unsloth's row for transformers, 15.6 (128,256 words each):
+# an fp32 copy, its shifted copy, the log-softmax and their gradients have 4 each, of which not all are there at once.
+LOGIT_BYTES = Range(0, 8, 15)
