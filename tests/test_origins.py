@@ -84,6 +84,16 @@ def test_a_network_that_no_run_used_is_said(clusterplan: Command) -> None:
 
 
 @pytest.mark.usefixtures("measured")
+def test_what_holds_for_the_same_shapes_names_them_once(clusterplan: Command) -> None:
+    text = " ".join(clusterplan(*ASKED, "--gpus", "2,8,16,32").stdout.split())
+    assert "16 and 32 GPUs: no run was on several nodes: their network is a prior" in text
+    text = " ".join(
+        clusterplan(*ASKED[:1], *ASKED[3:], "--gpus", "8,16", "--samples-per-s", "8").stdout.split()
+    )
+    assert "16 GPUs: beyond what was measured, no run was on several nodes: their network is a prior" in text
+
+
+@pytest.mark.usefixtures("measured")
 def test_a_model_that_is_spelled_almost_like_one_that_ran_is_said(clusterplan: Command) -> None:
     done = clusterplan(
         "estimate", "--model", "phi-2", "--samples", "1e6", "--batch-size", "32", "--gpus", "8"

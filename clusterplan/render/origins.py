@@ -26,12 +26,16 @@ def origins(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str
             for text in (beyond, *source.assumed):
                 if text:
                     texts.setdefault(text, []).append(i)
+        of_all = [text for text, some in texts.items() if len(some) == len(places)]
+        of_some: dict[tuple[int, ...], list[str]] = {}
+        for text, some in texts.items():
+            if text not in of_all:
+                of_some.setdefault(tuple(some), []).append(text)
         assumed = [
-            text if len(some) == len(places) else f"{join_shapes([names[i] for i in some])}: {text}"
-            for text, some in texts.items()
+            f"{join_shapes([names[i] for i in some])}: {', '.join(said)}" for some, said in of_some.items()
         ]
         shapes = f" of {join_shapes([names[i] for i in places])}" if len(shapes_of) > 1 else ""
-        yield f"throughput{shapes}: {'; '.join((origin, *assumed))}"
+        yield f"throughput{shapes}: {'; '.join((origin, *of_all, *assumed))}"
 
 
 def join_shapes(names: Sequence[str]) -> str:
