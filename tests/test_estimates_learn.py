@@ -97,3 +97,28 @@ def test_waiting_for_input_takes_as_long_on_a_faster_gpu(in_process: Command, tm
         return asked(in_process, "--gpus", "8", "--model", f"phi{wait}")["step_time_s"]["p50"]
 
     assert on_h100(0) < on_h100(0.9) <= 5
+
+
+@pytest.mark.usefixtures("path")
+def test_runs_of_other_models_on_the_cluster_tell_of_its_network(in_process: Command, tmp_path: Path) -> None:
+    """A network that makes steps of 0.4 s on one node twice as long on two does so for every model on it."""
+    csv = tmp_path / "others.csv"
+    head = "model,gpu,gpus,nodes,batch_size,precision,step_time_s,cluster"
+    times = {(8, 1, 32): 0.4, (8, 1, 64): 0.75, (16, 2, 32): 0.9, (32, 4, 32): 0.95, (32, 4, 64): 1.25}
+    lines = [f"vit,h100-sxm,{g},{n},{b},bf16,{t},slurm-h100" for (g, n, b), t in times.items()]
+    csv.write_text("\n".join([head, *lines]), encoding="utf-8")
+    add = (*ADD, "--gpus", "8", "--precision", "bf16", "--step-time", "500ms", "--cluster", "slurm-h100")
+    assert in_process(*add).returncode == 0
+    two_nodes = ("--gpus", "16", "--precision", "bf16")
+    rate = ("--step-time", "500ms", "--throughput-gpus", "8")
+
+    def both(*profile: str) -> list[Any]:
+        return [asked(in_process, *two_nodes, *profile, *more) for more in ((), rate)]
+
+    alone = both("--profile", "slurm-h100")
+    assert in_process("history", "add", "--csv", csv).returncode == 0
+    for before, after, elsewhere in zip(alone, both("--profile", "slurm-h100"), both(), strict=True):
+        assert after["step_time_s"]["p50"] > 1.15 * before["step_time_s"]["p50"]
+        assert "and 3 runs of vit on this cluster" in after["source"]["text"]
+        assert "vit" not in elsewhere["source"]["text"]
+        assert not any("vit" in line["text"] for line in after["warnings"])

@@ -152,8 +152,8 @@ def estimate(
     `job` is the path of a job file or a `Workload`; without it the flags of `clusterplan estimate` are enough, by
     their names (`batch_size=32` for `--batch-size 32`).  Flags go on top of a job file.  `profile` is the name or path
     of a cluster profile, or a `Profile`; by default the one that the job names.  `measurements` inform the speed: None
-    reads those of the job's model from the history, without ever asking Slurm; a sequence, also an empty one, is taken
-    as it is.
+    reads those of the job's model, and of others on a cluster, from the history, without ever asking Slurm; a sequence,
+    also an empty one, is taken as it is.
 
     One shape gives a `JobEstimate`.  A list of `gpus` or of `precision` gives a `Comparison`, with one estimate per
     combination; `keep` says whether each GPU keeps its batch (`"per-gpu-batch"`) or all of them the global batch

@@ -16,8 +16,9 @@ ProgressCallback = Callable[
 def find_measurements(
     model: str | None, progress: ProgressCallback | None = None
 ) -> tuple[list[Measurement], tuple[str, ...]]:
-    """Return the measurements of a model's runs, and remarks on everything that could not be read.
+    """Return the measurements that inform jobs of a model, and remarks on everything that could not be read.
 
+    They are those of its runs, and those of other models' latest runs on a cluster of known name.
     Runs are collected first, but not settled.  Without a model, without a history, or with one that cannot be read,
     there are no measurements.
     """
@@ -42,6 +43,7 @@ def find_measurements(
                     remarks.append(
                         f"no run of model {model!r} is known; there are runs of {join_names(near)}"
                     )
+            measurements += history.measurements_of_other_models(model)
     except HistoryError as error:
         return [], (f"estimated without the history: {error}",)
     return measurements, tuple(remarks)

@@ -41,7 +41,7 @@ def prepare_submission(
 ) -> PreparedSubmission:
     """Decide how `workload` is submitted from the working folder, and check it; nothing is written.
 
-    `measurements` are those of its model.  Nothing is estimated unless the size of the job `is_sized`, that is known.
+    `measurements` are those that `find_measurements` returns.  Nothing is estimated unless the size of the job `is_sized`, that is known.
     A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
     """
     options = options or SubmitOptions()

@@ -71,7 +71,7 @@ class Training(Batches):
         ge=0,
         le=3,
         description="ZeRO stage, the states that data parallelism shards: 0 none, 1 optimizer states, 2 also gradients, 3 also "
-        "weights (as FSDP). It decides the memory, and which runs count as repeats of the job.",
+        "weights (as FSDP). It decides the memory, and what data parallelism exchanges per micro-batch.",
     )
     expert_parallel: Count = Field(
         1,

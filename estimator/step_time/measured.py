@@ -43,7 +43,11 @@ def measured_step_time(
 
 
 def carried_step_time(
-    workload: Workload, placement: Placement, stated: Measurement, shape: Shape
+    workload: Workload,
+    placement: Placement,
+    stated: Measurement,
+    shape: Shape,
+    of_other_models: Sequence[Measurement] = (),
 ) -> StepTime:
     """Return the step time in `shape` by a stated rate, as one run in the shape that it belongs to."""
     if stated.precision is Precision.AUTO and stated.precision != shape.precision:
@@ -51,7 +55,7 @@ def carried_step_time(
             "neither the precision of the given rate nor the GPU type is stated; set throughput.precision"
         )
     floor_s = fastest_step_s(workload, placement) or 0.0
-    step = predict_step_time(workload, placement, [stated], shape, floor_s)
+    step = predict_step_time(workload, placement, [stated], shape, floor_s, of_other_models)
     if step is None:
         return unknown_step_time(
             f"given in {stated.precision}; no published ratio tells the speed in {shape.precision}: "

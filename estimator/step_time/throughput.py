@@ -59,7 +59,7 @@ def estimate_step_time(
     A stated rate wins, then runs of the job's model, then a prior by its FLOPs.  `now` dates the runs.
     """
     if has_stated_rate(workload):
-        return _by_stated_rate(workload, placement)
+        return _by_stated_rate(workload, placement, measurements)
     measured = None
     if any(m.model == workload.model for m in measurements):
         from .measured import measured_step_time  # noqa: PLC0415  numpy, where nothing was measured
@@ -75,7 +75,9 @@ def has_stated_rate(workload: Workload) -> bool:
     return any(getattr(workload.throughput, name) is not None for name in STATED_RATES)
 
 
-def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
+def _by_stated_rate(
+    workload: Workload, placement: Placement, measurements: Sequence[Measurement]
+) -> StepTime:
     """The rate in the job file or the flags, carried over if it belongs to another shape."""
     rate, gpu_type = workload.throughput, placement.gpu_type
     if rate.gpu and gpu_type and not may_be_same_gpu(gpu_type, rate.gpu):
@@ -107,7 +109,8 @@ def _by_stated_rate(workload: Workload, placement: Placement) -> StepTime:
     )
     from .measured import carried_step_time  # noqa: PLC0415  numpy, where a rate is that of the job's shape
 
-    return carried_step_time(workload, placement, run, job_shape)
+    others = [m for m in measurements if m.model != run.model]
+    return carried_step_time(workload, placement, run, job_shape, others)
 
 
 def _stated_step_time(workload: Workload, shape: Shape, gpu: Gpu | None) -> tuple[Range | None, str]:

@@ -162,15 +162,16 @@ def predict_step_time(
     return prediction, (
         *prediction.assumed,
         *_unknown_attention(workload, shape, prediction),
-        *_unmeasured_network(shape, runs, others, links),
+        *_unmeasured_network(shape, runs, prediction, links),
         *_faster_than_measured(shape, prediction),
     )
 
 
 def _unmeasured_network(
-    shape: Shape, runs: Sequence[Measurement], others: Sequence[Measurement], links: Links
+    shape: Shape, runs: Sequence[Measurement], prediction: Prediction, links: Links
 ) -> Iterator[str]:
-    """A line if no run used the network that the job needs, and what stands in for it."""
+    """A line if no run used the network that the job needs, and what stands in for it; or who else tells of it."""
+    others = prediction.of_other_models
     if shape.nodes > 1 and all(m.nodes == 1 for m in runs):
         machines, like = "nodes", [m for m in others if m.nodes > 1]
         link = links.bandwidth_inter_bytes_s
@@ -178,13 +179,19 @@ def _unmeasured_network(
         machines, like = "GPUs", [m for m in others if m.gpus > 1]
         link = links.bandwidth_intra_bytes_s
     else:
+        if others:
+            yield f"{_describe_others(others)} on this cluster inform it too"
         return
     source = "a prior"
     if link:
         source = f"a prior by the profile's {format_significant(link / 1e9)} GB/s per GPU"
     if like:
-        source += f" and {plural(len(like), 'run')} of {join_names(sorted({m.model for m in like}), 2)} on this cluster"
+        source += f" and {_describe_others(like)} on this cluster"
     yield f"no run was on several {machines}: their network is {source}"
+
+
+def _describe_others(runs: Sequence[Measurement]) -> str:
+    return f"{plural(len(runs), 'run')} of {join_names(sorted({m.model for m in runs}), 2)}"
 
 
 def _unknown_attention(workload: Workload, shape: Shape, prediction: Prediction) -> Iterator[str]:

@@ -73,7 +73,7 @@ _REGIMES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
     """The beliefs in all parameters, and the kinds of sites."""
 
@@ -107,6 +107,19 @@ class Belief:
             self.log_weight - (miss**2 / variance + np.log(variance)) / 2,
         )
 
+    def with_links(self, links: Links, gpus_per_node: float) -> "Belief":
+        """Return the belief with what the links tell of jobs with so many GPUs per node."""
+        belief = self
+        if links.pair_intra_s:
+            direction = np.eye(len(Parameter))[Parameter.LOG_INTRA]
+            belief = belief.updated(direction, np.log(links.pair_intra_s), _LINK_SD)
+        if links.pair_inter_s:
+            direction = np.eye(len(Parameter))[Parameter.LOG_INTER]
+            direction[Parameter.INTER_GPUS] = np.log(gpus_per_node)
+            value = np.log(links.pair_inter_s / gpus_per_node)
+            belief = belief.updated(direction, value, _LINK_SD)
+        return belief
+
     def shifted(self, log_compute: Array | float) -> "Belief":
         """Return the belief where a GPU takes e^`log_compute` times as long, in all regimes or each (r)."""
         compute = Parameter.LOG_COMPUTE
@@ -114,8 +127,8 @@ class Belief:
         return replace(self, mean=self.mean + lever * np.reshape(log_compute, (-1, 1)))
 
 
-def believe(prior: Prior, links: Links, gpus_per_node: float = 1.0, *, is_size_known: bool = True) -> Belief:
-    """Return the belief before any run, with what the links tell of jobs with so many GPUs per node.
+def believe(prior: Prior, *, is_size_known: bool = True) -> Belief:
+    """Return the belief before any run.
 
     Where the size of the model is not known, neither is the part of attention in its work.
     """
@@ -126,13 +139,4 @@ def believe(prior: Prior, links: Links, gpus_per_node: float = 1.0, *, is_size_k
     if not is_size_known:
         sd[:, Parameter.LOG_ATTENTION] = np.hypot(sd[:, Parameter.LOG_ATTENTION], _SIZE_SD)
     covariance = relative @ (sd[:, :, None] ** 2 * np.eye(len(Parameter))) @ relative.T
-    belief = Belief(mean @ relative.T, covariance, np.log([r.weight for r in prior.regimes]))
-    if links.pair_intra_s:
-        direction = np.eye(len(Parameter))[Parameter.LOG_INTRA]
-        belief = belief.updated(direction, np.log(links.pair_intra_s), _LINK_SD)
-    if links.pair_inter_s:
-        direction = np.eye(len(Parameter))[Parameter.LOG_INTER]
-        direction[Parameter.INTER_GPUS] = np.log(gpus_per_node)
-        value = np.log(links.pair_inter_s / gpus_per_node)
-        belief = belief.updated(direction, value, _LINK_SD)
-    return belief
+    return Belief(mean @ relative.T, covariance, np.log([r.weight for r in prior.regimes]))

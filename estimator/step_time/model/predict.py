@@ -17,15 +17,15 @@ from ...measurements.measurement import Measurement
 from ...measurements.suspects import Suspect, find_suspects
 from ...ranges import Range
 from ..input_wait import Loader, infer_loaders, with_input_wait
-from .belief import PRIOR, Prior, believe
+from .belief import PRIOR, Prior
 from .draws import draw_log_times, draw_parameters
 from .exchange import Links
 from .formula import network_share
-from .observations import RunsOfKind, group_by_shape, observe
+from .observations import group_by_shape, observe
 from .parameters import Array
 from .points import points_of
 from .posterior import Posterior, fit_posterior, leave_one_out_residuals
-from .related import learn_from_other_model, sort_by_kind
+from .related import believe_after, group_by_model, sort_by_kind
 
 # The factor on the widths of the fit: the fewer the runs, the less they say of their own reliability.
 _WIDTH, _ONE_RUN = 0.75, 0.5
@@ -39,7 +39,6 @@ _DIMENSIONS = {
     "model_parallel": True,
     "seq_len": True,
 }
-_MOST_MODELS = 4  # that inform another, so that a prediction takes milliseconds
 _ENOUGH_SHAPES = 5  # fewer cannot tell a wrong run from a rule that no run shows yet
 _OUTLIER_SDS, _OUTLIER_LOG = 4.0, math.log(2)
 
@@ -50,7 +49,8 @@ class Prediction:
 
     `work_s` is the part that GPUs and network take, before one of the `loaders` makes it wait.  `compute_s`, `network_s`
     and `input_s` add up to the P50.  `beyond` names the dimensions that no run reached.  `assumed` says what carried runs
-    of another GPU type or precision over, where there are no others.
+    of another GPU type or precision over, where there are no others.  `of_other_models` are the runs of other models
+    that tell of the network too.
     """
 
     step_time_s: Range
@@ -63,6 +63,7 @@ class Prediction:
     suspects: tuple[Suspect, ...]
     loaders: tuple[Loader, ...]
     assumed: tuple[str, ...] = ()
+    of_other_models: tuple[Measurement, ...] = ()
 
 
 def fit(
@@ -81,24 +82,20 @@ def fit(
     >>> fit(runs).predict([Shape("a100", 1, 4, 4, 32, precision=Precision.BF16)])[0].beyond
     ('gpus',)
     """
-    suspects, name = (
-        list[Suspect](),
-        model if model is not None else next((m.model for m in measurements), ""),
-    )
-    for one in {m.model: m for m in measurements}:
-        suspects += find_suspects([m for m in measurements if m.model == one])
+    name = model if model is not None else next((m.model for m in measurements), "")
+    runs = [m for m in measurements if m.model == name]
+    suspects = tuple(find_suspects(runs))
     unusable = {id(s.measurement) for s in suspects if not s.doubt}
-    usable = [m for m in measurements if id(m) not in unusable]
-    own = tuple(m for m in usable if m.model == name)
+    own = tuple(m for m in runs if id(m) not in unusable)
     if not own:
         raise NotEnoughHistory("this model has no usable run: measure one, on 1 GPU if it fits")
-    others = tuple(m for m in usable if m.model != name)
-    return StepTimeModel(own, others, tuple(suspects), links or Links(), hidden_size, prior)
+    others = tuple(m for m in measurements if m.model != name)
+    return StepTimeModel(own, others, suspects, links or Links(), hidden_size, prior)
 
 
 @dataclass(frozen=True)
 class StepTimeModel:
-    """The usable runs of one model and of others on its cluster, those that are suspect, and the links; made by `fit`."""
+    """The usable runs of one model, runs of others on its cluster, its suspect runs, and the links; made by `fit`."""
 
     measurements: tuple[Measurement, ...]
     of_other_models: tuple[Measurement, ...]
@@ -124,10 +121,11 @@ class StepTimeModel:
         """Return the fit to the runs on the shape's GPU type in its precision; other runs make its prior."""
         kinds = sort_by_kind(shape, self.measurements)
         doubts = {id(s.measurement): s.doubt for s in self.suspects}
-        each = shape.gpus / shape.nodes
-        belief = believe(self.prior, self.links, each, is_size_known=self.hidden_size is not None)
-        for runs in self._of_other_models(shape):
-            belief = learn_from_other_model(observe([RunsOfKind(runs)], doubts), belief)
+        others = group_by_model(shape, self.of_other_models)
+        belief = believe_after(others, self.prior, is_size_known=self.hidden_size is not None)
+        belief = belief.with_links(
+            self.links, shape.gpus / shape.nodes
+        )  # they are those of this model's bytes
 
         def fitted() -> Posterior:
             observed = observe(kinds, doubts, self.hidden_size)
@@ -140,15 +138,10 @@ class StepTimeModel:
                 doubts |= {id(s.measurement): s.doubt for s in outliers}
                 posterior = fitted()
         assumed = () if own else tuple(kind.published for kind in kinds if kind.published)
-        return KindFit(own or self.measurements, self, (*self.suspects, *outliers), posterior, assumed)
-
-    def _of_other_models(self, shape: Shape) -> list[tuple[Measurement, ...]]:
-        """Runs of other models on the GPU type and in the precision of `shape`, by model: those of most runs, last."""
-        models: dict[str, list[Measurement]] = {}
-        for m in self.of_other_models:
-            if (m.gpu, m.precision) == (shape.gpu, shape.precision):
-                models.setdefault(m.model, []).append(m)
-        return [tuple(runs) for runs in sorted(models.values(), key=len)[-_MOST_MODELS:]]
+        of_others = tuple(m for runs in others for m in runs)
+        return KindFit(
+            own or self.measurements, self, (*self.suspects, *outliers), posterior, assumed, of_others
+        )
 
 
 def _outliers(of_kind: Sequence[Measurement], posterior: Posterior) -> tuple[Suspect, ...]:
@@ -171,6 +164,7 @@ class KindFit:
     suspects: tuple[Suspect, ...]
     posterior: Posterior
     assumed: tuple[str, ...]
+    of_other_models: tuple[Measurement, ...]
 
     def predictions(self, shapes: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
         """Return the step time of each shape of this kind, its work never below its floor in seconds."""
@@ -204,6 +198,7 @@ class KindFit:
                     suspects=self.suspects,
                     loaders=loaders,
                     assumed=self.assumed,
+                    of_other_models=self.of_other_models,
                 )
             )
         return predictions

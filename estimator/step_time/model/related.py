@@ -6,7 +6,7 @@ off by a ratio that is known only roughly.  Runs of other models on the cluster 
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from statistics import NormalDist
 
 import numpy as np
@@ -14,13 +14,15 @@ import numpy as np
 from ....cluster_profiles.precision import Precision
 from ...job.shape import Shape
 from ...measurements.measurement import Measurement
+from ...measurements.suspects import find_suspects
 from ...ranges import Range
-from .belief import Belief
-from .observations import Observations, RunsOfKind
+from .belief import Belief, Prior, believe
+from .observations import Observations, RunsOfKind, observe
 from .parameters import Parameter
 from .posterior import fit_posterior, inverse_of
 
 _Z90 = NormalDist().inv_cdf(0.9)
+_MOST_MODELS = 4  # that inform another, so that it takes milliseconds
 _UNPUBLISHED_SD = 1.25  # a factor of 5 each way
 # Another GPU type is on another network; in another precision, other parts of a step take their time.
 _OTHER_GPU_NETWORK_SD, _OTHER_PRECISION_NETWORK_SD = 1.0, 0.3
@@ -75,7 +77,32 @@ def _compare(
     return RunsOfKind(runs, math.log(ratio.p50), sd, network_sd, "; ".join(r.text for r in published))
 
 
-def learn_from_other_model(observed: Observations, belief: Belief) -> Belief:
+Models = tuple[tuple[Measurement, ...], ...]
+
+
+def group_by_model(shape: Shape, of_other_models: Sequence[Measurement]) -> Models:
+    """Return runs of other models on the GPU type and in the precision of `shape`, by model: those of most runs, last."""
+    models: dict[str, list[Measurement]] = {}
+    for m in of_other_models:
+        if (m.gpu, m.precision) == (shape.gpu, shape.precision):
+            models.setdefault(m.model, []).append(m)
+    ordered = sorted(models.values(), key=lambda runs: (len(runs), runs[0].model))
+    return tuple(tuple(runs) for runs in ordered[-_MOST_MODELS:])
+
+
+@lru_cache(maxsize=4)  # the shapes that one command compares have it in common
+def believe_after(models: Models, prior: Prior, *, is_size_known: bool) -> Belief:
+    """Return the belief in the parameters of a model after the runs of other models on its cluster."""
+    belief = believe(prior, is_size_known=is_size_known)
+    for runs in models:
+        doubts = {id(s.measurement): s.doubt for s in find_suspects(runs)}
+        usable = tuple(m for m in runs if doubts.get(id(m), 1.0))
+        if usable:
+            belief = _learn_from_other_model(observe([RunsOfKind(usable)], doubts), belief)
+    return belief
+
+
+def _learn_from_other_model(observed: Observations, belief: Belief) -> Belief:
     """Return the belief after runs of another model on the cluster, which has a part of each parameter in common."""
     root = np.linalg.cholesky(belief.covariance)
     common = (root * [_COMMON[p] for p in Parameter]) @ np.swapaxes(root, -1, -2)
