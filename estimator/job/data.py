@@ -37,8 +37,8 @@ class Data(Section):
         None,
         gt=0,
         le=10**8,
-        description="Mean tokens of a sample as its batch holds it, where samples differ in length: text, images (576 each in "
-        "LLaVA-1.5) and padding. Time goes by the mean, memory by `seq_len`. Default: `seq_len`.",
+        description="Mean tokens per sample: text, images (576 each in LLaVA-1.5) and padding. Time goes by the mean, memory "
+        "by `seq_len`. Default: `seq_len`.",
     )
     packing: PackedShare = Field(
         Fraction(1),
