@@ -192,6 +192,24 @@ def test_short_micro_batches_and_quantised_weights_lie_inside_the_prior(
         assert step.p10 < measured < step.p90
 
 
+@pytest.mark.parametrize(("parameters", "trained", "bits", "seconds"), QWEN)
+def test_one_length_tells_of_all_others(
+    parameters: float, trained: float, bits: int | None, seconds: tuple[float, ...]
+) -> None:
+    """FLOPs bound the work of a short micro-batch, so that the rest of it is known to be fixed cost."""
+    architecture = {"trainable_parameters": trained, "base_bits": bits}
+    training = {"batch_size": 1, "accumulation": 8, "gpus": 1, "recompute": True}
+    for before, given in zip(LENGTHS, seconds, strict=True):
+        for after, measured in zip(LENGTHS, seconds, strict=True):
+            rate = {"throughput": {"step_time": given, "seq_len": before}}
+            data = {"samples": 9999, "seq_len": after}
+            step = estimate_workload(
+                job(data, training, parameters, architecture=architecture, **ON_A100, **rate)
+            ).step_time.seconds
+            assert step is not None
+            assert step.p10 / 1.1 < measured < step.p90 * 1.1
+
+
 # Minutes of 1,000 micro-batches of one sample with LoRA on one A100 of 40 GB: github.com/Lightning-AI/litgpt,
 # tutorials/resource-tables.md.  A sample of Alpaca has some 110 tokens.
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from ..job.flops import (
     fastest_step_s,
     flops_per_sample_at,
     flops_text,
-    layers_and_hidden,
     step_s_at_peak,
     without_recomputation,
 )
@@ -24,15 +23,14 @@ from ..job.shape import Shape
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import (
-    DEQUANTISING,
     GUESSED_ATTENTION,
-    LAYER_S,
     MFU,
     MFU_MOE,
     RECOMPUTING_FASTEST,
     STATED_SPREAD,
 )
 from ..ranges import Range
+from .costs import beside_flops_s
 from .source import Source, SourceKind, StepTime, unknown_step_time
 
 _TERA = 1e12
@@ -184,29 +182,10 @@ def _by_flops(workload: Workload, placement: Placement, why_no_rate: str) -> Ste
     text = f"{flops_text(workload)} at {mfu.p10:.0%} to {mfu.p90:.0%} of {gpu}'s {placement.precision} peak"
     # MFU counts both halves of a causal attention matrix; a kernel that skips one does half of that work.
     seconds = Range(fastest / mfu.p90, by_convention / mfu.p50, by_convention / mfu.p10)
-    beside = _beside_flops(workload, placement)
+    beside = beside_flops_s(workload, placement.gpu).scaled(workload.training.accumulation)
     if beside.p90 > _CLEAR_SHARE * seconds.p90:
         each = beside.scaled(1000 / workload.training.accumulation)
         what = "starting its layers" + (" and dequantising" if workload.architecture.base_bits else "")
         low, high = (format_significant(x, 2) for x in (each.p10, each.p90))
         text = f"{text}, and {low} to {high} ms per micro-batch for {what}"
     return StepTime(seconds.plus(beside), Source(SourceKind.PRIOR, text))
-
-
-def _beside_flops(workload: Workload, placement: Placement) -> Range:
-    """The seconds of a step that do not follow from its FLOPs: each micro-batch starts all layers of one GPU, and writes its
-    quantised weights in 16 bit in each pass.
-    """
-    training, architecture = workload.training, workload.architecture
-    layers, _ = layers_and_hidden(architecture) or (0.0, 0.0)
-    seconds = LAYER_S.scaled(layers / training.pipeline_parallel)
-    if architecture.base_bits and placement.gpu:
-        weights = (architecture.flops_parameters or 0) / (
-            training.tensor_parallel * training.pipeline_parallel
-        )
-        moved = weights * (1 - architecture.trained_share) * (architecture.base_bits / 8 + 2)
-        passes = (
-            3 if training.recompute is True else 2
-        )  # forward, again, and for the gradients of activations
-        seconds = seconds.plus(DEQUANTISING.scaled(passes * moved / placement.gpu.bandwidth_bytes_per_s))
-    return seconds.scaled(training.accumulation)

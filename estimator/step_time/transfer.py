@@ -20,6 +20,7 @@ from ..job.workload import Workload
 from ..measurements.measurement import Measurement
 from ..priors import HIDDEN_SIZE, STATED_SPREAD
 from ..ranges import Range
+from .costs import costs_of_job
 from .links import links_of_job
 from .model.exchange import Links
 from .model.predict import Prediction, fit
@@ -150,7 +151,13 @@ def predict_step_time(
     others = [m for m in of_other_models if m.cluster and m.cluster == placement.cluster]
     links = links_of_job(workload, placement, runs)
     try:
-        model = fit([*runs, *others], links, hidden_size(workload.architecture), model=runs[0].model)
+        model = fit(
+            [*runs, *others],
+            links,
+            hidden_size(workload.architecture),
+            model=runs[0].model,
+            costs=costs_of_job(workload, placement, shape),
+        )
         (prediction,) = model.predict([shape], [floor_s])
     except NotEnoughHistory:
         return None

@@ -4,8 +4,10 @@ The numbers are round and not fitted to any table: priors drawn at random in wid
 well (docs/explanation/accuracy.md).  Structure transfers to clusters that nobody has measured, tuned numbers do not.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -13,6 +15,10 @@ from .exchange import Links
 from .parameters import Array, Parameter
 
 _LINK_SD = 1.0  # of the logarithm of the time over a link: a congested one reaches a fraction of its rate
+# The share of the peak that the work alone reaches, and the deviation of its logarithm: 0.15 to 0.6 in published training
+# with the fixed cost in it, up to 0.8 in products of large matrices.
+_MFU, _MFU_SD = 0.5, 0.6
+_Z90 = NormalDist().inv_cdf(0.9)
 _SIZE_SD = 0.7  # of the logarithm of the hidden size: 1,024 to 8,192 are usual
 
 Normal = tuple[float, float]  # mean and standard deviation
@@ -85,6 +91,20 @@ PRIOR = Prior()
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What the size of a model tells: seconds of the work on a token at the peak of one GPU, and of the rest of a micro-batch.
+
+    `token_s_at_peak` leaves attention out; `fixed_s` is P10, P50 and P90 of the fixed cost.
+    """
+
+    token_s_at_peak: float | None = None
+    fixed_s: tuple[float, float, float] | None = None
+
+
+NO_COSTS = Costs()
+
+
+@dataclass(frozen=True)
 class Belief:
     """A normal distribution of the 16 parameters for each of r regimes, and the regimes' weights.
 
@@ -119,6 +139,24 @@ class Belief:
             value = np.log(links.pair_inter_s / gpus_per_node)
             belief = belief.updated(direction, value, _LINK_SD)
         return belief
+
+    def with_fixed_cost(self, usual_log_s: float, fixed_s: tuple[float, float, float]) -> "Belief":
+        """Return the belief with P10, P50 and P90 of the seconds of a micro-batch that do not shrink with it.
+
+        The kinds of sites differ from it as they do from `usual_log_s`, the logarithm of what is usual.
+        """
+        low, middle, high = map(math.log, fixed_s)
+        mean, covariance, fixed = self.mean.copy(), self.covariance.copy(), Parameter.LOG_FIXED
+        mean[:, fixed] += middle - usual_log_s
+        wider = (high - low) / (2 * _Z90) / np.sqrt(covariance[:, fixed, fixed])
+        covariance[:, fixed] *= wider[:, None]
+        covariance[:, :, fixed] *= wider[:, None]
+        return replace(self, mean=mean, covariance=covariance)
+
+    def with_peak(self, token_s_at_peak: float, log_reference: float) -> "Belief":
+        """Return the belief where the work on a token takes so many seconds at the peak of a GPU."""
+        seconds = math.log(token_s_at_peak / _MFU) + log_reference
+        return self.updated(np.eye(len(Parameter))[Parameter.LOG_COMPUTE], seconds, _MFU_SD)
 
     def shifted(self, log_compute: Array | float) -> "Belief":
         """Return the belief where a GPU takes e^`log_compute` times as long, in all regimes or each (r)."""

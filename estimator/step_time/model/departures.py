@@ -5,7 +5,7 @@ The covariance of log t between i and j is
     s^2 [ 0.07^2 e^(-d_b^2 / (2 1.2^2)) + 0.05^2 R + 0.02^2 (same shape) + 0.02^2 (same run) ] + 0.2^2 u_i u_j R
     R = e^(-D / 2)
 
-d_b is the distance of the micro-batches in doublings, D the sum of the squared distances of nodes, GPUs per node,
+d_b is the distance of the micro-batches in doublings of their tokens, or samples, D the sum of the squared distances of nodes, GPUs per node,
 tensor and pipeline parallelism and tokens, and a quarter of that of accumulation; u = d log T / d log e.
 
 """
@@ -32,7 +32,10 @@ def covariance_of(scale: Any, one: Points, other: Points, network: Array, other_
     for name in ("nodes", "gpus_per_node", "tensor", "pipeline", "tokens"):
         distance = distance + squared_distance(getattr(one, name), getattr(other, name))
     near = np.exp(-distance / 2)
-    batch = np.exp(-squared_distance(one.batch_size, other.batch_size) / (2 * _BATCH_DISTANCE**2))
+    batch = np.exp(
+        -squared_distance(one.batch_size * one.tokens, other.batch_size * other.tokens)
+        / (2 * _BATCH_DISTANCE**2)
+    )
     smooth = np.asarray(scale)[..., None, None] ** 2 * (_BATCH_SD**2 * batch + _PLACE_SD**2 * near)
     covariance: Array = smooth + _NETWORK_SD**2 * network[..., :, None] * other_network[..., None, :] * near
     return covariance

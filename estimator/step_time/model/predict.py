@@ -17,12 +17,12 @@ from ...measurements.measurement import Measurement
 from ...measurements.suspects import Suspect, find_suspects
 from ...ranges import Range
 from ..input_wait import Loader, infer_loaders, with_input_wait
-from .belief import PRIOR, Prior
+from .belief import NO_COSTS, PRIOR, Costs, Prior
 from .draws import draw_log_times, draw_parameters
 from .exchange import Links
 from .formula import network_share
 from .observations import group_by_shape, observe
-from .parameters import Array
+from .parameters import Array, Parameter
 from .points import points_of
 from .posterior import Posterior, fit_posterior, leave_one_out_residuals
 from .related import believe_after, group_by_model, sort_by_kind
@@ -72,6 +72,7 @@ def fit(
     hidden_size: float | None = None,
     prior: Prior = PRIOR,
     model: str | None = None,
+    costs: Costs = NO_COSTS,
 ) -> "StepTimeModel":
     """Return the step model of the usable runs of `model`; by default, of the first run's.
 
@@ -90,7 +91,7 @@ def fit(
     if not own:
         raise NotEnoughHistory("this model has no usable run: measure one, on 1 GPU if it fits")
     others = tuple(m for m in measurements if m.model != name)
-    return StepTimeModel(own, others, suspects, links or Links(), hidden_size, prior)
+    return StepTimeModel(own, others, suspects, links or Links(), hidden_size, prior, costs)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class StepTimeModel:
     links: Links
     hidden_size: float | None = None
     prior: Prior = field(default=PRIOR, repr=False)
+    costs: Costs = NO_COSTS
 
     def predict(
         self, shapes: Sequence[Shape], fastest_step_s: Sequence[float] | None = None
@@ -123,13 +125,16 @@ class StepTimeModel:
         doubts = {id(s.measurement): s.doubt for s in self.suspects}
         others = group_by_model(shape, self.of_other_models)
         belief = believe_after(others, self.prior, is_size_known=self.hidden_size is not None)
-        belief = belief.with_links(
-            self.links, shape.gpus / shape.nodes
-        )  # they are those of this model's bytes
+        belief = belief.with_links(self.links, shape.gpus / shape.nodes)  # of this model's bytes
+        fixed_s, token_s = self.costs.fixed_s, self.costs.token_s_at_peak
+        log_reference = float(np.mean(points_of([m for kind in kinds for m in kind.runs]).log_work))
+        if fixed_s:
+            belief = belief.with_fixed_cost(self.prior.beliefs[Parameter.LOG_FIXED][0], fixed_s)
+        if token_s:
+            belief = belief.with_peak(token_s, log_reference)
 
         def fitted() -> Posterior:
-            observed = observe(kinds, doubts, self.hidden_size)
-            return fit_posterior(observed, belief, float(np.mean(observed.at.log_work)))
+            return fit_posterior(observe(kinds, doubts, self.hidden_size), belief, log_reference)
 
         posterior, outliers, own = fitted(), tuple[Suspect, ...](), kinds[0].runs
         if posterior.observed.own_shapes >= _ENOUGH_SHAPES:
