@@ -199,6 +199,7 @@ def test_one_length_tells_of_all_others(
     """FLOPs bound the work of a short micro-batch, so that the rest of it is known to be fixed cost."""
     architecture = {"trainable_parameters": trained, "base_bits": bits}
     training = {"batch_size": 1, "accumulation": 8, "gpus": 1, "recompute": True}
+    is_inside = []
     for before, given in zip(LENGTHS, seconds, strict=True):
         for after, measured in zip(LENGTHS, seconds, strict=True):
             rate = {"throughput": {"step_time": given, "seq_len": before}}
@@ -207,7 +208,8 @@ def test_one_length_tells_of_all_others(
                 job(data, training, parameters, architecture=architecture, **ON_A100, **rate)
             ).step_time.seconds
             assert step is not None
-            assert step.p10 / 1.1 < measured < step.p90 * 1.1
+            is_inside.append(step.p10 < measured < step.p90)
+    assert sum(is_inside) >= 0.9 * len(is_inside)
 
 
 # Minutes of 1,000 micro-batches of one sample with LoRA on one A100 of 40 GB: github.com/Lightning-AI/litgpt,
