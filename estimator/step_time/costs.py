@@ -7,7 +7,7 @@ from ..job.shape import Shape
 from ..job.workload import Workload
 from ..priors import DEQUANTISING, LAYER_S
 from ..ranges import Range
-from .model.belief import Costs
+from .model.costs import Costs
 
 
 def beside_flops_s(workload: Workload, gpu: Gpu | None) -> Range:

@@ -17,7 +17,8 @@ from ...measurements.measurement import Measurement
 from ...measurements.suspects import Suspect, find_suspects
 from ...ranges import Range
 from ..input_wait import Loader, infer_loaders, with_input_wait
-from .belief import NO_COSTS, PRIOR, Costs, Prior
+from .belief import PRIOR, Prior
+from .costs import NO_COSTS, Costs
 from .draws import draw_log_times, draw_parameters
 from .exchange import Links
 from .formula import network_share
