@@ -122,3 +122,39 @@ def test_runs_of_other_models_on_the_cluster_tell_of_its_network(in_process: Com
         assert "and 3 runs of vit on this cluster" in after["source"]["text"]
         assert "vit" not in elsewhere["source"]["text"]
         assert not any("vit" in line["text"] for line in after["warnings"])
+
+
+def asked_over_slow_links(in_process: Command, tmp_path: Path, profile: str, job: str, *args: Any) -> Any:
+    (tmp_path / "c.toml").write_text(f'name = "c"\n[[partitions]]\nname = "p"\n{profile}', encoding="utf-8")
+    (tmp_path / "job.toml").write_text(job, encoding="utf-8")
+    done = in_process("estimate", tmp_path / "job.toml", "--profile", tmp_path / "c.toml", *args, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("gpus", "speed_up"), [(16, 0.67), (24, 0.5)])
+def test_a_rate_of_one_node_is_carried_over_slow_links(
+    in_process: Command, tmp_path: Path, gpus: int, speed_up: float
+) -> None:
+    """8 V100 at 30 samples/s each become slower in all on two and three nodes that 3 Gbit/s connect."""
+    profile = 'nodes = 3\ngpus_per_node = 8\ngpu = "v100-sxm2-32gb"\ninter_node = {kind = "ethernet", gb_per_s = 0.39}'
+    job = f"[data]\nsamples = 1e6\n[training]\nbatch_size = 24\ngpus = {gpus}\n[architecture]\nparameters = 638e6\n"
+    rate = ("--samples-per-s-per-gpu", 30, "--throughput-gpus", 8)
+    per_s = asked_over_slow_links(in_process, tmp_path, profile, job, *rate)["samples_per_s"]
+    assert per_s["p10"] <= speed_up * 240 <= per_s["p90"]
+
+
+def test_a_rate_on_other_gpus_is_not_of_the_nodes_of_the_job(in_process: Command, tmp_path: Path) -> None:
+    """2.46 s per step on the two A10 of one node were 8.7 s on two such nodes, with ZeRO stage 3 over 5 Gbit/s."""
+    links = 'intra_node = {kind = "pcie", gb_per_s = 16}\ninter_node = {kind = "ethernet", gb_per_s = 0.625}'
+    profile = f'nodes = 2\ngpus_per_node = 2\ngpu = "a10"\n{links}'
+    job = """data = {samples = 40_000, seq_len = 1024}
+training = {batch_size = 1, accumulation = 2, gpus = 4, zero_stage = 3}
+architecture = {parameters = 1.54e9}
+cluster = {nodes = 2}
+"""
+    answer = asked_over_slow_links(
+        in_process, tmp_path, profile, job, "--step-time", 2.46, "--throughput-gpus", 2
+    )
+    assert answer["step_time_s"]["p10"] <= 8.7 <= answer["step_time_s"]["p90"]
+    assert "no run was on several nodes" in answer["source"]["text"]

@@ -236,5 +236,5 @@ def test_no_growth_shortens_the_mean_step(grown: tuple[Any, ...]) -> None:
     shapes = [
         ask(int(nodes * each), int(batch), nodes=int(nodes)) for nodes, each, batch in np.broadcast(*grown)
     ]
-    log_t = log_time(believe(PRIOR).mean, points_of(shapes), 3.0)
+    log_t = log_time(believe(PRIOR, Links()).mean, points_of(shapes), 3.0)
     assert (np.diff(log_t) >= -1e-9).all()

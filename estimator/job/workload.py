@@ -192,7 +192,7 @@ class Workload(Section):
             return self
         shape = {
             "gpus": self.training.gpus,
-            "nodes": self.cluster.nodes,
+            "nodes": self.cluster.nodes if self.throughput.gpus in (None, self.training.gpus) else None,
             "gpu": self.cluster.gpu,
             "batch_size": self.training.batch_size,
             "accumulation": self.training.accumulation,

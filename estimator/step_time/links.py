@@ -12,6 +12,7 @@ _GIGA = 1e9
 _FP32 = (Precision.FP32, Precision.TF32)
 # Gradients per parameter: DeepSpeed exchanges 16 bit, torch under autocast and Megatron-LM by default 32 bit.
 _GRADIENT_BYTES, _LEAST_GRADIENT_BYTES, _FP32_BYTES = 3, 2, 4
+_WEIGHT_BYTES, _SHARDED_WEIGHTS = 2, 3
 # Over TCP, and through the memory of the host, NCCL reaches half of the rate.
 _SHARES = {"ethernet": 0.5, "pcie": 0.5}
 
@@ -29,8 +30,15 @@ def links_of_job(workload: Workload, placement: Placement, runs: Sequence[Measur
     most, least = (
         (_FP32_BYTES,) * 2 if placement.precision in _FP32 else (_GRADIENT_BYTES, _LEAST_GRADIENT_BYTES)
     )
+    usual = float(trained * most)
+    if (
+        workload.training.zero_stage == _SHARDED_WEIGHTS
+    ):  # gathers all weights twice, and scatters the gradients
+        bits = workload.architecture.base_bits
+        weight_bytes = bits / 8 if bits else max(_WEIGHT_BYTES, least)
+        usual = (2 * parameters * weight_bytes + usual) / 3
     links = Links(
-        trained * most,
+        usual,
         intra.gb_per_s * _GIGA if intra else None,
         inter.gb_per_s * _GIGA if inter else None,
         trained * least,

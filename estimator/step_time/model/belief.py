@@ -14,7 +14,9 @@ import numpy as np
 from .exchange import Links
 from .parameters import Array, Parameter
 
-_LINK_SD = 1.0  # of the logarithm of the time over a link: a congested one reaches a fraction of its rate
+_LINK_SD = 1.4  # of the logarithm of the time over a link: a congested one reaches a fraction of its rate
+# Added to the deviation of the share of compute where a link is stated: it says more than the usual share.
+_SHARE_SD = 3.5
 # The share of the peak that the work alone reaches, and the deviation of its logarithm: 0.15 to 0.6 in published training
 # with the fixed cost in it, up to 0.8 in products of large matrices.
 _MFU, _MFU_SD = 0.5, 0.6
@@ -151,8 +153,8 @@ class Belief:
         return replace(self, mean=self.mean + lever * np.reshape(log_compute, (-1, 1)))
 
 
-def believe(prior: Prior, *, is_size_known: bool = True) -> Belief:
-    """Return the belief before any run.
+def believe(prior: Prior, links: Links, *, is_size_known: bool = True) -> Belief:
+    """Return the belief before any run, unsure of the exchange over `links` that are known: see `Belief.with_links`.
 
     Where the size of the model is not known, neither is the part of attention in its work.
     """
@@ -162,5 +164,11 @@ def believe(prior: Prior, *, is_size_known: bool = True) -> Belief:
     mean, sd = normals[..., 0], normals[..., 1]
     if not is_size_known:
         sd[:, Parameter.LOG_ATTENTION] = np.hypot(sd[:, Parameter.LOG_ATTENTION], _SIZE_SD)
+    for parameter, is_known in (
+        (Parameter.LOG_INTRA, links.pair_intra_s),
+        (Parameter.LOG_INTER, links.pair_inter_s),
+    ):
+        if is_known:
+            sd[:, parameter] = np.hypot(sd[:, parameter], _SHARE_SD)
     covariance = relative @ (sd[:, :, None] ** 2 * np.eye(len(Parameter))) @ relative.T
     return Belief(mean @ relative.T, covariance, np.log([r.weight for r in prior.regimes]))

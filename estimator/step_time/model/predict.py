@@ -125,7 +125,7 @@ class StepTimeModel:
         kinds = sort_by_kind(shape, self.measurements)
         doubts = {id(s.measurement): s.doubt for s in self.suspects}
         others = group_by_model(shape, self.of_other_models)
-        belief = believe_after(others, self.prior, is_size_known=self.hidden_size is not None)
+        belief = believe_after(others, self.prior, self.links, is_size_known=self.hidden_size is not None)
         belief = belief.with_links(self.links, shape.gpus / shape.nodes)  # of this model's bytes
         fixed_s, token_s = self.costs.fixed_s, self.costs.token_s_at_peak
         log_reference = float(np.mean(points_of([m for kind in kinds for m in kind.runs]).log_work))

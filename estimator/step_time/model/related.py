@@ -17,6 +17,7 @@ from ...measurements.measurement import Measurement
 from ...measurements.suspects import find_suspects
 from ...ranges import Range
 from .belief import Belief, Prior, believe
+from .exchange import Links
 from .observations import Observations, RunsOfKind, observe
 from .parameters import Parameter
 from .posterior import fit_posterior, inverse_of
@@ -91,9 +92,9 @@ def group_by_model(shape: Shape, of_other_models: Sequence[Measurement]) -> Mode
 
 
 @lru_cache(maxsize=4)  # the shapes that one command compares have it in common
-def believe_after(models: Models, prior: Prior, *, is_size_known: bool) -> Belief:
+def believe_after(models: Models, prior: Prior, links: Links, *, is_size_known: bool) -> Belief:
     """Return the belief in the parameters of a model after the runs of other models on its cluster."""
-    belief = believe(prior, is_size_known=is_size_known)
+    belief = believe(prior, links, is_size_known=is_size_known)
     for runs in models:
         doubts = {id(s.measurement): s.doubt for s in find_suspects(runs)}
         usable = tuple(m for m in runs if doubts.get(id(m), 1.0))
