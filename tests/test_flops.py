@@ -193,14 +193,14 @@ def test_short_micro_batches_and_quantised_weights_lie_inside_the_prior(
 
 
 @pytest.mark.parametrize(("parameters", "trained", "bits", "seconds"), QWEN)
-def test_one_length_tells_of_all_others(
+def test_the_shortest_and_the_longest_tell_of_all_lengths(
     parameters: float, trained: float, bits: int | None, seconds: tuple[float, ...]
 ) -> None:
     """FLOPs bound the work of a short micro-batch, so that the rest of it is known to be fixed cost."""
     architecture = {"trainable_parameters": trained, "base_bits": bits}
     training = {"batch_size": 1, "accumulation": 8, "gpus": 1, "recompute": True}
     is_inside = []
-    for before, given in zip(LENGTHS, seconds, strict=True):
+    for before, given in ((LENGTHS[0], seconds[0]), (LENGTHS[-1], seconds[-1])):
         for after, measured in zip(LENGTHS, seconds, strict=True):
             rate = {"throughput": {"step_time": given, "seq_len": before}}
             data = {"samples": 9999, "seq_len": after}
