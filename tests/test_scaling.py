@@ -220,6 +220,16 @@ def test_a_run_of_the_very_shape_is_asked_for_where_that_is_allowed() -> None:
     assert next_measurement(SERIES[:3], [ask(8, 32)], max_gpus=8) == ask(8, 32)
 
 
+@pytest.mark.parametrize("tensor", [2, 6, 8])
+def test_the_next_run_splits_no_layer_over_nodes(tensor: int) -> None:
+    target = replace(ask(48, 1, nodes=6), model_parallel=tensor, tensor_parallel=tensor, pipeline_parallel=1)
+    measured = run(16, 1, 4.0, nodes=1, model_parallel=tensor, tensor_parallel=tensor)
+    chosen = next_measurement([measured], [target], 48, 6, max_gpus_per_node=8)
+    assert chosen.gpus_per_node % tensor == 0 or chosen == target
+    assert chosen.gpus % tensor == 0
+    assert chosen.gpus_per_node <= 8
+
+
 def test_two_bad_nodes_say_less_of_sixteen() -> None:
     """bert on 4 T4 a node (Sia, SOSP 2023): 2 nodes take 2.5 s a step, 16 take 2.1 s."""
     runs = [run(1, 8, 0.703), run(4, 8, 0.741), run(2, 8, 1.4, nodes=2), run(8, 8, 2.53, nodes=2)]

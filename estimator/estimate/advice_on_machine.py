@@ -64,7 +64,8 @@ def _next_run(case: Case) -> Iterator[Advice]:
     runs = select_runs(case.workload, case.measurements)
     shape = complete_shape(case.workload, placement, runs)
     links = links_of_job(case.workload, placement, runs)
-    best = next_measurement(runs, [shape], placement.gpus, placement.nodes, links)
+    per_node = placement.partition.gpus_per_node if placement.partition else None
+    best = next_measurement(runs, [shape], placement.gpus, placement.nodes, links, per_node)
     factor, machines = step.p90 / step.p10, plural(best.gpus, "GPU")
     if best.nodes > 1:
         machines += f" of {plural(best.nodes, 'node')}"

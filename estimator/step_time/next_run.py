@@ -25,16 +25,19 @@ def next_measurement(
     max_gpus: int,
     max_nodes: int = 1,
     links: Links | None = None,
+    max_gpus_per_node: int | None = None,
 ) -> Shape:
     """Return the shape whose run would narrow the step times of `targets` most.
 
-    It has at most `max_gpus` GPUs on at most `max_nodes` nodes.
+    It has at most `max_gpus` GPUs on at most `max_nodes` nodes, each of which has `max_gpus_per_node`; where that is not
+    known, it is the most in `targets` and `measurements`.  Tensor parallelism stays inside a node.
 
     >>> shape = next_measurement([], [Shape("a100", 2, 16, 8, 32)], max_gpus=8)
     >>> shape.nodes, shape.gpus, shape.batch_size
     (1, 1, 32)
     """
-    candidates = list(_candidates(measurements, targets, max_gpus, max_nodes))
+    most = max(*(t.gpus_per_node for t in targets), *(m.gpus_per_node for m in measurements), 1)
+    candidates = list(_candidates(targets, max_gpus, max_nodes, max_gpus_per_node or most))
     try:
         return most_informative(fit(measurements, links), candidates, targets)
     except NotEnoughHistory:
@@ -53,22 +56,28 @@ def most_informative(model: StepTimeModel, candidates: Sequence[Shape], targets:
 
 
 def _candidates(
-    measurements: Sequence[Measurement], targets: Sequence[Shape], max_gpus: int, max_nodes: int
+    targets: Sequence[Shape], max_gpus: int, max_nodes: int, max_gpus_per_node: int
 ) -> Iterator[Shape]:
-    """The targets' micro-batches and a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first."""
-    widest = max(*(t.gpus_per_node for t in targets), *(m.gpus_per_node for m in measurements), 1)
+    """The targets' micro-batches and a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first.
+
+    The GPUs of the first target are among them, as its split may divide no other.
+    """
+    target = targets[0]
+    whole = min(target.layout.tensor_parallel, target.gpus_per_node)
     sizes = sorted(
         {size for t in targets for size in (t.batch_size, max(t.batch_size // 3, 1))}, reverse=True
     )
-    counts = [
+    counts = {
         (nodes * each, nodes, each)
         for nodes in _doublings(max_nodes)
-        for each in _doublings(min(widest, max_gpus))
-        if nodes * each <= max_gpus and nodes * each % targets[0].model_parallel == 0
-    ]
+        for each in _doublings(min(max_gpus_per_node, max_gpus))
+        if nodes * each <= max_gpus and each % whole == 0 and nodes * each % target.model_parallel == 0
+    }
+    if not counts or (target.gpus <= max_gpus and target.nodes <= max_nodes):
+        counts.add((target.gpus, target.nodes, target.gpus_per_node))
     for gpus, nodes, each in sorted(counts):
         for size in sizes:
-            yield replace(targets[0], nodes=nodes, gpus=gpus, gpus_per_node=each, batch_size=size)
+            yield replace(target, nodes=nodes, gpus=gpus, gpus_per_node=each, batch_size=size)
 
 
 def _doublings(most: int) -> list[int]:
