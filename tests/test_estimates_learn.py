@@ -158,3 +158,16 @@ cluster = {nodes = 2}
     )
     assert answer["step_time_s"]["p10"] <= 8.7 <= answer["step_time_s"]["p90"]
     assert "no run was on several nodes" in answer["source"]["text"]
+
+
+@pytest.mark.usefixtures("path")
+def test_a_run_far_beyond_the_peak_is_left_out_and_named(in_process: Command) -> None:
+    """The shorter of two is believed as a rule; 1.6 ms for 1.6 s would be 250 times the peak of an H100."""
+    size = ("--parameters", "1e9", "--precision", "bf16", "--seq-len", 2048)
+    in_process(*ADD, *size, "--gpus", "8", "--step-time", "1.5")
+    in_process(*ADD, *size, "--gpus", "16", "--step-time", "0.0016")
+    answer = asked(in_process, *size, "--gpus", "32")
+    assert answer["step_time_s"]["p10"] < 1.6 < answer["step_time_s"]["p90"]
+    (suspect,) = (line["text"] for line in answer["warnings"] if line["code"] == "suspect-measurement")
+    assert "16 GPUs" in suspect
+    assert "the peak of its GPUs" in suspect

@@ -18,10 +18,12 @@ from ..job.shape import Shape
 from ..job.training import Training
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
+from ..measurements.suspects import Suspect
 from ..priors import HIDDEN_SIZE, STATED_SPREAD
 from ..ranges import Range
 from .costs import costs_of_job
 from .links import links_of_job
+from .model.costs import Costs
 from .model.exchange import Links
 from .model.predict import Prediction, fit
 from .repeats import credible_repeats, range_of_repeats
@@ -29,6 +31,7 @@ from .source import describe_beyond, describe_runs
 
 # A run this much older than the newest of its shape no longer counts: software has changed since.
 _OUTDATED = timedelta(days=90)
+_IMPOSSIBLE = 10.0  # times the peak; less may be parameters of which each token passes a few
 _CLEARLY_FASTER = 1 + STATED_SPREAD
 _AS_MUCH = 1.1  # trained parameters over those of another count of the same model
 
@@ -149,6 +152,9 @@ def predict_step_time(
 ) -> tuple[Prediction, tuple[str, ...]] | None:
     """Return the step time in `shape` by the step model, and what it assumes; None where no run leads to it."""
     others = [m for m in of_other_models if m.cluster and m.cluster == placement.cluster]
+    costs = costs_of_job(workload, placement, shape)
+    impossible = _beyond_peak(runs, shape, costs)
+    runs = [m for m in runs if all(m is not s.measurement for s in impossible)]
     links = links_of_job(workload, placement, runs)
     try:
         model = fit(
@@ -156,7 +162,7 @@ def predict_step_time(
             links,
             hidden_size(workload.architecture),
             model=runs[0].model,
-            costs=costs_of_job(workload, placement, shape),
+            costs=costs,
         )
         (prediction,) = model.predict([shape], [floor_s])
     except NotEnoughHistory:
@@ -166,12 +172,24 @@ def predict_step_time(
         is_own_kind or prediction.assumed
     ):  # nothing published leads from those runs to this GPU and precision
         return None
-    return prediction, (
+    return replace(prediction, suspects=(*prediction.suspects, *impossible)), (
         *prediction.assumed,
         *_unknown_attention(workload, shape, prediction),
         *_unmeasured_network(shape, runs, prediction, links),
         *_faster_than_measured(shape, prediction),
     )
+
+
+def _beyond_peak(runs: Sequence[Measurement], shape: Shape, costs: Costs) -> list[Suspect]:
+    """The runs on the GPUs of `shape` far beyond their peak; none if all are, for then the size of the model is wrong."""
+    suspects = []
+    for m in runs:
+        tokens = m.shape.step_samples * (m.seq_len or 0)
+        at_peak_s = (costs.token_s_at_peak or 0.0) * tokens / m.gpus if m.gpus > 0 < m.model_parallel else 0.0
+        if (m.gpu, m.precision) == (shape.gpu, shape.precision) and m.step_time_s * _IMPOSSIBLE < at_peak_s:
+            text = f"{format_significant(at_peak_s / m.step_time_s, 2)} times the peak of its GPUs: is its unit seconds?"
+            suspects.append(Suspect(m, "invalid", text, 0.0))
+    return suspects if len(suspects) < len(runs) else []
 
 
 def _unmeasured_network(
