@@ -1,11 +1,13 @@
 """Score predictions of step times on published runs, each source judged as if it were new.
 
-    python benchmarks/accuracy.py FOLDER [--page docs/explanation/accuracy.md] [--priors 20] [--json NEW.json]
+    python benchmarks/accuracy.py FOLDER [--page docs/explanation/accuracy.md] [--json NEW.json]
+    python benchmarks/accuracy.py FOLDER --priors 20 --jobs 2
     python benchmarks/accuracy.py --compare OLD.json NEW.json
 
 FOLDER has measured_steps.csv and step_times.csv; measured_runs.py lists their columns, protocols.py says who is given
-and asked what.  --page writes the tables into the page, and its pictures beside it.  --priors scores the model under
-that many priors drawn at random.  --compare says what changed between two files of --json, by source.
+and asked what.  --page writes the tables into the page, and its pictures beside it.  --priors only scores the model
+under that many priors drawn at random, beside its own.  --compare says what changed between two files of --json, by
+source.
 """
 
 import argparse
@@ -20,17 +22,21 @@ from pathlib import Path
 
 import numpy as np
 import rivals
-from accuracy_report import Results, render_page, render_report, scores_by_task
-from comparison import Errors, mean_errors, render_comparison
+from accuracy_report import ON_PAGE, Results, render_page, render_report, scores_by_task
+from comparison import Errors, draw_prior, mean_errors, render_comparison, render_priors
 from measured_runs import TABLES, TRACES, Run, group_by, read_tables, read_traces
 from pictures import write_pictures
 from protocols import Episode, configuration, pilot_episodes, source_episodes
 from scores import ERNEST, LINEAR, Answer, Array, Predict, Rival, answer
 from transfer_episodes import transfer_episodes
 
+from clusterplan.cluster_profiles.gpu import gpu_type
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.errors import NotEnoughHistory
+from clusterplan.estimator.job.flops import hidden_size
+from clusterplan.estimator.job.workload import Architecture
 from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.step_time.model.belief import PRIOR, Prior
 from clusterplan.estimator.step_time.model.predict import fit
 from clusterplan.estimator.step_time.repeats import measured_range
 
@@ -39,13 +45,22 @@ RIVALS = {LINEAR: rivals.linear, ERNEST: rivals.ernest}
 PILOT_RIVALS = RIVALS | {"Pollux": rivals.pollux}
 
 
-def predict(runs: Sequence[Run], asked: Sequence[Run], others: Sequence[Run] = ()) -> Array | None:
-    """Return P10, P50 and P90 (s) of each shape, as `clusterplan estimate` predicts them; None without usable runs."""
-    model = asked[0].model
-    measurements = [measurement_of(r) for r in (*runs, *(r for r in others if r.model == model))]
+def predict(
+    runs: Sequence[Run], asked: Sequence[Run], others: Sequence[Run] = (), prior: Prior = PRIOR
+) -> Array | None:
+    """Return P10, P50 and P90 (s) of each shape, as `clusterplan estimate` predicts them; None where it has no answer.
+
+    No source states its links, so that none are given.
+    """
+    job = asked[0]
+    measurements = [measurement_of(r) for r in (*runs, *others)]
+    hidden = hidden_size(Architecture(parameters=job.parameters))
     try:
-        predictions = fit(measurements).predict([measurement_of(r).shape for r in asked])
+        model = fit(measurements, hidden_size=hidden, prior=prior, model=job.model)
+        predictions = model.predict([measurement_of(r).shape for r in asked])
     except NotEnoughHistory:
+        return None
+    if not runs and not predictions[0].assumed:  # nothing published leads from the other GPUs to this one
         return None
     return np.array([[p.step_time_s.p10, p.step_time_s.p50, p.step_time_s.p90] for p in predictions])
 
@@ -54,7 +69,7 @@ def measurement_of(run: Run) -> Measurement:
     """Return the run as the history keeps it."""
     return Measurement(
         model=run.model,
-        gpu=run.gpu,
+        gpu=gpu_type(run.gpu),
         nodes=run.nodes,
         gpus=run.gpus,
         gpus_per_node=run.gpus_per_node,
@@ -111,9 +126,13 @@ def repeats_held(runs: Sequence[Run]) -> dict[str, tuple[float, int]]:
     return {source: (float(np.mean(hits)), len(hits)) for source, hits in held.items()}
 
 
-def errors_of(runs: Sequence[Run], by: Predict, jobs: int = 1) -> Errors:
-    """Return our mean error by task and source, under another predictor."""
-    return mean_errors(scores_by_task(answers_of(source_episodes(runs), by, RIVALS, jobs)))
+def errors_by_prior(runs: Sequence[Run], priors: Sequence[Prior], jobs: int = 1) -> list[Errors]:
+    """Return our mean errors by task and source of what the page shows, under each prior."""
+    episodes = [e for e in source_episodes(runs) if e.task in ON_PAGE]
+    return [
+        mean_errors(scores_by_task(answers_of(episodes, partial(predict, prior=prior), RIVALS, jobs)))
+        for prior in priors
+    ]
 
 
 def results_of(traces: Sequence[Run], tables: Sequence[Run], jobs: int) -> Results:
@@ -136,6 +155,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help=f"with {TABLES} and {TRACES}")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--priors", type=int, metavar="N", default=0)
     parser.add_argument("--compare", type=Path, nargs=2, metavar=("OLD", "NEW"))
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
@@ -145,6 +165,12 @@ def main() -> None:
     if args.folder is None:
         sys.exit(f"give the folder with {TABLES} and {TRACES}: make accuracy DATA=FOLDER")
     traces, tables = read_traces(args.folder / TRACES), read_tables(args.folder / TABLES)
+    if args.priors:
+        rng = np.random.default_rng(0)
+        priors = [PRIOR, *(draw_prior(rng) for _ in range(args.priors))]
+        delivered, *drawn = errors_by_prior([*tables, *traces], priors, args.jobs)
+        print("\n".join(render_priors(delivered, drawn)))
+        return
     results = results_of(traces, tables, args.jobs)
     print("\n".join(render_report(results)))
     if args.json:

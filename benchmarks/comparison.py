@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from accuracy_report import TASKS, Scores, percent, table
+from accuracy_report import ON_PAGE, TASKS, Scores, percent, table
 from scores import OURS, macro
+
+from clusterplan.estimator.step_time.model.belief import PRIOR, Normal, Prior, Regime
+
+CLOSE = 0.15  # of the delivered score
 
 Errors = Mapping[str, Mapping[str, float]]  # our mean error by task and source, of the sources that count
 
@@ -39,20 +43,36 @@ def mean_errors(scores: Scores) -> Errors:
     }
 
 
-def render_priors(delivered: Errors, drawn: Sequence[Errors]) -> list[str]:
-    """Return the macro error under the model's own prior, and under those drawn at random."""
-    rows = []
-    for task in TASKS:
-        own = macro(delivered[task].values())[0]
-        others = sorted(macro(errors[task].values())[0] for errors in drawn)
-        middle, worst = float(np.median(others)), others[-1]
-        rows.append([task, *(percent(e) for e in (own, others[0], middle, worst)), f"{worst / own - 1:+.0%}"])
-    head = [
-        f"{len(drawn)} priors drawn at random",
-        "delivered",
-        "best",
-        "median",
-        "worst",
-        "worst / delivered",
+def draw_prior(rng: np.random.Generator) -> Prior:
+    """Return a prior around the delivered one, in wide ranges.
+
+    Means are up to one standard deviation off, those of a regime up to 1; standard deviations are halved to doubled, and
+    any weights of the regimes are as likely.
+    """
+
+    def redrawn(mean: float, sd: float, reach: float) -> Normal:
+        return mean + reach * rng.uniform(-1, 1), sd * 2 ** rng.uniform(-1, 1)
+
+    beliefs = {p: redrawn(mean, sd, sd) for p, (mean, sd) in PRIOR.beliefs.items()}
+    weights = rng.dirichlet(np.ones(len(PRIOR.regimes)))
+    regimes = [
+        Regime(float(weight), {p: redrawn(mean, sd, 1) for p, (mean, sd) in regime.changes.items()})
+        for weight, regime in zip(weights, PRIOR.regimes, strict=True)
     ]
+    return Prior(beliefs, tuple(regimes))
+
+
+def render_priors(delivered: Errors, drawn: Sequence[Errors]) -> list[str]:
+    """Return the macro errors under the delivered prior and under those drawn, and how many of these are close."""
+
+    def macros(errors: Errors) -> list[float]:
+        means = [macro(errors[task].values())[0] for task in ON_PAGE]
+        return [*means, float(np.mean(means))]
+
+    rows = []
+    others = np.array([macros(errors) for errors in drawn])
+    for name, own, scores in zip((*ON_PAGE, "mean of both"), macros(delivered), others.T, strict=True):
+        spread = [percent(x) for x in (own, *np.quantile(scores, (0, 0.5, 1)))]
+        rows.append([name, *spread, f"{np.sum(np.abs(scores / own - 1) <= CLOSE)} of {len(drawn)}"])
+    head = ["priors drawn at random", "delivered", "best", "median", "worst", f"within {CLOSE:.0%}"]
     return table(head, rows)
