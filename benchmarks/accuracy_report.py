@@ -75,7 +75,7 @@ def percent(value: float) -> str:
 
 
 def render_page(results: Results) -> list[str]:
-    """Return the tables that the page shows: both tasks by source, and the pilot runs."""
+    """Return the tables that the page shows: both tasks by source, the pilot runs, and runs of other series."""
     scores = {task: results.scores[task] for task in ON_PAGE}
     names = sorted({source for by_source in scores.values() for source in by_source})
     head = ["source"]
@@ -83,7 +83,8 @@ def render_page(results: Results) -> list[str]:
         head += [f"{task}: error", "linear", "Ernest", "in range (P90/P10)", "above P50"]
     rows = [[name, *(cell for task in ON_PAGE for cell in _cells(scores[task].get(name)))] for name in names]
     means = [f"**{cell}**" for task in ON_PAGE for cell in _means(scores[task])]
-    return [*table(head, [*rows, ["**mean of sources**", *means]]), *render_pilots(results.pilots)]
+    by_source = table(head, [*rows, ["**mean of sources**", *means]])
+    return [*by_source, *render_pilots(results.pilots), *_render_transfer(results)]
 
 
 def _cells(score: SourceScore | None) -> list[str]:
@@ -207,15 +208,19 @@ def _render_transfer(results: Results) -> list[str]:
     for kind in (OTHER_GPUS, OTHER_MODELS):
         for k in OWN_RUNS:
             beside = [a for a in results.transfer if a.task == task_name(k, kind)]
+            if not beside:  # runs of other models alone have no answer
+                continue
             alone = [a for a in results.transfer if a.task == task_name(k, ALONE)]
-            rows.append([f"{k} own runs, {kind}", *_paired(alone, beside)])
+            rows.append([f"{k} own, {kind}", *_paired(alone, beside)])
     for k in (1, 2, 4):
         alone, beside = (
             [a for a in answers if a.task == f"k={k}"]
             for answers in (results.pilots, results.pilots_elsewhere)
         )
-        rows.append([f"{k} pilot runs, {OTHER_GPUS}", *_paired(alone, beside)])
-    return table(["", "sources", "series", "alone", "with them", "difference", "in range"], rows)
+        rows.append([f"{k} pilot, {OTHER_GPUS}", *_paired(alone, beside)])
+    return table(
+        ["runs of other series", "sources", "series", "alone", "with them", "difference", "in range"], rows
+    )
 
 
 def _paired(alone: Sequence[Answer], beside: Sequence[Answer]) -> list[str]:

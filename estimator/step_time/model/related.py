@@ -28,21 +28,9 @@ _UNPUBLISHED_SD = 1.25  # a factor of 5 each way
 # Another GPU type is on another network; in another precision, other parts of a step take their time.
 _OTHER_GPU_NETWORK_SD, _OTHER_PRECISION_NETWORK_SD = 1.0, 0.3
 
-_NETWORK = (
-    Parameter.LOG_INTRA,
-    Parameter.INTRA_GPUS,
-    Parameter.LOG_INTER,
-    Parameter.INTER_NODES,
-    Parameter.INTER_GPUS,
-    Parameter.STRAGGLING,
-    Parameter.LOG_OVERLAP,
-)
-# The share of the variance of each parameter that the models on a cluster have in common.
-_COMMON = {
-    **dict.fromkeys(Parameter, 0.3),
-    **dict.fromkeys(_NETWORK, 0.5),
-    Parameter.LOG_COMPUTE: 0.0,
-}
+# The part that the models on a cluster have in common, of the variance of each parameter and of the kind of site: a
+# third.  The rest is the model's own: parameters per FLOP differ by 10 and more, and with them the share of the network.
+_COMMON = 0.3
 
 
 def sort_by_kind(shape: Shape, measurements: Sequence[Measurement]) -> list[RunsOfKind]:
@@ -104,11 +92,15 @@ def believe_after(models: Models, prior: Prior, links: Links, *, is_size_known: 
 
 
 def _learn_from_other_model(observed: Observations, belief: Belief) -> Belief:
-    """Return the belief after runs of another model on the cluster, which has a part of each parameter in common."""
+    """Return the belief after runs of another model on the cluster, which has a part of each parameter in common.
+
+    Compute is its own.  Its network is a share of compute at its largest micro-batch, which fills the GPU in any model.
+    """
+    share = np.where(np.arange(len(Parameter)) == Parameter.LOG_COMPUTE, 0.0, _COMMON)
     root = np.linalg.cholesky(belief.covariance)
-    common = (root * [_COMMON[p] for p in Parameter]) @ np.swapaxes(root, -1, -2)
-    posterior = fit_posterior(observed, belief, float(np.mean(observed.at.log_work)))
-    mean, covariance, log_weight = [], [], []
+    common = (root * share) @ np.swapaxes(root, -1, -2)
+    posterior = fit_posterior(observed, belief, float(np.max(observed.at.log_work)))
+    mean, covariance, weight = [], [], []
     scales = len(posterior.weight) // len(belief.mean)
     for r in range(len(belief.mean)):
         places = slice(r * scales, (r + 1) * scales)
@@ -118,5 +110,7 @@ def _learn_from_other_model(observed: Observations, belief: Belief) -> Belief:
         mean.append(belief.mean[r] + gain @ (posterior.mode[best] - belief.mean[r]))
         learnt = belief.covariance[r] - gain @ (belief.covariance[r] - fitted) @ gain.T
         covariance.append((learnt + learnt.T) / 2)
-        log_weight.append(np.log(max(np.sum(posterior.weight[places]), 1e-12)))
-    return Belief(np.array(mean), np.array(covariance), np.array(log_weight))
+        weight.append(np.sum(posterior.weight[places]))
+    before = np.exp(belief.log_weight) / np.sum(np.exp(belief.log_weight))
+    log_weight = np.log((1 - _COMMON) * before + _COMMON * np.array(weight))
+    return Belief(np.array(mean), np.array(covariance), log_weight)
