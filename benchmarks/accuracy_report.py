@@ -84,7 +84,7 @@ def render_page(results: Results) -> list[str]:
     rows = [[name, *(cell for task in ON_PAGE for cell in _cells(scores[task].get(name)))] for name in names]
     means = [f"**{cell}**" for task in ON_PAGE for cell in _means(scores[task])]
     by_source = table(head, [*rows, ["**mean of sources**", *means]])
-    return [*by_source, *render_pilots(results.pilots), *_render_transfer(results)]
+    return [*by_source, *render_pilots(results.pilots), *_render_others(results.transfer)]
 
 
 def _cells(score: SourceScore | None) -> list[str]:
@@ -199,6 +199,24 @@ def _render_distance(answers: Sequence[Answer]) -> list[str]:
         [name, str(bins[OURS][i][1]), *(percent(of_method[i][0]) for of_method in bins.values())]
         for i, name in enumerate(FACTOR_NAMES)
     ]
+    return table(head, rows)
+
+
+def _render_others(answers: Sequence[Answer]) -> list[str]:
+    """Return the errors with runs of other series, and alone where own runs answer, by the number of own runs."""
+    head = ["runs of other series"]
+    for k in OWN_RUNS:
+        head += [f"{k} own: error", *(["alone"] if k else []), "in range"]
+    rows = []
+    for kind in (OTHER_GPUS, OTHER_MODELS):
+        row = [kind]
+        for k in OWN_RUNS:
+            beside = [a for a in answers if a.task == task_name(k, kind)]
+            _, _, before, after, _, covered = _paired(
+                [a for a in answers if a.task == task_name(k, ALONE)], beside
+            )
+            row += [after, *([before] if k else []), covered]
+        rows.append(row)
     return table(head, rows)
 
 

@@ -84,6 +84,16 @@ def test_a_result_compared_with_itself_does_not_count(folder: Path) -> None:
     assert set(json.loads((folder / "errors.json").read_text())) == {"gpus", "few", "one"}
 
 
+def test_priors_drawn_at_random_stand_beside_the_delivered_one(folder: Path) -> None:
+    printed = run_program(folder, "--priors", "1")
+    delivered, *drawn = (
+        float(x) for x in next(x for x in printed.splitlines() if "| few |" in x).split("|")[2:6]
+    )
+    assert delivered > 0
+    assert len(set(drawn)) == 1
+    assert "| 0 of 1 |" in printed or "| 1 of 1 |" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
