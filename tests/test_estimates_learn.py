@@ -101,7 +101,10 @@ def test_waiting_for_input_takes_as_long_on_a_faster_gpu(in_process: Command, tm
 
 @pytest.mark.usefixtures("path")
 def test_runs_of_other_models_on_the_cluster_tell_of_its_network(in_process: Command, tmp_path: Path) -> None:
-    """A network that makes steps of 0.4 s on one node twice as long on two does so for every model on it."""
+    """Where steps of 0.4 s on one node take twice as long on two, a network as slow is in the range of other models.
+
+    The middle moves less: other models exchange a tenth or ten times as much per FLOP.
+    """
     csv = tmp_path / "others.csv"
     head = "model,gpu,gpus,nodes,batch_size,precision,step_time_s,cluster"
     times = {(8, 1, 32): 0.4, (8, 1, 64): 0.75, (16, 2, 32): 0.9, (32, 4, 32): 0.95, (32, 4, 64): 1.25}
@@ -118,7 +121,8 @@ def test_runs_of_other_models_on_the_cluster_tell_of_its_network(in_process: Com
     alone = both("--profile", "slurm-h100")
     assert in_process("history", "add", "--csv", csv).returncode == 0
     for before, after, elsewhere in zip(alone, both("--profile", "slurm-h100"), both(), strict=True):
-        assert after["step_time_s"]["p50"] > 1.15 * before["step_time_s"]["p50"]
+        assert after["step_time_s"]["p50"] > 1.03 * before["step_time_s"]["p50"]
+        assert after["step_time_s"]["p90"] > 1.15 * before["step_time_s"]["p90"]
         assert "and 3 runs of vit on this cluster" in after["source"]["text"]
         assert "vit" not in elsewhere["source"]["text"]
         assert not any("vit" in line["text"] for line in after["warnings"])
