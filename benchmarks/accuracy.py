@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rivals
@@ -45,7 +46,7 @@ RIVALS = {LINEAR: rivals.linear, ERNEST: rivals.ernest}
 PILOT_RIVALS = RIVALS | {"Pollux": rivals.pollux}
 
 
-def predict(
+def predict_runs(
     runs: Sequence[Run], asked: Sequence[Run], others: Sequence[Run] = (), prior: Prior = PRIOR
 ) -> Array | None:
     """Return P10, P50 and P90 (s) of each shape, as `clusterplan estimate` predicts them; None where it has no answer.
@@ -63,6 +64,44 @@ def predict(
     if not runs and not predictions[0].assumed:  # nothing published leads from the other GPUs to this one
         return None
     return np.array([[p.step_time_s.p10, p.step_time_s.p50, p.step_time_s.p90] for p in predictions])
+
+
+def predict(
+    observations: Sequence[Mapping[str, Any]], queries: Sequence[Mapping[str, Any]]
+) -> list[dict[str, float]]:
+    """Return step_time, lo80 and hi80 (s) of each query, for other programs that score predictors.
+
+    Keys are model, gpu, num_nodes, num_gpus, gpus_per_node, local_bsz (micro-batch of a replica) and, where they are
+    known, accumulation, tensor_parallel, pipeline_parallel, model_parallel, strategy, precision, seq_len and parameters;
+    observations have step_time (s) besides.
+    """
+    ranges = predict_runs([run_of(o) for o in observations], [run_of(q) for q in queries])
+    if ranges is None:
+        raise NotEnoughHistory("no observation leads to the queries")
+    return [{"step_time": p50, "lo80": p10, "hi80": p90} for p10, p50, p90 in ranges.tolist()]
+
+
+def run_of(row: Mapping[str, Any]) -> Run:
+    """Return one row of `predict` as a run; a query takes no time."""
+    return Run(
+        source="",
+        series="",
+        model=row["model"],
+        gpu=row["gpu"],
+        precision=row.get("precision") or "",
+        strategy=row.get("strategy") or "",
+        nodes=int(row["num_nodes"]),
+        gpus=int(row["num_gpus"]),
+        gpus_per_node=int(row["gpus_per_node"]),
+        batch_size=int(row["local_bsz"]),
+        accumulation=int(row.get("accumulation") or 1),
+        tensor_parallel=row.get("tensor_parallel") or None,
+        pipeline_parallel=row.get("pipeline_parallel") or None,
+        model_parallel=int(row.get("model_parallel") or 1),
+        seq_len=row.get("seq_len") or None,
+        parameters=row.get("parameters") or None,
+        step_time_s=float(row.get("step_time") or 0),
+    )
 
 
 def measurement_of(run: Run) -> Measurement:
@@ -130,7 +169,7 @@ def errors_by_prior(runs: Sequence[Run], priors: Sequence[Prior], jobs: int = 1)
     """Return our mean errors by task and source of what the page shows, under each prior."""
     episodes = [e for e in source_episodes(runs) if e.task in ON_PAGE]
     return [
-        mean_errors(scores_by_task(answers_of(episodes, partial(predict, prior=prior), RIVALS, jobs)))
+        mean_errors(scores_by_task(answers_of(episodes, partial(predict_runs, prior=prior), RIVALS, jobs)))
         for prior in priors
     ]
 
@@ -140,10 +179,10 @@ def results_of(traces: Sequence[Run], tables: Sequence[Run], jobs: int) -> Resul
     runs = [*tables, *traces]
     pilots = list(pilot_episodes(traces))
     return Results(
-        by_source=answers_of(source_episodes(runs), predict, RIVALS, jobs),
-        pilots=answers_of([e._replace(others=()) for e in pilots], predict, PILOT_RIVALS, jobs),
-        pilots_elsewhere=answers_of([e for e in pilots if e.others], predict, RIVALS, jobs),
-        transfer=answers_of(transfer_episodes(runs), predict, RIVALS, jobs),
+        by_source=answers_of(source_episodes(runs), predict_runs, RIVALS, jobs),
+        pilots=answers_of([e._replace(others=()) for e in pilots], predict_runs, PILOT_RIVALS, jobs),
+        pilots_elsewhere=answers_of([e for e in pilots if e.others], predict_runs, RIVALS, jobs),
+        transfer=answers_of(transfer_episodes(runs), predict_runs, RIVALS, jobs),
         repeats=repeats_held(runs),
     )
 

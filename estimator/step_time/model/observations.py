@@ -36,7 +36,7 @@ class RunsOfKind:
 class Observations:
     """The logarithm of the measured time in each of n shapes, over how many runs, and the doubt in it.
 
-    `doubt` is a variance of log T that is added where a run is suspect.  `kind` numbers the GPU type and precision of
+    `doubt` is a variance of log T that is added where a run is suspect, or of another kind.  `kind` numbers the GPU type and precision of
     the runs, 0 for the job's own.  All of another kind are off by one factor, known to `ratio_sd`, and their network
     by one more, known to `network_sd`; both are 0 for the own kind.
     """
@@ -94,9 +94,10 @@ def observe(
         (
             median(math.log(work_s[id(m)]) for m in group) - kind.log_ratio,
             len(group),
-            max(doubts.get(id(m), 0.0) for m in group),
+            # Half of what is not known of a ratio depends on the shape, half is common to all.
+            max(doubts.get(id(m), 0.0) for m in group) + kind.ratio_sd**2 / 2,
             i,
-            kind.ratio_sd,
+            kind.ratio_sd / math.sqrt(2),
             kind.network_sd,
         )
         for i, kind, group in groups

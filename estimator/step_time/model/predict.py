@@ -28,7 +28,7 @@ from .points import points_of
 from .posterior import Posterior, fit_posterior, leave_one_out_residuals
 from .related import believe_after, group_by_model, sort_by_kind
 
-# The factor on the widths of the fit: the fewer the runs, the less they say of their own reliability.
+# The factor on the widths of the fit: the fewer the runs of the own kind, the less they say of their reliability.
 _WIDTH, _ONE_RUN = 0.75, 0.5
 _AT_ONCE = 64  # shapes, so that their draws stay in the processor's cache
 # What `beyond` looks at, and whether less than in every run is beyond too.
@@ -175,7 +175,10 @@ class KindFit:
     def predictions(self, shapes: Sequence[Shape], floors: Sequence[float]) -> list[Prediction]:
         """Return the step time of each shape of this kind, its work never below its floor in seconds."""
         posterior, runs, draws = self.posterior, self.runs, draw_parameters(self.posterior)
-        loaders, width = infer_loaders(runs), _WIDTH * (1 + _ONE_RUN / max(len(posterior.observed.at), 1))
+        loaders, width = (
+            infer_loaders(runs),
+            _WIDTH * (1 + _ONE_RUN / max(posterior.observed.own_shapes, 1)),
+        )
         reach, columns = _reach(runs), list[Array]()
         for start in range(0, len(shapes), _AT_ONCE):
             at = points_of(shapes[start : start + _AT_ONCE], self.model.hidden_size)

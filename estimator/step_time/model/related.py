@@ -26,7 +26,7 @@ _Z90 = NormalDist().inv_cdf(0.9)
 _MOST_MODELS = 4  # that inform another, so that it takes milliseconds
 _UNPUBLISHED_SD = 1.25  # a factor of 5 each way
 # Another GPU type is on another network; in another precision, other parts of a step take their time.
-_OTHER_GPU_NETWORK_SD, _OTHER_PRECISION_NETWORK_SD = 1.0, 0.3
+_OTHER_GPU_NETWORK_SD, _OTHER_PRECISION_NETWORK_SD = 2.0, 0.3
 
 # The part that the models on a cluster have in common, of the variance of each parameter and of the kind of site: a
 # third.  The rest is the model's own: parameters per FLOP differ by 10 and more, and with them the share of the network.
