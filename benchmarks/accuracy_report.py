@@ -1,10 +1,11 @@
 """The scores of accuracy.py as Markdown tables; errors and shares in percent."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markdown_table import percent, table
 from scores import (
     ERNEST,
     LINEAR,
@@ -61,17 +62,6 @@ class Results:
 def scores_by_task(answers: Sequence[Answer]) -> Scores:
     """Return the scores of each task by source."""
     return {task: score_sources(answers, task) for task in TASKS}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a Markdown table; all columns but the first are numbers."""
-    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
-def percent(value: float) -> str:
-    """Return a share as percent with one decimal."""
-    return "" if np.isnan(value) else f"{100 * value:.1f}"
 
 
 def render_page(results: Results) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from accuracy_report import ON_PAGE, TASKS, Scores, percent, table
+from accuracy_report import ON_PAGE, TASKS, Scores
+from markdown_table import percent, table
 from scores import OURS, macro
 
 from clusterplan.estimator.step_time.model.belief import PRIOR, Normal, Prior, Regime
