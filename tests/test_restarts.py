@@ -236,7 +236,8 @@ SAVES_SLOWLY = """
 import pathlib, signal, sys, time
 def save(*_):
     pathlib.Path("saving").touch()
-    time.sleep(3)
+    while not pathlib.Path("cancelled").exists():
+        time.sleep(0.1)
     (pathlib.Path(sys.argv[1]) / "step_5").mkdir(parents=True)
     sys.exit(1)
 signal.signal(signal.SIGTERM, save)
@@ -246,7 +247,7 @@ time.sleep(300)
 
 
 def _submit_and_warn(on_slurm: Any) -> Any:
-    """A run that takes 3 s to save, and has begun to."""
+    """A run that has begun to save, and is done with it only after the file `cancelled` is there."""
     script = on_slurm.file("slow.py", SAVES_SLOWLY)
     run = on_slurm.submit("--gpus", "1", "--", "python", script, "{output}")
     until((on_slurm.folder / "up").exists, "the script", ENDED_S)
@@ -266,6 +267,7 @@ def _assert_cancelled_and_saved(on_slurm: Any, run: Any) -> None:
 def test_a_run_cancelled_while_it_saves_does_not_come_back(on_slurm: Any) -> Generator[None, None, None]:
     run = _submit_and_warn(on_slurm)
     on_slurm("cancel", run["run"])
+    (on_slurm.folder / "cancelled").touch()
     yield
     _assert_cancelled_and_saved(on_slurm, run)
 
@@ -276,6 +278,7 @@ def test_a_job_cancelled_by_hand_while_it_saves_does_not_come_back(
 ) -> Generator[None, None, None]:
     run = _submit_and_warn(on_slurm)
     on_slurm.slurm.ask("scancel", run["job_id"])
+    (on_slurm.folder / "cancelled").touch()
     yield
     _assert_cancelled_and_saved(on_slurm, run)
 
