@@ -1,4 +1,4 @@
-"""A real Slurm on this machine: four nodes of eight fake GPUs, in a folder and on ports of its own.
+"""A real Slurm on this machine: five nodes of eight fake GPUs, in a folder and on ports of its own.
 
 A keeper process is the parent of every daemon and adopts what they leave behind; when its standard input
 ends, all of it dies.  So a test run that is killed leaves nothing, and no other Slurm is ever touched.
@@ -27,7 +27,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 TEMPLATES = Path(__file__).parent / "slurm"
-NODES = ("gpu1", "gpu2", "gpu3", "gpu4")
+NODES = ("gpu1", "gpu2", "gpu3", "gpu4", "gpu5")
 GPUS_PER_NODE = 8
 BY_HAND = Path(tempfile.gettempdir()) / "clusterplan-test-slurm"
 _DEBIAN_KEEPS_DAEMONS_IN = "/usr/sbin"

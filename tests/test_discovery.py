@@ -79,6 +79,8 @@ def test_what_is_discovered_is_a_profile(
         "long": (3, "a100", 86400, False),
         "preempt": (3, "a100", 86400, True),
         "old": (1, "v100", 86400, False),
+        "grace": (3, "a100", 86400, True),
+        "mixed": (1, "v100", 86400, False),
     }
 
 

@@ -148,7 +148,7 @@ def test_the_partitions_tell_their_limits() -> None:
 @pytest.mark.usefixtures("slurm")
 def test_the_nodes_tell_their_gpus() -> None:
     nodes = {node.name: node for node in asking.read_nodes()}
-    assert nodes["gpu1"].partitions == ("long", "preempt", "short")
+    assert nodes["gpu1"].partitions == ("grace", "long", "preempt", "short")
     assert nodes["gpu4"].gpus == (("v100", 8),)
     assert (nodes["gpu1"].cpus, nodes["gpu1"].memory_bytes) == (16, 64000 * 2**20)
 
