@@ -79,7 +79,7 @@ accuracy: .venv/installed
 gpu:
 	@$(PYTHON) tests/gpu/report.py
 
-## A Slurm of four nodes with 8 fake GPUs each on this machine, to try things by hand; it needs root,
+## A Slurm of five nodes with 8 fake GPUs each on this machine, to try things by hand; it needs root,
 ## and Debian's slurm-wlm and munge.
 slurm-up:
 	@$(PYTHON) tests/slurm_cluster.py up

@@ -1,7 +1,7 @@
 """Commands are run as a user runs them: the installed program, in a folder of its own.
 
 GPUs are faked at the driver's library: real clients of NVML load tests/fakenvml.
-Slurm is real: four nodes of it on this machine, by tests/slurm_cluster.py.
+Slurm is real: five nodes of it on this machine, by tests/slurm_cluster.py.
 """
 
 import ctypes
@@ -186,7 +186,7 @@ def gpus(fake_nvml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture(scope="session")
 def real_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm_cluster.Cluster]:
-    """Start a Slurm of four nodes with 8 GPUs each, once for all tests; `slurm` lends it to one test."""
+    """Start a Slurm of five nodes with 8 GPUs each, once for all tests; `slurm` lends it to one test."""
     if reason := slurm_cluster.missing():
         pytest.skip(reason)
     with slurm_cluster.running(tmp_path_factory.mktemp("slurm")) as cluster:
