@@ -1,0 +1,1 @@
+"""The settings of frameworks: each module reads one format into a recipe."""

@@ -1,0 +1,1 @@
+"""Shell scripts, understood without being run: the lines for sbatch, words and quotes, variables, the commands in order."""
