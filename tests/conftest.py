@@ -98,6 +98,8 @@ def _history_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """Keep the runs of tests out of the user's history, and the user's history out of tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("XDG_CONFIG_DIRS", str(tmp_path_factory.mktemp("site")))
         patch.delenv("CLUSTERPLAN_HISTORY", raising=False)
         patch.delenv("CLUSTERPLAN_RUNS", raising=False)
         yield

@@ -146,3 +146,16 @@ def test_slurm_has_what_the_estimate_printed(
     assert (facts["Partition"], facts["NumNodes"]) == (options["partition"], "2-2")
     assert (facts["TimeLimit"], facts["Account"]) == (options["time"], "lab")
     assert (facts["TresPerNode"], facts["Priority"]) == (f"gres:gpu:{options['gpus-per-node']}", "0")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_partition_and_account_of_the_settings_reach_sbatch(clusterplan: Command, tmp_path: Path) -> None:
+    settings = tmp_path / "config/clusterplan/config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('partition = "preempt"\naccount = "lab"\n', encoding="utf-8")
+    script = clusterplan("submit", "--gpus", "1", "--dry-run", "--", "true").stdout
+    assert "#SBATCH --partition=preempt" in script
+    assert "#SBATCH --account=lab" in script
+    assert f"--account=lab, as {settings} says" in " ".join(script.split())
+    other = clusterplan("submit", "--partition", "long", "--gpus", "1", "--dry-run", "--", "true").stdout
+    assert "#SBATCH --partition=long" in other

@@ -25,7 +25,7 @@ from ..estimator.measurements.measurement import Measurement
 from ..render import estimate_json, estimate_text
 from ..render.estimate_text import Bound
 from ..render.layout import Page
-from .job import Job, read_workload
+from .job import Job, read_workload, with_site_defaults
 from .measurements import ProgressCallback, find_measurements
 from .result import Result, Results
 
@@ -180,6 +180,8 @@ def estimate(
     named = {"profile": profile} if isinstance(profile, str) and not isinstance(job, Workload) else {}
     first = {name: values[0] for name, values in (("gpus", counts), ("precision", precisions)) if values}
     base = read_workload(job, flags | named, first)
+    if profile is None:
+        base = with_site_defaults(base, has_cluster=False)
     local_now = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
     deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, local_now))
     limit = _parse("--budget", budget, parse_budget)
@@ -210,9 +212,7 @@ def _load_profile(profile: str | ClusterProfile | None, workload: Workload) -> C
     if isinstance(profile, ClusterProfile):
         return profile
     name = profile or workload.cluster.profile
-    if name is None:
-        return None
-    return load_profile(name)
+    return load_profile(name) if name else None
 
 
 def _parse(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:

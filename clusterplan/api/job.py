@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..cluster_profiles.configuration import read_configuration
 from ..errors import InputError
 from ..estimator.job.job_file import load_workload
 from ..estimator.job.workload import Workload
@@ -26,3 +27,20 @@ def read_workload(
             )
         return job
     return load_workload(None if job is None else Path(job), flags, defaults)
+
+
+def with_site_defaults(workload: Workload, *, has_cluster: bool) -> Workload:
+    """Return the workload with the profile and the partition of the settings, where it names none.
+
+    `has_cluster` says that partitions are known without a profile.  A job that asks for a GPU type chooses its own
+    partition.  Raises InputError for a file of settings that cannot be used.
+    """
+    cluster, settings = workload.cluster, read_configuration(os.environ)
+    profile = cluster.profile or settings.text("profile")
+    partition = cluster.partition
+    if not (partition or cluster.profile or cluster.gpu) and (profile or has_cluster):
+        partition = settings.text("partition")
+    if (profile, partition) == (cluster.profile, cluster.partition):
+        return workload
+    named = cluster.model_copy(update={"profile": profile, "partition": partition})
+    return workload.model_copy(update={"cluster": named})

@@ -18,7 +18,7 @@ from ..launcher.run_folder.folder import history_path, runs_root
 from ..launcher.submission import submit
 from ..launcher.submission.create import describe_run, fill_folders, local_gpus, new_run_folders
 from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
-from ..launcher.submission.destination import Destination, choose_destination
+from ..launcher.submission.destination import Destination, choose_destination, choose_executor
 from ..launcher.submission.machine import (
     Machine,
     inspect_machine,
@@ -28,6 +28,7 @@ from ..launcher.submission.machine import (
 from ..launcher.submission.preflight import PreflightJob, find_problems
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
 from ..render import estimate_json
+from .job import with_site_defaults
 
 
 def prepare_submission(
@@ -46,7 +47,10 @@ def prepare_submission(
     """
     options = options or SubmitOptions()
     cwd, root, environment = Path.cwd(), runs_root(os.environ), os.environ
-    destination = choose_destination(executor, options.parallel, workload, environment, dry_run=dry_run)
+    executor = choose_executor(executor, options.parallel, workload, dry_run=dry_run)
+    if executor == "slurm":
+        workload = with_site_defaults(workload, has_cluster=True)
+    destination = choose_destination(executor, workload, environment, dry_run=dry_run)
     estimate = (
         estimate_workload(workload, destination.profile, measurements, datetime.now(UTC))
         if is_sized

@@ -25,6 +25,7 @@ _COMMANDS = {
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
     "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),
+    "config": ("config", "Show the settings of this site and of yours."),
     "profiles": ("profiles", "Show the clusters that clusterplan knows: partitions, limits, GPUs, links."),
 }
 

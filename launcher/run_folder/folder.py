@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...cluster_profiles.configuration import read_configuration
 from ...errors import RunFolderError
 
 RUN_FORMAT = 1
@@ -25,13 +26,14 @@ _MAX_TRIES = 100
 
 
 def runs_root(environment: Mapping[str, str]) -> Path:
-    """Return where run folders are made: `$CLUSTERPLAN_RUNS`, else `runs/` in the working directory."""
-    return Path(environment.get("CLUSTERPLAN_RUNS") or "runs").absolute()
+    """Return where run folders are made: `$CLUSTERPLAN_RUNS`, else `runs` of the settings, else `runs/` in the working folder."""
+    path = environment.get("CLUSTERPLAN_RUNS") or read_configuration(environment).text("runs")
+    return Path(path or "runs").absolute()
 
 
 def history_path(environment: Mapping[str, str]) -> Path:
-    """Return the history file: `$CLUSTERPLAN_HISTORY`, else `clusterplan/history.db` in the user's data folder."""
-    path = environment.get("CLUSTERPLAN_HISTORY")
+    """Return the history file: `$CLUSTERPLAN_HISTORY`, else that of the settings, else one in the user's data folder."""
+    path = environment.get("CLUSTERPLAN_HISTORY") or read_configuration(environment).text("history")
     if path:
         return Path(path).absolute()
     import platformdirs  # noqa: PLC0415  platformdirs, where the variable is set, and on nodes

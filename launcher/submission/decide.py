@@ -107,7 +107,7 @@ def decide(
         default_walltime_s=destination.default_walltime_s,
         requeue=options.requeue,
         parallel=options.parallel,
-        standing=destination.standing_options,
+        standing={name: str(option.value) for name, option in destination.standing_options.items()},
     )
     grace_s = max(request.signal_delay_s - _KILL_MARGIN_S, _SHORTEST_GRACE_S)
     limit_s = None if on_slurm else options.walltime_s
@@ -219,8 +219,8 @@ def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: boo
 def _request_notes(request: SlurmRequest, workload: Workload, destination: Destination) -> list[str]:
     stated = dict(workload.slurm)
     notes = [
-        f"--{name}={value}, as SBATCH_{name.upper()} says"
-        for name, value in destination.standing_options.items()
+        f"--{name}={option.value}, as {option.source} says"
+        for name, option in destination.standing_options.items()
         if name not in stated
     ]
     if request.time_min:

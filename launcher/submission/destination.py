@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...cluster_profiles.catalog import load_profile
+from ...cluster_profiles.configuration import Setting, read_configuration
 from ...cluster_profiles.profile import ClusterProfile
 from ...errors import InputError, ProfileError, SlurmUnavailable
 from ...estimator.job.placement import Placement, place
@@ -19,14 +20,14 @@ class Destination:
     """An executor, `slurm` or `local`, and where a job lands on it.
 
     `cluster` is None where no Slurm was asked, `profile` where no machine is described.  `standing_options` are those
-    that the user keeps for every job of Slurm, and `problems` what went wrong while it was looked at.
+    that the site or the user keeps for every job on Slurm, and `problems` what went wrong while it was looked at.
     """
 
     executor: str
     placement: Placement
     cluster: Cluster | None = None
     profile: ClusterProfile | None = None
-    standing_options: Mapping[str, str] = field(default_factory=dict)
+    standing_options: Mapping[str, Setting] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -49,29 +50,31 @@ class Destination:
 
 
 def choose_destination(
-    executor: str | None,
-    parallel: int | None,
+    executor: str,
     workload: Workload,
     environment: Mapping[str, str],
     *,
     dry_run: bool = False,
 ) -> Destination:
-    """Return where `workload` lands: on `executor`, by default Slurm if sbatch is found, otherwise this machine.
+    """Return where `workload` lands on `executor`.
 
     A dry run does without a Slurm that answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
     """
-    executor = _choose_executor(executor, parallel, workload, dry_run=dry_run)
     on_slurm = executor == "slurm"
     cluster, problems = _read_cluster(dry_run=dry_run) if on_slurm and slurm.is_available() else (None, ())
     profile = _choose_profile(workload, cluster)
     placement = place(workload, profile)
     if not on_slurm and placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
-    standing = slurm.read_standing_options(environment) if on_slurm else {}
+    standing = _standing_options(environment) if on_slurm else {}
     return Destination(executor, placement, cluster, profile, standing, problems)
 
 
-def _choose_executor(executor: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
+def choose_executor(executor: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:
+    """Return the executor that runs `workload`: by default Slurm if sbatch is found, otherwise this machine.
+
+    Raises InputError, and SlurmUnavailable where a Slurm that is asked for is not here.
+    """
     if executor not in (None, "slurm", "local"):
         raise InputError(f"--executor: {executor!r} is not one of slurm, local")
     if parallel is not None and parallel < 1:
@@ -91,6 +94,16 @@ def _choose_executor(executor: str | None, parallel: int | None, workload: Workl
             f"partition {cluster.partition!r}: partitions are Slurm's, and this machine runs the job: leave it out"
         )
     return executor
+
+
+def _standing_options(environment: Mapping[str, str]) -> dict[str, Setting]:
+    """Return the options of every job of this user, from the settings and from variables, which win."""
+    account = read_configuration(environment).account
+    variables = {
+        name: Setting(value, f"SBATCH_{name.upper()}")
+        for name, value in slurm.read_standing_options(environment).items()
+    }
+    return ({"account": account} if account.value else {}) | variables
 
 
 def _read_cluster(*, dry_run: bool) -> tuple[Cluster | None, tuple[Problem, ...]]:
