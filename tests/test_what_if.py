@@ -25,7 +25,7 @@ from clusterplan.estimator.estimate.shapes import (
     vary_shapes,
 )
 from clusterplan.estimator.job.workload import Workload
-from clusterplan.render import estimate_text
+from clusterplan.render.estimate.text import Bound, write_estimates
 from clusterplan.render.layout import Page
 
 SEED = Workload.of(samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
@@ -173,9 +173,7 @@ def test_a_narrow_page_loses_columns_and_not_its_shape(width: int, there: str, g
     page = Page(width, colour=False)
     found = estimates([1, 8, 16])
     judged = [judge_bounds(e, 12 * 3600, None) for e in found]
-    estimate_text.write_estimates(
-        page, found, Keep.PER_GPU_BATCH, judged, [estimate_text.Bound("deadline", "12h")], 1
-    )
+    write_estimates(page, found, Keep.PER_GPU_BATCH, judged, [Bound("deadline", "12h")], 1)
     header, *rows = str(page).splitlines()[:4]
     assert there in header
     assert gone not in header
@@ -189,9 +187,7 @@ def page_of(
     judged = [
         judge_bounds(e, 3600 if bounds else None, Budget(1) if len(bounds) > 1 else None) for e in found
     ]
-    estimate_text.write_estimates(
-        page, found, keep, judged, [estimate_text.Bound(b, "1") for b in bounds], None
-    )
+    write_estimates(page, found, keep, judged, [Bound(b, "1") for b in bounds], None)
     return str(page)
 
 

@@ -22,8 +22,8 @@ from ..estimator.estimate.shapes import (
 )
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..render import estimate_json, estimate_text
-from ..render.estimate_text import Bound
+from ..render.estimate.as_dict import estimate_as_dict, estimates_as_dict
+from ..render.estimate.text import Bound, write_estimate, write_estimates
 from ..render.layout import Page
 from .job import Job, read_workload, with_site_defaults
 from .measurements import ProgressCallback, find_measurements
@@ -52,15 +52,15 @@ class JobEstimate(Result, Estimate):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --json`; docs/reference/json.md describes the keys."""
-        return estimate_json.estimate_as_dict(self, self.verdicts)
+        return estimate_as_dict(self, self.verdicts)
 
     def write(self, page: Page) -> None:
         """Write the answer, the parts of the wall-clock, and the advice."""
-        estimate_text.write_estimate(page, self, self.verdicts, self.bounds)
+        write_estimate(page, self, self.verdicts, self.bounds)
 
     def explain(self) -> list[str]:
         """Return the arithmetic with the numbers put in, one line per equation."""
-        from ..render.explain import explain  # noqa: PLC0415  the equations, where nobody asks for them
+        from ..render.estimate.explain import explain  # noqa: PLC0415  the equations, where nobody asks for them
 
         return list(explain(self))
 
@@ -88,13 +88,11 @@ class Comparison(Results[JobEstimate]):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --gpus A,B --json`: `shapes` of single estimates, compared."""
-        return estimate_json.estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best)
+        return estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best)
 
     def write(self, page: Page) -> None:
         """Write one row per shape, the best shape, the sources of the numbers, and the advice."""
-        estimate_text.write_estimates(
-            page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best
-        )
+        write_estimates(page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best)
 
 
 @overload

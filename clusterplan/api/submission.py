@@ -27,7 +27,7 @@ from ..launcher.submission.machine import (
 )
 from ..launcher.submission.preflight import PreflightJob, find_problems
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
-from ..render import estimate_json
+from ..render.estimate.as_dict import estimate_as_dict
 from .job import with_site_defaults
 
 
@@ -88,7 +88,7 @@ def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Sub
         os.environ,
         prepared.machine.python,
     )
-    expected = estimate_json.estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
+    expected = estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)

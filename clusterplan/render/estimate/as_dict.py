@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.intervals import interval_steps
-from ..estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
-from ..estimator.ranges import Range
-from ..launcher.submission.request import request_of
+from ...estimator.estimate.estimate import Estimate
+from ...estimator.estimate.intervals import interval_steps
+from ...estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
+from ...estimator.ranges import Range
+from ...launcher.submission.request import request_of
 
 
 def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:

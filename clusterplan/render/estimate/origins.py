@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..estimator.estimate.estimate import Estimate
+from ...estimator.estimate.estimate import Estimate
 
 _BEYOND = "beyond"
 

@@ -4,15 +4,15 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..cluster_profiles.units import format_count, format_duration, format_significant, plural
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
-from ..estimator.memory.peak import Fit
-from ..estimator.memory.states import gigabytes
-from ..estimator.ranges import Range
-from ..launcher.submission.request import request_of
+from ...cluster_profiles.units import format_count, format_duration, format_significant, plural
+from ...estimator.estimate.estimate import Estimate
+from ...estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
+from ...estimator.memory.peak import Fit
+from ...estimator.memory.states import gigabytes
+from ...estimator.ranges import Range
+from ...launcher.submission.request import request_of
+from ..layout import Page, Style
 from .explain import step_text
-from .layout import Page, Style
 from .origins import origins, source_of
 
 UNKNOWN, NEVER = "unknown", "never"

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Iterator
 
-from ..cluster_profiles.units import format_duration, format_significant, slurm_time
-from ..estimator.estimate.estimate import Estimate
-from ..estimator.estimate.interruptions import CheckpointInterval, young_daly_s
-from ..estimator.estimate.intervals import interval_steps
-from ..estimator.estimate.walltime import GRACE_S
-from ..estimator.job.flops import flops_per_sample, flops_text
-from ..estimator.job.framework import STEP_RULES, Dealing
-from ..estimator.memory.states import gigabytes
-from ..estimator.ranges import DRAWS
-from ..launcher.submission.request import request_of
+from ...cluster_profiles.units import format_duration, format_significant, slurm_time
+from ...estimator.estimate.estimate import Estimate
+from ...estimator.estimate.interruptions import CheckpointInterval, young_daly_s
+from ...estimator.estimate.intervals import interval_steps
+from ...estimator.estimate.walltime import GRACE_S
+from ...estimator.job.flops import flops_per_sample, flops_text
+from ...estimator.job.framework import STEP_RULES, Dealing
+from ...estimator.memory.states import gigabytes
+from ...estimator.ranges import DRAWS
+from ...launcher.submission.request import request_of
 
 
 def explain(estimate: Estimate) -> Iterator[str]:
