@@ -24,12 +24,11 @@ DS = "train.py --deepspeed_config ds.json"
 
 
 def settings(
-    precision: Any, framework: Any, command: str = "train.py", gpu: Any = A100, config: Any = None
+    precision: str | None, framework: Any, command: str = "train.py", gpu: Any = A100, config: Any = None
 ) -> Any:
     possible_gpus = (gpu,) if gpu else ()
-    return precision_settings(
-        Precision(precision), framework, possible_gpus, ("python", *command.split()), config
-    )
+    stated = Precision(precision) if precision else None
+    return precision_settings(stated, framework, possible_gpus, ("python", *command.split()), config)
 
 
 def added(*args: Any, **kwargs: Any) -> Any:
@@ -262,3 +261,31 @@ def test_a_file_that_is_a_flags_value_does_not_stop_the_flags() -> None:
 )
 def test_a_precision_that_the_gpu_lacks_is_named(precision: str, gpu: Any, said: str) -> None:
     assert settings(precision, None, gpu=gpu).note.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("framework", "command", "config", "would"),
+    [
+        (HF, "train.py", None, "bf16 on A100-SXM4-80GB (--bf16 added to the command)"),
+        (ACCELERATE, "-m accelerate.commands.launch t.py", None, "(--mixed_precision bf16 added"),
+        (ACCELERATE, "t.py", None, "(ACCELERATE_MIXED_PRECISION=bf16 exported"),
+        (LIGHTNING, "t.py", None, "(PL_TRAINER_PRECISION=bf16-mixed exported"),
+        (DEEPSPEED, DS, "{}", "(set in a copy of ds.json)"),
+        (None, "train.py", None, "bf16 on A100-SXM4-80GB; CLUSTERPLAN_PRECISION=bf16 is exported for"),
+    ],
+)
+def test_without_a_stated_precision_nothing_is_changed_and_auto_is_offered(
+    framework: Any, command: str, config: str | None, would: str
+) -> None:
+    """A command's numerics are its user's: nobody asked for bf16 here."""
+    made = settings(None, framework, command, config=config)
+    assert (made.command, made.config) == (("python", *command.split()), None)
+    assert made.environment == {"CLUSTERPLAN_PRECISION": "bf16"}
+    assert made.note.startswith("precision is not stated: the command stays as it is; --precision auto")
+    assert would in made.note
+
+
+def test_without_a_stated_precision_that_of_the_command_counts() -> None:
+    made = settings(None, HF, "train.py --fp16")
+    assert made.note == "precision fp16: as --fp16 in the command says"
+    assert settings(None, HF, "train.py", gpu=None).environment == {"CLUSTERPLAN_PRECISION": "auto"}

@@ -74,7 +74,7 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(
         ),
         (["--gpus", "1", "--time", "soon", "--", "true"], "--time: 'soon'"),
         (["--gpus", "1", "--", "echo", "{latest}"], "{latest} is known only"),
-        (["--gpus", "1", "--", "echo", "{lr}"], "or give it values by --sweep lr=A,B"),
+        (["--gpus", "1", "--", "echo", "{gpu}"], "did you mean {gpus}?"),
         (["--executor", "local", "--nodes", "2", "--gpus", "2", "--", "true"], "this machine is one"),
         (
             ["--gpus", "1", "--sweep", "lr=1,2", "--parallel", "1", "--", "echo", "{lr}"],

@@ -9,7 +9,8 @@ from ..errors import InputError
 from ..estimator.job.run import RunOptions
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.submission.decide import SubmitOptions, check_flags_reach, run_of
+from ..launcher.command.job_values import check_flags_reach
+from ..launcher.submission.decide import SubmitOptions, run_of
 from ..launcher.submission.submission import Submission
 from ..launcher.submission.sweep import NO_SWEEP, combine_values
 from ..render import submit_text
@@ -81,7 +82,11 @@ def submit(
     if measurements is None:
         measurements, remarks = find_measurements(workload.model, progress)
     options = SubmitOptions(
-        _parse_walltime_s(time), combine_values(sweep) if sweep else NO_SWEEP, parallel, requeue
+        _parse_walltime_s(time),
+        combine_values(sweep) if sweep else NO_SWEEP,
+        parallel,
+        requeue,
+        other_braces=bool(command),
     )
     prepared = prepare_submission(
         workload, options, executor=executor, measurements=measurements, is_sized=is_sized

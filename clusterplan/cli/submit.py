@@ -99,7 +99,7 @@ def submit(
     workload, is_sized = read_job_with_command(path, command, _one_shape(flags))
     prepared = prepare_submission(
         workload,
-        SubmitOptions(time, parse_sweep(sweeps), parallel, requeue),
+        SubmitOptions(time, parse_sweep(sweeps), parallel, requeue, other_braces=bool(command)),
         executor=executor,
         measurements=_find_measurements(workload.model),
         is_sized=is_sized,

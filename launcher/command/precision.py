@@ -1,6 +1,6 @@
 """How a precision reaches a training command: flags, environment variables, a DeepSpeed config block.
 
-Flags are added only if the framework is stated, and a flag that the command has is respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
+Flags are added only if the precision and the framework are stated, and a flag that the command has is respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
 
 | framework | set by |
 |---|---|
@@ -47,7 +47,7 @@ class PrecisionSettings:
 
 
 def precision_settings(
-    precision: Precision,
+    precision: Precision | None,
     framework: Framework | None,
     possible_gpus: Sequence[Gpu],
     command: tuple[str, ...],
@@ -55,20 +55,24 @@ def precision_settings(
 ) -> PrecisionSettings:
     """Return the settings that make `command` train in `precision` on one of `possible_gpus`.
 
-    `framework` is None if the user stated none; `config_text` is the content of the file that
-    `find_config(command)` names.  Raises InputError if the command or that file says another precision.
+    `precision` and `framework` are None if the user stated none; without a precision the command is left as it is, and
+    the note says what "auto" would do.  `config_text` is the content of the file that `find_config(command)` names.
+    Raises InputError if the command or that file says another precision.
 
     >>> job = precision_settings(Precision.BF16, Framework.HF, (), ("python", "train.py"))
     >>> job.command, job.note
     (('python', 'train.py', '--bf16'), 'precision bf16: --bf16 added to the command')
+    >>> precision_settings(None, Framework.HF, (), ("python", "train.py")).command
+    ('python', 'train.py')
     """
     config = parse_config(config_text) if framework is Framework.DEEPSPEED else None
     has_placeholder = any(_PLACEHOLDER in word for word in command)
-    chosen = (shared_precision(possible_gpus) or precision) if precision is Precision.AUTO else precision
+    automatic = precision in (None, Precision.AUTO)
+    chosen = (shared_precision(possible_gpus) if automatic else precision) or Precision.AUTO
     stated = None if has_placeholder else read_stated_precision(framework, command, config, chosen)
-    if stated and not stated.agrees_with(precision):
+    if stated and not stated.agrees_with(precision or Precision.AUTO):
         raise InputError(f"precision {precision} contradicts {stated.source}: give one of them")
-    if stated and precision is Precision.AUTO:
+    if stated and automatic:
         chosen = stated.precision or Precision.AUTO
     plain = PrecisionSettings(command, {VARIABLE: str(chosen)}, "")
     if chosen is Precision.TF32:
@@ -83,11 +87,24 @@ def precision_settings(
         settings = _only_exported(plain, f"the command takes {_PLACEHOLDER} itself")
     else:
         settings = _set(plain, chosen, framework, config)
-    is_auto = possible_gpus and precision is Precision.AUTO and not stated
-    auto = f" (auto on {_join_gpu_names(possible_gpus)})" if is_auto else ""
-    return replace(
-        settings, note=f"precision {chosen}{auto}: {settings.note}{_hardware_warning(chosen, possible_gpus)}"
-    )
+    on = f" on {_join_gpu_names(possible_gpus)}" if possible_gpus and automatic and not stated else ""
+    if precision is None and not stated and not has_placeholder:
+        return replace(plain, note=_note_if_unstated(chosen, on, settings, plain))
+    auto = f" (auto{on})" if on else ""
+    warning = _hardware_warning(chosen, possible_gpus)
+    return replace(settings, note=f"precision {chosen}{auto}: {settings.note}{warning}")
+
+
+def _note_if_unstated(
+    chosen: Precision, on: str, settings: PrecisionSettings, plain: PrecisionSettings
+) -> str:
+    unchanged = "precision is not stated: the command stays as it is"
+    exported = f"{VARIABLE}={chosen} is exported for clusterplan.mixed_precision() in the script"
+    if chosen is Precision.AUTO:
+        return f"{unchanged}; {exported}"
+    changes = settings != replace(plain, note=settings.note)
+    would = f" ({settings.note})" if changes else ""
+    return f"{unchanged}; --precision auto would choose {chosen}{on}{would}; {exported}"
 
 
 def _hardware_warning(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:

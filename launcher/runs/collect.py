@@ -22,7 +22,7 @@ from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import TASKS, Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX
 from .collect_samples import collect_samples
-from .measurement import SUBMITTED, measure_run, observed_precision, planned_precision
+from .measurement import SUBMITTED, measure_run, observed_precision, stated_precision
 
 _RUN_FACTS = ("kind", "name", "model", "host", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
@@ -179,7 +179,7 @@ def _collect_progress(files: _RunFiles, history: History) -> None:
     with history.writing():
         history.put_measurements(files.name, measurements)
         history.put_precision(
-            files.name, planned_precision(files.folder, files.run), observed_precision(lines)
+            files.name, stated_precision(files.folder, files.run), observed_precision(lines)
         )
         if PROGRESS_FILE in files.bytes_:
             history.put_spool(files.name, PROGRESS_FILE, "", end, len(lines), 0)
@@ -193,7 +193,7 @@ def _collect_precision(files: _RunFiles, history: History) -> None:
         raise _unreadable(files, error) from None
     with history.writing():
         history.put_precision(
-            files.name, planned_precision(files.folder, files.run), observed_precision(lines)
+            files.name, stated_precision(files.folder, files.run), observed_precision(lines)
         )
 
 

@@ -48,6 +48,11 @@ def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
     return precision_of_dtype(planned)
 
 
+def stated_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
+    """Return the planned precision if the user stated one, which the run can be held against; otherwise None."""
+    return None if run.get("precision_is_stated") is False else planned_precision(folder, run)
+
+
 def observed_precision(lines: Sequence[LoopLine]) -> Precision | None:
     """Return the precision that the tracker observed last, otherwise the one that the script states; None is not known."""
     observed = next((line.dtype for line in reversed(lines) if isinstance(line, LoopDtype)), None)

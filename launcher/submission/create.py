@@ -49,6 +49,7 @@ def describe_run(
         "executor": executor,
         "cwd": str(cwd),
         "steps": steps,
+        "precision_is_stated": "precision" in workload.training.model_fields_set,
         "shape": {
             "model": workload.model,
             **asdict(shape_of_job(workload, placement)),

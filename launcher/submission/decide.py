@@ -3,7 +3,7 @@
 Pure, and called once per submission; `lay_out` then makes the launch of each run.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -16,8 +16,9 @@ from ...estimator.job.framework import TRAINERS, Framework
 from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, RunOptions
 from ...estimator.job.workload import Workload
+from ..command.job_values import check_steps_are_known, placeholder_values, shape_variables
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
-from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, placeholder_names
+from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, other_braces
 from ..command.precision import precision_settings
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from .destination import Destination
@@ -34,12 +35,14 @@ class SubmitOptions:
     """How a job is submitted, beside its job file: the options of `submit`.
 
     `walltime_s` is that of one job, and `parallel` limits the runs of a sweep at once; None leaves them open.
+    `other_braces` leaves `{name}` in the command as it is where no placeholder has that name.
     """
 
     walltime_s: float | None = None
     sweep: Sweep = NO_SWEEP
     parallel: int | None = None
     requeue: bool = True
+    other_braces: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,11 @@ def decide(
     training, on_slurm = workload.training, destination.on_slurm
     framework = _stated_framework(workload)
     precision = precision_settings(
-        training.precision, framework, placement.possible_gpus, run.command, machine.deepspeed_config
+        training.precision if "precision" in training.model_fields_set else None,
+        framework,
+        placement.possible_gpus,
+        run.command,
+        machine.deepspeed_config,
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
     saving = saving_flags(
@@ -93,8 +100,11 @@ def decide(
     )
     stopping = stopping_flags(precision.command, framework) if machine.trainer_saves else NO_FLAGS
     check_sweep_reaches(options.sweep, (*run.command, *run.resume))
-    values = _placeholder_values(workload, placement, estimate)
+    steps = estimate.steps.total if estimate else None
+    check_steps_are_known(run, steps)
+    values = placeholder_values(workload, placement, steps)
     swept = options.sweep[0].keys()
+    braces = other_braces(run.command, [*values, OUTPUT, *swept])
     one_task = reaches_other_nodes(run.command)
     name = workload.name or PurePath(run.command[0]).name
     request = decide_request(
@@ -116,11 +126,14 @@ def decide(
         name=name,
         request=request,
         command=fill_placeholders(
-            (*precision.command, *saving.words, *stopping.words), values, later=[OUTPUT, *swept]
+            (*precision.command, *saving.words, *stopping.words),
+            values,
+            later=[OUTPUT, *swept],
+            other_braces=options.other_braces,
         ),
         resume=fill_placeholders(run.resume, values, later=[OUTPUT, LATEST, *swept]),
         bootstrap=bootstrap,
-        environment={**precision.environment, **_shape_variables(workload, placement)},
+        environment={**precision.environment, **shape_variables(workload, placement)},
         deepspeed_config=precision.config,
         output=workload.checkpoint.folder,
         stop_signal=run.stop_signal or ("SIGUSR1" if lightning else "SIGTERM"),
@@ -133,6 +146,7 @@ def decide(
             *saving.notes,
             *stopping.notes,
             _bootstrap_note(bootstrap, placement, one_task=one_task),
+            *(f"{{{name}}} stays as it is: no placeholder" for name in braces),
             *_request_notes(request, workload, destination),
             *_limit_notes(limit_s, grace_s),
         ),
@@ -151,22 +165,6 @@ def uses_trainer(workload: Workload) -> bool:
     return _stated_framework(workload) in TRAINERS
 
 
-def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
-    """Raise WorkloadError unless the flags that change the job file's numbers reach its command.
-
-    >>> check_flags_reach(RunOptions(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
-    """
-    names = placeholder_names((*run.command, *run.resume))
-    carrier = {"global_batch": "accumulation", "epochs": "max_steps"}
-    for flag in ("batch_size", "accumulation", "global_batch", "epochs", "max_steps"):
-        name = carrier.get(flag, flag)
-        if flag in flags and name not in names:
-            raise WorkloadError(
-                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own "
-                "value: put the placeholder in"
-            )
-
-
 def _stated_framework(workload: Workload) -> Framework | None:
     training = workload.training
     return training.framework if "framework" in training.model_fields_set else None
@@ -180,30 +178,6 @@ def _recommended_steps(workload: Workload, estimate: Estimate | None) -> int | N
         return interval_steps(workload.checkpoint, workload, estimate.steps)
     interval = estimate.clock.checkpoint_interval
     return min(interval.steps, estimate.steps.total) if interval else None
-
-
-def _placeholder_values(
-    workload: Workload, placement: Placement, estimate: Estimate | None
-) -> dict[str, object]:
-    """Return the values of the placeholders that all runs of a submission share."""
-    return {
-        "batch_size": workload.training.batch_size,
-        "accumulation": workload.training.accumulation,
-        "gpus": placement.gpus,
-        "nodes": placement.nodes,
-        "precision": placement.precision,
-        **({"max_steps": estimate.steps.total} if estimate else {}),
-    }
-
-
-def _shape_variables(workload: Workload, placement: Placement) -> dict[str, str]:
-    shape = {
-        "BATCH_SIZE": workload.training.batch_size,
-        "ACCUMULATION": workload.training.accumulation,
-        "GPUS": placement.gpus,
-        "NODES": placement.nodes,
-    }
-    return {f"CLUSTERPLAN_{name}": str(value) for name, value in shape.items()}
 
 
 def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: bool) -> str:

@@ -14,7 +14,11 @@ _NAME = (
     r"[-+~]*(?i:[\w./@-]*?(?<![a-z])(?:api[-_]?key|key|token|secret|passw(?:or)?d|passphrase|credentials?))"
 )
 _SECRET_NAME = re.compile(_NAME)
-_SECRET_WORD = re.compile(rf"(?<![^\s'\"])({_NAME}=|--?{_NAME}\s+)[^\s;&|]+")  # in the text of `bash -c`
+_SECRET_WORD = re.compile(
+    rf"(?<![^\s'\"?&])({_NAME}=|--?{_NAME}\s+)[^\s;&|]+"
+)  # in the text of `bash -c`, in an address
+# In an address, https://user:password@host (RFC 3986, 3.2.1), or a token alone before the @ of http.
+_URL_PASSWORD = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/?#@:'\"]*:|\bhttps?://)[^\s/?#'\"]+(?=@)")
 _SECRET_LINE = re.compile(
     r"(?im)^([+\- ].*?\b[\w.-]*(?:(?:api|access|account|auth|private)_?key|token|secret|passw(?:or)?d)[\w.-]*\b"
     r"[\"']?\s*[=:]\s*)(\S.*)$"
@@ -70,6 +74,8 @@ def redact(arguments: Iterable[str]) -> list[str]:
     ['train.py', '--api-key', '[redacted]', '--hf_token=[redacted]', '--tokenizer', 'bert', 'WANDB_API_KEY=[redacted]']
     >>> redact(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
     ['+logger.token=[redacted]', 'model.tokens=512', 'export HF_TOKEN=[redacted]; train --password [redacted]']
+    >>> redact(["--proxy=http://me:abc@host:80/x", "ssh://git@host/a.git", "https://host?token=abc&x=1"])
+    ['--proxy=http://me:[redacted]@host:80/x', 'ssh://git@host/a.git', 'https://host?token=[redacted]&x=1']
     """
     shown, hide = [], False
     for argument in arguments:
@@ -80,7 +86,7 @@ def redact(arguments: Iterable[str]) -> list[str]:
         elif equals and secret:
             shown.append(f"{name}={_HIDDEN}")
         else:
-            shown.append(_SECRET_WORD.sub(rf"\1{_HIDDEN}", argument))
+            shown.append(_without_url_passwords(_SECRET_WORD.sub(rf"\1{_HIDDEN}", argument)))
         hide = bool(secret) and not equals and argument.startswith("-")
     return shown
 
@@ -91,7 +97,11 @@ def without_secrets(diff: str) -> str:
     >>> without_secrets("+aws_access_key_id = 'abc'")
     '+aws_access_key_id = [redacted]'
     """
-    return _SECRET_LINE.sub(rf"\1{_HIDDEN}", diff)
+    return _without_url_passwords(_SECRET_LINE.sub(rf"\1{_HIDDEN}", diff))
+
+
+def _without_url_passwords(text: str) -> str:
+    return _URL_PASSWORD.sub(rf"\1{_HIDDEN}", text)
 
 
 def _start(*command: str) -> subprocess.Popen[str] | None:

@@ -11,8 +11,11 @@ from ..command.placeholders import LATEST, OUTPUT, placeholder_names
 Sweep = tuple[Mapping[str, str], ...]  # the values of each run by the name of their placeholder
 NO_SWEEP: Sweep = ({},)  # one run
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.+)")
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 _COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_QUOTES = "'\""
+_QUOTE_IT = """for the character alone, put quotes around its value: name='a)',b"""
 _MOST_RUNS = 10_000
 _RESERVED = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_steps", OUTPUT, LATEST)
 
@@ -20,15 +23,20 @@ _RESERVED = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_st
 def parse_sweep(texts: Sequence[str]) -> Sweep:
     """Return every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
 
+    A comma inside brackets or quotes belongs to its value; quotes around a whole value are taken off.
+
     >>> parse_sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
     {'lr': '1e-4', 'seed': '2'}
+    >>> [run["betas"] for run in parse_sweep(["betas=[0.9,0.95],[0.9,0.99]"])]
+    ['[0.9,0.95]', '[0.9,0.99]']
     """
     values_by_name: dict[str, list[str]] = {}
     for text in texts:
         match = _ASSIGNMENT.fullmatch(text)
-        if not match or not all(part.strip() for part in match[2].split(",")):
+        parts = _split_values(match[2]) if match else []
+        if not match or not all(parts):
             raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
-        name, values = match[1], [part.strip() for part in match[2].split(",")]
+        name, values = match[1], [_without_quotes(part) for part in parts]
         if name in values_by_name:
             raise WorkloadError(f"--sweep: {name} is given twice")
         if counting := _COUNTING.fullmatch(match[2]):
@@ -38,6 +46,35 @@ def parse_sweep(texts: Sequence[str]) -> Sweep:
             values = [str(n) for n in range(first, last + 1)]
         values_by_name[name] = values
     return combine_values(values_by_name)
+
+
+def _split_values(text: str) -> list[str]:
+    """Return the values between the commas that are outside brackets and quotes.  Raises WorkloadError."""
+    values, start = list[str](), 0
+    awaited = list[str]()  # what closes each bracket or quote that is open
+    for at, character in enumerate(text):
+        if awaited and character == awaited[-1]:
+            awaited.pop()
+        elif awaited and awaited[-1] in _QUOTES:
+            continue
+        elif character in _CLOSING:
+            awaited.append(_CLOSING[character])
+        elif character in _QUOTES and not text[at - 1 : at].isalnum():  # not the apostrophe of a word
+            awaited.append(character)
+        elif character in _CLOSING.values():
+            raise WorkloadError(f"--sweep: {text!r} has a {character} that closes nothing: {_QUOTE_IT}")
+        elif character == "," and not awaited:
+            values.append(text[start:at].strip())
+            start = at + 1
+    if awaited:
+        raise WorkloadError(f"--sweep: {text!r} lacks a {awaited[-1]} at its end: {_QUOTE_IT}")
+    return [*values, text[start:].strip()]
+
+
+def _without_quotes(value: str) -> str:
+    quote = value[0]
+    is_whole = len(value) > 1 and quote in _QUOTES and value.find(quote, 1) == len(value) - 1
+    return value[1:-1] if is_whole else value
 
 
 def combine_values(values_by_name: Mapping[str, Iterable[object]]) -> Sweep:

@@ -1,0 +1,56 @@
+"""What a command is given of its job: the values of its placeholders, and the variables that say its shape."""
+
+from collections.abc import Collection
+
+from ...errors import WorkloadError
+from ...estimator.job.placement import Placement
+from ...estimator.job.run import RunOptions
+from ...estimator.job.workload import Workload
+from .placeholders import placeholder_names
+
+
+def placeholder_values(workload: Workload, placement: Placement, steps: int | None) -> dict[str, object]:
+    """Return the values of the placeholders that all runs of a submission share; `steps` are None if not known."""
+    return {
+        "batch_size": workload.training.batch_size,
+        "accumulation": workload.training.accumulation,
+        "gpus": placement.gpus,
+        "nodes": placement.nodes,
+        "precision": placement.precision,
+        **({"max_steps": steps} if steps is not None else {}),
+    }
+
+
+def shape_variables(workload: Workload, placement: Placement) -> dict[str, str]:
+    """Return the variables that tell a script the shape it trains in."""
+    shape = {
+        "BATCH_SIZE": workload.training.batch_size,
+        "ACCUMULATION": workload.training.accumulation,
+        "GPUS": placement.gpus,
+        "NODES": placement.nodes,
+    }
+    return {f"CLUSTERPLAN_{name}": str(value) for name, value in shape.items()}
+
+
+def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
+    """Raise WorkloadError unless the flags that change the job file's numbers reach its command.
+
+    >>> check_flags_reach(RunOptions(command=("python", "train.py", "{batch_size}")), ["batch_size", "gpus"])
+    """
+    names = placeholder_names((*run.command, *run.resume))
+    carrier = {"global_batch": "accumulation", "epochs": "max_steps"}
+    for flag in ("batch_size", "accumulation", "global_batch", "epochs", "max_steps"):
+        name = carrier.get(flag, flag)
+        if flag in flags and name not in names:
+            raise WorkloadError(
+                f"--{flag.replace('_', '-')}: the command has no placeholder {{{name}}}, so it would train with its own "
+                "value: put the placeholder in"
+            )
+
+
+def check_steps_are_known(run: RunOptions, steps: int | None) -> None:
+    """Raise WorkloadError if the command wants the steps of the run, and nothing says how many they are."""
+    if steps is None and "max_steps" in placeholder_names((*run.command, *run.resume)):
+        raise WorkloadError(
+            "{max_steps} in the command: the length of the run is not known: give --max-steps, or --samples and --batch-size"
+        )
