@@ -111,20 +111,63 @@ def test_the_period_of_a_stall_is_that_within_an_attempt() -> None:
 
 
 def test_a_gpu_is_unused_in_attempts_alone() -> None:
-    (note,) = find_notes([series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=lambda _: 0.0, processes=0)])
+    (note,) = find_notes(
+        [series(rows=TWO_ATTEMPTS, pauses=BETWEEN, wave=lambda _: 0.0, processes=0, memory=0.0)]
+    )
     assert "the run used no GPU at all (0.17 GPU-hours)" in note.text
 
 
 def test_a_gpu_that_no_process_used_is_one_too_many() -> None:
-    assert codes([series(0), series(1, wave=lambda _: 0.0, processes=0)]) == [("no-process", "GPU-1")]
+    assert codes([series(0), series(1, wave=lambda _: 0.0, processes=0, memory=0.0)]) == [
+        ("no-process", "GPU-1")
+    ]
 
 
 def test_gpus_that_no_process_used_are_one_note() -> None:
-    run = [series(0), *(series(i, wave=lambda _: 0.0, processes=0) for i in (1, 2))]
+    run = [series(0), *(series(i, wave=lambda _: 0.0, processes=0, memory=0.0) for i in (1, 2))]
     (note,) = find_notes(run)
     assert (note.uuids, "ask for 2 fewer" in note.text) == (("GPU-1", "GPU-2"), True)
     (note,) = find_notes(run[1:])
     assert "the run used no GPU at all" in note.text
+
+
+def of_one_kind(limit_w: float | None = 900.0, **values: Any) -> Any:
+    """A GPU of 96 GB whose readings are all `values`, beside no visible process, for five minutes."""
+    gpu = RunGpu("GPU-0", "n1", "0", 1.0, limit_w, 96 * 10**9)
+    return digest(gpu, [(1000.0 + s, GpuReading(0, processes=0, **values)) for s in range(300)])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},  # a vGPU that says nothing
+        # Utilisation is not supported on a MIG GPU (https://github.com/wookayin/gpustat/issues/106).
+        {"memory_used_bytes": 52 * 2**30, "power_mw": 668_000, "sm_active": 0.66},
+        {"memory_used_bytes": 52 * 2**30},
+        {"power_mw": 668_000, "utilisation_percent": 0},
+        {"sm_active": 0.66, "utilisation_percent": 0},
+        {"memory_used_bytes": 52 * 2**30, "utilisation_percent": 0, "sm_active": 0.0},
+    ],
+)
+def test_a_gpu_whose_own_numbers_say_otherwise_is_not_called_unused(values: dict[str, Any]) -> None:
+    assert "no-process" not in [note.code for note in find_notes([of_one_kind(**values)])]
+
+
+@pytest.mark.parametrize("values", [{"power_mw": 668_000}, {"sm_active": 0.66}])
+def test_a_gpu_whose_power_or_sms_work_is_not_idle(values: dict[str, Any]) -> None:
+    assert find_notes([of_one_kind(utilisation_percent=0, **values)]) == []
+
+
+@pytest.mark.parametrize("values", [{"utilisation_percent": 0}, {"sm_active": 0.0}])
+def test_a_gpu_whose_numbers_agree_is_called_unused(values: dict[str, Any]) -> None:
+    run = [of_one_kind(memory_used_bytes=600 * 2**20, power_mw=95_000, **values)]
+    assert codes(run) == [("no-process", "GPU-0")]
+
+
+def test_a_gpu_that_may_not_be_read_is_not_called_broken() -> None:
+    events = [Event(1000.0, "no_permission", "GPUs 0-7: Insufficient Permissions")]
+    (note,) = find_node_notes([RunNode("n1", (), events)], None)
+    assert (note.code, "avoid" in note.text) == ("no-permission", False)
 
 
 END = Event(1300.0, "end", "sampling ended as asked")

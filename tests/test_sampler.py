@@ -211,7 +211,14 @@ def test_a_lost_gpu_does_not_hide_the_others(gpus: StartScenario) -> None:
     with nvml.open_library() as library:
         devices, failures = library.devices()
     assert [d.identity.index for d in devices] == ["0", "2"]
-    assert failures[0].startswith("GPU 1: ")
+    assert failures[0] == ("gpu_lost", "GPU 1: GPU is lost")
+
+
+def test_gpus_that_may_not_be_read_are_one_fact_and_not_lost(gpus: StartScenario) -> None:
+    gpus("gpu count=8\nfault gpu=* fn=nvmlDeviceGetHandleByIndex code=4\n")
+    with nvml.open_library() as library:
+        devices, failures = library.devices()
+    assert (devices, failures) == ([], [("no_permission", "GPUs 0-7: Insufficient Permissions")])
 
 
 def test_mig_instances_stand_in_for_their_gpu(gpus: StartScenario) -> None:

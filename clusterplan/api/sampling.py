@@ -143,8 +143,11 @@ def _event_lines(record: NodeRecord) -> Iterator[str]:
     node = record.header["node"]
     gpus = [_Gpu(node, str(gpu.get("index", place))) for place, gpu in enumerate(record.header["gpus"])]
     gpus_of: dict[tuple[str, str], list[_Gpu]] = {}
+    gaps = [event.text for event in record.events if event.kind == "gap"]
+    if gaps:  # a slow driver makes one after the other, each of another length
+        yield f"gap: {gaps[0]}" + (f", and {len(gaps) - 1:,} more such" if len(gaps) > 1 else "")
     for event in record.events:
-        if event.kind != "end":
+        if event.kind not in ("end", "gap"):
             group = gpus_of.setdefault((event.kind, event.text), [])
             group += [] if event.gpu is None else [gpus[event.gpu]]
     for (kind, text), group in gpus_of.items():

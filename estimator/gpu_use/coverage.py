@@ -22,6 +22,7 @@ _NOTED = {
     "clock_wrong": "clock",
     "clock_step": "clock",
     "gpu_lost": "gpu_lost",
+    "no_permission": "no-permission",
 }  # events, and the codes of their notes
 
 
@@ -162,6 +163,9 @@ def _event_notes(nodes: Sequence[RunNode]) -> Iterator[Note]:
         names = [node.name for node in group]
         if code == "gpu_lost":  # before it could be sampled: its UUID is not known
             yield Note(code, f"{name_nodes(names)}: {text}; {advise_to_avoid(names)}", ())
+        elif code == "no-permission":
+            remedy = "the GPU may be fine: ask the administrators who may read it"
+            yield Note(code, f"{name_nodes(names)}: {text}; {remedy}", ())
         else:
             yield Note(code, f"{name_nodes(names)}: {text}", _uuids(group))
 

@@ -15,6 +15,8 @@ from .utilisation import UtilisationCounts, median_of_counts, sawtooth_lag
 
 IDLE_LEAST_S = 30.0
 HANG_PERCENT, HANG_POWER_SHARE, HANG_LEAST_S = 99.0, 0.25, 60.0
+WORK_POWER_SHARE = 0.5  # of its power limit: no GPU draws as much without work
+HELD_BYTES = 2 * 10**9  # of memory in use: more than a driver reserves for itself, so somebody holds it
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class GpuDigest:
     memory_peak_bytes: int = 0
     max_processes: int | None = None
     worked: bool = False
+    activity_known: bool = False  # by its utilisation or its SMs
     power: MeanPower = field(default_factory=MeanPower)
     clock_reasons: Counter[int] = field(default_factory=Counter)
     intervals_ms: Counter[int] = field(default_factory=Counter)  # between a reading and the next
@@ -111,8 +114,13 @@ class GpuDigest:
 
     @property
     def unused(self) -> bool:
-        """Return whether no reading showed a process or work on the GPU."""
-        return self.max_processes == 0 and not self.worked
+        """Return whether its activity was read, and no reading showed a process, work, or memory that somebody holds.
+
+        In a container or on a vGPU no process may be visible, and on a MIG instance no utilisation: a GPU is called
+        unused only if everything that could be read agrees.
+        """
+        is_held = self.worked or self.memory_peak_bytes > HELD_BYTES
+        return self.max_processes == 0 and self.activity_known and not is_held
 
     @property
     def memory_share(self) -> float | None:
@@ -160,14 +168,32 @@ class GpuDigest:
         polled = [] if reading.utilisation_percent is None else [reading.utilisation_percent]
         self._ring.add(ring)
         self._polled.add(polled)
-        busiest = max(ring or polled, default=None)
-        if busiest is not None:
-            self.worked |= busiest > IDLE_PERCENT
-            self.idle.add(time_s, attempt, holds=busiest <= IDLE_PERCENT)
+        activity = _activity_percent(reading)
+        works = _draws_power(reading, self.gpu.power_limit_w) or (activity or 0.0) > IDLE_PERCENT
+        self.worked |= works
+        if activity is not None:
+            self.activity_known = True
+            self.idle.add(time_s, attempt, holds=not works)
         if limit_w := self.gpu.power_limit_w:
             power_mw, busy = reading.power_mw, (reading.utilisation_percent or 0) >= HANG_PERCENT
             hung = busy and power_mw is not None and power_mw < HANG_POWER_SHARE * limit_w * 1000
             self.hung.add(time_s, attempt, holds=hung)
+
+
+def _activity_percent(reading: GpuReading) -> float | None:
+    """Return the highest of the utilisation and the SMs' share of the time; None if neither was read."""
+    levels = [float(percent) for _, percent in reading.ring]
+    if not levels and reading.utilisation_percent is not None:
+        levels.append(float(reading.utilisation_percent))
+    if reading.sm_active is not None:
+        levels.append(100 * reading.sm_active)
+    return max(levels, default=None)
+
+
+def _draws_power(reading: GpuReading, limit_w: float | None) -> bool:
+    """Return whether the GPU draws more power than one that does nothing."""
+    power_mw = reading.power_mw
+    return bool(power_mw and limit_w and power_mw > WORK_POWER_SHARE * limit_w * 1000)
 
 
 def digest(gpu: RunGpu, rows: Iterable[tuple[float, GpuReading]]) -> GpuDigest:

@@ -15,6 +15,7 @@ _MOST_NODES = 4  # named in a line
 _WORST_FIRST = (
     "xid",
     "gpu_lost",
+    "no-permission",
     "hang",
     "no-process",
     "idle",
@@ -88,13 +89,13 @@ def name_gpus(gpus: Sequence[NumberedGpu], run: Sequence[NumberedGpu]) -> str:
     if len(gpus) == len(run) > 1:
         return f"all {len(run)} GPUs"
     if len({gpu.node for gpu in run}) <= 1:
-        return _gpu_names([gpu.index for gpu in gpus])
+        return name_indices([gpu.index for gpu in gpus])
     by_node: dict[str, list[str]] = {}
     for gpu in gpus:
         by_node.setdefault(gpu.node, []).append(gpu.index)
     nodes_of: dict[str, list[str]] = {}
     for node, indices in by_node.items():
-        nodes_of.setdefault(_gpu_names(indices), []).append(node)
+        nodes_of.setdefault(name_indices(indices), []).append(node)
     parts = (f"{names} on {name_nodes(nodes)}" for names, nodes in nodes_of.items())
     return join_names(parts, _MOST_NODES, " and ")
 
@@ -109,7 +110,12 @@ def advise_to_avoid(nodes: Iterable[str]) -> str:
     return f"report it to the administrators and avoid {name_nodes(nodes)}"
 
 
-def _gpu_names(indices: Sequence[str]) -> str:
+def name_indices(indices: Sequence[str]) -> str:
+    """Return the names of GPUs of one node, by the indices that nvidia-smi shows.
+
+    >>> name_indices(["2"]), name_indices(["0", "1", "2", "4", "6:0"])
+    ('GPU 2', 'GPUs 0-2, 4, 6:0')
+    """
     return f"GPU{'' if len(indices) == 1 else 's'} {', '.join(_index_ranges(indices))}"
 
 

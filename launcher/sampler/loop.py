@@ -165,8 +165,8 @@ def _sample_into_spool(
             with lock:
                 spool.append(encode(item))
 
-        for text in failures:
-            sink(Event(time.time(), "gpu_lost", text))
+        for failure in failures:
+            sink(Event(time.time(), failure.kind, failure.text))
         if attribution is Attribution.GUESS:
             sink(Event(time.time(), "attribution", "GPUs were chosen by position; they may be another job's"))
         if not devices:

@@ -6,16 +6,24 @@ standard library.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pynvml
 
 from ...errors import NvmlUnavailable
+from ...estimator.gpu_use.notes import name_indices
 from .nvml_device import Device, GpuIdentity
 
 T = TypeVar("T")
 
 _CRITICAL_EVENTS = pynvml.nvmlEventTypeXidCriticalError | pynvml.nvmlEventTypeDoubleBitEccError
+
+
+class Unopened(NamedTuple):
+    """Why GPUs cannot be opened, in one line; `kind` is that of the event in a spool."""
+
+    kind: str
+    text: str
 
 
 @contextlib.contextmanager
@@ -41,23 +49,26 @@ class Library:
             return _text(pynvml.nvmlSystemGetDriverVersion())
         return None
 
-    def devices(self) -> tuple[list[Device], list[str]]:
-        """Return every GPU, and a message about each that cannot be opened; MIG instances stand in for their GPU."""
+    def devices(self) -> tuple[list[Device], list[Unopened]]:
+        """Return every GPU, and why others cannot be opened; MIG instances stand in for their GPU."""
         devices: list[Device] = []
-        failures: list[str] = []
+        failures: dict[tuple[str, str], list[str]] = {}
         try:
             count = pynvml.nvmlDeviceGetCount()
         except pynvml.NVMLError as error:
-            return [], [f"GPUs cannot be counted: {error}"]
-        for index in range(count):
+            return [], [Unopened(_kind(error), f"GPUs cannot be counted: {error}")]
+        for place in range(count):
             try:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                whole = Device(_identity(handle, str(index)), handle)
+                handle = pynvml.nvmlDeviceGetHandleByIndex(place)
+                whole = Device(_identity(handle, _index(handle, place)), handle)
             except pynvml.NVMLError as error:  # one lost GPU must not hide the others
-                failures.append(f"GPU {index}: {error}")
+                failures.setdefault((_kind(error), str(error)), []).append(str(place))
                 continue
             devices += _mig_instances(whole) or [whole]
-        return devices, failures
+        return devices, [
+            Unopened(kind, f"{name_indices(indices)}: {reason}")
+            for (kind, reason), indices in failures.items()
+        ]
 
     def critical_events(
         self, devices: Sequence[Device], stop: Callable[[], bool], wait_ms: int = 1000
@@ -99,6 +110,17 @@ def _mig_instances(whole: Device) -> list[Device]:
     except pynvml.NVMLError:
         return instances
     return instances
+
+
+def _kind(error: Any) -> str:
+    return "no_permission" if error.value == pynvml.NVML_ERROR_NO_PERMISSION else "gpu_lost"
+
+
+def _index(handle: Any, place: int) -> str:
+    """Return the index that nvidia-smi shows; a driver that lost a GPU may enumerate the others without a hole."""
+    with contextlib.suppress(pynvml.NVMLError):
+        return str(pynvml.nvmlDeviceGetIndex(handle))
+    return str(place)
 
 
 def _identity(handle: Any, index: str, mig_parent: str | None = None) -> GpuIdentity:

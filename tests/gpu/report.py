@@ -63,7 +63,7 @@ def _open_gpu(stack: contextlib.ExitStack) -> tuple[Any, str | None, str | None]
     devices, failures = library.devices()
     devices, _ = visible_gpus.select_visible(devices, os.environ)
     if not devices:
-        return None, None, "; ".join(failures) or "this job has no NVIDIA GPU"
+        return None, None, "; ".join(failure.text for failure in failures) or "this job has no NVIDIA GPU"
     os.environ["CUDA_VISIBLE_DEVICES"] = devices[0].identity.uuid
     return devices[0], library.driver_version(), None
 
