@@ -1,8 +1,9 @@
 """The sections of the job file on speed: a rate that is known, and the pauses of training."""
 
+import re
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
@@ -183,10 +184,28 @@ class Evaluation(Pause):
 class CheckpointPlan(Pause):
     """How often a checkpoint is written, where, and how long training stops for one."""
 
+    pattern: str | None = Field(
+        None,
+        min_length=1,
+        description="Regular expression for checkpoints whose names are not recognised: it matches the whole path in the folder, and its one group is the number. `()` stands for the number of a file that each save overwrites. Default: the names of frameworks.",
+    )
     folder: Name | None = Field(
         None,
         description="Folder of the checkpoints, for writing and for restarts: the value of `{output}`. Each run of a sweep has a folder of its own in it. Default: `output/` in the run's folder.",
     )
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_one_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern or "()").groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(
+                f"has {groups} groups: put one ( ) around the number, as in 'gen-([0-9]+)\\.bin', and write (?: ) for others"
+            )
+        return pattern
 
 
 class Startup(Section):

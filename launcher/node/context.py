@@ -34,7 +34,10 @@ class TaskContext:
 
     def find_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint that the run has saved."""
-        return find_newest_checkpoint(Path(self.launch.output)) if self.launch.output else None
+        launch = self.launch
+        return (
+            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
+        )
 
 
 def wait_for(condition: Callable[[], Any], limit_s: float) -> None:

@@ -1,76 +1,223 @@
-"""The newest checkpoint on disk, from which a restart resumes, in the names that frameworks use."""
+"""The checkpoints on disk, newest first: from which a restart resumes, and whether anything was saved."""
 
+import heapq
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePath
+
+from .checkpoint_files import CheckpointFiles, read_checkpoint_files
+from .checkpoint_names import (
+    CheckpointName,
+    Family,
+    has_weight_suffix,
+    is_unfinished,
+    match_pattern,
+    may_hold_checkpoints,
+    parse_name,
+)
 
 _MAX_DEPTH = 4  # lightning_logs/version_0/checkpoints/epoch=0-step=9.ckpt
 _MAX_ENTRIES = 10_000
-# checkpoint-500, step_500, epoch=3-step=500.ckpt, global_step500, iter_0000500; hpc_ckpt_2 is Lightning's second save
-_STEP = re.compile(r"(?:checkpoint|step|iter|ckpt)[-_=]?(\d+)(?!.*(?:checkpoint|step|iter|ckpt)[-_=]?\d)")
-# Of a file: samples/step_900.png is not a checkpoint.  A folder may have any suffix.
-_SUFFIXES = {
-    *("", ".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zst", ".zip", ".npz", ".npy"),
-    *(".h5", ".hdf5", ".keras", ".index", ".pkl", ".pickle", ".msgpack", ".distcp", ".nemo", ".eqx"),
-}
-_TRAINER_FILES = ("optimizer.pt", "scheduler.pt", "training_args.bin", "rng_state")
-_NO_CHECKPOINT = re.compile(r"(?i)^hpc_ckpt|[.-](tmp|temp|part|partial|incomplete)\b|^\.|^tmp")
+_MAX_POINTER_BYTES = 4096
+# Text in which a framework names its last complete checkpoint: Megatron and verl, DeepSpeed, MMEngine and detectron2.
+_POINTERS = ("latest_checkpointed_iteration.txt", "latest", "last_checkpoint")
+_LISTED_FILES = 5
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint: its step and its path."""
+    """A complete checkpoint: its path, what its name says, and when it last changed, in Unix seconds."""
 
-    step: int
     path: str
+    name: CheckpointName
+    changed_s: float
+
+    @property
+    def step(self) -> int | None:
+        """Return the step at which it was saved; None if its name does not tell it."""
+        return self.name.step
+
+    def is_same_save(self, path: str | None, changed_s: float | None) -> bool:
+        """Return whether this is the save at `path` that last changed at `changed_s`, and was not written anew."""
+        return self.path == path and self.changed_s == changed_s
 
 
-def parse_step(name: str) -> int | None:
-    """Return the step in the name of a checkpoint; None for other names, and for one that is still being written.
+@dataclass(frozen=True)
+class _Candidate:
+    path: str
+    name: CheckpointName
+    is_folder: bool
 
-    >>> [parse_step(n) for n in ("checkpoint-500", "epoch=3-step=40.ckpt", "global_step7", "step_9.tmp", "logs")]
-    [500, 40, 7, None, None]
+
+def find_newest_checkpoint(folder: Path | None, pattern: str | None = None) -> Checkpoint | None:
+    """Return the newest complete checkpoint in `folder` or up to three levels below it; None without one."""
+    return next(find_checkpoints(folder, pattern), None) if folder else None
+
+
+def find_last_step(folder: Path | None, pattern: str | None = None) -> int | None:
+    """Return the step of the newest checkpoint whose name tells one."""
+    steps = (checkpoint.step for checkpoint in find_checkpoints(folder, pattern)) if folder else ()
+    return next((step for step in steps if step is not None), None)
+
+
+def find_checkpoints(folder: Path, pattern: str | None = None) -> Iterator[Checkpoint]:
+    """Return the complete checkpoints in `folder`, the one to resume from first, then the one before it.
+
+    Numbers decide within a family of names, the time of the last change between families.  Folders without weights
+    count only where nothing has weights, and files that are just a word and a number where nothing has a better name.
+    `pattern` is `checkpoint.pattern` of the job file, and replaces the names of frameworks.
     """
-    match = None if _NO_CHECKPOINT.search(name) else _STEP.search(name)
-    return int(match[1]) if match else None
+    expression = re.compile(pattern) if pattern else None
+    depth = max(_MAX_DEPTH, pattern.count("/") + 1) if pattern else _MAX_DEPTH
+    candidates = _scan(folder, folder, depth, expression)
+    clear = [candidate for candidate in candidates if candidate.name.family is not Family.OTHER]
+    files = dict[str, CheckpointFiles | None]()
+    for group, needs_weights in ((clear, expression is None), (candidates, True), (clear, False)):
+        newest_first = _sort(group, files, needs_weights=needs_weights)
+        if first := next(newest_first, None):
+            yield first
+            yield from newest_first
+            return
 
 
-def find_newest_checkpoint(folder: Path | None) -> Checkpoint | None:
-    """Return the checkpoint of the highest step in `folder` or up to three levels below it; None without one."""
-    return max(_find_checkpoints(folder, _MAX_DEPTH), default=None) if folder else None
+def _sort(
+    candidates: Iterable[_Candidate], files: dict[str, CheckpointFiles | None], *, needs_weights: bool
+) -> Iterator[Checkpoint]:
+    """Merge the families; files are read as late as possible, because there may be thousands of checkpoints."""
+
+    def usable(family: Iterable[_Candidate]) -> Iterator[Checkpoint]:
+        for _, same_number in groupby(family, key=lambda candidate: candidate.name.number):
+            saves = []
+            for candidate in same_number:
+                if candidate.path not in files:
+                    files[candidate.path] = read_checkpoint_files(Path(candidate.path))
+                content = files[candidate.path]
+                if content and (content.has_weights or not needs_weights):
+                    saves.append(Checkpoint(candidate.path, candidate.name, content.changed_s))
+            yield from sorted(saves, key=lambda save: -save.changed_s)
+
+    def family(candidate: _Candidate) -> tuple[Family, str]:
+        return candidate.name.family, candidate.name.stem
+
+    by_number = sorted(candidates, key=lambda candidate: candidate.name.number, reverse=True)
+    families = groupby(sorted(by_number, key=family), key=family)
+    # Of two with one time the first family wins: `last.ckpt` may be a link to a checkpoint with a number.
+    merged = heapq.merge(
+        *(usable(list(members)) for _, members in families), key=lambda save: -save.changed_s
+    )
+    seen = set[str]()
+    for checkpoint in merged:
+        if (real := os.path.realpath(checkpoint.path)) not in seen:
+            seen.add(real)
+            yield checkpoint
 
 
-def _find_checkpoints(folder: Path, levels: int) -> list[Checkpoint]:
+def _scan(root: Path, folder: Path, levels: int, pattern: re.Pattern[str] | None) -> list[_Candidate]:
+    """Return what may be a checkpoint by its name, in `folder` and `levels` - 1 levels below."""
     try:
         with os.scandir(folder) as listing:
             entries = [entry for entry, _ in zip(listing, range(_MAX_ENTRIES), strict=False)]
     except OSError:
         return []
-    checkpoints = list[Checkpoint]()
+    here, below = list[_Candidate](), list[_Candidate]()
+    unfinished = {
+        entry.name.lower().removesuffix("-unfinished") for entry in entries if is_unfinished(entry.name)
+    }
     for entry in entries:
-        step = parse_step(entry.name)
         is_folder = entry.is_dir()
-        if step is not None and (_is_complete(Path(entry.path)) if is_folder else _has_suffix(entry.name)):
-            checkpoints.append(Checkpoint(step, entry.path))
-        elif is_folder and step is None and levels > 1:
-            checkpoints += _find_checkpoints(Path(entry.path), levels - 1)
-    return checkpoints
+        if pattern:
+            name = match_pattern(pattern, os.path.relpath(entry.path, root))
+        else:
+            name = parse_name(entry.name, is_folder=is_folder)
+        inner = list[_Candidate]()
+        is_searched = name is None or (pattern is None and _may_contain(name))
+        if is_folder and levels > 1 and is_searched and (pattern or may_hold_checkpoints(entry.name)):
+            inner = _scan(root, Path(entry.path), levels - 1, pattern)
+        if name and not (is_folder and any(_is_rather(candidate, name) for candidate in inner)):
+            if entry.name.lower().removesuffix(".ckpt") not in unfinished:  # NeMo's mark beside a save
+                here.append(_Candidate(entry.path, name, is_folder))
+        else:
+            below += inner
+    return _without_later(here, entries) + below
 
 
-def _has_suffix(name: str) -> bool:
-    suffix = PurePath(name).suffix.lower()
-    return suffix in _SUFFIXES or suffix[1:].isdecimal()  # the .12 of epoch=3-step=40-loss=0.12
+def _may_contain(name: CheckpointName) -> bool:
+    """Return whether a folder with the name of a checkpoint may only be a folder of checkpoints: `checkpoint/`, `0/`."""
+    if name.family is Family.OVERWRITTEN:
+        return name.stem in ("checkpoint", "ckpt")
+    return name.family in (Family.EPOCH, Family.OTHER) or name.stem == "#"
 
 
-def _is_complete(folder: Path) -> bool:
-    """Return whether a checkpoint's folder is complete: Hugging Face's Trainer writes its state last, others rename it."""
+def _is_rather(inner: _Candidate, folder: CheckpointName) -> bool:
+    """Return whether `inner` is the checkpoint, and the folder around it is not."""
+    if folder.family in (Family.OVERWRITTEN, Family.OTHER):
+        return inner.name.family is not Family.OTHER
+    return inner.name.family in (Family.STEP, Family.EPOCH) or (
+        inner.name.family is Family.SAVE and inner.is_folder and folder.family is Family.SAVE
+    )
+
+
+def _without_later(candidates: list[_Candidate], entries: list[os.DirEntry[str]]) -> list[_Candidate]:
+    """Leave out saves beyond the last complete one, where the framework names that one in a file beside them."""
+    for entry in entries:
+        last = _read_pointer(entry) if entry.name in _POINTERS else None
+        if last and any(candidate.name == last for candidate in candidates):
+            candidates = [
+                candidate
+                for candidate in candidates
+                if candidate.name.family is not last.family or candidate.name.number <= last.number
+            ]
+    return candidates
+
+
+def _read_pointer(entry: os.DirEntry[str]) -> CheckpointName | None:
     try:
-        names = {entry.name for entry in os.scandir(folder)}
-    except OSError:
-        return False
-    if "checkpoint-is-incomplete.txt" in names:  # Trainer's mark while it saves after a stop signal
-        return False
-    if folder.name.startswith("checkpoint-") and any(name.startswith(_TRAINER_FILES) for name in names):
-        return "trainer_state.json" in names  # ranks that stop at different steps leave parts of checkpoints
-    return bool(names)
+        if entry.is_dir() or entry.stat().st_size > _MAX_POINTER_BYTES:
+            return None
+        text = Path(entry.path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    if text.isdecimal():
+        return CheckpointName(Family.STEP, (int(text),), step=int(text))
+    name = PurePath(text).name
+    return parse_name(name, is_folder=not has_weight_suffix(name)) if name else None
+
+
+def newest_weights_s(folder: Path) -> float | None:
+    """Return when the newest complete file of weights in `folder` changed, whatever its name; None without one."""
+    changed = [
+        entry.stat().st_mtime
+        for entry in _files(folder, _MAX_DEPTH + 1, may_hold_checkpoints)
+        if has_weight_suffix(entry.name) and not is_unfinished(entry.name) and entry.stat().st_size
+    ]
+    return max(changed, default=None)
+
+
+def describe_unrecognised(folder: Path, pattern: str | None = None) -> str:
+    """Say what is in `folder`, in which no checkpoint is recognised."""
+    names = sorted(os.path.relpath(entry.path, folder) for entry in _files(folder, _MAX_DEPTH))
+    if not names:
+        return f"nothing was saved in {folder.name}/"
+    listed = ", ".join(names[:_LISTED_FILES])
+    more = f" and {len(names) - _LISTED_FILES} more" if len(names) > _LISTED_FILES else ""
+    what = "matches checkpoint.pattern" if pattern else "is recognised"
+    return f"no checkpoint {what} in {folder.name}/; files there: {listed}{more}"
+
+
+def _files(
+    folder: Path, levels: int, is_searched: Callable[[str], bool] = bool
+) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry, _ in zip(listing, range(_MAX_ENTRIES), strict=False)]
+        for entry in entries:
+            if not entry.is_dir():
+                entry.stat()
+                yield entry
+            elif levels > 1 and is_searched(entry.name):
+                yield from _files(Path(entry.path), levels - 1, is_searched)
+    except OSError:  # deleted meanwhile
+        return

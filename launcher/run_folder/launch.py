@@ -21,7 +21,7 @@ class Launch:
     """The command of a run, and how it is started, stopped and resumed.
 
     The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
-    folder in which checkpoints appear.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    folder in which checkpoints appear, and `checkpoint_pattern` what the job file says of their names.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
@@ -39,6 +39,7 @@ class Launch:
     period_s: float = 1.0
     local_gpus: tuple[str, ...] | None = None
     limit_s: float | None = None
+    checkpoint_pattern: str | None = None
 
     @property
     def gpus_per_node(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import find_newest_checkpoint
+from ..run_folder.checkpoints import find_last_step
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import JobEntry, read_jobs
@@ -167,9 +167,9 @@ def _read_progress(folder: Path, total: int | None) -> Progress | None:
     try:
         if progress := estimate_progress(read_first_and_latest(folder), total):
             return progress
-        output = Launch.read(folder).output
-        checkpoint = find_newest_checkpoint(Path(output)) if output else None
-        return Progress(checkpoint.step, total, None, None, None) if checkpoint else None
+        launch = Launch.read(folder)
+        step = find_last_step(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
+        return Progress(step, total, None, None, None) if step is not None else None
     except (OSError, ValueError, RunFolderError):
         return None
 

@@ -13,6 +13,7 @@ from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.intervals import interval_steps
 from ...estimator.job.framework import TRAINERS, Framework
+from ...estimator.job.given import CheckpointPlan
 from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, RunOptions
 from ...estimator.job.workload import Workload
@@ -49,8 +50,8 @@ class SubmitOptions:
 class Decision:
     """What is submitted, decided before any folder is made; `sweep` has the values of each run.
 
-    `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `output` is the folder of
-    checkpoints that the job file states, and `deepspeed_config` the content of each run's own config file.
+    `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `checkpoint` is what the
+    job file states of checkpoints, and `deepspeed_config` the content of each run's own config file.
     `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
     """
 
@@ -61,7 +62,7 @@ class Decision:
     bootstrap: Bootstrap
     environment: Mapping[str, str]
     deepspeed_config: Mapping[str, Any] | None
-    output: str | None
+    checkpoint: CheckpointPlan
     stop_signal: str
     grace_s: float
     max_restarts: int
@@ -135,7 +136,7 @@ def decide(
         bootstrap=bootstrap,
         environment={**precision.environment, **shape_variables(workload, placement)},
         deepspeed_config=precision.config,
-        output=workload.checkpoint.folder,
+        checkpoint=workload.checkpoint,
         stop_signal=run.stop_signal or ("SIGUSR1" if lightning else "SIGTERM"),
         grace_s=grace_s,
         max_restarts=run.max_restarts,

@@ -21,7 +21,7 @@ def lay_out(
 
     `local_gpus` are the UUIDs of the GPUs that a run on this machine may wait for.
     """
-    output = _output(decision.output, folder, cwd, alone=not values)
+    output = _output(decision.checkpoint.folder, folder, cwd, alone=not values)
     values_of_run = {OUTPUT: output, **values}
     command = fill_placeholders(decision.command, values_of_run)
     if decision.deepspeed_config is not None:
@@ -40,6 +40,7 @@ def lay_out(
         max_restarts=decision.max_restarts,
         local_gpus=local_gpus,
         limit_s=decision.limit_s,
+        checkpoint_pattern=decision.checkpoint.pattern,
     )
 
 
