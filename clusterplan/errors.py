@@ -11,6 +11,7 @@ ClusterplanError                  exit 1
 ├── UnfitValue                    exit 1  a value that the history cannot keep
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
+│   └── JobUnknown                        a job may be queued, but its id cannot be read
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
 ├── SlurmRefused                  exit 1  Slurm says no; its words
 ├── PackageMissing                exit 3  an optional package is not installed
@@ -69,6 +70,10 @@ class RunFolderError(ClusterplanError):
 
 class SubmissionError(ClusterplanError):
     """A job is not accepted, or cannot be started."""
+
+
+class JobUnknown(SubmissionError):  # noqa: N818  the name says what is so
+    """A job may be queued, but its id cannot be read: its run folder must stay."""
 
 
 class SlurmUnavailable(ClusterplanError):  # noqa: N818  the name says what is so

@@ -93,12 +93,12 @@ def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Sub
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)
         fill_folders(folders, launches, decision, workload, expected, history)
-        jobs = _hand_over(folders, decision, destination)
+        jobs, notes = _hand_over(folders, decision, destination)
     runs = tuple(
         SubmittedRun(folder.name, destination.executor, job, folder)
         for folder, job in zip(folders, jobs, strict=True)
     )
-    return Submission(runs, decision, estimate, prepared.problems, gpus)
+    return Submission(runs, decision, estimate, prepared.problems, gpus, notes)
 
 
 def _job(
@@ -125,7 +125,10 @@ def _job(
     )
 
 
-def _hand_over(folders: Sequence[Path], decision: Decision, destination: Destination) -> list[str]:
+def _hand_over(
+    folders: Sequence[Path], decision: Decision, destination: Destination
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the job of each run, and the notes of the site's sbatch."""
     if destination.on_slurm:
         return submit.submit_runs(folders, decision.request, destination.cluster_name, TrainingJob)
-    return [submit.submit_local(folder) for folder in folders]
+    return [submit.submit_local(folder) for folder in folders], ()

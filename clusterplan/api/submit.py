@@ -34,8 +34,8 @@ class SubmittedJob(Result, Submission):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the warnings of the checks, and the errors of reading the history."""
-        return (*self.history_remarks, *(problem.text for problem in self.problems))
+        """Return the warnings of the checks, the notes of the site's sbatch, and the errors of reading the history."""
+        return (*self.history_remarks, *(problem.text for problem in self.problems), *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan submit --json`; docs/reference/json.md describes the keys."""

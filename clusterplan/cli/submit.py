@@ -111,6 +111,8 @@ def submit(
         return
     with say_notes():
         submission = submit_prepared(prepared, force=force)
+    for note in submission.notes:
+        say(f"sbatch: {note}")
     if as_json:
         click.echo(json.dumps(submission.as_dict(), indent=2))
     else:

@@ -54,4 +54,5 @@ def queue_successor(folder: Path, job: str, job_class: JobClass) -> str:
         raise SubmissionError(f"{folder / REQUEST_FILE}: cannot be read: {error}") from None
     further = tuple((name, value) for name, value in request.further if name != "dependency")
     after = dataclasses.replace(request, further=(*further, ("dependency", f"afterany:{job}")))
-    return submit_runs([folder], after, os.environ.get("SLURM_CLUSTER_NAME"), job_class)[0]
+    ids, _ = submit_runs([folder], after, os.environ.get("SLURM_CLUSTER_NAME"), job_class)
+    return ids[0]

@@ -1,4 +1,4 @@
-"""The only module that asks Slurm.  Answers are the frozen values of `jobs`, `nodes` and `cluster`.
+"""Questions to Slurm: with `sbatch`, the only module that runs its commands.  Answers are the frozen values of `jobs`, `nodes` and `cluster`.
 
 Every question has a time limit, is asked in plain English and Unix seconds, and does not see the options that a user
 keeps in SQUEUE_*, SBATCH_* and the like, except `read_standing_options`.  Raises SlurmUnavailable if nobody answers,
@@ -35,7 +35,7 @@ from .nodes import (
     parse_partitions,
     parse_settings,
 )
-from .text import last_complaint
+from .text import last_complaint, without_colours
 
 _JOBS_PER_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
@@ -92,13 +92,13 @@ def read_queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
     return [
         job
         for selection in selections
-        for job in parse_queue(_ask(*question, selection, may_be_forgotten=True))
+        for job in parse_queue(ask(*question, selection, may_be_forgotten=True))
     ]
 
 
 def read_job(job_id: str) -> JobFacts | None:
     """Return one job; None if Slurm has forgotten it."""
-    return parse_job(_ask("scontrol", "--details", "show", "job", job_id, may_be_forgotten=True))
+    return parse_job(ask("scontrol", "--details", "show", "job", job_id, may_be_forgotten=True))
 
 
 def read_accounting(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
@@ -108,7 +108,7 @@ def read_accounting(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
     question = ("sacct", "--allocations", "--noheader", "--parsable2", f"--format={ACCOUNT_FORMAT}")
     jobs: dict[str, JobFacts] = {}
     for selection in _by_id(job_ids):
-        jobs |= parse_account(_ask(*question, selection, may_be_forgotten=True))
+        jobs |= parse_account(ask(*question, selection, may_be_forgotten=True))
     return jobs
 
 
@@ -125,27 +125,27 @@ def _batches(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def cancel_jobs(*job_ids: str) -> None:
     """End jobs, or elements of an array; one that has ended already is no error."""
     for batch in _batches(job_ids):
-        _ask("scancel", *batch, may_be_forgotten=True)
+        ask("scancel", *batch, may_be_forgotten=True)
 
 
 def requeue(job_id: str) -> None:
     """End a running job and put it back into the queue under the same id."""
-    _ask("scontrol", "requeue", job_id)
+    ask("scontrol", "requeue", job_id)
 
 
 def read_partitions() -> list[PartitionFacts]:
     """Return the partitions that this user may see."""
-    return parse_partitions(_ask("scontrol", "--oneliner", "show", "partition"))
+    return parse_partitions(ask("scontrol", "--oneliner", "show", "partition"))
 
 
 def read_nodes() -> list[NodeFacts]:
     """Return the nodes that this user may see."""
-    return parse_nodes(_ask("sinfo", "--Node", "--noheader", f"--format={NODE_FORMAT}"))
+    return parse_nodes(ask("sinfo", "--Node", "--noheader", f"--format={NODE_FORMAT}"))
 
 
 def read_settings() -> SlurmSettings:
     """Return the settings of the cluster."""
-    return parse_settings(_ask("scontrol", "show", "config"))
+    return parse_settings(ask("scontrol", "show", "config"))
 
 
 def read_cluster() -> Cluster:
@@ -160,7 +160,7 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
 
     It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.
     """
-    process = _run("sbatch", "--test-only", *options, "--wrap=true")
+    process = run_command("sbatch", "--test-only", *options, "--wrap=true")
     if process.returncode and _NOBODY_ANSWERS.search(process.stderr):
         raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(process.stderr)!r}")
     return parse_forecast(process.stderr)
@@ -169,16 +169,16 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
 @cache
 def _accounting_answers() -> bool:
     try:
-        return _run("sacct", "--allocations", "--noheader", "--jobs=1").returncode == 0
+        return run_command("sacct", "--allocations", "--noheader", "--jobs=1").returncode == 0
     except SlurmUnavailable:
         return False
 
 
-def _ask(*command: str, may_be_forgotten: bool = False) -> str:
-    """Return the output of the command; empty if the job may be forgotten, and is."""
-    process = _run(*command)
+def ask(*command: str, may_be_forgotten: bool = False) -> str:
+    """Return the output of one of Slurm's commands, without colours; empty if the job may be forgotten, and is."""
+    process = run_command(*command)
     if process.returncode == 0:
-        return process.stdout
+        return without_colours(process.stdout)
     if may_be_forgotten and _FORGOTTEN.search(process.stderr):
         return ""
     complaint = last_complaint(process.stderr)
@@ -187,7 +187,8 @@ def _ask(*command: str, may_be_forgotten: bool = False) -> str:
     raise SlurmRefused(f"{' '.join(command[:2])}: {complaint}")
 
 
-def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+def run_command(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Run one of Slurm's commands, in plain English and with the time limit.  Raises SlurmUnavailable."""
     environment = clean_environment(os.environ) | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
     try:
         return subprocess.run(  # noqa: S603  Slurm's own commands, no shell

@@ -81,7 +81,7 @@ def parse_queue(text: str) -> list[QueuedJob]:
     return [
         _queued_job(line.split("|", QUEUE_FORMAT.count("|")))
         for line in text.splitlines()
-        if line.count("|") >= QUEUE_FORMAT.count("|")
+        if line.count("|") >= QUEUE_FORMAT.count("|") and line[:1].isdecimal()  # not a site's banner
     ]
 
 

@@ -75,7 +75,11 @@ def parse_nodes(text: str) -> list[NodeFacts]:
     >>> parse_nodes("n1|gpu|idle|16|64000|gpu:a100:4(S:0-1),shard:8")[0].gpus
     (('a100', 4),)
     """
-    rows = [line.split("|", 5) for line in text.splitlines() if line.count("|") >= NODE_FORMAT.count("|")]
+    rows = [
+        line.split("|", 5)
+        for line in text.splitlines()
+        if re.fullmatch(r"(?:[^|]+\|){3}\d+\|\d+\|.*", line)  # not a site's banner
+    ]
     partitions: dict[str, list[str]] = {}
     for name, partition, *_ in rows:
         partitions.setdefault(name, []).append(partition)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ...errors import ClusterplanError, InputError
+from ...errors import ClusterplanError, InputError, JobUnknown
 from ...estimator.job.placement import Placement, shape_of_job
 from ...estimator.job.workload import Workload
 from ..run_folder.folder import (
@@ -79,6 +79,9 @@ def new_run_folders(
             if diff:
                 write_text(folders[-1] / DIFF_FILE, diff)
         yield folders
+    except JobUnknown as error:
+        error.add_note(f"so the folder is kept: {folders[0].parent if folders[1:] else folders[0]}")
+        raise
     except BaseException as error:  # Ctrl-C too: nothing is left half-registered
         begun = [folder.name for folder in folders if read_jobs(folder)]
         for folder in folders:

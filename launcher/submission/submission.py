@@ -40,7 +40,7 @@ class SubmittedRun:
 class Submission:
     """What `submit` did: a run for each combination of the sweep, and what was decided.
 
-    `problems` are those that did not keep it from being submitted.  `local_gpus` are the UUIDs of the GPUs for which
+    `problems` are those that did not keep it from being submitted, and `notes` what the site's sbatch said.  `local_gpus` are the UUIDs of the GPUs for which
     a run on this machine may wait; None on Slurm.
     """
 
@@ -49,6 +49,7 @@ class Submission:
     estimate: Estimate | None
     problems: tuple[Problem, ...]
     local_gpus: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of `submit --json`: those of the run, or `runs` of a sweep."""

@@ -2,14 +2,12 @@
 
 import logging
 import os
-import re
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
-from io import StringIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +16,7 @@ from ..run_folder.folder import LOGS, SUBMITIT
 from ..run_folder.job_log import append_job, read_jobs
 from ..run_folder.task_records import TASKS
 from ..slurm import client as slurm
+from ..slurm.sbatch import submit_script
 from ..slurm.text import parse_limit_s
 from .request import SlurmRequest, whole_minutes
 
@@ -29,7 +28,7 @@ _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts 
 _NO_LIMIT = 10**6
 _STARTER = f"{__name__.rpartition('.submission')[0]}.node"  # calls `start_local_run` in a process of its own
 _OF_A_RUN = {"CLUSTERPLAN_ATTEMPT", "CLUSTERPLAN_RUN_FOLDER"}
-_AFTER_NAME = re.compile(r".*?(?:error:|sbatch:(?!.*error:))")
+_SUBMITITS_S = 300.0  # what submitit takes for a walltime that is not said
 
 
 JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submitit pickles what it makes
@@ -37,41 +36,64 @@ JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submi
 
 def submit_runs(
     folders: Sequence[Path], request: SlurmRequest, cluster: str | None, job_class: JobClass
-) -> list[str]:
-    """Submit one Slurm job for the run in each of `folders`, an array if there are several; return their job ids.
+) -> tuple[list[str], tuple[str, ...]]:
+    """Submit one Slurm job for the run in each of `folders`, an array if there are several.
 
-    `cluster` is the name of the Slurm.  Ctrl-C waits for its answer: a job that nobody noted could not be cancelled.
-    Raises SubmissionError with Slurm's words, and RunFolderError.
+    Return their job ids, and the notes that the site's sbatch printed.  `cluster` is the name of the Slurm.  Ctrl-C waits
+    for its answer: a job that nobody noted could not be cancelled.  Raises SubmissionError with Slurm's words, JobUnknown
+    if a job may be queued all the same, and RunFolderError.
     """
-    executor = _executor(folders[0], request)
-    jobs = [job_class(str(folder)) for folder in folders]
     for folder in folders:
         for name in (TASKS, LOGS):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
     for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
         (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
-    from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415  submitit, slow to load
-
+    where = folders[0] / SUBMITIT
+    earlier = {entry.job.partition("_")[0] for entry in read_jobs(folders[0])}
     with _uninterrupted():
         try:
-            with _outside_job(), redirect_stderr(StringIO()):  # submitit prints what it raises too
-                queued = executor.map_array(_run, jobs) if len(jobs) > 1 else [executor.submit(jobs[0])]
-        except (FailedJobError, FailedSubmissionError, OSError) as error:
-            raise SubmissionError(f"sbatch refused: {_complaints(error)}") from None
-        ids = [str(job.job_id) for job in queued]
+            written = _write_script(folders, request, job_class)
+        except OSError as error:
+            raise SubmissionError(f"{where}: the job cannot be written: {error.strerror}") from None
+        queued = submit_script(written, where, earlier, _outside_run(os.environ))
+        job = queued.job_id
+        ids = [f"{job}_{index}" for index in range(len(folders))] if len(folders) > 1 else [job]
         try:
-            for folder, job in zip(folders, ids, strict=True):
-                append_job(folder, "slurm", job, cluster)
+            for folder, element in zip(folders, ids, strict=True):
+                append_job(folder, "slurm", element, queued.cluster or cluster)
         except RunFolderError:
             with suppress(ClusterplanError):
-                slurm.cancel_jobs(ids[0].partition("_")[0])
+                slurm.cancel_jobs(job)
             raise
-    return ids
+    return ids, queued.notes
+
+
+def _write_script(folders: Sequence[Path], request: SlurmRequest, job_class: JobClass) -> Path:
+    """Write the batch script and a pickle for each run beside it; return the script.
+
+    submitit's executor would do that too, and then read the id of the job from sbatch's sentence, which not every site
+    prints (submitit 1.5.4, slurm.py), to name the pickles by it.  Here the script names them, once it has an id.
+    """
+    from submitit.core.utils import DelayedSubmission  # noqa: PLC0415  submitit, slow to load
+
+    where = folders[0] / SUBMITIT
+    where.mkdir(mode=0o700, exist_ok=True)
+    path = where / f"submission-{os.urandom(4).hex()}.sh"
+    for index, folder in enumerate(folders):
+        job = DelayedSubmission(_run, job_class(str(folder)))
+        job.set_timeout(whole_minutes(request.walltime_s or _SUBMITITS_S), _NO_LIMIT)
+        job.dump(path.with_suffix(f".{index}.pkl"))
+    path.write_text(_script_text(path, request, len(folders)), encoding="utf-8")
+    return path
 
 
 def script(folder: Path, request: SlurmRequest, runs: int = 1) -> str:
     """Return the batch script that `submit_runs` would hand to sbatch."""
-    executor = _executor(folder, request)
+    return _script_text(folder / SUBMITIT / "submission.sh", request, runs)
+
+
+def _script_text(path: Path, request: SlurmRequest, runs: int) -> str:
+    executor = _executor(path, request)
     if runs > 1:
         executor.parameters["map_count"] = runs
     text: str = executor._make_submission_file_text(executor._submitit_command_str, "")  # noqa: SLF001  no public way
@@ -108,24 +130,21 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _outside_job() -> Iterator[None]:
-    """Remove the variables of a job or run around us, which sbatch would obey, while the block runs."""
-    before = dict(os.environ)
-    ours = {name for name in before if name.startswith("SUBMITIT_")} | (_OF_A_RUN & before.keys())
-    for name in ours | (before.keys() - slurm.clean_environment(before).keys()):
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(before)
+def _outside_run(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` without the variables of a run around us."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("SUBMITIT_") and name not in _OF_A_RUN
+    }
 
 
 def _run(job: Callable[[], Any]) -> None:
     job()
 
 
-def _executor(folder: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
+def _executor(path: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
+    """Return the executor that writes the script `path`."""
 
     from submitit import SlurmExecutor  # noqa: PLC0415  submitit, slow to load
 
@@ -135,16 +154,17 @@ def _executor(folder: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
             return 1  # it asks for srun, which only the nodes need
 
     logging.getLogger("submitit").setLevel(logging.ERROR)
-    where = folder / SUBMITIT
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
     # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
-    python = f'/bin/sh -c \'trap "" USR2; exec "$@"\' sh {shlex.quote(sys.executable)} -P'
-    executor = Executor(where, max_num_timeout=_NO_LIMIT, python=python)
-    executor.update_parameters(**_parameters(where, request))
+    # Bash, which reads the script already, and no other shell: /bin/sh may drop what it has no name for, such as the
+    # exported functions `module` and `conda` (bash keeps them as BASH_FUNC_module%%; TACC/Lmod#663).
+    python = f'/bin/bash -c \'trap "" USR2; exec "$@"\' bash {shlex.quote(sys.executable)} -P'
+    executor = Executor(path.parent, max_num_timeout=_NO_LIMIT, python=python)
+    executor.update_parameters(**_parameters(path, request))
     return executor
 
 
-def _parameters(where: Path, request: SlurmRequest) -> dict[str, Any]:
+def _parameters(path: Path, request: SlurmRequest) -> dict[str, Any]:
     """Return the parameters of submitit's executor: `request.header()`, and what submitit itself must know of it."""
     header = request.header()
     limit_s = parse_limit_s(request.time or "")
@@ -157,30 +177,31 @@ def _parameters(where: Path, request: SlurmRequest) -> dict[str, Any]:
         "nodes": request.nodes,
         "ntasks_per_node": header.pop("ntasks-per-node"),
         "array_parallelism": request.parallel or _NO_LIMIT,  # submitit's own is 256
-        "setup": ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"]
-        if "cpus-per-task" in header
-        else None,
-        "teardown": _teardown(where),
+        "setup": _setup(path, has_cpus="cpus-per-task" in header),
+        "teardown": _teardown(path.parent),
         "srun_args": ["--kill-on-bad-exit=1", "--wait=60", *request.srun],
         "additional_parameters": header,
     }
+
+
+def _setup(path: Path, *, has_cpus: bool) -> list[str]:
+    """Return shell lines that give the pickle of the run the name under which submitit looks for it."""
+    pickle, where = shlex.quote(str(path.with_suffix(""))), shlex.quote(str(path.parent))
+    return [
+        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
+        "job=${job:-$SLURM_JOB_ID}",
+        f'command -p ln -sf {pickle}."${{SLURM_ARRAY_TASK_ID:-0}}".pkl {where}/"${{job}}_submitted.pkl"',
+        *(["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if has_cpus else []),
+    ]
 
 
 def _teardown(where: Path) -> list[str]:
     """Return shell lines that record how the tasks ended: the job's shell outlives tasks that are killed."""
     return [
         "code=$?",
-        "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
-        f'echo $code > {shlex.quote(str(where))}/"${{job:-$SLURM_JOB_ID}}.${{SLURM_RESTART_COUNT:-0}}.exit"',
+        f'echo $code > {shlex.quote(str(where))}/"$job.${{SLURM_RESTART_COUNT:-0}}.exit"',
         "exit $code",
     ]
-
-
-def _complaints(error: Exception) -> str:
-    """Return the lines of sbatch itself, without its name before them."""
-    lines = str(error).splitlines()
-    wrong = [line for line in lines if "error:" in line] or [line for line in lines if "sbatch:" in line]
-    return "; ".join(_AFTER_NAME.sub("", line).strip() for line in wrong) or lines[-1]
 
 
 def start_local_run(folder: Path, job_class: JobClass) -> NoReturn:
