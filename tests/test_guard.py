@@ -15,8 +15,8 @@ from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.launcher.node.after_attempt import decide_after_attempt
 from clusterplan.launcher.node.context import TaskContext
 from clusterplan.launcher.node.ranks import read_task
-from clusterplan.launcher.node.signals import StopSignals
-from clusterplan.launcher.node.slurm_reason import SlurmdLog
+from clusterplan.launcher.node.stop.signals import StopSignals
+from clusterplan.launcher.node.stop.slurm_reason import SlurmdLog
 from clusterplan.launcher.run_folder.launch import Launch
 from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
 

@@ -350,6 +350,60 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     assert "1 restart (1 preempted)" in on_slurm("status").stdout
 
 
+SAVES_ON_TERM = """
+import pathlib, signal, sys, time
+from clusterplan import track
+folder, code, save_s = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+steps = [int(path.name[5:]) for path in folder.glob("step_*")]
+step, total, asked = max(steps, default=0), max(steps, default=0) + 1000, []
+def save(*_):
+    asked.append(1)
+    print("TERM", flush=True)
+signal.signal(signal.SIGTERM, save)
+with open("starts", "a") as starts:
+    print(step, file=starts)
+for _ in track(range(total)):
+    if step and steps:
+        sys.exit()  # taken up again: enough
+    step += 1
+    time.sleep(0.05)
+    if asked and code >= 0:
+        time.sleep(save_s)
+        (folder / f"step_{step}").mkdir(parents=True, exist_ok=True)
+        sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("nodes", "code", "save_s"),
+    [(1, 1, 3), (1, 0, 0), (1, 143, 0), (2, 0, 3), (1, -1, 0)],
+    ids=["saves in 3 s", "exits with 0", "exits with 143", "four ranks on two nodes", "ignores TERM"],
+)
+def test_a_run_preempted_with_a_grace_goes_on(on_slurm: Any, nodes: int, code: int, save_s: int) -> None:
+    """A job that ends by itself inside the grace is not requeued: davidsd/sdpb#201, slurm-gcp#182."""
+    script = on_slurm.file("saves.py", SAVES_ON_TERM)
+    where = f'[cluster]\nnodes = {nodes}\nprofile = "test"\npartition = "grace"\n'
+    job = job_file(on_slurm, where=where).read_text().split("[run]")[0]
+    command = f'["python", "{script.name}", "{{output}}", "{code}", "{save_s}"]'
+    file = on_slurm.file("job.toml", f'{job}[run]\ncommand = {command}\nbootstrap = "per-gpu"\n')
+    run = on_slurm.submit("--force", "--gpus", 2 * nodes, file)
+    until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+    held = on_slurm.slurm.ask("squeue", "--noheader", "--format=%N", f"--jobs={run['job_id']}").strip()
+    on_slurm.slurm.sbatch(f"--nodelist={held}", f"--nodes={nodes}", "--exclusive", command="sleep 2")
+    if code < 0:
+        until(lambda: running_job(run, 1), "the next start", ENDED_S)
+        assert slurm_states(run)[0] == "PREEMPTED"
+        assert on_slurm("cancel", run["run"]).returncode == 0
+        return
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
+    assert "1 restart (1 preempted)" in on_slurm("status").stdout
+    starts = (on_slurm.folder / "starts").read_text().split()
+    assert starts[: 2 * nodes] == ["0"] * 2 * nodes
+    assert all(int(step) > 0 for step in starts[2 * nodes :])
+
+
 @pytest.mark.slow
 def test_a_controller_that_is_restarted_changes_nothing(on_slurm: Any) -> None:
     run = on_slurm.submit(job_file(on_slurm, steps=150))

@@ -10,7 +10,7 @@ import pytest
 from slurm_cluster import Cluster
 
 from clusterplan.errors import SlurmRefused, SlurmUnavailable
-from clusterplan.launcher.node.slurm_reason import parse_slurmd_state
+from clusterplan.launcher.node.stop.slurm_reason import parse_slurmd_state
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.jobs import JobFacts, parse_account, parse_job, parse_queue
 from clusterplan.launcher.slurm.nodes import parse_nodes

@@ -6,12 +6,17 @@ from dataclasses import replace
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
 from ..run_folder.log_errors import is_out_of_memory
-from ..run_folder.task_records import TaskRecord, first_tasks, read_task_records
-from .context import TaskContext, wait_for
+from ..run_folder.task_records import TaskRecord, first_tasks, read_task_record, read_task_records
+from ..slurm.jobs import PREEMPTED
+from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
+from .requeue import wait_for_verdict
 from .restart_policy import RestartDecision, StopCause, decide_restart
-from .slurm_reason import CANCELLED
+from .stop.slurm_reason import CANCELLED, REQUEUED
 
 _OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too
+_FIRST_TASK_S = (
+    900.0  # for the first task to have the job requeued, though the controller is down for a while
+)
 _STOP_REQUEST = "it was asked to stop"
 
 
@@ -20,26 +25,21 @@ def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
 
     None means that the decision is another task's, Slurm's or the user's.
     """
-    record, signals = task.file.record, task.signals
+    record = task.file.record
     if record.outcome == "completed":
         _complete(task)
         return None
-    if record.outcome == "stopped" and (signals.cause is StopCause.TERMINATED or record.rank):
-        _stop(task)
+    if record.outcome == "stopped" and record.rank:
+        _follow_first_task(task)
         return None
-    cause = StopCause.TIME_LIMIT if record.outcome == "stopped" else StopCause.FAILED
-    if cause is StopCause.TIME_LIMIT:
-        task.file.update(state="stopping")
-        wait_for(lambda: signals.terminated or _have_all_stopped(task, but_first=True), _OTHER_TASKS_S)
-    if _is_cancelled(task):
+    if task.place.on_slurm:
+        return _decide_on_slurm(task)
+    is_cancelled = cancel_requested_s(task.folder) is not None
+    if is_cancelled or (record.outcome == "stopped" and task.signals.cause is StopCause.TERMINATED):
+        write_final_status(task.folder, "cancelled", record.exit_code, _STOP_REQUEST)
+        task.file.update(state="ended", ended_s=time.time())
         return None
-    decision = _decide(task, cause)
-    task.file.update(
-        will_restart=decision.restart, reason=decision.reason, state="ended", ended_s=time.time()
-    )
-    if not decision.restart:
-        _end_run(task, cause, decision.reason)
-    return decision
+    return _decide(task)
 
 
 def _complete(task: TaskContext) -> None:
@@ -49,34 +49,53 @@ def _complete(task: TaskContext) -> None:
         write_final_status(task.folder, "completed", 0)
 
 
-def _stop(task: TaskContext) -> None:
-    """End this task.  Slurm or the user decides what follows; after a time limit, the first task does."""
-    if not task.place.on_slurm:
-        write_final_status(task.folder, "cancelled", task.file.record.exit_code, _STOP_REQUEST)
+def _follow_first_task(task: TaskContext) -> None:
+    """Wait for the decision of the first task, and until Slurm ends the job if it is requeued.
+
+    srun ends a job one minute after its first task has left (--wait=60), and inside the grace of a preemption such a
+    job is not requeued.
+    """
     task.file.update(state="ended", ended_s=time.time())
-    if task.signals.cause is StopCause.TIME_LIMIT:
-        limit_s = _OTHER_TASKS_S + task.launch.grace_s
-        wait_for(lambda: task.signals.terminated or _have_all_stopped(task), limit_s)
+    first = replace(task.file.record, rank=0).file_name
+
+    def has_left() -> bool:
+        record = read_task_record(task.folder, first)
+        return record is not None and record.state == "ended"
+
+    wait_for(has_left, _FIRST_TASK_S, poll_s=SHARED_DISK_POLL_S)
 
 
-def _is_cancelled(task: TaskContext) -> bool:
-    """Return whether the user ended the run while it saved, or as it failed: then it must not restart."""
-    if cancel_requested_s(task.folder) is None and task.slurmd_log.read_state() != CANCELLED:
-        return False
-    if task.place.on_slurm:
-        task.file.update(state="ended", slurm_state=CANCELLED, ended_s=time.time())
-    else:
-        write_final_status(task.folder, "cancelled", task.file.record.exit_code, _STOP_REQUEST)
-        task.file.update(state="ended", ended_s=time.time())
-    return True
-
-
-def _decide(task: TaskContext, cause: StopCause) -> RestartDecision:
-    if (
-        cause is StopCause.TIME_LIMIT and not task.place.on_slurm
-    ):  # the user set it, and no queue waits behind
-        return RestartDecision(restart=False, reason="the requested time is over")
+def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
     record = task.file.record
+    verdict = wait_for_verdict(task)
+    if record.outcome == "stopped" and verdict.is_running:
+        task.file.update(state="stopping")
+        wait_for(lambda: _have_all_stopped(task, but_first=True), _OTHER_TASKS_S)
+        verdict = wait_for_verdict(task)
+    state = verdict.state
+    if state in (None, REQUEUED):  # the reason may have been known only while the grace lasted
+        state = record.slurm_state or state
+    is_cancelled = cancel_requested_s(task.folder) is not None
+    if is_cancelled or (not verdict.is_running and (state or task.signals.cause is StopCause.TERMINATED)):
+        state = CANCELLED if is_cancelled and verdict.is_running else state
+        task.file.update(state="ended", slurm_state=state, ended_s=time.time())
+        return None
+    if state == PREEMPTED:
+        task.file.update(slurm_state=state)
+        return _note(task, RestartDecision(restart=True, reason="a job of higher priority took its place"))
+    if task.signals.cause is StopCause.TERMINATED and not _have_all_stopped(task):
+        # srun ends the others where one task failed: that task decides, or has been killed.
+        task.file.update(state="ended", ended_s=time.time())
+        return None
+    return _decide(task)
+
+
+def _decide(task: TaskContext) -> RestartDecision:
+    record, cause = task.file.record, task.signals.cause
+    if record.outcome == "failed":
+        cause = StopCause.FAILED
+    elif not task.place.on_slurm:  # the user set the limit, and no queue waits behind
+        return _note(task, RestartDecision(restart=False, reason="the requested time is over"))
     # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
     earlier = [
         first.saved_step
@@ -84,16 +103,38 @@ def _decide(task: TaskContext, cause: StopCause) -> RestartDecision:
         if first.attempt != record.attempt
     ]
     decision = decide_restart(
-        cause, [*earlier, record.saved_step], record.resume_step, task.launch.max_restarts
+        StopCause.FAILED if cause is StopCause.FAILED else StopCause.TIME_LIMIT,
+        [*earlier, record.saved_step],
+        record.resume_step,
+        task.launch.max_restarts,
     )
+    if cause is StopCause.TERMINATED and decision.restart:
+        decision = replace(decision, reason="it was told to stop, but its job was not cancelled")
     if cause is StopCause.FAILED and record.rank and decision.restart:
-        return replace(decision, reason=f"rank {record.rank}: {decision.reason}")
+        decision = replace(decision, reason=f"rank {record.rank}: {decision.reason}")
+    return _note(task, decision)
+
+
+def _note(task: TaskContext, decision: RestartDecision) -> RestartDecision:
+    """Write the decision into the record, and the run's final status if it ends.
+
+    A task on Slurm that restarts the run has not ended before Slurm has accepted that.
+    """
+    is_requeued = decision.restart and task.place.on_slurm
+    task.file.update(
+        will_restart=decision.restart,
+        reason=decision.reason,
+        state="stopping" if is_requeued else "ended",
+        ended_s=time.time(),
+    )
+    if not decision.restart:
+        _end_run(task, decision.reason)
     return decision
 
 
-def _end_run(task: TaskContext, cause: StopCause, reason: str) -> None:
+def _end_run(task: TaskContext, reason: str) -> None:
     record = task.file.record
-    if cause is StopCause.TIME_LIMIT:
+    if record.outcome == "stopped":
         write_final_status(task.folder, "timed_out", record.exit_code, reason, record.error)
         return
     state = "out_of_memory" if is_out_of_memory(record.error, record.exit_code) else "failed"

@@ -10,10 +10,11 @@ from ..command.task import Task
 from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
 from ..run_folder.launch import Launch
 from ..run_folder.task_records import TaskFile
-from .signals import StopSignals
-from .slurm_reason import SlurmdLog
+from .stop.signals import StopSignals
+from .stop.slurm_reason import SlurmdLog
 
 POLL_S = 0.1
+SHARED_DISK_POLL_S = 2.0  # on the disk that all nodes share
 SIGNAL_DELAY_S = 2.0  # Slurm signals every process of a job, and this one may be the last
 
 
@@ -40,8 +41,8 @@ class TaskContext:
         )
 
 
-def wait_for(condition: Callable[[], Any], limit_s: float) -> None:
+def wait_for(condition: Callable[[], Any], limit_s: float, poll_s: float = POLL_S) -> None:
     """Wait until the condition holds, or for `limit_s`."""
     deadline_s = monotonic() + limit_s
     while not condition() and monotonic() < deadline_s:
-        sleep(POLL_S)
+        sleep(poll_s)

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from ...errors import ClusterplanError
 from ...estimator.job.run import Bootstrap
 from ..command.launchers import reaches_other_nodes, task_command, task_environment
 from ..command.placeholders import LATEST, fill_placeholders
@@ -19,15 +20,13 @@ from ..run_folder.folder import LOGS
 from ..run_folder.log_errors import read_error_line
 from ..run_folder.task_records import read_task_record
 from ..sampler.beside import NOT_STARTED, sampler_beside
-from .context import POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
+from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
 from .gpu_locks import GpuLocks
 from .processes import Children
-from .restart_policy import StopCause
-from .slurm_reason import read_controller_state
+from .stop.slurm_reason import read_verdict
 
 HEARTBEAT_S = 20.0
-_FIRST_TASK_POLL_S = 2.0  # on the disk that all nodes share
-_SIGTERM_CODE = 128 + signal.SIGTERM
+_SIGNAL_ORDER_S = 0.3  # between the signals of one node
 
 
 def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLocks, deadline_s: float) -> None:
@@ -98,13 +97,13 @@ def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> i
     waits_for_first = _starts_no_command(task)
     while (code := children.poll()) is None or waits_for_first:
         if waits_for_first and time.monotonic() >= first_task_s:
-            first_task_s = time.monotonic() + _FIRST_TASK_POLL_S
+            first_task_s = time.monotonic() + SHARED_DISK_POLL_S
             waits_for_first = not _has_first_task_ended(task)
         if task.signals.cause:
-            task.file.update(
-                state="stopping", stop_cause=task.signals.cause, slurm_state=task.slurmd_log.read_state()
-            )
-            children.stop(getattr(signal, task.launch.stop_signal), task.launch.grace_s)
+            task.file.update(state="stopping", stop_cause=task.signals.cause)
+            children.signal(getattr(signal, task.launch.stop_signal))
+            task.file.update(slurm_state=_read_slurm_state(task))
+            children.end(task.launch.grace_s)
             return children.poll() or 0
         if time.monotonic() >= deadline_s:
             task.signals.note_time_limit()
@@ -118,13 +117,20 @@ def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> i
     return code
 
 
+def _read_slurm_state(task: TaskContext) -> str | None:
+    """Return why Slurm stops the task, while that is known: a requeue wipes out that it was a preemption."""
+    if not task.place.on_slurm or task.place.rank:
+        return None
+    try:
+        return read_verdict(task.slurmd_log, task.place.job, task.place.restart).state
+    except ClusterplanError:
+        return None
+
+
 def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes: Mapping[Path, int]) -> None:
     place, signals = task.place, task.signals
-    if place.on_slurm and code == _SIGTERM_CODE:
-        wait_for(lambda: signals.cause, SIGNAL_DELAY_S)
-    if place.on_slurm and signals.cause is StopCause.TERMINATED:
-        slurm_state = task.slurmd_log.read_state() or read_controller_state(place.job, place.restart)
-        task.file.update(slurm_state=slurm_state)
+    if place.on_slurm:  # the command, or its peers on other nodes, may be signalled before this process is
+        wait_for(lambda: signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
     outcome = "stopped" if signals.cause else "failed" if code else "completed"
     checkpoint = task.find_checkpoint()
     task.file.update(

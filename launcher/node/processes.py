@@ -108,15 +108,20 @@ class Children:
 
     def stop(self, number: int, grace_s: float) -> None:
         """Send the signal `number`, and SIGKILL to processes that still run after `grace_s`."""
-        self._send(number)
+        self.signal(number)
+        self.end(grace_s)
+
+    def end(self, grace_s: float) -> None:
+        """Wait until the processes have ended; send SIGKILL to those that still run after `grace_s`."""
         deadline = time.monotonic() + grace_s
         while any(process.poll() is None for process in self._running) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-        self._send(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._codes += [_shell_code(process.wait()) for process in self._running]
         self._running.clear()
 
-    def _send(self, number: int) -> None:
+    def signal(self, number: int) -> None:
+        """Send the signal `number`."""
         for process in self._running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if self._whole_group or number == signal.SIGKILL:

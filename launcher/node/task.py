@@ -13,7 +13,7 @@ from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import has_final_status, withdraw_lost, write_final_status
 from ..run_folder.job_log import append_missing_job
 from ..run_folder.launch import Launch
-from ..run_folder.task_records import TaskFile, TaskRecord, process_birth
+from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
 from .after_attempt import decide_after_attempt
 from .context import TaskContext
 from .gpu_locks import GpuLocks, lock_gpus
@@ -22,8 +22,8 @@ from .processes import adopt_orphans, end_orphans
 from .ranks import read_task
 from .requeue import requeue_job
 from .restart_policy import RestartDecision, StopCause
-from .signals import StopSignals
-from .slurm_reason import SlurmdLog
+from .stop.signals import StopSignals
+from .stop.slurm_reason import SlurmdLog
 
 
 def run_task(
@@ -62,6 +62,7 @@ def run_task(
             task = _begin_attempt(folder, launch, place, signals)
     if restarts:
         requeue_job(task, queue_successor)
+        task.file.update(state="ended")
         return 0
     return _exit_code(task)
 
@@ -110,6 +111,8 @@ def _run_attempt(
 
 def _exit_code(task: TaskContext) -> int:
     cause = task.signals.cause
-    if cause is StopCause.TIME_LIMIT and task.place.rank:
-        return 0  # a failed task would end the job before the first task has requeued it
+    if cause and task.place.rank:
+        first = read_task_record(task.folder, replace(task.file.record, rank=0).file_name)
+        if cause is StopCause.TIME_LIMIT or (first and first.will_restart):
+            return 0  # a failed task would end the job before the first task has requeued it
     return task.file.record.exit_code or (1 if cause else 0)

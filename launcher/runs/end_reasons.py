@@ -1,7 +1,7 @@
 """Why a run ended, in plain words: pure.
 
 The words follow the last state of its job and the records of its tasks.  `queue_reasons` explains jobs that wait;
-`node.slurm_reason` reads why Slurm stops a task, while the task still runs.
+`node.stop.slurm_reason` reads why Slurm stops a task, while the task still runs.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Why a run waits in Slurm's queue, in plain words: pure.
 
-The words follow squeue's reason for a pending job.  `end_reasons` explains jobs that ended; `node.slurm_reason` reads
+The words follow squeue's reason for a pending job.  `end_reasons` explains jobs that ended; `node.stop.slurm_reason` reads
 why Slurm stops a task, while the task still runs.
 """
 

@@ -48,7 +48,7 @@ class QueuedJob:
 class JobFacts:
     """One job as `scontrol show job` or sacct has it; None where that command does not tell.
 
-    `exit_code` is that of the batch script.
+    `exit_code` is that of the batch script; `preempt_s` is when the grace of a preemption began.
     """
 
     job_id: str
@@ -61,6 +61,7 @@ class JobFacts:
     start_s: float | None
     end_s: float | None
     limit_s: float | None
+    preempt_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def parse_job(text: str) -> JobFacts | None:
         start_s=parse_slurm_time_s(pairs.get("StartTime", "")),
         end_s=parse_slurm_time_s(pairs.get("EndTime", "")),
         limit_s=parse_limit_s(pairs.get("TimeLimit", "")),
+        preempt_s=parse_slurm_time_s(pairs.get("PreemptTime", "")),
     )
 
 

@@ -2,7 +2,7 @@
 
 import signal
 
-from .restart_policy import StopCause
+from ..restart_policy import StopCause
 
 
 class StopSignals:
