@@ -8,6 +8,7 @@ The folders are those of the XDG base directory specification, so `XDG_CONFIG_DI
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ CONFIG_FILE = "config.toml"
 DEFAULT = "default"
 _PATHS = ("runs", "history")
 _VARIABLES = {"runs": "CLUSTERPLAN_RUNS", "history": "CLUSTERPLAN_HISTORY"}
+_OF_A_GROUP = stat.S_ISGID | stat.S_IWGRP
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
@@ -81,6 +83,20 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
         if value := environment.get(variable):
             settings[name] = Setting(str(Path(value).absolute()), f"${variable}")
     return Configuration(**settings)
+
+
+def find_group(history: Path) -> int | None:
+    """Return the id of the group that shares the history at this path; None if it is one user's.
+
+    A history in a folder that hands its group on (setgid) and that the group may write is the group's; the setting
+    `shared` says it of any folder.  Raises InputError for a file of settings that cannot be used.
+    """
+    folder = next((folder for folder in history.parents if folder.exists()), None)
+    status = folder.stat() if folder else None
+    if status is None:
+        return None
+    is_shared = read_configuration(os.environ).shared.value or status.st_mode & _OF_A_GROUP == _OF_A_GROUP
+    return status.st_gid if is_shared else None
 
 
 def _read_file(path: Path, environment: Mapping[str, str]) -> dict[str, Setting]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ..cluster_profiles.units import join_names
 from ..errors import HistoryError
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.run_folder.folder import history_path, links_folder
+from ..launcher.run_folder.folder import file_exists, history_path, links_folder
 
 ProgressCallback = Callable[
     [int, int], None
@@ -25,7 +25,7 @@ def find_measurements(
     if model is None:
         return [], ()
     path = history_path(os.environ)
-    if not (path.exists() or links_folder(path).exists()):
+    if not (file_exists(path) or file_exists(links_folder(path))):
         return [], ()
     from .history.history import History, collect  # noqa: PLC0415  SQLite and the launcher, where there is no history
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..cluster_profiles.configuration import find_group
 from ..cluster_profiles.units import format_duration, plural
 from ..errors import InputError, SpoolError
 from ..estimator.gpu_use.notes import name_gpus
@@ -94,8 +95,9 @@ def run_sample(prepared: PreparedSample) -> SampledRun:
         "pid": os.getpid(),
         "birth": process_birth(os.getpid()),
     }
-    folder = create_run_folder(prepared.name, runs_root(os.environ), began, facts)
-    register_run(folder, history_path(os.environ))
+    history = history_path(os.environ)
+    folder = create_run_folder(prepared.name, runs_root(os.environ), began, facts, find_group(history))
+    register_run(folder, history)
     ended = run_sampled(command, folder, prepared.period_s, prepared.limit_s, os.environ)
     return SampledRun(folder, _failure(ended), tuple(_write_end(folder, ended)))
 

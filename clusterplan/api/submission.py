@@ -92,13 +92,13 @@ def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Sub
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)
-        fill_folders(folders, launches, decision, workload, expected, history)
+        unregistered = fill_folders(folders, launches, decision, workload, expected, history)
         jobs, notes = _hand_over(folders, decision, destination)
     runs = tuple(
         SubmittedRun(folder.name, destination.executor, job, folder)
         for folder, job in zip(folders, jobs, strict=True)
     )
-    return Submission(runs, decision, estimate, prepared.problems, gpus, notes)
+    return Submission(runs, decision, estimate, (*prepared.problems, *unregistered), gpus, notes)
 
 
 def _job(

@@ -113,6 +113,8 @@ def submit(
         submission = submit_prepared(prepared, force=force)
     for note in submission.notes:
         say(f"sbatch: {note}")
+    for problem in submission.problems[len(prepared.problems) :]:
+        say(problem.text)
     if as_json:
         click.echo(json.dumps(submission.as_dict(), indent=2))
     else:

@@ -17,11 +17,13 @@ def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
     if not runs:
         page.line("no runs yet: `clusterplan sample -- COMMAND` makes one")
         return
+    user_title = ("user",) if len({run["user"] for run in runs}) > 1 else ()
     page.table(
-        ("run", "state", "began (UTC)", "took", "GPUs", "utilisation", "energy"),
+        ("run", *user_title, "state", "began (UTC)", "took", "GPUs", "utilisation", "energy"),
         [
             (
                 run["run"],
+                *([run["user"] or ""] if user_title else []),
                 run["state"],
                 run["began_utc"] or "",
                 _duration(run["seconds"]),
@@ -33,7 +35,7 @@ def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
             )
             for run in runs
         ],
-        right=(3, 4, 5, 6),
+        right=[len(user_title) + place for place in (3, 4, 5, 6)],
         first_to_go=("began (UTC)",),  # as the run's id says
     )
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ...cluster_profiles.configuration import find_group
+from ...cluster_profiles.modes import denial, give_to_group
 from ...errors import HistoryError, UnfitValue
 
 BUSY_S = 30.0
@@ -32,15 +34,19 @@ class HistoryFile:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
-                _make(path)
+                _make(path, find_group(path))
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = FULL")
             self._tables = self._migrate()
+        except PermissionError:
+            raise HistoryError(f"{path}: {denial(path)}") from None
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
         except sqlite3.Error as error:
+            if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent)):
+                raise HistoryError(f"{path}: {denial(path)}") from None
             raise HistoryError(f"{path}: is no history that can be used: {error}; {_CHECK}") from None
 
     def _migrate(self) -> "Database":
@@ -134,7 +140,7 @@ class HistoryFile:
         return before, self.path.stat().st_size
 
 
-def _make(path: Path) -> None:
+def _make(path: Path, group: int | None) -> None:
     """Make a new history, which appears whole: of several processes that make it at once, the first wins."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -144,6 +150,8 @@ def _make(path: Path) -> None:
             _migrate(db)
         finally:
             db.close()
+        if group is not None:
+            give_to_group(draft, group, 0o660)
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
     finally:

@@ -10,6 +10,7 @@ CREATE TABLE run (
     command TEXT,  -- a JSON list
     host TEXT,
     folder TEXT NOT NULL,
+    user TEXT,  -- the login name
     began_s REAL,  -- submitted
     started_s REAL,  -- its first attempt
     ended_s REAL,
@@ -180,7 +181,7 @@ CREATE TABLE estimate (
 
 -- Seconds are from the start of the first attempt; Slurm tells ends in whole seconds, so an end may seem to be earlier.
 CREATE VIEW v_runs AS
-    SELECT run, name, model, state,
+    SELECT run, name, user, model, state,
         datetime(began_s, 'unixepoch') AS began_utc,
         datetime(started_s, 'unixepoch') AS started_utc,
         round(started_s - began_s, 1) AS waited_s,
@@ -203,7 +204,7 @@ CREATE VIEW v_waste AS
     WITH held AS (
         SELECT run, idle_s, utilisation_mean, sum(s.last_s - s.first_s + coalesce(period_s, 1)) AS seconds
         FROM run_gpu JOIN node USING (run, node) JOIN spool_gpu s USING (run, uuid) GROUP BY run, uuid)
-    SELECT run, name, model,
+    SELECT run, name, user, model,
         datetime(began_s, 'unixepoch') AS began_utc,
         count(*) AS gpus,
         round(sum(seconds) / 3600, 3) AS gpu_hours,

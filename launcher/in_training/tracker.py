@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Generic, SupportsFloat, TypeVar
 
+from ...cluster_profiles.modes import open_file
 from .autograd_dtype import find_autograd_dtype
 
 T = TypeVar("T")
@@ -229,7 +230,7 @@ def _open_progress_file() -> int | None:
     if not folder or rank != "0" or environment.get("LOCAL_RANK", "0") != "0":
         return None
     try:
-        return os.open(f"{folder}/{PROGRESS_FILE}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return open_file(f"{folder}/{PROGRESS_FILE}", os.O_APPEND)
     except OSError:
         return None
 

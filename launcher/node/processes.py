@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ...cluster_profiles.modes import open_file
 from ..sampler.beside import ignore_slurm_warning
 
 _POLL_S = 0.1
@@ -73,7 +74,7 @@ class Children:
 
     def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
         """Start one more process.  Raises OSError if that is not possible."""
-        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
+        with os.fdopen(open_file(log, os.O_APPEND), "ab") as output:
             process = subprocess.Popen(  # noqa: S603  the user's command, no shell
                 list(command),
                 cwd=cwd,

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...cluster_profiles.configuration import read_configuration
+from ...cluster_profiles.configuration import find_group, read_configuration
+from ...cluster_profiles.modes import give_to_group, make_folder, open_file, user_name
 from ...errors import RunFolderError
 
 RUN_FORMAT = 1
@@ -23,6 +24,7 @@ DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT = "logs", "submitit"
 _MAX_NAME_LENGTH = 60
 _MAX_TRIES = 100
+_GROUP_READS = 0o2750
 
 
 def runs_root(environment: Mapping[str, str]) -> Path:
@@ -50,11 +52,16 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_MAX_NAME_LENGTH] or "run"
 
 
-def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, Any]) -> Path:
-    """Make a new run's folder (mode 0700), with `facts` in its run.json; return it.  Raises RunFolderError."""
+def create_run_folder(
+    name: str, root: Path, now: datetime, facts: Mapping[str, Any], group: int | None = None
+) -> Path:
+    """Make a new run's folder, with `facts` and the user's name in its run.json; return it.  Raises RunFolderError.
+
+    Its mode is 0700; with a `group`, which shares the history, its members may read it.
+    """
     stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(root, group, _GROUP_READS)
         for _ in range(_MAX_TRIES):
             folder = root / f"{slug(name)}-{stamp}-{os.urandom(2).hex()}"
             try:
@@ -62,9 +69,19 @@ def create_run_folder(name: str, root: Path, now: datetime, facts: Mapping[str, 
             except FileExistsError:
                 continue
             try:
+                if group is not None:
+                    give_to_group(folder, group, _GROUP_READS)
                 write_text(
                     folder / RUN_FILE,
-                    json_text({"format": RUN_FORMAT, "run": folder.name, "name": _printable(name), **facts}),
+                    json_text(
+                        {
+                            "format": RUN_FORMAT,
+                            "run": folder.name,
+                            "name": _printable(name),
+                            "user": user_name(),
+                            **facts,
+                        }
+                    ),
                 )
             except OSError:
                 folder.rmdir()
@@ -88,10 +105,12 @@ def register_run(folder: Path, history: Path) -> None:
     """Link the run's id to its folder, so that every command finds it.  Raises RunFolderError."""
     links = links_folder(history)
     try:
-        links.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(links, find_group(history))
         (links / folder.name).symlink_to(folder)
     except OSError as error:
-        raise RunFolderError(f"{links}: the run cannot be registered: {error.strerror}") from None
+        raise RunFolderError(
+            f"{links}: the run cannot be registered: {error.strerror}; `clusterplan status {folder}` shows it"
+        ) from None
 
 
 def file_exists(path: Path) -> bool:
@@ -111,7 +130,7 @@ def json_text(values: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a file (mode 0600) in one step and sync it to the disk: a reader sees the old content or the new.
+    """Replace a file in one step and sync it to the disk: a reader sees the old content or the new.
 
     Raises OSError.
     """
@@ -119,14 +138,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replace a file (mode 0600) in one step; `durable` also syncs it to the disk.
+    """Replace a file in one step; `durable` also syncs it to the disk.
 
     Raises OSError.
     """
     draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+            open_file(draft, os.O_EXCL),
+            "w",
+            encoding="utf-8",
         ) as file:
             file.write(text)
             if durable:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ...cluster_profiles.modes import open_file
 from ...errors import RunFolderError
 from .folder import JOBS_FILE
 
@@ -36,7 +37,7 @@ def append_job(folder: Path, executor: str, job: str, cluster: str | None = None
     """Append a job that was just submitted.  Raises RunFolderError."""
     line = json.dumps(asdict(JobEntry(executor, job, time.time(), cluster))) + "\n"
     try:
-        file = os.open(folder / JOBS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = open_file(folder / JOBS_FILE, os.O_APPEND)
         try:
             os.write(file, line.encode())
         finally:

@@ -11,17 +11,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ...cluster_profiles.modes import denial
 from ...cluster_profiles.units import join_names
-from ...errors import InputError
+from ...errors import HistoryError, InputError
 from .final_status import has_final_status
-from .folder import REQUEST_FILE, RUN_FILE, links_folder
+from .folder import REQUEST_FILE, RUN_FILE, file_exists, links_folder
 
 _BEGAN = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]{4}$")
 _MAX_SUGGESTIONS, _MAX_CANDIDATES = 3, 20
 
 
 def registered_folders(history: Path) -> list[Path]:
-    """Return every registered folder, the latest first by its id; some may no longer exist."""
+    """Return every registered folder, the latest first by its id; some may no longer exist.
+
+    Raises HistoryError if this user may not read the list.
+    """
     links = links_folder(history)
     try:
         with os.scandir(links) as entries:
@@ -30,6 +34,8 @@ def registered_folders(history: Path) -> list[Path]:
                 for entry in entries
                 if entry.is_symlink()
             ]
+    except PermissionError:
+        raise HistoryError(f"{links}: {denial(links)}") from None
     except OSError:
         return []
     return [links / link.readlink() for *_, link in sorted(links_by_time, reverse=True)]
@@ -51,8 +57,10 @@ def folders_to_show(history: Path, kind: str, most_ended: int) -> tuple[list[Pat
 def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     """Return the runs of a kind whose id is, or begins with, `run`, the latest first; for None the latest run.
 
-    Raises InputError with the nearest ids.
+    A path of a run's folder finds that run, registered or not.  Raises InputError with the nearest ids.
     """
+    if run is not None and "/" in run and file_exists(Path(run) / RUN_FILE):
+        return [Path(run).absolute()]
     folders = {folder.name: folder for folder in registered_folders(history)}
 
     def is_of_kind(name: str) -> bool:

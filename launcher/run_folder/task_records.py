@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...cluster_profiles.modes import make_inner_folder
 from .folder import SUBMITIT, write_json
 
 TASKS = "tasks"
@@ -77,7 +78,7 @@ class TaskFile:
 
     def __init__(self, folder: Path, record: TaskRecord) -> None:
         self._folder = folder / TASKS
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_inner_folder(self._folder)
         self.record = record
         self.update()
 

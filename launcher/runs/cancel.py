@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ...errors import SlurmRefused, SlurmUnavailable
+from ...cluster_profiles.modes import user_name
+from ...errors import InputError, SlurmRefused, SlurmUnavailable
 from ..run_folder.cancel_request import withdraw_cancel_request, write_cancel_request
 from ..run_folder.job_log import read_jobs
 from ..run_folder.task_records import is_process_alive, read_task_records
@@ -15,7 +16,13 @@ from .status import RunStatus, read_statuses
 
 
 def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
-    """Ask runs to stop, for good; return their statuses from before.  Raises SlurmUnavailable, SlurmRefused."""
+    """Ask runs to stop, for good; return their statuses from before.
+
+    Raises InputError for a run of another user, SlurmUnavailable and SlurmRefused.
+    """
+    for folder in folders:
+        if os.getuid() not in (0, owner := folder.stat().st_uid):
+            raise InputError(f"{folder.name} is a run of {user_name(owner)}, who alone can stop it")
     statuses = read_statuses(folders)
     open_folders = [status.folder for status in statuses if not status.state.final]
     for folder in open_folders:

@@ -24,7 +24,7 @@ from ..sampler.spool import SUFFIX
 from .collect_samples import collect_samples
 from .measurement import SUBMITTED, measure_run, observed_precision, stated_precision
 
-_RUN_FACTS = ("kind", "name", "model", "host", "began_s")
+_RUN_FACTS = ("kind", "name", "model", "host", "user", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
 
 

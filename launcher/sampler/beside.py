@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...cluster_profiles.modes import open_file
 from .spool import SUFFIX
 
 NOT_STARTED = 127  # exit code, as of a shell
@@ -64,7 +65,7 @@ def ignore_slurm_warning() -> None:
 
 def _open_log(folder: Path) -> int:
     try:
-        return os.open(folder / "sampler.log", os.O_WRONLY | os.O_CREAT, 0o600)
+        return open_file(folder / "sampler.log", 0)
     except OSError:  # a full disk is no reason not to run the command
         return os.open(os.devnull, os.O_WRONLY)
 

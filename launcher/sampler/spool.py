@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from ...cluster_profiles.modes import open_file
 from ...errors import SpoolError
 
 SPOOL_FORMAT = 1
@@ -50,7 +51,7 @@ class SpoolWriter:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self._path = path
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._file = open_file(path, os.O_EXCL | os.O_APPEND)
         except OSError as error:
             raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
         self._sequence = 0

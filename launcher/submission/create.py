@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ...errors import ClusterplanError, InputError, JobUnknown
+from ...cluster_profiles.configuration import find_group
+from ...cluster_profiles.modes import make_inner_folder
+from ...errors import ClusterplanError, InputError, JobUnknown, RunFolderError
 from ...estimator.job.placement import Placement, shape_of_job
 from ...estimator.job.workload import Workload
 from ..run_folder.folder import (
@@ -26,6 +28,7 @@ from ..run_folder.folder import (
 from ..run_folder.job_log import read_jobs
 from ..run_folder.launch import Launch
 from .decide import Decision
+from .problem import Problem, warning
 from .snapshot import redact, take_snapshot
 from .sweep import Sweep
 
@@ -72,10 +75,12 @@ def new_run_folders(
     """
     facts = {**facts, "began_s": now.timestamp()}
     diff = facts.pop("diff")  # in a file of its own: run.json is read by every command
-    folders: list[Path] = []
+    folders, group = list[Path](), find_group(history)
     try:
         for values in sweep:
-            folders.append(create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None}))
+            folders.append(
+                create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None}, group)
+            )
             if diff:
                 write_text(folders[-1] / DIFF_FILE, diff)
         yield folders
@@ -99,22 +104,30 @@ def fill_folders(
     workload: Workload,
     estimate: Mapping[str, Any] | None,
     history: Path,
-) -> None:
-    """Write what each run's tasks need, and put the run into the list of runs.  Raises OSError, RunFolderError."""
+) -> tuple[Problem, ...]:
+    """Write what each run's tasks need, and put the run into the list of runs; return what kept it out of the list.
+
+    Raises OSError.
+    """
     common = {
         REQUEST_FILE: asdict(decision.request),
         JOB_FILE: workload.model_dump(mode="json", exclude={"run"}),
         ESTIMATE_FILE: estimate or None,
         DEEPSPEED_FILE: decision.deepspeed_config,
     }
+    problems = list[Problem]()
     texts = {name: json_text(values) for name, values in common.items() if values is not None}
     for folder, launch in zip(folders, launches, strict=True):
         launch.write(folder)
         for name, text in texts.items():
             write_text(folder / name, text)
         if launch.output:
-            Path(launch.output).mkdir(mode=0o700, parents=True, exist_ok=True)
-        register_run(folder, history)
+            make_inner_folder(Path(launch.output))
+        try:
+            register_run(folder, history)
+        except RunFolderError as error:  # a list that cannot be written is no reason not to train
+            problems.append(warning("unregistered", str(error)))
+    return tuple(problems)
 
 
 def local_gpus(gpus: int, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ PROBLEM_CODES = {
     "torchrun": "The command's Python has no torch, so torchrun cannot start it.",
     "node-alone": "The command's launcher knows of no other node, so each node would train by itself.",
     "folder": "The folder cannot hold a run.",
+    "unregistered": "The run cannot be put into the list of runs beside the history.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "slurm-silent": "Slurm does not answer, so a dry run checks the job against no cluster.",
     "partition": "The partition does not exist.",

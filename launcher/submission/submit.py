@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ...cluster_profiles.modes import make_inner_folder
 from ...errors import ClusterplanError, RunFolderError, SubmissionError
 from ..run_folder.folder import LOGS, SUBMITIT
 from ..run_folder.job_log import append_job, read_jobs
@@ -45,7 +46,7 @@ def submit_runs(
     """
     for folder in folders:
         for name in (TASKS, LOGS):
-            (folder / name).mkdir(mode=0o700, exist_ok=True)
+            make_inner_folder(folder / name)
     for folder in folders[1:]:  # an array has one script, and so one place for what its shell and Slurm write
         (folder / SUBMITIT).symlink_to(folders[0] / SUBMITIT)
     where = folders[0] / SUBMITIT
@@ -106,7 +107,7 @@ def submit_local(folder: Path) -> str:
     Raises SubmissionError.
     """
     for name in (TASKS, LOGS, SUBMITIT):
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        make_inner_folder(folder / name)
     command = [sys.executable, "-P", "-m", _STARTER, str(folder)]
     with (folder / SUBMITIT / "start.log").open("wb") as log, _uninterrupted():
         started = subprocess.run(  # noqa: S603  our own module

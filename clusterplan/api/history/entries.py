@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ...cluster_profiles.configuration import find_group
 from ...cluster_profiles.gpu import read_gpus
 from ...cluster_profiles.units import plural
 from ...errors import InputError
@@ -143,9 +144,10 @@ def _check_dates(entries: Sequence[_Entry], now: datetime) -> None:
 
 def _write_run(name: str, measurements: Sequence[Measurement], now: datetime) -> None:
     facts = {"kind": ADDED, "measurements": [as_json(measurement) for measurement in measurements]}
-    folder = create_run_folder(name, runs_root(os.environ), now, facts)
+    history = history_path(os.environ)
+    folder = create_run_folder(name, runs_root(os.environ), now, facts, find_group(history))
     write_json(folder / STATUS_FILE, {"state": "entered", "exit_code": None, "ended_s": now.timestamp()})
-    register_run(folder, history_path(os.environ))
+    register_run(folder, history)
 
 
 def _unknown_gpus(measurements: Sequence[Measurement]) -> Iterator[str]:
