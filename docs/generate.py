@@ -28,6 +28,7 @@ from clusterplan.estimator.history.schema import migrations
 from clusterplan.estimator.job.framework import OTHER_NAMES, STEP_RULES
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
+from clusterplan.launcher.runs.limit_reasons import explain_limit
 from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.submission.problem import PROBLEM_CODES
 
@@ -35,6 +36,17 @@ os.environ["CLUSTERPLAN_HISTORY"] = (
     "/nonexistent/history.db"  # what the writer has run is not for these pages
 )
 _HELP_WIDTH = 100
+_LIMITS = (  # of the names that `explain_limit` reads
+    "QOSMaxWallDurationPerJobLimit",
+    "AssocMaxWallDurationPerJobLimit",
+    "QOSMaxGRESPerJob",
+    "QOSMaxGRESPerNode",
+    "QOSMaxGRESPerUser",
+    "QOSMinGRES",
+    "QOSMaxJobsPerUserLimit",
+    "AssocGrpGRES",
+    "AssocGrpGRESMinutes",
+)
 
 
 def commands() -> str:
@@ -128,7 +140,8 @@ def preflight() -> str:
 
 def waiting() -> str:
     """Every reason of Slurm's that has words of our own."""
-    return _in_words("Slurm's reason", "in words", REASONS)
+    limits = {name: explain_limit(name) or "" for name in _LIMITS}
+    return _in_words("Slurm's reason", "in words", REASONS | limits)
 
 
 def _in_words(what: str, means: str, known: Mapping[str, str]) -> str:
