@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InputError
+from .mig import parse_slice
 from .precision import Precision, best_precision
 
 _TERA, _GIGA = 10**12, 10**9
@@ -56,7 +57,7 @@ class Gpu:
 
     def answers_to(self, name: str) -> bool:
         """Return whether `name` is a name of this GPU for people, NVML or Slurm; case and punctuation do not matter."""
-        return _plain(name) in {_plain(known) for known in self.names}
+        return plain_name(name) in {plain_name(known) for known in self.names}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,10 +70,17 @@ def _unpickle(values: dict[str, Any]) -> Gpu:
     return Gpu(**values | frozen)
 
 
-def _plain(name: str) -> str:
-    """The letters and digits of a name, in which people write 80G for 80GB (an A10G is another GPU than an A10)."""
+def plain_name(name: str) -> str:
+    """Return the letters and digits of a GPU's name: names are the same if these are.
+
+    People write 80G for 80GB (an A10G is another GPU than an A10), and NVML puts MIG into the name of a slice.
+
+    >>> plain_name("NVIDIA H100 80GB HBM3 MIG 1g.10gb") == plain_name("nvidia_h100_80gb_hbm3_1g.10gb")
+    True
+    """
     with_unit = re.sub(r"(?<![a-z0-9])(\d{2,3})g(?![a-z0-9])", r"\1gb", name.lower())
-    return "".join(c for c in with_unit if c.isalnum()).removeprefix("nvidia")
+    without_mig = re.sub(r" mig (?=\d)", " ", with_unit)
+    return "".join(c for c in without_mig if c.isalnum()).removeprefix("nvidia")
 
 
 def _gpu(key: str, entry: Mapping[str, Any], sources: Mapping[str, str]) -> Gpu:
@@ -133,8 +141,17 @@ def may_be_same_gpu(name: str, other: str) -> bool:
 
     >>> may_be_same_gpu("a100", "NVIDIA A100-SXM4-80GB"), may_be_same_gpu("RTX A5000", "rtx_a5000")
     (True, True)
+
+    A slice is never its GPU, and one whose name says no GPU may be of any.
+
+    >>> may_be_same_gpu("1g.10gb", "nvidia_h100_80gb_hbm3_1g.10gb"), may_be_same_gpu("h100", "h100_1g.10gb")
+    (True, False)
     """
-    return _plain(name) == _plain(other) or any(gpu.answers_to(other) for gpu in match_gpus(name))
+    cut, other_cut = parse_slice(name), parse_slice(other)
+    if cut and other_cut:
+        of_one = not (cut.gpu and other_cut.gpu) or may_be_same_gpu(cut.gpu, other_cut.gpu)
+        return plain_name(cut.profile) == plain_name(other_cut.profile) and of_one
+    return plain_name(name) == plain_name(other) or any(gpu.answers_to(other) for gpu in match_gpus(name))
 
 
 def gpu_type(name: str) -> str:
@@ -145,18 +162,6 @@ def gpu_type(name: str) -> str:
     """
     keys = [gpu.key for gpu in _matches(name)]
     return keys[0] if len(keys) == 1 else name
-
-
-def choose_type(name: str, among: Sequence[str]) -> str:
-    """Return the type of `among` that `name` means.  Raises InputError if it is none or several of them."""
-    exact = [one for one in among if _plain(one) == _plain(name)]
-    matches = exact or [one for one in among if may_be_same_gpu(one, name)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise InputError(f"GPU {name!r} is ambiguous: give one of {', '.join(matches)}")
-    check_is_type(name, among[0])
-    raise InputError(f"no partition has GPU {name!r}: give {', '.join(among)}")
 
 
 def find_gpu(name: str) -> Gpu:
@@ -182,7 +187,7 @@ def check_is_type(name: str, example: str = "a100-sxm4-80gb") -> None:
 
 
 def nearest_gpus(name: str) -> list[str]:
-    """Return the GPUs whose name `name` begins, continues or misspells; none for a type that is another one.
+    """Return the GPUs whose name `name` begins, continues or misspells; none for a slice, or a type that is another one.
 
     Digits tell types apart, so their first number must be equal: an a800 is no a100.
 
@@ -194,7 +199,7 @@ def nearest_gpus(name: str) -> list[str]:
     def likeness(gpu: Gpu) -> float:
         best = 0.0
         for known in gpu.names:
-            plain, wrong = _plain(known), _plain(name)
+            plain, wrong = plain_name(known), plain_name(name)
             if _first_number(plain) == _first_number(wrong):
                 ratio = difflib.SequenceMatcher(None, plain, wrong).ratio()
                 shorter, longer = sorted((plain, wrong), key=len)
@@ -202,6 +207,8 @@ def nearest_gpus(name: str) -> list[str]:
                 best = max(best, ratio if ratio >= _TYPO or is_part else 0.0)
         return best
 
+    if parse_slice(name):
+        return []
     ranked = {gpu.key: likeness(gpu) for gpu in read_gpus().values()}
     most = max(ranked.values())
     return [key for key, ratio in ranked.items() if ratio and ratio == most]
@@ -209,7 +216,11 @@ def nearest_gpus(name: str) -> list[str]:
 
 def _matches(name: str) -> tuple[Gpu, ...]:
     """The GPU whose key, or whose name in NVML, this is; otherwise every GPU that is called so."""
-    exact = (gpu for gpu in read_gpus().values() if _plain(gpu.key) == _plain(name) or name in gpu.nvml_names)
+    exact = (
+        gpu
+        for gpu in read_gpus().values()
+        if plain_name(gpu.key) == plain_name(name) or name in gpu.nvml_names
+    )
     return tuple(exact) or match_gpus(name)
 
 

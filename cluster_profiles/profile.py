@@ -3,14 +3,15 @@
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
 from .gpu import check_is_type, find_gpu, match_gpus
+from .mig import parse_slice
 from .toml_file import Section
 from .units import join_names, parse_count, parse_duration_s, parse_exact
 
@@ -69,18 +70,65 @@ class Link(Section):
     gb_per_s: Number = Field(gt=0, le=100_000, description="GB/s per GPU in one direction.")
 
 
-class Partition(Section):
-    """One Slurm partition: nodes of one shape, with one time limit."""
+class GpuGroup(Section):
+    """Nodes of a partition with GPUs of one type.  A node with two types is in two groups."""
 
-    name: SlurmName = Field(description="Name of the partition, as `sinfo` spells it.")
-    nodes: Count = Field(gt=0, le=100_000, description="Number of nodes.")
-    gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs per node.")
+    nodes: Count = Field(gt=0, le=100_000, description="Number of nodes with these GPUs.")
+    gpus_per_node: Count = Field(gt=0, le=1024, description="GPUs of this type per node.")
     gpu: Annotated[str, BeforeValidator(_gpu_type)] | None = Field(
         None,
-        description="GPU type, as the catalogue, NVML or Slurm names it. Peak and memory of any other type are not known.",
+        description="GPU type, as the catalogue, NVML or Slurm names it; of a slice, the GPU that it is cut from. Peak and memory of any other type are not known.",
     )
     gres: SlurmName | None = Field(
         None, description="GRES type by which Slurm knows that GPU. Default: none, the GRES has no type."
+    )
+    slice: Name | None = Field(
+        None,
+        description="MIG profile, such as `1g.10gb`, where these are slices of that GPU. A job gets slices only by name. Default: what `gres` says.",
+    )
+    intra_node: Link | None = Field(None, description="The link between GPUs of one node.")
+    inter_node: Link | None = Field(None, description="The link between nodes.")
+    per_gpu_hour: Number | None = Field(
+        None, ge=0, le=10**6, description="Price of an hour of such a GPU. Default: that of `[rates]`."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_slice(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("slice") is not None:
+            return values
+        name = values.get("gres")
+        return (
+            {**values, "slice": cut.profile}
+            if isinstance(name, str) and (cut := parse_slice(name))
+            else values
+        )
+
+    @property
+    def type_name(self) -> str | None:
+        """Return what is known of the type: the catalogue's key if stated, otherwise Slurm's name; None without both.
+
+        A slice never has the name of its GPU, whose peak and memory it does not have.
+        """
+        if self.slice:
+            return self.gres or f"{self.gpu}_{self.slice}"
+        return self.gpu or self.gres
+
+    @property
+    def label(self) -> str:
+        """Return the name by which `--gpu` gets these GPUs."""
+        return self.gres or self.type_name or "untyped"
+
+
+class _Named(Section):
+    name: SlurmName = Field(description="Name of the partition, as `sinfo` spells it.")
+
+
+class Partition(GpuGroup, _Named):
+    """One Slurm partition with one time limit, and the GPUs that a job there gets if it names none."""
+
+    other_gpus: tuple[GpuGroup, ...] = Field(
+        (), description="`[[partitions.other_gpus]]`: GPUs that a job gets by their name, with `--gpu`."
     )
     time_limit: Annotated[float | None, BeforeValidator(_limit)] = Field(
         None,
@@ -92,11 +140,18 @@ class Partition(Section):
         False,  # noqa: FBT003  pydantic's first argument is the default
         description="Whether Slurm may preempt a job here for another job.",
     )
-    intra_node: Link | None = Field(None, description="The link between GPUs of one node.")
-    inter_node: Link | None = Field(None, description="The link between nodes.")
-    per_gpu_hour: Number | None = Field(
-        None, ge=0, le=10**6, description="Price of a GPU-hour in this partition. Default: that of `[rates]`."
-    )
+
+    @property
+    def groups(self) -> tuple[GpuGroup, ...]:
+        """Return its GPUs, group by group: first those that a job gets if it names none."""
+        first = GpuGroup.model_construct(**{key: getattr(self, key) for key in GpuGroup.model_fields})
+        return first, *self.other_gpus
+
+    def of_group(self, group: GpuGroup) -> "Partition":
+        """Return the partition as a job sees it that gets the GPUs of `group`: the rest are its `other_gpus`."""
+        mine = {key: getattr(group, key) for key in GpuGroup.model_fields}
+        rest = tuple(other for other in self.groups if other != group)
+        return self.model_copy(update={**mine, "other_gpus": rest})
 
 
 class Rates(Section):
@@ -171,8 +226,10 @@ class ClusterProfile(Section):
 
     @property
     def most_gpus(self) -> int:
-        """Return the GPUs of the largest partition; partitions may share nodes, so they do not add up."""
-        return max(partition.nodes * partition.gpus_per_node for partition in self.partitions)
+        """Return the most whole GPUs of one type in one partition; partitions may share nodes, so they do not add up."""
+        groups = [group for partition in self.partitions for group in partition.groups]
+        whole = [group for group in groups if not group.slice] or groups
+        return max(group.nodes * group.gpus_per_node for group in whole)
 
     def partition(self, name: str | None = None) -> Partition:
         """Return the partition called `name`, or the default one.  Raises InputError if it does not exist."""

@@ -19,7 +19,7 @@ from sqlite_utils import Database
 from clusterplan.cli import clusterplan, main
 from clusterplan.cluster_profiles.gpu import read_gpus
 from clusterplan.cluster_profiles.precision import Precision
-from clusterplan.cluster_profiles.profile import ClusterProfile, Link, Partition, Rates
+from clusterplan.cluster_profiles.profile import ClusterProfile, GpuGroup, Link, Partition, Rates
 from clusterplan.cluster_profiles.units import format_significant
 from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.gpu_use.metrics import Call, Field, Gpm
@@ -86,6 +86,7 @@ def profile() -> str:
     parts: list[tuple[str, type[BaseModel]]] = [
         ("At the top", ClusterProfile),
         ("[[partitions]]", Partition),
+        ("[[partitions.other_gpus]]", GpuGroup),
     ]
     parts += [("intra_node and inter_node", Link), ("[rates]", Rates)]
     return "".join(_table(title, model.model_fields, model.__doc__ or "") for title, model in parts)

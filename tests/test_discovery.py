@@ -9,9 +9,11 @@ import slurm_cluster
 from conftest import Command
 
 from clusterplan.cluster_profiles.catalog import load_profile
+from clusterplan.cluster_profiles.profile import ClusterProfile
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.discovery import build_profile, differences
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
+from clusterplan.render.profiles import profile_as_toml
 
 
 def cluster(
@@ -110,6 +112,30 @@ def test_a_path_is_no_name(in_process: Command, name: str) -> None:
     assert "is a path; give a word" in done.stderr
 
 
+@pytest.mark.usefixtures("slurm")
+def test_on_a_mixed_partition_slurm_gets_the_type(clusterplan: Command) -> None:
+    def script(*options: str) -> str:
+        done = clusterplan(
+            "submit",
+            "--dry-run",
+            "--partition",
+            "mixed",
+            "--gpus",
+            "2",
+            *options,
+            "--time",
+            "1m",
+            "--",
+            "true",
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "#SBATCH --gpus-per-node=v100:2" in script()
+    assert "#SBATCH --gpus-per-node=nvidia_h100_80gb_hbm3:2" in script("--gpu", "h100")
+    assert "#SBATCH --gpus-per-node=nvidia_h100_80gb_hbm3_1g.10gb:2" in script("--gpu", "1g.10gb")
+
+
 def test_without_slurm_nothing_is_discovered(
     clusterplan: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -168,11 +194,43 @@ def test_a_name_of_one_gpu_only_is_that_gpu() -> None:
     assert [note for note in found.notes if "shared_folders" not in note] == []
 
 
-def test_of_several_shapes_the_commonest_is_taken_and_said() -> None:
+def test_nodes_of_several_shapes_are_all_kept() -> None:
     found = build_profile(MIXED)
-    assert (found.profile.partitions[0].nodes, found.profile.partitions[0].gpus_per_node) == (2, 4)
-    assert "2 nodes of 4 h200 taken, 1 node of 8 h200 left out" in found.notes[0]
+    groups = found.profile.partitions[0].groups
+    assert [(group.nodes, group.gpus_per_node) for group in groups] == [(2, 4), (1, 8)]
     assert differences(found.profile, MIXED) == []
+
+
+# Types as AutoDetect=nvml and sites name them: https://slurm.schedmd.com/gres.html,
+# https://github.com/facebookresearch/hydra/issues/1366 (3g.39gb).
+TYPES = cluster(
+    "n1|gpu|idle|64|512000|gpu:nvidia_h100_80gb_hbm3_1g.10gb:14(S:0-1),gpu:nvidia_h100_80gb_hbm3:2(S:0-1)\n"
+    "n2|gpu|mixed|64|512000|gpu:nvidia_l40s:4(S:0-1),shard:nvidia_l40s:16(S:0-1)\n"
+    "n3|gpu|idle|64|512000|gpu:3g.39gb:2,mps:200"
+)
+
+
+def test_every_type_of_a_partition_is_kept_whole_gpus_first(tmp_path: Path) -> None:
+    found = build_profile(TYPES)
+    (partition,) = found.profile.partitions
+    assert [(g.gres, g.gpu, g.slice, g.nodes, g.gpus_per_node) for g in partition.groups] == [
+        ("nvidia_l40s", "l40s", None, 1, 4),
+        ("nvidia_h100_80gb_hbm3", "h100-sxm", None, 1, 2),
+        ("nvidia_h100_80gb_hbm3_1g.10gb", "h100-sxm", "1g.10gb", 1, 14),
+        ("3g.39gb", None, "3g.39gb", 1, 2),
+    ]
+    assert any(note.endswith("a job that names none gets nvidia_l40s") for note in found.notes)
+    path = tmp_path / "site.toml"
+    path.write_text(profile_as_toml(found.profile, found.notes), encoding="utf-8")
+    assert load_profile(str(path)) == found.profile
+    assert differences(found.profile, TYPES) == []
+
+
+def test_a_type_that_a_profile_leaves_out_is_a_difference() -> None:
+    partition = {"name": "gpu", "nodes": 1, "gpus_per_node": 4, "gres": "nvidia_l40s", "time_limit": "1d"}
+    stated = ClusterProfile.model_validate({"name": "mine", "partitions": [partition]})
+    line = "partition 'gpu': it also has 1 node of 2 nvidia_h100_80gb_hbm3: add them as other_gpus"
+    assert line in differences(stated, TYPES)
 
 
 def test_a_partition_without_gpus_is_left_out() -> None:

@@ -74,6 +74,8 @@ def report(
 
 
 def _cost(plain: RunReport, cluster: ClusterProfile, rates: Rates, folder: Path) -> RunCost:
-    name = read_partition(folder)
+    name, gres = read_partition(folder)
     partition = next((p for p in cluster.partitions if p.name == name), None)
+    if partition and (group := next((g for g in partition.groups if g.gres == gres), None)):
+        partition = partition.of_group(group)
     return run_cost(plain.energy_kwh, plain.gpu_hours, rates, partition)

@@ -23,7 +23,8 @@ def write_profiles(page: Page, profiles: Mapping[str, ClusterProfile | str]) -> 
 def _row(name: str, profile: ClusterProfile | str) -> tuple[str, ...]:
     if isinstance(profile, str):
         return name, "", "", "", f"broken: {profile}"
-    types = ", ".join(dict.fromkeys(p.gpu or p.gres or "not stated" for p in profile.partitions))
+    groups = [group for partition in profile.partitions for group in partition.groups]
+    types = ", ".join(dict.fromkeys(group.type_name or "not stated" for group in groups))
     limits = [p.time_limit for p in profile.partitions]
     longest = "no limit" if None in limits else format_duration(max(limit for limit in limits if limit))
     return name, format_count(profile.most_gpus), types, longest, profile.description
@@ -51,16 +52,17 @@ def write_profile(page: Page, profile: ClusterProfile) -> None:
         [
             (
                 f"{p.name} (default)" if p.name == default else p.name,
-                format_count(p.nodes),
-                format_count(p.gpus_per_node),
-                p.gpu or "not stated",
-                p.gres or "",
+                format_count(group.nodes),
+                format_count(group.gpus_per_node),
+                group.type_name or "not stated",
+                group.gres or "",
                 format_duration(p.time_limit) if p.time_limit else "none",
-                f"{p.intra_node.kind} {p.intra_node.gb_per_s:g} GB/s" if p.intra_node else "",
-                f"{p.inter_node.kind} {p.inter_node.gb_per_s:g} GB/s" if p.inter_node else "",
-                "" if p.per_gpu_hour is None else f"{p.per_gpu_hour:g}",
+                f"{group.intra_node.kind} {group.intra_node.gb_per_s:g} GB/s" if group.intra_node else "",
+                f"{group.inter_node.kind} {group.inter_node.gb_per_s:g} GB/s" if group.inter_node else "",
+                "" if group.per_gpu_hour is None else f"{group.per_gpu_hour:g}",
             )
             for p in profile.partitions
+            for group in p.groups
         ],
         right=(1, 2),
         first_to_go=("between nodes", "inside a node", "GRES"),
@@ -137,12 +139,14 @@ def profile_as_toml(profile: ClusterProfile, notes: Sequence[str]) -> str:
     lines = [*(f"# {note}" for note in notes), "", *_keys(profile)]
     for partition in profile.partitions:
         lines += ["", "[[partitions]]", *_keys(partition)]
+        for group in partition.other_gpus:
+            lines += ["", "[[partitions.other_gpus]]", *_keys(group)]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def _keys(table: Section) -> Iterator[str]:
     for key in type(table).model_fields:
         value = getattr(table, key)
-        if key in table.model_fields_set and key != "partitions" and value is not None:
+        if key in table.model_fields_set and key not in ("partitions", "other_gpus") and value is not None:
             # A JSON string, number, list or boolean is one of TOML too.
             yield f"{key} = {json.dumps(slurm_time(value) if key == 'time_limit' else value, ensure_ascii=False)}"

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from ...cluster_profiles.gpu import nearest_gpus
+from ...cluster_profiles.gpu import match_gpus, nearest_gpus
+from ...cluster_profiles.gpu_choice import describe_others
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..job.flops import fastest_step_s
@@ -218,7 +219,7 @@ def advise_on_limit(case: Case) -> Iterator[Advice]:
 
 def _why_gpu_unknown(placement: Placement) -> str:
     type_ = placement.gpu_type or ""
-    if keys := [gpu.key for gpu in placement.possible_gpus]:
+    if keys := [gpu.key for gpu in match_gpus(type_)]:
         return f"GPU {type_!r} may be {' or '.join(keys)}: name one, so that its peak and memory are known"
     nearest = f"; is it {' or '.join(keys)}?" if (keys := nearest_gpus(type_)) else ""
     return f"GPU {type_!r} is not in the catalogue: its peak and memory are not known, so neither is checked{nearest}"
@@ -231,6 +232,8 @@ def advise_on_cluster(case: Case) -> Iterator[Advice]:
     if fault := is_uneven(case.workload, case.placement):
         yield Advice("uneven-nodes", fault)
     partition = case.placement.partition
+    if partition and not case.workload.cluster.gpu and (others := describe_others(partition)):
+        yield Advice("gpu-choice", others)
     link = partition.inter_node if partition else None
     if link and case.placement.nodes > 1 and link.gb_per_s < SLOW_LINK_GB_PER_S:
         yield Advice(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ...cluster_profiles.gpu import may_be_same_gpu, nearest_gpus
+from ...cluster_profiles.gpu import match_gpus, may_be_same_gpu, nearest_gpus
 from ...cluster_profiles.profile import ClusterProfile
 from ...errors import WorkloadError
 from ..job.placement import Placement, place
@@ -105,7 +105,7 @@ def estimate_workload(
 def _with_gpu_named(measurements: Sequence[Measurement], placement: Placement) -> Sequence[Measurement]:
     """`measurements` with the job's spelling of a GPU type that the catalogue lacks: NVML and Slurm spell it differently."""
     stated = placement.gpu_type
-    if stated is None or placement.possible_gpus:
+    if stated is None or match_gpus(stated):
         return measurements
     return [replace(m, gpu=stated) if m.gpu and may_be_same_gpu(m.gpu, stated) else m for m in measurements]
 

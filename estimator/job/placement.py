@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from ...cluster_profiles.gpu import (
     Gpu,
     check_is_type,
-    choose_type,
     gpu_type,
     match_gpus,
-    may_be_same_gpu,
     read_gpus,
     shared_precision,
 )
+from ...cluster_profiles.gpu_choice import choose_gpus, describe_node
+from ...cluster_profiles.mig import parse_slice
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import ClusterProfile, Partition
 from ...cluster_profiles.units import ceil_div, plural
@@ -45,7 +45,7 @@ class Placement:
 
     @property
     def possible_gpus(self) -> tuple[Gpu, ...]:
-        """Return `gpu`, or every type that its name may mean."""
+        """Return `gpu`, or every type that its name may mean; of a slice, those that it may be cut from."""
         return _possible_gpus(self.partition, self.gpu_type)
 
     @property
@@ -62,10 +62,15 @@ class Placement:
 def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
     """Return the placement of `workload`.  Raises WorkloadError if the profile has no room for it."""
     cluster, gpus = workload.cluster, workload.training.gpus
-    partition = _partition(workload, profile) if profile else None
     if cluster.partition and profile is None:
         raise WorkloadError(f"partition {cluster.partition!r} needs a cluster profile: add --profile")
-    type_ = partition.gpu if partition else None
+    try:
+        partition = (
+            choose_gpus(profile, cluster.partition, cluster.gpu, gpus, cluster.nodes) if profile else None
+        )
+    except InputError as error:
+        raise WorkloadError(str(error)) from None
+    type_ = (partition.type_name if partition.slice else partition.gpu) if partition else None
     if cluster.gpu and type_ is None:
         check_is_type(cluster.gpu)
         type_ = gpu_type(cluster.gpu)
@@ -83,40 +88,11 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
 def _possible_gpus(partition: Partition | None, type_: str | None) -> tuple[Gpu, ...]:
     if gpu := read_gpus().get(type_ or ""):
         return (gpu,)
+    if partition and partition.slice:
+        cut = parse_slice(partition.gres or "")
+        return match_gpus(partition.gpu or (cut and cut.gpu) or "")
     name = type_ or (partition.gres if partition else None)
     return match_gpus(name) if name else ()
-
-
-def _types_of(partition: Partition, wanted: str) -> list[str]:
-    """The GPU type of a partition, or every type that Slurm's name for it may mean; none if that is not known.
-
-    A name of Slurm that the catalogue lacks may mean any type, and means `wanted` only if it is the same name.
-    """
-    if partition.gpu:
-        return [partition.gpu]
-    gres = partition.gres or ""
-    return [gpu.key for gpu in match_gpus(gres)] or [gres] * may_be_same_gpu(gres, wanted)
-
-
-def _partition(workload: Workload, profile: ClusterProfile) -> Partition:
-    """The partition that is named, or the default one; for a GPU type that it has not, the first that has it."""
-    cluster, partition = workload.cluster, profile.partition(workload.cluster.partition)
-    if cluster.gpu is None:
-        return partition
-    types = {p.name: _types_of(p, cluster.gpu) for p in profile.partitions}
-    choice = tuple(dict.fromkeys(type_ for of_partition in types.values() for type_ in of_partition))
-    if not choice:
-        return partition
-    try:
-        type_ = choose_type(cluster.gpu, choice)
-    except InputError as error:
-        raise WorkloadError(f"{profile.name}: {error}") from None
-    if type_ in types[partition.name] or (cluster.partition and not types[partition.name]):
-        return partition
-    if cluster.partition:
-        gpu = partition.gpu or partition.gres
-        raise WorkloadError(f"partition {partition.name!r} of {profile.name} has {gpu}, not {type_}")
-    return next(p for p in profile.partitions if type_ in types[p.name])
 
 
 def _nodes(workload: Workload, partition: Partition | None) -> int:
@@ -126,12 +102,13 @@ def _nodes(workload: Workload, partition: Partition | None) -> int:
         return nodes
     if gpus > nodes * per_node:
         raise WorkloadError(
-            f"{plural(gpus, 'GPU')} do not fit on {plural(nodes, 'node')} of {per_node} ({partition.name}): ask for more nodes"
+            f"{plural(gpus, 'GPU')} do not fit on {plural(nodes, 'node')} of {describe_node(partition)} "
+            f"({partition.name}): ask for more nodes"
         )
     if nodes > partition.nodes:
         raise WorkloadError(
             f"{plural(nodes, 'node')} for {plural(gpus, 'GPU')} are more than partition {partition.name!r} has: "
-            f"{plural(partition.nodes, 'node')} of {plural(per_node, 'GPU')}, {partition.nodes * per_node:,} in all"
+            f"{plural(partition.nodes, 'node')} of {describe_node(partition)}, {partition.nodes * per_node:,} in all"
         )
     return nodes
 

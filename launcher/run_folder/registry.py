@@ -89,9 +89,10 @@ def read_run_facts(folder: Path) -> dict[str, Any]:
     return _read_values(folder / RUN_FILE)
 
 
-def read_partition(folder: Path) -> str | None:
-    """Return the partition that a run asked for; None if it asked for none, or its folder is gone."""
-    return _read_values(folder / REQUEST_FILE).get("partition")
+def read_partition(folder: Path) -> tuple[str | None, str | None]:
+    """Return the partition that a run asked for, and Slurm's name of its GPUs; None if it asked for none, or its folder is gone."""
+    request = _read_values(folder / REQUEST_FILE)
+    return request.get("partition"), request.get("gres")
 
 
 def _read_values(path: Path) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """A profile from what Slurm says of its cluster, and how an older profile differs from that.  Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...cluster_profiles.gpu import match_gpus, may_be_same_gpu
-from ...cluster_profiles.profile import ClusterProfile, Partition
+from ...cluster_profiles.mig import parse_slice
+from ...cluster_profiles.profile import ClusterProfile, GpuGroup, Partition
 from ...cluster_profiles.toml_file import validate
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ...errors import ProfileError
@@ -22,33 +23,25 @@ class Discovery:
 
 
 def build_profile(cluster: Cluster, name: str | None = None) -> Discovery:
-    """Return the profile of `cluster`: each partition with GPUs, in the commonest shape of its nodes.
+    """Return the profile of `cluster`: each partition with GPUs, by default those whole ones of which it has most.
 
     Raises ProfileError if no partition has GPUs, or the name cannot be that of a profile.
     """
     partitions: list[dict[str, object]] = []
     notes = []
     for facts in cluster.partitions:
-        shapes = _shapes(cluster.nodes_of(facts.name))
-        if not shapes:
+        groups = [_group(*shape, nodes) for shape, nodes in _shapes(cluster.nodes_of(facts.name))]
+        if not groups:
             notes.append(f"partition {facts.name!r} has no GPUs: left out")
             continue
-        (gres, gpus), nodes = shapes[0]
-        if len(shapes) > 1:
-            rest = ", ".join(f"{plural(n, 'node')} of {_shape(*shape)}" for shape, n in shapes[1:])
-            notes.append(
-                f"partition {facts.name!r} has nodes of several shapes: {plural(nodes, 'node')} of {_shape(gres, gpus)} taken, {rest} left out"
-            )
-        models = match_gpus(gres)
-        if len(models) != 1:
-            notes.append(_unsure(gres))
+        notes += [note for group in groups if (note := _unsure(group))]
+        if len({group.label for group in groups}) > 1:
+            notes.append(_default_type(facts.name, groups))
         partitions.append(
             {
                 "name": facts.name,
-                "nodes": nodes,
-                "gpus_per_node": gpus,
-                **({"gpu": models[0].key} if len(models) == 1 else {}),
-                **({"gres": gres} if gres else {}),
+                **_keys(groups[0]),
+                **({"other_gpus": [_keys(group) for group in groups[1:]]} if groups[1:] else {}),
                 "time_limit": facts.limit_s or "infinite",
                 "preemptible": cluster.preempts(facts),
             }
@@ -90,7 +83,7 @@ def differences(profile: ClusterProfile, cluster: Cluster) -> list[str]:
             lines.append(
                 f"partition {stated.name!r}: its time limit is {_limit(facts.limit_s)}, not {_limit(stated.time_limit)}"
             )
-        lines += _differences_of_nodes(stated, cluster)
+        lines += _differences_of_groups(stated, cluster)
         preempts = cluster.preempts(facts)
         if stated.preemptible != preempts:
             lines.append(
@@ -104,16 +97,28 @@ def differences(profile: ClusterProfile, cluster: Cluster) -> list[str]:
     return lines
 
 
-def _differences_of_nodes(stated: Partition, cluster: Cluster) -> list[str]:
+def _differences_of_groups(stated: Partition, cluster: Cluster) -> list[str]:
     where = f"partition {stated.name!r}"
     shapes = dict(_shapes(cluster.nodes_of(stated.name)))
     if not shapes:
         return [f"{where}: its nodes have no GPUs"]
+    lines = [line for group in stated.groups for line in _differences_of_group(where, group, shapes)]
+    names = {group.gres for group in stated.groups}
+    if not lines and None not in names:
+        lines += [
+            f"{where}: it also has {plural(nodes, 'node')} of {gpus} {gres or 'untyped GPUs'}: add them as other_gpus"
+            for (gres, gpus), nodes in shapes.items()
+            if gres not in names
+        ]
+    return lines
+
+
+def _differences_of_group(where: str, stated: GpuGroup, shapes: Mapping[tuple[str, int], int]) -> list[str]:
     kinds = [shape for shape in shapes if shape[0] == stated.gres or not stated.gres]
-    lines = []
     if not kinds:
         names = join_names(dict.fromkeys(gres or "no type" for gres, _ in shapes))
         return [f"{where}: Slurm calls its GPUs {names}, not {stated.gres}"]
+    lines = []
     sizes = [shape for shape in kinds if shape[1] == stated.gpus_per_node]
     if not sizes:
         names = join_names(dict.fromkeys(str(gpus) for _, gpus in kinds))
@@ -132,16 +137,44 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _shapes(nodes: Sequence[NodeFacts]) -> list[tuple[tuple[str, int], int]]:
-    """Return GRES type and GPUs of a node, with the number of such nodes: the commonest first, then the largest."""
-    counts = Counter(max(node.gpus, key=lambda kind: kind[1]) for node in nodes if node.gpus)
-    return sorted(counts.items(), key=lambda shape: (-shape[1], -shape[0][1], shape[0][0]))
+    """Return GRES type and GPUs of a node, with the number of such nodes: whole GPUs first, then those of which are most."""
+    counts = Counter(kind for node in nodes for kind in node.gpus)
+
+    def order(shape: tuple[tuple[str, int], int]) -> tuple[bool, int, int, str]:
+        (gres, gpus), number = shape
+        return parse_slice(gres) is not None, -gpus * number, -number, gres
+
+    return sorted(counts.items(), key=order)
 
 
-def _shape(gres: str, gpus: int) -> str:
-    return f"{gpus} {gres or 'untyped'}"
+def _group(gres: str, gpus: int, nodes: int) -> GpuGroup:
+    cut = parse_slice(gres)
+    models = match_gpus((cut.gpu or "") if cut else gres)
+    return GpuGroup(
+        nodes=nodes,
+        gpus_per_node=gpus,
+        gpu=models[0].key if len(models) == 1 else None,
+        gres=gres or None,
+        slice=cut.profile if cut else None,
+    )
 
 
-def _unsure(gres: str) -> str:
+def _keys(group: GpuGroup) -> dict[str, object]:
+    return group.model_dump(exclude_none=True)
+
+
+def _default_type(partition: str, groups: Sequence[GpuGroup]) -> str:
+    first = groups[0]
+    if first.slice:
+        return f"partition {partition!r} has only slices of GPUs: a job gets them by name"
+    return f"partition {partition!r} has several types of GPUs: a job that names none gets {first.label}"
+
+
+def _unsure(group: GpuGroup) -> str | None:
+    """Return what is not known of a group's type; None if all is, and of a slice, whose GPU need not be known."""
+    if group.gpu or group.slice:
+        return None
+    gres = group.gres or ""
     several = [gpu.key for gpu in match_gpus(gres)]
     if several:
         return f"{gres!r} in Slurm may be {' or '.join(several)}: add the right one as gpu"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from ...cluster_profiles.gpu_choice import describe_others
 from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
@@ -193,7 +194,10 @@ def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: boo
 
 def _request_notes(request: SlurmRequest, workload: Workload, destination: Destination) -> list[str]:
     stated = dict(workload.slurm)
-    notes = [
+    partition = destination.placement.partition if destination.on_slurm else None
+    others = describe_others(partition) if partition and not workload.cluster.gpu else None
+    notes = [others] if others else []
+    notes += [
         f"--{name}={option.value}, as {option.source} says"
         for name, option in destination.standing_options.items()
         if name not in stated

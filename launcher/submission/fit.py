@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ...cluster_profiles.gpu import Gpu, match_gpus
+from ...cluster_profiles.mig import parse_slice
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ..slurm.cluster import Cluster
 from ..slurm.nodes import NodeFacts, PartitionFacts
@@ -63,11 +64,19 @@ def _check_nodes(
         has = f"has {join_names(kind or 'untyped ones' for kind in kinds)}" if kinds else "has none"
         yield refusal("gpu-type", f"the request is for GPUs{' ' + gres if gres else ''}, and {where} {has}")
         return
+    slices = [kind for kind in kinds if parse_slice(kind)]
+    if gpus and not gres and slices:
+        yield warning(
+            "gpu-choice",
+            f"the request names no GPU type, and {where} has {join_names(kinds)}: Slurm may give slices; "
+            "name a type with --gpu",
+        )
     most = max((_count_gpus(node, gres) for node in nodes), default=0)
     if gpus > most:
+        wanted = f"{gpus:,} {gres}" if gres and len(kinds) > 1 else plural(gpus, "GPU")
         yield refusal(
             "gpu-count",
-            f"the request is for {plural(gpus, 'GPU')} per node, and the nodes of {where} have at most {most}",
+            f"the request is for {wanted} per node, and the nodes of {where} have at most {most}",
         )
         return
     if partition.max_nodes is not None and request.nodes > partition.max_nodes:
@@ -80,7 +89,7 @@ def _check_nodes(
     if request.nodes > large_enough:
         yield refusal(
             "nodes",
-            f"the request is for {plural(request.nodes, 'node')}, and {where} has {large_enough} with these GPUs",
+            f"the request is for {plural(request.nodes, 'node')}, and {where} has {large_enough} with {gpus:,} {gres or 'GPUs'}",
         )
 
 

@@ -16,6 +16,7 @@ PROBLEM_CODES = {
     "partition-down": "The partition takes no jobs now.",
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
     "gpu-type": "The partition has no GPUs of that type.",
+    "gpu-choice": "The job names no GPU type, and Slurm may give it slices.",
     "gpu-count": "No node of the partition has as many GPUs of that type.",
     "nodes": "The partition has too few of these nodes, or gives a job too few: Slurm would let it wait for ever.",
     "precision": "The GPU has no hardware for that precision.",
