@@ -8,9 +8,9 @@ from clusterplan.errors import InputError
 from clusterplan.estimator.job.framework import Framework
 from clusterplan.estimator.job.run import Bootstrap
 from clusterplan.launcher.command.launchers import (
-    alone_on_its_node,
     choose_bootstrap,
     master_port,
+    own_variables,
     reaches_other_nodes,
     task_command,
     task_environment,
@@ -180,7 +180,7 @@ def test_one_task_per_gpu_gets_its_ranks() -> None:
 @pytest.mark.parametrize("bootstrap", [Bootstrap.TORCHRUN, Bootstrap.SINGLE])
 def test_where_others_give_the_ranks_none_is_given(bootstrap: Bootstrap) -> None:
     added = {"MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
-    assert set(environment_of(bootstrap, {})) == added
+    assert set(environment_of(bootstrap, {}, nodes=1, gpus=1)) == added
 
 
 @pytest.mark.parametrize("bootstrap", Bootstrap)
@@ -222,20 +222,120 @@ def test_ports_stay_below_those_of_outgoing_connections() -> None:
     assert all(20_000 <= master_port(str(job)) < 32_768 for job in range(2_000))
 
 
+def test_a_program_that_starts_its_processes_itself_is_told_where_it_is() -> None:
+    """As LLaMA-Factory (launcher.py) and ms-swift (cli/main.py) read them."""
+    added = environment_of(Bootstrap.SINGLE, {}, rank=1, nodes=2, gpus=4)
+    told = {name: added[name] for name in ("NNODES", "NODE_RANK", "NPROC_PER_NODE")}
+    assert told == {"NNODES": "2", "NODE_RANK": "1", "NPROC_PER_NODE": "4"}
+    assert "FORCE_TORCHRUN" not in added
+    assert environment_of(Bootstrap.SINGLE, {}, nodes=2, gpus=1)["FORCE_TORCHRUN"] == "1"
+
+
+def test_own_variables_stand_in_place_of_ours() -> None:
+    """As accelerate#1489 asks for the port, and pytorch#73656 for the address."""
+    own = {"MASTER_ADDR": "gpu1i", "MASTER_PORT": "29501", "NPROC_PER_NODE": "2"}
+    added = task_environment(Bootstrap.SINGLE, task(), 4, {}, own)
+    assert (added["MASTER_ADDR"], added["MASTER_PORT"]) == ("gpu1i", "29501")
+    assert "NPROC_PER_NODE" not in added
+    command = task_command(Bootstrap.TORCHRUN, ("python", "t.py"), task(), 4, own)
+    assert command[-3:] == ("--master_addr=gpu1i", "--master_port=29501", "t.py")
+    command = task_command(Bootstrap.TORCHRUN, ("env", "MASTER_PORT=1234", "python", "t.py"), task(), 4, own)
+    assert "--master_port=1234" in command
+
+
+def test_variables_of_a_run_around_the_submission_are_not_its_users() -> None:
+    inherited = {"MASTER_ADDR": "gpu1", "NNODES": "2", "CLUSTERPLAN_ATTEMPT": "7.0"}
+    assert own_variables(inherited) == {}
+    assert own_variables({"MASTER_ADDR": "gpu1", "NODE_RANK": "0"}) == {"MASTER_ADDR": "gpu1"}
+
+
 @pytest.mark.parametrize(
-    ("command", "lacks"),
+    ("command", "expected"),
     [
-        ("accelerate launch train.py", "accelerate without --num_machines"),
-        ("accelerate launch --num-machines 2 train.py", None),
-        ("accelerate launch --config_file=two.yaml train.py", None),
-        ("python -m torch.distributed.run train.py", "torch.distributed.run without --nnodes"),
-        ("python train.py", None),
-        ("mpirun -np 16 train", None),
+        # docs.astral.sh/uv: `uv run` starts a script with Python, and a module with -m
+        ("uv run train.py a", "uv run python -m torch.distributed.run R train.py a"),
+        ("uv run --with x -m pkg.t a", "uv run --with x python -m torch.distributed.run R --module pkg.t a"),
+        ("uv run --python 3.12 python t.py", "uv run --python 3.12 python -m torch.distributed.run R t.py"),
+        ("pdm run train.py", "pdm run python -m torch.distributed.run R train.py"),
+        ("hatch -e gpu run python t.py", "hatch -e gpu run python -m torch.distributed.run R t.py"),
+        ("rye run python t.py", "rye run python -m torch.distributed.run R t.py"),
+        ("poetry run python t.py", "poetry run python -m torch.distributed.run R t.py"),
+        ("conda run -n e python t.py", "conda run -n e python -m torch.distributed.run R t.py"),
+        ("pipenv run python t.py", "pipenv run python -m torch.distributed.run R t.py"),
+        ("pixi run -e gpu python t.py", "pixi run -e gpu python -m torch.distributed.run R t.py"),
+        ("micromamba run -n e python t.py", "micromamba run -n e python -m torch.distributed.run R t.py"),
+        (
+            "nice -n 5 numactl -N 0 python t.py",
+            "nice -n 5 numactl -N 0 python -m torch.distributed.run R t.py",
+        ),
+        ("nohup stdbuf -oL python t.py", "nohup stdbuf -oL python -m torch.distributed.run R t.py"),
+        (
+            "time -p taskset -c 0-7 python t.py",
+            "time -p taskset -c 0-7 python -m torch.distributed.run R t.py",
+        ),
+        (
+            "apptainer exec --nv -B /a:/b img.sif python t.py",
+            "apptainer exec --nv -B /a:/b img.sif python -m torch.distributed.run R t.py",
+        ),
     ],
 )
-def test_a_launcher_is_alone_on_its_node_unless_told_of_others(command: str, lacks: str | None) -> None:
-    assert alone_on_its_node(tuple(command.split()), {}) == lacks
+def test_torchrun_stands_behind_wrappers(command: str, expected: str) -> None:
+    assert choose_bootstrap(tuple(command.split()), None, 4) is Bootstrap.TORCHRUN
+    assert torchrun(*command.split()) == expected
 
 
-def test_torchrun_is_told_by_a_variable_too() -> None:
-    assert alone_on_its_node(("torchrun", "train.py"), {"PET_NNODES": "2"}) is None
+RENDEZVOUS = "--nnodes=2 --nproc_per_node=4 --node_rank=0 --master_addr=gpu1 --master_port=" + str(
+    master_port("17")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("python t.py", "python -m torch.distributed.run R t.py"),
+        (
+            "module load cuda && exec python t.py --lr $LR",
+            "module load cuda && exec python -m torch.distributed.run R t.py --lr $LR",
+        ),
+        ("A=1 python -u t.py 2>&1 | tee log", "A=1 python -m torch.distributed.run R t.py 2>&1 | tee log"),
+        (
+            'source x; uv run -m pkg.t "a b"',
+            'source x; uv run python -m torch.distributed.run R --module pkg.t "a b"',
+        ),
+        (
+            "set -e\npython t.py \\\n  --x '{1}'",
+            "set -e\npython -m torch.distributed.run R t.py \\\n  --x '{1}'",
+        ),
+        ("python t.py # done", "python -m torch.distributed.run R t.py # done"),
+    ],
+)
+@pytest.mark.parametrize("shell", [("bash", "-c"), ("env", "A=1", "bash", "-o", "pipefail", "-lc")])
+def test_torchrun_takes_the_place_of_python_in_the_text_of_a_shell(
+    text: str, expected: str, shell: tuple[str, ...]
+) -> None:
+    command = (*shell, text, "zero", "one")
+    assert choose_bootstrap(command, None, 4) is Bootstrap.TORCHRUN
+    made = command_of(Bootstrap.TORCHRUN, command)
+    assert made == (*shell, expected.replace("R", RENDEZVOUS, 1), "zero", "one")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python t.py; echo done",
+        "if true; then python t.py; fi",
+        "python t.py &",
+        "for x in 1 2; do python t.py; done",
+        "f() { python t.py; }; f",
+        "cat <<X\npython t.py\nX",
+        "python t.py 'it",
+    ],
+)
+def test_a_text_in_which_python_is_not_surely_last_is_left_alone(text: str) -> None:
+    assert choose_bootstrap(("bash", "-c", text), None, 4) is Bootstrap.SINGLE
+
+
+def test_a_launcher_in_the_text_of_a_shell_is_one() -> None:
+    assert choose_bootstrap(("bash", "-c", "cd x && torchrun t.py"), None, 4) is Bootstrap.SINGLE
+    assert reaches_other_nodes(("bash", "-c", "exec mpirun -H a,b t"))
+    assert not reaches_other_nodes(("deepspeed", "--no_ssh", "--node_rank=0", "t.py"))

@@ -9,6 +9,7 @@ import pytest
 
 from clusterplan.cluster_profiles.gpu import find_gpu
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.launcher.command.processes.faults import CommandFault
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
@@ -210,9 +211,9 @@ def test_what_was_found_here_is_told_with_and_without_a_cluster(here: dict[str, 
     assert found(here=here, cluster=None) == [code]
 
 
-def test_a_launcher_that_is_told_of_no_other_node_is_warned_of_on_several() -> None:
-    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}) == ["node-alone"]
-    assert found(job={"alone_on_its_node": "torchrun without --nnodes"}, nodes=1) == []
+def test_what_the_command_would_do_is_told() -> None:
+    faults = (CommandFault("node-alone", "torchrun"), CommandFault("srun", "leave it out", refuses=True))
+    assert found(job={"command_faults": faults}) == ["srun!", "node-alone"]
 
 
 @pytest.mark.parametrize("folder", ["/home/100%/runs", "/home/a\\b/runs"])

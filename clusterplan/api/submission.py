@@ -12,7 +12,8 @@ from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.run import Bootstrap
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.command.launchers import alone_on_its_node
+from ..launcher.command.processes.faults import find_command_faults
+from ..launcher.command.processes.nodes import Surroundings
 from ..launcher.node.training_job import TrainingJob
 from ..launcher.run_folder.folder import history_path, runs_root
 from ..launcher.submission import submit
@@ -121,7 +122,16 @@ def _job(
         p95_s=estimate.clock.p95 if estimate else None,
         runs=len(decision.sweep),
         lacks_torch=by_torchrun and lacks_torch(machine.python or "", environment),
-        alone_on_its_node=alone_on_its_node(decision.command, environment),
+        command_faults=tuple(
+            find_command_faults(
+                decision.command,
+                decision.bootstrap,
+                Surroundings(decision.request.nodes, decision.request.gpus, environment),
+                machine.texts,
+                is_stated=run_of(workload).bootstrap is not None,
+                is_python_script=machine.python is not None,
+            )
+        ),
     )
 
 

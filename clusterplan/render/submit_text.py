@@ -93,7 +93,9 @@ def dry_run(page: Page, prepared: PreparedSubmission) -> None:
         ranks = launch.gpus if per_gpu else launch.nodes
         for rank in [0] if ranks == 1 else [0, ranks - 1]:
             task = _task(launch, rank, ranks)
-            words = task_command(launch.bootstrap, launch.command, task, launch.gpus_per_node)
+            words = task_command(
+                launch.bootstrap, launch.command, task, launch.gpus_per_node, launch.environment
+            )
             page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")
@@ -115,12 +117,11 @@ def _environment(launch: Launch) -> dict[str, str]:
         "MASTER_PORT": f"{PORT_RULE}, which every node finds by itself",
         "OMP_NUM_THREADS": "CPUs / processes, unless it is set",
     }
-    first = _task(launch, 0, launch.nodes)
-    values = task_environment(launch.bootstrap, first, launch.gpus_per_node, {}) | node_variables
-    if launch.bootstrap is Bootstrap.PER_GPU:
-        ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
-        values |= dict.fromkeys(ranks, "the task's")
-    return {**launch.environment, **values}
+    first, own = _task(launch, 0, launch.nodes), launch.environment
+    values = task_environment(launch.bootstrap, first, launch.gpus_per_node, {}, own) | node_variables
+    ranks = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NODE_RANK")
+    values |= {name: "the task's" for name in ranks if name in values}
+    return {**values, **own}
 
 
 def _task(launch: Launch, rank: int, ranks: int) -> Task:

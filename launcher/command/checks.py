@@ -1,9 +1,12 @@
 """What is wrong with a command's words: it is started as it is, without a shell."""
 
+import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from .processes.wrappers import base_name
 
 _BUILTINS = {
     "cd",
@@ -15,6 +18,15 @@ _BUILTINS = {
     "module",
 }  # module: a function on many clusters
 _OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"}
+
+# What a shell would replace.  Not ${lr}, which is hydra's, nor .*, which is a regular expression's.
+_REPLACED = re.compile(
+    r"(?P<variable>\$(?:[A-Za-z_]\w*|\{[A-Z_][A-Z0-9_]*\}|\([^()]+\)))"
+    r"|(?P<home>(?:^|(?<==))~(?=/|$))"
+    r"|(?P<files>^\*$|(?:^|[/=])\*\.\w|/[^/\s]*(?<!\.)\*)"
+)
+_HOME = re.compile(r"(?:^|(?<==))~(?=/|$)")  # behind = a shell leaves it, but its user means the folder
+_TAKES_CODE = re.compile(r"(ba|da|z|k)?sh|python[\d.]*|perl|node")
 
 
 def find_program(word: str, cwd: Path, environ: Mapping[str, str]) -> str | None:
@@ -45,13 +57,41 @@ def why_it_needs_a_shell(command: Sequence[str]) -> str | None:
 
     >>> why_it_needs_a_shell(["python", "train.py", ">", "log"])
     "'>' needs a shell, and no shell reads the command: give bash -c 'python train.py > log'"
+    >>> print(why_it_needs_a_shell(["python", "train.py", "shards/*.tar"]))
+    'shards/*.tar' arrives as it is, because no shell reads the command: for the shell's * give bash -c 'python train.py shards/*.tar'
     """
     word = next((word for word in command if word in _OPERATORS), None)
-    return word and f"{word!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
+    if word:
+        return f"{word!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
+    word, match = next(_replaced_by_a_shell(command), ("", None))
+    if match is None:
+        return None
+    what = match["variable"] or ("~" if match["home"] is not None else "*")
+    shell = _in_a_shell(command)
+    return (
+        f"{word!r} arrives as it is, because no shell reads the command: for the shell's {what} give {shell}"
+    )
+
+
+def _replaced_by_a_shell(command: Sequence[str]) -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield the words that a shell would change; the code that `bash -c` and `python -c` take is no such word."""
+    takes_code = False
+    for at, word in enumerate(command):
+        takes_code = takes_code or _TAKES_CODE.fullmatch(base_name(word)) is not None
+        if takes_code and at and re.fullmatch("-[a-z]*c", command[at - 1]):
+            return
+        if match := _REPLACED.search(word):
+            yield word, match
 
 
 def _in_a_shell(command: Sequence[str]) -> str:
-    line = " ".join(
-        word if word in _OPERATORS or len(command) == 1 else shlex.quote(word) for word in command
-    )
+    line = " ".join(word if len(command) == 1 else _quote(word) for word in command)
     return shlex.join(["bash", "-c", line])
+
+
+def _quote(word: str) -> str:
+    """Return a word as a shell has to read it, for it to replace what it replaces."""
+    match = _REPLACED.search(word)
+    if word in _OPERATORS or (match and match["files"]):
+        return word
+    return f'"{_HOME.sub("$HOME", word)}"' if match else shlex.quote(word)

@@ -5,7 +5,6 @@ A GPU needs a process of its own, and these need RANK, WORLD_SIZE, LOCAL_RANK, M
 and on a shared node local rank 0 is not always GPU 0.
 """
 
-import re
 import zlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -13,43 +12,16 @@ from pathlib import PurePosixPath
 from ...errors import InputError
 from ...estimator.job.framework import Framework
 from ...estimator.job.run import Bootstrap
+from .processes.launcher import find_launcher
+from .processes.program import find_program
+from .processes.wrappers import has_waiting_wrapper
 from .task import Task
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
 _PORTS = range(20_000, 32_768)
 PORT_RULE = f"{_PORTS.start} + crc32(job id) % {len(_PORTS)}"
-
-# They start their processes on the other nodes too; the rest of the launchers do on their own node only.
-_REACHING_OUT = {
-    "srun",
-    "mpirun",
-    "mpiexec",
-    "mpiexec.hydra",
-    "orterun",
-    "horovodrun",
-    "deepspeed",
-    "colossalai",
-}
-_LAUNCHERS = _REACHING_OUT | {"torchrun", "accelerate", "composer", "fabric"}
-_LAUNCHER_MODULES = {
-    "torch.distributed.run",
-    "torch.distributed.launch",
-    "accelerate.commands.launch",
-    "deepspeed.launcher.runner",
-}
-# By which flag, file or variable launchers that start processes on their own node know of the others.
-_NODE_FLAGS = {
-    **dict.fromkeys(
-        ("torchrun", "torch.distributed.run", "torch.distributed.launch"), ("--nnodes", "PET_NNODES")
-    ),
-    **dict.fromkeys(("accelerate", "accelerate.commands.launch"), ("--num_machines", "--config_file")),
-}
-# They run the program that follows their own options.
-_WRAPPERS = {
-    *("env", "nice", "numactl", "stdbuf", "taskset", "time"),
-    *("uv", "poetry", "pipenv", "pixi", "conda", "mamba", "micromamba"),
-    *("apptainer", "singularity"),
-}
+_OWN = ("MASTER_ADDR", "MASTER_PORT", "NNODES", "NPROC_PER_NODE", "FORCE_TORCHRUN")
+_NOTHING: Mapping[str, str] = {}
 
 
 def choose_bootstrap(
@@ -65,11 +37,11 @@ def choose_bootstrap(
     >>> choose_bootstrap(("accelerate", "launch", "train.py"), None, gpus=8)
     <Bootstrap.SINGLE: 'single'>
     """
-    launcher = _launcher(command)
+    program, launcher = find_program(command), find_launcher(command)
     if stated is not None:
         if launcher and stated is not Bootstrap.SINGLE:
             raise InputError(
-                f"bootstrap {stated} would start {launcher}, which starts the processes itself: set single, or give "
+                f"bootstrap {stated} would start {launcher.name}, which starts the processes itself: set single, or give "
                 "the command without it"
             )
         return stated
@@ -77,13 +49,18 @@ def choose_bootstrap(
         return Bootstrap.SINGLE
     if framework is Framework.LIGHTNING:  # under torchrun it does not know that it is on Slurm
         return Bootstrap.PER_GPU
-    program = command[_program_at(command)]
-    return Bootstrap.TORCHRUN if _is_python(program) or program.endswith(".py") else Bootstrap.SINGLE
+    starts_python = program.is_python or program.name.endswith(".py")
+    return Bootstrap.TORCHRUN if starts_python else Bootstrap.SINGLE
 
 
-def tasks_per_node(bootstrap: Bootstrap, gpus_per_node: int) -> int:
-    """Return the tasks to ask Slurm for on each node."""
-    return gpus_per_node if bootstrap is Bootstrap.PER_GPU else 1
+def stops_as_a_group(bootstrap: Bootstrap, command: tuple[str, ...]) -> bool:
+    """Return whether a stop signal is for every process of a task; torchrun hands it to its workers itself.
+
+    >>> stops_as_a_group(Bootstrap.TORCHRUN, ("python", "t.py")), stops_as_a_group(Bootstrap.TORCHRUN, ("bash", "-c", "python t.py"))
+    (False, True)
+    """
+    in_shell = find_program(command).text is not None
+    return bootstrap is not Bootstrap.TORCHRUN or in_shell or has_waiting_wrapper(command)
 
 
 def reaches_other_nodes(command: tuple[str, ...]) -> bool:
@@ -92,26 +69,23 @@ def reaches_other_nodes(command: tuple[str, ...]) -> bool:
     >>> reaches_other_nodes(("mpirun", "-np", "16", "./train")), reaches_other_nodes(("torchrun", "train.py"))
     (True, False)
     """
-    return _launcher(command) in {*_REACHING_OUT, "deepspeed.launcher.runner"}
+    launcher = find_launcher(command)
+    return launcher is not None and launcher.reaches_other_nodes
 
 
-def alone_on_its_node(command: tuple[str, ...], environment: Mapping[str, str]) -> str | None:
-    """Return the option without which the launcher in `command` trains on one node alone; None if nothing is missing.
-
-    >>> alone_on_its_node(("torchrun", "train.py"), {}), alone_on_its_node(("torchrun", "--nnodes=2", "train.py"), {})
-    ('torchrun without --nnodes', None)
-    """
-    launcher = _launcher(command) or ""
-    needed, *others = _NODE_FLAGS.get(launcher, ("",))
-    names = {word.partition("=")[0].replace("-", "_") for word in command} | environment.keys()
-    has_node_flag = any(name.replace("-", "_") in names for name in (needed, *others))
-    return f"{launcher} without {needed}" if needed and not has_node_flag else None
+def tasks_per_node(bootstrap: Bootstrap, gpus_per_node: int) -> int:
+    """Return the tasks to ask Slurm for on each node."""
+    return gpus_per_node if bootstrap is Bootstrap.PER_GPU else 1
 
 
 def task_command(
-    bootstrap: Bootstrap, command: tuple[str, ...], task: Task, gpus_per_node: int
+    bootstrap: Bootstrap,
+    command: tuple[str, ...],
+    task: Task,
+    gpus_per_node: int,
+    own: Mapping[str, str] = _NOTHING,
 ) -> tuple[str, ...]:
-    """Return the command of one task.
+    """Return the command of one task; `own` are variables that the user sets, such as MASTER_PORT.
 
     torchrun gets a static rendezvous: with c10d, rank 0 may be on another node than MASTER_ADDR
     (https://github.com/pytorch/pytorch/issues/137402).  Raises InputError for an interpreter without a program.
@@ -124,41 +98,49 @@ def task_command(
     """
     if bootstrap is not Bootstrap.TORCHRUN:
         return command
-    at = _program_at(command)
-    wrapper, program, arguments = command[:at], command[at], command[at + 1 :]
+    program = find_program(command)
+    first, arguments = program.words[0], program.words[1:]
+    address, port = meeting_point(task, {**own, **program.variables})
     rendezvous = (  # spelled with underscores, which torch < 2.0 knows too
         f"--nnodes={task.nodes}",
         f"--nproc_per_node={gpus_per_node}",
         f"--node_rank={task.node_rank}",
-        f"--master_addr={task.first_host}",
-        f"--master_port={master_port(task.job)}",
+        f"--master_addr={address}",
+        f"--master_port={port}",
     )
-    if not _is_python(program):
-        return (*wrapper, _torchrun_beside(program), *rendezvous, "--no_python", program, *arguments)
-    agent = (*wrapper, program, "-m", "torch.distributed.run", *rendezvous)
+    if not program.is_python:
+        return program.with_words((_torchrun_beside(first), *rendezvous, "--no_python", *program.words))
+    agent = (first, "-m", "torch.distributed.run", *rendezvous)
     arguments = _without_unbuffered(arguments)
     if not arguments:
         raise InputError(
             f"command {' '.join(command)!r} names no program for Python to run: add a script, or -m MODULE"
         )
     if arguments[0] == "-m":
-        return (*agent, "--module", *arguments[1:])
+        return program.with_words((*agent, "--module", *arguments[1:]))
     if not arguments[0].startswith("-"):
-        return (*agent, *arguments)
-    return (*agent, "--no_python", *command[at:])  # other options of the interpreter are the workers'
+        return program.with_words((*agent, *arguments))
+    # other options of the interpreter are the workers'
+    return program.with_words((*agent, "--no_python", *program.words))
 
 
 def task_environment(
-    bootstrap: Bootstrap, task: Task, gpus_per_node: int, environment: Mapping[str, str]
+    bootstrap: Bootstrap,
+    task: Task,
+    gpus_per_node: int,
+    environment: Mapping[str, str],
+    own: Mapping[str, str] = _NOTHING,
 ) -> dict[str, str]:
-    """Return the variables that are added to a task's `environment`.
+    """Return the variables that are added to a task's `environment`, but for those in `own`, which the user sets.
 
-    PYTHONUNBUFFERED, unless it is set, lets the log have each line as it is printed: it is a file.
-    OMP_NUM_THREADS, unless it is set, shares the task's CPUs among the processes it will hold: torchrun alone
-    would say 1.
+    A program that starts its processes itself is told where it is: NNODES, NODE_RANK and NPROC_PER_NODE are those of
+    LLaMA-Factory and ms-swift.  PYTHONUNBUFFERED, unless it is set, lets the log have each line as it is printed: it
+    is a file.  OMP_NUM_THREADS, unless it is set, shares the task's CPUs among the processes it will hold: torchrun
+    alone would say 1.
     """
     processes = 1 if bootstrap is Bootstrap.PER_GPU else max(gpus_per_node, 1)
-    added = {"MASTER_ADDR": task.first_host, "MASTER_PORT": str(master_port(task.job))}
+    address, port = meeting_point(task, own)
+    added = {"MASTER_ADDR": address, "MASTER_PORT": port}
     if "PYTHONUNBUFFERED" not in environment:
         added["PYTHONUNBUFFERED"] = "1"
     if "OMP_NUM_THREADS" not in environment:
@@ -171,7 +153,30 @@ def task_environment(
             "LOCAL_WORLD_SIZE": str(task.local_ranks),
             "NODE_RANK": str(task.node_rank),
         }
+    if bootstrap is Bootstrap.SINGLE and max(gpus_per_node, task.nodes) > 1:
+        places = {"NNODES": str(task.nodes), "NPROC_PER_NODE": str(max(gpus_per_node, 1))}
+        if task.nodes > 1 and gpus_per_node <= 1:
+            places["FORCE_TORCHRUN"] = (
+                "1"  # without it LLaMA-Factory starts a process of its own on each node
+            )
+        added |= {"NODE_RANK": str(task.node_rank)} | {n: v for n, v in places.items() if n not in own}
     return added
+
+
+def own_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a user that stand in place of ours in every task; those of a run around us are no user's.
+
+    >>> own_variables({"MASTER_PORT": "29501", "NODE_RANK": "0", "HOME": "/"})
+    {'MASTER_PORT': '29501'}
+    """
+    if "CLUSTERPLAN_ATTEMPT" in environment:
+        return {}
+    return {name: environment[name] for name in _OWN if environment.get(name)}
+
+
+def meeting_point(task: Task, own: Mapping[str, str]) -> tuple[str, str]:
+    """Return the address and the port at which the ranks of a job meet: those in `own`, otherwise of the job."""
+    return own.get("MASTER_ADDR") or task.first_host, own.get("MASTER_PORT") or str(master_port(task.job))
 
 
 def master_port(job_id: str) -> int:
@@ -181,37 +186,6 @@ def master_port(job_id: str) -> int:
     (21495, 29100, 25526)
     """
     return _PORTS[zlib.crc32(job_id.encode()) % len(_PORTS)]
-
-
-def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
-    """Return the index of the first word after `accelerate launch`; None without it."""
-    for at, word in enumerate(command):
-        if word == "accelerate.commands.launch":
-            return at + 1
-        if _name(word) == "accelerate" and command[at + 1 : at + 2] == ("launch",):
-            return at + 2
-    return None
-
-
-def _program_at(command: tuple[str, ...]) -> int:
-    """Return the index of the program: behind `env A=1` or `uv run`, if a known launcher or Python follows."""
-    if _name(command[0]) in _WRAPPERS:
-        for at, word in enumerate(command[1:], 1):
-            if (_is_python(word) or _name(word) in _LAUNCHERS) and command[at - 1] != "--with":
-                return at
-    return 0
-
-
-def _launcher(command: tuple[str, ...]) -> str | None:
-    """Return the launcher that `command` starts with; None without one."""
-    at = _program_at(command)
-    program, arguments = command[at], command[at + 1 :]
-    if _name(program) in _LAUNCHERS:
-        return _name(program)
-    options = _without_unbuffered(arguments)
-    if _is_python(program) and options[:1] == ("-m",) and options[1:2] and options[1] in _LAUNCHER_MODULES:
-        return options[1]
-    return None
 
 
 def _without_unbuffered(arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -225,11 +199,3 @@ def _torchrun_beside(program: str) -> str:
     # pip puts both into one bin/, whose Python has the torch that the program uses.
     path = PurePosixPath(program)
     return str(path.with_name("torchrun")) if path.parent.name == "bin" else "torchrun"
-
-
-def _is_python(word: str) -> bool:
-    return re.fullmatch(r"python(\d+(\.\d+)*)?", _name(word)) is not None
-
-
-def _name(word: str) -> str:
-    return word.rsplit("/", 1)[-1]

@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...estimator.job.framework import TRAINERS, Framework
 from .deepspeed import find_config, merge_precision, parse_config
 from .flags import takes_no_flags
-from .launchers import after_accelerate_launch
+from .processes.launcher import after_accelerate_launch
 from .stated_precision import (
     ACCELERATE_VALUES,
     LIGHTNING_VALUES,

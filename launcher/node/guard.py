@@ -13,7 +13,12 @@ from pathlib import Path
 
 from ...errors import ClusterplanError
 from ...estimator.job.run import Bootstrap
-from ..command.launchers import reaches_other_nodes, task_command, task_environment
+from ..command.launchers import (
+    reaches_other_nodes,
+    stops_as_a_group,
+    task_command,
+    task_environment,
+)
 from ..command.placeholders import LATEST, fill_placeholders
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.folder import LOGS
@@ -44,7 +49,7 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
     is_sampled = task.place.local_rank == 0  # a sampler per node
     with sampler_beside(task.folder, task.launch.period_s, inner) if is_sampled else nullcontext():
         children = Children(
-            whole_group=task.launch.bootstrap is not Bootstrap.TORCHRUN, open_files=gpus.files
+            whole_group=stops_as_a_group(task.launch.bootstrap, task.launch.command), open_files=gpus.files
         )
         log_sizes = dict[Path, int]()  # earlier attempts wrote into the same logs
         try:
@@ -84,8 +89,8 @@ def _commands(
         words = (*launch.command, *resume)
         outer = {**environment, **launch.environment}
         yield (
-            task_command(launch.bootstrap, words, rank, launch.gpus_per_node),
-            task_environment(launch.bootstrap, rank, launch.gpus_per_node, outer),
+            task_command(launch.bootstrap, words, rank, launch.gpus_per_node, launch.environment),
+            task_environment(launch.bootstrap, rank, launch.gpus_per_node, outer, launch.environment),
             task.folder / LOGS / f"{rank.rank}.log",
         )
 

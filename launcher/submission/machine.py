@@ -5,11 +5,13 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
 from ..command.deepspeed import find_config
+from ..command.launchers import own_variables
+from ..command.processes.faults import files_to_read
 from ..run_folder.log_errors import read_tail
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
@@ -38,6 +40,7 @@ class Machine:
     `folder` is where runs are kept, without links; `inside_job` is the id of the job this is submitted from, and
     `python` the interpreter the command starts in, None if it is another program.  `deepspeed_config` is the text of
     the config file that the command names, and `trainer_saves` whether its Trainer knows --enable_jit_checkpoint.
+    `texts` are those of the scripts that the command names, and `own_variables` what its user sets in place of ours.
     """
 
     command_fault: str | None
@@ -49,6 +52,8 @@ class Machine:
     python: str | None = None
     deepspeed_config: str | None = None
     trainer_saves: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    own_variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def inspect_machine(
@@ -73,7 +78,14 @@ def inspect_machine(
         python=python,
         deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
         trainer_saves=bool(uses_trainer and python and _trainer_saves_when_stopped(python, environ)),
+        texts=_read_texts(files_to_read(command), cwd),
+        own_variables=own_variables(environ),
     )
+
+
+def _read_texts(names: Sequence[str], cwd: Path) -> dict[str, str]:
+    texts = {name: read_tail(cwd / Path(name).expanduser(), _LARGEST_CONFIG) for name in names}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from ...cluster_profiles.gpu import Gpu
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_duration, join_names, plural
+from ..command.processes.faults import CommandFault
 from ..slurm.cluster import Cluster
 from .fit import check_on_cluster, possible_gpus
 from .machine import Machine
@@ -28,7 +29,7 @@ class PreflightJob:
 
     `checkpoint_s` is the time between checkpoints and `p95_s` the P95 of the whole run, None if they are unknown;
     `runs` share one array.  `lacks_torch`: torchrun would start the command, and its Python has none.
-    `alone_on_its_node` is the option that a launcher in the command lacks to know of other nodes.
+    `command_faults` are what the command would do with its GPUs that nobody wants.
     """
 
     request: SlurmRequest
@@ -38,7 +39,7 @@ class PreflightJob:
     p95_s: float | None = None
     runs: int = 1
     lacks_torch: bool = False
-    alone_on_its_node: str | None = None
+    command_faults: tuple[CommandFault, ...] = ()
 
 
 def find_problems(
@@ -75,12 +76,8 @@ def _check_command(job: PreflightJob, machine: Machine) -> Iterator[Problem]:
             f"{machine.python} has no torch, and several GPUs of a Python command are started by torchrun: "
             'install it there, or set bootstrap = "per-gpu" or "single" in [run]',
         )
-    if job.alone_on_its_node and job.request.nodes > 1:
-        yield warning(
-            "node-alone",
-            f"{job.alone_on_its_node} trains on each of {plural(job.request.nodes, 'node')} by itself: leave "
-            "it out of the command, and it is started over all of them",
-        )
+    for fault in job.command_faults:
+        yield Problem(fault.code, fault.text, refuses=fault.refuses)
     if machine.inside_job:
         yield warning(
             "inside-job",

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 PROBLEM_CODES = {
     "command-missing": "The command is not found, or cannot be started.",
-    "shell": "A word such as > or && needs a shell, and no shell reads the command.",
+    "shell": "A word such as > or $NAME needs a shell, and no shell reads the command.",
     "entry": "The command's Python file or shell script does not exist, or the Python does not compile.",
     "torchrun": "The command's Python has no torch, so torchrun cannot start it.",
+    "srun": "The command starts a step of Slurm or queues another job, which the job itself keeps from starting.",
     "node-alone": "The command's launcher knows of no other node, so each node would train by itself.",
+    "one-process": "The command starts one process, or too few, for the GPUs of a node.",
     "folder": "The folder cannot hold a run.",
     "unregistered": "The run cannot be put into the list of runs beside the history.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",

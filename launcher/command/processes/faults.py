@@ -1,0 +1,123 @@
+"""What a command would do with its GPUs that nobody wants: wait for ever, or train on one node or GPU of several."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ....estimator.job.run import Bootstrap
+from .accelerate_config import DEFAULT_CONFIG, parse_accelerate_config
+from .launcher import Launcher, launcher_of
+from .nodes import RENDEZVOUS, Surroundings, missing_on_nodes, unused_gpus
+from .program import Program, find_program, programs_in, script_of
+from .wrappers import runs_a_task
+
+_QUEUE = {
+    "sbatch": "sbatch queues another job, and this one ends at once: give the command that its script runs",
+    "salloc": "salloc waits for GPUs of its own while this job holds some: leave it out",
+}
+
+
+class CommandFault(NamedTuple):
+    """A fault under a stable code, in one line; `refuses` if the job must not be submitted."""
+
+    code: str
+    text: str
+    refuses: bool = False
+
+
+def files_to_read(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the files whose text says what `command` starts: scripts of a shell, and accelerate's config.
+
+    >>> files_to_read(("bash", "train.sh")), files_to_read(("accelerate", "launch", "--config_file=two.yaml", "t.py"))
+    (('train.sh',), ('two.yaml',))
+    """
+    names = list[str | None]()
+    for program in programs_in(command, {}):
+        names.append(script_of(program))
+        launcher = launcher_of(program)
+        if launcher and launcher.name == "accelerate":
+            names.append(launcher.options.get("--config_file", DEFAULT_CONFIG))
+    return tuple(name for name in names if name and not {*name} & {*"{}$`"})
+
+
+def find_command_faults(
+    command: tuple[str, ...],
+    bootstrap: Bootstrap,
+    around: Surroundings,
+    texts: Mapping[str, str],
+    *,
+    is_stated: bool,
+    is_python_script: bool = False,
+) -> list[CommandFault]:
+    """Return the faults of `command`, which is started by `bootstrap`; `is_stated` if the user chose that.
+
+    `texts` are those of `files_to_read`, by name; `is_python_script` if the program's first line names Python.
+
+    >>> [fault.code for fault in find_command_faults(("srun", "python", "t.py"), Bootstrap.SINGLE, Surroundings(1, 1), {}, is_stated=False)]
+    ['srun']
+    """
+    programs = programs_in(command, texts)
+    faults = [*_slurm_faults(command, programs)]
+    if bootstrap is not Bootstrap.SINGLE or faults:
+        return faults
+    launchers = [launcher for program in programs if (launcher := launcher_of(program))]
+    for launcher in launchers:
+        inside = {**around.variables, **programs[0].variables, **launcher.program.variables}
+        place = Surroundings(around.nodes, around.gpus, inside, _config(launcher, texts))
+        if lack := missing_on_nodes(launcher, place):
+            faults.append(CommandFault("node-alone", _alone_text(lack, launcher, around)))
+        elif idle := unused_gpus(launcher, place):
+            faults.append(CommandFault("one-process", idle))
+    hides_python = is_python_script or _hides_python(command, programs, texts)
+    if not launchers and around.gpus > 1 and not is_stated and hides_python:
+        faults.append(CommandFault("one-process", _one_process_text(programs, around)))
+    return list(dict.fromkeys(faults))
+
+
+def _hides_python(command: tuple[str, ...], programs: list[Program], texts: Mapping[str, str]) -> bool:
+    """Return whether Python may start where torchrun cannot take its place: in a script, or as a task of a runner."""
+    scripts = [script for program in programs if (script := script_of(program))]
+    is_unread = any(script not in texts for script in scripts)
+    return is_unread or runs_a_task(command) or any(program.is_python for program in programs)
+
+
+def _slurm_faults(command: tuple[str, ...], programs: list[Program]) -> Iterator[CommandFault]:
+    for program in programs:
+        if program.name == "srun" and "--overlap" not in program.words:
+            text = (
+                "srun in the command: leave it out: clusterplan starts the command over all nodes, and an srun inside "
+                "waits for GPUs that its own job holds"
+            )
+            yield CommandFault("srun", text, refuses=True)
+            return
+    main = find_program(command).name
+    if main in _QUEUE and len(programs) <= 2:  # noqa: PLR2004  the shell and this one
+        yield CommandFault("srun", _QUEUE[main], refuses=True)
+
+
+def _alone_text(lack: str, launcher: Launcher, around: Surroundings) -> str:
+    alone = f"{lack} trains on one of {around.nodes} nodes"
+    if launcher.is_mpi:
+        return f'{alone}: leave it out and set bootstrap = "per-gpu" in [run], which starts a rank per GPU on all of them'
+    if launcher.name in ("llamafactory-cli", "lmf", "swift", "megatron"):
+        return f"{alone}: unset it, and it is {around.nodes}"
+    add = RENDEZVOUS.get(launcher.name)
+    inside = f"; or, in bash -c '...', add {add}" if add else ""
+    return f"{alone}: leave it out of the command, and torchrun starts it over all of them{inside}"
+
+
+def _one_process_text(programs: list[Program], around: Surroundings) -> str:
+    program, script = programs[0], next(filter(None, map(script_of, programs)), None)
+    started = f"one process per node starts, and the job has {around.gpus} GPUs"
+    meant = 'bootstrap = "single" in [run] says that it is meant so'
+    if script:
+        return f"{script}: {started}: call torchrun in it, or give the Python command instead of the script; {meant}"
+    if program.is_shell:
+        return f"{started}: torchrun can take the place of Python only in the last command of `{program.name} -c`: put it last, or call torchrun; {meant}"
+    return f"{program.name}: {started}: give the Python command that it runs, and torchrun starts it on each GPU; {meant}"
+
+
+def _config(launcher: Launcher, texts: Mapping[str, str]) -> Mapping[str, Any] | None:
+    if launcher.name != "accelerate":
+        return None
+    text = texts.get(launcher.options.get("--config_file", DEFAULT_CONFIG))
+    return None if text is None else parse_accelerate_config(text)

@@ -1,0 +1,163 @@
+"""The program that a command starts in the end: behind wrappers, and as the last command of `bash -c`."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .shell_text import ShellText, Word, parse_shell
+from .wrappers import base_name, unwrap
+
+_SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
+_SHELL_VALUED = ("-o", "+o", "-O", "+O", "--rcfile", "--init-file")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program of a command with its arguments, `words`, as written; `variables` are set by the words before it.
+
+    `before` are the words of the command that stay in front.  In the text of a shell, which is the word behind
+    `before`, `spans` are where the words stand, and `after` are the words behind the text.
+    """
+
+    words: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the program's name without its folder."""
+        return base_name(self.words[0]) if self.words else ""
+
+    @property
+    def is_python(self) -> bool:
+        """Return whether it is a Python interpreter."""
+        return re.fullmatch(r"python(\d+(\.\d+)*)?", self.name) is not None
+
+    @property
+    def is_shell(self) -> bool:
+        """Return whether it is a shell, or a script for one."""
+        return self.name in _SHELLS or self.name.endswith(".sh")
+
+    def with_words(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Return the command with these words in place of the program's; equal words at the end stay as written."""
+        if self.text is None:
+            return (*self.before, *words)
+        same = 0
+        while same < min(len(words), len(self.words)) and words[-1 - same] == self.words[-1 - same]:
+            same += 1
+        head = " ".join(words[: len(words) - same])
+        start = self.spans[0][0]
+        if same:
+            text = f"{self.text[:start]}{head} {self.text[self.spans[-same][0] :]}"
+        else:
+            text = self.text[:start] + head + self.text[self.spans[-1][1] :]
+        return (*self.before, text, *self.after)
+
+
+def find_program(command: tuple[str, ...]) -> Program:
+    """Return the program that `command` starts in the end, or the shell whose text does not tell.
+
+    >>> find_program(("env", "A=1", "bash", "-lc", "module load cuda && exec python train.py")).words
+    ('python', 'train.py')
+    >>> find_program(("uv", "run", "train.py", "--lr", "1")).words
+    ('python', 'train.py', '--lr', '1')
+    """
+    outer = _unwrapped(command)
+    if not outer.words:
+        return Program(command)
+    at = _text_at(outer.words) if outer.name in _SHELLS else None
+    if at is None:
+        return outer
+    text = outer.words[at]
+    main = parse_shell(text).last_pipeline()
+    if main is None:
+        return outer
+    inner = _unwrapped(tuple(word.raw for word in main.words))
+    if not inner.words or inner.is_shell:
+        return outer
+    return Program(
+        inner.words,
+        (*outer.before, *outer.words[:at]),
+        {**outer.variables, **inner.variables},
+        text,
+        _spans(main.words, inner),
+        outer.words[at + 1 :],
+    )
+
+
+def programs_in(command: tuple[str, ...], texts: Mapping[str, str]) -> list[Program]:
+    """Return every program that `command` names: with those in the text of its shell, and in a script that is read.
+
+    `texts` has the content of scripts by the name that the command gives them.
+    """
+    outer = _unwrapped(command)
+    shell = shell_text(command, texts)
+    return [outer] if shell is None else [outer, *_programs(shell, texts)]
+
+
+def shell_text(command: tuple[str, ...], texts: Mapping[str, str]) -> ShellText | None:
+    """Return the text that the shell of `command` reads; None if it is no shell, or its script is not in `texts`."""
+    outer = _unwrapped(command)
+    if outer.name in _SHELLS and (at := _text_at(outer.words)) is not None:
+        return parse_shell(outer.words[at])
+    text = texts.get(script_of(outer) or "")
+    return None if text is None else parse_shell(text)
+
+
+def script_of(program: Program) -> str | None:
+    """Return the script that a shell is given as a file; None without one.
+
+    >>> script_of(Program(("bash", "-x", "train.sh", "8"))), script_of(Program(("./train.sh",)))
+    ('train.sh', './train.sh')
+    """
+    if program.name.endswith(".sh"):
+        return program.words[0]
+    if program.name not in _SHELLS or _text_at(program.words) is not None:
+        return None
+    at = _after_shell_options(program.words)
+    return program.words[at] if at < len(program.words) else None
+
+
+def _programs(shell: ShellText, texts: Mapping[str, str]) -> Iterator[Program]:
+    for command in shell.commands:
+        inner = _unwrapped(tuple(word.raw for word in command.words))
+        if inner.words:
+            yield inner
+        script = texts.get(script_of(inner) or "") if inner.words else None
+        if script is not None and script != shell.text:
+            yield from _programs(parse_shell(script), {})
+
+
+def _unwrapped(command: tuple[str, ...]) -> Program:
+    found = unwrap(command)
+    words = command[found.at + found.module_words :]
+    if found.needs_python:
+        words = ("python", *(("-m",) if found.module_words else ()), *words)
+    return Program(words, command[: found.at], found.variables)
+
+
+def _spans(words: Sequence[Word], inner: Program) -> tuple[tuple[int, int], ...]:
+    """Return where each of the program's words stands; a Python that no word stands for begins where the next does."""
+    spans = [(word.start, word.end) for word in words[len(inner.before) :]]
+    missing = len(inner.words) - len(spans)
+    return (*[(spans[0][0], spans[0][0])] * missing, *spans)
+
+
+def _text_at(words: Sequence[str]) -> int | None:
+    """Return the index of the text that a shell is given by -c; None without one."""
+    at, has_text = 1, False
+    while at < len(words) and words[at].startswith(("-", "+")) and words[at] not in ("-", "--"):
+        has_text |= not words[at].startswith(("--", "+")) and "c" in words[at]
+        at += 2 if words[at] in _SHELL_VALUED else 1
+    at += words[at : at + 1] in (["--"], ("--",))
+    return at if has_text and at < len(words) else None
+
+
+def _after_shell_options(words: Sequence[str]) -> int:
+    at = 1
+    while at < len(words) and words[at].startswith(("-", "+")):
+        at += 2 if words[at] in _SHELL_VALUED else 1
+    return at

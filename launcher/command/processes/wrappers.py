@@ -1,0 +1,148 @@
+"""Programs that start the program which follows their own options: `env A=1 uv run python train.py`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.DOTALL)
+
+
+class _Wrapper(NamedTuple):
+    """How a wrapper is called: its verb, its options that take a value, and its words before the program."""
+
+    verb: str | None = None
+    valued: str = ""
+    positional: int = 0
+    starts_python_files: bool = False  # X.py and -m MODULE mean `python X.py` and `python -m MODULE`
+
+
+# As their manuals have them: GNU coreutils, util-linux, numactl(8); docs.astral.sh/uv/reference/cli, pdm-project.org,
+# hatch.pypa.io, rye.astral.sh, python-poetry.org, pipenv.pypa.io, pixi.sh, docs.conda.io, mamba.readthedocs.io,
+# apptainer.org/docs/user/latest/cli.
+_UV = (
+    "--with --with-editable --with-requirements -w --python -p --extra --no-extra --group --no-group --only-group --env-file "
+    "--directory --project --package --index --default-index --index-url -i --extra-index-url --find-links -f --cache-dir "
+    "--config-file --color --refresh-package --upgrade-package -P --resolution --prerelease --link-mode"
+)
+_CONDA = "-n --name -p --prefix --cwd --root-prefix -r -e --env -a --attach"
+_CONTAINER = (
+    "-B --bind --env --env-file -H --home -W --workdir --pwd --cwd -o --overlay -S --scratch --mount --fusemount "
+    "--network --hostname --security --apply-cgroups --no-mount --nvccli-devices"
+)
+_WRAPPERS = {
+    "env": _Wrapper(valued="-u --unset -C --chdir"),
+    "nice": _Wrapper(valued="-n --adjustment"),
+    "ionice": _Wrapper(valued="-c --class -n --classdata"),
+    "numactl": _Wrapper(
+        valued="-C --physcpubind -N --cpunodebind -m --membind -i --interleave -p --preferred -P --preferred-many"
+    ),
+    "stdbuf": _Wrapper(valued="-i --input -o --output -e --error"),
+    "taskset": _Wrapper(positional=1),
+    "time": _Wrapper(valued="-f --format -o --output"),
+    "timeout": _Wrapper(valued="-k --kill-after -s --signal", positional=1),
+    "nohup": _Wrapper(),
+    "setsid": _Wrapper(),
+    "exec": _Wrapper(valued="-a"),
+    "command": _Wrapper(),
+    "uv": _Wrapper("run", _UV, starts_python_files=True),
+    "pdm": _Wrapper("run", "-p --project", starts_python_files=True),
+    "hatch": _Wrapper(
+        "run", "-e --env -p --project --data-dir --cache-dir --config", starts_python_files=True
+    ),
+    "rye": _Wrapper("run", "--pyproject"),
+    "poetry": _Wrapper("run", "-C --directory -P --project"),
+    "pipenv": _Wrapper("run", "--python --pypi-mirror"),
+    "pixi": _Wrapper("run", "-e --environment --manifest-path -m --color --concurrent-downloads"),
+    **dict.fromkeys(("conda", "mamba", "micromamba"), _Wrapper("run", _CONDA)),
+    **dict.fromkeys(("apptainer", "singularity"), _Wrapper("exec", _CONTAINER, positional=1)),
+}
+
+
+_WAITING = {"time", "timeout"}  # beside those with a verb; the others become the program
+
+
+class Unwrapped(NamedTuple):
+    """Where the program begins, what the words before it set, and whether Python must be put in front of it."""
+
+    at: int
+    variables: Mapping[str, str]
+    needs_python: bool = False
+    module_words: int = 0  # the wrapper's own words for `-m`, which Python's take the place of
+
+
+def unwrap(words: Sequence[str]) -> Unwrapped:
+    """Return where the program of `words` begins; 0 if no wrapper stands before it.
+
+    >>> unwrap(["env", "A=1", "uv", "run", "--with", "torch", "train.py"])
+    Unwrapped(at=6, variables={'A': '1'}, needs_python=True, module_words=0)
+    >>> unwrap(["numactl", "-N", "0", "python", "train.py"]).at
+    3
+    """
+    at, variables = _after_assignments(words, 0, {})
+    while at < len(words) and (wrapper := _WRAPPERS.get(base_name(words[at]))):
+        start = _after_options(words, at + 1, wrapper)
+        if wrapper.verb:
+            if words[start : start + 1] != [wrapper.verb] and words[start : start + 1] != (wrapper.verb,):
+                break
+            start = _after_options(words, start + 1, wrapper)
+        start, variables = _after_assignments(words, start, variables)
+        start += wrapper.positional
+        if start >= len(words):
+            break
+        if wrapper.starts_python_files and words[start] in ("-m", "--module"):
+            return Unwrapped(start, variables, needs_python=True, module_words=1)
+        if wrapper.starts_python_files and words[start].endswith((".py", ".pyw")):
+            return Unwrapped(start, variables, needs_python=True)
+        at = start
+    return Unwrapped(at, variables)
+
+
+def has_waiting_wrapper(words: Sequence[str]) -> bool:
+    """Return whether a wrapper stays in front of the program, waits for it, and may keep a signal to itself.
+
+    >>> has_waiting_wrapper(["env", "A=1", "uv", "run", "x.py"]), has_waiting_wrapper(["nice", "python", "uv"])
+    (True, False)
+    """
+    before = {base_name(word) for word in words[: unwrap(words).at]}
+    return runs_a_task(words) or not before.isdisjoint(_WAITING)
+
+
+def runs_a_task(words: Sequence[str]) -> bool:
+    """Return whether a runner such as `hatch run` is given a task of its project, or a program of its environment.
+
+    >>> runs_a_task(["hatch", "run", "train"]), runs_a_task(["env", "A=1", "train"])
+    (True, False)
+    """
+    before = {base_name(word) for word in words[: unwrap(words).at]}
+    return any(wrapper.verb and name in before for name, wrapper in _WRAPPERS.items())
+
+
+def base_name(word: str) -> str:
+    """Return the name of a program without its folder and its quotes.
+
+    >>> base_name("/opt/env/bin/python3"), base_name('"python"')
+    ('python3', 'python')
+    """
+    return word.strip("'\"").rsplit("/", 1)[-1]
+
+
+def _after_options(words: Sequence[str], at: int, wrapper: _Wrapper) -> int:
+    valued = wrapper.valued.split()
+    while at < len(words) and words[at].startswith("-"):
+        if words[at] == "--":
+            return at + 1
+        if wrapper.starts_python_files and words[at] in ("-m", "--module"):
+            return at
+        at += 2 if words[at] in valued else 1
+    return at
+
+
+def _after_assignments(
+    words: Sequence[str], at: int, variables: Mapping[str, str]
+) -> tuple[int, dict[str, str]]:
+    assigned = dict(variables)
+    while at < len(words) and _ASSIGNMENT.match(words[at]):
+        name, _, value = words[at].partition("=")
+        assigned[name] = value
+        at += 1
+    return at, assigned
