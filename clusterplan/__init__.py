@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .api.history.history import History as History
     from .api.history.history import collect as collect
     from .api.report import report as report
+    from .api.resume.resume import resume as resume
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
     from .api.submit import submit as submit
@@ -45,6 +46,7 @@ _HOMES = {
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
     "report": ".api.report",
+    "resume": ".api.resume.resume",
     "runs": ".api.runs",
     "submit": ".api.submit",
     "track": ".launcher.in_training.tracker",
@@ -67,6 +69,7 @@ __all__ = [
     "load_profile",
     "mixed_precision",
     "report",
+    "resume",
     "runs",
     "submit",
     "track",

@@ -65,7 +65,7 @@ def test_a_trainer_that_can_save_as_it_is_stopped_is_told_to(
     [
         (["--gpus", "1", "--", "no-such-program"], "command 'no-such-program' is not found"),
         (["--gpus", "1"], "there is no command"),
-        (["--gpus", "1,2", "--", "true"], "submit takes one value"),
+        (["--gpus", "1,2", "--", "true"], "give one value of each"),
         (["--gpus", "1", "--sweep", "lr=1,2", "--", "true"], "no placeholder {lr}"),
         (["--gpus", "1", "--sweep", "lr", "--", "true"], "is no sweep"),
         (

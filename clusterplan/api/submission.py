@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..estimator.estimate.estimate import Estimate, estimate_workload
@@ -27,6 +28,7 @@ from ..launcher.submission.machine import (
     with_real_names,
 )
 from ..launcher.submission.preflight import PreflightJob, find_problems
+from ..launcher.submission.request import SlurmRequest
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
 from ..render.estimate.as_dict import estimate_as_dict
 from .job import with_site_defaults
@@ -40,14 +42,19 @@ def prepare_submission(
     measurements: Sequence[Measurement] = (),
     is_sized: bool = True,
     dry_run: bool = False,
+    cwd: Path | None = None,
+    root: Path | None = None,
 ) -> PreparedSubmission:
-    """Decide how `workload` is submitted from the working folder, and check it; nothing is written.
+    """Decide how `workload` is submitted, and check it; nothing is written.
+
+    The command runs in `cwd`, by default the working folder, and run folders are made in `root`, by default `$CLUSTERPLAN_RUNS`.
 
     `measurements` are those that `find_measurements` returns.  Nothing is estimated unless the size of the job `is_sized`, that is known.
     A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
     """
     options = options or SubmitOptions()
-    cwd, root, environment = Path.cwd(), runs_root(os.environ), os.environ
+    environment = os.environ
+    cwd, root = cwd or Path.cwd(), root or runs_root(environment)
     executor = choose_executor(executor, options.parallel, workload, dry_run=dry_run)
     if executor == "slurm":
         workload = with_site_defaults(workload, has_cluster=True)
@@ -68,38 +75,51 @@ def prepare_submission(
     )
 
 
-def submit_prepared(prepared: PreparedSubmission, *, force: bool = False) -> Submission:
-    """Make the runs and hand them over.
+def submit_prepared(
+    prepared: PreparedSubmission, *, force: bool = False, resumes: str | None = None
+) -> Submission:
+    """Make the runs and hand them over; `resumes` is the run that a new one goes on from.
 
     Raises InputError if a problem refuses and it is not forced, SubmissionError if Slurm does, and RunFolderError.  No
     run is left half-registered then, nor by Ctrl-C; a note on the exception names those that had begun.
     """
-    if (refusals := prepared.refusals()) and not force:
-        reasons = "; ".join(problem.text for problem in refusals)
-        raise InputError(f"{reasons}; --force submits all the same")
+    check_refusals(prepared, force=force)
     decision, destination = prepared.decision, prepared.destination
     workload, estimate = prepared.workload, prepared.estimate
     gpus = None if destination.on_slurm else local_gpus(destination.placement.gpus, os.environ)
-    facts = describe_run(
-        workload,
-        destination.placement,
-        estimate.steps.total if estimate else None,
-        destination.executor,
-        prepared.cwd,
-        os.environ,
-        prepared.machine.python,
-    )
+    facts = describe_prepared(prepared) | ({"resumes": resumes} if resumes else {})
     expected = estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)
         unregistered = fill_folders(folders, launches, decision, workload, expected, history)
-        jobs, notes = _hand_over(folders, decision, destination)
+        jobs, notes = hand_over(folders, decision.request, destination)
     runs = tuple(
         SubmittedRun(folder.name, destination.executor, job, folder)
         for folder, job in zip(folders, jobs, strict=True)
     )
     return Submission(runs, decision, estimate, (*prepared.problems, *unregistered), gpus, notes)
+
+
+def check_refusals(prepared: PreparedSubmission, *, force: bool) -> None:
+    """Raise InputError if a problem refuses and it is not forced."""
+    if (refusals := prepared.refusals()) and not force:
+        reasons = "; ".join(problem.text for problem in refusals)
+        raise InputError(f"{reasons}; --force submits all the same")
+
+
+def describe_prepared(prepared: PreparedSubmission) -> dict[str, Any]:
+    """Return what run.json says of the runs of a submission, with the diff of its code."""
+    estimate = prepared.estimate
+    return describe_run(
+        prepared.workload,
+        prepared.destination.placement,
+        estimate.steps.total if estimate else None,
+        prepared.destination.executor,
+        prepared.cwd,
+        os.environ,
+        prepared.machine.python,
+    )
 
 
 def _job(
@@ -135,10 +155,13 @@ def _job(
     )
 
 
-def _hand_over(
-    folders: Sequence[Path], decision: Decision, destination: Destination
+def hand_over(
+    folders: Sequence[Path], request: SlurmRequest, destination: Destination
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return the job of each run, and the notes of the site's sbatch."""
+    """Hand runs to their executor; return the job of each, and the notes of the site's sbatch.
+
+    Raises SubmissionError and RunFolderError.
+    """
     if destination.on_slurm:
-        return submit.submit_runs(folders, decision.request, destination.cluster_name, TrainingJob)
+        return submit.submit_runs(folders, request, destination.cluster_name, TrainingJob)
     return [submit.submit_local(folder) for folder in folders], ()

@@ -82,7 +82,7 @@ def submit(
     if measurements is None:
         measurements, remarks = find_measurements(workload.model, progress)
     options = SubmitOptions(
-        _parse_walltime_s(time),
+        parse_walltime_s(time),
         combine_values(sweep) if sweep else NO_SWEEP,
         parallel,
         requeue,
@@ -95,7 +95,8 @@ def submit(
     return SubmittedJob(**vars(submission), history_remarks=remarks)
 
 
-def _parse_walltime_s(time: str | float | None) -> float | None:
+def parse_walltime_s(time: str | float | None) -> float | None:
+    """Return the seconds of a walltime, None if there is none.  Raises InputError."""
     if time is None:
         return None
     try:
@@ -120,11 +121,11 @@ def read_job_with_command(
     workload = read_workload(job, flags, None if is_sized else _UNSIZED)
     if not command and not isinstance(job, Workload):
         check_flags_reach(run_of(workload), flags)
-    return _with_command(workload, command), is_sized
+    return with_command(workload, command), is_sized
 
 
-def _with_command(workload: Workload, command: Sequence[object]) -> Workload:
-    """The job with this command in place of its own, if one is given; how it is run stays as it was."""
+def with_command(workload: Workload, command: Sequence[object]) -> Workload:
+    """Return the job with this command in place of its own, if one is given; how it is run stays as it was."""
     if not command:
         return workload
     words = tuple(str(word) for word in command)

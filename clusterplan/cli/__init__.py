@@ -22,6 +22,7 @@ _COMMANDS = {
     "status": ("status", "Show how runs are going, when they end, why they wait or failed."),
     "logs": ("logs", "Print the log of a run."),
     "cancel": ("cancel", "Stop runs for good."),
+    "resume": ("resume", "Go on with a run that has ended, from its newest checkpoint."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
     "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..api.logs import watch
+from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
 from ..render import status_text
 from .options import say
@@ -40,6 +41,12 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
     reason = f", {status.state.reason}" if status.state.reason else ""
     say(f"{folder.name}: {status.state.state}{reason}")
     return status
+
+
+def follow_to_end(folder: Path) -> None:
+    """Show a run until it ends; like a command of its own, it fails if the run did."""
+    if follow(folder).state.state is not State.COMPLETED:
+        raise click.exceptions.Exit(1)
 
 
 class _Screen:

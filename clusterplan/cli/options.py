@@ -83,6 +83,15 @@ def workload_values(flags: dict[str, Any]) -> tuple[dict[str, Any], list[str], l
     return values, gpus, precisions
 
 
+def one_shape(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the flags that were used, with one value each.  Raises InputError for several."""
+    values, gpus, precisions = workload_values(flags)
+    if len(gpus) > 1 or len(precisions) > 1:
+        raise InputError("--gpus and --precision: give one value of each; `estimate` compares several")
+    first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
+    return values | first
+
+
 def _split(name: str, text: str | None) -> list[str]:
     if text is None:
         return []

@@ -10,10 +10,14 @@ from ..errors import InputError
 class WithCommand(click.Command):
     """A command that runs another, which stands at its end; a job file may stand before it."""
 
+    def stands_before(self, word: str) -> bool:
+        """Return whether a first word is ours, and not the command's."""
+        return word.endswith(".toml")
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments.  Raises InputError where an option could belong to either command."""
         command = self._from_first_word(ctx, args)
-        if command and command[0].endswith(".toml"):
+        if command and self.stands_before(command[0]):
             command = self._from_first_word(ctx, command[1:])
         before = args[: len(args) - len(command)]
         has_options = any(word.startswith("-") and word != "-" for word in command)

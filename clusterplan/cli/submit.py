@@ -1,7 +1,6 @@
 """`clusterplan submit`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from ..api.submission import prepare_submission, submit_prepared
 from ..api.submit import read_job_with_command
 from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.runs.state import State
 from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission
 from ..launcher.submission.sweep import parse_sweep
@@ -22,10 +20,10 @@ from .options import (
     duration_s,
     echo_page,
     json_option,
+    one_shape,
     say,
     say_notes,
     show_collecting,
-    workload_values,
 )
 from .passthrough import WithCommand
 
@@ -96,7 +94,7 @@ def submit(
     """
     _check_output_options(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, command = _job_and_command(job, command)
-    workload, is_sized = read_job_with_command(path, command, _one_shape(flags))
+    workload, is_sized = read_job_with_command(path, command, one_shape(flags))
     prepared = prepare_submission(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue, other_braces=bool(command)),
@@ -120,7 +118,9 @@ def submit(
     else:
         echo_page(lambda page: submit_text.submitted(page, submission))
     if follow:
-        _follow(submission.runs[0].folder)
+        from .following import follow_to_end  # noqa: PLC0415  the state of runs, for --follow only
+
+        follow_to_end(submission.runs[0].folder)
 
 
 def _check_output_options(*, sweep: bool, as_json: bool, follow: bool, dry_run: bool) -> None:
@@ -137,17 +137,6 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     return None, (job, *command)
 
 
-def _one_shape(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were given, with one value each."""
-    values, gpus, precisions = workload_values(dict(flags))
-    if len(gpus) > 1 or len(precisions) > 1:
-        raise InputError(
-            "--gpus and --precision: submit takes one value of each; `estimate` compares several"
-        )
-    first = {name: listed[0] for name, listed in (("gpus", gpus), ("precision", precisions)) if listed}
-    return values | first
-
-
 def _find_measurements(model: str | None) -> list[Measurement]:
     """The measurements of the model; remarks on them are printed before the checks speak."""
     with show_collecting() as progress:
@@ -161,11 +150,3 @@ def _say_problems(prepared: PreparedSubmission, *, refused_too: bool) -> None:
     for problem in prepared.problems:
         if refused_too or not problem.refuses:
             say(problem.text)
-
-
-def _follow(folder: Path) -> None:
-    """Show the run until it ends; like a command of its own, it fails if the run did."""
-    from . import following  # noqa: PLC0415  the state of runs, for --follow only
-
-    if following.follow(folder).state.state is not State.COMPLETED:
-        raise click.exceptions.Exit(1)

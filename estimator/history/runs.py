@@ -27,6 +27,13 @@ class History(HistorySamples):
         """Put a run as its folder describes it now."""
         self._put("run", ("run",), facts)
 
+    def reopen_run(self, run: str) -> None:
+        """Forget the end of a run that goes on, so that it is collected again."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE run SET state = 'pending', ended_s = NULL, exit_code = NULL WHERE run = ?", (run,)
+            )
+
     def put_precision(self, run: str, planned: Precision | None, used: Precision | None) -> None:
         """Put the precision that a run was planned in, and the one that was seen in it."""
         self._db.execute(

@@ -108,9 +108,13 @@ KEYS_BY_OTHER_NAME: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def load_workload(
-    path: Path | None, flags: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+    path: Path | None,
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    tables: Mapping[str, Any] | None = None,
 ) -> Workload:
-    """Return the workload in the file at `path`, with the values of `flags` on top.
+    """Return the workload in the file at `path`, or in its `tables`, with the values of `flags` on top.
 
     `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
     in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError with
@@ -118,7 +122,7 @@ def load_workload(
     """
     above, below = nest_values(flags or {}), nest_values(defaults or {})
     text = read_toml(path) if path else ""
-    in_file = parse_toml(text, path) if path else {}
+    in_file = parse_toml(text, path) if path else dict(tables or {})
     in_flags = _merge(below, above)
     values = _merge(_merge(below, in_file), above)
 

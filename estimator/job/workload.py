@@ -233,3 +233,13 @@ def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
         *table, key = places[name]
         (tables.setdefault(table[0], {}) if table else tables)[key] = value
     return tables
+
+
+def stated_values(workload: Workload) -> dict[str, Any]:
+    """Return what is stated of a workload, as the tables of a job file: defaults are left out.
+
+    >>> stated_values(Workload.of(max_steps=10, batch_size=4, gpus=2))["training"]
+    {'batch_size': 4, 'gpus': 2, 'max_steps': 10}
+    """
+    values = workload.model_dump(mode="json", exclude_unset=True)
+    return {**values, **({"slurm": dict(workload.slurm)} if workload.slurm else {})}

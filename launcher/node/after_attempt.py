@@ -6,6 +6,7 @@ from dataclasses import replace
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
 from ..run_folder.log_errors import is_out_of_memory
+from ..run_folder.resumptions import since_resumption
 from ..run_folder.task_records import TaskRecord, first_tasks, read_task_record, read_task_records
 from ..slurm.jobs import PREEMPTED
 from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
@@ -97,11 +98,8 @@ def _decide(task: TaskContext) -> RestartDecision:
     elif not task.place.on_slurm:  # the user set the limit, and no queue waits behind
         return _note(task, RestartDecision(restart=False, reason="the requested time is over"))
     # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
-    earlier = [
-        first.saved_step
-        for first in first_tasks(read_task_records(task.folder))
-        if first.attempt != record.attempt
-    ]
+    tasks = since_resumption(task.folder, read_task_records(task.folder))
+    earlier = [first.saved_step for first in first_tasks(tasks) if first.attempt != record.attempt]
     decision = decide_restart(
         StopCause.FAILED if cause is StopCause.FAILED else StopCause.TIME_LIMIT,
         [*earlier, record.saved_step],

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..command.task import Task
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.final_status import has_final_status, withdraw_lost, write_final_status
-from ..run_folder.job_log import append_missing_job
+from ..run_folder.final_status import has_final_status, withdraw_final_status, write_final_status
+from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
 from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
 from .after_attempt import decide_after_attempt
@@ -35,10 +35,12 @@ def run_task(
     """
     signals = StopSignals()
     signals.listen()
-    withdraw_lost(folder)
-    if has_final_status(folder):  # an administrator requeued a run that has ended
-        return 0
     launch, place = Launch.read(folder), read_task(environment)
+    if is_superseded(folder, place.job):  # an administrator requeued a job that another continues
+        return 0
+    withdraw_final_status(folder, place.job)
+    if has_final_status(folder):  # or one of a run that has ended
+        return 0
     task = _begin_attempt(folder, launch, place, signals)
     if place.on_slurm and place.rank == 0:
         append_missing_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))

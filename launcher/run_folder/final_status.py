@@ -1,19 +1,42 @@
-"""How a run ended: `status.json`, written once.  Only `lost`, which is a guess, may be replaced."""
+"""How a run ended: `status.json`, written once.
+
+It names the last job that it is the end of, so a later job of the run, by `clusterplan resume`, makes it void.  Only a
+void one and `lost`, which is a guess, may be replaced.
+"""
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .folder import STATUS_FILE, file_exists, write_json
+from .job_log import read_jobs
 
 LOST = "lost"
 
 
 def read_final_status(folder: Path) -> dict[str, Any] | None:
-    """Return how the run ended; None before that is written."""
+    """Return how the run ended; None before that is written, and once a later job was submitted."""
+    values = _read_values(folder)
+    return None if values is None or _is_void(values, folder) else values
+
+
+def has_final_status(folder: Path) -> bool:
+    """Return whether the run has a final status, `lost` included; a void one counts until the later job begins."""
+    return file_exists(folder / STATUS_FILE)
+
+
+def withdraw_final_status(folder: Path, job: str) -> None:
+    """Remove a final status that does not hold any more as `job` begins: it is `lost`, or the end of another job."""
+    values = _read_values(folder) or {}
+    if values.get("state") == LOST or values.get("job") not in (None, job):
+        (folder / STATUS_FILE).unlink(missing_ok=True)
+
+
+def _read_values(folder: Path) -> dict[str, Any] | None:
     try:
         values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -21,15 +44,13 @@ def read_final_status(folder: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) and values.get("state") else None
 
 
-def has_final_status(folder: Path) -> bool:
-    """Return whether the run has a final status, `lost` included."""
-    return file_exists(folder / STATUS_FILE)
+def _is_void(values: Mapping[str, Any], folder: Path) -> bool:
+    return values.get("job") is not None and values["job"] != _last_job(folder)
 
 
-def withdraw_lost(folder: Path) -> None:
-    """Remove the final status `lost`: the run's job has begun."""
-    if (read_final_status(folder) or {}).get("state") == LOST:
-        (folder / STATUS_FILE).unlink(missing_ok=True)
+def _last_job(folder: Path) -> str | None:
+    jobs = read_jobs(folder)
+    return jobs[-1].job if jobs else None
 
 
 def write_final_status(
@@ -39,19 +60,22 @@ def write_final_status(
     reason: str | None = None,
     error: str | None = None,
     ended_s: float | None = None,
+    job: str | None = None,
 ) -> None:
     """Write how the run ended, if nobody has.  A folder that cannot be written stays as it is.
 
-    `ended_s` is in Unix seconds, by default now.
+    `ended_s` is in Unix seconds, by default now.  `job` is the job that this is the end of, by default the last.
     """
     draft = folder / f".{STATUS_FILE}.{os.getpid()}"
     values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
+    values["job"] = job or _last_job(folder)
     with suppress(OSError):
         write_json(draft, values | {"reason": reason, "error": error})
         try:
             os.link(draft, folder / STATUS_FILE)
         except FileExistsError:
-            if state != LOST and (read_final_status(folder) or {}).get("state") == LOST:
+            before = read_final_status(folder)
+            if before is None or (state != LOST and before["state"] == LOST):
                 draft.replace(folder / STATUS_FILE)
                 return
         draft.unlink()

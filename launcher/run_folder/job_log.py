@@ -57,6 +57,12 @@ def read_jobs(folder: Path) -> list[JobEntry]:
     return [job for line in lines if (job := _parse_line(line))]
 
 
+def is_superseded(folder: Path, job: str) -> bool:
+    """Return whether a later job has the run: this one began again, but it is another's turn."""
+    ids = [entry.job for entry in read_jobs(folder)]
+    return job in ids and ids[-1] != job
+
+
 def _parse_line(line: str) -> JobEntry | None:
     try:
         values = json.loads(line)

@@ -16,7 +16,8 @@ from ...estimator.gpu_use.reading import Event
 from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
 from ..in_training.tracker import PROGRESS_FILE
-from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, STATUS_FILE, file_exists
+from ..run_folder.final_status import read_final_status
+from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, file_exists
 from ..run_folder.progress import read_first_and_latest, read_progress
 from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import TASKS, Attempt, TaskRecord, read_task_records
@@ -72,7 +73,7 @@ def collect_run(folder: Path, history: History, *, steps: bool = True) -> None:
         folder,
         file_bytes,
         run=_read_json(folder / RUN_FILE),
-        status=_read_json(folder / STATUS_FILE),
+        status=read_final_status(folder) or {},
         tasks=read_task_records(folder),
     )
     try:

@@ -73,7 +73,8 @@ def _measure(
     tasks = read_task_records(folder)
     attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
     began_s = attempts_began_s or _run_began_s(run)
-    steady = steady_state(lines, began_s)
+    since_s = run.get("shape_since_s") or 0  # resumed on another number of GPUs
+    steady = steady_state([line for line in lines if line.time_s >= since_s], began_s)
     shape = _read_shape(run.get("shape"), planned_precision(folder, run), lines)
     model = _read_text(run.get("shape"), "model")
     if steady is None or shape is None or model is None:

@@ -105,7 +105,12 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
         state = judge_state(evidence, time.time())
         if state.final and final[folder] is None and job:
             write_final_status(
-                folder, state.state, state.exit_code, state.reason or None, ended_s=state.known_at
+                folder,
+                state.state,
+                state.exit_code,
+                state.reason or None,
+                ended_s=state.known_at,
+                job=job.job,
             )
         attempts = first_tasks(tasks)
         statuses.append(

@@ -12,7 +12,7 @@ from ...cluster_profiles.configuration import find_group
 from ...cluster_profiles.modes import make_inner_folder
 from ...errors import ClusterplanError, InputError, JobUnknown, RunFolderError
 from ...estimator.job.placement import Placement, shape_of_job
-from ...estimator.job.workload import Workload
+from ...estimator.job.workload import Workload, stated_values
 from ..run_folder.folder import (
     DEEPSPEED_FILE,
     DIFF_FILE,
@@ -111,7 +111,7 @@ def fill_folders(
     """
     common = {
         REQUEST_FILE: asdict(decision.request),
-        JOB_FILE: workload.model_dump(mode="json", exclude={"run"}),
+        JOB_FILE: stated_values(workload),
         ESTIMATE_FILE: estimate or None,
         DEEPSPEED_FILE: decision.deepspeed_config,
     }

@@ -1,0 +1,1 @@
+"""The use case `resume`: decided and checked, then submitted."""

@@ -1,0 +1,92 @@
+"""`clusterplan resume`."""
+
+import json
+from typing import Any
+
+import click
+
+from ..api.resume.prepare import prepare_resumption
+from ..api.resume.resume import resume_prepared
+from .options import (
+    WorkloadCommand,
+    duration_s,
+    echo_page,
+    json_option,
+    one_shape,
+    say,
+    say_notes,
+    show_collecting,
+)
+from .passthrough import WithCommand
+
+
+class _Resume(WithCommand, WorkloadCommand):
+    """Takes a workload's flags, one value of each, and a command of its own; the run stands first."""
+
+    tables = False
+
+    def stands_before(self, word: str) -> bool:  # noqa: ARG002  the first word is the run, whatever it is
+        return True
+
+
+@click.command(cls=_Resume)
+@click.argument("run")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--executor", type=click.Choice(["slurm", "local"]), help="Default: as before.")
+@click.option("--time", metavar="TIME", callback=duration_s, help="Walltime of one job. Default: as before.")
+@click.option(
+    "--requeue/--no-requeue",
+    default=None,
+    help="Whether Slurm may put the job back into the queue. Default: as before.",
+)
+@click.option("--from-start", is_flag=True, help="Begin again, if the run has saved no checkpoint.")
+@click.option("--force", is_flag=True, help="Submit even if the checks refuse.")
+@click.option(
+    "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
+)
+@json_option
+def resume(
+    run: str,
+    command: tuple[str, ...],
+    executor: str | None,
+    time: float | None,
+    requeue: bool | None,  # noqa: FBT001
+    from_start: bool,  # noqa: FBT001
+    force: bool,  # noqa: FBT001
+    follow: bool,  # noqa: FBT001
+    as_json: bool,  # noqa: FBT001
+    **flags: Any,
+) -> None:
+    """Go on with a run that has ended, from its newest checkpoint.
+
+    RUN is an id, or the beginning of one. What is not given stays as it was:
+
+        clusterplan resume RUN --time 12h --partition long
+
+        clusterplan resume RUN --batch-size 4 --accumulation 4
+
+    If only resources change, the same run goes on. If the training changes, a new run goes on from the checkpoint.
+    """
+    with show_collecting() as progress:
+        prepared = prepare_resumption(
+            run,
+            command,
+            one_shape(flags),
+            executor=executor,
+            walltime_s=time,
+            requeue=requeue,
+            from_start=from_start,
+            progress=progress,
+        )
+    with say_notes():
+        result = resume_prepared(prepared, force=force)
+    for remark in result.remarks:
+        say(remark)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        echo_page(result.write)
+    if follow:
+        from .following import follow_to_end  # noqa: PLC0415  the state of runs, for --follow only
+
+        follow_to_end(result.folder)

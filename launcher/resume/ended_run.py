@@ -1,0 +1,124 @@
+"""A run that has ended, as its folder describes it: everything that is needed to go on with it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import RunFolderError
+from ...estimator.job.workload import Workload, stated_values
+from ..command.placeholders import fill_placeholders, placeholder_names
+from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
+from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
+from ..run_folder.launch import LAUNCH_FILE, Launch
+from ..run_folder.task_records import read_task_records
+from ..submission.request import SlurmRequest
+from .changes import without_one_time_options
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that has ended: `facts` of its run.json, `job` as the tables of a job file, its launch and its request."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    job: Mapping[str, Any]
+    launch: Launch
+    request: SlurmRequest
+
+    @property
+    def is_sized(self) -> bool:
+        """Return whether the size of its data is known."""
+        return self.facts.get("steps") is not None
+
+    @property
+    def walltime_s(self) -> float | None:
+        """Return the seconds that its job was given; None without a limit of its own."""
+        return self.request.walltime_s if self.facts.get("executor") == "slurm" else self.launch.limit_s
+
+    @property
+    def output(self) -> Path:
+        """Return the folder of its checkpoints."""
+        return Path(self.launch.output or self.folder / "output")
+
+    def has_begun(self) -> bool:
+        """Return whether its command was ever started."""
+        tasks = read_task_records(self.folder)
+        return any(task.exit_code is not None or task.state in {"running", "stopping"} for task in tasks)
+
+    def find_checkpoint(self) -> Checkpoint | None:
+        """Return its newest checkpoint."""
+        return find_newest_checkpoint(self.output)
+
+    def files_in_output(self, most: int = 3) -> list[str]:
+        """Return some names of what it wrote beside checkpoints."""
+        with suppress(OSError):
+            return sorted(path.name for path in self.output.iterdir())[:most]
+        return []
+
+    def diff(self) -> str | None:
+        """Return its repository's diff against the commit, secrets redacted; None without one."""
+        with suppress(OSError):
+            return (self.folder / DIFF_FILE).read_text(encoding="utf-8")
+        return None
+
+
+def read_ended_run(folder: Path) -> EndedRun:
+    """Read the run in `folder`.  Raises RunFolderError."""
+    facts, job, request = (_read(folder / name) for name in (RUN_FILE, JOB_FILE, REQUEST_FILE))
+    launch = Launch.read(folder)
+    if not isinstance(job.get("run"), dict):
+        raise RunFolderError(
+            f"{folder / JOB_FILE}: has no command, as a run of an earlier clusterplan: submit the job again, with "
+            f"checkpoint.folder = {json.dumps(launch.output)}"
+        )
+    job = _of_one_run(job, facts.get("sweep") or {})
+    further = without_one_time_options(dict(request["further"]))
+    if launch.output != f"{folder}/output":
+        job = {**job, "checkpoint": {**job.get("checkpoint", {}), "folder": launch.output}}
+    return EndedRun(
+        folder, facts, {"name": facts["name"], **job, "slurm": further}, launch, SlurmRequest.of(request)
+    )
+
+
+def _of_one_run(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the job of one run of a sweep, with the run's values in its command."""
+    run = dict(job["run"])
+    for key in ("command", "resume"):
+        words = run.get(key, ())
+        if words:
+            run[key] = list(fill_placeholders(words, values, later=placeholder_names(words) - values.keys()))
+    return {**job, "run": run}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}") from None
+    return values
+
+
+@contextmanager
+def changed_files(
+    folder: Path, facts: Mapping[str, Any], launch: Launch, request: SlurmRequest, job: Workload
+) -> Iterator[None]:
+    """Write the files of a run for its next job; if the block fails, they are as they were."""
+    texts = {
+        RUN_FILE: json_text(facts),
+        LAUNCH_FILE: json_text(asdict(launch)),
+        REQUEST_FILE: json_text(asdict(request)),
+        JOB_FILE: json_text(stated_values(job)),
+    }
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in texts}
+    try:
+        for name, text in texts.items():
+            if text != before[name]:
+                write_text(folder / name, text)
+        yield
+    except BaseException:
+        for name, text in before.items():
+            write_text(folder / name, text)
+        raise

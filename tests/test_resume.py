@@ -1,0 +1,274 @@
+"""An ended run goes on: `clusterplan resume`, on this machine."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from launched import ENDED_S, in_one_row
+from slurm_cluster import until
+
+from clusterplan.launcher.run_folder.resumptions import begin_resumption, next_resumption
+
+# Saves every 10 steps; ends with the code in the file `end` at a multiple of 20, or at --steps.
+TRAINS = """
+import argparse, os, signal, sys, time
+from pathlib import Path
+from clusterplan import track
+
+parser = argparse.ArgumentParser()
+for name in ("--steps", "--batch-size", "--accumulation"):
+    parser.add_argument(name, type=int, default=0)
+parser.add_argument("--output", type=Path)
+parser.add_argument("--resume")
+options = parser.parse_args()
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+start = int(options.resume.rpartition("_")[2]) if options.resume else 0
+print(f"from {start} with {options.batch_size} x {options.accumulation}", flush=True)
+for step in track(range(start + 1, options.steps + 1), start=start, total=options.steps):
+    time.sleep(0.005)
+    if step % 10 == 0 or stopped:
+        (options.output / f"step_{step}").mkdir(exist_ok=True)
+        (options.output / f"step_{step}" / "weights.bin").write_text("")
+    if stopped:
+        sys.exit(75)
+    if step % 20 == 0 and step > start and os.path.exists("end"):
+        code = Path("end").read_text()
+        if code == "oom":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        sys.exit(int(code))
+"""
+
+
+def job(launched: Any, steps: int = 60, more: str = "") -> Any:
+    launched.file("train.py", TRAINS)
+    return launched.file(
+        "job.toml",
+        f"""
+name = "net"
+[data]
+samples = {steps * 8}
+[training]
+batch_size = 8
+gpus = 1
+framework = "floor"
+precision = "fp32"
+[run]
+command = ["python", "train.py", "--steps", "{{max_steps}}", "--batch-size", "{{batch_size}}",
+           "--accumulation", "{{accumulation}}", "--output", "{{output}}"]
+resume = ["--resume", "{{latest}}"]
+max_restarts = 0
+{more}
+""",
+    )
+
+
+def ended(launched: Any, code: Any = 3, state: str = "failed", **more: Any) -> Any:
+    launched.file("end", str(code))
+    run = launched.submit("--executor", "local", job(launched, **more))
+    assert launched.ended(run["run"])["state"] == state
+    (launched.folder / "end").unlink()
+    return run
+
+
+def resumed(launched: Any, run: str, *args: Any) -> Any:
+    done = launched("resume", "--json", run, *args)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def log(run: Any) -> list[str]:
+    return (Path(run["folder"]) / "logs" / "0.log").read_text().splitlines()
+
+
+def test_a_failed_run_goes_on_from_its_newest_checkpoint_as_the_same_run(launched: Any) -> None:
+    run = ended(launched)
+    shown = launched("resume", run["run"])
+    assert shown.returncode == 0, shown.stderr
+    path = f"{run['folder']}/output/step_20"
+    assert f"{run['run']} goes on at step 20, from {path}: the same run" in in_one_row(shown.stdout)
+    after = launched.ended(run["run"])
+    assert (after["state"], after["steps_done"], after["attempts"]) == ("completed", 60, 2)
+    assert log(run) == ["from 0 with 8 x 1", "from 20 with 8 x 1"]
+    assert len(list((launched.folder / "runs").iterdir())) == 1
+
+
+def test_the_history_knows_the_later_end(launched: Any) -> None:
+    run = ended(launched)
+    assert json.loads(launched("history", "list", "--json").stdout)[0]["state"] == "failed"
+    resumed(launched, run["run"])
+    launched.ended(run["run"])
+    assert [row["state"] for row in json.loads(launched("history", "list", "--json").stdout)] == ["completed"]
+
+
+def test_a_cancelled_run_goes_on(launched: Any) -> None:
+    run = launched.submit("--executor", "local", job(launched, steps=400))
+    until((Path(run["folder"]) / "output" / "step_10").exists, "a checkpoint", ENDED_S)
+    launched("cancel", run["run"])
+    assert launched.ended(run["run"])["state"] == "cancelled"
+    step = resumed(launched, run["run"])["step"]
+    assert step >= 10
+    after = launched.ended(run["run"])
+    assert (after["state"], log(run)[-1]) == ("completed", f"from {step} with 8 x 1")
+
+
+def test_out_of_memory_goes_on_as_a_new_run_with_half_the_micro_batch(launched: Any) -> None:
+    run = ended(launched, "oom", "out_of_memory")
+    shown = launched("resume", run["run"], "--batch-size", 4, "--accumulation", 2, "--json")
+    assert shown.returncode == 0, shown.stderr
+    new = json.loads(shown.stdout)
+    assert (new["resumes"], new["step"]) == (run["run"], 20)
+    assert new["changes"] == ["batch_size 8 -> 4", "accumulation 1 -> 2"]
+    after = launched.ended(new["run"])
+    assert (after["state"], after["steps_total"]) == ("completed", 60)
+    assert log(new) == ["from 20 with 4 x 2"]
+    assert json.loads((Path(new["folder"]) / "run.json").read_text())["resumes"] == run["run"]
+    assert (Path(run["folder"]) / "output" / "step_60").exists()
+    assert launched.status(run["run"])["state"] == "out_of_memory"
+
+
+def test_a_completed_run_goes_on_only_to_train_further(launched: Any) -> None:
+    run = launched.submit("--executor", "local", job(launched))
+    launched.ended(run["run"])
+    refused = launched("resume", run["run"])
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"{run['run']} is completed: to train it further give more --epochs" in refused.stderr
+    new = resumed(launched, run["run"], "--epochs", 2)
+    assert launched.ended(new["run"])["steps_done"] == 120
+    assert log(new) == ["from 60 with 8 x 1"]
+
+
+def test_a_changed_command_goes_on_in_a_new_run(launched: Any) -> None:
+    run = ended(launched)
+    words = ["python", "train.py", "--steps", "40", "--batch-size", "1", "--output", "{output}"]
+    new = resumed(launched, run["run"], "--", *words)
+    assert new["changes"] == ["another command"]
+    launched.ended(new["run"])
+    assert log(new) == ["from 20 with 1 x 0"]
+
+
+def test_a_new_run_can_be_resumed_too(launched: Any) -> None:
+    run = ended(launched)
+    launched.file("end", "3")
+    new = resumed(launched, run["run"], "--batch-size", 4, "--accumulation", 2)
+    assert launched.ended(new["run"])["state"] == "failed"
+    (launched.folder / "end").unlink()
+    assert resumed(launched, new["run"])["step"] == 40
+    assert launched.ended(new["run"])["state"] == "completed"
+    assert log(new) == ["from 20 with 4 x 2", "from 40 with 4 x 2"]
+
+
+def test_an_open_run_is_not_resumed(launched: Any) -> None:
+    run = launched.submit("--executor", "local", "--", "sleep", "60")
+    launched.wait(run["run"], "running")
+    done = launched("resume", run["run"])
+    assert done.returncode == 2
+    assert (
+        f"{run['run']} is running: wait for its end, or `clusterplan cancel {run['run']}` first"
+        in done.stderr
+    )
+    launched("cancel", run["run"])
+    launched.ended(run["run"])
+
+
+def test_a_run_without_a_checkpoint_starts_again_only_if_that_is_said(launched: Any) -> None:
+    run = launched.submit("--executor", "local", "--", "sh", "-c", "test -e again")
+    launched.ended(run["run"])
+    refused = launched("resume", run["run"])
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "has no checkpoint to go on from" in refused.stderr
+    assert "--from-start" in refused.stderr
+    assert launched.status(run["run"])["state"] == "failed"
+    launched.file("again", "")
+    assert "starts at step 0: the same run" in in_one_row(
+        launched("resume", run["run"], "--from-start").stdout
+    )
+    assert launched.ended(run["run"])["state"] == "completed"
+
+
+def ended_in_a_shell(launched: Any) -> Any:
+    words = ["sh", "-c", 'mkdir -p "$0"/step_5; touch "$0"/step_5/w; exit 3', "{output}"]
+    run = launched.submit("--executor", "local", "--", *words)
+    launched.ended(run["run"])
+    return run
+
+
+def test_a_command_without_resume_words_is_pointed_to_its_checkpoint(launched: Any) -> None:
+    run = ended_in_a_shell(launched)
+    done = launched("resume", run["run"])
+    assert f"the command has to load {run['folder']}/output/step_5 by itself" in done.stderr
+    launched.ended(run["run"])
+
+
+def test_a_flag_that_does_not_reach_the_command_is_refused(launched: Any) -> None:
+    run = ended_in_a_shell(launched)
+    done = launched("resume", run["run"], "--batch-size", "4")
+    assert done.returncode == 2
+    assert f"give the changed command too, `clusterplan resume {run['run']} ... -- COMMAND`" in done.stderr
+
+
+def test_of_two_that_resume_a_run_at_once_one_does(launched: Any) -> None:
+    run = ended(launched, steps=200)
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: launched("resume", run["run"]), range(3)))
+    assert sorted(one.returncode for one in done) == [0, 2, 2], [one.stderr for one in done]
+    launched.ended(run["run"])
+    assert log(run) == ["from 0 with 8 x 1", "from 20 with 8 x 1"]
+
+
+def test_a_resume_that_died_on_its_way_leaves_the_run_ended(launched: Any) -> None:
+    run = ended(launched)
+    dies = (
+        "import os, pathlib, sys\n"
+        "from clusterplan.launcher.run_folder.resumptions import begin_resumption\n"
+        "begin_resumption(pathlib.Path(sys.argv[1]), 1, None, None)\nos._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", dies, run["folder"]], check=False)
+    assert launched.status(run["run"])["state"] == "failed"
+    resumed(launched, run["run"])
+    assert launched.ended(run["run"])["state"] == "completed"
+
+
+def test_a_resume_that_is_under_way_is_waited_for(launched: Any) -> None:
+    run = ended(launched)
+    folder = Path(run["folder"])
+    begin_resumption(folder, next_resumption(folder), None, None)
+    done = launched("resume", run["run"])
+    assert done.returncode == 2
+    assert f"{run['run']} is being resumed by process" in done.stderr
+
+
+def test_restarts_count_anew(launched: Any) -> None:
+    run = ended(launched, more="")  # max_restarts = 0
+    launched.file("end", "3")
+    assert [resumed(launched, run["run"])["step"], launched.ended(run["run"])["attempts"]] == [20, 2]
+    assert [resumed(launched, run["run"])["step"], launched.ended(run["run"])["attempts"]] == [40, 3]
+
+
+def test_another_commit_is_said(launched: Any) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", launched.folder]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    run = ended(launched)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "two"], check=True)
+    assert "the code is at commit" in launched("resume", run["run"]).stderr
+    launched.ended(run["run"])
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing"], "there are no runs yet"),
+        ([""], "RUN is empty"),
+        ([], "Missing argument 'RUN'"),
+        (["x", "python", "-c", "1"], "put -- before the command: clusterplan resume x -- python -c 1"),
+    ],
+)
+def test_bad_input_is_one_line(launched: Any, args: list[str], said: str) -> None:
+    done = launched("resume", *args)
+    assert done.returncode == 2
+    assert said in done.stderr
