@@ -33,7 +33,7 @@ for step in track(range(start + 1, options.steps + 1), start=start, total=option
     time.sleep(0.005)
     if step % 10 == 0 or stopped:
         (options.output / f"step_{step}").mkdir(exist_ok=True)
-        (options.output / f"step_{step}" / "weights.bin").write_text("")
+        (options.output / f"step_{step}" / "weights.bin").write_text("w")
     if stopped:
         sys.exit(75)
     if step % 20 == 0 and step > start and os.path.exists("end"):
@@ -191,7 +191,7 @@ def test_a_run_without_a_checkpoint_starts_again_only_if_that_is_said(launched: 
 
 
 def ended_in_a_shell(launched: Any) -> Any:
-    words = ["sh", "-c", 'mkdir -p "$0"/step_5; touch "$0"/step_5/w; exit 3', "{output}"]
+    words = ["sh", "-c", 'mkdir -p "$0"/step_5; echo w > "$0"/step_5/weights.bin; exit 3', "{output}"]
     run = launched.submit("--executor", "local", "--", *words)
     launched.ended(run["run"])
     return run

@@ -8,15 +8,6 @@ from . import submit_text
 from .layout import Page
 
 
-def resume_line(run: str) -> str:
-    """Return the command that goes on with a run that has ended.
-
-    >>> resume_line("ddp-20261125T130848-e744")
-    'clusterplan resume ddp-20261125T130848-e744'
-    """
-    return f"clusterplan resume {run}"
-
-
 def resumed(
     page: Page,
     submission: Submission,
@@ -33,12 +24,17 @@ def resumed(
 def describe_resumption(run: str, resumes: str, checkpoint: Checkpoint | None, changes: Sequence[str]) -> str:
     """Return one sentence on what goes on, and from where.
 
-    >>> describe_resumption("a-2", "a-1", Checkpoint(70, "out/step_70"), ["batch_size 8 -> 4"])
-    'a-2 goes on at step 70, from out/step_70: a new run after a-1, because the training changes (batch_size 8 -> 4)'
+    >>> describe_resumption("a-1", "a-1", None, [])
+    'a-1 starts at step 0: the same run'
+    >>> describe_resumption("a-2", "a-1", None, ["batch_size 8 -> 4"])
+    'a-2 starts at step 0: a new run after a-1, because the training changes (batch_size 8 -> 4)'
     """
-    where = (
-        f"goes on at step {checkpoint.step:,}, from {checkpoint.path}" if checkpoint else "starts at step 0"
-    )
+    if checkpoint is None:
+        where = "starts at step 0"
+    elif checkpoint.step is None:
+        where = f"goes on from {checkpoint.path}"
+    else:
+        where = f"goes on at step {checkpoint.step:,}, from {checkpoint.path}"
     if run == resumes:
         return f"{run} {where}: the same run"
     return f"{run} {where}: a new run after {resumes}, because the training changes ({', '.join(changes)})"

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..cluster_profiles.units import format_duration, format_significant, plural
 from ..estimator.gpu_use.notes import Note
-from ..launcher.runs.state import State
+from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus
 from .layout import Page, Style
 
@@ -45,6 +45,8 @@ def render_status(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> 
     rows.append(("folder", str(status.folder), ""))
     if status.state.state in _CRASHES:
         rows.append(("output", f"clusterplan logs {status.run}", ""))
+    if status.state.state not in (*OPEN_STATES, State.COMPLETED):
+        rows.append(("go on", resume_line(status.run), ""))
     page.facts(rows)
     if notes:
         page.line()
@@ -85,6 +87,15 @@ def run_as_json(status: RunStatus) -> dict[str, Any]:
         "known_at": state.known_at,
         "folder": str(status.folder),
     }
+
+
+def resume_line(run: str) -> str:
+    """Return the command that goes on with a run that has ended.
+
+    >>> resume_line("ddp-20261125T130848-e744")
+    'clusterplan resume ddp-20261125T130848-e744'
+    """
+    return f"clusterplan resume {run}"
 
 
 def _steps(status: RunStatus) -> str:

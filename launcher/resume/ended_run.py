@@ -50,7 +50,7 @@ class EndedRun:
 
     def find_checkpoint(self) -> Checkpoint | None:
         """Return its newest checkpoint."""
-        return find_newest_checkpoint(self.output)
+        return find_newest_checkpoint(self.output, self.launch.checkpoint_pattern)
 
     def files_in_output(self, most: int = 3) -> list[str]:
         """Return some names of what it wrote beside checkpoints."""

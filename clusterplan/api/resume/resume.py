@@ -39,7 +39,7 @@ class ResumedRun(Result):
     """A run that goes on: `run` is its id, and `resumes` the id of the run it goes on from.
 
     They are the same unless the training changes; `changes` say how.  `checkpoint` has the `step` and the `path` that
-    it goes on from; None is its beginning.
+    it goes on from; without one it begins again.
     """
 
     submission: Submission
