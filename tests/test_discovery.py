@@ -255,3 +255,17 @@ def test_preemption_follows_the_kind_of_it(config: str, may: bool) -> None:
     partitions = "PartitionName=gpu MaxTime=1-0 PriorityTier=1 PreemptMode=REQUEUE"
     found = build_profile(cluster("n1|gpu|idle|64|512000|gpu:h200:8", partitions, config))
     assert found.profile.partitions[0].preemptible is may
+
+
+@pytest.mark.usefixtures("slurm")
+def test_the_doctor_compares_the_default_profile_with_the_cluster(
+    clusterplan: Command, profile: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = tmp_path / "config/clusterplan/config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'profile = "{profile("nodes = 3", "nodes = 4")}"\n', encoding="utf-8")
+    done = clusterplan("doctor", "--json")
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert (done.returncode, found["slurm"]["state"], found["requeue"]["state"]) == (1, "ok", "ok")
+    assert "partition 'long': it has 3 such nodes, not 4" in found["profile"]["text"]
+    assert found["slurm"]["text"].startswith("cluster test, 5 nodes, 40 GPUs; answered in ")
