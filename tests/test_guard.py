@@ -97,7 +97,7 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path: Path) -> None:
     first = TaskRecord("7", 0, 0, 2, "n", "n", 1, "1", began_s=1.0, beat_s=1.0, saved_step=50)
     TaskFile(tmp_path, first)
-    second = TaskFile(tmp_path, replace(first, rank=1, outcome="failed", exit_code=1))
+    second = TaskFile(tmp_path, replace(first, rank=1, failed_rank=1, outcome="failed", exit_code=1))
     launch = replace(LAUNCH, max_restarts=1)
     place = read_task({"SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"})
     log = SlurmdLog(tmp_path, "7")

@@ -79,7 +79,61 @@ def test_the_task_that_failed_has_the_word(launched: Any) -> None:
         f"[run]\nbootstrap = 'per-gpu'\ncommand = {json.dumps(['python', '-c', rank])}\n",
     )
     ended = launched.ended(launched.submit("--executor", "local", job)["run"])
-    assert (ended["state"], ended["reason"]) == ("failed", "exit code 1: rank one is unwell")
+    assert (ended["state"], ended["reason"]) == (
+        "failed",
+        "rank 1, exit code 1; last line: rank one is unwell",
+    )
+
+
+def test_the_rank_that_failed_first_has_the_word_and_its_log_is_shown(launched: Any) -> None:
+    """Red-Hat mini_trainer#60, YOLOX#1249: the others print that a connection was reset, and may end before."""
+    script = launched.file(
+        "train.py",
+        "import os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "rank = os.environ['RANK']\n"
+        "print(f'rank {rank} start', flush=True)\n"
+        "if rank == '2':\n"
+        "    Path('unwell').touch()\n"
+        "    raise ValueError('rank two is unwell')\n"
+        "while not Path('unwell').exists():\n"
+        "    time.sleep(0.01)\n"
+        "raise RuntimeError('[pair.cc:598] Connection reset by peer [127.0.0.1]:4')\n",
+    )
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 4\n"
+        f"[run]\nbootstrap = 'per-gpu'\ncommand = ['python', '{script.name}']\n",
+    )
+    run = launched.submit("--executor", "local", job)["run"]
+    ended = launched.ended(run)
+    assert (ended["state"], ended["reason"]) == (
+        "failed",
+        "rank 2, exit code 1: ValueError: rank two is unwell",
+    )
+    shown = launched("logs", run, "-n", "1")
+    assert (shown.returncode, shown.stdout) == (0, "ValueError: rank two is unwell\n")
+    assert "the log of rank 2, which failed first" in shown.stderr
+    assert launched("logs", run, "--rank", "0").stdout.startswith("rank 0 start\n")
+    every = launched("logs", run, "--all").stdout.splitlines()
+    assert [f"{rank}: rank {rank} start" in every for rank in range(4)] == [True] * 4
+    refused = launched("logs", run, "--all", "-f")
+    assert (refused.returncode, refused.stderr.count("--all prints every rank once")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "killed (SIGKILL, exit code 137): often the node's memory ran out"),
+        (signal.SIGSEGV, "segmentation fault (SIGSEGV, exit code 139)"),
+    ],
+)
+def test_a_killed_process_has_no_last_words(launched: Any, number: signal.Signals, words: str) -> None:
+    run = launched.submit(
+        "--executor", "local", "--", "sh", "-c", f"echo rank 3 start; kill -{int(number)} $$"
+    )
+    reason = launched.ended(run["run"])["reason"]
+    assert reason == f"{words}; the command saved no new checkpoint before it failed"
 
 
 def test_restarts_do_not_lengthen_the_time_asked_for(launched: Any) -> None:
@@ -90,7 +144,7 @@ def test_restarts_do_not_lengthen_the_time_asked_for(launched: Any) -> None:
         "time.sleep(0.5)\n"
         "saved = out / f'step_{len(list(out.iterdir())) + 1}'\n"
         "saved.mkdir()\n"
-        "(saved / 'model.pt').touch()\n"
+        "(saved / 'model.pt').write_text('weights')\n"
         "sys.exit(1)\n",
     )
     run = launched.submit("--executor", "local", "--time", "9s", "--", "python", fails, "{output}")

@@ -57,7 +57,11 @@ def test_an_exit_code_is_told(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit("--gpus", "1", "--", "python", "-c", "import sys; print('bye'); sys.exit(3)")
     yield
     ended = on_slurm.ended(run["run"])
-    assert (ended["state"], ended["exit_code"], ended["reason"]) == ("failed", 3, "exit code 3: bye")
+    assert (ended["state"], ended["exit_code"], ended["reason"]) == (
+        "failed",
+        3,
+        "exit code 3; last line: bye",
+    )
 
 
 @story
@@ -123,15 +127,18 @@ def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(
     script = on_slurm.file(
         "crash.py",
         "import os, time\n"
-        "if os.environ['RANK'] == '2':\n    raise ValueError('rank two is unwell')\n"
-        "time.sleep(300)\n",
+        "from pathlib import Path\n"
+        "if os.environ['RANK'] == '2':\n    Path('unwell').touch()\n    raise ValueError('rank two is unwell')\n"
+        "while not Path('unwell').exists():\n    time.sleep(0.01)\n"
+        "raise RuntimeError('Connection closed by peer')\n",
     )
     job = job_file(on_slurm).read_text().replace(str(EXAMPLE), script.name)
     run = on_slurm.submit(on_slurm.file("job.toml", job))
     yield
     ended = on_slurm.ended(run["run"])
     assert ended["state"] == "failed"
-    assert "ValueError: rank two is unwell" in ended["reason"]
+    (node,) = {json.loads(file.read_text())["node"] for file in Path(run["folder"]).glob("tasks/*.2.json")}
+    assert ended["reason"] == f"rank 2 on {node}, exit code 1: ValueError: rank two is unwell"
 
 
 @story

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from clusterplan.launcher.logs.errors import find_log_error
 from clusterplan.launcher.run_folder.final_status import read_final_status, write_final_status
 from clusterplan.launcher.run_folder.job_log import JobEntry
-from clusterplan.launcher.run_folder.log_errors import find_error_line
 from clusterplan.launcher.run_folder.task_records import Attempt
 from clusterplan.launcher.runs.judge import judge_state
 from clusterplan.launcher.runs.queue_reasons import REASONS, explain_wait
@@ -131,4 +131,4 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path: Pa
     ],
 )
 def test_the_line_that_says_why(log: str, why: str | None) -> None:
-    assert find_error_line(log) == why
+    assert find_log_error(log).line == why

@@ -3,13 +3,16 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cluster_profiles.units import join_names
-from ..errors import InputError
+from ..errors import InputError, RunFolderError
+from ..estimator.job.run import Bootstrap
 from ..launcher.run_folder.final_status import read_final_status
 from ..launcher.run_folder.folder import LOGS, SUBMITIT, history_path
+from ..launcher.run_folder.launch import Launch
 from ..launcher.run_folder.registry import find_folders
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus, read_statuses
@@ -37,6 +40,29 @@ def find_run_folders(beginning: str | None = None) -> list[Path]:
     return find_folders(history_path(os.environ), "submit", beginning)
 
 
+def log_of_rank(folder: Path, rank: int) -> int:
+    """Return the number of the log that has what a rank printed: with torchrun there is one log per node."""
+    with suppress(RunFolderError):
+        launch = Launch.read(folder)
+        if launch.bootstrap is Bootstrap.TORCHRUN:
+            return rank // launch.gpus_per_node
+    return rank
+
+
+def find_failed_log(folder: Path) -> tuple[int, str] | None:
+    """Return the number of the log that shows the first failure of a run, and words for whose it is; None if none did."""
+    failure = read_statuses([folder])[0].state.failure
+    if failure is None or not (folder / LOGS / f"{failure.log}.log").exists():
+        return None
+    return failure.log, f"rank {failure.rank}" if failure.rank is not None else f"task {failure.log}"
+
+
+def find_logs(folder: Path) -> list[Path]:
+    """Return the logs of all tasks of a run that have printed something, by number."""
+    logs = [path for path in (folder / LOGS).glob("*.log") if path.stat().st_size]
+    return sorted(logs, key=lambda path: int(path.stem))
+
+
 def find_log(folder: Path, rank: int = 0) -> Path | None:
     """Return the log of a task; where its command never started, the log that says why; None before both."""
     task_log = folder / LOGS / f"{rank}.log"
@@ -51,8 +77,8 @@ def get_log(folder: Path, rank: int = 0) -> Path:
     if path := find_log(folder, rank):
         return path
     yet = "" if read_statuses([folder])[0].state.final else " yet"
-    others = sorted(int(path.stem) for path in (folder / LOGS).glob("*.log") if path.stat().st_size)
-    elsewhere = f"; try --rank {join_names(map(str, others))}" if others else ""
+    others = [path.stem for path in find_logs(folder)]
+    elsewhere = f"; try --rank {join_names(others)}" if others else ""
     raise InputError(f"{folder.name}: task {rank} has printed nothing{yet}{elsewhere}")
 
 

@@ -12,6 +12,7 @@ from ..cluster_profiles.units import format_duration, plural
 from ..errors import InputError, SpoolError
 from ..estimator.gpu_use.notes import name_gpus
 from ..launcher.command.checks import why_it_cannot_start, why_it_needs_a_shell
+from ..launcher.logs.tail import read_tail
 from ..launcher.run_folder.folder import (
     STATUS_FILE,
     create_run_folder,
@@ -20,7 +21,6 @@ from ..launcher.run_folder.folder import (
     runs_root,
     write_json,
 )
-from ..launcher.run_folder.log_errors import read_tail
 from ..launcher.run_folder.task_records import process_birth
 from ..launcher.sampler.beside import SampledCommand, run_sampled
 from ..launcher.sampler.spool_reader import NodeRecord, read_node_records

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..api.logs import watch
+from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
 from ..render import status_text
@@ -15,10 +16,10 @@ from .options import say
 _INTERRUPTED = 130
 
 
-def follow(folder: Path, rank: int = 0) -> RunStatus:
+def follow(folder: Path, rank: int = 0, last_lines: int | None = None) -> RunStatus:
     """Print the log of a task until the run ends; return its status then.
 
-    On a terminal the last line says how the run is going.  Ctrl-C ends the following, not the run.
+    It begins with the last `last_lines` of the log, by default with all.  On a terminal the last line says how the run is going.  Ctrl-C ends the following, not the run.
     """
     screen = _Screen()
     log: Path | None = None
@@ -26,7 +27,9 @@ def follow(folder: Path, rank: int = 0) -> RunStatus:
     try:
         for look in watch(folder, rank):
             if look.log:
-                position = screen.print_from(look.log, position if look.log == log else 0)
+                if look.log != log:
+                    position = 0 if last_lines is None else last_lines_offset(look.log, last_lines)
+                position = screen.print_from(look.log, position)
             log, status = look.log, look.status
             if not look.ended:
                 screen.show(status_text.render_live(status, look.utilisation_percent))

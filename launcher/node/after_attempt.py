@@ -3,9 +3,10 @@
 import time
 from dataclasses import replace
 
+from ..logs.errors import ErrorKind
+from ..logs.failure import Failure, find_cause
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
-from ..run_folder.log_errors import is_out_of_memory
 from ..run_folder.resumptions import since_resumption
 from ..run_folder.task_records import TaskRecord, first_tasks, read_task_record, read_task_records
 from ..slurm.jobs import PREEMPTED
@@ -18,6 +19,8 @@ _OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too
 _FIRST_TASK_S = (
     900.0  # for the first task to have the job requeued, though the controller is down for a while
 )
+_FAILURES_POLL_S = 1.0  # ranks that fail because of another do so within milliseconds
+_CAUSE_S = 10  # for the rank whose end made this one fail to say so
 _STOP_REQUEST = "it was asked to stop"
 
 
@@ -31,7 +34,8 @@ def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
         _complete(task)
         return None
     if record.outcome == "stopped" and record.rank:
-        _follow_first_task(task)
+        task.file.update(state="ended", ended_s=time.time())
+        _follow(task, rank=0)
         return None
     if task.place.on_slurm:
         return _decide_on_slurm(task)
@@ -40,7 +44,7 @@ def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
         write_final_status(task.folder, "cancelled", record.exit_code, _STOP_REQUEST)
         task.file.update(state="ended", ended_s=time.time())
         return None
-    return _decide(task)
+    return _decide(task, record.failure)
 
 
 def _complete(task: TaskContext) -> None:
@@ -50,24 +54,41 @@ def _complete(task: TaskContext) -> None:
         write_final_status(task.folder, "completed", 0)
 
 
-def _follow_first_task(task: TaskContext) -> None:
-    """Wait for the decision of the first task, and until Slurm ends the job if it is requeued.
+def _follow(task: TaskContext, rank: int) -> None:
+    """Wait for the decision of another task, and until Slurm ends the job if it is requeued.
 
     srun ends a job one minute after its first task has left (--wait=60), and inside the grace of a preemption such a
     job is not requeued.
     """
-    task.file.update(state="ended", ended_s=time.time())
-    first = replace(task.file.record, rank=0).file_name
+    other = replace(task.file.record, rank=rank).file_name
 
     def has_left() -> bool:
-        record = read_task_record(task.folder, first)
+        record = read_task_record(task.folder, other)
         return record is not None and record.state == "ended"
 
     wait_for(has_left, _FIRST_TASK_S, poll_s=SHARED_DISK_POLL_S)
 
 
+def _find_first_failed(task: TaskContext) -> TaskRecord:
+    """Return the record of the task whose failure led to those of the others, once they had time to tell."""
+    record = task.file.record
+    for second in range(1, _CAUSE_S + 1 if record.ranks > 1 else 0):
+        time.sleep(_FAILURES_POLL_S)
+        tasks = _tasks_of_attempt(task)
+        failures = {other.failure: other for other in tasks if other.failure}
+        cause = find_cause(failures)
+        if cause and (cause.is_cause or second == _CAUSE_S or all(other.outcome for other in tasks)):
+            return failures[cause]
+    return record
+
+
 def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
     record = task.file.record
+    first_failed = _find_first_failed(task) if record.outcome == "failed" else record
+    if first_failed.rank != record.rank:
+        task.file.update(state="ended", ended_s=time.time())
+        _follow(task, first_failed.rank)
+        return None
     verdict = wait_for_verdict(task)
     if record.outcome == "stopped" and verdict.is_running:
         task.file.update(state="stopping")
@@ -88,15 +109,15 @@ def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
         # srun ends the others where one task failed: that task decides, or has been killed.
         task.file.update(state="ended", ended_s=time.time())
         return None
-    return _decide(task)
+    return _decide(task, first_failed.failure)
 
 
-def _decide(task: TaskContext) -> RestartDecision:
+def _decide(task: TaskContext, failure: Failure | None) -> RestartDecision:
     record, cause = task.file.record, task.signals.cause
     if record.outcome == "failed":
         cause = StopCause.FAILED
     elif not task.place.on_slurm:  # the user set the limit, and no queue waits behind
-        return _note(task, RestartDecision(restart=False, reason="the requested time is over"))
+        return _note(task, RestartDecision(restart=False, reason="the requested time is over"), failure)
     # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
     tasks = since_resumption(task.folder, read_task_records(task.folder))
     earlier = [first.saved_step for first in first_tasks(tasks) if first.attempt != record.attempt]
@@ -108,12 +129,12 @@ def _decide(task: TaskContext) -> RestartDecision:
     )
     if cause is StopCause.TERMINATED and decision.restart:
         decision = replace(decision, reason="it was told to stop, but its job was not cancelled")
-    if cause is StopCause.FAILED and record.rank and decision.restart:
-        decision = replace(decision, reason=f"rank {record.rank}: {decision.reason}")
-    return _note(task, decision)
+    if failure and failure.rank is not None and decision.restart:
+        decision = replace(decision, reason=f"rank {failure.rank}: {decision.reason}")
+    return _note(task, decision, failure)
 
 
-def _note(task: TaskContext, decision: RestartDecision) -> RestartDecision:
+def _note(task: TaskContext, decision: RestartDecision, failure: Failure | None = None) -> RestartDecision:
     """Write the decision into the record, and the run's final status if it ends.
 
     A task on Slurm that restarts the run has not ended before Slurm has accepted that.
@@ -126,18 +147,18 @@ def _note(task: TaskContext, decision: RestartDecision) -> RestartDecision:
         ended_s=time.time(),
     )
     if not decision.restart:
-        _end_run(task, decision.reason)
+        _end_run(task, decision.reason, failure)
     return decision
 
 
-def _end_run(task: TaskContext, reason: str) -> None:
-    record = task.file.record
-    if record.outcome == "stopped":
-        write_final_status(task.folder, "timed_out", record.exit_code, reason, record.error)
+def _end_run(task: TaskContext, reason: str, failure: Failure | None) -> None:
+    code = task.file.record.exit_code
+    if failure is None:
+        write_final_status(task.folder, "timed_out", code, reason)
         return
-    state = "out_of_memory" if is_out_of_memory(record.error, record.exit_code) else "failed"
+    ran_out = failure.kind is ErrorKind.OUT_OF_MEMORY
     write_final_status(
-        task.folder, state, record.exit_code, f"exit code {record.exit_code}; {reason}", record.error
+        task.folder, "out_of_memory" if ran_out else "failed", failure.exit_code, reason, failure
     )
 
 

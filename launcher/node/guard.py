@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...errors import ClusterplanError
 from ...estimator.job.run import Bootstrap
@@ -20,9 +21,11 @@ from ..command.launchers import (
     task_environment,
 )
 from ..command.placeholders import LATEST, fill_placeholders
+from ..logs.errors import ErrorKind, find_log_error
+from ..logs.failure import Failure, find_cause
+from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.folder import LOGS
-from ..run_folder.log_errors import read_error_line
 from ..run_folder.task_records import read_task_record
 from ..sampler.beside import NOT_STARTED, sampler_beside
 from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
@@ -59,11 +62,18 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
             task.file.update(
-                outcome="failed", exit_code=NOT_STARTED, error=f"{error.filename}: {error.strerror}"
+                outcome="failed",
+                exit_code=NOT_STARTED,
+                error=f"{error.filename}: {error.strerror}",
+                error_kind=ErrorKind.ERROR,
+                failed_s=time.time(),
             )
             return
         code = _wait_for_end(task, children, deadline_s)
-    _record_end(task, code, children.failed_log, log_sizes)
+    failures = [
+        _read_failure(task, log, failed_code, log_sizes[log]) for log, failed_code in children.failures
+    ]
+    _record_end(task, code, find_cause(failures))
 
 
 def _commands(
@@ -132,7 +142,23 @@ def _read_slurm_state(task: TaskContext) -> str | None:
         return None
 
 
-def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes: Mapping[Path, int]) -> None:
+def _read_failure(task: TaskContext, log: Path, code: int, since: int) -> Failure:
+    """Return how a process failed; an attempt's lines of its log begin at byte `since`."""
+    launch, number = task.launch, int(log.stem)
+    error = find_log_error(read_tail(log, since=since), code)
+    rank = number if launch.bootstrap is Bootstrap.PER_GPU else error.rank
+    return Failure(
+        rank=rank if launch.gpus > 1 else None,
+        log=number,
+        node=task.place.node,
+        exit_code=error.exit_code or code,
+        error=error.line,
+        kind=error.kind,
+        time_s=log.stat().st_mtime if log.exists() else time.time(),
+    )
+
+
+def _record_end(task: TaskContext, code: int, failure: Failure | None) -> None:
     place, signals = task.place, task.signals
     if place.on_slurm:  # the command, or its peers on other nodes, may be signalled before this process is
         wait_for(lambda: signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
@@ -143,10 +169,19 @@ def _record_end(task: TaskContext, code: int, failed_log: Path | None, log_sizes
         stop_cause=signals.cause,
         exit_code=code,
         saved_step=checkpoint.step if checkpoint else None,
-        error=read_error_line(failed_log, log_sizes[failed_log])
-        if outcome == "failed" and failed_log
-        else None,
+        **(_failure_fields(failure) if outcome == "failed" and failure else {}),
     )
+
+
+def _failure_fields(failure: Failure) -> dict[str, Any]:
+    return {
+        "error": failure.error,
+        "error_kind": failure.kind,
+        "failed_rank": failure.rank,
+        "failed_log": failure.log,
+        "failed_code": failure.exit_code,
+        "failed_s": failure.time_s,
+    }
 
 
 def _starts_no_command(task: TaskContext) -> bool:

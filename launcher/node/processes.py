@@ -70,7 +70,7 @@ class Children:
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs: dict[int, Path] = {}
         self._codes: list[int] = []
-        self.failed_log: Path | None = None  # that of the first process that failed
+        self.failures: list[tuple[Path, int]] = []  # the log and the code of each process that failed
 
     def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
         """Start one more process.  Raises OSError if that is not possible."""
@@ -98,9 +98,7 @@ class Children:
             code = process.poll()
             if code is not None:
                 self._running.remove(process)
-                if code and self.failed_log is None:
-                    self.failed_log = self._logs[process.pid]
-                self._codes.append(_shell_code(code))
+                self._note_end(process.pid, code)
         failures = [code for code in self._codes if code]
         if failures:
             self.stop(signal.SIGTERM, _SIBLINGS_GRACE_S)
@@ -118,8 +116,14 @@ class Children:
         while any(process.poll() is None for process in self._running) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
         self.signal(signal.SIGKILL)
-        self._codes += [_shell_code(process.wait()) for process in self._running]
+        for process in self._running:
+            self._note_end(process.pid, process.wait())
         self._running.clear()
+
+    def _note_end(self, pid: int, code: int) -> None:
+        self._codes.append(_shell_code(code))
+        if code:
+            self.failures.append((self._logs[pid], _shell_code(code)))
 
     def signal(self, number: int) -> None:
         """Send the signal `number`."""

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..logs.errors import ErrorKind
+from ..logs.failure import Failure
 from .folder import STATUS_FILE, file_exists, write_json
 from .job_log import read_jobs
 
@@ -58,19 +60,20 @@ def write_final_status(
     state: str,
     exit_code: int | None,
     reason: str | None = None,
-    error: str | None = None,
+    failure: Failure | None = None,
     ended_s: float | None = None,
     job: str | None = None,
 ) -> None:
     """Write how the run ended, if nobody has.  A folder that cannot be written stays as it is.
 
-    `ended_s` is in Unix seconds, by default now.  `job` is the job that this is the end of, by default the last.
+    `failure` is the one that ended the run.  `ended_s` is in Unix seconds, by default now.  `job` is the job that this is
+    the end of, by default the last.
     """
     draft = folder / f".{STATUS_FILE}.{os.getpid()}"
     values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
     values["job"] = job or _last_job(folder)
     with suppress(OSError):
-        write_json(draft, values | {"reason": reason, "error": error})
+        write_json(draft, values | {"reason": reason, **_failure_values(failure)})
         try:
             os.link(draft, folder / STATUS_FILE)
         except FileExistsError:
@@ -79,3 +82,32 @@ def write_final_status(
                 draft.replace(folder / STATUS_FILE)
                 return
         draft.unlink()
+
+
+def read_failure(status: Mapping[str, Any]) -> Failure | None:
+    """Return the failure that ended a run, from the values of its final status; None if none did."""
+    try:
+        kind = status.get("error_kind")
+        return Failure(
+            rank=status["rank"],
+            log=status["log"],
+            node=status["node"],
+            exit_code=status["exit_code"],
+            error=status["error"],
+            kind=ErrorKind(kind) if kind else None,
+            time_s=status["ended_s"],
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _failure_values(failure: Failure | None) -> dict[str, Any]:
+    if failure is None:
+        return {"error": None}
+    return {
+        "error": failure.error,
+        "error_kind": failure.kind,
+        "rank": failure.rank,
+        "log": failure.log,
+        "node": failure.node,
+    }

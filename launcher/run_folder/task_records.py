@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...cluster_profiles.modes import make_inner_folder
+from ..logs.errors import ErrorKind
+from ..logs.failure import Failure
 from .folder import SUBMITIT, write_json
 
 TASKS = "tasks"
@@ -37,7 +39,8 @@ class TaskRecord:
     """One task of one attempt.  Times are Unix seconds; None means not known, or not yet.
 
     `state` is waiting (for GPUs of this machine), running, stopping or ended.
-    `outcome` is that of its command: completed, failed or stopped.
+    `outcome` is that of its command: completed, failed or stopped.  If it failed, `error` to `failed_s` say which of
+    its processes was the first, and why; `failed_rank` is None if no rank is known.
     """
 
     job: str
@@ -58,6 +61,11 @@ class TaskRecord:
     outcome: str | None = None
     exit_code: int | None = None
     error: str | None = None  # the line of the log that says why the command failed
+    error_kind: str | None = None  # an ErrorKind
+    failed_rank: int | None = None
+    failed_log: int | None = None  # the number of its log
+    failed_code: int | None = None  # its own exit code: that of the command may be a launcher's
+    failed_s: float | None = None  # when its log was written last
     will_restart: bool = False
     reason: str | None = None  # why the run restarts, or does not
     ended_s: float | None = None
@@ -66,6 +74,21 @@ class TaskRecord:
     def attempt(self) -> Attempt:
         """Return the attempt that the task belongs to."""
         return Attempt(self.job, self.restart)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Return how the command failed; None if it did not."""
+        if self.outcome != "failed":
+            return None
+        return Failure(
+            rank=self.failed_rank,
+            log=self.rank if self.failed_log is None else self.failed_log,
+            node=self.node,
+            exit_code=self.failed_code or self.exit_code or 0,
+            error=self.error,
+            kind=ErrorKind(self.error_kind) if self.error_kind else None,
+            time_s=self.failed_s or self.beat_s,
+        )
 
     @property
     def file_name(self) -> str:

@@ -6,8 +6,9 @@ The words follow the last state of its job and the records of its tasks.  `queue
 
 from collections.abc import Mapping
 
-from ..run_folder.log_errors import is_out_of_memory
+from ..logs.errors import ErrorKind, is_out_of_memory
 from ..slurm.jobs import PREEMPTED
+from .exit_codes import explain_exit, explain_failure
 from .queue_reasons import PREEMPTED_REASON
 from .state import Evidence, RunState, State
 
@@ -45,13 +46,10 @@ def explain_end(state: State, evidence: Evidence, ended_s: float) -> RunState:
 
 def _explain_failure(evidence: Evidence, ended_s: float) -> RunState:
     tasks, code, error = evidence.last_tasks, evidence.exit_code, evidence.slurmd_error
-    failed_task = next((task for task in tasks if task.outcome == "failed"), None)
-    if failed_task:
-        rank = f"rank {failed_task.rank}: " if len(tasks) > 1 else ""
-        words = f": {failed_task.error}" if failed_task.error else ""
-        reason, code = f"{rank}exit code {failed_task.exit_code}{words}", failed_task.exit_code
-        memory = is_out_of_memory(failed_task.error, code)
-        return RunState(State.OUT_OF_MEMORY if memory else State.FAILED, reason, ended_s, code)
+    if failure := evidence.failure:
+        reason = explain_failure(failure, names_node=evidence.names_node)
+        state = State.OUT_OF_MEMORY if failure.kind is ErrorKind.OUT_OF_MEMORY else State.FAILED
+        return RunState(state, reason, ended_s, failure.exit_code, failure=failure)
     if is_out_of_memory(error, code):
         return RunState(State.OUT_OF_MEMORY, error or "", ended_s, code)
     if not tasks and code is None:
@@ -61,7 +59,7 @@ def _explain_failure(evidence: Evidence, ended_s: float) -> RunState:
     elif code is None:
         reason = ""
     else:
-        reason = KILLED if code == SIGKILL_CODE else f"exit code {code}"
+        reason = KILLED if code == SIGKILL_CODE else explain_exit(code)
     return RunState(State.FAILED, reason, ended_s, code)
 
 

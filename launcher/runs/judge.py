@@ -6,9 +6,11 @@ records of the tasks; these records alone; the exit code that the job's shell sa
 
 from ...cluster_profiles.units import format_duration
 from ..node.restart_policy import StopCause
+from ..run_folder.final_status import read_failure
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
 from .end_reasons import BEFORE_START, KILLED, SIGKILL_CODE, STATES_OF_SLURM, explain_end
+from .exit_codes import explain_failure
 from .queue_reasons import WAITING_STATES, explain_wait
 from .state import Evidence, RunState, State, exit_code_of_tasks
 
@@ -37,9 +39,12 @@ def judge_state(evidence: Evidence, now_s: float) -> RunState:
 
 def _final_state(evidence: Evidence, now_s: float) -> RunState:
     final = evidence.final_status or {}
-    code, error = final.get("exit_code"), final.get("error")
-    reason = f"exit code {code}: {error}" if error else final.get("reason") or ""
-    return RunState(State(final["state"]), str(reason), final.get("ended_s") or now_s, code)
+    failure, reason = read_failure(final), str(final.get("reason") or "")
+    if failure:
+        how = explain_failure(failure, names_node=evidence.names_node)
+        reason = how if failure.error or not reason else f"{how}; {reason}"
+    ended_s = final.get("ended_s") or now_s
+    return RunState(State(final["state"]), reason, ended_s, final.get("exit_code"), failure=failure)
 
 
 def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911  one line per case

@@ -21,8 +21,8 @@ from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
 from ..command.precision import VARIABLE
+from ..logs.errors import is_out_of_memory
 from ..run_folder.launch import Launch
-from ..run_folder.log_errors import is_out_of_memory
 from ..run_folder.task_records import first_tasks, read_task_records
 
 ADDED, SUBMITTED = "added", "submit"

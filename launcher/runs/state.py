@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ..logs.failure import Failure, find_cause
 from ..run_folder.job_log import JobEntry
 from ..run_folder.task_records import Attempt, TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
@@ -32,7 +33,8 @@ OPEN_STATES = (State.PENDING, State.RUNNING)
 class RunState:
     """One state, its reason, and when it was known (Unix seconds).
 
-    `stale` means that no sign of life came for 2 minutes: the state is only believed.
+    `stale` means that no sign of life came for 2 minutes: the state is only believed.  `failure` is that of the
+    process that failed first.
     """
 
     state: State
@@ -40,6 +42,7 @@ class RunState:
     known_at: float
     exit_code: int | None = None
     stale: bool = False
+    failure: Failure | None = None
 
     @property
     def final(self) -> bool:
@@ -76,6 +79,18 @@ class Evidence:
         tasks = [task for task in self.tasks if task.job == self.jobs[-1].job]
         last_restart = max((task.restart for task in tasks), default=0)
         return [task for task in tasks if task.restart == last_restart]
+
+    @property
+    def failure(self) -> Failure | None:
+        """Return the failure in the last attempt that led to the others; None if no task says that it failed."""
+        return find_cause(task.failure for task in self.last_tasks if task.failure)
+
+    @property
+    def names_node(self) -> bool:
+        """Return whether it matters on which node a process failed: the run had several, or could have another."""
+        nodes = {task.node for task in self.tasks}
+        ranks = max((task.ranks for task in self.tasks), default=1)
+        return self.jobs[-1].executor == "slurm" and (len(nodes) > 1 or ranks > 1)
 
     @property
     def exit_code(self) -> int | None:

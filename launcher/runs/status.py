@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
+from ..logs.errors import find_log_error
+from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.checkpoints import find_last_step
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
-from ..run_folder.log_errors import find_error_line, read_tail
 from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
 from ..run_folder.registry import read_run_facts, registered_folders
 from ..run_folder.task_records import (
@@ -164,7 +165,7 @@ def _read_slurmd_error(folder: Path, job: JobEntry) -> str | None:
     if not logs:
         return None
     newest = max(logs, key=lambda path: path.stat().st_mtime)
-    return find_error_line(read_tail(newest, _LOG_END_BYTES))
+    return find_log_error(read_tail(newest, _LOG_END_BYTES)).line
 
 
 def _read_progress(folder: Path, total: int | None) -> Progress | None:

@@ -12,7 +12,7 @@ from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_s
 from ..command.deepspeed import find_config
 from ..command.launchers import own_variables
 from ..command.processes.faults import files_to_read
-from ..run_folder.log_errors import read_tail
+from ..logs.tail import read_tail
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
