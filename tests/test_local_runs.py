@@ -18,7 +18,9 @@ from launched import (
     small_disk,
 )
 
+from clusterplan.launcher.command.run_name import name_of_command
 from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
+from clusterplan.launcher.run_folder.folder import slug
 
 
 def test_a_run_says_how_its_model_is_split_how_large_it_is_and_where_it_runs(launched: Any) -> None:
@@ -119,6 +121,39 @@ def test_the_rank_that_failed_first_has_the_word_and_its_log_is_shown(launched: 
     assert [f"{rank}: rank {rank} start" in every for rank in range(4)] == [True] * 4
     refused = launched("logs", run, "--all", "-f")
     assert (refused.returncode, refused.stderr.count("--all prints every rank once")) == (2, 1)
+
+
+def test_a_loop_that_stopped_early_is_no_success_without_a_word(launched: Any) -> None:
+    """ROCm/spur#546, Determined#4114: somebody's SIGTERM, and the script exits with 0."""
+    script = launched.file(
+        "stops.py",
+        "import sys\nfrom clusterplan import track\nfor step in track(range(300), total=300):\n    step == 60 and sys.exit(0)\n",
+    )
+    ended = launched.ended(launched.submit("--executor", "local", "--", "python", script)["run"])
+    assert (ended["state"], ended["reason"]) == ("completed", "ended with exit code 0 at step 60 of 300")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python train.py", "train"),
+        ("bash finetune.sh", "finetune"),
+        ("uv run x.py", "x"),
+        ("torchrun --nproc-per-node 2 src/my_run.py --lr 1", "my_run"),
+        ("python -m pkg.train", "train"),
+        ("bash -c 'module load cuda; python 训练.py; echo done'", "训练"),
+        ("sleep 1", "sleep"),
+    ],
+)
+def test_a_run_is_named_after_its_script(command: str, name: str) -> None:
+    assert slug(name_of_command(tuple(shlex.split(command)))) == name
+
+
+def test_a_name_keeps_its_letters(launched: Any) -> None:
+    run = launched.submit("--executor", "local", "--name", "训练 über 1", "--", "true")
+    assert run["run"].startswith("训练-über-1-2")
+    assert launched.ended(run["run"])["state"] == "completed"
+    assert launched("status", "训练").stdout.startswith("run ")
 
 
 @pytest.mark.parametrize(

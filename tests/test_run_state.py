@@ -1,6 +1,7 @@
 """The one state that follows from what is known of a run, and why a command failed."""
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from clusterplan.launcher.logs.errors import find_log_error
 from clusterplan.launcher.run_folder.final_status import read_final_status, write_final_status
 from clusterplan.launcher.run_folder.job_log import JobEntry
-from clusterplan.launcher.run_folder.task_records import Attempt
+from clusterplan.launcher.run_folder.task_records import Attempt, TaskRecord
 from clusterplan.launcher.runs.judge import judge_state
 from clusterplan.launcher.runs.queue_reasons import REASONS, explain_wait
 from clusterplan.launcher.runs.state import Evidence, State
-from clusterplan.launcher.slurm.jobs import parse_account, parse_queue
+from clusterplan.launcher.slurm.jobs import QueuedJob, parse_account, parse_queue
 
 NIGHT = 1_795_600_000.0
 NOTHING = Evidence(
@@ -71,20 +72,59 @@ def test_the_node_that_failed_is_named_where_slurm_names_one(nodes: str, reason:
     ("reason", "words"),
     [
         *REASONS.items(),
+        ("job requeued in held state", REASONS["job requeued in held state"]),
         ("None", "just submitted"),
         ("", "just submitted"),
         ("(Priority)", "other jobs come first"),
         ("(launch failed requeued held)", REASONS["launch failed requeued held"]),
-        ("ReqNodeNotAvail, UnavailableNodes:gpu[1-2]", "nodes it needs are down or reserved"),
-        ("ReqNodeNotAvail(Unavailable:gpu1)", "nodes it needs are down or reserved"),
-        ("AReasonOfALaterSlurm", "AReasonOfALaterSlurm"),
+        ("ReqNodeNotAvail, UnavailableNodes:gpu[1-2]", "nodes it needs are down or reserved: gpu[1-2]"),
+        ("ReqNodeNotAvail(Unavailable:gpu1)", "nodes it needs are down or reserved: gpu1"),
+        ("A reason of a later Slurm, with a comma", "A reason of a later Slurm, with a comma"),
     ],
 )
 def test_a_waiting_job_says_why_in_plain_words(reason: str, words: str) -> None:
     (job,) = parse_queue(f"8|PENDING|N/A|N/A|1:00:00|gpu||{reason}")
     assert explain_wait(job, None, NIGHT) == words
-    soon = replace(job, start_s=NIGHT + 7200)
-    assert explain_wait(soon, None, NIGHT) == f"{words}; Slurm expects it to start in 2h"
+
+
+def waiting(reason: str, start_s: float) -> QueuedJob:
+    (job,) = parse_queue(f"8|PENDING|{start_s:.0f}|N/A|1:00:00|gpu||{reason}")
+    return job
+
+
+def test_a_forecast_is_told_from_a_minute_on() -> None:
+    words = "other jobs come first"
+    assert (
+        explain_wait(waiting("Priority", NIGHT + 7200), None, NIGHT)
+        == f"{words}; Slurm expects it to start in 2h"
+    )
+    assert explain_wait(waiting("Priority", NIGHT + 5), None, NIGHT) == words
+
+
+@pytest.mark.parametrize(
+    "reason", ["JobHeldUser", "JobHeldAdmin", "job requeued in held state", "BadConstraints"]
+)
+def test_a_job_that_does_not_start_by_itself_has_no_forecast(reason: str) -> None:
+    assert "expects" not in explain_wait(waiting(reason, NIGHT + 7200), None, NIGHT)
+
+
+def test_a_begin_time_is_the_users_own_unless_the_job_was_requeued() -> None:
+    """`begin = "now+2hours"` in the job file; sbatch(1)."""
+    job = waiting("BeginTime", NIGHT + 7200)
+    clock = f"{datetime.fromtimestamp(NIGHT + 7200).astimezone():%H:%M %Z}"
+    assert clock in explain_wait(job, None, NIGHT)
+    task = TaskRecord(
+        "8", 0, 0, 1, "n", "n", 1, "1", NIGHT, NIGHT, will_restart=True, reason="the time limit was near"
+    )
+    assert explain_wait(job, task, NIGHT) == (
+        "restarts: the time limit was near; Slurm starts a job again at the earliest two minutes after its requeue"
+    )
+
+
+def test_a_deadline_is_no_time_limit() -> None:
+    (job,) = parse_account(f"8|DEADLINE|0:0|Unknown|{NIGHT + 60:.0f}|00:30:00|None assigned").values()
+    state = judge_state(replace(NOTHING, accounting=job), NIGHT + 61)
+    assert (state.state, state.reason) == (State.CANCELLED, "its deadline passed before it began")
 
 
 def test_a_run_that_is_being_submitted_is_not_lost_yet() -> None:

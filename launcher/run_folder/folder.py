@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.js
 DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT = "logs", "submitit"
 _MAX_NAME_LENGTH = 60
+_MAX_NAME_BYTES = 120  # a file's name has at most 255, with the time and what is written beside it
 _MAX_TRIES = 100
 _GROUP_READS = 0o2750
 
@@ -44,12 +46,17 @@ def history_path(environment: Mapping[str, str]) -> Path:
 
 
 def slug(name: str) -> str:
-    """Return a name as a run id holds it: letters, digits, dots, underscores and dashes.
+    """Return a name as a run id holds it: letters and digits of any script, dots, underscores and dashes.
 
-    >>> slug("phi2 / pretrain")
-    'phi2-pretrain'
+    >>> slug("phi2 / pretrain"), slug("训练 nº 1")
+    ('phi2-pretrain', '训练-nº-1')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:_MAX_NAME_LENGTH] or "run"
+    letters = unicodedata.normalize("NFC", name)
+    kept = "".join(c if c.isalnum() or c in "._" or unicodedata.combining(c) else "-" for c in letters)
+    short = re.sub("-+", "-", kept).strip("-.")[:_MAX_NAME_LENGTH]
+    while len(short.encode()) > _MAX_NAME_BYTES:
+        short = short[:-1]
+    return short.rstrip("-.") or "run"
 
 
 def create_run_folder(

@@ -22,6 +22,7 @@ from ..in_training.tracker import PROGRESS_FILE
 T = TypeVar("T")
 
 _FIRST_BYTES, _LATEST_BYTES = 1 << 12, 1 << 18  # the latter are 5 hours of lines, when they are rarest
+_ESTIMATE_SHARE = 0.9  # of the steps that were estimated, a loop that was not stopped may count fewer
 RATE_WINDOW_S = 300.0  # of training that the present rate is taken from
 
 
@@ -37,6 +38,12 @@ class Progress:
     rate_steps_per_s: float | None
     eta_s: float | None
     loss: float | None
+    least_steps: int | None = None  # of a whole run: those that the script states, or 90 % of an estimate
+
+    @property
+    def stopped_early(self) -> bool:
+        """Return whether a loop that has ended stopped before its last step."""
+        return self.least_steps is not None and self.steps_done < self.least_steps
 
 
 def estimate_progress(lines: Sequence[LoopLine], total: int | None = None) -> Progress | None:
@@ -55,6 +62,7 @@ def estimate_progress(lines: Sequence[LoopLine], total: int | None = None) -> Pr
     last = lines[-1]
     steady = steady_lines(lines)
     stated = next((line.total for line in reversed(lines) if isinstance(line, LoopStart)), None)
+    least_steps = int(total * _ESTIMATE_SHARE) if stated is None and total else stated
     total = total if stated is None else stated
     rate = _recent_rate(steady)
     losses = (line.loss for line in reversed(lines) if isinstance(line, LoopSteps) and line.loss is not None)
@@ -63,7 +71,7 @@ def estimate_progress(lines: Sequence[LoopLine], total: int | None = None) -> Pr
         trained_s = sum(line.seconds for line in steady)
         paused_s = sum(line.seconds for line in lines if isinstance(line, LoopPause))
         eta_s = max(total - last.step, 0) / rate * (1 + paused_s / trained_s)
-    return Progress(last.step, total, rate, eta_s, next(losses, None))
+    return Progress(last.step, total, rate, eta_s, next(losses, None), least_steps)
 
 
 def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:

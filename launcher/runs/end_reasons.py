@@ -34,6 +34,10 @@ def explain_end(state: State, evidence: Evidence, ended_s: float) -> RunState:
     if state is State.FAILED:
         return _explain_failure(evidence, ended_s)
     began = bool(evidence.last_tasks)
+    job = evidence.queued_job or evidence.accounting
+    if job and job.state == "DEADLINE":
+        deadline = "its deadline passed" if began else f"its deadline passed {BEFORE_START}"
+        return RunState(state if began else State.CANCELLED, deadline, ended_s, evidence.exit_code)
     reasons = {
         State.TIMED_OUT: "the job reached its time limit",
         State.CANCELLED: "" if began else BEFORE_START,

@@ -6,6 +6,7 @@ why Slurm stops a task, while the task still runs.
 
 import re
 
+from ...cluster_profiles.local_time import format_local_time
 from ...cluster_profiles.units import format_duration
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import PREEMPTED, QueuedJob
@@ -26,16 +27,22 @@ REASONS = {
     "Priority": "other jobs come first",
     "Dependency": "waiting for another job to end",
     "DependencyNeverSatisfied": f"the job it depends on did not end as required: {NEVER}",
-    "BeginTime": "waiting for its earliest start: its `begin` option, or two minutes after a requeue",
+    "BeginTime": "waiting for its `begin` time",
     "Cleaning": "the nodes of its last attempt are being cleaned up",
     "PartitionTimeLimit": f"it asks for more time than its partition allows: {NEVER}",
     "PartitionNodeLimit": f"it asks for more nodes than its partition allows: {NEVER}",
     "PartitionDown": "its partition is down",
     "PartitionInactive": "its partition is inactive",
     "ReqNodeNotAvail": "nodes it needs are down or reserved",
+    "ReqNodeNotAvail, Reserved for maintenance": "nodes it needs are reserved for maintenance",
+    "ReqNodeNotAvail, May be reserved for other job": "nodes it needs are kept for a job that comes first",
+    "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": (
+        "nodes it needs are down, drained or reserved for partitions of higher priority"
+    ),
     "JobHeldUser": "its user holds it: `scontrol release JOB` lets it go",
     "JobHeldAdmin": "an administrator holds it",
     "JobHoldMaxRequeue": "Slurm holds it after too many requeues: `scontrol release JOB` lets it go",
+    "job requeued in held state": "Slurm holds it after its requeue: `scontrol release JOB` lets it go",
     "launch failed requeued held": "Slurm holds it because a node could not start it: `scontrol release JOB` lets it go",
     "JobArrayTaskLimit": "its sweep already runs as many jobs at once as it may",
     "Licenses": "waiting for licences",
@@ -61,19 +68,52 @@ REASONS = {
 }
 
 
+_HOLDS = {
+    "JobHeldUser",
+    "JobHeldAdmin",
+    "JobHoldMaxRequeue",
+    "MaxRequeueExceeded",
+    "job requeued in held state",
+    "launch failed requeued held",
+}
+_HELD_STATES = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+_SHORTEST_FORECAST_S = 60.0  # Slurm's own forecasts change by more than that
+_AFTER_REQUEUE = "Slurm starts a job again at the earliest two minutes after its requeue"
+
+
 def explain_wait(job: QueuedJob, task: TaskRecord | None, now_s: float) -> str:
     """Return why `job` waits, why it restarts if it does, and when Slurm expects to start it.
 
-    `task` is the first task of its last attempt; `now_s` is in Unix seconds.
+    `task` is the first task of its last attempt; `now_s` is in Unix seconds.  A job that is held has no start.
     """
-    word = re.split(r"[,(]", job.reason.strip("() "))[0]
-    reason = (
-        REASONS.get(word) or explain_limit(word) or (word if word not in ("", "None") else "just submitted")
-    )
+    text = job.reason.strip()
+    text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    reason = _explain_reason(text)
+    start_s = job.start_s if job.start_s and job.start_s > now_s else None
+    if text == "BeginTime" and task:
+        reason, start_s = _AFTER_REQUEUE, None
+    elif text == "BeginTime" and start_s:
+        reason, start_s = f"until {format_local_time(start_s, now_s)}, its `begin` time", None
     if task and task.will_restart:
         reason = f"restarts: {task.reason}; {reason}"
     elif task and task.slurm_state == PREEMPTED:
         reason = f"restarts: {PREEMPTED_REASON}; {reason}"
-    if job.start_s and job.start_s > now_s:
-        reason += f"; Slurm expects it to start in {format_duration(job.start_s - now_s)}"
+    is_held = text in _HOLDS or job.state in _HELD_STATES or NEVER in reason
+    if start_s and start_s - now_s >= _SHORTEST_FORECAST_S and not is_held:
+        reason += f"; Slurm expects it to start in {format_duration(start_s - now_s)}"
     return reason
+
+
+def _explain_reason(text: str) -> str:
+    """Return words for a reason of squeue: those of the whole of it, else those of its first word, and the nodes it names.
+
+    >>> _explain_reason("ReqNodeNotAvail, UnavailableNodes:gpu[1-2]")
+    'nodes it needs are down or reserved: gpu[1-2]'
+    """
+    if text in ("", "None"):
+        return "just submitted"
+    word = re.split(r"[,(]", text)[0].strip()
+    if text in REASONS or word not in REASONS:
+        return REASONS.get(text) or explain_limit(text) or explain_limit(word) or text
+    nodes = re.search(r"Unavailable\w*:([^\s)]+)", text)
+    return f"{REASONS[word]}: {nodes[1]}" if nodes else REASONS[word]

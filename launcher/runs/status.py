@@ -109,24 +109,34 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 folder,
                 state.state,
                 state.exit_code,
-                state.reason or None,
+                None if state.failure else state.reason or None,
+                state.failure,
                 ended_s=state.known_at,
                 job=job.job,
             )
         attempts = first_tasks(tasks)
+        progress = _read_progress(folder, facts.get("steps"))
         statuses.append(
             RunStatus(
                 run=folder.name,
                 folder=folder,
-                state=state,
+                state=_with_early_end(state, progress),
                 job=job.job if job else None,
                 restarts=max(len(attempts) - 1, 0),
-                progress=_read_progress(folder, facts.get("steps")),
+                progress=progress,
                 preemptions=sum(task.slurm_state == PREEMPTED for task in attempts),
                 sweep=facts.get("sweep") or {},
             )
         )
     return statuses
+
+
+def _with_early_end(state: RunState, progress: Progress | None) -> RunState:
+    """Say of a run that ended with 0 that its loop stopped before its last step: a signal or a bug may be why."""
+    if state.state is not State.COMPLETED or state.reason or not progress or not progress.stopped_early:
+        return state
+    steps = f"step {progress.steps_done:,} of {progress.total:,}"
+    return replace(state, reason=f"ended with exit code 0 at {steps}")
 
 
 def _read_certain_end(folder: Path) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ Pure, and called once per submission; `lay_out` then makes the launch of each ru
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from ...cluster_profiles.gpu_choice import describe_others
@@ -22,6 +21,7 @@ from ..command.job_values import check_steps_are_known, placeholder_values, shap
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, other_braces
 from ..command.precision import precision_settings
+from ..command.run_name import name_of_command
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from .destination import Destination
 from .machine import Machine
@@ -108,7 +108,7 @@ def decide(
     swept = options.sweep[0].keys()
     braces = other_braces(run.command, [*values, OUTPUT, *swept])
     one_task = reaches_other_nodes(run.command)
-    name = workload.name or PurePath(run.command[0]).name
+    name = workload.name or name_of_command(run.command)
     request = decide_request(
         workload,
         placement,
