@@ -14,9 +14,12 @@ Job = str | os.PathLike[str] | Workload
 
 
 def read_workload(
-    job: Job | None, flags: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    job: Job | None,
+    flags: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    run_tables: Mapping[str, Any] | None = None,
 ) -> Workload:
-    """Return the workload of a job file with flags on top, or the workload itself; `defaults` fill gaps.
+    """Return the workload of a job file with flags and `run_tables` on top, or the workload itself; `defaults` fill gaps.
 
     Raises WorkloadError for a wrong value, and InputError for flags beside a `Workload`.
     """
@@ -26,7 +29,7 @@ def read_workload(
                 f"{next(iter(flags))}: a Workload takes no flags beside it: put the value into the Workload"
             )
         return job
-    return load_workload(None if job is None else Path(job), flags, defaults)
+    return load_workload(None if job is None else Path(job), flags, defaults, run_tables=run_tables)
 
 
 def with_site_defaults(workload: Workload, *, has_cluster: bool) -> Workload:

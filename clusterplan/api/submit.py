@@ -1,11 +1,14 @@
 """Submit a job from Python, as `clusterplan submit` does."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
+from ..estimator.job.job_file import states_size
 from ..estimator.job.run import RunOptions
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
@@ -55,6 +58,10 @@ def submit(
     sweep: Mapping[str, Iterable[object]] | None = None,
     parallel: int | None = None,
     requeue: bool = True,
+    slurm: Mapping[str, str | int | bool] | None = None,
+    bootstrap: str | None = None,
+    resume_args: str | Sequence[object] = (),
+    container: str | None = None,
     force: bool = False,
     measurements: Sequence[Measurement] | None = None,
     progress: ProgressCallback | None = None,
@@ -66,8 +73,9 @@ def submit(
     `--gpus 4`); `command` is a list of words and stands in place of the job file's.  `executor` is "slurm" or "local",
     by default Slurm if `sbatch` is found, otherwise this machine.  `time` is the walltime of one job, in seconds or
     such as "12h", by default the estimate's.  `sweep` has the values of each placeholder of the command: every
-    combination is a run, at most `parallel` at once on Slurm.  `requeue` lets Slurm put the job back into the queue,
-    and `force` submits it even if the checks refuse.  `measurements` and `progress` are those of `estimate`.
+    combination is a run, at most `parallel` at once on Slurm.  `requeue` lets Slurm put the job back into the queue.
+    `slurm`, `bootstrap`, `resume_args` and `container` stand in place of those keys in the job file's [slurm] and [run].
+    `force` submits the job even if the checks refuse.  `measurements` and `progress` are those of `estimate`.
 
     Raises InputError if the checks refuse, WorkloadError for a wrong value, SlurmUnavailable if Slurm does not answer,
     SubmissionError if it refuses the job, and RunFolderError.  No run is left half-registered then.
@@ -77,7 +85,8 @@ def submit(
         Traceback (most recent call last):
         clusterplan.errors.InputError: command 'no-such-program' is not found: give a program on PATH, or its path; --force submits all the same
     """
-    workload, is_sized = read_job_with_command(job, command, flags)
+    tables = run_tables(slurm or {}, bootstrap, resume_args, container)
+    workload, is_sized = read_job_with_command(job, command, flags, tables)
     remarks: tuple[str, ...] = ()
     if measurements is None:
         measurements, remarks = find_measurements(workload.model, progress)
@@ -108,20 +117,52 @@ def parse_walltime_s(time: str | float | None) -> float | None:
     return seconds
 
 
-def read_job_with_command(
-    job: Job | None, command: Sequence[object], flags: Mapping[str, Any]
-) -> tuple[Workload, bool]:
-    """Return the job, and whether its size is known: a command alone is run, but nothing is estimated of it.
+def run_tables(
+    slurm: Mapping[str, str | int | bool],
+    bootstrap: str | None = None,
+    resume_args: str | Sequence[object] = (),
+    container: str | None = None,
+) -> dict[str, Any]:
+    """Return the tables of a job file that say the same as these options of `submit`.  Raises InputError.
 
-    A `command` stands in place of the job file's.  Raises WorkloadError, also for a flag that would not reach the command.
+    >>> run_tables({"account": "lab"}, resume_args="--resume {latest}")
+    {'slurm': {'account': 'lab'}, 'run': {'resume': ['--resume', '{latest}']}}
+    """
+    try:
+        words = shlex.split(resume_args) if isinstance(resume_args, str) else list(map(str, resume_args))
+    except ValueError as error:
+        raise InputError(f"--resume-args: {resume_args!r}: {error}") from None
+    run = {"bootstrap": bootstrap, "resume": words, "container": container}
+    tables = {"slurm": dict(slurm), "run": {key: value for key, value in run.items() if value}}
+    return {name: table for name, table in tables.items() if table}
+
+
+def read_job_with_command(
+    job: Job | None,
+    command: Sequence[object],
+    flags: Mapping[str, Any],
+    tables: Mapping[str, Any] | None = None,
+) -> tuple[Workload, bool]:
+    """Return the job, and whether its size is known: one whose size is not stated is run, but nothing is estimated of it.
+
+    A `command` stands in place of the job file's, and so do the values of `tables`, its [run] and [slurm].  Raises
+    WorkloadError, also for a flag that would not reach the command.
     """
     if isinstance(command, str):
         raise InputError(f"the command {command!r} is one text: give a list of words")
-    is_sized = job is not None or not {"samples", "tokens", "max_steps"}.isdisjoint(flags)
-    workload = read_workload(job, flags, None if is_sized else _UNSIZED)
-    if not command and not isinstance(job, Workload):
+    tables = dict(tables or {})
+    if isinstance(job, Workload):
+        if tables:
+            raise InputError(f"{next(iter(tables))}: a Workload takes no options beside it: put them into it")
+        return with_command(read_workload(job, flags), command), True
+    words = [str(word) for word in command]
+    if words:
+        tables["run"] = {**tables.get("run", {}), "command": words}
+    is_sized = states_size(Path(job) if job else None, flags)
+    workload = read_workload(job, flags, None if is_sized else _UNSIZED, tables)
+    if not words:
         check_flags_reach(run_of(workload), flags)
-    return with_command(workload, command), is_sized
+    return workload, is_sized
 
 
 def with_command(workload: Workload, command: Sequence[object]) -> Workload:

@@ -22,7 +22,14 @@ _ALTERNATIVES = {
 }
 # These are removed with it: they said how it is made up.
 _DEPENDENTS = {"tokens": ("packing",), "global_batch": ("accumulation",)}
-_FLAG_AT = {place: flag for flag, place, _ in list_flags()}
+_RUN_FLAGS = {
+    "bootstrap": "--bootstrap",
+    "resume": "--resume-args",
+    "container": "--container",
+}  # of `submit`
+_FLAG_AT = {place: flag for flag, place, _ in list_flags()} | {("slurm",): "--slurm"}
+_SIZES = (("data", "samples"), ("data", "tokens"), ("training", "max_steps"))
+_FLAG_AT |= {("run", key): flag for key, flag in _RUN_FLAGS.items()}
 # The names of keys in trainers' own settings: Hugging Face's TrainingArguments, Megatron-LM's arguments, DeepSpeed's
 # configuration, Lightning's Trainer, torchtitan, LLaMA-Factory, torchrun, Slurm; dashes and underscores are the same.
 _NAMES = {
@@ -113,14 +120,16 @@ def load_workload(
     defaults: Mapping[str, Any] | None = None,
     *,
     tables: Mapping[str, Any] | None = None,
+    run_tables: Mapping[str, Any] | None = None,
 ) -> Workload:
     """Return the workload in the file at `path`, or in its `tables`, with the values of `flags` on top.
 
-    `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
+    `run_tables` lie on top too: values of [run] and [slurm] as a file has them.  `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
     in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError with
     one line that names the wrong flag, or the file, line and key.
     """
-    above, below = nest_values(flags or {}), nest_values(defaults or {})
+    above = _merge(nest_values(flags or {}), run_tables or {})
+    below = nest_values(defaults or {})
     text = read_toml(path) if path else ""
     in_file = parse_toml(text, path) if path else dict(tables or {})
     in_flags = _merge(below, above)
@@ -128,25 +137,25 @@ def load_workload(
 
     def place_of(location: tuple[int | str, ...]) -> str:
         flag = _FLAG_AT.get(tuple(str(part) for part in location[:2]))
-        if (
-            flag
-            and (path is None or _has(in_flags, location))
-            and not (_has(in_file, location) and not _has(above, location))
-        ):
+        wins = _has(above, location) or not _has(in_file, location)
+        if flag and wins and (path is None or _has(in_flags, location)):
             return f"{flag}: "
         return locate(text, path, location) if path else ""
 
     workload = validate(Workload, values, place_of, WorkloadError, keys_called)
-    if (
-        not in_file
-        or not (flags or defaults)
-        or all(getattr(workload.throughput, rate) is None for rate in STATED_RATES)
-    ):
+    has_rate = any(getattr(workload.throughput, rate) is not None for rate in STATED_RATES)
+    if not (in_file and (flags or defaults) and has_rate):
         return workload  # the rate belongs to this shape
     rate_in_flags = any(rate in above.get("throughput", {}) for rate in STATED_RATES)
     of_rate = _merge(in_file, in_flags) if rate_in_flags else _merge(_required(in_flags), in_file)
     rate_workload = _placed(validate(Workload, of_rate, place_of, WorkloadError, keys_called), workload)
     return workload.model_copy(update={"throughput": rate_workload.with_rate_tied().throughput})
+
+
+def states_size(path: Path | None, flags: Mapping[str, Any]) -> bool:
+    """Return whether the file or the flags state how much is trained: samples, tokens or steps."""
+    values = _merge(parse_toml(read_toml(path), path) if path else {}, nest_values(flags))
+    return any(_has(values, size) for size in _SIZES)
 
 
 def _required(in_flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,10 +215,7 @@ def _has(values: Mapping[str, Any], location: tuple[int | str, ...]) -> bool:
 def _keys() -> Iterator[tuple[str, ...]]:
     for name, field in Workload.model_fields.items():
         table = table_of(field.annotation)
-        if table is None:
-            yield (name,)
-        else:
-            yield from ((name, key) for key in table.model_fields)
+        yield from ((name, key) for key in table.model_fields) if table else ((name,),)
 
 
 def keys_called(name: str) -> tuple[str, ...]:

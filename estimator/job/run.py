@@ -51,7 +51,7 @@ def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
     for name, content in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
             raise ValueError(
-                f"{name!r} is not an option of sbatch: write its long name without the dashes before it"
+                f"{name!r} is not an option of sbatch: write its long name, such as cpus-per-task"
             )
         if name in _OURS:
             raise ValueError(f"{name} is set by clusterplan: {_OURS[name]}")
@@ -71,18 +71,18 @@ _OURS = {
     "no-requeue": "use --no-requeue",
     "test-only": "use --dry-run",
     "wait": "use --follow",
-    **dict.fromkeys(("ntasks", "ntasks-per-node", "ntasks-per-gpu", "gpus-per-task"), "use run.bootstrap"),
+    "gpus-per-task": "use training.gpus or --gpus; with bootstrap per-gpu each GPU has a task, which takes the GPU number LOCAL_RANK",
+    **dict.fromkeys(("ntasks", "ntasks-per-node", "ntasks-per-gpu"), "use run.bootstrap or --bootstrap"),
+    "array": "use --sweep",
+    "export": "leave it out: the environment of `submit` is the job's; run it as `env NAME=VALUE clusterplan submit`",
+    "chdir": "leave it out: the job runs in the folder it is submitted from",
+    **dict.fromkeys(("output", "error"), "leave it out: `clusterplan logs` shows what each task prints"),
+    "signal": "leave it out: run.stop_signal says which signal the command gets",
+    "requeue": "leave it out: it is set, unless --no-requeue is given",
     **dict.fromkeys(
         (
-            "array",
-            "chdir",
-            "error",
-            "export",
             "input",
             "open-mode",
-            "output",
-            "signal",
-            "requeue",
             "wrap",
             "parsable",
         ),
