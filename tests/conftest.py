@@ -46,6 +46,7 @@ ONCE = {
         "test_preflight",
         "test_request",
         "test_restarts",
+        "test_resume_slurm",
         "test_site_filters",
         "test_slurm",
         "test_slurm_cluster",

@@ -11,7 +11,7 @@ import pytest
 from launched import ENDED_S, in_one_row
 from slurm_cluster import until
 
-from clusterplan.launcher.run_folder.resumptions import begin_resumption, next_resumption
+from clusterplan.launcher.run_folder.locks.resumptions import begin_resumption, next_resumption
 
 # Saves every 10 steps; ends with the code in the file `end` at a multiple of 20, or at --steps.
 TRAINS = """
@@ -224,7 +224,7 @@ def test_a_resume_that_died_on_its_way_leaves_the_run_ended(launched: Any) -> No
     run = ended(launched)
     dies = (
         "import os, pathlib, sys\n"
-        "from clusterplan.launcher.run_folder.resumptions import begin_resumption\n"
+        "from clusterplan.launcher.run_folder.locks.resumptions import begin_resumption\n"
         "begin_resumption(pathlib.Path(sys.argv[1]), 1, None, None)\nos._exit(9)\n"
     )
     subprocess.run([sys.executable, "-c", dies, run["folder"]], check=False)
@@ -272,3 +272,44 @@ def test_bad_input_is_one_line(launched: Any, args: list[str], said: str) -> Non
     done = launched("resume", *args)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def into(launched: Any, folder: str = "shared") -> Any:
+    text = job(launched, steps=20_000).read_text()
+    return launched.file("job.toml", f'{text}[checkpoint]\nfolder = "{folder}"\n')
+
+
+def test_two_runs_do_not_write_into_one_folder_of_checkpoints_at_once(launched: Any) -> None:
+    """Two people, one job file: the second resumed from the first's checkpoints, and both went on writing there."""
+    file = into(launched)
+    run = launched.submit("--executor", "local", file)
+    for history in (launched.environment["CLUSTERPLAN_HISTORY"], str(launched.folder / "other.db")):
+        refused = launched("submit", "--executor", "local", file, env={"CLUSTERPLAN_HISTORY": history})
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"run {run['run']} of" in refused.stderr
+        assert "--force submits all the same" in refused.stderr
+    launched("cancel", run["run"])
+    launched.ended(run["run"])
+    again = launched.submit("--executor", "local", file)
+    launched("cancel", again["run"])
+    launched.ended(again["run"])
+
+
+def test_a_run_whose_checkpoints_another_continues_is_not_resumed_beside_it(launched: Any) -> None:
+    run = ended(launched, steps=20_000)
+    new = resumed(launched, run["run"], "--batch-size", 4)
+    refused = launched("resume", run["run"])
+    assert refused.returncode == 2
+    assert f"run {new['run']} of" in refused.stderr
+    launched("cancel", new["run"])
+    launched.ended(new["run"])
+
+
+def test_two_commands_that_state_one_output_dir_are_seen(launched: Any) -> None:
+    words = ["--executor", "local", "--", "sh", "-c", "sleep 60", "--output_dir", "out"]
+    run = launched.submit(*words)
+    refused = launched("submit", *words)
+    assert refused.returncode == 2
+    assert f"{launched.folder}/out: run {run['run']} of" in refused.stderr
+    launched("cancel", run["run"])
+    launched.ended(run["run"])

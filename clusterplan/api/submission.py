@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ..launcher.command.processes.faults import find_command_faults
 from ..launcher.command.processes.nodes import Surroundings
 from ..launcher.node.training_job import TrainingJob
 from ..launcher.run_folder.folder import history_path, runs_root
+from ..launcher.run_folder.locks.checkpoint_folder import read_writer
+from ..launcher.runs.checkpoint_writers import check_checkpoint_folder
 from ..launcher.submission import submit
 from ..launcher.submission.create import describe_run, fill_folders, local_gpus, new_run_folders
 from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
@@ -70,9 +73,14 @@ def prepare_submission(
     job = _job(workload, destination, estimate, decision, machine, environment)
     shared = with_real_names(destination.profile.shared_folders if destination.profile else ())
     problems = find_problems(job, machine, destination.cluster, shared)
-    return PreparedSubmission(
-        workload, destination, estimate, decision, machine, (*destination.problems, *problems), cwd, root
+    problems = [*destination.problems, *problems]
+    output = cwd / decision.checkpoint.folder if decision.checkpoint.folder else None
+    writer = read_writer(output) if output else None
+    prepared = PreparedSubmission(
+        workload, destination, estimate, decision, machine, tuple(problems), cwd, root, writer
     )
+    writers = check_checkpoint_folder(prepared.launches()[0], prepared.dry_folder, history_path(environment))
+    return replace(prepared, problems=(*writers, *problems))
 
 
 def submit_prepared(
@@ -92,7 +100,9 @@ def submit_prepared(
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
         launches = prepared.launches(folders, gpus)
-        unregistered = fill_folders(folders, launches, decision, workload, expected, history)
+        unregistered = fill_folders(
+            folders, launches, decision, workload, expected, history, prepared.checkpoint_writer
+        )
         jobs, notes = hand_over(folders, decision.request, destination)
     runs = tuple(
         SubmittedRun(folder.name, destination.executor, job, folder)

@@ -7,7 +7,7 @@ from ..logs.errors import ErrorKind
 from ..logs.failure import Failure, find_cause
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
-from ..run_folder.resumptions import since_resumption
+from ..run_folder.locks.resumptions import since_resumption
 from ..run_folder.task_records import TaskRecord, first_tasks, read_task_record, read_task_records
 from ..slurm.jobs import PREEMPTED
 from .context import SHARED_DISK_POLL_S, TaskContext, wait_for

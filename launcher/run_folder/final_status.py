@@ -16,6 +16,7 @@ from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
 from .folder import STATUS_FILE, file_exists, write_json
 from .job_log import read_jobs
+from .locks.checkpoint_folder import unlock_checkpoint_folder
 
 LOST = "lost"
 
@@ -69,6 +70,7 @@ def write_final_status(
     `failure` is the one that ended the run.  `ended_s` is in Unix seconds, by default now.  `job` is the job that this is
     the end of, by default the last.
     """
+    unlock_checkpoint_folder(folder)
     draft = folder / f".{STATUS_FILE}.{os.getpid()}"
     values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
     values["job"] = job or _last_job(folder)

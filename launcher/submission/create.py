@@ -27,6 +27,7 @@ from ..run_folder.folder import (
 )
 from ..run_folder.job_log import read_jobs
 from ..run_folder.launch import Launch
+from ..run_folder.locks.checkpoint_folder import Writer, lock_checkpoint_folder
 from .decide import Decision
 from .problem import Problem, warning
 from .snapshot import redact, take_snapshot
@@ -104,10 +105,12 @@ def fill_folders(
     workload: Workload,
     estimate: Mapping[str, Any] | None,
     history: Path,
+    writer: Writer | None,
 ) -> tuple[Problem, ...]:
     """Write what each run's tasks need, and put the run into the list of runs; return what kept it out of the list.
 
-    Raises OSError.
+    `writer` is the run that had the folder of checkpoints when it was checked.  Raises OSError, and InputError if another
+    run has it since.
     """
     common = {
         REQUEST_FILE: asdict(decision.request),
@@ -123,6 +126,8 @@ def fill_folders(
             write_text(folder / name, text)
         if launch.output:
             make_inner_folder(Path(launch.output))
+        if decision.checkpoint.folder and launch.output and len(folders) == 1:
+            lock_checkpoint_folder(Path(launch.output), folder, writer)
         try:
             register_run(folder, history)
         except RunFolderError as error:  # a list that cannot be written is no reason not to train

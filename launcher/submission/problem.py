@@ -11,6 +11,7 @@ PROBLEM_CODES = {
     "node-alone": "The command's launcher knows of no other node, so each node would train by itself.",
     "one-process": "The command starts one process, or too few, for the GPUs of a node.",
     "folder": "The folder cannot hold a run.",
+    "checkpoint-folder": "Another run that has not ended writes its checkpoints into the same folder.",
     "unregistered": "The run cannot be put into the list of runs beside the history.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",
     "slurm-silent": "Slurm does not answer, so a dry run checks the job against no cluster.",

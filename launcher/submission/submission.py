@@ -9,6 +9,7 @@ from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.workload import Workload
 from ..run_folder.folder import slug
 from ..run_folder.launch import Launch
+from ..run_folder.locks.checkpoint_folder import Writer
 from .decide import Decision
 from .destination import Destination
 from .lay_out import lay_out
@@ -59,7 +60,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class PreparedSubmission:
-    """A job that is decided and checked, and of which nothing is written yet."""
+    """A job that is decided and checked, and of which nothing is written yet.
+
+    `checkpoint_writer` is the run that had the folder of its checkpoints then.
+    """
 
     workload: Workload
     destination: Destination
@@ -69,6 +73,7 @@ class PreparedSubmission:
     problems: tuple[Problem, ...]
     cwd: Path
     root: Path
+    checkpoint_writer: Writer | None = None
 
     def refusals(self) -> list[Problem]:
         """Return the problems that keep the job from being submitted."""
@@ -81,15 +86,16 @@ class PreparedSubmission:
         sweep = self.decision.sweep
         return [
             lay_out(self.decision, str(folder), values, str(self.cwd), gpus)
-            for folder, values in zip(folders or [self._dry_folder] * len(sweep), sweep, strict=True)
+            for folder, values in zip(folders or [self.dry_folder] * len(sweep), sweep, strict=True)
         ]
 
     def script(self) -> str | None:
         """Return the batch script that sbatch would be given; None for a run on this machine."""
         if not self.destination.on_slurm:
             return None
-        return script(self._dry_folder, self.decision.request, len(self.decision.sweep))
+        return script(self.dry_folder, self.decision.request, len(self.decision.sweep))
 
     @property
-    def _dry_folder(self) -> Path:
+    def dry_folder(self) -> Path:
+        """Return the folder that a dry run shows."""
         return self.root / f"{slug(self.decision.name)}-DRY-RUN"

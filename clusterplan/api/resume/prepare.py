@@ -15,8 +15,8 @@ from ...launcher.resume.changes import describe_code_change, list_training_chang
 from ...launcher.resume.ended_run import EndedRun, read_ended_run
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.run_folder.folder import history_path
+from ...launcher.run_folder.locks.resumptions import next_resumption
 from ...launcher.run_folder.registry import find_folders
-from ...launcher.run_folder.resumptions import next_resumption
 from ...launcher.runs.state import OPEN_STATES, State
 from ...launcher.runs.status import RunStatus, read_statuses
 from ...launcher.submission.decide import SubmitOptions, run_of
@@ -70,10 +70,8 @@ def prepare_resumption(
         _check_flags_reach(after, flags, folder.name)
     checkpoint = ended.find_checkpoint()
     _check_goes_on(status, ended, checkpoint, changes, from_start=from_start)
-    if changes:
-        output = {"folder": str(ended.output)}
-        checkpoints = after.checkpoint.model_copy(update=output)
-        after = after.model_copy(update={"checkpoint": checkpoints})
+    checkpoints = after.checkpoint.model_copy(update={"folder": str(ended.output)})
+    after = after.model_copy(update={"checkpoint": checkpoints})
     measurements, remarks = find_measurements(after.model, progress)
     before_executor = str(ended.facts.get("executor"))
     stays = executor in (None, before_executor)

@@ -16,7 +16,8 @@ from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.run_folder.final_status import withdraw_final_status
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.launch import Launch
-from ...launcher.run_folder.resumptions import (
+from ...launcher.run_folder.locks.checkpoint_folder import lock_checkpoint_folder
+from ...launcher.run_folder.locks.resumptions import (
     Resumption,
     begin_resumption,
     finish_resumption,
@@ -121,7 +122,7 @@ def resume_prepared(resumption: PreparedResumption, *, force: bool = False) -> R
     record = begin_resumption(ended.folder, resumption.number, step, path)
     try:
         if resumption.changes:
-            submission = submit_prepared(prepared, force=True, resumes=ended.folder.name)
+            submission = submit_prepared(prepared, force=force, resumes=ended.folder.name)
         else:
             submission = _submit_again(resumption)
     except BaseException:  # Ctrl-C too
@@ -143,6 +144,8 @@ def _submit_again(resumption: PreparedResumption) -> Submission:
     else:
         launch = _with_command_of(launch, ended.launch)
     with changed_files(folder, facts, launch, decision.request, prepared.workload):
+        if launch.output:
+            lock_checkpoint_folder(Path(launch.output), folder, prepared.checkpoint_writer)
         withdraw_cancel_request(folder)
         (job,), notes = hand_over([folder], decision.request, destination)
     withdraw_final_status(folder, job)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...cluster_profiles.units import format_duration
-from ...errors import InputError
-from .folder import json_text, write_json, write_text
-from .job_log import read_jobs
-from .task_records import TaskRecord, process_birth
+from ....cluster_profiles.units import format_duration
+from ....errors import InputError
+from ..folder import json_text, write_json, write_text
+from ..job_log import read_jobs
+from ..task_records import TaskRecord, process_birth
 
 _LONGEST_S = 300.0  # for a submission on a machine whose processes cannot be seen from here
 
