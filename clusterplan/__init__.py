@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api.resume.resume import resume as resume
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
+    from .api.scripts.init import init as init
     from .api.submit import submit as submit
     from .cluster_profiles.catalog import load_profile as load_profile
     from .cluster_profiles.precision import Precision as Precision
@@ -43,6 +44,7 @@ _HOMES = {
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
+    "init": ".api.scripts.init",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
     "report": ".api.report",
@@ -66,6 +68,7 @@ __all__ = [
     "cancel",
     "collect",
     "estimate",
+    "init",
     "load_profile",
     "mixed_precision",
     "report",

@@ -55,7 +55,6 @@ def test_the_last_of_two_counts_and_gres_add_up() -> None:
         ("#SBATCH --node=2", "may mean --nodefile, --nodelist, --nodes"),
         ("#SBATCH --tim=5", "may mean --time, --time-min"),
         ("#SBATCH --gpus-on-node=2", "line 2: --gpus-on-node is no option of sbatch"),
-        ("#SBATCH -N 2\r", "CRLF"),
         ("#SBATCH -J 'x", "a quote that is not closed"),
         ("#SBATCH hetjob", "heterogeneous"),
         ("#SBATCH -t", "--time has no value"),

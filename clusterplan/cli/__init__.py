@@ -14,6 +14,7 @@ from ..errors import ClusterplanError
 
 # The module of each command, and its line in the help.  A module is imported when its command is used.
 _COMMANDS = {
+    "init": ("init", "Write a job file from a batch script, a launch line or a config."),
     "estimate": (
         "estimate",
         "Estimate steps, wall-clock and GPU-hours of a training job before you book it.",

@@ -27,6 +27,9 @@ class Question:
 class Recipe:
     """Settings by their keys, the questions that are left, and remarks on everything that became no setting.
 
+    The keys are those of the job file; `submit.time` is an option of `submit`, and a question on `run.arguments` or
+    `run.runs` is one on the command.
+
     >>> line = Recipe.of(Setting("training.epochs", 1, "run.sh line 3: --num_train_epochs 1"))
     >>> config = Recipe.of(Setting("training.epochs", 3, "sft.yaml line 9"), Setting("training.batch_size", 8, "sft.yaml line 4"))
     >>> {key: setting.value for key, setting in line.over(config).settings.items()}
@@ -54,6 +57,21 @@ class Recipe:
         keys = {question.key for question in questions}
         settings = {key: setting for key, setting in self.settings.items() if key not in keys}
         return replace(self, settings=settings, questions=(*self.questions, *questions))
+
+    def without(self, *keys: str) -> "Recipe":
+        """Return this recipe without the settings and questions of these keys."""
+        settings = {key: setting for key, setting in self.settings.items() if key not in keys}
+        return replace(
+            self, settings=settings, questions=tuple(q for q in self.questions if q.key not in keys)
+        )
+
+    def set(self, setting: Setting) -> "Recipe":
+        """Return this recipe with one setting in place of what it had."""
+        return replace(self, settings={**self.settings, setting.key: setting})
+
+    def noting(self, *remarks: str) -> "Recipe":
+        """Return this recipe with further remarks."""
+        return replace(self, remarks=tuple(dict.fromkeys((*self.remarks, *remarks))))
 
     def value(self, key: str) -> Any:
         """Return the value of a key; None if it is not set."""

@@ -63,7 +63,7 @@ def read_sbatch_lines(text: str, name: str = "script") -> tuple[SbatchOption, ..
     ['--nodes=2', '--time=1-0']
     """
     options: dict[str, SbatchOption] = {}
-    for line, rest in _lines(text, name):
+    for line, rest in _lines(text):
         try:
             words = shlex.split(rest.rstrip().removesuffix("\\"), comments=True)
         except ValueError:
@@ -97,15 +97,11 @@ def list_lines_not_read(text: str) -> list[str]:
     return remarks
 
 
-def _lines(text: str, name: str) -> Iterator[tuple[int, str]]:
+def _lines(text: str) -> Iterator[tuple[int, str]]:
     for line, content in enumerate(text.split("\n"), 1):
         if content.strip() and not content.lstrip().startswith("#"):
             return
         if content.startswith("#SBATCH"):
-            if content.endswith("\r"):
-                raise InputError(
-                    f"{name} line {line}: the line ends as on Windows (CRLF), which sbatch refuses: dos2unix {name}"
-                )
             yield line, content.removeprefix("#SBATCH")
 
 

@@ -1,0 +1,1 @@
+"""Scripts and configs of other programs, as job files and as jobs."""

@@ -1,0 +1,112 @@
+"""The arguments of a training program, from its command line or from a config file, under one kind of name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_TRUE = {"true", "yes", "t", "y", "1", "on"}
+_FALSE = {"false", "no", "f", "n", "0", "off", "none", ""}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument: its value as text, or as the config file has it; True where it stands alone.
+
+    `at` is the index of the word that holds the value, on a command line.
+    """
+
+    name: str
+    value: Any
+    source: str
+    at: int | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether it switches something on."""
+        return self.value is True or str(self.value).strip().lower() in _TRUE
+
+    @property
+    def is_off(self) -> bool:
+        """Return whether it switches something off."""
+        return self.value is False or str(self.value).strip().lower() in _FALSE
+
+    @property
+    def number(self) -> int | float | None:
+        """Return the number that it is; None if it is none.
+
+        >>> Argument("save_steps", "5_000", "").number, Argument("lr", "2e-5", "").number, Argument("x", "'50'", "").number
+        (5000, 2e-05, 50)
+        """
+        if isinstance(self.value, bool):
+            return None
+        text = str(self.value).strip().strip("'\"").replace("_", "")
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        return int(number) if number.is_integer() else number
+
+
+Arguments = Mapping[str, Argument]
+
+
+def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
+    """Return the arguments on a command line by their names, dashes inside as underscores; the last of two counts.
+
+    `place` stands before each source.  An argument with several values has them in one text.
+
+    >>> arguments = parse_arguments(["--bf16", "--lr=1e-4", "--modules", "fc1", "fc2", "--layer", "-2"], "run.sh line 3")
+    >>> [(name, argument.value, argument.at) for name, argument in arguments.items()]
+    [('bf16', True, None), ('lr', '1e-4', 1), ('modules', 'fc1 fc2', 3), ('layer', '-2', 6)]
+    """
+    arguments: dict[str, Argument] = {}
+    at = 0
+    while at < len(words):
+        match = re.match(r"--?([A-Za-z][^=]*)(=)?", words[at])
+        if not match:
+            at += 1
+            continue
+        name, start = match[1].replace("-", "_"), at + 1
+        at += 1
+        if match[2]:
+            value, index, text = words[start - 1][match.end() :], start - 1, words[start - 1]
+        else:
+            while at < len(words) and not re.match(r"--?[A-Za-z]", words[at]):
+                at += 1
+            value, index = " ".join(words[start:at]), start
+            text = f"--{match[1]} {value}".strip()
+        is_bare = index == at
+        arguments[name] = Argument(
+            name, True if is_bare else value, f"{place}: {_shortened(text)}", None if is_bare else index
+        )
+    return arguments
+
+
+def list_arguments(values: Mapping[str, Any], place: str, lines: Mapping[str, int]) -> dict[str, Argument]:
+    """Return the values of a config file as arguments; those of tables inside it are called `table.key`.
+
+    `lines` has the lines on which the keys of the outermost table stand.  An empty value is as good as absent.
+
+    >>> arguments = list_arguments({"bf16": True, "trainer": {"devices": 8}, "x": None}, "sft.yaml", {"bf16": 3})
+    >>> [(a.name, a.value, a.source) for a in arguments.values()]
+    [('bf16', True, 'sft.yaml line 3: bf16'), ('trainer.devices', 8, 'sft.yaml: trainer.devices')]
+    """
+    arguments: dict[str, Argument] = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        line = f" line {lines[key]}" if key in lines else ""
+        if isinstance(value, Mapping):
+            inner = list_arguments(value, place, {})
+            arguments |= {
+                f"{name}.{k}": Argument(f"{name}.{k}", a.value, f"{place}{line}: {name}.{k}")
+                for k, a in inner.items()
+            }
+        elif value is not None:
+            arguments[name] = Argument(name, value, f"{place}{line}: {key}")
+    return arguments
+
+
+def _shortened(text: str) -> str:
+    longest = 60
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

@@ -1,0 +1,172 @@
+"""The `[run]` of the job file: the command of a launch line, and how its processes are started.  Pure.
+
+The launcher torchrun goes: clusterplan starts it.  The others stay, without the words by which their processes meet.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..recipe import Question, Recipe, Setting
+from ..shell.state import ShellCommand
+from ..shell.word import Piece, Word
+from .line import LaunchLine
+from .setup import OWN_VARIABLES, Launches
+
+# By these the processes of a run meet, or one node is told from another: clusterplan sets them.
+_MEETING = """
+master_addr master_port node_rank machine_rank main_process_ip main_process_port rdzv_id rdzv_backend rdzv_endpoint
+rdzv_conf hostfile H include i exclude e deepspeed_hostfile same_network standalone no_ssh launcher
+deepspeed_multinode_launcher role tee t log_dir r redirects max_restarts monitor_interval local_addr start_method
+ssh_port p
+"""
+_SHAPE = {"num_processes": "{gpus}", "num_machines": "{nodes}", "np": "{gpus}", "n": "{gpus}"}
+_OF_THE_RUN = re.compile(
+    r"\$\{?(SLURM\w*|HOSTNAME|RANDOM|SECONDS|USER|HOME|PWD|TMPDIR|PATH|LD_LIBRARY_PATH|PYTHONPATH|CONDA\w*)\b|\$\(|`"
+)
+_WHERE_NODES_MEET = {
+    "accelerate": '--machine_rank "$NODE_RANK" --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT"',
+}
+
+
+@dataclass(frozen=True)
+class JobShape:
+    """What of the job's machines decides how it is started; None is what is not known."""
+
+    gpus: int | None
+    nodes: int | None
+    tasks_per_node: int | None
+
+    @property
+    def gpus_per_node(self) -> int | None:
+        """Return the GPUs of a node."""
+        return self.gpus // (self.nodes or 1) if self.gpus else None
+
+
+def write_run(launches: Launches, placeholders: Mapping[int, str], shape: JobShape, place: str) -> Recipe:
+    """Return `[run]` for a launch line; `placeholders` stand in place of arguments, by their index.
+
+    `place` says where the line stands.
+    """
+    launch = launches.training
+    by_torchrun = launch.launcher == "torchrun" or (launch.launcher == "deepspeed" and (shape.nodes or 1) > 1)
+    words = _program_words(launch) if by_torchrun else _launcher_words(launch)
+    words += [
+        _literal(word) if number not in placeholders else Word.of(placeholders[number])
+        for number, word in enumerate(launch.arguments)
+    ]
+    environment = _environment(launches)
+    meets = "" if by_torchrun or (shape.nodes or 1) == 1 else _WHERE_NODES_MEET.get(launch.launcher, "")
+    settings = [Setting("run.command", _command(launches, environment, words, meets), place)]
+    remarks = []
+    if by_torchrun:
+        settings.append(Setting("run.bootstrap", "torchrun", f"{place}: {launch.launcher}"))
+        if launch.launcher == "deepspeed":
+            remarks.append(
+                f"{place}: deepspeed reaches other nodes by ssh: torchrun starts the processes instead"
+            )
+    elif launch.launcher == "python":
+        settings += _own_bootstrap(launch, shape, place)
+    if left := _undefined([*words, *(value for _, value in environment)]):
+        why = f"{place}: {', '.join(left)} has no value here: write it into run.command"
+        return Recipe.of(*settings, remarks=tuple(remarks)).over(
+            Recipe(questions=(Question("run.arguments", why),))
+        )
+    return Recipe.of(*settings, remarks=tuple(remarks))
+
+
+def _own_bootstrap(launch: LaunchLine, shape: JobShape, place: str) -> list[Setting]:
+    """A program without a launcher: one process per task, as it was."""
+    if shape.gpus == 1:
+        return []
+    per_gpu = launch.srun is not None and (shape.tasks_per_node or 1) > 1
+    if per_gpu and shape.tasks_per_node == shape.gpus_per_node:
+        return [Setting("run.bootstrap", "per-gpu", f"{place}: srun with a task per GPU")]
+    note = 'one process sees all GPUs of a node; "torchrun" starts one per GPU'
+    return [Setting("run.bootstrap", "single", f"{place}: {note}")]
+
+
+def _program_words(launch: LaunchLine) -> list[Word]:
+    """The program under torchrun: `python` in place of the launcher."""
+    head = [*launch.prefix]
+    name = launch.head[0].text if launch.head else "python"
+    folder, slash, base = name.rpartition("/")
+    python = name if base.startswith("python") else f"{folder}{slash}python"
+    is_own = launch.option("no_python") is not None and not launch.program[-1].text.endswith(".py")
+    return [*head, *([] if is_own else [Word.of(python)]), *launch.program]
+
+
+def _launcher_words(launch: LaunchLine) -> list[Word]:
+    """The launcher with the options that it keeps; counts become placeholders."""
+    words = [*launch.prefix, *launch.head]
+    for name, taken in launch.options:
+        if name in _MEETING.split() or name in ("num_nodes", "nnodes"):
+            continue
+        placeholder = "{gpus}" if name == "num_gpus" else _SHAPE.get(name)
+        if placeholder is None:
+            words += taken
+        elif len(taken) == 1:
+            words.append(Word.of(f"{taken[0].text.partition('=')[0]}={placeholder}"))
+        else:
+            words += [taken[0], Word.of(placeholder)]
+    is_module = launch.program[:1] == (Word.of("-m"),) and launch.launcher in ("accelerate", "deepspeed")
+    return [*words, *((Word.of("--module"), *launch.program[1:]) if is_module else launch.program)]
+
+
+def _environment(launches: Launches) -> list[tuple[str, Word]]:
+    """What stands before the line, and exports if nothing else has to be set up by a shell."""
+    launch = launches.training
+    pairs = [*(launch.command.exports if _only_exports(launches.setup) else ()), *launch.environment]
+    return [(name, value) for name, value in dict(pairs).items() if name not in OWN_VARIABLES]
+
+
+def _only_exports(setup: Sequence[ShellCommand]) -> bool:
+    return all(command.program == "export" and all(w.is_known for w in command.words) for command in setup)
+
+
+def _command(
+    launches: Launches, environment: list[tuple[str, Word]], words: list[Word], meets: str
+) -> tuple[str, ...]:
+    """The words of the command; in the text of a shell where something has to be set up first, or is the run's to know."""
+    everything = [*words, *(value for _, value in environment)]
+    if _only_exports(launches.setup) and not meets and all(word.is_known for word in everything):
+        assigned = [f"{name}={_escaped(value.text)}" for name, value in environment]
+        return (*(("env", *assigned) if assigned else ()), *(word.text for word in words))
+    text = ""
+    for command in launches.setup:
+        kept = _without_own(command)
+        is_strict = launches.exits_on_error or command.program == "cd"
+        text += f"{_escaped(kept)}{' && ' if is_strict else '; '}"
+    assigned = [f"{name}={value.for_shell()}" for name, value in environment]
+    head = len(launches.training.prefix) + len(launches.training.head)
+    line = [word.for_shell() for word in words]
+    line = [*line[:head], *([meets] if meets else []), *line[head:]]
+    program = " ".join([*(("env", *map(_escaped, assigned)) if assigned else ()), *line])
+    return ("bash", "-c", f'{text}exec {program} "$@"', "bash")
+
+
+def _without_own(command: ShellCommand) -> str:
+    words = [word for word in command.words if word.text.partition("=")[0] not in OWN_VARIABLES]
+    texts = [word.for_shell() for word in words]
+    if command.program == "export":  # the quotes around the value alone
+        texts = ["export", *(_assignment(word) for word in words[1:])]
+    return " ".join(texts)
+
+
+def _assignment(word: Word) -> str:
+    name = word.text.partition("=")[0]
+    return f"{name}={word.rest(len(name) + 1).for_shell()}"
+
+
+def _literal(word: Word) -> Word:
+    return Word(tuple(Piece(_escaped(piece.text), piece.is_known) for piece in word.pieces))
+
+
+def _escaped(text: str) -> str:
+    """Braces around a name are no placeholder of the job file's."""
+    return re.sub(r"(?<!\$)\{([A-Za-z_][\w-]*)\}", r"{{\1}}", text)
+
+
+def _undefined(words: Sequence[Word]) -> list[str]:
+    """Variables that neither the script nor the run gives a value."""
+    return list(dict.fromkeys(text for word in words for text in word.unknown if not _OF_THE_RUN.match(text)))
