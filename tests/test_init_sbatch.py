@@ -128,17 +128,15 @@ def test_signals_requeues_and_containers_say_how_the_run_is_run() -> None:
     assert settings(lines) == {
         "run.stop_signal": "SIGUSR1",
         "run.max_restarts": 0,
-        "run.srun": ("--container-image=a.sqsh",),
+        "run.container": "a.sqsh",
     }
 
 
-def test_several_container_options_are_all_kept() -> None:
-    lines = "#SBATCH --container-image=a.sqsh --container-mounts=/data --no-container-mount-home"
-    assert settings(lines)["run.srun"] == (
-        "--container-image=a.sqsh",
-        "--container-mounts=/data",
-        "--no-container-mount-home",
-    )
+def test_options_of_pyxis_become_the_image_and_its_mounts() -> None:
+    lines = "#SBATCH --container-image=a.sqsh --container-mounts=/data,/a:/b --no-container-mount-home"
+    assert settings(lines) == {"run.container": "a.sqsh", "run.container_mounts": ("/data", "/a:/b")}
+    (remark,) = request(lines)[0].remarks
+    assert "--no-container-mount-home is not taken" in remark
 
 
 @pytest.mark.parametrize(

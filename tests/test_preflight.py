@@ -9,6 +9,7 @@ import pytest
 
 from clusterplan.cluster_profiles.gpu import find_gpu
 from clusterplan.cluster_profiles.precision import Precision
+from clusterplan.estimator.job.run import RunOptions
 from clusterplan.launcher.command.processes.faults import CommandFault
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
@@ -247,7 +248,10 @@ def test_the_live_cluster_is_what_a_job_is_held_against() -> None:
 
 def seen(tmp_path: Path, *command: str, **more: Any) -> Machine:
     return inspect_machine(
-        command, tmp_path, more.get("folder", tmp_path), {"PATH": more.get("path", "/usr/bin:/bin")}
+        RunOptions(command=command),
+        tmp_path,
+        more.get("folder", tmp_path),
+        {"PATH": more.get("path", "/usr/bin:/bin")},
     )
 
 
@@ -397,4 +401,7 @@ def test_a_link_is_followed_to_the_folder(tmp_path: Path) -> None:
 
 
 def test_the_job_around_us_is_seen(tmp_path: Path) -> None:
-    assert inspect_machine(("sh",), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job == "17"
+    assert (
+        inspect_machine(RunOptions(command=("sh",)), tmp_path, tmp_path, {"SLURM_JOB_ID": "17"}).inside_job
+        == "17"
+    )

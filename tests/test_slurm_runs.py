@@ -243,3 +243,51 @@ def test_no_slurm_at_submission_leaves_nothing_behind(on_slurm: Any) -> None:
     assert done.returncode == 3
     assert done.stderr.startswith("Error: Slurm does not answer: ")
     assert not list((on_slurm.folder / "runs").glob("*"))
+
+
+@story
+def test_a_program_that_starts_itself_knows_its_node_and_its_own_port(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """Each node runs the command once, with what LLaMA-Factory and ms-swift read; accelerate#1489 asks for the port."""
+    names = "NNODES NODE_RANK NPROC_PER_NODE MASTER_PORT"
+    script = on_slurm.file("where.sh", f"for name in {names}; do echo $name=${{!name}}; done\n")
+    command = ("--profile", "test", "--gpus", "4", "--nodes", "2", "--", "bash", script)
+    run = on_slurm.submit(*command, env={"MASTER_PORT": "29501", "NODE_RANK": "7"})
+    yield
+    assert on_slurm.ended(run["run"])["state"] == "completed"
+    for rank in (0, 1):
+        told = on_slurm("logs", run["run"], "--rank", rank).stdout.split()
+        assert told == ["NNODES=2", f"NODE_RANK={rank}", "NPROC_PER_NODE=2", "MASTER_PORT=29501"]
+
+
+@story
+def test_torchrun_in_the_text_of_a_shell_trains_on_all_nodes_and_saves_when_it_is_stopped(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """A stand-in for torchrun, which starts a process per GPU and hands the stop signal on."""
+    on_slurm.file("train.py", "raise SystemExit('torchrun was not put before it')")
+    stand_in = on_slurm.folder / "torch" / "distributed"
+    stand_in.mkdir(parents=True)
+    for where in (stand_in.parent, stand_in):
+        (where / "__init__.py").write_text("")
+    (stand_in / "run.py").write_text(
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit('saved'))\n"
+        "print(*sys.argv[1:4], flush=True)\n"
+        "time.sleep(300)\n"
+    )
+    text = "cd '.' && A=1 python train.py --lr $((1+1)) | cat"
+    command = ("--profile", "test", "--gpus", "4", "--nodes", "2", "--", "bash", "-c", text)
+    run = on_slurm.submit("--force", *command, env={"PYTHONPATH": str(on_slurm.folder)})
+    for rank in (0, 1):
+        until(
+            lambda rank=rank: "--nnodes" in on_slurm("logs", run["run"], "--rank", rank).stdout, "the start"
+        )
+    on_slurm("cancel", run["run"])
+    yield
+    assert on_slurm.ended(run["run"])["state"] == "cancelled"
+    for rank in (0, 1):
+        told = on_slurm("logs", run["run"], "--rank", rank).stdout
+        assert told.split()[:3] == ["--nnodes=2", "--nproc_per_node=2", f"--node_rank={rank}"]
+        assert "saved" in told

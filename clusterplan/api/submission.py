@@ -67,8 +67,7 @@ def prepare_submission(
         if is_sized
         else None
     )
-    command = run_of(workload).command
-    machine = inspect_machine(command, cwd, root, environment, uses_trainer=uses_trainer(workload))
+    machine = inspect_machine(run_of(workload), cwd, root, environment, uses_trainer=uses_trainer(workload))
     decision = decide(workload, destination, estimate, options, machine)
     job = _job(workload, destination, estimate, decision, machine, environment)
     shared = with_real_names(destination.profile.shared_folders if destination.profile else ())

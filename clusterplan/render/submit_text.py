@@ -96,6 +96,7 @@ def dry_run(page: Page, prepared: PreparedSubmission) -> None:
             words = task_command(
                 launch.bootstrap, launch.command, task, launch.gpus_per_node, launch.environment
             )
+            words = launch.in_container(words, prepared.dry_folder, _environment(launch))
             page.line(f"  task {rank}: {shlex.join(words).replace(_PORT, '--master_port=$MASTER_PORT')}")
         if launch.resume:
             page.line(f"  and once there is a checkpoint: {shlex.join(launch.resume)}")

@@ -19,6 +19,12 @@ class Bootstrap(StrEnum):
     SINGLE = "single"  # one task per node, which runs the command unchanged
 
 
+def _srun_arguments(value: object) -> object:
+    if isinstance(value, list | tuple) and any(str(word).startswith("--container") for word in value):
+        raise ValueError("--container-... would start clusterplan itself in the image: use run.container")
+    return value
+
+
 class RunOptions(Section):
     """The command that trains, how it is started, and how it is restarted.
 
@@ -39,8 +45,17 @@ class RunOptions(Section):
         None,
         description="Signal that tells the command to save and stop. Default: SIGTERM; SIGUSR1 for Lightning on Slurm.",
     )
-    srun: tuple[str, ...] = Field(
-        (), description="Arguments that are added to srun, such as `--container-image=...`."
+    container: str | None = Field(
+        None,
+        min_length=1,
+        description="Image in which the command runs, and nothing else: a `.sif` or a folder for Apptainer or Singularity, "
+        "`docker://...`, or a `.sqsh` for enroot. The folder of the command and that of the run are seen inside.",
+    )
+    container_mounts: tuple[str, ...] = Field(
+        (), description="More folders that are seen inside, such as `/data` or `/data:/inside`."
+    )
+    srun: Annotated[tuple[str, ...], BeforeValidator(_srun_arguments)] = Field(
+        (), description="Arguments that are added to srun, such as `--cpu-bind=none`."
     )
     max_restarts: Count = Field(100, ge=0, le=10_000, description="Most restarts of the run.")
 

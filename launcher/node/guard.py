@@ -51,14 +51,16 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
     }
     is_sampled = task.place.local_rank == 0  # a sampler per node
     with sampler_beside(task.folder, task.launch.period_s, inner) if is_sampled else nullcontext():
-        children = Children(
-            whole_group=stops_as_a_group(task.launch.bootstrap, task.launch.command), open_files=gpus.files
-        )
+        launch = task.launch
+        in_group = launch.container is not None or stops_as_a_group(launch.bootstrap, launch.command)
+        children = Children(whole_group=in_group, open_files=gpus.files)
         log_sizes = dict[Path, int]()  # earlier attempts wrote into the same logs
         try:
             for command, variables, log in _commands(task, environment):
                 log_sizes[log] = log.stat().st_size if log.exists() else 0
-                children.start(command, task.launch.cwd, {**inner, **variables}, log)
+                added = {**inner, **variables}
+                words = task.launch.in_container(command, task.folder, added)
+                children.start(words, task.launch.cwd, added, log)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
             task.file.update(

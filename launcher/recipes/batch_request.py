@@ -116,12 +116,19 @@ def read_batch_request(options: Sequence[SbatchOption], script: str) -> tuple[Re
 
 
 def _container(options: Sequence[SbatchOption], script: str) -> Recipe:
-    """Options of pyxis (https://github.com/NVIDIA/pyxis), which srun knows too."""
-    words = [option for option in options if option.name.startswith(_CONTAINER)]
-    if not words:
-        return Recipe()
-    source = f"{script} line {words[0].line}: {words[0].text}"
-    return Recipe.of(Setting("run.srun", tuple(option.text for option in words), source))
+    """Options of pyxis (https://github.com/NVIDIA/pyxis): the image and its mounts; enroot has no place for others."""
+    recipe = Recipe()
+    for option in options:
+        source = f"{script} line {option.line}: {option.text}"
+        if option.name == "container-image":
+            recipe = recipe.over(Recipe.of(Setting("run.container", option.value, source)))
+        elif option.name == "container-mounts":
+            recipe = recipe.over(
+                Recipe.of(Setting("run.container_mounts", tuple(option.value.split(",")), source))
+            )
+        elif option.name.startswith(_CONTAINER):
+            recipe = recipe.over(Recipe(remarks=(f"{source} is not taken: the job file has no key for it",)))
+    return recipe
 
 
 def _check_is_literal(option: SbatchOption, script: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import RunFolderError
 from ...estimator.job.run import Bootstrap
+from ..command.container import Container, container_of
 from .folder import json_text, write_text
 
 LAUNCH_FILE = "launch.json"
@@ -21,7 +22,8 @@ class Launch:
     """The command of a run, and how it is started, stopped and resumed.
 
     The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
-    folder in which checkpoints appear, and `checkpoint_pattern` what the job file says of their names.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    folder in which checkpoints appear, and `checkpoint_pattern` what the job file says of their names.  The command
+    runs in `container` if there is one.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
@@ -40,11 +42,21 @@ class Launch:
     local_gpus: tuple[str, ...] | None = None
     limit_s: float | None = None
     checkpoint_pattern: str | None = None
+    container: Container | None = None
 
     @property
     def gpus_per_node(self) -> int:
         """Return the GPUs on each node; the last node may use fewer."""
         return -(-self.gpus // self.nodes)
+
+    def in_container(
+        self, words: tuple[str, ...], folder: Path, variables: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Return the command that runs `words` with these variables in the run's container, if it has one."""
+        if self.container is None:
+            return words
+        folders = (self.cwd, str(folder), *([self.output] if self.output else []))
+        return self.container.command(words, folders, self.cwd, variables, gpus=self.gpus > 0)
 
     def write(self, folder: Path) -> None:
         """Write it into the run's folder.  Raises OSError."""
@@ -61,5 +73,6 @@ class Launch:
         for name in ("command", "resume", "local_gpus"):
             if arguments.get(name) is not None:
                 arguments[name] = tuple(arguments[name])
+        arguments["container"] = container_of(arguments.get("container"))
         arguments["bootstrap"] = Bootstrap(arguments["bootstrap"])
         return cls(**arguments)

@@ -17,6 +17,7 @@ from ...estimator.job.given import CheckpointPlan
 from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import Bootstrap, RunOptions
 from ...estimator.job.workload import Workload
+from ..command.container import Container
 from ..command.job_values import check_steps_are_known, placeholder_values, shape_variables
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, other_braces
@@ -61,6 +62,7 @@ class Decision:
     command: tuple[str, ...]
     resume: tuple[str, ...]
     bootstrap: Bootstrap
+    container: Container | None
     environment: Mapping[str, str]
     deepspeed_config: Mapping[str, Any] | None
     checkpoint: CheckpointPlan
@@ -135,6 +137,7 @@ def decide(
         ),
         resume=fill_placeholders(run.resume, values, later=[OUTPUT, LATEST, *swept]),
         bootstrap=bootstrap,
+        container=machine.container,
         environment={
             **precision.environment,
             **shape_variables(workload, placement),
@@ -152,6 +155,7 @@ def decide(
             *saving.notes,
             *stopping.notes,
             _bootstrap_note(bootstrap, placement, one_task=one_task),
+            *_container_notes(machine.container),
             *(f"{{{name}}} stays as it is: no placeholder" for name in braces),
             *(f"{name}={value} of your environment is kept" for name, value in machine.own_variables.items()),
             *_request_notes(request, workload, destination),
@@ -195,6 +199,14 @@ def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: boo
     if placement.gpus > 1 and not one_task:
         return "one task per node, which runs the command as it is"
     return "one task runs the command as it is"
+
+
+def _container_notes(container: Container | None) -> list[str]:
+    if container is None:
+        return []
+    return [
+        f"{container.runtime} runs the command in {container.image}; clusterplan itself stays outside of it"
+    ]
 
 
 def _request_notes(request: SlurmRequest, workload: Workload, destination: Destination) -> list[str]:

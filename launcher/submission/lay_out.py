@@ -41,6 +41,7 @@ def lay_out(
         local_gpus=local_gpus,
         limit_s=decision.limit_s,
         checkpoint_pattern=decision.checkpoint.pattern,
+        container=decision.container,
     )
 
 

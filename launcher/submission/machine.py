@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...estimator.job.run import RunOptions
 from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
+from ..command.container import Container, choose_container
 from ..command.deepspeed import find_config
 from ..command.launchers import own_variables
 from ..command.processes.faults import files_to_read
@@ -41,6 +43,7 @@ class Machine:
     `python` the interpreter the command starts in, None if it is another program.  `deepspeed_config` is the text of
     the config file that the command names, and `trainer_saves` whether its Trainer knows --enable_jit_checkpoint.
     `texts` are those of the scripts that the command names, and `own_variables` what its user sets in place of ours.
+    The command runs in `container`, if there is one: then its program is not looked for on this machine.
     """
 
     command_fault: str | None
@@ -54,24 +57,30 @@ class Machine:
     trainer_saves: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     own_variables: Mapping[str, str] = field(default_factory=dict)
+    container: Container | None = None
 
 
 def inspect_machine(
-    command: tuple[str, ...],
+    run: RunOptions,
     cwd: Path,
     folder: Path,
     environ: Mapping[str, str],
     *,
     uses_trainer: bool = False,
 ) -> Machine:
-    """Return the surroundings of `command`, run in `cwd`, its runs kept in `folder`."""
-    program = find_program(command[0], cwd, environ)
+    """Return the surroundings of the command of `run`, run in `cwd`, its runs kept in `folder`.  Raises InputError."""
+    command = run.command
+    container = _container(run, cwd, environ)
+    program = None if container else find_program(command[0], cwd, environ)
     python = _interpreter(program) if program else None
     config = find_config(command)
+    not_started = (
+        _container_fault(container, cwd, environ) if container else why_it_cannot_start(command, cwd, environ)
+    )
     return Machine(
-        command_fault=why_it_cannot_start(command, cwd, environ),
+        command_fault=not_started,
         shell_fault=why_it_needs_a_shell(command),
-        entry_fault=_entry_fault(command, python, cwd) if program else None,
+        entry_fault=_entry_fault(command, python, cwd) if program or container else None,
         folder=folder.resolve(),
         folder_fault=_folder_fault(folder),
         inside_job=environ.get("SLURM_JOB_ID"),
@@ -80,7 +89,24 @@ def inspect_machine(
         trainer_saves=bool(uses_trainer and python and _trainer_saves_when_stopped(python, environ)),
         texts=_read_texts(files_to_read(command), cwd),
         own_variables=own_variables(environ),
+        container=container,
     )
+
+
+def _container(run: RunOptions, cwd: Path, environ: Mapping[str, str]) -> Container | None:
+    if run.container is None:
+        return None
+    on_path = [name for name in ("apptainer", "singularity") if find_program(name, cwd, environ)]
+    return choose_container(run.container, run.container_mounts, str(cwd), on_path)
+
+
+def _container_fault(container: Container, cwd: Path, environ: Mapping[str, str]) -> str | None:
+    """Return why no command can be started in the container; None if one can."""
+    if container.image.startswith("/") and not Path(container.image).exists():
+        return f"run.container: {container.image}: no such file"
+    if find_program(container.runtime, cwd, environ):
+        return None
+    return f"run.container: {container.runtime} is not found: load its module before you submit, or put it on PATH"
 
 
 def _read_texts(names: Sequence[str], cwd: Path) -> dict[str, str]:
