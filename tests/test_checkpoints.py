@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
+from clusterplan.launcher.run_folder.checkpoint_files import describe_unrecognised, newest_weights_s
 from clusterplan.launcher.run_folder.checkpoints import (
-    describe_unrecognised,
     find_checkpoints,
     find_last_step,
     find_newest_checkpoint,
-    newest_weights_s,
 )
 
 CLOCK = count(10**9)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, folders_to_show
 from ..launcher.runs.cancel import cancel_runs
+from ..launcher.runs.checkpoint_note import read_checkpoint_note
 from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
 from ..render import run_json, status_text
@@ -33,20 +34,25 @@ class Run(Result, RunStatus):
 
     `run` is its id, `state.state` a word such as `running`, `state.reason` its reason, `progress` its steps and the
     time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
-    hour; they are read for one running run that was asked for by name.
+    hour; they are read for one running run that was asked for by name.  `checkpoint_note` says, of one run that was
+    asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
     """
 
     notes: tuple[Note, ...] | None = None
     remarks: tuple[str, ...] = ()
+    checkpoint_note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
         values = status_text.run_as_json(self)
-        return values if self.notes is None else values | {"notes": run_json.notes_as_json(self.notes)}
+        if self.notes is None:
+            return values
+        notes = run_json.notes_as_json(self.notes)
+        return values | {"notes": notes, "checkpoint_note": self.checkpoint_note}
 
     def write(self, page: Page) -> None:
         """Write everything that is known of the run."""
-        status_text.render_status(page, self, self.notes or ())
+        status_text.render_status(page, self, self.notes or (), self.checkpoint_note)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +95,9 @@ def runs(beginning: str | None = None) -> Runs:
         folders, earlier = folders_to_show(history, "submit", _MOST_ENDED)
         return Runs(tuple(_runs(folders)), earlier)
     matches = _runs(find_folders(history, "submit", beginning))
-    return Runs((_with_notes(matches[0]),) if len(matches) == 1 else tuple(matches))
+    if len(matches) != 1:
+        return Runs(tuple(matches))
+    return Runs((replace(_with_notes(matches[0]), checkpoint_note=read_checkpoint_note(matches[0])),))
 
 
 def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs:
@@ -131,7 +139,11 @@ def _runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tuple[str, ...] = ()) -> Run:
-    values = {name: value for name, value in vars(status).items() if name not in {"notes", "remarks"}}
+    values = {
+        name: value
+        for name, value in vars(status).items()
+        if name not in {"notes", "remarks", "checkpoint_note"}
+    }
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
 
 

@@ -27,8 +27,10 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
         page.line("earlier runs: `clusterplan history list`")
 
 
-def render_status(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> None:
-    """Print everything that is known of one run, and the notes on its GPUs."""
+def render_status(
+    page: Page, status: RunStatus, notes: Sequence[Note] = (), checkpoint_note: str | None = None
+) -> None:
+    """Print everything that is known of one run, and the notes on its checkpoints and its GPUs."""
     rows = [("run", status.run, ""), ("state", status.state.state, status.state.reason)]
     if status.progress:
         loss, speed = status.progress.loss, status.progress.rate_steps_per_s
@@ -40,6 +42,8 @@ def render_status(page: Page, status: RunStatus, notes: Sequence[Note] = ()) -> 
     if status.sweep:
         rows.append(("sweep", _sweep(status), ""))
     rows.append(("restarts", str(status.restarts), _preemptions(status)))
+    if checkpoint_note:
+        rows.append(("saved", "", checkpoint_note))
     if status.job:
         rows.append(("job", status.job, ""))
     rows.append(("folder", str(status.folder), ""))

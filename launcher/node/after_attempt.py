@@ -7,12 +7,12 @@ from ..logs.errors import ErrorKind
 from ..logs.failure import Failure, find_cause
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
-from ..run_folder.locks.resumptions import since_resumption
-from ..run_folder.task_records import TaskRecord, first_tasks, read_task_record, read_task_records
+from ..run_folder.task_records import TaskRecord, read_task_record, read_task_records
 from ..slurm.jobs import PREEMPTED
 from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
 from .requeue import wait_for_verdict
-from .restart_policy import RestartDecision, StopCause, decide_restart
+from .restart_policy import RestartDecision, StopCause
+from .saves import decide_from_saves
 from .stop.slurm_reason import CANCELLED, REQUEUED
 
 _OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too
@@ -118,15 +118,7 @@ def _decide(task: TaskContext, failure: Failure | None) -> RestartDecision:
         cause = StopCause.FAILED
     elif not task.place.on_slurm:  # the user set the limit, and no queue waits behind
         return _note(task, RestartDecision(restart=False, reason="the requested time is over"), failure)
-    # Each attempt counts once: the first task speaks for an earlier one, this task for its own.
-    tasks = since_resumption(task.folder, read_task_records(task.folder))
-    earlier = [first.saved_step for first in first_tasks(tasks) if first.attempt != record.attempt]
-    decision = decide_restart(
-        StopCause.FAILED if cause is StopCause.FAILED else StopCause.TIME_LIMIT,
-        [*earlier, record.saved_step],
-        record.resume_step,
-        task.launch.max_restarts,
-    )
+    decision = decide_from_saves(task, failure)
     if cause is StopCause.TERMINATED and decision.restart:
         decision = replace(decision, reason="it was told to stop, but its job was not cancelled")
     if failure and failure.rank is not None and decision.restart:

@@ -1,14 +1,15 @@
 """What the guard of a task works with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 from ..command.task import Task
-from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
+from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.launch import Launch
+from ..run_folder.left_out import find_resumable
 from ..run_folder.task_records import TaskFile
 from .stop.signals import StopSignals
 from .stop.slurm_reason import SlurmdLog
@@ -33,12 +34,13 @@ class TaskContext:
     signals: StopSignals
     slurmd_log: SlurmdLog
 
-    def find_checkpoint(self) -> Checkpoint | None:
-        """Return the newest checkpoint that the run has saved."""
-        launch = self.launch
-        return (
-            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
-        )
+    def find_checkpoints(self) -> Iterator[Checkpoint]:
+        """Return the checkpoints to resume from, the newest first, without those that a start could not go on from."""
+        return find_resumable(self.folder, self.launch)
+
+    def find_last_step(self) -> int | None:
+        """Return the step of the newest checkpoint whose name tells one."""
+        return next((each.step for each in self.find_checkpoints() if each.step is not None), None)
 
 
 def wait_for(condition: Callable[[], Any], limit_s: float, poll_s: float = POLL_S) -> None:

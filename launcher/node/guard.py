@@ -89,8 +89,8 @@ def _commands(
     launch, place = task.launch, task.place
     if _starts_no_command(task):
         return
-    checkpoint = task.find_checkpoint()
-    resume = fill_placeholders(launch.resume, {LATEST: checkpoint.path}) if checkpoint else ()
+    checkpoint = task.file.record.resume_from
+    resume = fill_placeholders(launch.resume, {LATEST: checkpoint}) if checkpoint else ()
     processes = launch.gpus if not place.on_slurm and launch.bootstrap is Bootstrap.PER_GPU else 1
     for local_rank in range(processes):
         rank = replace(place, cpus=max(place.cpus // processes, 1))
@@ -165,12 +165,11 @@ def _record_end(task: TaskContext, code: int, failure: Failure | None) -> None:
     if place.on_slurm:  # the command, or its peers on other nodes, may be signalled before this process is
         wait_for(lambda: signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
     outcome = "stopped" if signals.cause else "failed" if code else "completed"
-    checkpoint = task.find_checkpoint()
     task.file.update(
         outcome=outcome,
         stop_cause=signals.cause,
         exit_code=code,
-        saved_step=checkpoint.step if checkpoint else None,
+        saved_step=task.find_last_step(),
         **(_failure_fields(failure) if outcome == "failed" and failure else {}),
     )
 

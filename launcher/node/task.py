@@ -22,6 +22,7 @@ from .processes import adopt_orphans, end_orphans
 from .ranks import read_task
 from .requeue import requeue_job
 from .restart_policy import RestartDecision, StopCause
+from .saves import saves_at_start
 from .stop.signals import StopSignals
 from .stop.slurm_reason import SlurmdLog
 
@@ -101,10 +102,7 @@ def _longest_s(launch: Launch) -> float:
 def _run_attempt(
     task: TaskContext, environment: Mapping[str, str], gpus: GpuLocks, deadline_s: float
 ) -> RestartDecision | None:
-    checkpoint = task.find_checkpoint()
-    task.file.update(
-        state="running", resume_step=checkpoint.step if checkpoint else None, began_s=time.time()
-    )
+    task.file.update(state="running", began_s=time.time(), **saves_at_start(task))
     run_command(task, environment, gpus, deadline_s)
     if not task.place.on_slurm:
         end_orphans()

@@ -10,9 +10,10 @@ from typing import Any
 from ...errors import RunFolderError
 from ...estimator.job.workload import Workload, stated_values
 from ..command.placeholders import fill_placeholders, placeholder_names
-from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
+from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
 from ..run_folder.launch import LAUNCH_FILE, Launch
+from ..run_folder.left_out import find_resumable
 from ..run_folder.task_records import read_task_records
 from ..submission.request import SlurmRequest
 from .changes import without_one_time_options
@@ -49,8 +50,8 @@ class EndedRun:
         return any(task.exit_code is not None or task.state in {"running", "stopping"} for task in tasks)
 
     def find_checkpoint(self) -> Checkpoint | None:
-        """Return its newest checkpoint."""
-        return find_newest_checkpoint(self.output, self.launch.checkpoint_pattern)
+        """Return the newest checkpoint that it may go on from."""
+        return next(find_resumable(self.folder, self.launch), None)
 
     def files_in_output(self, most: int = 3) -> list[str]:
         """Return some names of what it wrote beside checkpoints."""

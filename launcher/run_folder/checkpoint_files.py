@@ -1,4 +1,4 @@
-"""Whether a checkpoint on disk is complete: looks at names, sizes and the ends of files, and loads nothing.
+"""The files that training saves, and whether a checkpoint is complete: looks at names, sizes and the ends of files, and loads nothing.
 
 A save that was killed leaves files that are empty or cut, or folders that lack the file that is written last.
 """
@@ -7,14 +7,16 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from .checkpoint_names import has_weight_suffix
+from .checkpoint_names import has_weight_suffix, is_unfinished, may_hold_checkpoints
 
 _MAX_DEPTH = 5  # iter_0000500/mp_rank_00/model_optim_rng.pt; Orbax has folders per item, and data below
 _MAX_FILES = 10_000
+_LISTED_FILES = 5
 _LENGTH_BYTES = (
     8  # of a safetensors file: the length of its header, which is at most 100 MB by its specification
 )
@@ -49,13 +51,18 @@ def read_checkpoint_files(path: Path) -> CheckpointFiles | None:
         return None
 
 
-def _walk(folder: Path, levels: int) -> Iterator[Path]:
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)[:_MAX_FILES]
+def _walk(folder: Path, levels: int, is_searched: Callable[[str], bool] = bool) -> Iterator[Path]:
+    """Yield the files in `folder` and in the folders whose names `is_searched` accepts."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry, _ in zip(listing, range(_MAX_FILES), strict=False)]
+    except OSError:  # deleted meanwhile
+        return
     for entry in entries:
         if not entry.is_dir():
             yield Path(entry.path)
-        elif levels > 1:
-            yield from _walk(Path(entry.path), levels - 1)
+        elif levels > 1 and is_searched(entry.name):
+            yield from _walk(Path(entry.path), levels - 1, is_searched)
 
 
 def _read_folder(files: list[Path]) -> CheckpointFiles | None:
@@ -131,3 +138,26 @@ def _safetensors_bytes(path: Path, header_bytes: int) -> float:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return float("inf")
     return _LENGTH_BYTES + header_bytes + max(ends, default=0)
+
+
+def newest_weights_s(folder: Path) -> float | None:
+    """Return when the newest complete file of weights in `folder` changed, whatever its name; None without one."""
+    changed_s = None
+    for file in _walk(folder, _MAX_DEPTH, may_hold_checkpoints):
+        if has_weight_suffix(file.name) and not is_unfinished(file.name):
+            with suppress(OSError):  # deleted meanwhile
+                facts = file.stat()
+                if facts.st_size:
+                    changed_s = max(changed_s or 0.0, facts.st_mtime)
+    return changed_s
+
+
+def describe_unrecognised(folder: Path, pattern: str | None = None) -> str:
+    """Say what is in `folder`, in which no checkpoint is recognised."""
+    names = sorted(os.path.relpath(file, folder) for file in _walk(folder, _MAX_DEPTH))
+    if not names:
+        return f"nothing was saved in {folder.name}/"
+    listed = ", ".join(names[:_LISTED_FILES])
+    more = f" and {len(names) - _LISTED_FILES} more" if len(names) > _LISTED_FILES else ""
+    what = "matches checkpoint.pattern" if pattern else "is recognised"
+    return f"no checkpoint {what} in {folder.name}/; files there: {listed}{more}"

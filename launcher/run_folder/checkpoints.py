@@ -3,9 +3,9 @@
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path, PurePath
 
 from .checkpoint_files import CheckpointFiles, read_checkpoint_files
@@ -24,7 +24,6 @@ _MAX_ENTRIES = 10_000
 _MAX_POINTER_BYTES = 4096
 # Text in which a framework names its last complete checkpoint: Megatron and verl, DeepSpeed, MMEngine and detectron2.
 _POINTERS = ("latest_checkpointed_iteration.txt", "latest", "last_checkpoint")
-_LISTED_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,6 @@ class Checkpoint:
     def step(self) -> int | None:
         """Return the step at which it was saved; None if its name does not tell it."""
         return self.name.step
-
-    def is_same_save(self, path: str | None, changed_s: float | None) -> bool:
-        """Return whether this is the save at `path` that last changed at `changed_s`, and was not written anew."""
-        return self.path == path and self.changed_s == changed_s
 
 
 @dataclass(frozen=True)
@@ -70,49 +65,70 @@ def find_checkpoints(folder: Path, pattern: str | None = None) -> Iterator[Check
     count only where nothing has weights, and files that are just a word and a number where nothing has a better name.
     `pattern` is `checkpoint.pattern` of the job file, and replaces the names of frameworks.
     """
+    # Of two with one time the first family wins: `last.ckpt` may be a link to a checkpoint with a number.
+    merged = heapq.merge(*_find_families(folder, pattern), key=lambda save: -save.changed_s)
+    seen = set[str]()
+    for checkpoint in merged:
+        if (real := os.path.realpath(checkpoint.path)) not in seen:
+            seen.add(real)
+            yield checkpoint
+
+
+def find_newest_of_families(folder: Path, pattern: str | None = None) -> list[Checkpoint]:
+    """Return the newest complete checkpoint of each family of names: `epoch_3.pt`, `step_500.pt` and `last.pt`."""
+    return [newest for family in _find_families(folder, pattern) if (newest := next(family, None))]
+
+
+def read_name(path: str, folder: Path, pattern: str | None = None) -> CheckpointName | None:
+    """Return what the path of a checkpoint in `folder` says, which may be deleted since."""
+    if pattern:
+        return match_pattern(re.compile(pattern), os.path.relpath(path, folder))
+    name = PurePath(path).name
+    return parse_name(name, is_folder=not has_weight_suffix(name))
+
+
+def _find_families(folder: Path, pattern: str | None) -> list[Iterator[Checkpoint]]:
+    """Return the complete checkpoints of each family of names, by falling number."""
     expression = re.compile(pattern) if pattern else None
     depth = max(_MAX_DEPTH, pattern.count("/") + 1) if pattern else _MAX_DEPTH
     candidates = _scan(folder, folder, depth, expression)
     clear = [candidate for candidate in candidates if candidate.name.family is not Family.OTHER]
     files = dict[str, CheckpointFiles | None]()
     for group, needs_weights in ((clear, expression is None), (candidates, True), (clear, False)):
-        newest_first = _sort(group, files, needs_weights=needs_weights)
-        if first := next(newest_first, None):
-            yield first
-            yield from newest_first
-            return
+        families = [
+            (first, later)
+            for members in _group(group)
+            if (first := next(later := _sort(members, files, needs_weights=needs_weights), None))
+        ]
+        if families:
+            return [chain([first], later) for first, later in families]
+    return []
 
 
-def _sort(
-    candidates: Iterable[_Candidate], files: dict[str, CheckpointFiles | None], *, needs_weights: bool
-) -> Iterator[Checkpoint]:
-    """Merge the families; files are read as late as possible, because there may be thousands of checkpoints."""
-
-    def usable(family: Iterable[_Candidate]) -> Iterator[Checkpoint]:
-        for _, same_number in groupby(family, key=lambda candidate: candidate.name.number):
-            saves = []
-            for candidate in same_number:
-                if candidate.path not in files:
-                    files[candidate.path] = read_checkpoint_files(Path(candidate.path))
-                content = files[candidate.path]
-                if content and (content.has_weights or not needs_weights):
-                    saves.append(Checkpoint(candidate.path, candidate.name, content.changed_s))
-            yield from sorted(saves, key=lambda save: -save.changed_s)
-
+def _group(candidates: Iterable[_Candidate]) -> Iterator[list[_Candidate]]:
     def family(candidate: _Candidate) -> tuple[Family, str]:
         return candidate.name.family, candidate.name.stem
 
-    by_number = sorted(candidates, key=lambda candidate: candidate.name.number, reverse=True)
-    families = groupby(sorted(by_number, key=family), key=family)
-    # Of two with one time the first family wins: `last.ckpt` may be a link to a checkpoint with a number.
-    merged = heapq.merge(
-        *(usable(list(members)) for _, members in families), key=lambda save: -save.changed_s
-    )
-    seen = set[str]()
-    for checkpoint in merged:
-        if (real := os.path.realpath(checkpoint.path)) not in seen:
-            seen.add(real)
-            yield checkpoint
+    return (list(members) for _, members in groupby(sorted(candidates, key=family), key=family))
+
+
+def _sort(
+    family: Iterable[_Candidate], files: dict[str, CheckpointFiles | None], *, needs_weights: bool
+) -> Iterator[Checkpoint]:
+    """Yield what is complete; files are read as late as possible, because there may be thousands of checkpoints."""
+
+    def number(candidate: _Candidate) -> tuple[int, ...]:
+        return candidate.name.number
+
+    for _, same_number in groupby(sorted(family, key=number, reverse=True), key=number):
+        saves = []
+        for candidate in same_number:
+            if candidate.path not in files:
+                files[candidate.path] = read_checkpoint_files(Path(candidate.path))
+            content = files[candidate.path]
+            if content and (content.has_weights or not needs_weights):
+                saves.append(Checkpoint(candidate.path, candidate.name, content.changed_s))
+        yield from sorted(saves, key=lambda save: -save.changed_s)
 
 
 def _scan(root: Path, folder: Path, levels: int, pattern: re.Pattern[str] | None) -> list[_Candidate]:
@@ -184,40 +200,3 @@ def _read_pointer(entry: os.DirEntry[str]) -> CheckpointName | None:
         return CheckpointName(Family.STEP, (int(text),), step=int(text))
     name = PurePath(text).name
     return parse_name(name, is_folder=not has_weight_suffix(name)) if name else None
-
-
-def newest_weights_s(folder: Path) -> float | None:
-    """Return when the newest complete file of weights in `folder` changed, whatever its name; None without one."""
-    changed = [
-        entry.stat().st_mtime
-        for entry in _files(folder, _MAX_DEPTH + 1, may_hold_checkpoints)
-        if has_weight_suffix(entry.name) and not is_unfinished(entry.name) and entry.stat().st_size
-    ]
-    return max(changed, default=None)
-
-
-def describe_unrecognised(folder: Path, pattern: str | None = None) -> str:
-    """Say what is in `folder`, in which no checkpoint is recognised."""
-    names = sorted(os.path.relpath(entry.path, folder) for entry in _files(folder, _MAX_DEPTH))
-    if not names:
-        return f"nothing was saved in {folder.name}/"
-    listed = ", ".join(names[:_LISTED_FILES])
-    more = f" and {len(names) - _LISTED_FILES} more" if len(names) > _LISTED_FILES else ""
-    what = "matches checkpoint.pattern" if pattern else "is recognised"
-    return f"no checkpoint {what} in {folder.name}/; files there: {listed}{more}"
-
-
-def _files(
-    folder: Path, levels: int, is_searched: Callable[[str], bool] = bool
-) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as listing:
-            entries = [entry for entry, _ in zip(listing, range(_MAX_ENTRIES), strict=False)]
-        for entry in entries:
-            if not entry.is_dir():
-                entry.stat()
-                yield entry
-            elif levels > 1 and is_searched(entry.name):
-                yield from _files(Path(entry.path), levels - 1, is_searched)
-    except OSError:  # deleted meanwhile
-        return

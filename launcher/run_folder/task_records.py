@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -55,7 +55,13 @@ class TaskRecord:
     beat_s: float
     state: str = "running"
     resume_step: int | None = None
+    resume_from: str | None = None  # path of the checkpoint that the attempt began from
+    resume_changed_s: float | None = None
+    checkpoints: Sequence[str] = ()  # paths that were there, the newest of each family of names; of rank 0
+    last_save_s: float | None = None  # the last change of one of them
+    last_weights_s: float | None = None  # the last change of any file of weights
     saved_step: int | None = None
+    progress: str | None = None  # a node.restart_policy.Progress, where a restart was decided here
     stop_cause: str | None = None  # a StopCause, where the task was asked to stop
     slurm_state: str | None = None  # the reason that Slurm gave for it
     outcome: str | None = None

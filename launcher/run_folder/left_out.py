@@ -1,0 +1,64 @@
+"""Checkpoints that a start could not go on from, a line each: later starts leave them out, until they are saved anew."""
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from .checkpoints import Checkpoint, find_checkpoints
+from .launch import Launch
+
+LEFT_OUT_FILE = "left_out.jsonl"
+
+
+class Save(NamedTuple):
+    """A checkpoint as it was saved once: its path, and when it last changed, in Unix seconds."""
+
+    path: str
+    changed_s: float
+
+
+def append_left_out(folder: Path, save: Save) -> bool:
+    """Append a checkpoint that later starts leave out; return whether that could be written."""
+    line = json.dumps(save._asdict()) + "\n"
+    with suppress(OSError):
+        file = os.open(folder / LEFT_OUT_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return os.write(file, line.encode()) == len(line.encode())
+        finally:
+            os.close(file)
+    return False
+
+
+def withdraw_left_out(folder: Path) -> None:
+    """Leave out none any more: no other checkpoint helped either, so the command is at fault."""
+    with suppress(OSError):
+        (folder / LEFT_OUT_FILE).unlink()
+
+
+def read_left_out(folder: Path) -> Collection[Save]:
+    """Return the checkpoints that a start leaves out, in order.  A torn line is left out."""
+    try:
+        lines = (folder / LEFT_OUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [save for line in lines if (save := _parse_line(line))]
+
+
+def find_resumable(folder: Path, launch: Launch) -> Iterator[Checkpoint]:
+    """Return the checkpoints that the run in `folder` may go on from, the newest first, without those left out."""
+    if not launch.output:
+        return iter(())
+    left_out = read_left_out(folder)
+    checkpoints = find_checkpoints(Path(launch.output), launch.checkpoint_pattern)
+    return (each for each in checkpoints if Save(each.path, each.changed_s) not in left_out)
+
+
+def _parse_line(line: str) -> Save | None:
+    try:
+        values = json.loads(line)
+        return Save(str(values["path"]), float(values["changed_s"]))
+    except (ValueError, KeyError, TypeError):
+        return None
