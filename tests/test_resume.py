@@ -313,3 +313,11 @@ def test_two_commands_that_state_one_output_dir_are_seen(launched: Any) -> None:
     assert f"{launched.folder}/out: run {run['run']} of" in refused.stderr
     launched("cancel", run["run"])
     launched.ended(run["run"])
+
+
+def test_resume_words_are_given_to_a_run_that_had_none(launched: Any) -> None:
+    run = ended_in_a_shell(launched)
+    assert resumed(launched, run["run"], "--resume-args", "{latest}")["run"] == run["run"]
+    launched.ended(run["run"])
+    launch = json.loads((Path(run["folder"]) / "launch.json").read_text())
+    assert (launch["resume"], launch["command"][-1]) == (["{latest}"], f"{run['folder']}/output")

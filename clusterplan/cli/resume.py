@@ -7,6 +7,7 @@ import click
 
 from ..api.resume.prepare import prepare_resumption
 from ..api.resume.resume import resume_prepared
+from ..api.submit import run_tables
 from .options import (
     WorkloadCommand,
     duration_s,
@@ -18,6 +19,7 @@ from .options import (
     show_collecting,
 )
 from .passthrough import WithCommand
+from .run_options import run_options, slurm_options
 
 
 class _Resume(WithCommand, WorkloadCommand):
@@ -39,6 +41,7 @@ class _Resume(WithCommand, WorkloadCommand):
     default=None,
     help="Whether Slurm may put the job back into the queue. Default: as before.",
 )
+@run_options
 @click.option("--from-start", is_flag=True, help="Begin again, if the run has saved no checkpoint.")
 @click.option("--force", is_flag=True, help="Submit even if the checks refuse.")
 @click.option(
@@ -51,6 +54,10 @@ def resume(
     executor: str | None,
     time: float | None,
     requeue: bool | None,  # noqa: FBT001
+    slurm: tuple[str, ...],
+    bootstrap: str | None,
+    resume_args: str,
+    container: str | None,
     from_start: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
@@ -72,6 +79,7 @@ def resume(
             run,
             command,
             one_shape(flags),
+            run_tables(slurm_options(slurm), bootstrap, resume_args, container),
             executor=executor,
             walltime_s=time,
             requeue=requeue,

@@ -10,7 +10,6 @@ from ..api.measurements import find_measurements
 from ..api.submission import prepare_submission, submit_prepared
 from ..api.submit import read_job_with_command, run_tables
 from ..errors import InputError
-from ..estimator.job.run import Bootstrap
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission
@@ -27,8 +26,7 @@ from .options import (
     show_collecting,
 )
 from .passthrough import WithCommand
-
-_SWITCHES = {"true": True, "false": False}
+from .run_options import run_options, slurm_options
 
 
 class _Submit(WithCommand, WorkloadCommand):
@@ -67,25 +65,7 @@ class _Submit(WithCommand, WorkloadCommand):
 @click.option(
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
-@click.option(
-    "--slurm",
-    "slurm",
-    multiple=True,
-    metavar="KEY[=VALUE]",
-    help="Another option of sbatch, such as account=lab or exclusive.",
-)
-@click.option(
-    "--bootstrap",
-    type=click.Choice([str(way) for way in Bootstrap]),
-    help="What starts the processes of a node. Default: what the command needs.",
-)
-@click.option(
-    "--resume-args",
-    default="",
-    metavar="TEXT",
-    help="Arguments to add to the command where a checkpoint exists, such as '--resume {latest}'.",
-)
-@click.option("--container", metavar="IMAGE", help="Image of a container to run the command in.")
+@run_options
 @click.option("--force", is_flag=True, help="Submit even if the checks refuse.")
 @click.option(
     "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
@@ -120,7 +100,7 @@ def submit(
     """
     _check_output_options(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, command = _job_and_command(job, command)
-    tables = run_tables(_slurm_options(slurm), bootstrap, resume_args, container)
+    tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
     workload, is_sized = read_job_with_command(path, command, one_shape(flags), tables)
     prepared = prepare_submission(
         workload,
@@ -155,12 +135,6 @@ def _check_output_options(*, sweep: bool, as_json: bool, follow: bool, dry_run: 
         raise InputError(f"--follow shows one run as text: leave out {'--sweep' if sweep else '--json'}")
     if dry_run and as_json:
         raise InputError("--dry-run prints text: leave out --json")
-
-
-def _slurm_options(words: tuple[str, ...]) -> dict[str, str | bool]:
-    """The values of --slurm, as the table [slurm] has them."""
-    pairs = (word.partition("=") for word in words)
-    return {key: _SWITCHES.get(value, value) if equals else True for key, equals, value in pairs}
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:

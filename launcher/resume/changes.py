@@ -16,7 +16,10 @@ _RESOURCES = (
     "architecture",
     "model",
 )
-_RESOURCE_KEYS = {"training": {"gpus"}, "run": {"resume", "bootstrap", "srun", "stop_signal", "max_restarts"}}
+_RESOURCE_KEYS = {
+    "training": {"gpus"},
+    "run": {"resume", "bootstrap", "srun", "container", "stop_signal", "max_restarts"},
+}
 _ONE_TIME = ("begin", "deadline", "dependency")  # options of sbatch that were meant for the first job
 
 

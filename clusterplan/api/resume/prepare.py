@@ -48,6 +48,7 @@ def prepare_resumption(
     run: str | RunStatus | SubmittedRun,
     command: Sequence[object],
     flags: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
     *,
     executor: str | None = None,
     walltime_s: float | None = None,
@@ -55,7 +56,10 @@ def prepare_resumption(
     from_start: bool = False,
     progress: ProgressCallback | None = None,
 ) -> PreparedResumption:
-    """Decide how a run goes on, and check it; nothing is written.  Raises as `resume` does."""
+    """Decide how a run goes on, and check it; nothing is written.  Raises as `resume` does.
+
+    `options` are values for [run] and [slurm], as `run_tables` returns them.
+    """
     folder = find_ended_folder(run) if isinstance(run, str) else run.folder
     number = next_resumption(folder)  # before its state: who resumes it in between has this number
     status = read_statuses([folder])[0]
@@ -64,7 +68,7 @@ def prepare_resumption(
     before = load_workload(None, tables=ended.job)
     is_sized = ended.is_sized or not _LENGTHS.isdisjoint(flags)
     tables = ended.job if ended.is_sized or not is_sized else {**ended.job, "data": {}}
-    after = with_command(load_workload(None, flags, tables=tables), command)
+    after = with_command(load_workload(None, flags, tables=tables, run_tables=options), command)
     changes = list_training_changes(before, after)
     if not command:
         _check_flags_reach(after, flags, folder.name)

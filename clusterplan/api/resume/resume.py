@@ -2,7 +2,7 @@
 
 import os
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from ...render.layout import Page
 from ..measurements import ProgressCallback
 from ..result import Result
 from ..submission import check_refusals, hand_over, submit_prepared
-from ..submit import parse_walltime_s
+from ..submit import parse_walltime_s, run_tables
 from .prepare import PreparedResumption, prepare_resumption
 
 
@@ -80,6 +80,10 @@ def resume(
     executor: str | None = None,
     time: str | float | None = None,
     requeue: bool | None = None,
+    slurm: Mapping[str, str | int | bool] | None = None,
+    bootstrap: str | None = None,
+    resume_args: str | Sequence[object] = (),
+    container: str | None = None,
     from_start: bool = False,
     force: bool = False,
     progress: ProgressCallback | None = None,
@@ -88,7 +92,8 @@ def resume(
     """Go on with a run that has ended, from its newest checkpoint.
 
     `run` is a `Run`, one of the `runs` that `submit` returned, an id or the beginning of one.  Flags by their names
-    change it, as `time`, `executor`, `requeue` and `command` do; everything else is as it was.  If only resources change
+    change it, as `time`, `executor`, `requeue`, `command` and the options that `submit` takes too do; everything else is
+    as it was.  If only resources change
     (`partition`, `gpus`, `time`, ...), the same run goes on; if the training changes (`batch_size`, `epochs`, the
     command), a new run goes on in the folder of the old one's checkpoints.  `from_start` lets a run without a
     checkpoint begin again, and `force` submits it even if the checks refuse.  `progress` is that of `collect`.
@@ -105,6 +110,7 @@ def resume(
         run,
         command,
         flags,
+        run_tables(slurm or {}, bootstrap, resume_args, container),
         executor=executor,
         walltime_s=parse_walltime_s(time),
         requeue=requeue,
@@ -155,7 +161,7 @@ def _submit_again(resumption: PreparedResumption) -> Submission:
 
 def _with_command_of(launch: Launch, before: Launch) -> Launch:
     """The launch with the very command of before: what was added to it by an estimate may be another now."""
-    return replace(launch, command=before.command, environment=before.environment, bootstrap=before.bootstrap)
+    return replace(launch, command=before.command, environment=before.environment)
 
 
 def _note(record: Resumption, folder: Path, run: SubmittedRun) -> list[str]:
