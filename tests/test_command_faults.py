@@ -210,7 +210,7 @@ def test_nothing_is_said_of_a_bootstrap_that_is_stated_or_of_one_gpu() -> None:
 
 
 def test_a_text_of_which_python_is_not_the_last_command_says_what_to_do() -> None:
-    (fault,) = faults(("bash", "-c", "python t.py; echo done"), nodes=1, gpus=4)
+    (fault,) = faults(("bash", "-ec", "python t.py; echo done"), nodes=1, gpus=4)
     assert "only in the last command of `bash -c`: put it last, or call torchrun" in fault.text
 
 
@@ -239,6 +239,41 @@ def test_files_that_tell_are_read() -> None:
 def test_words_that_only_a_shell_would_replace_are_named(words: list[str], said: str | None) -> None:
     fault = why_it_needs_a_shell(words)
     assert (said in fault) if said else fault is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("python t.py 2>&1 | tee log", "the code of tee, so a failed python would count as completed"),
+        ("torchrun --nproc_per_node=4 t.py; echo done", "the code of echo, so a failed torchrun"),
+        ("python t.py\ncp x y\necho done", "the code of echo"),
+        ("set -o pipefail; python t.py | tee log", None),
+        ("set -eu\npython t.py\necho done", None),
+        ("python t.py && echo done", None),
+        ("python t.py; code=$?; echo done; exit $code", None),
+        ("if true; then\n python t.py\nfi", None),
+        ("module load x; python t.py", None),
+        ("./simulate | tee log", None),
+    ],
+)
+def test_a_shell_that_would_hide_a_failure_is_named(text: str, said: str | None) -> None:
+    texts = [
+        fault.text for fault in faults(("bash", "-c", text), nodes=1, gpus=4) if fault.code == "exit-code"
+    ]
+    assert (said in texts[0]) if said else not texts
+    script = [fault.code for fault in faults(("bash", "t.sh"), texts={"t.sh": text}, nodes=1, gpus=1)]
+    assert script == (["exit-code"] if said else [])
+
+
+def test_options_of_the_shell_count() -> None:
+    assert not faults(("bash", "-eo", "pipefail", "-c", "python t.py | tee log"), nodes=1, gpus=1)
+    assert not faults(("bash", "-e", "t.sh"), nodes=1, gpus=1, texts={"t.sh": "python t.py\necho done"})
+
+
+def test_an_address_that_is_another_place_on_each_node_is_named() -> None:
+    assert [fault.code for fault in faults("python t.py", MASTER_ADDR="localhost")] == ["node-alone"]
+    assert not faults("python t.py", MASTER_ADDR="gpu1i")
+    assert not faults("python t.py", nodes=1, gpus=4, MASTER_ADDR="localhost")
 
 
 def test_it_is_all_said_before_the_job_is_queued(launched: Any) -> None:

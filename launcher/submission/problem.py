@@ -10,6 +10,7 @@ PROBLEM_CODES = {
     "srun": "The command starts a step of Slurm or queues another job, which the job itself keeps from starting.",
     "node-alone": "The command's launcher knows of no other node, so each node would train by itself.",
     "one-process": "The command starts one process, or too few, for the GPUs of a node.",
+    "exit-code": "A shell would end with another code than its training, so that a failed one counts as completed.",
     "folder": "The folder cannot hold a run.",
     "checkpoint-folder": "Another run that has not ended writes its checkpoints into the same folder.",
     "unregistered": "The run cannot be put into the list of runs beside the history.",

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from ....estimator.job.run import Bootstrap
 from .accelerate_config import DEFAULT_CONFIG, parse_accelerate_config
+from .exit_code import hidden_exit_code
 from .launcher import Launcher, launcher_of
-from .nodes import RENDEZVOUS, Surroundings, missing_on_nodes, unused_gpus
-from .program import Program, find_program, programs_in, script_of
+from .nodes import LOOPBACK, RENDEZVOUS, Surroundings, missing_on_nodes, unused_gpus
+from .program import Program, find_program, programs_in, script_of, shell_text
 from .wrappers import runs_a_task
 
 _QUEUE = {
@@ -56,8 +57,10 @@ def find_command_faults(
     ['srun']
     """
     programs = programs_in(command, texts)
-    faults = [*_slurm_faults(command, programs)]
-    if bootstrap is not Bootstrap.SINGLE or faults:
+    faults = [*_slurm_faults(command, programs), *_meeting_faults(around)]
+    if (shell := shell_text(command, texts)) and (hidden := hidden_exit_code(command, shell)):
+        faults.append(CommandFault("exit-code", hidden))
+    if bootstrap is not Bootstrap.SINGLE or any(fault.refuses for fault in faults):
         return faults
     launchers = [launcher for program in programs if (launcher := launcher_of(program))]
     for launcher in launchers:
@@ -92,6 +95,13 @@ def _slurm_faults(command: tuple[str, ...], programs: list[Program]) -> Iterator
     main = find_program(command).name
     if main in _QUEUE and len(programs) <= 2:  # noqa: PLR2004  the shell and this one
         yield CommandFault("srun", _QUEUE[main], refuses=True)
+
+
+def _meeting_faults(around: Surroundings) -> Iterator[CommandFault]:
+    address = around.variables.get("MASTER_ADDR")
+    if around.nodes > 1 and address in LOOPBACK:
+        text = f"MASTER_ADDR={address} of your environment is another place on each of {around.nodes} nodes: unset it, and it is the first node"
+        yield CommandFault("node-alone", text)
 
 
 def _alone_text(lack: str, launcher: Launcher, around: Surroundings) -> str:

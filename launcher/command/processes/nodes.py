@@ -6,7 +6,7 @@ from typing import Any
 
 from .launcher import Launcher
 
-_HERE = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HOSTS = {
     *(
         "-H",
@@ -127,7 +127,7 @@ def _torchrun_rendezvous(launcher: Launcher, around: Surroundings) -> str | None
         missing, place = "--master_addr", address or endpoint
     else:
         missing, place = "--rdzv_endpoint", endpoint
-    if place in _HERE or place.rpartition(":")[0] in _HERE:
+    if place in LOOPBACK or place.rpartition(":")[0] in LOOPBACK:
         return f"meets at {place}, which is another place on each node, and"
     return None if place else f"without {missing}"
 
@@ -155,7 +155,7 @@ def _accelerate_rendezvous(launcher: Launcher, around: Surroundings) -> str | No
             return f"without --machine_rank{where}"
         if rank.isdecimal():
             return f"--machine_rank {rank}, which is the same on each node,"
-    if address in _HERE:
+    if address in LOOPBACK:
         return f"--main_process_ip {address}, which is another place on each node,"
     return None if address else "without --main_process_ip"
 

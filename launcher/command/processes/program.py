@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .shell_text import ShellText, Word, parse_shell
+from .shell_text import ShellText, SimpleCommand, Word, parse_shell
 from .wrappers import base_name, unwrap
 
 _SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
-_SHELL_VALUED = ("-o", "+o", "-O", "+O", "--rcfile", "--init-file")
+_SHELL_VALUED = re.compile(r"[-+]\w*[oO]|--rcfile|--init-file")  # bash(1)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def find_program(command: tuple[str, ...]) -> Program:
     main = parse_shell(text).last_pipeline()
     if main is None:
         return outer
-    inner = _unwrapped(tuple(word.raw for word in main.words))
+    inner = find_program_in(main)
     if not inner.words or inner.is_shell:
         return outer
     return Program(
@@ -121,9 +121,24 @@ def script_of(program: Program) -> str | None:
     return program.words[at] if at < len(program.words) else None
 
 
+def find_program_in(command: SimpleCommand) -> Program:
+    """Return the program of a command in the text of a shell, behind its wrappers."""
+    return _unwrapped(tuple(word.raw for word in command.words))
+
+
+def outer_words(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a shell without its text and what follows; those of another program as they are.
+
+    >>> outer_words(("env", "A=1", "bash", "-eo", "pipefail", "-c", "python t.py"))
+    ('bash', '-eo', 'pipefail', '-c')
+    """
+    words = _unwrapped(command).words
+    return words[: _text_at(words)] if base_name(words[0]) in _SHELLS else words
+
+
 def _programs(shell: ShellText, texts: Mapping[str, str]) -> Iterator[Program]:
     for command in shell.commands:
-        inner = _unwrapped(tuple(word.raw for word in command.words))
+        inner = find_program_in(command)
         if inner.words:
             yield inner
         script = texts.get(script_of(inner) or "") if inner.words else None
@@ -151,7 +166,7 @@ def _text_at(words: Sequence[str]) -> int | None:
     at, has_text = 1, False
     while at < len(words) and words[at].startswith(("-", "+")) and words[at] not in ("-", "--"):
         has_text |= not words[at].startswith(("--", "+")) and "c" in words[at]
-        at += 2 if words[at] in _SHELL_VALUED else 1
+        at += 2 if _SHELL_VALUED.fullmatch(words[at]) else 1
     at += words[at : at + 1] in (["--"], ("--",))
     return at if has_text and at < len(words) else None
 
@@ -159,5 +174,5 @@ def _text_at(words: Sequence[str]) -> int | None:
 def _after_shell_options(words: Sequence[str]) -> int:
     at = 1
     while at < len(words) and words[at].startswith(("-", "+")):
-        at += 2 if words[at] in _SHELL_VALUED else 1
+        at += 2 if _SHELL_VALUED.fullmatch(words[at]) else 1
     return at
