@@ -408,6 +408,8 @@ def test_a_run_preempted_with_a_grace_goes_on(on_slurm: Any, nodes: int, code: i
     assert "1 restart (1 preempted)" in on_slurm("status").stdout
     starts = (on_slurm.folder / "starts").read_text().split()
     assert starts[: 2 * nodes] == ["0"] * 2 * nodes
+    logs = sorted((Path(run["folder"]) / "logs").glob("*.log"))
+    assert [log.read_text().count("TERM") for log in logs] == [1] * 2 * nodes
     assert all(int(step) > 0 for step in starts[2 * nodes :])
 
 

@@ -14,7 +14,6 @@ from ...estimator.job.framework import Framework
 from ...estimator.job.run import Bootstrap
 from .processes.launcher import find_launcher
 from .processes.program import find_program
-from .processes.wrappers import has_waiting_wrapper
 from .task import Task
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
@@ -51,16 +50,6 @@ def choose_bootstrap(
         return Bootstrap.PER_GPU
     starts_python = program.is_python or program.name.endswith(".py")
     return Bootstrap.TORCHRUN if starts_python else Bootstrap.SINGLE
-
-
-def stops_as_a_group(bootstrap: Bootstrap, command: tuple[str, ...]) -> bool:
-    """Return whether a stop signal is for every process of a task; torchrun hands it to its workers itself.
-
-    >>> stops_as_a_group(Bootstrap.TORCHRUN, ("python", "t.py")), stops_as_a_group(Bootstrap.TORCHRUN, ("bash", "-c", "python t.py"))
-    (False, True)
-    """
-    in_shell = find_program(command).text is not None
-    return bootstrap is not Bootstrap.TORCHRUN or in_shell or has_waiting_wrapper(command)
 
 
 def reaches_other_nodes(command: tuple[str, ...]) -> bool:

@@ -7,16 +7,15 @@ and time to save.
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ClusterplanError
 from ...estimator.job.run import Bootstrap
 from ..command.launchers import (
     reaches_other_nodes,
-    stops_as_a_group,
     task_command,
     task_environment,
 )
@@ -31,7 +30,12 @@ from ..sampler.beside import NOT_STARTED, sampler_beside
 from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
 from .gpu_locks import GpuLocks
 from .processes import Children
+from .restart_policy import StopCause
 from .stop.slurm_reason import read_verdict
+from .stop.term_witness import has_term_come_to_all, term_witness
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 HEARTBEAT_S = 20.0
 _SIGNAL_ORDER_S = 0.3  # between the signals of one node
@@ -50,10 +54,15 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
         "CLUSTERPLAN_ATTEMPT": str(task.file.record.attempt),
     }
     is_sampled = task.place.local_rank == 0  # a sampler per node
-    with sampler_beside(task.folder, task.launch.period_s, inner) if is_sampled else nullcontext():
-        launch = task.launch
-        in_group = launch.container is not None or stops_as_a_group(launch.bootstrap, launch.command)
-        children = Children(whole_group=in_group, open_files=gpus.files)
+    with ExitStack() as beside:
+        sampler = (
+            beside.enter_context(sampler_beside(task.folder, task.launch.period_s, inner))
+            if is_sampled
+            else None
+        )
+        witness = beside.enter_context(term_witness()) if task.place.on_slurm else None
+        without = [process.pid for process in (sampler, witness) if process]
+        children = Children(open_files=gpus.files, without=without)
         log_sizes = dict[Path, int]()  # earlier attempts wrote into the same logs
         try:
             for command, variables, log in _commands(task, environment):
@@ -71,7 +80,7 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
                 failed_s=time.time(),
             )
             return
-        code = _wait_for_end(task, children, deadline_s)
+        code = _wait_for_end(task, children, witness, deadline_s)
     failures = [
         _read_failure(task, log, failed_code, log_sizes[log]) for log, failed_code in children.failures
     ]
@@ -107,7 +116,9 @@ def _commands(
         )
 
 
-def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> int:
+def _wait_for_end(
+    task: TaskContext, children: Children, witness: "Popen[bytes] | None", deadline_s: float
+) -> int:
     """Wait until the command ends, or stop it when the task is to stop; return its exit code."""
     heartbeat_s = time.monotonic() + HEARTBEAT_S
     first_task_s = 0.0
@@ -117,11 +128,7 @@ def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> i
             first_task_s = time.monotonic() + SHARED_DISK_POLL_S
             waits_for_first = not _has_first_task_ended(task)
         if task.signals.cause:
-            task.file.update(state="stopping", stop_cause=task.signals.cause)
-            children.signal(getattr(signal, task.launch.stop_signal))
-            task.file.update(slurm_state=_read_slurm_state(task))
-            children.end(task.launch.grace_s)
-            return children.poll() or 0
+            break
         if time.monotonic() >= deadline_s:
             task.signals.note_time_limit()
         if time.monotonic() >= heartbeat_s:
@@ -131,7 +138,26 @@ def _wait_for_end(task: TaskContext, children: Children, deadline_s: float) -> i
             if task.place.rank == 0:
                 task.file.update()
         time.sleep(POLL_S)
-    return code
+    if (
+        task.place.on_slurm
+    ):  # the command, or its peers on other nodes, may be signalled before this process is
+        wait_for(lambda: task.signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
+    if task.signals.cause:  # a wrapper may have ended at once, and the training that it started saves
+        _stop(task, children, witness)
+    return children.poll() or 0
+
+
+def _stop(task: TaskContext, children: Children, witness: "Popen[bytes] | None") -> None:
+    """Send the stop signal to the command, unless Slurm has done so, and give it time to save."""
+    task.file.update(state="stopping", stop_cause=task.signals.cause)
+    number: int = getattr(signal, task.launch.stop_signal)
+    has_come = False
+    if witness and number == signal.SIGTERM and task.signals.cause is StopCause.TERMINATED:
+        wait_for(lambda: has_term_come_to_all(witness), SIGNAL_DELAY_S)
+        has_come = has_term_come_to_all(witness)
+    children.signal(number, has_come=has_come)
+    task.file.update(slurm_state=_read_slurm_state(task))
+    children.end(number, task.launch.grace_s)
 
 
 def _read_slurm_state(task: TaskContext) -> str | None:
@@ -161,9 +187,7 @@ def _read_failure(task: TaskContext, log: Path, code: int, since: int) -> Failur
 
 
 def _record_end(task: TaskContext, code: int, failure: Failure | None) -> None:
-    place, signals = task.place, task.signals
-    if place.on_slurm:  # the command, or its peers on other nodes, may be signalled before this process is
-        wait_for(lambda: signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
+    signals = task.signals
     outcome = "stopped" if signals.cause else "failed" if code else "completed"
     task.file.update(
         outcome=outcome,

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...cluster_profiles.modes import open_file
 from ..sampler.beside import ignore_slurm_warning
+from .process_tree import Process, find_addressees, read_descendants
 
 _POLL_S = 0.1
 _SIBLINGS_GRACE_S = 10.0  # when one process failed, for the others to end
+_REST_S = 5.0  # for what the command left behind, when it has ended
 _ORPHANS_S = 10.0  # for killed processes to end; a driver may keep one for ever
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -35,42 +37,33 @@ def adopt_orphans() -> None:
 
 
 def end_orphans() -> None:
-    """Kill the processes that the command left behind, as Slurm does at the end of a job.
+    """Kill the processes that the command left behind: no process of a run outlives it.
 
-    Every child of this process is killed: call it once nothing else runs.
+    Every descendant of this process is killed: call it once nothing else runs.
     """
     deadline = time.monotonic() + _ORPHANS_S
     with contextlib.suppress(ChildProcessError):  # none is left
         while time.monotonic() < deadline:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-            for process in _child_ids():
-                with contextlib.suppress(PermissionError):
-                    os.kill(process, signal.SIGKILL)
+            _send(signal.SIGKILL, [process.pid for process in read_descendants(os.getpid())])
             time.sleep(_POLL_S)
 
 
-def _child_ids() -> Iterator[int]:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-            if int(parent) == os.getpid():
-                yield int(stat.parent.name)
-
-
 class Children:
-    """The processes of one task.
+    """The processes of one task, and everything that they started.
 
-    `whole_group` sends signals to everything that they started too; `open_files` stay open in them.
+    `open_files` stay open in them; `without` are other children of this process.
     """
 
-    def __init__(self, *, whole_group: bool, open_files: Sequence[int] = ()) -> None:
-        self._whole_group = whole_group
+    def __init__(self, *, open_files: Sequence[int] = (), without: Sequence[int] = ()) -> None:
         self._open_files = open_files
+        self._without = without
         self._running: list[subprocess.Popen[bytes]] = []
         self._logs: dict[int, Path] = {}
         self._codes: list[int] = []
         self.failures: list[tuple[Path, int]] = []  # the log and the code of each process that failed
+        self._signalled: set[int] = set()
 
     def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
         """Start one more process.  Raises OSError if that is not possible."""
@@ -101,21 +94,49 @@ class Children:
                 self._note_end(process.pid, code)
         failures = [code for code in self._codes if code]
         if failures:
-            self.stop(signal.SIGTERM, _SIBLINGS_GRACE_S)
+            if self._running:
+                self.stop(signal.SIGTERM, _SIBLINGS_GRACE_S)
             return failures[0]
         return None if self._running else 0
 
     def stop(self, number: int, grace_s: float) -> None:
-        """Send the signal `number`, and SIGKILL to processes that still run after `grace_s`."""
+        """Send the stop signal `number`, and SIGKILL to processes that still run after `grace_s`."""
         self.signal(number)
-        self.end(grace_s)
+        self.end(number, grace_s)
 
-    def end(self, grace_s: float) -> None:
-        """Wait until the processes have ended; send SIGKILL to those that still run after `grace_s`."""
-        deadline = time.monotonic() + grace_s
-        while any(process.poll() is None for process in self._running) and time.monotonic() < deadline:
+    def signal(self, number: int, *, has_come: bool = False) -> None:
+        """Send the stop signal `number` to the processes that it is for; with `has_come`, all have it already."""
+        tree = self._read_tree()
+        self._signalled |= {process.pid for process in tree if process.catches(number)}
+        if not has_come:
+            addressees = find_addressees(tree, number) or [process.pid for process in self._running]
+            self._signalled |= set(addressees)
+            _send(number, addressees)
+
+    def end(self, number: int, grace_s: float) -> None:
+        """Wait until everything has ended that the command started, for `grace_s`; send SIGKILL to what still runs.
+
+        What stands around the training ends by itself, or goes on with what comes after it.  The stop signal is sent
+        to the rest once neither the training nor the command itself runs, or when half of the grace is over.
+        """
+        began_s = time.monotonic()
+        deadline_s, rest_s = began_s + grace_s, began_s + grace_s / 2
+        is_rest_signalled = False
+        while (now_s := time.monotonic()) < deadline_s:
+            tree = {process.pid for process in self._read_tree()}
+            runs = any(process.poll() is None for process in self._running)
+            if not tree and not runs:
+                break
+            if not is_rest_signalled and not tree & self._signalled and (not runs or now_s >= rest_s):
+                is_rest_signalled = True
+                _send(number, tree)
+            if not runs and not tree & self._signalled:
+                deadline_s = min(deadline_s, now_s + _REST_S)
             time.sleep(_POLL_S)
-        self.signal(signal.SIGKILL)
+        _send(
+            signal.SIGKILL,
+            [process.pid for process in self._read_tree()] + [process.pid for process in self._running],
+        )
         for process in self._running:
             self._note_end(process.pid, process.wait())
         self._running.clear()
@@ -125,14 +146,14 @@ class Children:
         if code:
             self.failures.append((self._logs[pid], _shell_code(code)))
 
-    def signal(self, number: int) -> None:
-        """Send the signal `number`."""
-        for process in self._running:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                if self._whole_group or number == signal.SIGKILL:
-                    os.killpg(process.pid, number)
-                elif process.poll() is None:
-                    process.send_signal(number)
+    def _read_tree(self) -> list[Process]:
+        return read_descendants(os.getpid(), self._without)
+
+
+def _send(number: int, pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _shell_code(code: int) -> int:

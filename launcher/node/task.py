@@ -45,8 +45,7 @@ def run_task(
     task = _begin_attempt(folder, launch, place, signals)
     if place.on_slurm and place.rank == 0:
         append_missing_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
-    if not place.on_slurm:
-        adopt_orphans()
+    adopt_orphans()
 
     def is_stopped() -> bool:
         return signals.cause is not None or cancel_requested_s(folder) is not None
@@ -104,8 +103,7 @@ def _run_attempt(
 ) -> RestartDecision | None:
     task.file.update(state="running", began_s=time.time(), **saves_at_start(task))
     run_command(task, environment, gpus, deadline_s)
-    if not task.place.on_slurm:
-        end_orphans()
+    end_orphans()
     return decide_after_attempt(task)
 
 

@@ -1,0 +1,179 @@
+"""How a command is stopped, whatever stands around the training: the guard, in a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from slurm_cluster import until
+from test_guard import GUARD, LAUNCH
+
+TRAIN = """
+import os, pathlib, signal, sys, time
+here = pathlib.Path.cwd()
+def note(name):
+    with open(here / name, "a") as file:
+        print(os.getpid(), file=file)
+def save(*_):
+    note("signals")
+    print("saving", flush=True)
+    time.sleep(1.5)
+    print("saved", flush=True)
+    note("saved")
+    sys.exit(3)
+signal.signal(signal.SIGTERM, save)
+note("up")
+while True:
+    time.sleep(0.1)
+"""
+# Passes the signal on to its children, and leaves them alone at the second one: torch's elastic agent does so.
+LAUNCHER = """
+import signal, subprocess, sys
+class Signal(Exception): pass
+def end(*_): raise Signal
+signal.signal(signal.SIGTERM, end)
+workers = [subprocess.Popen([sys.executable, "train.py"], start_new_session=True) for _ in range(2)]
+try:
+    for worker in workers:
+        worker.wait()
+except Signal:
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.wait()
+"""
+RUNNER = "import subprocess, sys; sys.exit(subprocess.run([sys.executable, 'train.py']).returncode)"
+PYTHON = sys.executable
+WRAPPERS = {
+    "none": [PYTHON, "train.py"],
+    "shell script": ["bash", "train.sh"],  # cylc-flow#2043, chroma2#57, snakemake#3241
+    "shell without exec": ["bash", "-c", "set -e; python train.py; echo done > done"],
+    "pipe": ["bash", "-c", "python train.py 2>&1 | tee log"],
+    "task runner": [PYTHON, "-c", RUNNER],
+    "shell in a shell": ["sh", "-c", "bash train.sh; true"],
+    "trap that waits": ["bash", "-c", "trap 'echo trapped' EXIT TERM; python train.py"],
+    "trap that passes on": ["bash", "-c", "trap 'kill $!' TERM; python train.py & wait $!; wait $!"],
+    "launcher": [PYTHON, "launcher.py"],
+    "launcher in a script": ["bash", "-c", "python launcher.py; true"],
+    "helper in the background": ["bash", "-c", "sleep 300 & python train.py"],
+    "make": ["make", "train"],
+    "timeout": ["timeout", "100", "python", "train.py"],
+}
+WRAPPERS = {name: words for name, words in WRAPPERS.items() if shutil.which(words[0])}
+TRAINERS = {"launcher": 2, "launcher in a script": 2}
+ENDED_S = 60
+
+
+class Guarded:
+    """A guard and its command in a folder of their own."""
+
+    def __init__(self, folder: Path, command: list[str], place: dict[str, str]) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "logs").mkdir()
+        files = {"train.py": TRAIN, "launcher.py": LAUNCHER, "train.sh": "python train.py\n"}
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        (folder / "Makefile").write_text("train:\n\tcd . && python train.py | cat\n")
+        # The controller is asked for every job that is stopped; it does not know this one.
+        scontrol = folder / "scontrol"
+        scontrol.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n")
+        scontrol.chmod(0o755)
+        replace(LAUNCH, command=tuple(command), cwd=str(folder), nodes=1, gpus=1, grace_s=20).write(folder)
+        path = f"{folder}:{Path(PYTHON).parent}:{os.environ['PATH']}"
+        self.process = subprocess.Popen(
+            [PYTHON, "-c", GUARD, folder], env=os.environ | place | {"PATH": path}, start_new_session=True
+        )
+
+    def lines(self, name: str) -> list[str]:
+        path = self.folder / name
+        return path.read_text().split() if path.exists() else []
+
+    def session(self) -> list[int]:
+        """All processes that the guard started, and itself, as Slurm signals them."""
+        pids = [self.process.pid]
+        for parent in pids:
+            for path in Path(f"/proc/{parent}/task").glob("*/children"):
+                pids += map(int, path.read_text().split())
+        return pids
+
+    def record(self) -> dict[str, object]:
+        record: dict[str, object] = json.loads(next((self.folder / "tasks").glob("*.0.json")).read_text())
+        return record
+
+
+def start_all(folder: Path, place: dict[str, str], names: list[str]) -> dict[str, Guarded]:
+    """Start a guard per wrapper, all at once, because most of it is waiting."""
+    all_guarded = {
+        name: Guarded(folder / str(number), WRAPPERS[name], place) for number, name in enumerate(names)
+    }
+    for name, guarded in all_guarded.items():
+        until(lambda g=guarded, n=name: len(g.lines("up")) == TRAINERS.get(n, 1), name, ENDED_S)
+    return all_guarded
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Guarded]:
+    """Each command after its guard alone was told to stop."""
+    guards = start_all(tmp_path_factory.mktemp("guard"), {}, list(WRAPPERS))
+    for guarded in guards.values():
+        guarded.process.terminate()
+    for guarded in guards.values():
+        guarded.process.wait(ENDED_S)
+    return guards
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_the_training_gets_the_signal_once_and_has_the_time_to_save(
+    stopped: dict[str, Guarded], name: str
+) -> None:
+    guarded = stopped[name]
+    assert len(guarded.lines("signals")) == TRAINERS.get(name, 1)
+    assert sorted(guarded.lines("saved")) == sorted(guarded.lines("up"))
+    assert guarded.record()["outcome"] == "stopped"
+
+
+ON_SLURM = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+
+
+@pytest.mark.parametrize("to_all", [True, False], ids=["to every process", "to the guard alone"])
+def test_a_signal_that_slurm_has_sent_to_all_is_not_sent_again(tmp_path: Path, to_all: bool) -> None:
+    guards = start_all(tmp_path, ON_SLURM, ["none", "shell script", "task runner"])
+    for guarded in guards.values():
+        for pid in guarded.session() if to_all else [guarded.process.pid]:
+            os.kill(pid, signal.SIGTERM)
+    for guarded in guards.values():
+        guarded.process.wait(ENDED_S)
+        assert guarded.lines("signals") == guarded.lines("saved") == guarded.lines("up")
+
+
+@pytest.mark.parametrize("place", [ON_SLURM, {}], ids=["on Slurm", "locally"])
+def test_what_a_command_left_in_the_background_ends_with_the_run(
+    tmp_path: Path, place: dict[str, str]
+) -> None:
+    command = ["bash", "-c", "setsid sleep 300 & echo $! > up"]
+    guarded = Guarded(tmp_path / "run", command, place)
+    assert guarded.process.wait(ENDED_S) == 0
+    assert not Path(f"/proc/{guarded.lines('up')[0]}").exists()
+
+
+def test_a_helper_that_handles_the_signal_does_not_keep_a_training_alive(tmp_path: Path) -> None:
+    """wandb and the workers of a data loader handle SIGTERM, where the training itself may not."""
+    helper = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: exit())\nopen('up', 'w').write('1')\n"
+    )
+    training = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {helper + 'time.sleep(300)'!r}]); "
+    )
+    guarded = Guarded(tmp_path / "run", [PYTHON, "-c", training + "import time; time.sleep(300)"], {})
+    until(lambda: guarded.lines("up"), "the helper", ENDED_S)
+    began_s = time.monotonic()
+    guarded.process.terminate()
+    guarded.process.wait(ENDED_S)
+    assert time.monotonic() - began_s < 15  # half of the grace, and then it ends at once
