@@ -169,6 +169,70 @@ def test_a_real_time_out_is_told_and_nothing_is_restarted_for_ever(
     )
 
 
+OVERWRITES = """
+import os, pathlib, pickle, sys, time
+path = pathlib.Path(sys.argv[1]) / "ckpt.pt"
+step = pickle.loads(path.read_bytes()) if path.exists() else 0
+while not os.path.exists("end"):
+    step += 1
+    path.with_suffix(".tmp").write_bytes(pickle.dumps(step))
+    path.with_suffix(".tmp").rename(path)
+    time.sleep(0.1)
+"""
+
+
+@story
+def test_a_run_that_overwrites_its_only_file_goes_on_over_any_number_of_limits(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """karpathy/nanoGPT's ckpt.pt, MedSAM#342's latest.pth: it resumes by itself, and its file has no number."""
+    run = on_slurm.submit("--gpus", "1", "--", "python", on_slurm.file("train.py", OVERWRITES), "{output}")
+    file = Path(run["folder"]) / "output" / "ckpt.pt"
+    for attempt in range(4):
+        now = until(lambda: running_job(run, attempt), f"attempt {attempt}", ENDED_S)  # noqa: B023
+        began_s = time.time()
+        until(lambda: file.exists() and file.stat().st_mtime > began_s, "a save", ENDED_S)  # noqa: B023
+        on_slurm.slurm.ask("scancel", "--signal=USR2", now)
+    until(lambda: running_job(run, 4), "the fifth start", ENDED_S)
+    on_slurm.file("end", "")
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"]) == ("completed", 5)
+
+
+CUTS_ITS_SAVE = """
+import pathlib, pickle, sys, time
+output = pathlib.Path(sys.argv[1])
+resumed = pathlib.Path(sys.argv[-1]) if "--resume" in sys.argv else None
+step = pickle.loads(resumed.read_bytes())["step"] if resumed else 0
+while step < 40:
+    step += 10
+    data = pickle.dumps({"step": step, "weights": bytes(1000)})
+    if step == 30 and not pathlib.Path("cut").exists():
+        pathlib.Path("cut").touch()
+        (output / "step_30.bin").write_bytes(data[:500])
+        sys.exit(1)
+    (output / f"step_{step}.bin").write_bytes(data)
+"""
+
+
+@story
+def test_a_save_that_was_cut_is_left_out_by_the_next_start(on_slurm: Any) -> Generator[None, None, None]:
+    """vllm-project/speculators#739: killed in the middle of a save that is not atomic."""
+    on_slurm.file("cuts.py", CUTS_ITS_SAVE)
+    run = on_slurm.submit(
+        on_slurm.file(
+            "cuts.toml",
+            "[data]\nsamples = 8\n[training]\nbatch_size = 1\ngpus = 1\n[run]\n"
+            'command = ["python", "cuts.py", "{output}"]\nresume = ["--resume", "{latest}"]\n',
+        )
+    )
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"]) == ("completed", 3)
+    assert "step_30.bin could not be resumed from" in on_slurm("status", run["run"]).stdout
+
+
 @story
 def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm: Any) -> Generator[None, None, None]:
     run = on_slurm.submit("--gpus", "1", "--", "true")
