@@ -16,6 +16,7 @@ from clusterplan.launcher.command.launchers import (
     task_environment,
     tasks_per_node,
 )
+from clusterplan.launcher.command.processes.program import with_arguments
 from clusterplan.launcher.command.task import Task
 
 HOSTILE = (
@@ -339,3 +340,24 @@ def test_a_launcher_in_the_text_of_a_shell_is_one() -> None:
     assert choose_bootstrap(("bash", "-c", "cd x && torchrun t.py"), None, 4) is Bootstrap.SINGLE
     assert reaches_other_nodes(("bash", "-c", "exec mpirun -H a,b t"))
     assert not reaches_other_nodes(("deepspeed", "--no_ssh", "--node_rank=0", "t.py"))
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("python", "t.py"), ("python", "t.py", "--from", "a b")),
+        (
+            ("bash", "-c", "cd x && python t.py 2>&1 | tee l"),
+            ("bash", "-c", "cd x && python t.py --from 'a b' 2>&1 | tee l"),
+        ),
+        (
+            ("bash", "-c", 'python t.py "$@"', "bash"),
+            ("bash", "-c", 'python t.py "$@"', "bash", "--from", "a b"),
+        ),
+        (("bash", "t.sh"), ("bash", "t.sh", "--from", "a b")),
+    ],
+)
+def test_the_arguments_of_a_restart_reach_the_program(
+    command: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert with_arguments(command, ("--from", "a b")) == expected

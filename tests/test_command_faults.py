@@ -214,6 +214,14 @@ def test_a_text_of_which_python_is_not_the_last_command_says_what_to_do() -> Non
     assert "only in the last command of `bash -c`: put it last, or call torchrun" in fault.text
 
 
+def test_requirements_inside_a_script_are_named() -> None:
+    """docs.astral.sh/uv/guides/scripts: `uv run` installs them for the script that it starts itself."""
+    texts = {"t.py": "# /// script\n# dependencies = ['torch']\n# ///\n"}
+    assert [fault.code for fault in faults("uv run t.py", nodes=1, gpus=4, texts=texts)] == ["torchrun"]
+    assert not faults("uv run t.py", nodes=1, gpus=1, texts=texts)
+    assert not faults("uv run t.py", nodes=1, gpus=4, texts={"t.py": "import torch\n"})
+
+
 def test_files_that_tell_are_read() -> None:
     assert files_to_read(("bash", "-c", "cd x; bash -e t.sh; ./u.sh")) == ("t.sh", "./u.sh")
     assert files_to_read(("bash", "{script}.sh")) == ()

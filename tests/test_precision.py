@@ -242,9 +242,10 @@ def test_nothing_is_added_where_it_could_not_be_read(command: str, why: str) -> 
     assert (made.command, why in made.note) == (("python", *command.split()), True)
 
 
-def test_nothing_is_added_to_a_shell_script() -> None:
-    made = precision_settings(Precision.BF16, HF, [A100], ("bash", "finetune.sh"))
-    assert made.command == ("bash", "finetune.sh")
+@pytest.mark.parametrize("before", [(), ("env", "A=1")])
+def test_nothing_is_added_to_a_shell_script(before: tuple[str, ...]) -> None:
+    command = (*before, "bash", "finetune.sh")
+    assert precision_settings(Precision.BF16, HF, [A100], command).command == command
 
 
 def test_a_file_that_is_a_flags_value_does_not_stop_the_flags() -> None:

@@ -1,6 +1,6 @@
 """The flags of a training command: `--name value`, `--name=value`, with dashes or underscores inside."""
 
-_SHELLS = {"bash", "sh", "dash", "zsh"}
+from .processes.program import programs_in
 
 
 def takes_no_flags(command: tuple[str, ...]) -> str | None:
@@ -9,8 +9,7 @@ def takes_no_flags(command: tuple[str, ...]) -> str | None:
     >>> takes_no_flags(("bash", "train.sh")), takes_no_flags(("python", "train.py"))
     ('a shell script may not hand its arguments on', None)
     """
-    name = command[0].rsplit("/", 1)[-1]
-    if name in _SHELLS or name.endswith(".sh"):
+    if programs_in(command, {})[0].is_shell:
         return "a shell script may not hand its arguments on"
     if command[-1].endswith((".json", ".yaml", ".yml")) and not command[-2:][0].startswith("-"):
         return f"the arguments are those in {command[-1]}"

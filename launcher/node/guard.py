@@ -20,6 +20,7 @@ from ..command.launchers import (
     task_environment,
 )
 from ..command.placeholders import LATEST, fill_placeholders
+from ..command.processes.program import with_arguments
 from ..logs.errors import ErrorKind, find_log_error
 from ..logs.failure import Failure, find_cause
 from ..logs.tail import read_tail
@@ -107,7 +108,7 @@ def _commands(
             rank = replace(
                 rank, rank=local_rank, ranks=processes, local_rank=local_rank, local_ranks=processes
             )
-        words = (*launch.command, *resume)
+        words = with_arguments(launch.command, resume)
         outer = {**environment, **launch.environment}
         yield (
             task_command(launch.bootstrap, words, rank, launch.gpus_per_node, launch.environment),

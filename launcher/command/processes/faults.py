@@ -1,5 +1,6 @@
 """What a command would do with its GPUs that nobody wants: wait for ever, or train on one node or GPU of several."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from .exit_code import hidden_exit_code
 from .launcher import Launcher, launcher_of
 from .nodes import LOOPBACK, RENDEZVOUS, Surroundings, missing_on_nodes, unused_gpus
 from .program import Program, find_program, programs_in, script_of, shell_text
-from .wrappers import runs_a_task
+from .wrappers import runs_a_task, unwrap
 
 _QUEUE = {
     "sbatch": "sbatch queues another job, and this one ends at once: give the command that its script runs",
@@ -31,7 +32,7 @@ def files_to_read(command: tuple[str, ...]) -> tuple[str, ...]:
     >>> files_to_read(("bash", "train.sh")), files_to_read(("accelerate", "launch", "--config_file=two.yaml", "t.py"))
     (('train.sh',), ('two.yaml',))
     """
-    names = list[str | None]()
+    names = [_script_of_runner(command)]
     for program in programs_in(command, {}):
         names.append(script_of(program))
         launcher = launcher_of(program)
@@ -60,6 +61,8 @@ def find_command_faults(
     faults = [*_slurm_faults(command, programs), *_meeting_faults(around)]
     if (shell := shell_text(command, texts)) and (hidden := hidden_exit_code(command, shell)):
         faults.append(CommandFault("exit-code", hidden))
+    if bootstrap is Bootstrap.TORCHRUN:
+        faults += _requirement_faults(command, texts)
     if bootstrap is not Bootstrap.SINGLE or any(fault.refuses for fault in faults):
         return faults
     launchers = [launcher for program in programs if (launcher := launcher_of(program))]
@@ -95,6 +98,22 @@ def _slurm_faults(command: tuple[str, ...], programs: list[Program]) -> Iterator
     main = find_program(command).name
     if main in _QUEUE and len(programs) <= 2:  # noqa: PLR2004  the shell and this one
         yield CommandFault("srun", _QUEUE[main], refuses=True)
+
+
+def _script_of_runner(command: tuple[str, ...]) -> str | None:
+    """Return the Python file that `uv run X.py` and the like start; None if Python is named."""
+    runner = unwrap(command)
+    return command[runner.at] if runner.needs_python and not runner.module_words else None
+
+
+def _requirement_faults(command: tuple[str, ...], texts: Mapping[str, str]) -> Iterator[CommandFault]:
+    script = _script_of_runner(command)
+    if script and re.search(r"(?m)^# /// script$", texts.get(script, "")):  # PEP 723
+        text = (
+            f"{script} has its requirements inside (# /// script), and torchrun starts without them: put them into "
+            f"the project, or after --with"
+        )
+        yield CommandFault("torchrun", text)
 
 
 def _meeting_faults(around: Surroundings) -> Iterator[CommandFault]:

@@ -1,6 +1,7 @@
 """The program that a command starts in the end: behind wrappers, and as the last command of `bash -c`."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -86,6 +87,20 @@ def find_program(command: tuple[str, ...]) -> Program:
         _spans(main.words, inner),
         outer.words[at + 1 :],
     )
+
+
+def with_arguments(command: tuple[str, ...], arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return `command` with further arguments for its program: also in the text of a shell, unless that takes "$@".
+
+    >>> with_arguments(("bash", "-c", "python t.py > log"), ["--from", "a b"])
+    ('bash', '-c', "python t.py --from 'a b' > log")
+    """
+    program = find_program(command)
+    if program.text is None or not arguments or re.search(r"\$[@*1]", program.text):
+        return (*command, *arguments)
+    end = program.spans[-1][1]
+    text = f"{program.text[:end]} {shlex.join(arguments)}{program.text[end:]}"
+    return (*program.before, text, *program.after)
 
 
 def programs_in(command: tuple[str, ...], texts: Mapping[str, str]) -> list[Program]:
