@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..command.task import Task
-from ..run_folder.checkpoints import Checkpoint
+from ..run_folder.checkpoints import Checkpoint, last_step
 from ..run_folder.launch import Launch
 from ..run_folder.left_out import find_resumable
 from ..run_folder.task_records import TaskFile
@@ -40,7 +40,7 @@ class TaskContext:
 
     def find_last_step(self) -> int | None:
         """Return the step of the newest checkpoint whose name tells one."""
-        return next((each.step for each in self.find_checkpoints() if each.step is not None), None)
+        return last_step(self.find_checkpoints())
 
 
 def wait_for(condition: Callable[[], Any], limit_s: float, poll_s: float = POLL_S) -> None:

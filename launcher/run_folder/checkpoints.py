@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from pathlib import Path, PurePath
 
 from .checkpoint_files import CheckpointFiles, read_checkpoint_files
@@ -22,6 +22,7 @@ from .checkpoint_names import (
 _MAX_DEPTH = 4  # lightning_logs/version_0/checkpoints/epoch=0-step=9.ckpt
 _MAX_ENTRIES = 10_000
 _MAX_POINTER_BYTES = 4096
+_MOST_WITHOUT_STEP = 20
 # Text in which a framework names its last complete checkpoint: Megatron and verl, DeepSpeed, MMEngine and detectron2.
 _POINTERS = ("latest_checkpointed_iteration.txt", "latest", "last_checkpoint")
 
@@ -54,7 +55,12 @@ def find_newest_checkpoint(folder: Path | None, pattern: str | None = None) -> C
 
 def find_last_step(folder: Path | None, pattern: str | None = None) -> int | None:
     """Return the step of the newest checkpoint whose name tells one."""
-    steps = (checkpoint.step for checkpoint in find_checkpoints(folder, pattern)) if folder else ()
+    return last_step(find_checkpoints(folder, pattern)) if folder else None
+
+
+def last_step(checkpoints: Iterable[Checkpoint]) -> int | None:
+    """Return the first step that the newest of these checkpoints tell; there may be thousands that tell none."""
+    steps = (checkpoint.step for checkpoint in islice(checkpoints, _MOST_WITHOUT_STEP))
     return next((step for step in steps if step is not None), None)
 
 
