@@ -22,7 +22,7 @@ def choose_gpus(
 
     Without the name of a GPU these are whole ones: the first group of the partition that has room for the job.  With
     a name they are those in the partition that is named, else in the default one, else in the first that has them.
-    Raises InputError.
+    Of several partitions, with commas between, they are what all have in common.  Raises InputError.
 
     >>> whole = {"nodes": 1, "gpus_per_node": 2, "gres": "nvidia_h100_80gb_hbm3"}
     >>> cut = {"nodes": 1, "gpus_per_node": 4, "gres": "nvidia_h100_80gb_hbm3_1g.10gb"}
@@ -31,6 +31,11 @@ def choose_gpus(
     >>> choose_gpus(profile).gres, choose_gpus(profile, gpu="1g.10gb").gres
     ('nvidia_h100_80gb_hbm3', 'nvidia_h100_80gb_hbm3_1g.10gb')
     """
+    if partition and "," in partition:
+        names = [name.strip() for name in partition.split(",")]
+        if not all(names):
+            raise InputError(f"partition {partition!r} has an empty place: write NAME,NAME")
+        return _in_common([choose_gpus(profile, name, gpu, gpus, nodes) for name in names])
     default = profile.partition(partition)
     if gpu is None:
         return _with_whole_gpus(default, gpus, nodes)
@@ -74,6 +79,28 @@ def describe_node(partition: Partition) -> str:
     several = any(group.label != partition.label for group in partition.other_gpus)
     number = partition.gpus_per_node
     return f"{number:,} {partition.label}" if several else plural(number, "GPU")
+
+
+def _in_common(partitions: Sequence[Partition]) -> Partition:
+    """Return what a job may count on that Slurm starts in any of these: the strictest limit, the fewest GPUs, one type."""
+
+    def shared(values: Iterable[str | None]) -> str | None:
+        one, *others = dict.fromkeys(values)
+        return None if others else one
+
+    limits = [partition.time_limit for partition in partitions if partition.time_limit is not None]
+    return partitions[0].model_copy(
+        update={
+            "name": ",".join(partition.name for partition in partitions),
+            "time_limit": min(limits, default=None),
+            "nodes": min(partition.nodes for partition in partitions),
+            "gpus_per_node": min(partition.gpus_per_node for partition in partitions),
+            "gpu": shared(partition.gpu for partition in partitions),
+            "gres": shared(partition.gres for partition in partitions),
+            "preemptible": any(partition.preemptible for partition in partitions),
+            "other_gpus": (),
+        }
+    )
 
 
 def _with_whole_gpus(partition: Partition, gpus: int, nodes: int | None) -> Partition:

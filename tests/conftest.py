@@ -43,6 +43,7 @@ ONCE = {
     "real_slurm": {
         "test_discovery",
         "test_frameworks",
+        "test_partition_lists",
         "test_preflight",
         "test_request",
         "test_restarts",

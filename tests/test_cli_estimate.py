@@ -271,8 +271,8 @@ def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process: Command, t
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     found = answer(in_process("estimate", "job.toml", "--gpus", "8,16", "--json"))
     assert [s["shape"]["nodes"] for s in found["shapes"]] == [2, 2]
-    assert found["shapes"][0]["request"]["options"][2] == "--gpus-per-node=a100:4"
-    assert found["shapes"][1]["request"]["options"][2] == "--gpus-per-node=a100:8"
+    assert found["shapes"][0]["request"]["options"][1] == "--gpus-per-node=a100:4"
+    assert found["shapes"][1]["request"]["options"][1] == "--gpus-per-node=a100:8"
 
 
 def test_a_switch_in_the_file_can_be_turned_off(in_process: Command, tmp_path: Path) -> None:

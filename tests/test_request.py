@@ -69,10 +69,10 @@ def name(option: Any) -> Any:
 @pytest.mark.parametrize(
     ("gpus", "cluster", "more", "options"),
     [
-        (4, 'profile = "slurm-a100"', KNOWN, "--partition=gpu --nodes=1 --gpus-per-node=a100:4 --time={time}"),
-        (32, 'profile = "slurm-a100"', KNOWN, "--partition=gpu --nodes=4 --gpus-per-node=a100:8 --time={time}"),
+        (4, 'profile = "slurm-a100"', KNOWN, "--nodes=1 --gpus-per-node=a100:4 --time={time}"),
+        (32, 'profile = "slurm-a100"', KNOWN, "--nodes=4 --gpus-per-node=a100:8 --time={time}"),
         (16, "", KNOWN, "--nodes=2 --gpus-per-node=8 --time={time}"),
-        (2, 'profile = "slurm-a100"', "", "--partition=gpu --nodes=1 --gpus-per-node=a100:2"),
+        (2, 'profile = "slurm-a100"', "", "--nodes=1 --gpus-per-node=a100:2"),
         (
             4,
             'profile = "slurm-a100"\npartition = "short"',
@@ -143,7 +143,7 @@ def test_slurm_has_what_the_estimate_printed(
     assert done.returncode == 0, done.stderr
     job = slurm.ask("scontrol", "show", "job", json.loads(done.stdout)["job_id"])
     facts = dict(word.partition("=")[::2] for word in job.split())
-    assert (facts["Partition"], facts["NumNodes"]) == (options["partition"], "2-2")
+    assert (facts["Partition"], facts["NumNodes"]) == ("long", "2-2")
     assert (facts["TimeLimit"], facts["Account"]) == (options["time"], "lab")
     assert (facts["TresPerNode"], facts["Priority"]) == (f"gres:gpu:{options['gpus-per-node']}", "0")
 

@@ -28,7 +28,7 @@ class Placement:
     """The machines of one run; `partition` and `gpu_type` are None where they are not known.
 
     `gpu_type` is the GPU's key in the catalogue, or its name as it is stated where that is no type of the catalogue, or
-    several; `cluster` is the name of the profile.
+    several; `cluster` is the name of the profile.  `by_default`: the partition is the one of jobs that name none.
     """
 
     partition: Partition | None
@@ -37,6 +37,7 @@ class Placement:
     nodes: int
     gpus: int
     cluster: str | None = None
+    by_default: bool = False
 
     @property
     def gpu(self) -> Gpu | None:
@@ -47,6 +48,11 @@ class Placement:
     def possible_gpus(self) -> tuple[Gpu, ...]:
         """Return `gpu`, or every type that its name may mean; of a slice, those that it may be cut from."""
         return _possible_gpus(self.partition, self.gpu_type)
+
+    @property
+    def partition_name(self) -> str | None:
+        """Return the name of the partition, or several with commas between; None if it is not known."""
+        return self.partition.name if self.partition else None
 
     @property
     def gpus_per_node(self) -> int:
@@ -82,7 +88,16 @@ def place(workload: Workload, profile: ClusterProfile | None) -> Placement:
     precision = workload.training.precision
     if precision is Precision.AUTO:
         precision = shared_precision(_possible_gpus(partition, type_)) or precision
-    return Placement(partition, type_, precision, nodes, gpus, cluster=profile.name if profile else None)
+    default = profile.partition().name if profile and not cluster.partition else None
+    return Placement(
+        partition,
+        type_,
+        precision,
+        nodes,
+        gpus,
+        cluster=profile.name if profile else None,
+        by_default=partition is not None and partition.name == default,
+    )
 
 
 def _possible_gpus(partition: Partition | None, type_: str | None) -> tuple[Gpu, ...]:

@@ -5,6 +5,15 @@ from dataclasses import dataclass
 from .nodes import NodeFacts, PartitionFacts, SlurmSettings
 
 
+def partition_names(partitions: str | None) -> tuple[str | None, ...]:
+    """Return the partitions of a request, one by one; None stands for the default one.
+
+    >>> partition_names("gpu,debug"), partition_names(None)
+    (('gpu', 'debug'), (None,))
+    """
+    return tuple(partitions.split(",")) if partitions else (None,)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The partitions, nodes and settings of one Slurm."""
@@ -21,10 +30,14 @@ class Cluster:
         """Return the partition called `name`, or the default one; None if there is none."""
         return next((p for p in self.partitions if (p.name == name if name else p.default)), None)
 
-    def default_walltime_s(self, partition: str | None) -> float | None:
-        """Return the limit of a job of `partition`, or of the default one, that asks for no walltime; None if unknown."""
-        facts = self.partition(partition)
-        return (facts.default_limit_s or facts.limit_s) if facts else None
+    def default_walltime_s(self, partitions: str | None) -> float | None:
+        """Return the limit of a job that asks for no walltime; None if unknown.
+
+        `partitions` are names with commas between, or None for the default one; the strictest limit holds.
+        """
+        facts = [self.partition(name) for name in partition_names(partitions)]
+        limits = [one.default_limit_s or one.limit_s for one in facts if one]
+        return min((limit for limit in limits if limit), default=None)
 
     def preempts(self, partition: PartitionFacts) -> bool:
         """Return whether a job of `partition` may be preempted."""

@@ -122,6 +122,7 @@ def decide(
         requeue=options.requeue,
         parallel=options.parallel,
         standing={name: str(option.value) for name, option in destination.standing_options.items()},
+        default_partition=destination.default_partition,
     )
     grace_s = max(request.signal_delay_s - _KILL_MARGIN_S, _SHORTEST_GRACE_S)
     limit_s = None if on_slurm else options.walltime_s

@@ -38,10 +38,13 @@ class Destination:
     @property
     def default_walltime_s(self) -> float | None:
         """Return the limit of a job that asks for no walltime, in seconds; None if unknown."""
-        partition = self.placement.partition
-        return (
-            self.cluster.default_walltime_s(partition.name if partition else None) if self.cluster else None
-        )
+        return self.cluster.default_walltime_s(self.placement.partition_name) if self.cluster else None
+
+    @property
+    def default_partition(self) -> str | None:
+        """Return the partition that Slurm gives to jobs that name none, "" if there is none; None if no Slurm was asked."""
+        default = self.cluster.partition(None) if self.cluster else None
+        return default.name if default else "" if self.cluster else None
 
     @property
     def cluster_name(self) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ...cluster_profiles.gpu import Gpu, match_gpus
 from ...cluster_profiles.mig import parse_slice
 from ...cluster_profiles.units import format_duration, join_names, plural
-from ..slurm.cluster import Cluster
+from ..slurm.cluster import Cluster, partition_names
 from ..slurm.nodes import NodeFacts, PartitionFacts
 from .problem import Problem, refusal, warning
 from .request import SlurmRequest
@@ -21,14 +21,15 @@ def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iter
         yield warning(
             "requeue", "the job may not be requeued: after a time limit or a failure, a new job is submitted"
         )
-    partition = cluster.partition(request.partition)
+    for name in partition_names(request.partition):
+        yield from _check_partition(request, name, cluster)
+
+
+def _check_partition(request: SlurmRequest, name: str | None, cluster: Cluster) -> Iterator[Problem]:
+    partition = cluster.partition(name)
     if partition is None:
         names = join_names(p.name for p in cluster.partitions)
-        wrong = (
-            f"partition {request.partition!r} does not exist"
-            if request.partition
-            else "there is no default partition"
-        )
+        wrong = f"partition {name!r} does not exist" if name else "there is no default partition"
         yield refusal("partition", f"{wrong}: give one of {names}")
         return
     if not partition.up:
@@ -44,10 +45,9 @@ def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iter
 
 def possible_gpus(request: SlurmRequest, cluster: Cluster) -> list[Gpu]:
     """Return the GPUs on which the job may land; none if one of them may be anything."""
-    partition = cluster.partition(request.partition)
-    kinds = (
-        {kind for node in cluster.nodes_of(partition.name) for kind, _ in node.gpus} if partition else set()
-    )
+    partitions = [cluster.partition(name) for name in partition_names(request.partition)]
+    nodes = [node for partition in partitions if partition for node in cluster.nodes_of(partition.name)]
+    kinds = {kind for node in nodes for kind, _ in node.gpus}
     names = [request.gres] if request.gres else sorted(kinds)
     models = [match_gpus(name) for name in names if name]
     # A type that is not in the catalogue may have every precision.

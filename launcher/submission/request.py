@@ -24,6 +24,7 @@ class SlurmRequest:
 
     `gpus` are those of all `nodes` together, and `gres` is Slurm's name of their type.  A None leaves `partition`,
     `gres` or `time` to Slurm's default.  `segments` such jobs in a row take the run to its end; None if unknown.
+    `names_partition` is False where Slurm, or a filter of the site, is to choose the partition that is expected.
     `time_min` is the shortest walltime that Slurm may choose to start the job sooner, `parallel` the runs of an
     array at once, `srun` are arguments of srun, and `further` are options of sbatch that the user stated.
     """
@@ -42,6 +43,7 @@ class SlurmRequest:
     parallel: int | None = None
     srun: tuple[str, ...] = ()
     further: tuple[tuple[str, OptionValue], ...] = ()
+    names_partition: bool = True
 
     @property
     def gpus_per_node(self) -> int:
@@ -58,7 +60,7 @@ class SlurmRequest:
         kind = f"{self.gres}:" if self.gres else ""
         even = self.gpus % self.nodes == 0
         return {
-            **({"partition": self.partition} if self.partition else {}),
+            **({"partition": self.partition} if self.partition and self.names_partition else {}),
             "nodes": self.nodes,
             ("gpus-per-node" if even else "gpus"): f"{kind}{self.gpus_per_node if even else self.gpus}",
             **({"time": self.time} if self.time else {}),
@@ -103,12 +105,14 @@ def decide_request(
     requeue: bool = True,
     parallel: int | None = None,
     standing: Mapping[str, str] | None = None,
+    default_partition: str | None = None,
 ) -> SlurmRequest:
     """Return the request for one job of `workload` as placed.
 
     The walltime is `walltime_s`, else the estimate's: P95 of the wall-clock and a grace period, never above the
     partition's limit.  It is rounded up to minutes, as Slurm does.  `default_walltime_s` limits a job that asks for none.
-    `standing` are options for where the job file has none.
+    `standing` are options for where the job file has none.  `default_partition` is the one that Slurm gives to jobs
+    that name none, "" if there is none; None if no Slurm was asked, and the profile's holds.
 
     >>> from clusterplan.estimator.job.placement import place
     >>> job = Workload.of(samples=1, batch_size=1, gpus=16)
@@ -125,7 +129,7 @@ def decide_request(
         gpus=placement.gpus,
         tasks_per_node=tasks_per_node,
         gres=partition.gres if partition else None,
-        partition=partition.name if partition else None,
+        partition=placement.partition_name,
         time=_whole_minutes_time(request_s) if request_s else None,
         segments=clock.segments if clock else None,
         signal_delay_s=signal_delay_s(workload.checkpoint.time_s, request_s or default_walltime_s),
@@ -134,6 +138,7 @@ def decide_request(
         parallel=parallel,
         srun=workload.run.srun if workload.run else (),
         further=(*inherited.items(), *workload.slurm),
+        names_partition=not (placement.by_default and default_partition in (None, placement.partition_name)),
     )
 
 
