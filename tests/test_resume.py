@@ -321,3 +321,16 @@ def test_resume_words_are_given_to_a_run_that_had_none(launched: Any) -> None:
     launched.ended(run["run"])
     launch = json.loads((Path(run["folder"]) / "launch.json").read_text())
     assert (launch["resume"], launch["command"][-1]) == (["{latest}"], f"{run['folder']}/output")
+
+
+def test_a_number_that_stands_in_the_command_itself_is_changed_there(launched: Any) -> None:
+    launched.file("train.py", TRAINS)
+    words = ["python", "train.py", "--steps", "400", "--batch-size", "8", "--accumulation=1"]
+    words += ["--output", "{output}"]
+    run = launched.submit("--executor", "local", "--resume-args", "--resume {latest}", "--", *words)
+    until((Path(run["folder"]) / "output" / "step_10").exists, "a checkpoint", ENDED_S)
+    launched("cancel", run["run"])
+    launched.ended(run["run"])
+    new = resumed(launched, run["run"], "--batch-size", 4, "--accumulation", 2)
+    launched.ended(new["run"])
+    assert log(new) == [f"from {new['step']} with 4 x 2"]

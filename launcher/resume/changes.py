@@ -23,8 +23,10 @@ _RESOURCE_KEYS = {
 _ONE_TIME = ("begin", "deadline", "dependency")  # options of sbatch that were meant for the first job
 
 
-def list_training_changes(before: Workload, after: Workload) -> tuple[str, ...]:
+def list_training_changes(before: Workload, after: Workload, *, is_sized: bool = True) -> tuple[str, ...]:
     """Return what changes the training, a few words per key; nothing if only resources change.
+
+    A number that was not stated, as of a run whose size is not known, has no value before.
 
     >>> job = {"max_steps": 100, "batch_size": 8, "gpus": 4}
     >>> list_training_changes(Workload.of(**job), Workload.of(**job | {"gpus": 2, "partition": "short"}))
@@ -35,7 +37,9 @@ def list_training_changes(before: Workload, after: Workload) -> tuple[str, ...]:
     values, others = before.model_dump(mode="json"), after.model_dump(mode="json")
     stated = dict.fromkeys([*_keys(stated_values(before)), *_keys(stated_values(after))])
     changed = [key for key in stated if _value(values, key) != _value(others, key)]
-    return tuple(_words(key, _value(values, key), _value(others, key)) for key in changed)
+    return tuple(
+        _words(key, _value(values, key) if is_sized else None, _value(others, key)) for key in changed
+    )
 
 
 def is_other_shape(before: Workload, after: Workload) -> bool:

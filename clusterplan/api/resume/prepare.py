@@ -1,7 +1,7 @@
 """Decide how a run that has ended goes on, and check it; nothing is written."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ...estimator.job.workload import Workload
 from ...launcher.command.job_values import check_flags_reach
 from ...launcher.resume.changes import describe_code_change, list_training_changes
 from ...launcher.resume.ended_run import EndedRun, read_ended_run
+from ...launcher.resume.literal_values import with_literal_values
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.locks.resumptions import next_resumption
@@ -69,9 +70,10 @@ def prepare_resumption(
     is_sized = ended.is_sized or not _LENGTHS.isdisjoint(flags)
     tables = ended.job if ended.is_sized or not is_sized else {**ended.job, "data": {}}
     after = with_command(load_workload(None, flags, tables=tables, run_tables=options), command)
-    changes = list_training_changes(before, after)
     if not command:
-        _check_flags_reach(after, flags, folder.name)
+        after, reached = with_literal_values(after, flags)
+        _check_flags_reach(after, flags.keys() - reached, folder.name)
+    changes = list_training_changes(before, after, is_sized=ended.is_sized)
     checkpoint = ended.find_checkpoint()
     _check_goes_on(status, ended, checkpoint, changes, from_start=from_start)
     checkpoints = after.checkpoint.model_copy(update={"folder": str(ended.output)})
@@ -126,7 +128,7 @@ def _check_has_ended(status: RunStatus) -> None:
         )
 
 
-def _check_flags_reach(workload: Workload, flags: Mapping[str, Any], run: str) -> None:
+def _check_flags_reach(workload: Workload, flags: Collection[str], run: str) -> None:
     try:
         check_flags_reach(run_of(workload), flags)
     except WorkloadError as error:
