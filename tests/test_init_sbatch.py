@@ -141,7 +141,7 @@ def test_options_of_pyxis_become_the_image_and_its_mounts() -> None:
 
 @pytest.mark.parametrize(
     ("line", "key"),
-    [("#SBATCH --array=0-15%4", "run.command"), ("#SBATCH --nodes=2-4", "cluster.nodes")],
+    [("#SBATCH --array=0-15%4", "run.runs"), ("#SBATCH --nodes=2-4", "cluster.nodes")],
 )
 def test_what_the_job_depends_on_is_asked(line: str, key: str) -> None:
     assert [question.key for question in request(line)[0].questions] == [key]

@@ -36,7 +36,7 @@ SCRIPTS = {
     "assignments in front": 'A=1 B="x y" launch a\nexport C=3 D\nlaunch $C',
     "names of files": 'launch $(basename /a/b.sh .sh) "$(dirname /a/b.sh)" $(cd /usr/bin/.. && pwd) ~/x ~',
     "nothing of a comment": "# launch a\nlaunch b # launch c\nlaunch d#e '#f'",
-    "arguments": 'launch $1 "$2" $# "$@" $*; shift; launch "$1" ${3:-none}; set -- x y; launch $2',
+    "arguments": 'launch $1 "$2" $# "$@" $*; shift; launch "$1" ${3:-none}; set -- x y; launch $2; set -- a "b c" d; launch "${@:2}" "${@:1:2}"',
     "an empty line inside": "launch a \\\n\n  --not-an-argument 1 || true",
     "single quotes and JSON": "launch --kw '{\"use_reentrant\": false}' --x=$'a\\tb'",
     "Windows line ends": "A=1 \r\nlaunch $A \\\r\n b\r\n",

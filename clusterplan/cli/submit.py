@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..api.measurements import find_measurements
+from ..api.scripts.batch_script import find_script, read_batch_job, with_shell
 from ..api.submission import prepare_submission, submit_prepared
 from ..api.submit import read_job_with_command, run_tables
 from ..errors import InputError
@@ -33,6 +34,10 @@ class _Submit(WithCommand, WorkloadCommand):
     """Takes a workload's flags, one value of each, and a command of its own."""
 
     tables = False
+
+    def stands_before(self, word: str) -> bool:
+        """Return whether a first word is a job file, or a script, which is one too."""
+        return super().stands_before(word) or find_script((word,)) is not None
 
 
 @click.command(cls=_Submit)
@@ -92,16 +97,27 @@ def submit(
 ) -> None:
     """Run a training job on Slurm, or on this machine, so that it survives limits and failures.
 
-    JOB is a job file with a command in [run]; or give the command after two dashes:
+    JOB is a job file with a command in [run], or a batch script, whose #SBATCH lines are taken; or give the command
+    after two dashes:
 
         clusterplan submit job.toml
+
+        clusterplan submit run.sh
 
         clusterplan submit --gpus 4 -- python train.py
     """
     _check_output_options(sweep=bool(sweeps), as_json=as_json, follow=follow, dry_run=dry_run)
     path, command = _job_and_command(job, command)
     tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
-    workload, is_sized = read_job_with_command(path, command, one_shape(flags), tables)
+    values = one_shape(flags)
+    if path is None and (batch := read_batch_job(command, values, tables)):
+        for remark in batch.remarks:
+            say(remark)
+        workload, is_sized, command = batch.workload, batch.is_sized, ()
+        time = time or batch.walltime_s
+    else:
+        command = with_shell(command)
+        workload, is_sized = read_job_with_command(path, command, values, tables)
     prepared = prepare_submission(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue, other_braces=bool(command)),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..launcher.recipes.job_text import render_value, walltime_of
+from ..launcher.recipes.job_text import render_value, settings_of, walltime_of
 from ..launcher.recipes.recipe import Recipe
 from .layout import Page, Style
 
@@ -49,9 +49,9 @@ def _taken(recipe: Recipe) -> list[tuple[str, str]]:
     rows = []
     for table in _SHOWN:
         settings = {
-            key.partition(".")[2]: setting.value
-            for key, setting in recipe.settings.items()
-            if key.startswith(f"{table}.") and key != "run.command"
+            key: s.value
+            for key, s in settings_of(recipe, table).items()
+            if (table, key) != ("run", "command")
         }
         if settings:
             rows.append((table, ", ".join(f"{key} {_short(value)}" for key, value in settings.items())))

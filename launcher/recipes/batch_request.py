@@ -156,9 +156,9 @@ def _job_name(value: str, source: str) -> Recipe:
     return Recipe.of(Setting("name", value, source), remarks=note if "$" in value else ())
 
 
-def _array(value: str, source: str) -> Recipe:  # noqa: ARG001
+def _array(_value: str, source: str) -> Recipe:
     why = f"{source} makes several runs: give what differs as a placeholder, and its values by --sweep"
-    return Recipe(questions=(Question("run.command", why),))
+    return Recipe(questions=(Question("run.runs", why),))
 
 
 def _warnings(name: str, source: str) -> tuple[str, ...]:

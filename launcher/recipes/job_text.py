@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...cluster_profiles.toml_file import table_of
 from ...cluster_profiles.units import slurm_time
+from ...estimator.job.workload import Workload
 from ..slurm.text import parse_limit_s
 from .recipe import Question, Recipe, Setting
 
@@ -69,9 +71,16 @@ def _questions(questions: Sequence[Question], table: str) -> Iterator[str]:
 
 
 def _settings(recipe: Recipe, table: str) -> Iterator[str]:
-    for key, setting in recipe.settings.items():
-        if key.partition(".")[0] == table and "." in key:
-            yield _lines(key.partition(".")[2], setting)
+    for key, setting in settings_of(recipe, table).items():
+        yield _lines(key, setting)
+
+
+def settings_of(recipe: Recipe, table: str) -> dict[str, Setting]:
+    """Return the settings of one table by their keys in it, in the order of the job file's reference."""
+    settings = {key.partition(".")[2]: s for key, s in recipe.settings.items() if key.startswith(f"{table}.")}
+    model = table_of(Workload.model_fields[table].annotation)
+    order = [key for key in (model.model_fields if model else ()) if key in settings]
+    return {key: settings[key] for key in (*order, *(key for key in settings if key not in order))}
 
 
 def _lines(key: str, setting: Setting) -> str:

@@ -11,6 +11,7 @@ from .word import Piece, Word, join_words
 
 _NAME = re.compile(r"[A-Za-z_]\w*|\d|[@*#?$!-]")
 _PARAMETER = re.compile(r"(#?)([A-Za-z_]\w*|\d+|[@*#])(\[[^\]]*\])?(.*)", re.DOTALL)
+_PART = re.compile(r":\s*(\d+)(?::\s*(\d+))?")
 _SPACES = " \t\n"
 
 
@@ -179,6 +180,9 @@ def _operate(value: Value | None, operation: str, raw: str, scope: Scope) -> Val
         if not is_empty and value is not None:
             return value
         return _unknown(raw) if default[1] == "?" else expand_word(default[2], scope, splits=False)[0]
+    if isinstance(value, tuple) and (part := _PART.fullmatch(operation)):
+        start = int(part[1]) - (raw[2] in "@*")  # $1 is the first argument
+        return value[start : start + int(part[2])] if part[2] else value[start:]
     if not isinstance(value, Word) or not value.is_known:
         return _unknown(raw)
     text = _edit(value.text, operation, scope)
@@ -193,7 +197,7 @@ def _edit(text: str, operation: str, scope: Scope) -> str | None:
             fnmatch.translate(re.sub(r"\\(.)", r"\1", replaced[2])).removesuffix(r"\Z").removesuffix(r"\z")
         )
         return re.sub(pattern, lambda _: replaced[3], text, count=0 if replaced[1] else 1)
-    if part := re.fullmatch(r":\s*(\d+)(?::\s*(\d+))?", operation):
+    if part := _PART.fullmatch(operation):
         start = int(part[1])
         return text[start : start + int(part[2])] if part[2] else text[start:]
     return {",,": text.lower(), "^^": text.upper(), "^": text[:1].upper() + text[1:]}.get(operation)
