@@ -1,6 +1,6 @@
-"""Moments as a person reads them: in the time zone of this machine, which is named."""
+"""Moments as a person reads them, in the time zone of this machine, and as a program does, in UTC."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def format_local_time(time_s: float, now_s: float) -> str:
@@ -12,3 +12,12 @@ def format_local_time(time_s: float, now_s: float) -> str:
     moment = datetime.fromtimestamp(time_s).astimezone()
     is_today = moment.date() == datetime.fromtimestamp(now_s).astimezone().date()
     return f"{moment:%H:%M %Z}" if is_today else f"{moment:%Y-%m-%d %H:%M %Z}"
+
+
+def format_utc(time_s: float | None) -> str | None:
+    """Return a Unix time in UTC, in whole seconds; None stays None.
+
+    >>> format_utc(0.0)
+    '1970-01-01T00:00:00Z'
+    """
+    return None if time_s is None else f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -7,7 +7,7 @@ import pytest
 
 from clusterplan.launcher.logs.errors import ErrorKind, find_log_error
 from clusterplan.launcher.logs.failure import Failure, find_cause
-from clusterplan.launcher.runs.exit_codes import explain_exit
+from clusterplan.launcher.runs.explain.exit_codes import explain_exit
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n    main()\n'
 # torch/distributed/elastic/multiprocessing/errors/__init__.py

@@ -1,6 +1,6 @@
 """The report on a run from Python, as `clusterplan report` shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..estimator.gpu_use.cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
 from ..launcher.run_folder.folder import links_folder
-from ..launcher.run_folder.registry import read_partition
-from ..launcher.runs.status import RunStatus
+from ..launcher.run_folder.registry import read_partition, read_run_facts
+from ..launcher.runs.status import RunStatus, read_statuses
 from ..render import run_json, run_text
 from ..render.layout import Page
 from .history.history import collected_history
@@ -25,20 +25,21 @@ class Report(Result, RunReport):
 
     `seconds` is the time from the first start to the end, `gpu_hours` how long its GPUs were held, and `energy_kwh`
     their energy.  `gpus` has one entry per GPU with its `metrics`, and `mean("utilisation_mean")` is the mean of one
-    over all of them.  `notes` say what stands out, each with a `code` and a `text`.  None is not known.  `cost` is
+    over all of them.  `status` is the state of a run that was submitted, with its reason and what to do.  `notes` say what stands out, each with a `code` and a `text`.  None is not known.  `cost` is
     None without a profile.
     """
 
     cost: RunCost | None = None
+    status: RunStatus | None = None
     remarks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan report --json`; docs/reference/json.md describes the keys."""
-        return run_json.report_as_json(self, self.cost)
+        return run_json.report_as_json(self, self.cost, self.status)
 
     def write(self, page: Page) -> None:
         """Write the gauges, each GPU over time, and the notes."""
-        run_text.render_report(page, self, self.cost)
+        run_text.render_report(page, self, self.cost, self.status)
 
 
 def report(
@@ -70,7 +71,15 @@ def report(
         plain = build_report(history.record(row["run"]))
         folder = links_folder(history.path) / plain.run
     cost = _cost(plain, cluster, rates, folder) if cluster and rates else None
-    return Report(**vars(plain), cost=cost, remarks=tuple(history.remarks))
+    status = _status(folder)
+    if plain.seconds is None and status:
+        plain = replace(plain, seconds=status.elapsed_s)
+    return Report(**vars(plain), cost=cost, status=status, remarks=tuple(history.remarks))
+
+
+def _status(folder: Path) -> RunStatus | None:
+    """The state of a run that was submitted, if its folder is still there."""
+    return read_statuses([folder])[0] if read_run_facts(folder).get("kind") == "submit" else None
 
 
 def _cost(plain: RunReport, cluster: ClusterProfile, rates: Rates, folder: Path) -> RunCost:

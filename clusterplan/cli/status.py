@@ -1,20 +1,45 @@
 """`clusterplan status`."""
 
+import sys
+import time
+
 import click
 
-from ..api.runs import runs
+from ..api.runs import Run, Runs, runs
+from ..errors import InputError
+from ..launcher.runs.state import OPEN_STATES
 from .options import echo_result, json_option
+
+_WATCH_S = 3.0
+_CLEARED = "\x1b[H\x1b[2J"  # the cursor to the first line, and nothing below it
 
 
 @click.command()
 @click.argument("run", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Show it again every 3 s, until all runs shown have ended.")
 @json_option
-def status(run: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Show how runs are going: the run RUN, or all runs whose ids begin with RUN.
+def status(run: str | None, watch: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Show the state of runs: of RUN, or of all runs whose ids begin with RUN.
 
     Without RUN it shows all open runs, and the latest 50 that have ended.  It works from any folder, and days later,
     even if Slurm has forgotten the job.
     """
+    if watch and as_json:
+        raise InputError("--watch prints text: leave out --json")
+    shown = _show(run, as_json=as_json)
+    while watch and any(status.state.state in OPEN_STATES for status in shown):
+        try:
+            time.sleep(_WATCH_S)
+        except KeyboardInterrupt:
+            return
+        shown = _show(run, again=True)
+
+
+def _show(run: str | None, *, as_json: bool = False, again: bool = False) -> Runs:
+    """Print the runs, on a terminal in place of the last; return them."""
     statuses = runs(run)
-    is_one = bool(run) and len(statuses) == 1
-    echo_result(statuses[0] if is_one and not as_json else statuses, as_json=as_json)
+    if again:
+        click.echo(_CLEARED if sys.stdout.isatty() else "", nl=not sys.stdout.isatty())
+    one: Run | None = statuses[0] if run and len(statuses) == 1 else None
+    echo_result(one if one and not as_json else statuses, as_json=as_json)
+    return statuses

@@ -6,7 +6,14 @@ from html import escape
 
 from .layout import Page, Style
 
-_TAGS = {Style.PLAIN: "", Style.BOLD: "b", Style.ANSWER: "b", Style.CODE: "code"}
+_TAGS = {
+    Style.PLAIN: "",
+    Style.BOLD: "b",
+    Style.ANSWER: "b",
+    Style.CODE: "code",
+    Style.GOOD: "b",
+    Style.BAD: "b",
+}
 
 
 class HtmlPage(Page):

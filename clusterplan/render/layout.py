@@ -5,7 +5,7 @@ Written out rather than taken from a library, because loading one cost a quarter
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
@@ -21,6 +21,8 @@ class Style(StrEnum):
     BOLD = "\x1b[1m"
     ANSWER = "\x1b[1;36m"
     CODE = "\x1b[33m"
+    GOOD = "\x1b[1;32m"
+    BAD = "\x1b[1;31m"
     END = "\x1b[0m"
 
 
@@ -31,9 +33,14 @@ class Page:
         self._width = width or PLAIN_WIDTH
         self._colour = colour
         self._lines: list[str] = []
+        self._marks: dict[str, Style] = {}
 
     def __str__(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
+
+    def mark(self, cells: Mapping[str, Style]) -> None:
+        """Give the cells that hold exactly one of these texts a style of their own."""
+        self._marks.update(cells)
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
         """Add one line that the terminal wraps, so that text to copy stays whole."""
@@ -100,7 +107,8 @@ class Page:
             cells = []
             for i, cell in enumerate(row[:-1]):
                 padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-                style = Style.BOLD if header and not number else styles[i] if i < len(styles) else Style.PLAIN
+                plain = styles[i] if i < len(styles) else Style.PLAIN
+                style = Style.BOLD if header and not number else self._marks.get(cell, plain)
                 cells.append(self._styled(padded, style))
             lines = [row[-1].rjust(widths[-1])] if numbers else _wrap_cell(row[-1], last_width)
             first = "" if below else next(iter(lines), "")

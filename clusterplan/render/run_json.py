@@ -8,14 +8,22 @@ from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
+from ..launcher.runs.status import RunStatus
+from .status_text import ending_as_json
 
 
-def report_as_json(report: RunReport, cost: RunCost | None) -> dict[str, Any]:
+def report_as_json(
+    report: RunReport, cost: RunCost | None, status: RunStatus | None = None
+) -> dict[str, Any]:
     """Return the whole report."""
     return {
         "run": report.run,
         "name": report.name,
         "state": report.state,
+        "reason": status.state.reason if status else None,
+        "steps_done": status.progress.steps_done if status and status.progress else None,
+        "steps_total": status.progress.total if status and status.progress else None,
+        **ending_as_json(status),
         "began_utc": report.began_utc,
         "started_utc": report.started_utc,
         "waited_s": report.waited_s,

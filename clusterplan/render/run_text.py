@@ -9,7 +9,9 @@ from ..estimator.gpu_use.metrics import Display
 from ..estimator.gpu_use.precision import is_same_precision
 from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
+from ..launcher.runs.status import RunStatus
 from .layout import Page, Style
+from .status_text import STATE_STYLES, Row, node_rows, progress_rows, remedy_rows
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40
@@ -17,9 +19,14 @@ _UNKNOWN = "not known"
 _TIMELINE = "over time"
 
 
-def render_report(page: Page, report: RunReport, cost: RunCost | None) -> None:
+def render_report(
+    page: Page, report: RunReport, cost: RunCost | None, status: RunStatus | None = None
+) -> None:
     """Write the whole report on the page."""
-    page.facts([*_head(report), *_gpu_use(report, cost), *_precision(report), *_co2(cost)])
+    page.mark(STATE_STYLES)
+    page.facts([*_head(report, status), *_gpu_use(report, cost), *_precision(report), *_co2(cost)])
+    for start in status.starts if status else ():
+        page.sentence(str(start))
     if report.forecasts:
         page.line()
         page.table(
@@ -40,13 +47,28 @@ def render_report(page: Page, report: RunReport, cost: RunCost | None) -> None:
     page.notes(_notes(report))
 
 
-def _head(report: RunReport) -> Iterator[tuple[str, str, str]]:
-    state = "still running: so far" if report.state == "running" else report.state
-    notes = f"; {plural(len(report.notes), 'note')} below" if report.notes else ""
-    yield "run", report.run, f"{state}{notes}"
+def _head(report: RunReport, status: RunStatus | None) -> Iterator[Row]:
+    """Yield how the run ended, what to do about that, and how far it got."""
+    notes = f"{plural(len(report.notes), 'note')} below" if report.notes else ""
+    if status:
+        yield "run", report.run, notes
+        yield "state", status.state.state, status.state.reason
+        yield from remedy_rows(status)
+    else:
+        state = "still running: so far" if report.state == "running" else report.state
+        yield "run", report.run, f"{state}; {notes}" if notes else state
     if report.waited_s and report.waited_s >= 1:
         yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
     yield "took", _duration(report.seconds), f"from {report.started_utc} UTC" if report.started_utc else ""
+    if status:
+        yield from progress_rows(status)
+        yield from node_rows(status)
+        if status.starts:
+            yield (
+                "restarts",
+                str(status.restarts),
+                f"{_duration(status.waited_between_s)} between attempts were lost",
+            )
 
 
 def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str, str]]:

@@ -1,11 +1,15 @@
 """The statuses of runs, as text and as JSON."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from ..cluster_profiles.units import format_duration, format_significant, plural
+from ..cluster_profiles.local_time import format_local_time, format_utc
+from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.notes import Note
-from ..launcher.runs.state import OPEN_STATES, State
+from ..launcher.logs.failure import Failure
+from ..launcher.run_folder.checkpoints import Checkpoint
+from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
 from .layout import Page, Style
 
@@ -13,6 +17,15 @@ NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
 )
 _UNKNOWN = "-"
+Row = tuple[str, str, str]
+_MOST_NODES = 4  # named in a line
+STATE_STYLES: dict[str, Style] = {
+    State.COMPLETED: Style.GOOD,
+    State.PENDING: Style.CODE,
+    **dict.fromkeys(
+        (State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.NODE_FAILURE, State.LOST), Style.BAD
+    ),
+}
 _CRASHES = (State.FAILED, State.OUT_OF_MEMORY)
 
 
@@ -21,8 +34,9 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
     if not statuses:
         page.line("no runs yet: `clusterplan submit JOB.toml` makes one")
         return
-    rows = [(s.run, s.state.state, _steps(s), _time_left(s), _details(s)) for s in statuses]
-    page.table(("run", "state", "steps", "ends in", ""), rows, right=(2, 3))
+    page.mark(STATE_STYLES)
+    rows = [(s.run, s.state.state, _steps(s), _elapsed(s), _time_left(s), _details(s)) for s in statuses]
+    page.table(("run", "state", "steps", "elapsed", "ends in", ""), rows, right=(2, 3, 4))
     if earlier:
         page.line("earlier runs: `clusterplan history list`")
 
@@ -30,32 +44,78 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
 def render_status(
     page: Page, status: RunStatus, notes: Sequence[Note] = (), checkpoint_note: str | None = None
 ) -> None:
-    """Print everything that is known of one run, and the notes on its checkpoints and its GPUs."""
-    rows = [("run", status.run, ""), ("state", status.state.state, status.state.reason)]
-    if status.progress:
-        loss, speed = status.progress.loss, status.progress.rate_steps_per_s
-        rows.append(("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else ""))
-        if speed:
-            rows.append(("speed", f"{format_significant(speed)} steps/s", ""))
-        if _time_left(status) != _UNKNOWN:
-            rows.append(("ends in", _time_left(status), "at the speed of the last five minutes"))
-    if status.sweep:
-        rows.append(("sweep", _sweep(status), ""))
-    rows.append(("restarts", str(status.restarts), _preemptions(status)))
-    if checkpoint_note:
-        rows.append(("saved", "", checkpoint_note))
-    if status.job:
-        rows.append(("job", status.job, ""))
-    rows.append(("folder", str(status.folder), ""))
-    if status.state.state in _CRASHES:
-        rows.append(("output", f"clusterplan logs {status.run}", ""))
-    if status.state.state not in (*OPEN_STATES, State.COMPLETED):
-        rows.append(("go on", resume_line(status.run), ""))
-    page.facts(rows)
+    """Print everything that is known of one run, and the notes on its GPUs."""
+    page.mark(STATE_STYLES)
+    page.facts(
+        [
+            ("run", status.run, ""),
+            ("state", status.state.state, status.state.reason),
+            *remedy_rows(status),
+            *_times(status),
+            *progress_rows(status),
+            *_place_rows(status, checkpoint_note),
+        ]
+    )
+    for start in status.starts:
+        page.sentence(str(start))
     if notes:
         page.line()
         page.line(f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD)
         page.notes([(note.code, note.text) for note in notes])
+
+
+def progress_rows(status: RunStatus) -> list[Row]:
+    """Return the steps, the loss, the speed and the time left, as far as they are known."""
+    if not status.progress:
+        return []
+    loss, speed = status.progress.loss, status.progress.rate_steps_per_s
+    rows = [("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else "")]
+    if speed:
+        rows.append(("speed", f"{format_significant(speed)} steps/s", ""))
+    if _time_left(status) != _UNKNOWN:
+        rows.append(("ends in", _time_left(status), "at the speed of the last five minutes"))
+    return rows
+
+
+def _place_rows(status: RunStatus, checkpoint_note: str | None) -> list[Row]:
+    rows = [("sweep", _sweep(status), "")] if status.sweep else []
+    rows.append(("restarts", str(status.restarts), _preemptions(status)))
+    if status.checkpoint or checkpoint_note:
+        rows.append(_checkpoint_row(status.checkpoint, status.looked_s, checkpoint_note))
+    rows += node_rows(status)
+    rows += [("job", status.job, "")] if status.job else []
+    rows.append(("folder", str(status.folder), ""))
+    if status.state.state in _CRASHES:
+        rows.append(("output", f"clusterplan logs {status.run}", ""))
+    return rows
+
+
+def node_rows(status: RunStatus) -> list[Row]:
+    """Return the nodes of the last attempt, if it began."""
+    name = "node" if len(status.nodes) == 1 else "nodes"
+    return [(name, join_names(status.nodes, _MOST_NODES), "")] if status.nodes else []
+
+
+def _checkpoint_row(checkpoint: Checkpoint | None, now_s: float, note: str | None) -> Row:
+    if checkpoint is None:
+        return "checkpoint", "none", note or ""
+    step = "saved" if checkpoint.step is None else f"step {checkpoint.step:,}"
+    age = f"{format_duration(max(now_s - checkpoint.changed_s, 0))} ago"
+    return "checkpoint", step, f"{age}, {checkpoint.path}" + (f"; {note}" if note else "")
+
+
+def remedy_rows(status: RunStatus) -> list[Row]:
+    """Return what to do about a run that ended otherwise than it should, and the command that does it."""
+    remedy = status.remedy
+    return [("go on", remedy.command, ""), ("", "", remedy.text)] if remedy else []
+
+
+def _times(status: RunStatus) -> list[Row]:
+    if status.elapsed_s is None or status.began_s is None:
+        return []
+    began = format_local_time(status.began_s, status.looked_s)
+    until = f" to {format_local_time(status.state.known_at, status.looked_s)}" if status.state.final else ""
+    return [("elapsed", format_duration(status.elapsed_s), f"from {began}{until}")]
 
 
 def render_live(status: RunStatus, utilisation_percent: float | None = None) -> str:
@@ -89,17 +149,42 @@ def run_as_json(status: RunStatus) -> dict[str, Any]:
         "eta_s": progress.eta_s if progress and not state.final else None,
         "stale": state.stale,
         "known_at": state.known_at,
+        "began_utc": format_utc(status.began_s),
+        "ended_utc": format_utc(state.known_at) if state.final else None,
+        "elapsed_s": status.elapsed_s,
+        **ending_as_json(status),
+        "checkpoint": _checkpoint(status.checkpoint),
         "folder": str(status.folder),
     }
 
 
-def resume_line(run: str) -> str:
-    """Return the command that goes on with a run that has ended.
+def ending_as_json(status: RunStatus | None) -> dict[str, Any]:
+    """Return the keys that `status` and `report` share; all are null for a run that was not submitted."""
+    remedy = status.remedy if status else None
+    return {
+        "nodes": list(status.nodes) if status else None,
+        "failure": _failure(status.state.failure) if status else None,
+        "restarts": [asdict(start) for start in status.starts] if status else None,
+        "remedy": asdict(remedy) if remedy else None,
+    }
 
-    >>> resume_line("ddp-20261125T130848-e744")
-    'clusterplan resume ddp-20261125T130848-e744'
-    """
-    return f"clusterplan resume {run}"
+
+def _failure(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "rank": failure.rank,
+        "node": failure.node,
+        "exit_code": failure.exit_code,
+        "error": failure.error,
+        "kind": failure.kind,
+    }
+
+
+def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+    if checkpoint is None:
+        return None
+    return {"step": checkpoint.step, "path": checkpoint.path, "changed_utc": format_utc(checkpoint.changed_s)}
 
 
 def _steps(status: RunStatus) -> str:
@@ -107,6 +192,10 @@ def _steps(status: RunStatus) -> str:
         return _UNKNOWN
     total = status.progress.total
     return f"{status.progress.steps_done:,}" + (f"/{total:,}" if total else "")
+
+
+def _elapsed(status: RunStatus) -> str:
+    return _UNKNOWN if status.elapsed_s is None else format_duration(status.elapsed_s)
 
 
 def _time_left(status: RunStatus) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..slurm.jobs import PREEMPTED
-from .exit_codes import explain_exit, explain_failure
+from .explain.exit_codes import SIGKILL_CODE, explain_exit, explain_failure
 from .queue_reasons import PREEMPTED_REASON
 from .state import Evidence, RunState, State
 
@@ -24,7 +24,6 @@ STATES_OF_SLURM: Mapping[str, State] = {
     "NODE_FAIL": State.NODE_FAILURE,
     "BOOT_FAIL": State.NODE_FAILURE,
 }
-SIGKILL_CODE = 128 + 9
 BEFORE_START = "before it began"
 KILLED = "its process was killed (SIGKILL)"
 

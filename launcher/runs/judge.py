@@ -4,13 +4,16 @@ The evidence in the order it is believed: the run's final status; Slurm's queue,
 records of the tasks; these records alone; the exit code that the job's shell saw; the age of the last heartbeat.
 """
 
+from dataclasses import replace
+
 from ...cluster_profiles.units import format_duration
 from ..node.restart_policy import StopCause
 from ..run_folder.final_status import read_failure
+from ..run_folder.progress import Progress
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
-from .end_reasons import BEFORE_START, KILLED, SIGKILL_CODE, STATES_OF_SLURM, explain_end
-from .exit_codes import explain_failure
+from .end_reasons import BEFORE_START, KILLED, STATES_OF_SLURM, explain_end
+from .explain.exit_codes import SIGKILL_CODE, explain_failure
 from .queue_reasons import WAITING_STATES, explain_wait
 from .state import Evidence, RunState, State, exit_code_of_tasks
 
@@ -35,6 +38,14 @@ def judge_state(evidence: Evidence, now_s: float) -> RunState:
     if evidence.jobs[-1].executor == "local":
         return _judge_local(evidence, now_s)
     return _judge_on_slurm(evidence, now_s)
+
+
+def with_early_end(state: RunState, progress: Progress | None) -> RunState:
+    """Say of a run that ended with 0 that its loop stopped before its last step: a signal or a bug may be why."""
+    if state.state is not State.COMPLETED or state.reason or not progress or not progress.stopped_early:
+        return state
+    steps = f"step {progress.steps_done:,} of {progress.total:,}"
+    return replace(state, reason=f"ended with exit code 0 at {steps}")
 
 
 def _final_state(evidence: Evidence, now_s: float) -> RunState:

@@ -12,7 +12,7 @@ from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import find_last_step
+from ..run_folder.checkpoints import Checkpoint, find_last_step, find_newest_checkpoint
 from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
 from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import JobEntry, read_jobs
@@ -30,7 +30,9 @@ from ..sampler.spool import SUFFIX
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
 from .end_reasons import KILLED
-from .judge import judge_state
+from .explain.remedy import Remedy, find_remedy
+from .explain.restarts import Restart, list_restarts, sum_waits_s
+from .judge import judge_state, with_early_end
 from .state import Evidence, RunState, State
 
 _LOG_END_BYTES = 8192
@@ -41,7 +43,8 @@ class RunStatus:
     """A run as `clusterplan status` shows it; None is not known.
 
     `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
-    apart from the others of its sweep.
+    apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
+    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  Times are in Unix seconds.
     """
 
     run: str
@@ -52,6 +55,27 @@ class RunStatus:
     progress: Progress | None
     preemptions: int = 0
     sweep: Mapping[str, str] = field(default_factory=dict)
+    began_s: float | None = None
+    nodes: tuple[str, ...] = ()
+    starts: tuple[Restart, ...] = ()
+    waited_between_s: float = 0.0
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+    has_saved: bool = False
+    looked_s: float = 0.0
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Return the seconds from its first start to its end, or until now; None before it began."""
+        if self.began_s is None:
+            return None
+        return max((self.state.known_at if self.state.final else self.looked_s) - self.began_s, 0.0)
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """Return what to do about a run that has ended otherwise than it should."""
+        saved = self.has_saved or self.checkpoint is not None
+        return find_remedy(self.run, self.state, self.shape, has_checkpoint=saved, nodes=self.nodes)
 
 
 @dataclass(frozen=True)
@@ -120,23 +144,23 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
             RunStatus(
                 run=folder.name,
                 folder=folder,
-                state=_with_early_end(state, progress),
+                state=with_early_end(state, progress),
                 job=job.job if job else None,
                 restarts=max(len(attempts) - 1, 0),
                 progress=progress,
                 preemptions=sum(task.slurm_state == PREEMPTED for task in attempts),
                 sweep=facts.get("sweep") or {},
+                began_s=next((task.began_s for task in tasks if task.state != "waiting"), None),
+                nodes=tuple(dict.fromkeys(task.node for task in evidence.last_tasks)) if job else (),
+                starts=list_restarts(tasks),
+                waited_between_s=sum_waits_s(tasks),
+                shape=facts.get("shape") or {},
+                checkpoint=_find_checkpoint(folder) if len(folders) == 1 else None,
+                has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
+                looked_s=time.time(),
             )
         )
     return statuses
-
-
-def _with_early_end(state: RunState, progress: Progress | None) -> RunState:
-    """Say of a run that ended with 0 that its loop stopped before its last step: a signal or a bug may be why."""
-    if state.state is not State.COMPLETED or state.reason or not progress or not progress.stopped_early:
-        return state
-    steps = f"step {progress.steps_done:,} of {progress.total:,}"
-    return replace(state, reason=f"ended with exit code 0 at {steps}")
 
 
 def _read_certain_end(folder: Path) -> dict[str, Any] | None:
@@ -176,6 +200,15 @@ def _read_slurmd_error(folder: Path, job: JobEntry) -> str | None:
         return None
     newest = max(logs, key=lambda path: path.stat().st_mtime)
     return find_log_error(read_tail(newest, _LOG_END_BYTES)).line
+
+
+def _find_checkpoint(folder: Path) -> Checkpoint | None:
+    with suppress(OSError, ValueError, RunFolderError):
+        launch = Launch.read(folder)
+        return (
+            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
+        )
+    return None
 
 
 def _read_progress(folder: Path, total: int | None) -> Progress | None:

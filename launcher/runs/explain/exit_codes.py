@@ -6,9 +6,10 @@ start the command.
 
 import signal
 
-from ..logs.errors import ErrorKind
-from ..logs.failure import Failure
+from ...logs.errors import ErrorKind
+from ...logs.failure import Failure
 
+SIGKILL_CODE = 128 + 9
 _FIRST_SIGNAL_CODE, _LAST_SIGNAL_CODE = 129, 128 + 64
 _SIGNALS: dict[int, tuple[str, str]] = {  # the words, and what it often means
     signal.SIGKILL: ("killed", "often the node's memory ran out"),

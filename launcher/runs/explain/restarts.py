@@ -1,0 +1,69 @@
+"""Why a run was started again, and where: pure, from the records of its tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from ....cluster_profiles.units import join_names
+from ...run_folder.task_records import TaskRecord
+from ...slurm.jobs import PREEMPTED
+from ..queue_reasons import PREEMPTED_REASON
+from .exit_codes import explain_failure
+
+_MOST_NODES = 4  # named in a line
+
+
+@dataclass(frozen=True)
+class Restart:
+    """One restart: its number from 1, why, the step that it went on from (None: the beginning), and its nodes."""
+
+    number: int
+    reason: str
+    step: int | None
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the restart in one line."""
+        step = "from the beginning" if self.step is None else f"after step {self.step:,}"
+        return f"restart {self.number}: {self.reason}, {step}; ran on {join_names(self.nodes, _MOST_NODES)}"
+
+
+def list_restarts(tasks: Sequence[TaskRecord]) -> tuple[Restart, ...]:
+    """Return the restarts of a run, in order; `tasks` are in the order in which they began."""
+    attempts = [list(group) for _, group in groupby(tasks, key=lambda task: task.attempt)]
+    return tuple(
+        Restart(number, _explain_restart(before), after[0].resume_step, _nodes(after))
+        for number, (before, after) in enumerate(pairwise(attempts), start=1)
+    )
+
+
+def sum_waits_s(tasks: Sequence[TaskRecord]) -> float:
+    """Return the seconds between the end of each attempt, or its last heartbeat, and the start of the next."""
+    attempts = [list(group) for _, group in groupby(tasks, key=lambda task: task.attempt)]
+    waits_s = (
+        min(task.began_s for task in after) - max(task.ended_s or task.beat_s for task in before)
+        for before, after in pairwise(attempts)
+    )
+    return sum(max(wait_s, 0.0) for wait_s in waits_s)
+
+
+def _explain_restart(tasks: Sequence[TaskRecord]) -> str:
+    """Return why the attempt with these tasks was followed by another one."""
+    decided = next((task for task in tasks if task.will_restart), None)
+    states = {task.slurm_state for task in tasks if task.slurm_state}
+    if PREEMPTED in states:
+        return PREEMPTED_REASON
+    if failure := next((task.failure for task in tasks if task.will_restart and task.failure), None):
+        return explain_failure(failure, names_node=len(tasks) > 1)
+    if decided and decided.reason:
+        return decided.reason
+    silent = [task for task in tasks if task.outcome is None]
+    if silent and (len(silent) < len(tasks) or "NODE_FAIL" in states or not states):
+        return f"node failure of {join_names(_nodes(silent), _MOST_NODES)}"
+    if "NODE_FAIL" in states:
+        return "node failure"
+    return "its job was requeued" if "REQUEUED" in states else "its job was started again"
+
+
+def _nodes(tasks: Sequence[TaskRecord]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(task.node for task in sorted(tasks, key=lambda task: task.rank)))

@@ -1,0 +1,125 @@
+"""What is said of a run that ended, or was started again: the remedy, and why it restarted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from clusterplan.launcher.logs.errors import ErrorKind
+from clusterplan.launcher.logs.failure import Failure
+from clusterplan.launcher.run_folder.task_records import TaskRecord
+from clusterplan.launcher.runs.explain.remedy import find_remedy
+from clusterplan.launcher.runs.explain.restarts import list_restarts
+from clusterplan.launcher.runs.state import RunState, State
+
+SHAPE = {"batch_size": 8, "accumulation": 2}
+
+
+def remedy(
+    state: RunState, shape: dict[str, int] = SHAPE, *, saved: bool = True, nodes: tuple[str, ...] = ()
+) -> str:
+    found = find_remedy("ddp", state, shape, has_checkpoint=saved, nodes=nodes)
+    assert found is not None
+    return found.command
+
+
+def failed(error: str, kind: ErrorKind) -> RunState:
+    failure = Failure(1, 1, "gpu2", 1, error, kind, 0.0)
+    return RunState(State.FAILED, f"rank 1 on gpu2, exit code 1: {error}", 0.0, 1, failure=failure)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        (SHAPE, "--batch-size 4 --accumulation 4"),
+        ({"batch_size": 9, "accumulation": 1}, "--batch-size 3 --accumulation 3"),
+        ({"batch_size": 1, "accumulation": 4}, ""),
+    ],
+)
+def test_out_of_memory_takes_a_smaller_micro_batch_and_the_same_steps(
+    shape: dict[str, int], options: str
+) -> None:
+    state = RunState(State.OUT_OF_MEMORY, "exit code 1: torch.OutOfMemoryError: CUDA out of memory.", 0.0, 1)
+    assert remedy(state, shape) == f"clusterplan resume ddp {options}".rstrip()
+
+
+def test_each_end_has_its_own_remedy() -> None:
+    memory = RunState(State.OUT_OF_MEMORY, "slurmstepd: error: Detected 1 oom_kill event", 0.0, 1)
+    assert remedy(memory).endswith("--slurm mem=MEMORY")
+    assert remedy(RunState(State.FAILED, "", 0.0, 137)).endswith("--slurm mem=MEMORY")
+    node = RunState(State.NODE_FAILURE, "node gpu2 failed", 0.0)
+    assert remedy(node, nodes=("gpu2",)).endswith("--slurm exclude=gpu2")
+    late = find_remedy("ddp", RunState(State.TIMED_OUT, "", 0.0), SHAPE, has_checkpoint=False)
+    assert late is not None
+    assert "write a checkpoint into {output}" in late.text
+    full = find_remedy(
+        "ddp", failed("No space left on device", ErrorKind.DISK_FULL), SHAPE, has_checkpoint=True
+    )
+    assert full is not None
+    assert full.text.startswith("the disk is full")
+    assert remedy(RunState(State.CANCELLED, "", 0.0), saved=False) == "clusterplan resume ddp --from-start"
+    assert find_remedy("ddp", RunState(State.COMPLETED, "", 0.0), SHAPE, has_checkpoint=True) is None
+
+
+def task(restart: int, rank: int, node: str, **more: Any) -> TaskRecord:
+    return TaskRecord("7", restart, rank, 2, node, node, 1, "1", 10.0 * restart, 10.0 * restart + 5, **more)
+
+
+def test_a_restart_says_why_from_where_and_on_which_nodes() -> None:
+    tasks = [
+        task(0, 0, "gpu1", outcome="stopped", slurm_state="REQUEUED", ended_s=5.0),
+        task(0, 1, "gpu2"),
+        task(
+            1,
+            0,
+            "gpu1",
+            resume_step=300,
+            outcome="stopped",
+            will_restart=True,
+            reason="the time limit was near",
+        ),
+        task(1, 1, "gpu3", outcome="stopped"),
+        task(2, 0, "gpu1", resume_step=450),
+        task(2, 1, "gpu3"),
+    ]
+    assert [str(restart) for restart in list_restarts(tasks)] == [
+        "restart 1: node failure of gpu2, after step 300; ran on gpu1, gpu3",
+        "restart 2: the time limit was near, after step 450; ran on gpu1, gpu3",
+    ]
+
+
+def test_the_end_of_a_run_is_the_first_thing_that_is_said(launched: Any) -> None:
+    words = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
+    script = launched.file(
+        "oom.py",
+        "import sys\nfrom clusterplan import track\nfor step in track(range(3), total=30):\n    pass\n"
+        f"sys.exit({words!r})\n",
+    )
+    job = launched.file(
+        "job.toml",
+        "[data]\nsamples = 480\n[training]\nbatch_size = 8\naccumulation = 2\ngpus = 1\n"
+        f"[run]\ncommand = ['python', '{script.name}', '{{batch_size}}', '{{accumulation}}']\n",
+    )
+    run = launched.submit("--executor", "local", job)["run"]
+    ended = launched.ended(run)
+    assert (
+        ended["remedy"]["command"] == f"clusterplan resume {run} --batch-size 4 --accumulation 4 --from-start"
+    )
+    assert (ended["failure"]["kind"], ended["ended_utc"][-1], ended["elapsed_s"] > 0) == (
+        "out_of_memory",
+        "Z",
+        True,
+    )
+    for command in ("status", "report"):
+        said = launched(command, run).stdout.splitlines()
+        assert said[1].split()[:2] == ["state", "out_of_memory"]
+        assert said[2].split()[:4] == ["go", "on", "clusterplan", "resume"]
+        assert any(line.startswith("steps") and "3/30" in line for line in said)
+    assert json.loads(launched("report", run, "--json").stdout)["remedy"] == ended["remedy"]
+
+
+def test_watch_goes_on_until_all_runs_have_ended(launched: Any) -> None:
+    run = launched.submit("--executor", "local", "--", "sleep", "2")["run"]
+    watched = launched("status", run, "--watch", timeout=60)
+    states = [line.split()[1] for line in watched.stdout.splitlines() if line.startswith("state")]
+    assert (watched.returncode, states[-1], len(states) > 1) == (0, "completed", True)
