@@ -12,6 +12,8 @@ from ...estimator.job.workload import Workload
 from ..slurm.text import parse_limit_s
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
+_SAVE_MARGIN_S = 30.0
+_LONGEST_SAVE_SHARE = 0.75  # of the walltime, at most, where a save takes so long
 _LONGEST_SHARE = 0.25  # of the walltime, at most, for that
 _SHORTEST_S = 1_800.0  # a walltime that is worth its start
 
@@ -132,7 +134,7 @@ def decide_request(
         partition=placement.partition_name,
         time=_whole_minutes_time(request_s) if request_s else None,
         segments=clock.segments if clock else None,
-        signal_delay_s=signal_delay_s(workload.checkpoint.time_s, request_s or default_walltime_s),
+        signal_delay_s=signal_delay_s(_save_s(workload, estimate), request_s or default_walltime_s),
         time_min=_shortest_time(workload, estimate, request_s) if requeue else None,
         requeue=requeue,
         parallel=parallel,
@@ -147,16 +149,28 @@ def request_of(estimate: Estimate) -> SlurmRequest:
     return decide_request(estimate.workload, estimate.placement, estimate)
 
 
+def _save_s(workload: Workload, estimate: Estimate | None) -> float | None:
+    """Return the seconds of a save as stated; else as estimated, where the usual warning is too short for that."""
+    interval = estimate.clock.checkpoint_interval if estimate else None
+    if workload.checkpoint.time_s is not None or interval is None:
+        return workload.checkpoint.time_s
+    return interval.write_s if 2 * interval.write_s + _SAVE_MARGIN_S > _SAVE_S else None
+
+
 def signal_delay_s(save_s: float | None, walltime_s: float | None) -> int:
-    """Return how long before its limit a job is warned: twice a checkpoint's time and 30 s, at most a quarter of the walltime.
+    """Return how long before its limit a job is warned: twice a checkpoint's time and 30 s.
 
-    Slurm may send the warning up to 60 s early.
+    That is at most a quarter of the walltime, but never too short for one save, up to three quarters.  Slurm may send
+    the warning up to 60 s early.
 
-    >>> signal_delay_s(45, 86400), signal_delay_s(None, 86400), signal_delay_s(None, 60)
-    (120, 90, 15)
+    >>> signal_delay_s(45, 86400), signal_delay_s(None, 86400), signal_delay_s(None, 60), signal_delay_s(140, 600)
+    (120, 90, 15, 170)
     """
-    delay_s = _SAVE_S if save_s is None else 2 * save_s + 30
-    return math.ceil(delay_s if walltime_s is None else min(delay_s, walltime_s * _LONGEST_SHARE))
+    delay_s = _SAVE_S if save_s is None else 2 * save_s + _SAVE_MARGIN_S
+    if walltime_s is None:
+        return math.ceil(delay_s)
+    one_save_s = 0 if save_s is None else min(save_s + _SAVE_MARGIN_S, walltime_s * _LONGEST_SAVE_SHARE)
+    return math.ceil(max(min(delay_s, walltime_s * _LONGEST_SHARE), one_save_s))
 
 
 def whole_minutes(seconds: float) -> int:
