@@ -177,3 +177,31 @@ def test_a_helper_that_handles_the_signal_does_not_keep_a_training_alive(tmp_pat
     guarded.process.terminate()
     guarded.process.wait(ENDED_S)
     assert time.monotonic() - began_s < 15  # half of the grace, and then it ends at once
+
+
+def _begin_again(guarded: Guarded) -> None:
+    """Write what the next start of the job writes as it begins: Slurm requeued it when a node's slurmd died."""
+    tasks = guarded.folder / "tasks"
+    record = guarded.record() | {"restart": 1, "node": "other"}
+    (tasks / "7.1.0.json").write_text(json.dumps(record))
+
+
+def test_a_start_that_sees_a_newer_one_stops_and_writes_nothing(tmp_path: Path) -> None:
+    """transformerlab-app#1003, fairchem#777: requeued on NODE_FAIL, while the old processes live on."""
+    guarded = start_all(tmp_path, ON_SLURM, ["shell script"])["shell script"]
+    _begin_again(guarded)
+    assert guarded.process.wait(ENDED_S) == 128 + signal.SIGKILL
+    assert not guarded.lines("signals")
+    assert not Path(f"/proc/{guarded.lines('up')[0]}").exists()
+    assert not (guarded.folder / "status.json").exists()
+    assert json.loads((guarded.folder / "tasks" / "7.0.0.json").read_text())["stop_cause"] == "newer_start"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_an_old_start_that_ends_has_no_final_word(tmp_path: Path, code: int) -> None:
+    command = ["bash", "-c", f"touch up; until [ -e tasks/7.1.0.json ]; do sleep 0.1; done; exit {code}"]
+    guarded = Guarded(tmp_path / "run", command, ON_SLURM)
+    until((guarded.folder / "up").exists, "the command", ENDED_S)
+    _begin_again(guarded)
+    guarded.process.wait(ENDED_S)
+    assert not (guarded.folder / "status.json").exists()

@@ -13,6 +13,7 @@ from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
 from .requeue import wait_for_verdict
 from .restart_policy import RestartDecision, StopCause
 from .saves import decide_from_saves
+from .stop.newer_start import has_newer_start
 from .stop.slurm_reason import CANCELLED, REQUEUED
 
 _OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too
@@ -30,6 +31,9 @@ def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
     None means that the decision is another task's, Slurm's or the user's.
     """
     record = task.file.record
+    if has_newer_start(task.folder, record):  # what follows is said by that start
+        task.file.update(state="ended", stop_cause=StopCause.NEWER_START, ended_s=time.time())
+        return None
     if record.outcome == "completed":
         _complete(task)
         return None

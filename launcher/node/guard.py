@@ -32,6 +32,7 @@ from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wa
 from .gpu_locks import GpuLocks
 from .processes import Children
 from .restart_policy import StopCause
+from .stop.newer_start import has_newer_start
 from .stop.slurm_reason import read_verdict
 from .stop.term_witness import has_term_come_to_all, term_witness
 
@@ -134,10 +135,7 @@ def _wait_for_end(
             task.signals.note_time_limit()
         if time.monotonic() >= heartbeat_s:
             heartbeat_s += HEARTBEAT_S
-            if not task.place.on_slurm and cancel_requested_s(task.folder):  # made on another machine
-                task.signals.note_termination()
-            if task.place.rank == 0:
-                task.file.update()
+            _beat(task)
         time.sleep(POLL_S)
     if (
         task.place.on_slurm
@@ -148,9 +146,22 @@ def _wait_for_end(
     return children.poll() or 0
 
 
+def _beat(task: TaskContext) -> None:
+    """Give a sign of life, and look for reasons to stop that no signal brings."""
+    if not task.place.on_slurm and cancel_requested_s(task.folder):  # made on another machine
+        task.signals.note_termination()
+    if task.place.local_rank == 0 and has_newer_start(task.folder, task.file.record):
+        task.signals.note_newer_start()
+    if task.place.rank == 0:
+        task.file.update()
+
+
 def _stop(task: TaskContext, children: Children, witness: "Popen[bytes] | None") -> None:
     """Send the stop signal to the command, unless Slurm has done so, and give it time to save."""
     task.file.update(state="stopping", stop_cause=task.signals.cause)
+    if task.signals.cause is StopCause.NEWER_START:  # nothing more may be written
+        children.stop(signal.SIGKILL, 0)
+        return
     number: int = getattr(signal, task.launch.stop_signal)
     has_come = False
     if witness and number == signal.SIGTERM and task.signals.cause is StopCause.TERMINATED:

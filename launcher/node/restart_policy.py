@@ -13,6 +13,7 @@ class StopCause(StrEnum):
     TIME_LIMIT = "time_limit"  # Slurm's warning before the limit
     TERMINATED = "terminated"  # SIGTERM: cancelled, preempted, or the limit itself
     FAILED = "failed"  # the command
+    NEWER_START = "newer_start"  # a later start of the run has begun
 
 
 class Progress(StrEnum):

@@ -30,3 +30,7 @@ class StopSignals:
     def note_time_limit(self) -> None:
         """Stop for the time limit: by Slurm's warning, or for a run on this machine, which nobody warns."""
         self.cause = self.cause or StopCause.TIME_LIMIT
+
+    def note_newer_start(self) -> None:
+        """Stand back: a later start of the run owns its checkpoints."""
+        self.cause = StopCause.NEWER_START
