@@ -280,14 +280,12 @@ def test_torchrun_in_the_text_of_a_shell_trains_on_all_nodes_and_saves_when_it_i
     text = "cd '.' && A=1 python train.py --lr $((1+1)) | cat"
     command = ("--profile", "test", "--gpus", "4", "--nodes", "2", "--", "bash", "-c", text)
     run = on_slurm.submit("--force", *command, env={"PYTHONPATH": str(on_slurm.folder)})
-    for rank in (0, 1):
-        until(
-            lambda rank=rank: "--nnodes" in on_slurm("logs", run["run"], "--rank", rank).stdout, "the start"
-        )
+    logs = [Path(run["folder"]) / "logs" / f"{rank}.log" for rank in (0, 1)]
+    until(lambda: all(log.exists() and "--nnodes" in log.read_text() for log in logs), "both tasks")
     on_slurm("cancel", run["run"])
     yield
     assert on_slurm.ended(run["run"])["state"] == "cancelled"
-    for rank in (0, 1):
-        told = on_slurm("logs", run["run"], "--rank", rank).stdout
+    for rank, log in enumerate(logs):
+        told = log.read_text()
         assert told.split()[:3] == ["--nnodes=2", "--nproc_per_node=2", f"--node_rank={rank}"]
         assert "saved" in told
