@@ -6,12 +6,13 @@ and SlurmRefused if Slurm says no.
 """
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 
 from ...errors import SlurmRefused, SlurmUnavailable
 from .cluster import Cluster
@@ -26,6 +27,7 @@ from .jobs import (
     parse_job,
     parse_queue,
 )
+from .limits import ASSOCIATION_FORMAT, QOS_FORMAT, Accounting, parse_associations, parse_qos
 from .nodes import (
     NODE_FORMAT,
     NodeFacts,
@@ -38,6 +40,7 @@ from .nodes import (
 from .text import last_complaint, without_colours
 
 _JOBS_PER_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
+_LIMITS_TIMEOUT_S = 3.0  # a submission does not wait for its database
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
 _OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
 _KEPT = {"SLURM_CONF"}
@@ -148,11 +151,33 @@ def read_settings() -> SlurmSettings:
     return parse_settings(ask("scontrol", "show", "config"))
 
 
+def read_limits() -> Accounting | None:
+    """Return the limits of this user and of every QOS; None if accounting does not answer at once."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    questions = (
+        ("user", "where", f"name={user}", "format=DefaultAccount"),
+        ("assoc", "where", f"user={user}", f"format={ASSOCIATION_FORMAT}"),
+        ("qos", f"format={QOS_FORMAT}"),
+    )
+    try:
+        with ThreadPoolExecutor() as pool:
+            ask_one = partial(
+                ask, "sacctmgr", "--noheader", "--parsable2", "show", timeout_s=_LIMITS_TIMEOUT_S
+            )
+            accounts, associations, qos = pool.map(lambda words: ask_one(*words), questions)
+    except (SlurmUnavailable, SlurmRefused):
+        return None
+    lines = accounts.split()
+    return Accounting(lines[-1] if lines else None, parse_associations(associations), parse_qos(qos))
+
+
 def read_cluster() -> Cluster:
-    """Return partitions, nodes and settings: three questions, asked at once."""
+    """Return partitions, nodes and settings: three questions, asked at once; then the limits, where they are enforced."""
     with ThreadPoolExecutor() as pool:
         futures = pool.submit(read_partitions), pool.submit(read_nodes), pool.submit(read_settings)
-    return Cluster(tuple(futures[0].result()), tuple(futures[1].result()), futures[2].result())
+    settings = futures[2].result()
+    accounting = read_limits() if settings.enforces_limits else None
+    return Cluster(tuple(futures[0].result()), tuple(futures[1].result()), settings, accounting)
 
 
 def forecast_start(options: Sequence[str]) -> StartForecast:
@@ -160,7 +185,7 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
 
     It uses up a job id.  A walltime above the partition's limit is not refused here: that job waits for ever.
     """
-    process = run_command("sbatch", "--test-only", *options, "--wrap=true")
+    process = run_command("sbatch", "--test-only", *options, "--wrap=true", timeout_s=TIMEOUT_S)
     if process.returncode and _NOBODY_ANSWERS.search(process.stderr):
         raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(process.stderr)!r}")
     return parse_forecast(process.stderr)
@@ -169,14 +194,17 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
 @cache
 def _accounting_answers() -> bool:
     try:
-        return run_command("sacct", "--allocations", "--noheader", "--jobs=1").returncode == 0
+        return (
+            run_command("sacct", "--allocations", "--noheader", "--jobs=1", timeout_s=TIMEOUT_S).returncode
+            == 0
+        )
     except SlurmUnavailable:
         return False
 
 
-def ask(*command: str, may_be_forgotten: bool = False) -> str:
+def ask(*command: str, may_be_forgotten: bool = False, timeout_s: float | None = None) -> str:
     """Return the output of one of Slurm's commands, without colours; empty if the job may be forgotten, and is."""
-    process = run_command(*command)
+    process = run_command(*command, timeout_s=timeout_s or TIMEOUT_S)
     if process.returncode == 0:
         return without_colours(process.stdout)
     if may_be_forgotten and _FORGOTTEN.search(process.stderr):
@@ -187,7 +215,7 @@ def ask(*command: str, may_be_forgotten: bool = False) -> str:
     raise SlurmRefused(f"{' '.join(command[:2])}: {complaint}")
 
 
-def run_command(*command: str) -> "subprocess.CompletedProcess[str]":
+def run_command(*command: str, timeout_s: float) -> "subprocess.CompletedProcess[str]":
     """Run one of Slurm's commands, in plain English and with the time limit.  Raises SlurmUnavailable."""
     environment = clean_environment(os.environ) | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
     try:
@@ -199,7 +227,7 @@ def run_command(*command: str) -> "subprocess.CompletedProcess[str]":
             text=True,
             errors="replace",
             check=False,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
         )
     except FileNotFoundError:
         raise SlurmUnavailable(
@@ -210,5 +238,5 @@ def run_command(*command: str) -> "subprocess.CompletedProcess[str]":
         complaint = last_complaint(late.stderr.decode(errors="replace")) if late.stderr else ""
         besides = f" but {complaint!r}" if complaint else ""
         raise SlurmUnavailable(
-            f"Slurm does not answer: {command[0]} said nothing{besides} for {TIMEOUT_S:g} s"
+            f"Slurm does not answer: {command[0]} said nothing{besides} for {timeout_s:g} s"
         ) from None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .limits import Accounting
 from .nodes import NodeFacts, PartitionFacts, SlurmSettings
 
 
@@ -16,11 +17,12 @@ def partition_names(partitions: str | None) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The partitions, nodes and settings of one Slurm."""
+    """The partitions, nodes and settings of one Slurm; `accounting` has its limits of users, if they are enforced."""
 
     partitions: tuple[PartitionFacts, ...]
     nodes: tuple[NodeFacts, ...]
     settings: SlurmSettings
+    accounting: Accounting | None = None
 
     def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
         """Return the nodes of one partition, in any state."""

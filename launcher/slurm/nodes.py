@@ -22,6 +22,7 @@ class PartitionFacts:
     priority_tier: int
     preempt_mode: str
     max_nodes: int | None
+    qos: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class SlurmSettings:
     requeue: bool
     max_array_size: int | None
     preempt_type: str
+    enforces_limits: bool = False
 
 
 def parse_partitions(text: str) -> list[PartitionFacts]:
@@ -63,6 +65,7 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
             priority_tier=int(pairs.get("PriorityTier", "1")),
             preempt_mode=pairs.get("PreemptMode", ""),
             max_nodes=int(most) if (most := pairs.get("MaxNodes", "")).isdecimal() else None,
+            qos=qos if (qos := pairs.get("QoS")) not in ("N/A", "(null)") else None,
         )
         for pairs in (dict(_words(line)) for line in text.splitlines())
         if "PartitionName" in pairs
@@ -105,6 +108,9 @@ def parse_settings(text: str) -> SlurmSettings:
         requeue=settings.get("JobRequeue", "1") != "0",
         max_array_size=int(size) if size.isdecimal() else None,
         preempt_type=settings.get("PreemptType", ""),
+        enforces_limits=not {"limits", "safe"}.isdisjoint(
+            settings.get("AccountingStorageEnforce", "").split(",")
+        ),
     )
 
 

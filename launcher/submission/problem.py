@@ -19,6 +19,7 @@ PROBLEM_CODES = {
     "partition": "The partition does not exist.",
     "partition-down": "The partition takes no jobs now.",
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
+    "account-limit": "The QOS or the account never gives one job so much: Slurm would let it wait for ever.",
     "gpu-type": "The partition has no GPUs of that type.",
     "gpu-choice": "The job names no GPU type, and Slurm may give it slices.",
     "gpu-count": "No node of the partition has as many GPUs of that type.",
