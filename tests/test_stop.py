@@ -205,3 +205,12 @@ def test_an_old_start_that_ends_has_no_final_word(tmp_path: Path, code: int) -> 
     _begin_again(guarded)
     guarded.process.wait(ENDED_S)
     assert not (guarded.folder / "status.json").exists()
+
+
+def test_a_run_that_nobody_warns_saves_before_its_allocation_ends(tmp_path: Path) -> None:
+    """The time counts from the start of the allocation: Slurm 23.02 and later says when it ends."""
+    ends = {"SLURM_JOB_END_TIME": str(int(time.time()) + 26)}  # the grace is 20 s
+    guarded = start_all(tmp_path, ON_SLURM | ends, ["none"])["none"]
+    guarded.process.wait(ENDED_S)
+    assert guarded.lines("signals") == guarded.lines("saved") == guarded.lines("up")
+    assert guarded.record()["stop_cause"] == "time_limit"

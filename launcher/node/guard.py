@@ -35,11 +35,13 @@ from .restart_policy import StopCause
 from .stop.newer_start import has_newer_start
 from .stop.slurm_reason import read_verdict
 from .stop.term_witness import has_term_come_to_all, term_witness
+from .stop.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
 HEARTBEAT_S = 20.0
+_KILL_MARGIN_S = 5.0  # to decide on a restart before the time limit
 _SIGNAL_ORDER_S = 0.3  # between the signals of one node
 
 
@@ -82,7 +84,10 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
                 failed_s=time.time(),
             )
             return
-        code = _wait_for_end(task, children, witness, deadline_s)
+        limit = None
+        if task.place.on_slurm:
+            limit = TimeLimit.read(task.folder, task.file, task.launch.grace_s, environment)
+        code = _wait_for_end(task, children, witness, limit, deadline_s)
     failures = [
         _read_failure(task, log, failed_code, log_sizes[log]) for log, failed_code in children.failures
     ]
@@ -119,7 +124,11 @@ def _commands(
 
 
 def _wait_for_end(
-    task: TaskContext, children: Children, witness: "Popen[bytes] | None", deadline_s: float
+    task: TaskContext,
+    children: Children,
+    witness: "Popen[bytes] | None",
+    limit: TimeLimit | None,
+    deadline_s: float,
 ) -> int:
     """Wait until the command ends, or stop it when the task is to stop; return its exit code."""
     heartbeat_s = time.monotonic() + HEARTBEAT_S
@@ -131,7 +140,7 @@ def _wait_for_end(
             waits_for_first = not _has_first_task_ended(task)
         if task.signals.cause:
             break
-        if time.monotonic() >= deadline_s:
+        if time.monotonic() >= deadline_s or (limit and limit.is_near(time.time())):
             task.signals.note_time_limit()
         if time.monotonic() >= heartbeat_s:
             heartbeat_s += HEARTBEAT_S
@@ -142,7 +151,7 @@ def _wait_for_end(
     ):  # the command, or its peers on other nodes, may be signalled before this process is
         wait_for(lambda: task.signals.cause, SIGNAL_DELAY_S if code else _SIGNAL_ORDER_S)
     if task.signals.cause:  # a wrapper may have ended at once, and the training that it started saves
-        _stop(task, children, witness)
+        _stop(task, children, witness, limit)
     return children.poll() or 0
 
 
@@ -156,7 +165,9 @@ def _beat(task: TaskContext) -> None:
         task.file.update()
 
 
-def _stop(task: TaskContext, children: Children, witness: "Popen[bytes] | None") -> None:
+def _stop(
+    task: TaskContext, children: Children, witness: "Popen[bytes] | None", limit: TimeLimit | None
+) -> None:
     """Send the stop signal to the command, unless Slurm has done so, and give it time to save."""
     task.file.update(state="stopping", stop_cause=task.signals.cause)
     if task.signals.cause is StopCause.NEWER_START:  # nothing more may be written
@@ -169,7 +180,10 @@ def _stop(task: TaskContext, children: Children, witness: "Popen[bytes] | None")
         has_come = has_term_come_to_all(witness)
     children.signal(number, has_come=has_come)
     task.file.update(slurm_state=_read_slurm_state(task))
-    children.end(number, task.launch.grace_s)
+    grace_s = task.launch.grace_s
+    if limit and task.signals.cause is StopCause.TIME_LIMIT:
+        grace_s = limit.grace_left_s(time.time(), _KILL_MARGIN_S)
+    children.end(number, grace_s)
 
 
 def _read_slurm_state(task: TaskContext) -> str | None:

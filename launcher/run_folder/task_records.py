@@ -63,6 +63,7 @@ class TaskRecord:
     saved_step: int | None = None
     progress: str | None = None  # a node.restart_policy.Progress, where a restart was decided here
     stop_cause: str | None = None  # a StopCause, where the task was asked to stop
+    ends_s: float | None = None  # when Slurm ends the job, at its time limit
     slurm_state: str | None = None  # the reason that Slurm gave for it
     outcome: str | None = None
     exit_code: int | None = None
