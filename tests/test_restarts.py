@@ -405,6 +405,16 @@ def test_without_scontrol_on_the_node_a_successor_goes_on(on_slurm: Any) -> Gene
     assert ended["job_id"] != run["job_id"]
 
 
+@story
+def test_a_run_that_is_told_to_stop_and_not_cancelled_goes_on(on_slurm: Any) -> Generator[None, None, None]:
+    run = on_slurm.submit(job_file(on_slurm, steps=60))
+    until(lambda: steps_done(run) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scancel", "--signal=TERM", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["attempts"], ended["steps_done"]) == ("completed", 2, 60)
+
+
 # Alone on the cluster, because others would feel it
 
 
