@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from clusterplan.errors import InputError
-from clusterplan.estimator.job.framework import Framework
-from clusterplan.estimator.job.run import Bootstrap
+from clusterplan.estimator.job.framework import Bootstrap, Framework
 from clusterplan.launcher.command.launchers import (
     choose_bootstrap,
     master_port,

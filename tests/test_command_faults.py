@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clusterplan.estimator.job.run import Bootstrap
+from clusterplan.estimator.job.framework import Bootstrap
 from clusterplan.launcher.command.checks import why_it_needs_a_shell
 from clusterplan.launcher.command.launchers import choose_bootstrap
 from clusterplan.launcher.command.processes.faults import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from slurm_cluster import until
 
-from clusterplan.estimator.job.run import Bootstrap
+from clusterplan.estimator.job.framework import Bootstrap
 from clusterplan.launcher.node.after_attempt import decide_after_attempt
 from clusterplan.launcher.node.context import TaskContext
 from clusterplan.launcher.node.ranks import read_task

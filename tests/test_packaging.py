@@ -109,6 +109,11 @@ def test_an_estimate_loads_neither_numpy_nor_what_later_commands_need() -> None:
     assert not modules_loaded_by(code) & (HEAVY - {"pydantic", "platformdirs"})
 
 
+@pytest.mark.parametrize("module", ["launcher.node.task", "api.runs", "api.logs", "api.report"])
+def test_what_every_start_and_every_question_pays_for_holds_no_models(module: str) -> None:
+    assert not modules_loaded_by(f"import clusterplan.{module}") & (HEAVY - {"platformdirs"})
+
+
 def test_the_catalogue_needs_the_standard_library_only() -> None:
     assert (
         not modules_loaded_by("from clusterplan.cluster_profiles.gpu import read_gpus; read_gpus()") & HEAVY

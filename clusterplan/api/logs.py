@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cluster_profiles.units import join_names
 from ..errors import InputError, RunFolderError
-from ..estimator.job.run import Bootstrap
+from ..estimator.job.framework import Bootstrap
 from ..launcher.run_folder.final_status import read_final_status
 from ..launcher.run_folder.folder import LOGS, SUBMITIT, history_path
 from ..launcher.run_folder.launch import Launch

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..cluster_profiles.catalog import load_profile
-from ..cluster_profiles.profile import ClusterProfile, Rates
 from ..errors import InputError
 from ..estimator.gpu_use.cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
@@ -17,6 +15,9 @@ from ..render.layout import Page
 from .history.history import collected_history
 from .measurements import ProgressCallback
 from .result import Result
+
+if TYPE_CHECKING:
+    from ..cluster_profiles.profile import ClusterProfile, Rates
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,7 +45,7 @@ class Report(Result, RunReport):
 
 def report(
     run: str | RunStatus | None = None,
-    profile: str | ClusterProfile | None = None,
+    profile: "str | ClusterProfile | None" = None,
     *,
     progress: ProgressCallback | None = None,
 ) -> Report:
@@ -61,7 +62,12 @@ def report(
         Traceback (most recent call last):
         clusterplan.errors.InputError: --profile: one-machine has no [rates]: add them, to see the cost and the CO2
     """
-    cluster = load_profile(profile) if isinstance(profile, str) else profile
+    if isinstance(profile, str):
+        from ..cluster_profiles.catalog import load_profile  # noqa: PLC0415  pydantic, for a report without rates
+
+        cluster: ClusterProfile | None = load_profile(profile)
+    else:
+        cluster = profile
     rates = cluster.rates if cluster else None
     if cluster and rates is None:
         name = profile if isinstance(profile, str) else cluster.name
@@ -82,7 +88,7 @@ def _status(folder: Path) -> RunStatus | None:
     return read_statuses([folder])[0] if read_run_facts(folder).get("kind") == "submit" else None
 
 
-def _cost(plain: RunReport, cluster: ClusterProfile, rates: Rates, folder: Path) -> RunCost:
+def _cost(plain: RunReport, cluster: "ClusterProfile", rates: "Rates", folder: Path) -> RunCost:
     name, gres = read_partition(folder)
     partition = next((p for p in cluster.partitions if p.name == name), None)
     if partition and (group := next((g for g in partition.groups if g.gres == gres), None)):

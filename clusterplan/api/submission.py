@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..estimator.estimate.estimate import Estimate, estimate_workload
 from ..estimator.estimate.intervals import interval_steps
 from ..estimator.estimate.shapes import Verdicts
-from ..estimator.job.run import Bootstrap
+from ..estimator.job.framework import Bootstrap
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.command.processes.faults import find_command_faults

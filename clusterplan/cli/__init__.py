@@ -93,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from .options import say  # noqa: PLC0415  pydantic and all models, for `--help`
+    from .options import say  # noqa: PLC0415  what no command needs but one that fails
 
     say(" ".join(message.split()), label="Error:")
     sys.exit(code)

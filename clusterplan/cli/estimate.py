@@ -12,7 +12,8 @@ from ..cluster_profiles.units import plural
 from ..errors import InputError, WorkloadError
 from ..estimator.estimate.shapes import Keep
 from ..render.layout import Page, Style
-from .options import WorkloadCommand, echo_page, echo_result, json_option, show_collecting, workload_values
+from .options import echo_page, echo_result, json_option, show_collecting
+from .workload_options import WorkloadCommand, workload_values
 
 
 @click.command(cls=WorkloadCommand)

@@ -11,7 +11,8 @@ from ..api.scripts.init import JobFile
 from ..api.scripts.init import init as read_job_file
 from ..errors import InputError
 from ..render.layout import Page
-from .options import WorkloadCommand, echo_page, json_option, one_shape, say
+from .options import echo_page, json_option, say
+from .workload_options import WorkloadCommand, one_shape
 
 _ASKED = (
     "data.samples",

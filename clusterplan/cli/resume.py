@@ -8,18 +8,10 @@ import click
 from ..api.resume.prepare import prepare_resumption
 from ..api.resume.resume import resume_prepared
 from ..api.submit import run_tables
-from .options import (
-    WorkloadCommand,
-    duration_s,
-    echo_page,
-    json_option,
-    one_shape,
-    say,
-    say_notes,
-    show_collecting,
-)
+from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
+from .workload_options import WorkloadCommand, one_shape
 
 
 class _Resume(WithCommand, WorkloadCommand):

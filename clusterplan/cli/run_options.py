@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ..estimator.job.run import Bootstrap
+from ..estimator.job.framework import Bootstrap
 
 _SWITCHES = {"true": True, "false": False}
 _OPTIONS = (

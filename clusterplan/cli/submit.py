@@ -16,18 +16,10 @@ from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
-from .options import (
-    WorkloadCommand,
-    duration_s,
-    echo_page,
-    json_option,
-    one_shape,
-    say,
-    say_notes,
-    show_collecting,
-)
+from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
+from .workload_options import WorkloadCommand, one_shape
 
 
 class _Submit(WithCommand, WorkloadCommand):

@@ -3,7 +3,7 @@
 import shlex
 
 from ..cluster_profiles.units import format_duration, plural
-from ..estimator.job.run import Bootstrap
+from ..estimator.job.framework import Bootstrap
 from ..launcher.command.launchers import (
     PORT_RULE,
     master_port,

@@ -1,8 +1,10 @@
 """The cost of a run's energy and GPU-hours at a cluster's rates.  Pure."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ...cluster_profiles.profile import Partition, Rates
+if TYPE_CHECKING:  # pydantic, for every `status` and `report`
+    from ...cluster_profiles.profile import Partition, Rates
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class RunCost:
 
 
 def run_cost(
-    energy_kwh: float | None, gpu_hours: float | None, rates: Rates, partition: Partition | None = None
+    energy_kwh: float | None, gpu_hours: float | None, rates: "Rates", partition: "Partition | None" = None
 ) -> RunCost:
     """Return energy x PUE x intensity or price, and GPU-hours x the price in `partition`; None is not known.
 
+    >>> from clusterplan.cluster_profiles.profile import Rates
     >>> rates = Rates(currency="EUR", date="2026-01-01", per_kwh=0.3, gco2_per_kwh=400, pue=1.5)
     >>> cost = run_cost(10.0, 2.0, rates)
     >>> cost.co2_kg, cost.energy_cost, cost.gpu_hours_cost

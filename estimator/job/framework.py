@@ -1,4 +1,4 @@
-"""The frameworks that count steps: one record for each holds every fact on its rule.
+"""The frameworks that count steps: one record for each holds every fact on its rule; and the starters of their processes.
 
 The formulas use N samples per epoch, L batches that each replica loads in an epoch, G gradient accumulation and E epochs
 (a fraction).  Their sources, with test vectors: docs/explanation/steps.md.
@@ -49,6 +49,14 @@ OTHER_NAMES = {
     Framework.MEGATRON: "megatron-lm megatron-core megatron-bridge megatron-deepspeed mcore nemo nemo-framework gpt-neox neox "
     "nanotron torchtitan nanogpt olmo olmo-core",
 }
+
+
+class Bootstrap(StrEnum):
+    """The starter of the processes on one node."""
+
+    TORCHRUN = "torchrun"  # one task per node, in which torchrun starts one process per GPU
+    PER_GPU = "per-gpu"  # one task per GPU, started by Slurm
+    SINGLE = "single"  # one task per node, which runs the command unchanged
 
 
 class Dealing(Enum):

@@ -2,21 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
-
-
-class Bootstrap(StrEnum):
-    """The starter of the processes on one node."""
-
-    TORCHRUN = "torchrun"  # one task per node, in which torchrun starts one process per GPU
-    PER_GPU = "per-gpu"  # one task per GPU, started by Slurm
-    SINGLE = "single"  # one task per node, which runs the command unchanged
+from .framework import Bootstrap
 
 
 def _srun_arguments(value: object) -> object:

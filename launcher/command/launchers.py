@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from ...errors import InputError
-from ...estimator.job.framework import Framework
-from ...estimator.job.run import Bootstrap
+from ...estimator.job.framework import Bootstrap, Framework
 from .processes.launcher import find_launcher
 from .processes.program import find_program
 from .task import Task

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ClusterplanError
-from ...estimator.job.run import Bootstrap
+from ...estimator.job.framework import Bootstrap
 from ..command.launchers import (
     reaches_other_nodes,
     task_command,

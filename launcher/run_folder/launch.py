@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError
-from ...estimator.job.run import Bootstrap
+from ...estimator.job.framework import Bootstrap
 from ..command.container import Container, container_of
 from .folder import json_text, write_text
 

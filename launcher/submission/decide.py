@@ -12,10 +12,10 @@ from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.intervals import interval_steps
-from ...estimator.job.framework import TRAINERS, Framework
+from ...estimator.job.framework import TRAINERS, Bootstrap, Framework
 from ...estimator.job.given import CheckpointPlan
 from ...estimator.job.placement import Placement, is_uneven
-from ...estimator.job.run import Bootstrap, RunOptions
+from ...estimator.job.run import RunOptions
 from ...estimator.job.workload import Workload
 from ..command.container import Container
 from ..command.job_values import check_steps_are_known, placeholder_values, shape_variables

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ...cluster_profiles.units import MINUTE_S, ceil_div, slurm_time
-from ...estimator.estimate.estimate import Estimate
-from ...estimator.job.placement import Placement
-from ...estimator.job.workload import Workload
 from ..slurm.text import parse_limit_s
+
+if TYPE_CHECKING:  # every task on a node reads a request, and would load all models for their names
+    from ...estimator.estimate.estimate import Estimate
+    from ...estimator.job.placement import Placement
+    from ...estimator.job.workload import Workload
 
 _SAVE_S = 90.0  # warned so long before the limit, where no checkpoint has been timed
 _SAVE_MARGIN_S = 30.0
@@ -96,9 +98,9 @@ class SlurmRequest:
 
 
 def decide_request(
-    workload: Workload,
-    placement: Placement,
-    estimate: Estimate | None = None,
+    workload: "Workload",
+    placement: "Placement",
+    estimate: "Estimate | None" = None,
     *,
     name: str | None = None,
     tasks_per_node: int = 1,
@@ -144,12 +146,12 @@ def decide_request(
     )
 
 
-def request_of(estimate: Estimate) -> SlurmRequest:
+def request_of(estimate: "Estimate") -> SlurmRequest:
     """Return the request for a job as estimated, which `submit` makes unless it is told otherwise."""
     return decide_request(estimate.workload, estimate.placement, estimate)
 
 
-def _save_s(workload: Workload, estimate: Estimate | None) -> float | None:
+def _save_s(workload: "Workload", estimate: "Estimate | None") -> float | None:
     """Return the seconds of a save as stated; else as estimated, where the usual warning is too short for that."""
     interval = estimate.clock.checkpoint_interval if estimate else None
     if workload.checkpoint.time_s is not None or interval is None:
@@ -186,7 +188,7 @@ def _whole_minutes_time(seconds: float) -> str:
     return slurm_time(whole_minutes(seconds) * MINUTE_S)
 
 
-def _shortest_time(workload: Workload, estimate: Estimate | None, walltime_s: float | None) -> str | None:
+def _shortest_time(workload: "Workload", estimate: "Estimate | None", walltime_s: float | None) -> str | None:
     """Return the shortest useful walltime, for backfill: the run starts up and saves twice; None if little is gained."""
     interval = estimate.clock.checkpoint_interval if estimate else None
     startup = estimate.clock.parts["startup"].seconds if estimate else None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ....estimator.job.run import Bootstrap
+from ....estimator.job.framework import Bootstrap
 from .accelerate_config import DEFAULT_CONFIG, parse_accelerate_config
 from .exit_code import hidden_exit_code
 from .launcher import Launcher, launcher_of
