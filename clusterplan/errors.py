@@ -93,9 +93,13 @@ class PackageMissing(ClusterplanError):  # noqa: N818  the name says what is so
 
 
 class NvmlUnavailable(ClusterplanError):  # noqa: N818  the name says what is so
-    """No NVIDIA driver answers here."""
+    """No NVIDIA driver answers here; `is_installed` if its library is here, and does not start."""
 
     exit_code = 3
+
+    def __init__(self, words: str, *, is_installed: bool = True) -> None:
+        super().__init__(words)
+        self.is_installed = is_installed
 
 
 class GpuLost(ClusterplanError):  # noqa: N818  NVML's own word

@@ -81,6 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
     "limit-tight": ({"data": {"samples": 10_240}}, profile(time_limit="8m")),
     "limit-too-short": ({"checkpoint": {"every_steps": 0}}, profile(time_limit="1h")),
     "uneven-nodes": ({"training": {"gpus": 9}}, profile()),
+    "gpu-choice": ({}, profile(other_gpus=[{"nodes": 1, "gpus_per_node": 2, "gpu": "l40s"}])),
     "slow-network": ({}, profile(inter_node={"kind": "ethernet", "gb_per_s": 1.25})),
 }
 

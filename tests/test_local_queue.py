@@ -41,6 +41,7 @@ class Queue(Launched):
             self.folder / f"{name}.json",
             self.folder / "end",
         ]
+        options = ("--bootstrap", "single", *options)
         return str(self.submit("--executor", "local", "--gpus", gpus, *options, "--", *words)["run"])
 
     def let_them_end(self) -> None:
@@ -63,7 +64,7 @@ class Queue(Launched):
 def queue(clusterplan: Command, fake_nvml: Path, tmp_path: Path) -> Iterator[Queue]:
     queue = Queue(tmp_path, clusterplan)
     queue.file("program.py", PROGRAM)  # once: a run may be reading it
-    scenario = queue.file("scenario", "gpu count=2\n")
+    scenario = queue.file("scenario", "gpu count=2 mem_used=0\n")
     queue.environment |= {
         "LD_LIBRARY_PATH": str(fake_nvml),
         "FAKE_NVML": str(scenario),
@@ -145,7 +146,8 @@ os.kill(os.getpid(), int(sys.argv[1]))
 )
 def test_what_a_command_leaves_behind_ends_with_its_run(queue: Queue, command: str, state: str) -> None:
     queue.file("leaves.py", LEAVES)
-    run = queue.submit("--executor", "local", "--gpus", "2", "--", "sh", "-c", command)["run"]
+    words = ("--gpus", "2", "--bootstrap", "single", "--", "sh", "-c", command)
+    run = queue.submit("--executor", "local", *words)["run"]
     left = queue.told("left")
     queue.start("next", 2)
     queue.told("next")
@@ -196,7 +198,7 @@ def test_the_report_of_a_killed_run_has_its_state_though_nobody_asked_before(que
 def test_more_gpus_than_there_are_is_refused(queue: Queue) -> None:
     done = queue("submit", "--executor", "local", "--gpus", "3", "--", "true")
     assert done.returncode == 2
-    assert done.stderr == "Error: --gpus: 3 GPUs are requested, and this machine has 2\n"
+    assert done.stderr == "Error: --gpus: 3 wanted, 2 here: this machine has no more GPUs\n"
     assert not list((queue.folder / "runs").glob("*"))
 
 
@@ -207,5 +209,50 @@ def test_without_a_driver_a_run_sees_what_its_user_does(
     queue.environment["LD_LIBRARY_PATH"] = str(tmp_path / "no such folder")
     if visible is not None:
         queue.environment["CUDA_VISIBLE_DEVICES"] = visible
-    queue.start("here", 1)
+    queue.start("here", 1, "--force")
     assert queue.told("here")["gpus"] == visible
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (18, "Driver/library version mismatch"),  # https://github.com/StatCan/aaw/issues/1581
+        (9, "Driver Not Loaded"),
+        (999, "Unknown Error"),
+    ],
+)
+def test_a_driver_that_does_not_start_is_an_error_and_no_run_on_the_cpu(
+    queue: Queue, code: int, words: str
+) -> None:
+    queue.file("scenario", f"fault fn=nvmlInit code={code}\n")
+    refused = queue("submit", "--executor", "local", "--gpus", "1", "--", "true")
+    assert refused.returncode == 2
+    said = f"1 GPU wanted, none here: the NVIDIA driver does not start ({words}); the run would be on the CPU"
+    assert said in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not list((queue.folder / "runs").glob("*"))
+    unstated = queue("submit", "--executor", "local", "--", "true")
+    assert unstated.returncode == 0
+    assert f"no GPU can be used here: the NVIDIA driver does not start ({words})" in unstated.stderr
+
+
+def test_gpus_that_are_asked_for_and_hidden_are_refused_also_in_a_dry_run(queue: Queue) -> None:
+    queue.environment["CUDA_VISIBLE_DEVICES"] = ""
+    refused = queue("submit", "--executor", "local", "--gpus", "1", "--", "true")
+    assert refused.returncode == 2
+    assert "1 GPU wanted, none here: CUDA_VISIBLE_DEVICES='' hides 2 GPUs" in refused.stderr
+    shown = queue("submit", "--dry-run", "--executor", "local", "--gpus", "1", "--", "true")
+    assert "1 GPU wanted, none here" in shown.stderr
+    assert queue("submit", "--executor", "local", "--", "true").returncode == 0
+
+
+def test_nine_gpus_of_eight_are_not_two_nodes(queue: Queue) -> None:
+    queue.file("scenario", "gpu count=8\n")
+    done = queue("submit", "--executor", "local", "--gpus", "9", "--", "true")
+    assert done.stderr == "Error: --gpus: 9 wanted, 8 here: this machine has no more GPUs\n"
+
+
+def test_slices_are_not_lent_as_gpus(queue: Queue) -> None:
+    queue.file("scenario", "gpu count=2\nmig gpu=* count=2\n")
+    done = queue("submit", "--executor", "local", "--gpus", "1", "--", "true")
+    assert "1 GPU wanted, none here: only MIG slices are visible" in done.stderr

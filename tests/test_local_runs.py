@@ -49,8 +49,10 @@ def test_several_gpus_need_the_torchrun_of_the_commands_own_python(launched: Any
 
 
 def test_a_run_without_a_gpu_is_said_to_have_none(launched: Any) -> None:
-    said = launched("submit", "--executor", "local", "--gpus", "2", "--", "true").stdout
-    assert "no GPU this machine has no whole GPU: the run starts without one " in in_one_row(said)
+    command = ("submit", "--executor", "local", "--gpus", "2", "--", "true")
+    assert "2 GPUs wanted, none here: there is no NVIDIA driver" in launched(*command).stderr
+    said = launched(*command[:-2], "--force", *command[-2:]).stdout
+    assert "no GPU none can be used on this machine: the run is on the CPU " in in_one_row(said)
 
 
 def test_a_command_that_failed_in_silence_is_told_with_its_code(launched: Any) -> None:

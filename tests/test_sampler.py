@@ -20,6 +20,7 @@ import pynvml
 import pytest
 from conftest import Command, StartScenario
 
+from clusterplan.estimator.gpu_use.coverage import RunNode, find_node_notes
 from clusterplan.estimator.gpu_use.reading import Event, Tick
 from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.sampler import nvml
@@ -283,6 +284,26 @@ def test_a_driver_that_does_not_answer_is_an_error(run_on_gpus: Command) -> None
     snippet = "from clusterplan.launcher.sampler import nvml\nwith nvml.open_library(): pass"
     done = run_on_gpus(snippet, "fault fn=nvmlInit code=18\n")
     assert "NvmlUnavailable" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("gpus_of_job", "events"), [("2", ["no_gpu", "driver_fails"]), ("0", ["no_gpu"]), ("", ["no_gpu"])]
+)
+def test_a_driver_that_fails_is_a_note_where_slurm_gave_gpus(
+    fake_nvml: Path, tmp_path: Path, gpus_of_job: str, events: list[str]
+) -> None:
+    path = tmp_path / "scenario"
+    path.write_text("fault fn=nvmlInit code=18\n", encoding="utf-8")
+    environment = fake.environment(fake_nvml, path, SLURM_GPUS_ON_NODE=gpus_of_job)
+    command = [sys.executable, "-P", "-m", "clusterplan.launcher.sampler", str(tmp_path)]
+    subprocess.run(command, env=environment, check=True)
+    (record,) = read_node_records(tmp_path)
+    assert [event.kind for event in record.events] == events
+    notes = find_node_notes([RunNode("n1", (), record.events)], None)
+    assert [note.code for note in notes] == ["driver"] * ("driver_fails" in events)
+    assert all(
+        "n1: the job has GPUs, and their driver does not start (Driver/library" in n.text for n in notes
+    )
 
 
 def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ..launcher.run_folder.folder import history_path, runs_root
 from ..launcher.run_folder.locks.checkpoint_folder import read_writer
 from ..launcher.runs.checkpoint_writers import check_checkpoint_folder
 from ..launcher.submission import submit
-from ..launcher.submission.create import describe_run, fill_folders, local_gpus, new_run_folders
+from ..launcher.submission.create import describe_run, fill_folders, new_run_folders
 from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
 from ..launcher.submission.destination import Destination, choose_destination, choose_executor
 from ..launcher.submission.machine import (
@@ -44,6 +44,7 @@ def prepare_submission(
     executor: str | None = None,
     measurements: Sequence[Measurement] = (),
     is_sized: bool = True,
+    needs_gpus: bool = True,
     dry_run: bool = False,
     cwd: Path | None = None,
     root: Path | None = None,
@@ -53,6 +54,7 @@ def prepare_submission(
     The command runs in `cwd`, by default the working folder, and run folders are made in `root`, by default `$CLUSTERPLAN_RUNS`.
 
     `measurements` are those that `find_measurements` returns.  Nothing is estimated unless the size of the job `is_sized`, that is known.
+    On this machine a job that `needs_gpus` is refused where there are none.
     A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
     """
     options = options or SubmitOptions()
@@ -61,7 +63,7 @@ def prepare_submission(
     executor = choose_executor(executor, options.parallel, workload, dry_run=dry_run)
     if executor == "slurm":
         workload = with_site_defaults(workload, has_cluster=True)
-    destination = choose_destination(executor, workload, environment, dry_run=dry_run)
+    destination = choose_destination(executor, workload, environment, needs_gpus=needs_gpus, dry_run=dry_run)
     estimate = (
         estimate_workload(workload, destination.profile, measurements, datetime.now(UTC))
         if is_sized
@@ -93,12 +95,11 @@ def submit_prepared(
     check_refusals(prepared, force=force)
     decision, destination = prepared.decision, prepared.destination
     workload, estimate = prepared.workload, prepared.estimate
-    gpus = None if destination.on_slurm else local_gpus(destination.placement.gpus, os.environ)
     facts = describe_prepared(prepared) | ({"resumes": resumes} if resumes else {})
     expected = estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
-        launches = prepared.launches(folders, gpus)
+        launches = prepared.launches(folders, destination.local_gpus)
         unregistered = fill_folders(
             folders, launches, decision, workload, expected, history, prepared.checkpoint_writer
         )
@@ -107,7 +108,9 @@ def submit_prepared(
         SubmittedRun(folder.name, destination.executor, job, folder)
         for folder, job in zip(folders, jobs, strict=True)
     )
-    return Submission(runs, decision, estimate, (*prepared.problems, *unregistered), gpus, notes)
+    return Submission(
+        runs, decision, estimate, (*prepared.problems, *unregistered), destination.local_gpus, notes
+    )
 
 
 def check_refusals(prepared: PreparedSubmission, *, force: bool) -> None:

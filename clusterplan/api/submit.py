@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.job.job_file import states_size
+from ..estimator.job.job_file import SIZES, states
 from ..estimator.job.run import RunOptions
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
@@ -98,7 +98,12 @@ def submit(
         other_braces=bool(command),
     )
     prepared = prepare_submission(
-        workload, options, executor=executor, measurements=measurements, is_sized=is_sized
+        workload,
+        options,
+        executor=executor,
+        measurements=measurements,
+        is_sized=is_sized,
+        needs_gpus=needs_gpus(job, flags),
     )
     submission = submit_prepared(prepared, force=force)
     return SubmittedJob(**vars(submission), history_remarks=remarks)
@@ -158,11 +163,16 @@ def read_job_with_command(
     words = [str(word) for word in command]
     if words:
         tables["run"] = {**tables.get("run", {}), "command": words}
-    is_sized = states_size(Path(job) if job else None, flags)
+    is_sized = states(Path(job) if job else None, flags, *SIZES)
     workload = read_workload(job, flags, None if is_sized else _UNSIZED, tables)
     if not words:
         check_flags_reach(run_of(workload), flags)
     return workload, is_sized
+
+
+def needs_gpus(job: Job | None, flags: Mapping[str, Any]) -> bool:
+    """Return whether the job asks for GPUs by itself; one of unknown size gets one if there is one."""
+    return isinstance(job, Workload) or states(Path(job) if job else None, flags, ("training", "gpus"))
 
 
 def with_command(workload: Workload, command: Sequence[object]) -> Workload:

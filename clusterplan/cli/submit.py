@@ -9,7 +9,7 @@ import click
 from ..api.measurements import find_measurements
 from ..api.scripts.batch_script import find_script, read_batch_job, with_shell
 from ..api.submission import prepare_submission, submit_prepared
-from ..api.submit import read_job_with_command, run_tables
+from ..api.submit import needs_gpus, read_job_with_command, run_tables
 from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.submission.decide import SubmitOptions
@@ -102,11 +102,12 @@ def submit(
     path, command = _job_and_command(job, command)
     tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
     values = one_shape(flags)
+    asks_gpus = needs_gpus(path, values)
     if path is None and (batch := read_batch_job(command, values, tables)):
         for remark in batch.remarks:
             say(remark)
         workload, is_sized, command = batch.workload, batch.is_sized, ()
-        time = time or batch.walltime_s
+        time, asks_gpus = time or batch.walltime_s, True
     else:
         command = with_shell(command)
         workload, is_sized = read_job_with_command(path, command, values, tables)
@@ -116,6 +117,7 @@ def submit(
         executor=executor,
         measurements=_find_measurements(workload.model),
         is_sized=is_sized,
+        needs_gpus=asks_gpus,
         dry_run=dry_run,
     )
     _say_problems(prepared, refused_too=force or dry_run)

@@ -71,7 +71,7 @@ def _booked(submission: Submission) -> tuple[str, str]:
     if local_gpus:
         return gpus, f"of {len(local_gpus)} on this machine{each}"
     if local_gpus is not None:
-        return "no GPU", "this machine has no whole GPU: the run starts without one"
+        return "no GPU", "none can be used on this machine: the run is on the CPU"
     per_node = f" of {request.gpus_per_node}" if request.nodes > 1 else ""
     partition = f"partition {request.partition}" if request.partition else "the default partition"
     shown = f"{request.gpus} x {request.gres}" if request.gres else gpus

@@ -19,6 +19,7 @@ COVERAGE_SHARE = 0.98  # of the readings that the period calls for
 EARLY_END_S = 30.0  # a sampler that stopped this long before the run, without an end, was killed
 _ENDS = ("end", "attempt_ended")
 _NOTED = {
+    "driver_fails": "driver",
     "clock_wrong": "clock",
     "clock_step": "clock",
     "gpu_lost": "gpu_lost",
@@ -146,7 +147,7 @@ def allocated_s(
 
 
 def find_node_notes(nodes: Sequence[RunNode], ended_s: float | None) -> list[Note]:
-    """Return the notes on a run's nodes and samplers: wrong clocks, GPUs lost from the start, early ends.
+    """Return the notes on a run's nodes and samplers: drivers that fail, wrong clocks, GPUs lost from the start, early ends.
 
     `ended_s` is the Unix time of the run's end; None while it goes on.
     """
@@ -163,6 +164,9 @@ def _event_notes(nodes: Sequence[RunNode]) -> Iterator[Note]:
         names = [node.name for node in group]
         if code == "gpu_lost":  # before it could be sampled: its UUID is not known
             yield Note(code, f"{name_nodes(names)}: {text}; {advise_to_avoid(names)}", ())
+        elif code == "driver":
+            remedy = f"the command may be on the CPU: look at its log, and {advise_to_avoid(names)}"
+            yield Note(code, f"{name_nodes(names)}: {text}; {remedy}", ())
         elif code == "no-permission":
             remedy = "the GPU may be fine: ask the administrators who may read it"
             yield Note(code, f"{name_nodes(names)}: {text}; {remedy}", ())

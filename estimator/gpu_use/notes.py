@@ -13,6 +13,7 @@ T = TypeVar("T")
 ALIKE_FACTOR = 1.25  # values up to this many times the lowest of a group are alike
 _MOST_NODES = 4  # named in a line
 _WORST_FIRST = (
+    "driver",
     "xid",
     "gpu_lost",
     "no-permission",

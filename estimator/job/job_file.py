@@ -28,7 +28,7 @@ _RUN_FLAGS = {
     "container": "--container",
 }  # of `submit`
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()} | {("slurm",): "--slurm"}
-_SIZES = (("data", "samples"), ("data", "tokens"), ("training", "max_steps"))
+SIZES = (("data", "samples"), ("data", "tokens"), ("training", "max_steps"))
 _FLAG_AT |= {("run", key): flag for key, flag in _RUN_FLAGS.items()}
 # The names of keys in trainers' own settings: Hugging Face's TrainingArguments, Megatron-LM's arguments, DeepSpeed's
 # configuration, Lightning's Trainer, torchtitan, LLaMA-Factory, torchrun, Slurm; dashes and underscores are the same.
@@ -152,10 +152,10 @@ def load_workload(
     return workload.model_copy(update={"throughput": rate_workload.with_rate_tied().throughput})
 
 
-def states_size(path: Path | None, flags: Mapping[str, Any]) -> bool:
-    """Return whether the file or the flags state how much is trained: samples, tokens or steps."""
+def states(path: Path | None, flags: Mapping[str, Any], *keys: tuple[str, str]) -> bool:
+    """Return whether the file or the flags state a value of one of these keys, such as `SIZES`: how much is trained."""
     values = _merge(parse_toml(read_toml(path), path) if path else {}, nest_values(flags))
-    return any(_has(values, size) for size in _SIZES)
+    return any(_has(values, key) for key in keys)
 
 
 def _required(in_flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
 from .spool_items import encode
 from .unread import describe_unread
-from .visible_gpus import Attribution, select_visible
+from .visible_gpus import Attribution, has_gpus, select_visible
 
 PERIOD_S = 1.0
 CLOCK_STEP_S = 2.0  # of the wall clock against the steady one, between two ticks
@@ -140,6 +140,9 @@ def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str,
     except NvmlUnavailable as error:
         with SpoolWriter(path, {**header, "gpus": []}) as spool:
             spool.append(encode(Event(time.time(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
+            if error.is_installed and has_gpus(environment):
+                text = f"the job has GPUs, and their driver does not start ({error})"
+                spool.append(encode(Event(time.time(), "driver_fails", text)))
 
 
 def _sample_into_spool(

@@ -32,7 +32,8 @@ def open_library() -> Iterator["Library"]:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        raise NvmlUnavailable(str(error)) from None
+        is_installed = error.value != pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
+        raise NvmlUnavailable(_words(error), is_installed=is_installed) from None
     try:
         yield Library()
     finally:
@@ -110,6 +111,13 @@ def _mig_instances(whole: Device) -> list[Device]:
     except pynvml.NVMLError:
         return instances
     return instances
+
+
+def _words(error: Any) -> str:
+    """Return what the driver's own library calls an error, as nvidia-smi prints it; pynvml has other words for some."""
+    with contextlib.suppress(pynvml.NVMLError):
+        return _text(pynvml.nvmlErrorString(error.value))
+    return str(error)
 
 
 def _kind(error: Any) -> str:

@@ -41,6 +41,16 @@ def select_visible(
     return [d for d in devices if (d.identity.mig_parent or d.identity.uuid) in owners], Attribution.GUESS
 
 
+def has_gpus(environment: Mapping[str, str]) -> bool:
+    """Return whether Slurm gave GPUs to the job of this environment.
+
+    >>> has_gpus({"SLURM_GPUS_ON_NODE": "2"}), has_gpus({"SLURM_JOB_ID": "7"})
+    (True, False)
+    """
+    count = environment.get("SLURM_GPUS_ON_NODE", "")
+    return bool(environment.get("SLURM_JOB_GPUS")) or (count.isdecimal() and int(count) > 0)
+
+
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...cluster_profiles.configuration import find_group
 from ...cluster_profiles.modes import make_inner_folder
-from ...errors import ClusterplanError, InputError, JobUnknown, RunFolderError
+from ...errors import JobUnknown, RunFolderError
 from ...estimator.job.placement import Placement, shape_of_job
 from ...estimator.job.workload import Workload, stated_values
 from ..run_folder.folder import (
@@ -133,22 +133,3 @@ def fill_folders(
         except RunFolderError as error:  # a list that cannot be written is no reason not to train
             problems.append(warning("unregistered", str(error)))
     return tuple(problems)
-
-
-def local_gpus(gpus: int, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the UUIDs of this machine's GPUs that a run may wait for; none where it has none.
-
-    Raises InputError if they are fewer than `gpus`.
-    """
-    from ..sampler import nvml  # noqa: PLC0415  pynvml, for a run on this machine only
-    from ..sampler.visible_gpus import select_visible  # noqa: PLC0415  likewise
-
-    try:
-        with nvml.open_library() as library:
-            devices = select_visible(library.devices()[0], environment)[0]
-    except ClusterplanError:
-        return ()
-    whole = tuple(device.identity.uuid for device in devices if not device.identity.mig_parent)
-    if whole and gpus > len(whole):
-        raise InputError(f"--gpus: {gpus} GPUs are requested, and this machine has {len(whole)}")
-    return whole

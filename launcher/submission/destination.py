@@ -1,18 +1,23 @@
 """Where a job is submitted to: Slurm, as it is now, or this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ...cluster_profiles.catalog import load_profile
 from ...cluster_profiles.configuration import Setting, read_configuration
 from ...cluster_profiles.profile import ClusterProfile
+from ...cluster_profiles.units import plural
 from ...errors import InputError, ProfileError, SlurmUnavailable
 from ...estimator.job.placement import Placement, place
 from ...estimator.job.workload import Workload
 from ..slurm import client as slurm
 from ..slurm.cluster import Cluster
 from ..slurm.discovery import build_profile
-from .problem import Problem, warning
+from .problem import Problem, refusal, warning
+
+if TYPE_CHECKING:
+    from ..sampler.local_gpus import LocalGpus
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Destination:
 
     `cluster` is None where no Slurm was asked, `profile` where no machine is described.  `standing_options` are those
     that the site or the user keeps for every job on Slurm, and `problems` what went wrong while it was looked at.
+    `local_gpus` are the UUIDs of the GPUs of this machine that a run may wait for; None on Slurm.
     """
 
     executor: str
@@ -29,6 +35,7 @@ class Destination:
     profile: ClusterProfile | None = None
     standing_options: Mapping[str, Setting] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    local_gpus: tuple[str, ...] | None = None
 
     @property
     def on_slurm(self) -> bool:
@@ -57,20 +64,46 @@ def choose_destination(
     workload: Workload,
     environment: Mapping[str, str],
     *,
+    needs_gpus: bool = True,
     dry_run: bool = False,
 ) -> Destination:
     """Return where `workload` lands on `executor`.
 
-    A dry run does without a Slurm that answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
+    On this machine a job that `needs_gpus` is refused where there are none.  A dry run does without a Slurm that answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
     """
     on_slurm = executor == "slurm"
-    cluster, problems = _read_cluster(dry_run=dry_run) if on_slurm and slurm.is_available() else (None, ())
+    if not on_slurm:
+        return _this_machine(workload, environment, needs_gpus=needs_gpus)
+    cluster, problems = _read_cluster(dry_run=dry_run) if slurm.is_available() else (None, ())
     profile = _choose_profile(workload, cluster)
+    standing = _standing_options(environment)
+    return Destination(executor, place(workload, profile), cluster, profile, standing, problems)
+
+
+def _this_machine(workload: Workload, environment: Mapping[str, str], *, needs_gpus: bool) -> Destination:
+    from ..sampler.local_gpus import find_local_gpus  # noqa: PLC0415  pynvml, for a run on this machine only
+
+    profile = _choose_profile(workload, None)
+    wanted, here = workload.training.gpus, find_local_gpus(environment)
+    if here.uuids and wanted > len(here.uuids):
+        raise InputError(f"--gpus: {wanted} wanted, {len(here.uuids)} here: this machine has no more GPUs")
+    if profile is None and workload.cluster.nodes is None:  # all that it has are on one node
+        workload = workload.model_copy(update={"cluster": workload.cluster.model_copy(update={"nodes": 1})})
     placement = place(workload, profile)
-    if not on_slurm and placement.nodes > 1:
+    if placement.nodes > 1:
         raise InputError(f"{placement.nodes} nodes: this machine is one; give --nodes 1, or --executor slurm")
-    standing = _standing_options(environment) if on_slurm else {}
-    return Destination(executor, placement, cluster, profile, standing, problems)
+    problems = tuple(_missing_gpus(wanted, here, needs_gpus=needs_gpus))
+    return Destination("local", placement, profile=profile, problems=problems, local_gpus=here.uuids)
+
+
+def _missing_gpus(wanted: int, here: "LocalGpus", *, needs_gpus: bool) -> Iterator[Problem]:
+    if here.fault and needs_gpus:
+        yield refusal(
+            "gpus-missing",
+            f"{plural(wanted, 'GPU')} wanted, none here: {here.fault}; the run would be on the CPU",
+        )
+    elif here.is_broken:
+        yield warning("gpus-missing", f"no GPU can be used here: {here.fault}; the run is on the CPU")
 
 
 def choose_executor(executor: str | None, parallel: int | None, workload: Workload, *, dry_run: bool) -> str:

@@ -20,6 +20,7 @@ PROBLEM_CODES = {
     "partition-down": "The partition takes no jobs now.",
     "time-limit": "The walltime is above the partition's limit: Slurm would let the job wait for ever.",
     "account-limit": "The QOS or the account never gives one job so much: Slurm would let it wait for ever.",
+    "gpus-missing": "This machine shows no GPU, or its driver does not start: a run here would train on the CPU.",
     "gpu-type": "The partition has no GPUs of that type.",
     "gpu-choice": "The job names no GPU type, and Slurm may give it slices.",
     "gpu-count": "No node of the partition has as many GPUs of that type.",

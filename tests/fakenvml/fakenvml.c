@@ -137,7 +137,7 @@ EXPORT const char *nvmlErrorString(nvmlReturn_t code) {
         "Insufficient External Power", "Driver Not Loaded", "Timeout", "Interrupt Request Issue",
         "NVML Shared Library Not Found", "Function Not Found", "Corrupted infoROM", "GPU is lost",
         "GPU requires reset", "The operating system has blocked the request",
-        "RM has detected an NVML/RM version mismatch", "In use by another client", "Insufficient Memory", "No data",
+        "Driver/library version mismatch", "In use by another client", "Insufficient Memory", "No data",
         "ECC is not supported on vGPU", "Insufficient resources", "Frequency not supported",
         "Argument version mismatch"};
     return code >= 0 && (size_t)code < LENGTH(texts) ? texts[code] : "Unknown Error";

@@ -91,6 +91,7 @@ def prepare_resumption(
         executor=executor or before_executor,
         measurements=measurements,
         is_sized=is_sized,
+        needs_gpus=ended.launch.local_gpus != () or "gpus" in flags,  # what ran on the CPU may again
         cwd=_cwd(ended),
         root=folder.parent,
     )

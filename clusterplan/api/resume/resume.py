@@ -24,7 +24,6 @@ from ...launcher.run_folder.locks.resumptions import (
     withdraw_resumption,
 )
 from ...launcher.runs.status import RunStatus
-from ...launcher.submission.create import local_gpus
 from ...launcher.submission.submission import Submission, SubmittedRun
 from ...render import resume_text
 from ...render.layout import Page
@@ -142,9 +141,8 @@ def _submit_again(resumption: PreparedResumption) -> Submission:
     """Submit the same run as one more job: that makes its final status void."""
     ended, prepared = resumption.ended, resumption.prepared
     folder, destination, decision = ended.folder, prepared.destination, prepared.decision
-    gpus = None if destination.on_slurm else local_gpus(destination.placement.gpus, os.environ)
     facts = {**ended.facts, "executor": destination.executor}
-    launch = prepared.launches([folder], gpus)[0]
+    launch = prepared.launches([folder], destination.local_gpus)[0]
     if is_other_shape(load_workload(None, tables=ended.job), prepared.workload):
         facts |= {"shape": resumption.facts["shape"], "shape_since_s": clock.time()}
     else:
@@ -156,7 +154,7 @@ def _submit_again(resumption: PreparedResumption) -> Submission:
         (job,), notes = hand_over([folder], decision.request, destination)
     withdraw_final_status(folder, job)
     again = SubmittedRun(folder.name, destination.executor, job, folder)
-    return Submission((again,), decision, prepared.estimate, prepared.problems, gpus, notes)
+    return Submission((again,), decision, prepared.estimate, prepared.problems, destination.local_gpus, notes)
 
 
 def _with_command_of(launch: Launch, before: Launch) -> Launch:
