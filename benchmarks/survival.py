@@ -3,12 +3,14 @@
     python benchmarks/survival.py [--runs 200] [--seed 0] [--only clusterplan]
 
 Short trainings, each of which saves when it is told to stop and resumes from its newest checkpoint, run on partitions with
-and without preemption, with and without a grace, as `python train.py` and behind what people put in front of it.
-Meanwhile, every few seconds and drawn by `--seed`, jobs are preempted, requeued by hand and warned of a limit, nodes are
-lost, and the controller hangs or starts again; a tenth of the runs have a real limit of one minute.  All ways meet the
-same storm in turn.  Each step goes into a ledger, from which is counted afterwards:
+and without preemption, with and without a grace, as `python train.py`, behind what people put in front of it, and as four
+ranks on two nodes that take each step together.  Meanwhile, every few seconds and drawn by `--seed`, jobs are preempted,
+requeued by hand and warned of a limit, and the controller hangs, stops or is killed.  Nodes are lost in three ways: Slurm
+ends what runs there; the node is dead at once; or only its slurmd is, and the old processes live on.  A tenth of the runs
+have a real limit of one minute.  All ways meet the same kinds of events at the same rate, in turn; only `sbatch`, which asks
+for no warning before the limit, gets none.  Each step goes into a ledger, from which is counted afterwards:
 
-    unfinished        runs that would need a person: no last step when nothing is left in the queue
+    unfinished        runs that would need a person: no last step when nothing runs or waits any more
     resumed too early starts from a step before the newest whole checkpoint
     double writers    runs of which two processes took steps at the same time
     wrong words       runs whose final state does not agree with the ledger
@@ -22,6 +24,7 @@ import json
 import os
 import random
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,49 +42,92 @@ from slurm_cluster import Cluster, until
 
 CLUSTERPLAN = str(Path(sys.executable).with_name("clusterplan"))
 STEP_S, SAVE_S, SAVES_EVERY = 0.2, 1.0, 20
-STEPS, LONG_STEPS = 80, 400  # the long ones meet their limit of a minute
-BETWEEN_S = (2.0, 5.0)
-EVENTS_PER_RUN = 0.5  # a node that is preempted or lost disturbs several runs
+STEPS, LONG_STEPS = 120, 400  # the long ones meet their limit of a minute
+BETWEEN_S = (1.0, 4.0)
+EVENTS_PER_RUN = 1.0  # one that strikes a node disturbs several runs
+EVENTS = {
+    "preempted node": 6,
+    "node that Slurm empties": 2,
+    "dead node": 2,
+    "dead slurmd": 2,
+    "requeue by hand": 4,
+    "warning": 4,
+    "controller": 2,
+}
+NODE_DOWN_S, SLURMD_DOWN_S, CONTROLLER_DOWN_S = 3.0, 40.0, 5.0
 PARTITIONS = ("long", "preempt", "grace")
 NODES = ("gpu1", "gpu2", "gpu3")
 QUIET_S = 300.0
 OVERLAP_S = 1.0
 
 TRAIN = """
-import os, pathlib, signal, sys, time
+import os, pathlib, signal, socket, sys, time
 out, steps, step_s, save_s, every = pathlib.Path(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:5]), int(sys.argv[5])
+rank, ranks = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
 out.mkdir(parents=True, exist_ok=True)
 ledger = os.open(out / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 me = f"{os.environ.get('SLURMD_NODENAME', '')}.{os.getpid()}"
 stopping = False
 
 def note(what, step):
-    os.write(ledger, f"{time.time()} {me} {what} {step}\\n".encode())
+    if rank == 0:
+        os.write(ledger, f"{time.time()} {me} {what} {step}\\n".encode())
 
 def stop(*_):
     global stopping
     stopping = True
 
+def meet():  # as ranks do in an all-reduce: who loses a peer fails
+    port = 20_000 + (7 * int(os.environ["SLURM_JOB_ID"]) + int(os.environ.get("SLURM_RESTART_COUNT", 0))) % 10_000
+    if rank == 0 and ranks > 1:
+        with socket.create_server(("127.0.0.1", port)) as server:
+            server.settimeout(120)
+            return [server.accept()[0] for _ in range(ranks - 1)]
+    for _ in range(1200 if rank else 0):
+        try:
+            return [socket.create_connection(("127.0.0.1", port))]
+        except OSError:
+            time.sleep(0.1)
+    return []
+
+def receive(peer):
+    word = peer.recv(8)
+    if not word:
+        raise ConnectionResetError("Connection reset by peer")
+    return int(word)
+
+def agree(word):
+    if rank == 0:
+        word = max([word, *map(receive, peers)])
+    for peer in peers:
+        peer.send(b"%d" % word)
+    return word if rank == 0 else receive(peers[0])
+
 def save(step, seconds):
-    draft = out / f".draft.{me}"
-    draft.mkdir(exist_ok=True)
-    (draft / "weights.pt").write_bytes(b"w" * 100)
-    time.sleep(seconds)
-    with_number = out / f"step_{step}"
-    if not with_number.exists():
-        draft.rename(with_number)
-    note("saved", step)
+    if rank == 0:
+        draft = out / f".draft.{me}"
+        draft.mkdir(exist_ok=True)
+        (draft / "weights.pt").write_bytes(b"w" * 100)
+        time.sleep(seconds)
+        with_number = out / f"step_{step}"
+        if not with_number.exists():
+            draft.rename(with_number)
+        note("saved", step)
+    agree(0)
 
 signal.signal(signal.SIGTERM, stop)
+peers = meet()
 numbers = [p.name.removeprefix("step_") for p in out.glob("step_*")]
-step = max(map(int, filter(str.isdecimal, numbers)), default=0)
+step = agree(max(map(int, filter(str.isdecimal, numbers)), default=0))
 note("start", step)
-while step < steps and not stopping:
+is_last = False
+while step < steps and not is_last:
     time.sleep(step_s)
     step += 1
     note("step", step)
     if step % every == 0 or step == steps:
         save(step, 0)
+    is_last = agree(int(stopping))
 if step < steps:
     save(step, save_s)
     sys.exit(143)
@@ -100,9 +146,11 @@ class Train:
     def checkpoint(self):
         return submitit.helpers.DelayedSubmission(self)
 
-folder, partition, minutes, *commands = sys.argv[1:]
+folder, partition, minutes, is_parallel, *commands = sys.argv[1:]
 executor = submitit.SlurmExecutor(folder, max_num_timeout=100)
-executor.update_parameters(time=int(minutes), partition=partition, signal_delay_s=15, gpus_per_node=1,
+nodes, tasks = (2, 2) if is_parallel == "1" else (1, 1)
+executor.update_parameters(time=int(minutes), partition=partition, signal_delay_s=15, nodes=nodes,
+                           tasks_per_node=tasks, gpus_per_node=tasks,
                            additional_parameters={"requeue": True})
 for job in executor.submit_array([Train(words.split("\\x1f")) for words in commands]):
     print(job.job_id)
@@ -126,7 +174,12 @@ class Batch:
     def minutes(self) -> int:
         return 1 if self.is_long else 10
 
+    @property
+    def is_parallel(self) -> bool:
+        return self.wrapper == FOUR_RANKS
 
+
+FOUR_RANKS = "four ranks"
 WRAPPERS: dict[str, Callable[[str], list[str]]] = {
     "plain": lambda line: line.split(),
     "shell": lambda line: ["bash", "-c", f"set -e; {line}; echo done"],
@@ -136,6 +189,7 @@ WRAPPERS: dict[str, Callable[[str], list[str]]] = {
         "-c",
         f"import subprocess, sys; sys.exit(subprocess.call({line.split()!r}))",
     ],
+    FOUR_RANKS: lambda line: line.split(),
 }
 
 
@@ -151,7 +205,10 @@ def submit_by_clusterplan(batch: Batch, script: Path) -> list[tuple[str, Path]]:
     """A sweep whose runs differ in an argument that the script does not read."""
     command = command_of(batch, "{output}", script, "{number}")
     numbers = ",".join(output.name for output in batch.outputs)
-    words = ["--name", "storm", "--gpus", "1", "--partition", batch.partition, "--time", f"{batch.minutes}m"]
+    words = ["--name", "storm", "--partition", batch.partition, "--time", f"{batch.minutes}m"]
+    words += (
+        ["--gpus", "4", "--nodes", "2", "--bootstrap", "per-gpu"] if batch.is_parallel else ["--gpus", "1"]
+    )
     words += ["--json", "--force"]
     words += [f"--sweep=number={numbers}"]
     done = subprocess.run(
@@ -166,7 +223,13 @@ def submit_by_clusterplan(batch: Batch, script: Path) -> list[tuple[str, Path]]:
 
 def submit_by_submitit(batch: Batch, script: Path) -> list[tuple[str, Path]]:
     commands = ["\x1f".join(command_of(batch, str(output), script)) for output in batch.outputs]
-    words = [str(script.parent / "submitit"), batch.partition, str(batch.minutes), *commands]
+    words = [
+        str(script.parent / "submitit"),
+        batch.partition,
+        str(batch.minutes),
+        str(int(batch.is_parallel)),
+        *commands,
+    ]
     ids = subprocess.check_output([sys.executable, "-c", SUBMITIT, *words], text=True).split()
     return list(zip(ids, batch.outputs, strict=True))
 
@@ -175,7 +238,9 @@ def submit_by_sbatch(batch: Batch, script: Path) -> list[tuple[str, Path]]:
     jobs = []
     for output in batch.outputs:
         options = ["--parsable", "--requeue", "--open-mode=append", f"--output={output.parent}/%j.log"]
-        options += [f"--partition={batch.partition}", f"--time={batch.minutes}", "--gpus-per-node=1"]
+        options += [f"--partition={batch.partition}", f"--time={batch.minutes}"]
+        tasks = 2 if batch.is_parallel else 1
+        options += [f"--nodes={tasks}", f"--ntasks-per-node={tasks}", f"--gpus-per-node={tasks}"]
         text = f"#!/bin/bash\nsrun {shlex.join(command_of(batch, str(output), script))}\n"
         sbatch = subprocess.run(["sbatch", *options], input=text, check=True, capture_output=True, text=True)
         jobs.append((sbatch.stdout.strip(), output))
@@ -203,48 +268,85 @@ def batches_of(runs: int, folder: Path, rng: random.Random) -> list[Batch]:
 # The storm.
 
 
-def storm(cluster: Cluster, jobs: Sequence[str], events: int, rng: random.Random) -> dict[str, int]:
+def storm(cluster: Cluster, way: str, jobs: Sequence[str], events: int, rng: random.Random) -> dict[str, int]:
     """Disturb the runs until `events` have happened or none is left; return how often each kind did."""
-    counts = dict.fromkeys(("preempted node", "lost node", "requeue by hand", "warning", "controller"), 0)
-    for _ in range(events):
+    weights = EVENTS | ({"warning": 0} if way == "sbatch --requeue" else {})  # it asks for none
+    counts = dict.fromkeys(weights, 0)
+    repairs = dict[str, float]()  # of nodes that are down: when they come back
+    while sum(counts.values()) < events and (waiting := queue(cluster, jobs)):
         time.sleep(rng.uniform(*BETWEEN_S))
-        running = [job for job, state in queue(cluster, jobs).items() if state == "RUNNING"]
-        if not running:
-            if not queue(cluster, jobs):
-                break
-            continue
-        (kind,) = rng.choices(list(counts), weights=(6, 2, 4, 4, 1))
-        with suppress(RuntimeError):  # it has just ended
-            disturb(cluster, kind, rng.choice(running), rng)
-            counts[kind] += 1
+        for node in [node for node, due_s in repairs.items() if due_s < time.monotonic()]:
+            repair(cluster, node)
+            del repairs[node]
+        running = [job for job, state in waiting.items() if state == "RUNNING"]
+        (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+        nodes = [node for node in NODES if node not in repairs]
+        if running and nodes:
+            with suppress(
+                RuntimeError, subprocess.TimeoutExpired
+            ):  # it has just ended, or its node does not answer
+                repairs |= disturb(cluster, kind, rng.choice(running), rng.choice(nodes), rng)
+                counts[kind] += 1
+    for node in repairs:
+        repair(cluster, node)
     return counts
 
 
-def disturb(cluster: Cluster, kind: str, job: str, rng: random.Random) -> None:
-    node = rng.choice(NODES)
+def disturb(cluster: Cluster, kind: str, job: str, node: str, rng: random.Random) -> dict[str, float]:
+    """Let one event happen, to this job or this node; return the node if it is down then, and until when."""
     if kind == "preempted node":
         options = ("--partition=long", f"--nodelist={node}", "--gpus-per-node=8", "--time=1")
         cluster.sbatch(*options, command="sleep 2")
-    elif kind == "lost node":
-        cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=storm")
-        time.sleep(2)
-        cluster.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
     elif kind == "requeue by hand":
         cluster.ask("scontrol", "requeue", job)
     elif kind == "warning":
         cluster.ask("scancel", "--signal=USR2", job)
-    elif rng.random() < 0.5:
-        with cluster.hung():
-            time.sleep(5)
+    elif kind == "controller":
+        ways = (cluster.hung(), cluster.without(), cluster.without(number=signal.SIGKILL))
+        with rng.choice(ways):
+            time.sleep(CONTROLLER_DOWN_S)
     else:
-        with cluster.without():
-            time.sleep(3)
+        if kind != "node that Slurm empties":
+            cluster.end(node, signal.SIGKILL)
+        if kind == "dead node":
+            kill_processes(cluster, node)
+        cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=storm")
+        down_s = SLURMD_DOWN_S if kind == "dead slurmd" else NODE_DOWN_S
+        return {node: time.monotonic() + down_s}
+    return {}
+
+
+def kill_processes(cluster: Cluster, node: str) -> None:
+    """Kill every process of a job on this node, and the daemons of its steps."""
+    for _ in range(2):  # a step may have begun one meanwhile
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                environment = (process / "environ").read_bytes().split(b"\0")
+                wanted = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={cluster.conf}".encode()}
+                if wanted <= set(environment):
+                    parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                    is_step = Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd")
+                    for pid in (process.name, *([parent] if is_step else [])):
+                        os.kill(int(pid), signal.SIGKILL)
+
+
+def repair(cluster: Cluster, node: str) -> None:
+    """Bring a node back."""
+    pid = int((cluster.folder / f"{node}.pid").read_text())
+    if not Path(f"/proc/{pid}").exists():
+        cluster.start(node)
+    for _ in range(20):
+        time.sleep(0.5)
+        with suppress(RuntimeError, subprocess.TimeoutExpired):  # not registered yet, or back by itself
+            if "DOWN" not in cluster.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T").upper():
+                return
+            cluster.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 def queue(cluster: Cluster, jobs: Sequence[str]) -> dict[str, str]:
     """Return the state of each of these jobs that has not ended."""
     for _ in range(5):
-        with suppress(RuntimeError):
+        with suppress(RuntimeError, subprocess.TimeoutExpired):
             listed = cluster.ask("squeue", "--noheader", "--array", "--format=%i|%T")
             states = dict(line.split("|") for line in listed.splitlines())
             ended = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL")
@@ -281,9 +383,8 @@ def read_outcome(output: Path, steps: int) -> Outcome:
             newest = max(newest, step)
             saved.add(step)
     spans = dict[str, list[float]]()
-    for moment, who, what, _ in entries:
-        if what != "saved":
-            spans.setdefault(who, [moment, moment])[1] = moment
+    for moment, who, _, _ in entries:
+        spans.setdefault(who, [moment, moment])[1] = moment
     ordered = sorted(spans.values())
     double = any(later[0] < earlier[1] - OVERLAP_S for earlier, later in pairwise(ordered))
     taken = sum(what == "step" for _, _, what, _ in entries)
@@ -317,7 +418,7 @@ def run_way(way: str, runs: int, seed: int, folder: Path) -> list[str]:
         jobs = dict[str, tuple[Batch, Path]]()
         for batch in batches_of(runs, folder, rng):
             jobs |= {job: (batch, output) for job, output in WAYS[way](batch, script)}
-        counts = storm(cluster, list(jobs), round(runs * EVENTS_PER_RUN), rng)
+        counts = storm(cluster, way, list(jobs), round(runs * EVENTS_PER_RUN), rng)
         with suppress(TimeoutError):
             until(lambda: not queue(cluster, list(jobs)), "the end of all runs", QUIET_S)
         left = queue(cluster, list(jobs))

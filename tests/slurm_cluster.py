@@ -81,17 +81,25 @@ class Cluster:
             lambda: state if (state := self.state(job_id)) in states else "", f"{job_id} {states}", within_s
         )
 
-    @contextmanager
-    def without(self, daemon: str = "slurmctld") -> Iterator[None]:
-        """One daemon (slurmctld, or a node's by its name) is down while the block runs, then starts again."""
+    def end(self, daemon: str, number: int = signal.SIGTERM) -> None:
+        """End one daemon (slurmctld, or a node's by its name); what it has started lives on."""
         pid = self._pid(daemon)
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)
         until(lambda: not Path(f"/proc/{pid}").exists(), f"the end of {daemon}")
+
+    def start(self, daemon: str) -> None:
+        """Start a daemon again that has ended."""
+        self._keeper.stdin.write(f"{daemon}\n")
+        self._keeper.stdin.flush()
+
+    @contextmanager
+    def without(self, daemon: str = "slurmctld", number: int = signal.SIGTERM) -> Iterator[None]:
+        """One daemon is down while the block runs, then starts again."""
+        self.end(daemon, number)
         try:
             yield
         finally:
-            self._keeper.stdin.write(f"{daemon}\n")
-            self._keeper.stdin.flush()
+            self.start(daemon)
             self._wait_until_up()
 
     @contextmanager

@@ -50,6 +50,19 @@ def test_the_checkpoints_that_did_not_help_are_named() -> None:
     assert decide_restart(ends, 100).reason == "neither step_9.pt nor step_8.pt could be resumed from"
 
 
+def test_a_run_whose_peer_is_gone_without_a_word_starts_again_three_times_at_most() -> None:
+    """NCCL's "remote process exited" comes at once, and Slurm knows of a dead node after SlurmdTimeout: 5 minutes."""
+    lost = [AttemptEnd(FAILED, NONE)]
+    assert decide_restart(lost, 100, lost_nodes="gpu2").reason == "what ran on gpu2 is gone without a word"
+    assert decide_restart(lost * 3, 100, lost_nodes="gpu2").restart
+    assert not decide_restart(lost * 4, 100, lost_nodes="gpu2").restart
+
+
+def test_preemptions_before_the_first_save_are_no_attempts_without_progress() -> None:
+    taken = [AttemptEnd(TERMINATED, None)] * 9
+    assert decide_restart([*taken, AttemptEnd(LIMIT, NONE)], 100).restart
+
+
 TRAINS = """
 import pathlib, pickle, sys
 output, mode = pathlib.Path(sys.argv[1]), sys.argv[2]

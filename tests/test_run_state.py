@@ -172,3 +172,33 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path: Pa
 )
 def test_the_line_that_says_why(log: str, why: str | None) -> None:
     assert find_log_error(log).line == why
+
+
+def _task(restart: int, node: str, began_s: float, beat_s: float, outcome: str | None = None) -> TaskRecord:
+    return TaskRecord("8", restart, 0, 1, node, "h", 1, "1", began_s, beat_s, outcome=outcome)
+
+
+@pytest.mark.parametrize(
+    ("queue", "tasks", "reason"),
+    [
+        # fairchem#777: requeued on NODE_FAIL while the processes live on, so the steps go on in a pending run
+        (
+            "PENDING",
+            [_task(0, "gpu2", -300, -5)],
+            "waiting for nodes to become free; an earlier start may still run on gpu2",
+        ),
+        ("PENDING", [_task(0, "gpu2", -300, -5, "stopped")], "waiting for nodes to become free"),
+        ("PENDING", [_task(0, "gpu2", -300, -40)], "waiting for nodes to become free"),
+        (
+            "RUNNING",
+            [_task(0, "gpu2", -300, -5), _task(1, "gpu3", -30, -1)],
+            "an earlier start may still run on gpu2",
+        ),
+        ("RUNNING", [_task(0, "gpu2", -300, -40), _task(1, "gpu3", -30, -1)], ""),
+        ("RUNNING", [_task(0, "gpu2", -300, -5, "stopped"), _task(1, "gpu3", -30, -1)], ""),
+    ],
+)
+def test_an_earlier_start_that_lives_on_is_told_of(queue: str, tasks: list[TaskRecord], reason: str) -> None:
+    now = [replace(task, began_s=NIGHT + task.began_s, beat_s=NIGHT + task.beat_s) for task in tasks]
+    (job,) = parse_queue(f"8|{queue}|N/A|N/A|1:00:00|gpu||Resources")
+    assert judge_state(replace(NOTHING, queued_job=job, tasks=now), NIGHT).reason == reason

@@ -87,9 +87,13 @@ class Guarded:
         scontrol.chmod(0o755)
         replace(LAUNCH, command=tuple(command), cwd=str(folder), nodes=1, gpus=1, grace_s=20).write(folder)
         path = f"{folder}:{Path(PYTHON).parent}:{os.environ['PATH']}"
-        self.process = subprocess.Popen(
-            [PYTHON, "-c", GUARD, folder], env=os.environ | place | {"PATH": path}, start_new_session=True
-        )
+        self._path = path
+        self.process = self.begin_again(place)
+
+    def begin_again(self, place: dict[str, str]) -> "subprocess.Popen[bytes]":
+        """Start the guard of one more start of the run."""
+        environment = os.environ | place | {"PATH": self._path}
+        return subprocess.Popen([PYTHON, "-c", GUARD, self.folder], env=environment, start_new_session=True)
 
     def lines(self, name: str) -> list[str]:
         path = self.folder / name
@@ -205,6 +209,19 @@ def test_an_old_start_that_ends_has_no_final_word(tmp_path: Path, code: int) -> 
     _begin_again(guarded)
     guarded.process.wait(ENDED_S)
     assert not (guarded.folder / "status.json").exists()
+
+
+def test_a_start_waits_until_an_earlier_one_has_stood_back(tmp_path: Path) -> None:
+    """The processes outlive their slurmd, and the job is requeued: two starts would write the same checkpoints."""
+    old = start_all(tmp_path, ON_SLURM, ["none"])["none"]
+    (old_trainer,) = old.lines("up")
+    new = old.begin_again(ON_SLURM | {"SLURM_RESTART_COUNT": "1", "SLURMD_NODENAME": "gpu2"})
+    until(lambda: len(old.lines("up")) > 1, "the new start's training", ENDED_S)
+    assert not Path(f"/proc/{old_trainer}").exists()
+    assert not old.lines("signals")
+    os.kill(new.pid, signal.SIGTERM)
+    new.wait(ENDED_S)
+    assert old.process.wait(ENDED_S) == 128 + signal.SIGKILL
 
 
 def test_a_run_that_nobody_warns_saves_before_its_allocation_ends(tmp_path: Path) -> None:

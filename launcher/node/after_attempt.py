@@ -13,7 +13,7 @@ from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
 from .requeue import wait_for_verdict
 from .restart_policy import RestartDecision, StopCause
 from .saves import decide_from_saves
-from .stop.newer_start import has_newer_start
+from .stop.other_starts import has_newer_start
 from .stop.slurm_reason import CANCELLED, REQUEUED
 
 _OTHER_TASKS_S = 60.0  # for the tasks of other nodes to stop too

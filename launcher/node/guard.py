@@ -32,7 +32,7 @@ from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wa
 from .gpu_locks import GpuLocks
 from .processes import Children
 from .restart_policy import StopCause
-from .stop.newer_start import has_newer_start
+from .stop.other_starts import has_newer_start
 from .stop.slurm_reason import read_verdict
 from .stop.term_witness import has_term_come_to_all, term_witness
 from .stop.time_limit import TimeLimit

@@ -52,14 +52,18 @@ def decide_restart(
     max_restarts: int,
     newest: str | None = None,
     before: str | None = None,
+    *,
+    lost_nodes: str = "",
 ) -> RestartDecision:
     """Decide whether a run starts again after `attempts`, the last of which has just stopped.
 
     `newest` names the newest checkpoint.  `before` names the one before that from which the last attempt began; None
     where there is none, where the command chooses its checkpoint itself, or where its error has another cause.
+    `lost_nodes` are named where the last attempt failed because tasks there are gone without a word.
 
     A time limit is no fault of the run: it goes on as long as something new is saved.  A failure may be one: after
-    it the run goes on if the attempt took it further; if it came no step further, from the checkpoint before.
+    it the run goes on if the attempt took it further; if it came no step further, from the checkpoint before.  A node
+    that dies is no fault of the run either, and the tasks on other nodes fail before Slurm knows of it.
 
     >>> limit, failed = StopCause.TIME_LIMIT, StopCause.FAILED
     >>> decide_restart([AttemptEnd(limit, Progress.WEIGHTS)] * 4, max_restarts=100).restart
@@ -72,7 +76,7 @@ def decide_restart(
     if len(attempts) > max_restarts:
         return RestartDecision(restart=False, reason=f"the limit of {max_restarts} restarts is reached")
     if attempts[-1].cause is StopCause.FAILED:
-        return _decide_after_failure(attempts, newest, before)
+        return _decide_after_failure(attempts, newest, before, lost_nodes=lost_nodes)
     recent = [end.progress for end in attempts if end.progress][-MAX_ATTEMPTS_WITHOUT_PROGRESS:]
     if len(recent) == MAX_ATTEMPTS_WITHOUT_PROGRESS and set(recent) == {Progress.NONE}:
         where = f"beyond {newest}" if newest else "at all"
@@ -84,7 +88,7 @@ def decide_restart(
 
 
 def _decide_after_failure(
-    attempts: Sequence[AttemptEnd], newest: str | None, before: str | None
+    attempts: Sequence[AttemptEnd], newest: str | None, before: str | None, *, lost_nodes: str
 ) -> RestartDecision:
     last, failures = attempts[-1], list(_failures_without_progress(attempts))
     signs = {
@@ -97,6 +101,8 @@ def _decide_after_failure(
         return RestartDecision(restart=False, reason=reason)
     if last.progress in signs:
         return RestartDecision(restart=True, reason=f"the command failed, {signs[last.progress]}")
+    if lost_nodes:
+        return RestartDecision(restart=True, reason=f"what ran on {lost_nodes} is gone without a word")
     if last.resumed_from and before:
         reason = f"{last.resumed_from} could not be resumed from: starts again from {before}"
         return RestartDecision(restart=True, reason=reason, leaves_out=True)

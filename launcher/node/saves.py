@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...cluster_profiles.units import join_names
 from ...estimator.measurements.training_loop import LoopStart, LoopSteps
 from ..command.placeholders import LATEST, placeholder_names
 from ..logs.errors import ErrorKind
@@ -67,6 +68,7 @@ def decide_from_saves(task: TaskContext, failure: Failure | None) -> RestartDeci
         task.launch.max_restarts,
         f"step {record.saved_step}" if record.saved_step else _name(newest.path if newest else None),
         _name(before),
+        lost_nodes="" if failure is None or failure.is_cause else _name_silent_nodes(task, records),
     )
     if decision.leaves_out and record.resume_from:
         append_left_out(task.folder, Save(record.resume_from, record.resume_changed_s or 0.0))
@@ -113,6 +115,13 @@ def _is_beyond(checkpoint: Checkpoint, task: TaskContext, records: Sequence[Task
         for other in earlier
         if other and (other.family, other.stem) == (name.family, name.stem)
     )
+
+
+def _name_silent_nodes(task: TaskContext, records: Sequence[TaskRecord]) -> str:
+    """Return the names of the other nodes where a task of this attempt has not said how its command ended."""
+    mine = task.file.record
+    tasks = [other for other in records if other.attempt == mine.attempt and other.outcome is None]
+    return join_names(dict.fromkeys(other.node for other in tasks if other.node != mine.node), most=4)
 
 
 def _may_be_of_checkpoint(failure: Failure) -> bool:

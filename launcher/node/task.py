@@ -23,6 +23,7 @@ from .ranks import read_task
 from .requeue import requeue_job
 from .restart_policy import RestartDecision, StopCause
 from .saves import saves_at_start
+from .stop.other_starts import wait_for_earlier_starts
 from .stop.signals import StopSignals
 from .stop.slurm_reason import SlurmdLog
 
@@ -101,6 +102,8 @@ def _longest_s(launch: Launch) -> float:
 def _run_attempt(
     task: TaskContext, environment: Mapping[str, str], gpus: GpuLocks, deadline_s: float
 ) -> RestartDecision | None:
+    if task.place.on_slurm and task.place.rank == 0:  # without the first, the others take no step
+        wait_for_earlier_starts(task)
     task.file.update(state="running", began_s=time.time(), **saves_at_start(task))
     run_command(task, environment, gpus, deadline_s)
     end_orphans()

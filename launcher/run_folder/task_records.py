@@ -22,6 +22,7 @@ from ..logs.failure import Failure
 from .folder import SUBMITIT, write_json
 
 TASKS = "tasks"
+_FRESH_S = 60.0  # three heartbeats
 
 
 class Attempt(NamedTuple):
@@ -165,6 +166,17 @@ def read_exit_codes(folder: Path) -> dict[Attempt, int]:
 def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
     """Return the task of rank 0 of every attempt, in order: one per attempt, which decides for it."""
     return [task for task in tasks if task.rank == 0]
+
+
+def is_fresh(task: TaskRecord, now_s: float) -> bool:
+    """Return whether the command of the task has not ended, and its last sign of life is at most 3 heartbeats old."""
+    return task.outcome is None and now_s - task.beat_s < _FRESH_S
+
+
+def may_run(task: TaskRecord, now_s: float) -> bool:
+    """Return whether the command of the task may still run: its last sign of life decides where no process is seen."""
+    is_alive = is_process_alive(task)
+    return is_fresh(task, now_s) if is_alive is None else is_alive and task.outcome is None
 
 
 def is_process_alive(task: TaskRecord) -> bool | None:

@@ -13,6 +13,7 @@ from ..run_folder.progress import Progress
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
 from .end_reasons import BEFORE_START, KILLED, STATES_OF_SLURM, explain_end
+from .explain.earlier_start import explain_earlier_start
 from .explain.exit_codes import SIGKILL_CODE, explain_failure
 from .queue_reasons import WAITING_STATES, explain_wait
 from .state import Evidence, RunState, State, exit_code_of_tasks
@@ -85,14 +86,16 @@ def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911
 def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
     job, accounting, tasks = evidence.queued_job, evidence.accounting, evidence.last_tasks
     first = next((task for task in tasks if task.rank == 0), tasks[0] if tasks else None)
-    if job and job.state in WAITING_STATES:
-        return RunState(State.PENDING, explain_wait(job, first, now_s), now_s)
+    is_waiting = job is not None and job.state in WAITING_STATES
+    earlier = explain_earlier_start(evidence.tasks, tasks, now_s, is_waiting=is_waiting)
+    if job and is_waiting:
+        return RunState(State.PENDING, _join(explain_wait(job, first, now_s), earlier), now_s)
     slurm_state = job.state if job else accounting.state if accounting else ""
     ended = STATES_OF_SLURM.get(slurm_state.partition(" ")[0])  # "CANCELLED by 1000"
     if ended:
         return explain_end(ended, evidence, _ended_s(job or accounting, now_s))
     if job:
-        return RunState(State.RUNNING, _ACTIVITIES.get(job.state, ""), now_s)
+        return RunState(State.RUNNING, _join(_ACTIVITIES.get(job.state, ""), earlier), now_s)
     if evidence.slurm_answers and not evidence.other_cluster:
         return _judge_forgotten(evidence, first, now_s)
     reason = f"on cluster {evidence.other_cluster}" if evidence.other_cluster else "Slurm does not answer"
@@ -137,6 +140,10 @@ def _judge_forgotten(  # noqa: PLR0911  one line per case
 
 def _ended_s(job: QueuedJob | JobFacts | None, now_s: float) -> float:
     return job.end_s if job and job.end_s else now_s
+
+
+def _join(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _last_heartbeat(task: TaskRecord, now_s: float) -> str:

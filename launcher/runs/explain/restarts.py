@@ -53,11 +53,12 @@ def _explain_restart(tasks: Sequence[TaskRecord]) -> str:
     states = {task.slurm_state for task in tasks if task.slurm_state}
     if PREEMPTED in states:
         return PREEMPTED_REASON
-    if failure := next((task.failure for task in tasks if task.will_restart and task.failure), None):
+    silent = [task for task in tasks if task.outcome is None]
+    failure = next((task.failure for task in tasks if task.will_restart and task.failure), None)
+    if failure and (failure.is_cause or not silent):
         return explain_failure(failure, names_node=len(tasks) > 1)
     if decided and decided.reason:
         return decided.reason
-    silent = [task for task in tasks if task.outcome is None]
     if silent and (len(silent) < len(tasks) or "NODE_FAIL" in states or not states):
         return f"node failure of {join_names(_nodes(silent), _MOST_NODES)}"
     if "NODE_FAIL" in states:
