@@ -1,11 +1,12 @@
 """Commands that would hold GPUs for nothing: an srun inside, a launcher on one node of several, one process for many."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clusterplan.estimator.job.framework import Bootstrap
-from clusterplan.launcher.command.checks import why_it_needs_a_shell
+from clusterplan.launcher.command.checks import why_it_cannot_start, why_it_needs_a_shell
 from clusterplan.launcher.command.launchers import choose_bootstrap
 from clusterplan.launcher.command.processes.faults import (
     CommandFault,
@@ -242,11 +243,22 @@ def test_files_that_tell_are_read() -> None:
         (["python", "t.py", "--layers", ".*attn", "${lr}", "~key", "2*3"], None),
         (["bash", "-c", "echo $HOME *"], None),
         (["awk", "{print $1}"], None),
+        (["python", "t.py", "--run", "`date +%s`"], "for the shell's `date +%s` give"),
+        (["python", "t.py", ">log", "2>/dev/null"], "'>log' needs a shell"),
+        (["python", "t.py", "|&", "tee", "log"], "give bash -c 'python t.py |& tee log'"),
+        (["python", "t.py", "&"], "leave it out: the run goes on without you"),
+        (["python", "t.py", "<pad>", "->", "a>b", "`"], None),
     ],
 )
 def test_words_that_only_a_shell_would_replace_are_named(words: list[str], said: str | None) -> None:
     fault = why_it_needs_a_shell(words)
     assert (said in fault) if said else fault is None
+
+
+def test_variables_before_a_program_need_env() -> None:
+    fault = why_it_cannot_start(["CUDA_LAUNCH_BLOCKING=1", "python", "t.py"], Path(), {})
+    assert fault
+    assert fault.endswith("put env before it: -- env CUDA_LAUNCH_BLOCKING=1 python t.py")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_braces_after_two_dashes_arrive_unless_they_are_a_placeholder(
 
 
 def test_braces_that_stay_are_named(launched: Any) -> None:
-    assert "{text} stays as it is" in dry_run(launched, "--", "echo", "{text}").stdout
+    assert "{text} is no placeholder and stays as written" in dry_run(launched, "--", "echo", "{text}").stdout
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,12 @@ def test_steps_that_are_not_known_are_no_text(launched: Any) -> None:
     assert (done.returncode, "give --max-steps" in done.stderr) == (2, True)
 
 
+def test_a_batch_size_that_nobody_stated_is_no_1(launched: Any) -> None:
+    done = dry_run(launched, "--", "echo", "{batch_size}")
+    assert (done.returncode, "give --batch-size" in done.stderr) == (2, True)
+    assert "echo 8" in dry_run(launched, "--batch-size", "8", "--", "echo", "{batch_size}").stdout
+
+
 def test_a_value_that_looks_like_a_placeholder_is_a_value() -> None:
     first = fill_placeholders(["{lr}"], {"lr": "{output}"}, later=["output", "latest"])
     second = fill_placeholders(first, {"output": "/runs/{latest}"}, later=["latest"])
@@ -85,6 +91,8 @@ def test_a_value_that_looks_like_a_placeholder_is_a_value() -> None:
         ("x='a)',b", ["a)", "b"]),
         ("x=it's,that's", ["it's", "that's"]),
         ("x= 1 , 2", ["1", "2"]),
+        (r"x=a\,b,c", ["a,b", "c"]),  # as hydra has it
+        ("x=../data,../other", ["../data", "../other"]),
     ],
 )
 def test_brackets_and_quotes_hold_a_value_together(text: str, values: list[str]) -> None:
@@ -98,9 +106,14 @@ def test_brackets_and_quotes_hold_a_value_together(text: str, values: list[str])
         ("x=a),b", "a ) that closes nothing"),
         ("x='a,b", "lacks a '"),
         ("x=[(1,2],3", "a ] that closes nothing"),
+        ("x=1,,2", "a comma without a value beside it"),
+        ("x=1e-3,1e-4,", "a comma without a value beside it"),
+        ("x=0.1..0.5", "list its values"),
+        ("x=1..10..2", "list its values"),
+        ("optimizer.lr=1,2", "--sweep optimizer_lr=1,2, and optimizer.lr={optimizer_lr} in the command"),
     ],
 )
-def test_brackets_that_do_not_close_are_refused(text: str, said: str) -> None:
+def test_what_would_make_other_runs_than_meant_is_refused(text: str, said: str) -> None:
     with pytest.raises(WorkloadError, match="--sweep") as error:
         parse_sweep([text])
     assert said in str(error.value)

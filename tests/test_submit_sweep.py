@@ -29,7 +29,7 @@ def test_a_sweep_is_one_array_with_a_run_each(on_slurm: Any) -> Generator[None, 
     assert said == ["lr is 0.1", "lr is 0.2", "lr is 0.3"]
     assert on_slurm.status(done["runs"][1]["run"])["sweep"] == {"lr": "0.2"}
     listed = on_slurm("status").stdout.splitlines()[1:]
-    assert sorted(line.split(maxsplit=4)[4] for line in listed) == ["lr 0.1", "lr 0.2", "lr 0.3"]
+    assert sorted(line.split(maxsplit=5)[5] for line in listed) == ["lr 0.1", "lr 0.2", "lr 0.3"]
 
 
 @story

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..cluster_profiles.units import parse_duration_s
 from ..errors import InputError
-from ..estimator.job.job_file import SIZES, states
+from ..estimator.job.job_file import BATCHES, SIZES, states
 from ..estimator.job.run import RunOptions
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
-from ..launcher.command.job_values import check_flags_reach
+from ..launcher.command.job_values import check_batch_size_is_unused, check_flags_reach
 from ..launcher.submission.decide import SubmitOptions, run_of
 from ..launcher.submission.submission import Submission
 from ..launcher.submission.sweep import NO_SWEEP, combine_values
@@ -163,10 +163,13 @@ def read_job_with_command(
     words = [str(word) for word in command]
     if words:
         tables["run"] = {**tables.get("run", {}), "command": words}
-    is_sized = states(Path(job) if job else None, flags, *SIZES)
+    path = Path(job) if job else None
+    is_sized = states(path, flags, *SIZES)
     workload = read_workload(job, flags, None if is_sized else _UNSIZED, tables)
     if not words:
         check_flags_reach(run_of(workload), flags)
+    if not is_sized and not states(path, flags, *BATCHES):
+        check_batch_size_is_unused(run_of(workload))
     return workload, is_sized
 
 

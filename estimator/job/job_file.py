@@ -29,6 +29,7 @@ _RUN_FLAGS = {
 }  # of `submit`
 _FLAG_AT = {place: flag for flag, place, _ in list_flags()} | {("slurm",): "--slurm"}
 SIZES = (("data", "samples"), ("data", "tokens"), ("training", "max_steps"))
+BATCHES = (("training", "batch_size"), ("training", "batch_tokens"))
 _FLAG_AT |= {("run", key): flag for key, flag in _RUN_FLAGS.items()}
 # The names of keys in trainers' own settings: Hugging Face's TrainingArguments, Megatron-LM's arguments, DeepSpeed's
 # configuration, Lightning's Trainer, torchtitan, LLaMA-Factory, torchrun, Slurm; dashes and underscores are the same.

@@ -17,11 +17,13 @@ _BUILTINS = {
     "ulimit",
     "module",
 }  # module: a function on many clusters
-_OPERATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"}
+_OPERATORS = {"|", "||", "|&", "&", "&&", ";", "<", "<<", "<<<"}
+_REDIRECTED = re.compile(r"(?:\d?|&)>>?(?:&\d|[\w.~/$-]*)")  # > log, 2>&1, >>log; no token such as <pad>
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=", re.DOTALL)
 
 # What a shell would replace.  Not ${lr}, which is hydra's, nor .*, which is a regular expression's.
 _REPLACED = re.compile(
-    r"(?P<variable>\$(?:[A-Za-z_]\w*|\{[A-Z_][A-Z0-9_]*\}|\([^()]+\)))"
+    r"(?P<variable>\$(?:[A-Za-z_]\w*|\{[A-Z_][A-Z0-9_]*\}|\([^()]+\))|`[\w$][^`]*`)"
     r"|(?P<home>(?:^|(?<==))~(?=/|$))"
     r"|(?P<files>^\*$|(?:^|[/=])\*\.\w|/[^/\s]*(?<!\.)\*)"
 )
@@ -41,7 +43,9 @@ def why_it_cannot_start(command: Sequence[str], cwd: Path, environ: Mapping[str,
     if find_program(first, cwd, environ):
         return None
     words = first.split()
-    if words and (words[0] in _BUILTINS or _OPERATORS & {*words}):
+    if _ASSIGNED.match(first) and len(command) > 1:
+        return f"{first!r} is no program: put env before it: -- env {shlex.join(command)}"
+    if words and (words[0] in _BUILTINS or any(map(_is_operator, words))):
         return f"{first!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
     if len(words) > 1 and len(command) == 1:
         return f"command {first!r} is not found: leave out the quotes: -- {first}"
@@ -60,7 +64,9 @@ def why_it_needs_a_shell(command: Sequence[str]) -> str | None:
     >>> print(why_it_needs_a_shell(["python", "train.py", "shards/*.tar"]))
     'shards/*.tar' arrives as it is, because no shell reads the command: for the shell's * give bash -c 'python train.py shards/*.tar'
     """
-    word = next((word for word in command if word in _OPERATORS), None)
+    word = next(filter(_is_operator, command), None)
+    if word and command[-1] == "&":
+        return "'&' arrives as it is, because no shell reads the command: leave it out: the run goes on without you"
     if word:
         return f"{word!r} needs a shell, and no shell reads the command: give {_in_a_shell(command)}"
     word, match = next(_replaced_by_a_shell(command), ("", None))
@@ -84,6 +90,10 @@ def _replaced_by_a_shell(command: Sequence[str]) -> Iterator[tuple[str, re.Match
             yield word, match
 
 
+def _is_operator(word: str) -> bool:
+    return word in _OPERATORS or _REDIRECTED.fullmatch(word) is not None
+
+
 def _in_a_shell(command: Sequence[str]) -> str:
     line = " ".join(word if len(command) == 1 else _quote(word) for word in command)
     return shlex.join(["bash", "-c", line])
@@ -92,6 +102,6 @@ def _in_a_shell(command: Sequence[str]) -> str:
 def _quote(word: str) -> str:
     """Return a word as a shell has to read it, for it to replace what it replaces."""
     match = _REPLACED.search(word)
-    if word in _OPERATORS or (match and match["files"]):
+    if _is_operator(word) or (match and match["files"]):
         return word
     return f'"{_HOME.sub("$HOME", word)}"' if match else shlex.quote(word)

@@ -54,3 +54,12 @@ def check_steps_are_known(run: RunOptions, steps: int | None) -> None:
         raise WorkloadError(
             "{max_steps} in the command: the length of the run is not known: give --max-steps, or --samples and --batch-size"
         )
+
+
+def check_batch_size_is_unused(run: RunOptions) -> None:
+    """Raise WorkloadError if the command wants the batch size, which is not stated.
+
+    >>> check_batch_size_is_unused(RunOptions(command=("python", "train.py")))
+    """
+    if "batch_size" in placeholder_names((*run.command, *run.resume)):
+        raise WorkloadError("{batch_size} in the command: the batch size is not known: give --batch-size")

@@ -79,10 +79,24 @@ def placeholder_names(arguments: Iterable[str]) -> set[str]:
     return set(_names(arguments))
 
 
-def other_braces(arguments: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return the names in braces that are none of the `known` placeholders, and so stay as they are."""
-    names, placeholders = dict.fromkeys(_names(arguments)), {*known, LATEST}
-    return [name for name in names if name not in placeholders]
+def notes_on_braces(arguments: Sequence[str], known: Iterable[str]) -> list[str]:
+    """Return one line on the names in braces that are none of the `known` placeholders, and one on doubled braces.
+
+    >>> notes_on_braces(["{epoch}-{step}", "{output}", "{{text}}"], ["output"])
+    ['{epoch}, {step} are no placeholders and stay as written', '{{text}} becomes {text}: doubled braces are for names of placeholders']
+    """
+    placeholders = {*known, LATEST}
+    names = [f"{{{name}}}" for name in dict.fromkeys(_names(arguments)) if name not in placeholders]
+    matches = [match for argument in arguments for match in _BRACES.finditer(argument)]
+    doubled = [name for match in matches if (name := match["escaped"]) and name not in placeholders]
+    are = "are no placeholders and stay" if names[1:] else "is no placeholder and stays"
+    return [
+        *([f"{join_names(names)} {are} as written"] if names else []),
+        *(
+            f"{{{{{name}}}}} becomes {{{name}}}: doubled braces are for names of placeholders"
+            for name in doubled[:1]
+        ),
+    ]
 
 
 def _names(arguments: Iterable[str]) -> Iterator[str]:

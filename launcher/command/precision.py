@@ -99,12 +99,11 @@ def _note_if_unstated(
     chosen: Precision, on: str, settings: PrecisionSettings, plain: PrecisionSettings
 ) -> str:
     unchanged = "precision is not stated: the command stays as it is"
-    exported = f"{VARIABLE}={chosen} is exported for clusterplan.mixed_precision() in the script"
     if chosen is Precision.AUTO:
-        return f"{unchanged}; {exported}"
+        return unchanged
     changes = settings != replace(plain, note=settings.note)
     would = f" ({settings.note})" if changes else ""
-    return f"{unchanged}; --precision auto would choose {chosen}{on}{would}; {exported}"
+    return f"{unchanged}; --precision auto would choose {chosen}{on}{would}"
 
 
 def _hardware_warning(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
@@ -120,7 +119,13 @@ def _hardware_warning(chosen: Precision, possible_gpus: Sequence[Gpu]) -> str:
 
 
 def _join_gpu_names(possible_gpus: Sequence[Gpu]) -> str:
-    return " or ".join(gpu.name for gpu in possible_gpus)
+    """Return the names of GPUs; those of one family, such as all A100, by that."""
+    families = {gpu.name.partition("-")[0] for gpu in possible_gpus}
+    return (
+        families.pop()
+        if len(possible_gpus) > 1 == len(families)
+        else " or ".join(gpu.name for gpu in possible_gpus)
+    )
 
 
 def _set(

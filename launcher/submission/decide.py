@@ -20,7 +20,7 @@ from ...estimator.job.workload import Workload
 from ..command.container import Container
 from ..command.job_values import check_steps_are_known, placeholder_values, shape_variables
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
-from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, other_braces
+from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_braces
 from ..command.precision import precision_settings
 from ..command.run_name import name_of_command
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
@@ -108,7 +108,7 @@ def decide(
     check_steps_are_known(run, steps)
     values = placeholder_values(workload, placement, steps)
     swept = options.sweep[0].keys()
-    braces = other_braces(run.command, [*values, OUTPUT, *swept])
+    braces = notes_on_braces(run.command, [*values, OUTPUT, *swept])
     one_task = reaches_other_nodes(run.command)
     name = workload.name or name_of_command(run.command)
     request = decide_request(
@@ -157,7 +157,7 @@ def decide(
             *stopping.notes,
             _bootstrap_note(bootstrap, placement, one_task=one_task),
             *_container_notes(machine.container),
-            *(f"{{{name}}} stays as it is: no placeholder" for name in braces),
+            *braces,
             *(f"{name}={value} of your environment is kept" for name, value in machine.own_variables.items()),
             *_request_notes(request, workload, destination),
             *_limit_notes(limit_s, grace_s),

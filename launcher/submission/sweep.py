@@ -13,6 +13,8 @@ NO_SWEEP: Sweep = ({},)  # one run
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
 _COUNTING = re.compile(r"(-?\d+)\.\.(-?\d+)")
+_NO_COUNTING = re.compile(r"(?!-?\d+\.\.-?\d+$)-?[\d.e-]*\d\.\.-?[\d.][\d.e-]*")  # 0.1..0.5, 1..10..2
+_EXAMPLE = "lr=1e-3,1e-4 or seed=1..5"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = "'\""
 _QUOTE_IT = """for the character alone, put quotes around its value: name='a)',b"""
@@ -23,7 +25,7 @@ _RESERVED = ("batch_size", "accumulation", "gpus", "nodes", "precision", "max_st
 def parse_sweep(texts: Sequence[str]) -> Sweep:
     """Return every combination of the values of each `NAME=A,B` or `NAME=1..5`.  Raises WorkloadError.
 
-    A comma inside brackets or quotes belongs to its value; quotes around a whole value are taken off.
+    A comma inside brackets or quotes, or behind a backslash, belongs to its value; quotes around a whole value are taken off.
 
     >>> parse_sweep(["lr=1e-3,1e-4", "seed=1..2"])[-1]
     {'lr': '1e-4', 'seed': '2'}
@@ -33,10 +35,16 @@ def parse_sweep(texts: Sequence[str]) -> Sweep:
     values_by_name: dict[str, list[str]] = {}
     for text in texts:
         match = _ASSIGNMENT.fullmatch(text)
-        parts = _split_values(match[2]) if match else []
-        if not match or not all(parts):
-            raise WorkloadError(f"--sweep: {text!r} is no sweep such as lr=1e-3,1e-4 or seed=1..5")
+        if not match:
+            raise WorkloadError(f"--sweep: {text!r} is no sweep such as {_EXAMPLE}{_why_no_name(text)}")
+        parts = _split_values(match[2])
+        if not all(parts):
+            raise WorkloadError(f"--sweep: {text!r} has a comma without a value beside it")
         name, values = match[1], [_without_quotes(part) for part in parts]
+        if _NO_COUNTING.fullmatch(match[2]):
+            raise WorkloadError(
+                f"--sweep: {text!r} counts no whole numbers one by one, as 1..5 does: list its values"
+            )
         if name in values_by_name:
             raise WorkloadError(f"--sweep: {name} is given twice")
         if counting := _COUNTING.fullmatch(match[2]):
@@ -53,6 +61,8 @@ def _split_values(text: str) -> list[str]:
     values, start = list[str](), 0
     awaited = list[str]()  # what closes each bracket or quote that is open
     for at, character in enumerate(text):
+        if character == "," and text[at - 1 : at] == "\\":
+            continue
         if awaited and character == awaited[-1]:
             awaited.pop()
         elif awaited and awaited[-1] in _QUOTES:
@@ -64,11 +74,19 @@ def _split_values(text: str) -> list[str]:
         elif character in _CLOSING.values():
             raise WorkloadError(f"--sweep: {text!r} has a {character} that closes nothing: {_QUOTE_IT}")
         elif character == "," and not awaited:
-            values.append(text[start:at].strip())
+            values.append(text[start:at])
             start = at + 1
     if awaited:
         raise WorkloadError(f"--sweep: {text!r} lacks a {awaited[-1]} at its end: {_QUOTE_IT}")
-    return [*values, text[start:].strip()]
+    return [value.strip().replace("\\,", ",") for value in (*values, text[start:])]
+
+
+def _why_no_name(text: str) -> str:
+    name, _, values = text.partition("=")
+    plain = re.sub(r"\W+", "_", name).strip("_")
+    if not values or not plain or plain == name:
+        return ""
+    return f": its name is that of a placeholder: --sweep {plain}={values}, and {name}={{{plain}}} in the command"
 
 
 def _without_quotes(value: str) -> str:
