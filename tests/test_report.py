@@ -1,5 +1,6 @@
 """`clusterplan report`, on GPUs that do what a scenario says."""
 
+import gc
 import json
 import os
 import time
@@ -335,22 +336,26 @@ def test_a_run_without_a_gpu_has_a_report_too(clusterplan: Command, tmp_path: Pa
 
 
 def test_a_report_of_a_longer_run_needs_no_more_memory(tmp_path: Path) -> None:
-    def peak_bytes(minutes: Any) -> Any:
+    def peak_bytes(run: str, readings: int) -> int:
+        gc.collect()
+        tracemalloc.start()
+        try:
+            assert build_report(history.record(run)).gpus[0].ticks == readings
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    def least_peak_bytes(minutes: int) -> int:
+        """Of several, because what is loaded and cached once, and what other threads do, comes on top."""
         run = f"of-{minutes}-minutes"
         history.put_run({"run": run, "folder": "/runs", "began_s": T0, "state": "running"})
         history.put_node(run, "n1", {"period_s": 1.0}, [{"uuid": "GPU-0"}])
         rows = [(T0 + second, GpuReading(0, 90, power_mw=600_000)) for second in range(minutes * 60)]
         history.put_readings(run, "n1.0.spool", "GPU-0", rows)
-        tracemalloc.start()
-        try:
-            assert build_report(history.record(run)).gpus[0].ticks == len(rows)
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return min(peak_bytes(run, minutes * 60) for _ in range(3))
 
     with History(tmp_path / "history.db") as history:
-        peak_bytes(10)  # what is loaded and cached once is no part of it
-        assert peak_bytes(60) < 1.5 * peak_bytes(20)
+        assert least_peak_bytes(60) < 1.5 * least_peak_bytes(20)
 
 
 def test_gpus_are_named_by_the_index_of_nvidia_smi(tmp_path: Path) -> None:
