@@ -70,6 +70,7 @@ def _unpickle(values: dict[str, Any]) -> Gpu:
     return Gpu(**values | frozen)
 
 
+@cache
 def plain_name(name: str) -> str:
     """Return the letters and digits of a GPU's name: names are the same if these are.
 
