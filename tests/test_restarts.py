@@ -431,6 +431,22 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     assert "1 restart (1 preempted)" in on_slurm("status").stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["preempt", "grace"])
+def test_a_run_goes_on_where_preemption_cancels(on_slurm: Any, name: str) -> None:
+    """PreemptMode=CANCEL of Slurm's preemption page: the job is killed, and not requeued."""
+    on_slurm.slurm.ask("scontrol", "update", f"PartitionName={name}", "PreemptMode=CANCEL")
+    try:
+        job = job_file(on_slurm, steps=80, where=f'[cluster]\nnodes = 3\npartition = "{name}"\n')
+        run = on_slurm.submit("--force", "--gpus", 3, job)
+        until(lambda: steps_done(run) > 3, "steps", ENDED_S)
+        on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
+        ended = on_slurm.ended(run["run"])
+    finally:
+        on_slurm.slurm.ask("scontrol", "update", f"PartitionName={name}", "PreemptMode=REQUEUE")
+    assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
+
+
 SAVES_ON_TERM = """
 import pathlib, signal, sys, time
 from clusterplan import track

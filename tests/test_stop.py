@@ -73,7 +73,9 @@ ENDED_S = 60
 class Guarded:
     """A guard and its command in a folder of their own."""
 
-    def __init__(self, folder: Path, command: list[str], place: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, command: list[str], place: dict[str, str], grace_s: float = 20, job: str = ""
+    ) -> None:
         self.folder = folder
         folder.mkdir()
         (folder / "logs").mkdir()
@@ -81,11 +83,16 @@ class Guarded:
         for name, text in files.items():
             (folder / name).write_text(text)
         (folder / "Makefile").write_text("train:\n\tcd . && python train.py | cat\n")
-        # The controller is asked for every job that is stopped; it does not know this one.
+        # The controller is asked for every job that is stopped; it knows this one only as `job`.
         scontrol = folder / "scontrol"
-        scontrol.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2\nexit 1\n")
+        answer = (
+            f"echo '{job}'" if job else "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+        )
+        scontrol.write_text(f"#!/bin/sh\n{answer}\n")
         scontrol.chmod(0o755)
-        replace(LAUNCH, command=tuple(command), cwd=str(folder), nodes=1, gpus=1, grace_s=20).write(folder)
+        replace(LAUNCH, command=tuple(command), cwd=str(folder), nodes=1, gpus=1, grace_s=grace_s).write(
+            folder
+        )
         path = f"{folder}:{Path(PYTHON).parent}:{os.environ['PATH']}"
         self._path = path
         self.process = self.begin_again(place)
@@ -181,6 +188,22 @@ def test_a_helper_that_handles_the_signal_does_not_keep_a_training_alive(tmp_pat
     guarded.process.terminate()
     guarded.process.wait(ENDED_S)
     assert time.monotonic() - began_s < 15  # half of the grace, and then it ends at once
+
+
+@pytest.mark.parametrize("is_preempted", [True, False])
+def test_a_save_may_take_the_whole_grace_of_a_preemption(tmp_path: Path, is_preempted: bool) -> None:
+    """GraceTime of the partition, in Slurm's preemption page, may be longer than what a run needs at its limit."""
+    form = "%Y-%m-%dT%H:%M:%S"
+    ends, now = (time.strftime(form, time.localtime(time.time() + more_s)) for more_s in (20, 0))
+    facts = "JobId=7 JobState=RUNNING Reason=None Restarts=0 Requeue=1 TimeLimit=1-00:00:00"
+    facts += f" StartTime={now} EndTime={ends} PreemptTime={now}" if is_preempted else ""
+    guarded = Guarded(tmp_path / "run", WRAPPERS["none"], ON_SLURM, grace_s=0.5, job=facts)
+    until(lambda: guarded.lines("up"), "the training", ENDED_S)
+    guarded.process.terminate()
+    until(lambda: guarded.record()["outcome"], "the end of the training", ENDED_S)
+    guarded.process.kill()
+    guarded.process.wait()
+    assert bool(guarded.lines("saved")) is is_preempted
 
 
 def _begin_again(guarded: Guarded) -> None:

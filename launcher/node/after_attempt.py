@@ -13,6 +13,7 @@ from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
 from .requeue import wait_for_verdict
 from .restart_policy import RestartDecision, StopCause
 from .saves import decide_from_saves
+from .stop.grace import preemption_left_s
 from .stop.other_starts import has_newer_start
 from .stop.slurm_reason import CANCELLED, REQUEUED
 
@@ -96,13 +97,17 @@ def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
     verdict = wait_for_verdict(task)
     if record.outcome == "stopped" and verdict.is_running:
         task.file.update(state="stopping")
-        wait_for(lambda: _have_all_stopped(task, but_first=True), _OTHER_TASKS_S)
+        others_s = max(_OTHER_TASKS_S, preemption_left_s(task))
+        wait_for(lambda: _have_all_stopped(task, but_first=True), others_s)
         verdict = wait_for_verdict(task)
     state = verdict.state
     if state in (None, REQUEUED):  # the reason may have been known only while the grace lasted
         state = record.slurm_state or state
     is_cancelled = cancel_requested_s(task.folder) is not None
-    if is_cancelled or (not verdict.is_running and (state or task.signals.cause is StopCause.TERMINATED)):
+    is_left_to_slurm = not verdict.is_running and (state or task.signals.cause is StopCause.TERMINATED)
+    if state == PREEMPTED and not verdict.is_requeued:  # PreemptMode=CANCEL does not requeue it
+        is_left_to_slurm = False
+    if is_cancelled or is_left_to_slurm:
         state = CANCELLED if is_cancelled and verdict.is_running else state
         task.file.update(state="ended", slurm_state=state, ended_s=time.time())
         return None

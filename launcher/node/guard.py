@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ClusterplanError
 from ...estimator.job.framework import Bootstrap
 from ..command.launchers import (
     reaches_other_nodes,
@@ -32,8 +31,8 @@ from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wa
 from .gpu_locks import GpuLocks
 from .processes import Children
 from .restart_policy import StopCause
+from .stop.grace import note_reason, preemption_left_s
 from .stop.other_starts import has_newer_start
-from .stop.slurm_reason import read_verdict
 from .stop.term_witness import has_term_come_to_all, term_witness
 from .stop.time_limit import TimeLimit
 
@@ -179,21 +178,11 @@ def _stop(
         wait_for(lambda: has_term_come_to_all(witness), SIGNAL_DELAY_S)
         has_come = has_term_come_to_all(witness)
     children.signal(number, has_come=has_come)
-    task.file.update(slurm_state=_read_slurm_state(task))
+    note_reason(task)
     grace_s = task.launch.grace_s
     if limit and task.signals.cause is StopCause.TIME_LIMIT:
         grace_s = limit.grace_left_s(time.time(), _KILL_MARGIN_S)
-    children.end(number, grace_s)
-
-
-def _read_slurm_state(task: TaskContext) -> str | None:
-    """Return why Slurm stops the task, while that is known: a requeue wipes out that it was a preemption."""
-    if not task.place.on_slurm or task.place.rank:
-        return None
-    try:
-        return read_verdict(task.slurmd_log, task.place.job, task.place.restart).state
-    except ClusterplanError:
-        return None
+    children.end(number, grace_s, lambda: preemption_left_s(task))
 
 
 def _read_failure(task: TaskContext, log: Path, code: int, since: int) -> Failure:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...cluster_profiles.modes import open_file
@@ -113,16 +113,22 @@ class Children:
             self._signalled |= set(addressees)
             _send(number, addressees)
 
-    def end(self, number: int, grace_s: float) -> None:
+    def end(self, number: int, grace_s: float, more_s: Callable[[], float] | None = None) -> None:
         """Wait until everything has ended that the command started, for `grace_s`; send SIGKILL to what still runs.
 
+        `more_s` is asked once, when the grace is over, for how many seconds longer it is.
         What stands around the training ends by itself, or goes on with what comes after it.  The stop signal is sent
         to the rest once neither the training nor the command itself runs, or when half of the grace is over.
         """
         began_s = time.monotonic()
         deadline_s, rest_s = began_s + grace_s, began_s + grace_s / 2
         is_rest_signalled = False
-        while (now_s := time.monotonic()) < deadline_s:
+        while True:
+            now_s = time.monotonic()
+            if now_s >= deadline_s and more_s:
+                deadline_s, more_s = now_s + more_s(), None
+            if now_s >= deadline_s:
+                break
             tree = {process.pid for process in self._read_tree()}
             runs = any(process.poll() is None for process in self._running)
             if not tree and not runs:
@@ -131,7 +137,7 @@ class Children:
                 is_rest_signalled = True
                 _send(number, tree)
             if not runs and not tree & self._signalled:
-                deadline_s = min(deadline_s, now_s + _REST_S)
+                deadline_s, more_s = min(deadline_s, now_s + _REST_S), None
             time.sleep(_POLL_S)
         _send(
             signal.SIGKILL,

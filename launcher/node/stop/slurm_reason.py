@@ -7,7 +7,7 @@ The task asks while it is stopped, and its answer is a state of Slurm.  The word
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ....errors import ClusterplanError
@@ -70,11 +70,14 @@ class SlurmVerdict:
     """What Slurm does with a job of which a task was told to stop.
 
     `state` is the reason, as Slurm spells a job's states; None if it gives none.  `is_running` is whether Slurm has not
-    ended the job: then what follows is decided on the node.
+    ended the job: then what follows is decided on the node.  `ends_s` is when it does, in Unix seconds, if the job is in
+    the grace of a preemption.  `is_requeued` is whether Slurm has requeued the job.
     """
 
     state: str | None
     is_running: bool
+    ends_s: float | None = None
+    is_requeued: bool = False
 
 
 def read_verdict(log: SlurmdLog, job: str, restart: int) -> SlurmVerdict:
@@ -86,7 +89,7 @@ def read_verdict(log: SlurmdLog, job: str, restart: int) -> SlurmVerdict:
         if state:
             return SlurmVerdict(state, is_running=False)
         raise
-    return SlurmVerdict(state, is_running=False) if state and not verdict.is_running else verdict
+    return replace(verdict, state=state) if state and not verdict.is_running else verdict
 
 
 def judge_job(facts: JobFacts | None, restart: int) -> SlurmVerdict:
@@ -98,9 +101,11 @@ def judge_job(facts: JobFacts | None, restart: int) -> SlurmVerdict:
     if facts is None:
         return SlurmVerdict(None, is_running=False)
     if (facts.restarts or 0) > restart:
-        return SlurmVerdict(REQUEUED, is_running=False)
+        return SlurmVerdict(REQUEUED, is_running=False, is_requeued=True)
+    if facts.state in _RUNNING_STATES and _is_preempted(facts):
+        return SlurmVerdict(PREEMPTED, is_running=True, ends_s=facts.end_s)
     if facts.state in _RUNNING_STATES:
-        return SlurmVerdict(PREEMPTED if _is_preempted(facts) else None, is_running=True)
+        return SlurmVerdict(None, is_running=True)
     return SlurmVerdict(None if facts.state == "COMPLETING" else facts.state, is_running=False)
 
 
