@@ -273,8 +273,11 @@ def storm(cluster: Cluster, way: str, jobs: Sequence[str], events: int, rng: ran
     weights = EVENTS | ({"warning": 0} if way == "sbatch --requeue" else {})  # it asks for none
     counts = dict.fromkeys(weights, 0)
     repairs = dict[str, float]()  # of nodes that are down: when they come back
-    while sum(counts.values()) < events and (waiting := queue(cluster, jobs)):
+    while sum(counts.values()) < events:
         time.sleep(rng.uniform(*BETWEEN_S))
+        waiting = queue(cluster, jobs)
+        if not waiting:
+            break
         for node in [node for node, due_s in repairs.items() if due_s < time.monotonic()]:
             repair(cluster, node)
             del repairs[node]
@@ -282,9 +285,8 @@ def storm(cluster: Cluster, way: str, jobs: Sequence[str], events: int, rng: ran
         (kind,) = rng.choices(list(weights), weights=list(weights.values()))
         nodes = [node for node in NODES if node not in repairs]
         if running and nodes:
-            with suppress(
-                RuntimeError, subprocess.TimeoutExpired
-            ):  # it has just ended, or its node does not answer
+            # Not all can happen: the job has just ended, its node does not answer, or another preempts already.
+            with suppress(RuntimeError, subprocess.TimeoutExpired):
                 repairs |= disturb(cluster, kind, rng.choice(running), rng.choice(nodes), rng)
                 counts[kind] += 1
     for node in repairs:
@@ -295,6 +297,8 @@ def storm(cluster: Cluster, way: str, jobs: Sequence[str], events: int, rng: ran
 def disturb(cluster: Cluster, kind: str, job: str, node: str, rng: random.Random) -> dict[str, float]:
     """Let one event happen, to this job or this node; return the node if it is down then, and until when."""
     if kind == "preempted node":
+        if cluster.ask("squeue", "--noheader", "--name=wrap", "--states=PENDING"):
+            raise RuntimeError("another job waits for a whole node, and keeps it from others")
         options = ("--partition=long", f"--nodelist={node}", "--gpus-per-node=8", "--time=1")
         cluster.sbatch(*options, command="sleep 2")
     elif kind == "requeue by hand":
@@ -331,14 +335,16 @@ def kill_processes(cluster: Cluster, node: str) -> None:
 
 
 def repair(cluster: Cluster, node: str) -> None:
-    """Bring a node back."""
+    """Bring a node back, as one that has been booted."""
     pid = int((cluster.folder / f"{node}.pid").read_text())
     if not Path(f"/proc/{pid}").exists():
+        kill_processes(cluster, node)
         cluster.start(node)
     for _ in range(20):
         time.sleep(0.5)
         with suppress(RuntimeError, subprocess.TimeoutExpired):  # not registered yet, or back by itself
-            if "DOWN" not in cluster.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T").upper():
+            state = cluster.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
+            if not state.startswith(("down", "drain")):
                 return
             cluster.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
