@@ -1,5 +1,7 @@
 """Commands that would hold GPUs for nothing: an srun inside, a launcher on one node of several, one process for many."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from clusterplan.launcher.command.processes.faults import (
     find_command_faults,
 )
 from clusterplan.launcher.command.processes.nodes import Surroundings
+from clusterplan.launcher.recipes.shell.written_out import write_out
 
 
 def faults(
@@ -27,13 +30,17 @@ def faults(
     words = tuple(command.split()) if isinstance(command, str) else command
     bootstrap = choose_bootstrap(words, None, gpus, stated)
     around = Surroundings(nodes, gpus, variables)
-    return find_command_faults(words, bootstrap, around, texts or {}, is_stated=stated is not None)
+    return find_command_faults(
+        words, bootstrap, around, texts or {}, is_stated=stated is not None, write_out=write_out
+    )
 
 
 def alone(*args: Any, **more: Any) -> str | None:
-    """What is said of the launcher before `trains on one of 2 nodes`; None if nothing is."""
+    """What is said of the launcher before what follows from it; None if nothing is."""
     texts = [fault.text for fault in faults(*args, **more) if fault.code == "node-alone"]
-    return texts[0].partition(" trains on one of 2 nodes")[0] if texts else None
+    return (
+        re.split(r" trains on one of 2 nodes| leaves each of 2 nodes alone", texts[0])[0] if texts else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,6 +121,13 @@ def test_a_script_may_queue_another_job_at_its_end() -> None:
         ("accelerate launch --num-machines 2 t.py", "accelerate without --machine_rank"),
         ("accelerate launch --num_machines 2 --machine_rank 0 t.py", "accelerate --machine_rank 0"),
         ("accelerate launch --config_file=absent.yaml train.py", None),
+        ("accelerate-launch train.py", "accelerate without --num_machines"),
+        ("python -m accelerate.commands.accelerate_cli launch t.py", "accelerate without --num_machines"),
+        ("python -u /opt/conda/bin/torchrun t.py", "torchrun without --nnodes"),
+        ("sudo -E deepspeed train.py", "deepspeed without --hostfile"),
+        ("nsys profile -o out -t cuda,nvtx torchrun t.py", "torchrun without --nnodes"),
+        ("fabric run --num-nodes 2 t.py", "fabric without --node_rank"),
+        ("torchrun $DISTRIBUTED_ARGS t.py", None),  # they may hold any option
         ("mpirun -np 8 --mca btl tcp,self python t.py", "mpirun without --hostfile or --host"),
         ("mpirun -np 8 -H a,b python t.py", None),
         ("horovodrun -np 8 python t.py", "horovodrun without"),
@@ -164,7 +178,10 @@ def test_the_rank_of_the_line_wins_over_the_config() -> None:
 
 def test_what_to_add_is_said() -> None:
     (fault,) = faults("torchrun --nproc_per_node=4 train.py")
-    assert "leave it out of the command, and torchrun starts it over all of them" in fault.text
+    assert (
+        "leave out torchrun and its options, and clusterplan starts the Python command on all of"
+        in fault.text
+    )
     assert "add --nnodes=$NNODES --node_rank=$NODE_RANK --master_addr=$MASTER_ADDR" in fault.text
 
 
@@ -255,6 +272,73 @@ def test_words_that_only_a_shell_would_replace_are_named(words: list[str], said:
     assert (said in fault) if said else fault is None
 
 
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        # NVIDIA/Megatron-LM, examples/gpt3
+        ("A=(\n --nnodes $N --node_rank $R\n --master_addr $M\n)\ntorchrun ${A[@]} t.py", None),
+        ("A=(--nproc_per_node 4 --nnodes 1)\ntorchrun ${A[@]} t.py", "torchrun --nnodes=1"),
+        # huggingface/accelerate, examples/slurm
+        ('export LAUNCHER="accelerate launch --num_processes 8"\n$LAUNCHER t.py', "accelerate without"),
+        ("NNODES=${NNODES:-1}\ntorchrun --nnodes=$NNODES --node_rank=$NODE_RANK --master_addr=$M t.py", None),
+        ("$(which accelerate) launch t.py", "accelerate without --num_machines"),
+        ("python `which deepspeed` t.py", "deepspeed without --hostfile"),
+    ],
+)
+def test_what_a_script_says_in_its_own_variables_counts(script: str, said: str | None) -> None:
+    found = alone(("bash", "t.sh"), texts={"t.sh": script})
+    assert (said in (found or "")) if said else found is None
+    assert (alone(("bash", "-c", script)) is None) == (said is None)
+
+
+def test_srun_in_a_variable_is_found() -> None:
+    for text in ('CMD="srun python t.py"; $CMD', "eval 'srun python t.py'", "f() { srun $1; }; f a"):
+        assert faults(("bash", "-c", text), nodes=1, gpus=1)[0].code == "srun"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "torchrun --nproc_per_node=8 t.py",
+            "starts more processes than there are GPUs: the job has 4 per node",
+        ),
+        ("accelerate launch --num_processes 1 t.py", "leaves GPUs idle: the job has 4 of all nodes"),
+        ("deepspeed --include localhost:0,1 t.py", "with --include localhost:0,1: 2 leaves GPUs idle"),
+        ("env CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc_per_node=4 t.py", "hides GPUs that the job holds"),
+        ("env CUDA_VISIBLE_DEVICES=0,1 python t.py", "hides GPUs that the job holds"),
+        ("docker run --gpus all image python t.py", "docker: one process per node"),
+        ("script -c 'python t.py' log", "script: one process per node"),
+        ("make train", "make: one process per node"),
+        ("wandb agent me/project/1", "wandb: one process per node"),
+        ("./simulate --input t.xyz", None),
+        ("nsys profile -o out python t.py", None),
+        ("hatch run cuda:python t.py", None),
+        ("apptainer run --nv torch.sif python t.py", None),
+    ],
+)
+def test_a_wrong_number_of_processes_is_named(command: str, said: str | None) -> None:
+    texts = [fault.text for fault in faults(tuple(shlex.split(command)), nodes=1, gpus=4)]
+    assert (said in " ".join(texts)) if said else not texts
+
+
+def test_a_script_that_starts_its_own_processes_is_named() -> None:
+    """pytorch/examples, distributed/ddp-tutorial-series/multigpu.py."""
+    texts = {"t.py": "import torch.multiprocessing as mp\nmp.spawn(main, args=(n,), nprocs=n)"}
+    (fault,) = faults("python t.py", nodes=1, gpus=4, texts=texts)
+    assert "t.py starts processes itself (mp.spawn)" in fault.text
+    assert not faults("python t.py", nodes=1, gpus=1, texts=texts)
+    assert not faults(
+        "python t.py", nodes=1, gpus=4, texts={"t.py": "rank = os.environ['LOCAL_RANK']\nmp.spawn(f)"}
+    )
+
+
+def test_a_shell_that_does_not_wait_is_named() -> None:
+    (fault, *_) = faults(("bash", "-c", "nohup python t.py > log &"), nodes=1, gpus=1)
+    assert "does not wait for python, which is killed as the shell ends: leave out the &" in fault.text
+    assert not faults(("bash", "-c", "python a.py & python b.py & wait"), nodes=1, gpus=1)
+
+
 def test_variables_before_a_program_need_env() -> None:
     fault = why_it_cannot_start(["CUDA_LAUNCH_BLOCKING=1", "python", "t.py"], Path(), {})
     assert fault
@@ -281,7 +365,10 @@ def test_a_shell_that_would_hide_a_failure_is_named(text: str, said: str | None)
         fault.text for fault in faults(("bash", "-c", text), nodes=1, gpus=4) if fault.code == "exit-code"
     ]
     assert (said in texts[0]) if said else not texts
-    script = [fault.code for fault in faults(("bash", "t.sh"), texts={"t.sh": text}, nodes=1, gpus=1)]
+    script = [
+        fault.code
+        for fault in faults(("bash", "t.sh"), texts={"t.sh": text}, nodes=1, gpus=4, stated=Bootstrap.SINGLE)
+    ]
     assert script == (["exit-code"] if said else [])
 
 

@@ -154,12 +154,12 @@ def test_a_segment_must_reach_its_first_checkpoint(
 
 @pytest.mark.parametrize(
     ("time", "when"),
-    [("00:04:00", "up to 3m before its 4m are over"), ("00:03:00", "from the start of its 3m")],
+    [("00:04:00", "up to 3m before that"), ("00:03:00", "from its start")],
 )
 def test_the_time_before_a_limit_is_within_it(time: str, when: str) -> None:
     job = PreflightJob(requested(time=time))
     assert (
-        f"may tell the run to save {when}: a walltime of 30m or more"
+        f"leaves little time to train: Slurm may tell the run to save {when}: better --time 30m or more"
         in find_problems(job, HERE, CLUSTER)[0].text
     )
 

@@ -17,6 +17,7 @@ from ..estimator.measurements.measurement import Measurement
 from ..launcher.command.processes.faults import find_command_faults
 from ..launcher.command.processes.nodes import Surroundings
 from ..launcher.node.training_job import TrainingJob
+from ..launcher.recipes.shell.written_out import write_out
 from ..launcher.run_folder.folder import history_path, runs_root
 from ..launcher.run_folder.locks.checkpoint_folder import read_writer
 from ..launcher.runs.checkpoint_writers import check_checkpoint_folder
@@ -162,6 +163,7 @@ def _job(
                 machine.texts,
                 is_stated=run_of(workload).bootstrap is not None,
                 is_python_script=machine.python is not None,
+                write_out=write_out,
             )
         ),
     )

@@ -91,7 +91,8 @@ def dry_run(page: Page, prepared: PreparedSubmission) -> None:
         page.line(f"each task of the run{f' with {swept}' if swept else ''} runs", Style.BOLD)
         per_gpu = launch.bootstrap is Bootstrap.PER_GPU
         ranks = launch.gpus if per_gpu else launch.nodes
-        for rank in [0] if ranks == 1 else [0, ranks - 1]:
+        shown = [0] if ranks == 1 or launch.one_task else [0, ranks - 1]
+        for rank in shown:
             task = _task(launch, rank, ranks)
             words = task_command(
                 launch.bootstrap, launch.command, task, launch.gpus_per_node, launch.environment

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 
 from ...errors import InputError
 from ...estimator.job.framework import Bootstrap, Framework
-from .processes.launcher import find_launcher
-from .processes.program import find_program
+from .processes.launcher import find_launcher, launcher_of
+from .processes.program import WriteOut, find_program, programs_in
 from .task import Task
 
 # Below the ports that Linux hands to outgoing connections (32768 to 60999), one of which may be in use.
@@ -51,14 +51,20 @@ def choose_bootstrap(
     return Bootstrap.TORCHRUN if starts_python else Bootstrap.SINGLE
 
 
-def reaches_other_nodes(command: tuple[str, ...]) -> bool:
+def reaches_other_nodes(
+    command: tuple[str, ...], texts: Mapping[str, str] = _NOTHING, write_out: WriteOut | None = None
+) -> bool:
     """Return whether `command` starts its processes on the other nodes itself: then one task in all runs it.
+
+    `texts` are those of the scripts that it names, and `write_out` is that of `programs_in`.
 
     >>> reaches_other_nodes(("mpirun", "-np", "16", "./train")), reaches_other_nodes(("torchrun", "train.py"))
     (True, False)
+    >>> reaches_other_nodes(("bash", "t.sh"), {"t.sh": "deepspeed --hostfile hosts train.py"})
+    True
     """
-    launcher = find_launcher(command)
-    return launcher is not None and launcher.reaches_other_nodes
+    found = [each for program in programs_in(command, texts, write_out) if (each := launcher_of(program))]
+    return bool(found) and all(launcher.reaches_other_nodes for launcher in found)
 
 
 def tasks_per_node(bootstrap: Bootstrap, gpus_per_node: int) -> int:

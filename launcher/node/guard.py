@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...estimator.job.framework import Bootstrap
 from ..command.launchers import (
-    reaches_other_nodes,
     task_command,
     task_environment,
 )
@@ -226,10 +225,7 @@ def _failure_fields(failure: Failure) -> dict[str, Any]:
 
 def _starts_no_command(task: TaskContext) -> bool:
     """Return whether this task starts nothing, because the first task's command starts processes on this node too."""
-    launch = task.launch
-    return (
-        task.place.rank > 0 and launch.bootstrap is Bootstrap.SINGLE and reaches_other_nodes(launch.command)
-    )
+    return task.place.rank > 0 and task.launch.one_task
 
 
 def _has_first_task_ended(task: TaskContext) -> bool:

@@ -23,7 +23,7 @@ class Launch:
 
     The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
     folder in which checkpoints appear, and `checkpoint_pattern` what the job file says of their names.  The command
-    runs in `container` if there is one.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
@@ -43,6 +43,7 @@ class Launch:
     limit_s: float | None = None
     checkpoint_pattern: str | None = None
     container: Container | None = None
+    one_task: bool = False
 
     @property
     def gpus_per_node(self) -> int:

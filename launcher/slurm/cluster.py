@@ -41,6 +41,11 @@ class Cluster:
         limits = [one.default_limit_s or one.limit_s for one in facts if one]
         return min((limit for limit in limits if limit), default=None)
 
+    def longest_walltime_s(self, partitions: str | None) -> float | None:
+        """Return the longest limit that a job may ask for in each of these partitions; None if there is none."""
+        facts = [self.partition(name) for name in partition_names(partitions)]
+        return min((one.limit_s for one in facts if one and one.limit_s), default=None)
+
     def preempts(self, partition: PartitionFacts) -> bool:
         """Return whether a job of `partition` may be preempted."""
         kind, mode = self.settings.preempt_type, partition.preempt_mode

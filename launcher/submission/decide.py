@@ -24,6 +24,7 @@ from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_b
 from ..command.precision import precision_settings
 from ..command.run_name import name_of_command
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
+from ..recipes.shell.written_out import write_out
 from .destination import Destination
 from .machine import Machine
 from .request import SlurmRequest, decide_request
@@ -54,7 +55,7 @@ class Decision:
 
     `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `checkpoint` is what the
     job file states of checkpoints, and `deepspeed_config` the content of each run's own config file.
-    `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
+    `one_task` starts the processes of all nodes.  `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Decision:
     command: tuple[str, ...]
     resume: tuple[str, ...]
     bootstrap: Bootstrap
+    one_task: bool
     container: Container | None
     environment: Mapping[str, str]
     deepspeed_config: Mapping[str, Any] | None
@@ -109,7 +111,7 @@ def decide(
     values = placeholder_values(workload, placement, steps)
     swept = options.sweep[0].keys()
     braces = notes_on_braces(run.command, [*values, OUTPUT, *swept])
-    one_task = reaches_other_nodes(run.command)
+    one_task = bootstrap is Bootstrap.SINGLE and reaches_other_nodes(run.command, machine.texts, write_out)
     name = workload.name or name_of_command(run.command)
     request = decide_request(
         workload,
@@ -138,6 +140,7 @@ def decide(
         ),
         resume=fill_placeholders(run.resume, values, later=[OUTPUT, LATEST, *swept]),
         bootstrap=bootstrap,
+        one_task=one_task,
         container=machine.container,
         environment={
             **precision.environment,

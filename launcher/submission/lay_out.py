@@ -32,6 +32,7 @@ def lay_out(
         cwd=cwd,
         environment=decision.environment,
         bootstrap=decision.bootstrap,
+        one_task=decision.one_task,
         nodes=decision.request.nodes,
         gpus=decision.request.gpus,
         output=output,

@@ -138,13 +138,15 @@ def _check_walltime(job: PreflightJob, cluster: Cluster | None) -> Iterator[Prob
     warned_s = request.signal_delay_s + _EARLY_S
     ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
     if cluster and walltime_s < _SANE_SHARE * warned_s and not ends_before:
-        when = (
-            f"up to {format_duration(warned_s)} before its {format_duration(walltime_s)} are over"
-            if warned_s < walltime_s
-            else f"from the start of its {format_duration(walltime_s)}"
+        when = f"up to {format_duration(warned_s)} before that" if warned_s < walltime_s else "from its start"
+        enough_s = _SANE_SHARE * warned_s
+        limit_s = cluster.longest_walltime_s(request.partition)
+        remedy = (
+            f": better --time {format_duration(enough_s)} or more"
+            if limit_s is None or enough_s <= limit_s
+            else ""
         )
         yield warning(
             "signal",
-            f"Slurm may tell the run to save {when}: "
-            f"a walltime of {format_duration(_SANE_SHARE * warned_s)} or more loses little by that",
+            f"a limit of {format_duration(walltime_s)} leaves little time to train: Slurm may tell the run to save {when}{remedy}",
         )

@@ -119,6 +119,7 @@ def decide_request(
     that name none, "" if there is none; None if no Slurm was asked, and the profile's holds.
 
     >>> from clusterplan.estimator.job.placement import place
+    >>> from clusterplan.estimator.job.workload import Workload
     >>> job = Workload.of(samples=1, batch_size=1, gpus=16)
     >>> decide_request(job, place(job, None), walltime_s=90).options()
     ('--nodes=2', '--gpus-per-node=8', '--time=00:02:00', '--ntasks-per-node=1', '--signal=USR2@23', '--requeue')

@@ -22,6 +22,10 @@ def hidden_exit_code(command: tuple[str, ...], shell: ShellText) -> str | None:
         return None
     at = trainings[-1]
     training, later = shell.commands[at], shell.commands[at + 1 :]
+    if training.operator == "&":
+        waits = any(_name(each) in ("wait", "tail") for each in later)
+        ends = f"the shell does not wait for {_name(training)}, which is killed as the shell ends: leave out the &"
+        return None if waits else ends
     is_piped = training.operator in ("|", "|&")
     if is_piped and "pipefail" in shell.text + options:
         return None

@@ -4,7 +4,7 @@ Only words before the script are the launcher's: `accelerate launch train.py --n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .program import Program, find_program
 from .wrappers import base_name
@@ -22,8 +22,19 @@ _VERBS = {
     "llamafactory-cli": ("train",),
     "lmf": ("train",),
 }
-_PLAIN = ("torchrun", "deepspeed", "ds", "composer", "horovodrun")
+_PLAIN = ("torchrun", "deepspeed", "ds", "composer", "horovodrun", "accelerate-launch")
 _MPI = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun")
+_OTHER_NAMES = {"ds": "deepspeed", "accelerate-launch": "accelerate"}
+_COMMAND_LINES = {  # modules that take the words of a program with verbs
+    "accelerate": "accelerate",
+    "accelerate.commands.accelerate_cli": "accelerate",
+    "torchtune._cli.tune": "tune",
+    "llamafactory.cli": "llamafactory-cli",
+    "lightning.fabric.cli": "fabric",
+    "lightning_fabric.cli": "fabric",
+    "axolotl.cli.main": "axolotl",
+    "swift.cli.main": "swift",
+}
 _MODULES = {
     "torch.distributed.run": "torchrun",
     "torch.distributed.launch": "torch.distributed.launch",
@@ -51,11 +62,15 @@ _SWITCHES["tune"] = _SWITCHES["torchrun"]
 
 @dataclass(frozen=True)
 class Launcher:
-    """A launcher in a command: its `name`, and its own options with their values, dashes inside as underscores."""
+    """A launcher in a command: its `name`, and its own options with their values, dashes inside as underscores.
+
+    `is_open` if a variable stands among them, which may hold any other.
+    """
 
     name: str
     options: Mapping[str, str]
     program: Program
+    is_open: bool = False
 
     def has(self, *names: str) -> bool:
         """Return whether one of its options has such a name."""
@@ -87,43 +102,62 @@ def find_launcher(command: tuple[str, ...]) -> Launcher | None:
 def launcher_of(program: Program) -> Launcher | None:
     """Return the launcher that the program is; None if it is another program."""
     if program.is_python:
-        arguments = program.words[1:]
-        while arguments[:1] == ("-u",):
-            arguments = arguments[1:]
-        module = arguments[1] if arguments[:1] == ("-m",) and len(arguments) > 1 else ""
-        name = _MODULES.get(module)
-        return Launcher(name, _options(name, arguments[2:]), program) if name else None
-    name = program.name
+        return _started_by_python(program)
+    name, words = program.name, program.words
     if name in ("torchrun", "srun") or name in _PLAIN or name in _MPI:
-        name = "deepspeed" if name == "ds" else name
-        return Launcher(name, _options(name, program.words[1:]), program)
-    if program.words[1:2] and program.words[1] in _VERBS.get(name, ()):
-        start = 3 if program.words[2:3] == ("model",) else 2
-        return Launcher(name, _options(name, program.words[start:]), program)
+        return _launcher(_OTHER_NAMES.get(name, name), words[1:], program)
+    if words[1:2] and words[1] in _VERBS.get(name, ()):
+        return _launcher(name, words[3 if words[2:3] == ("model",) else 2 :], program)
     return None
+
+
+def _started_by_python(program: Program) -> Launcher | None:
+    """Return the launcher that Python is given as a module, or as the file that its name stands for."""
+    arguments = program.words[1:]
+    while arguments[:1] == ("-u",):
+        arguments = arguments[1:]
+    if arguments[:1] != ("-m",):
+        is_file = bool(arguments) and not arguments[0].startswith("-")
+        inner = launcher_of(replace(program, words=arguments)) if is_file else None
+        return inner and replace(inner, program=program)
+    module, words = "".join(arguments[1:2]), arguments[2:]
+    if name := _MODULES.get(module):
+        return _launcher(name, words, program)
+    name = _COMMAND_LINES.get(module)
+    return _launcher(name, words[1:], program) if name and words[:1] and words[0] in _VERBS[name] else None
+
+
+def _launcher(name: str, words: Sequence[str], program: Program) -> Launcher:
+    options = _options(name, words)
+    return Launcher(name, {k: v for k, v in options.items() if k}, program, is_open="" in options)
 
 
 def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
     """Return the index of the first word after `accelerate launch`; None without it."""
     for at, word in enumerate(command):
-        if word == "accelerate.commands.launch":
+        if word == "accelerate.commands.launch" or base_name(word) == "accelerate-launch":
             return at + 1
-        if base_name(word) == "accelerate" and command[at + 1 : at + 2] == ("launch",):
+        if base_name(word) in ("accelerate", "accelerate.commands.accelerate_cli") and command[
+            at + 1 : at + 2
+        ] == ("launch",):
             return at + 2
     return None
 
 
 def _options(name: str, words: Sequence[str]) -> dict[str, str]:
-    """Return the options before the first word that is neither an option nor the value of one."""
+    """Return the options before the first word that is neither an option nor the value of one; "" is a variable there."""
     switches = _SWITCHES.get("mpirun" if name in _MPI else name, "").split()
     options, at = dict[str, str](), 0
-    while at < len(words) and words[at].startswith("-"):
-        option, equals, value = words[at].partition("=")
+    while at < len(words) and words[at].startswith(("-", "$", '"$', '"-', "'-")):
+        if "$" in words[at][:2]:
+            options[""], at = words[at], at + 1
+            continue
+        option, equals, value = words[at].strip("'\"").partition("=")
         option = option[:2] + option[2:].replace("-", "_")
         if option == "--":
             break
         following = words[at + 1] if at + 1 < len(words) else ""
         takes_next = not equals and option not in switches and words[at] not in switches
-        options[option] = value if equals else following if takes_next else ""
+        options[option] = (value if equals else following if takes_next else "").strip("'\"")
         at += 2 if takes_next else 1
     return options

@@ -1,5 +1,6 @@
 """What a launcher lacks to train on all nodes of a job, and on all GPUs of a node."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ def missing_on_nodes(launcher: Launcher, around: Surroundings) -> str | None:
     >>> missing_on_nodes(find_launcher(("torchrun", "--nnodes=2", "train.py")), Surroundings(2, 8))
     'torchrun without --node_rank or --rdzv_endpoint'
     """
-    if around.nodes == 1:
+    if around.nodes == 1 or launcher.is_open:
         return None
     if launcher.name in _ENVIRONMENT:
         nodes = around.variables.get("NNODES", "")
@@ -81,23 +82,29 @@ def unused_gpus(launcher: Launcher, around: Surroundings) -> str | None:
     'torchrun without --nproc_per_node starts one process for 4 GPUs: give --nproc_per_node=4'
     """
     per_node, options, name = around.gpus_per_node, launcher.options, launcher.name
-    if name in ("torchrun", "torch.distributed.launch", "tune"):
-        count = options.get("--nproc_per_node", around.variables.get("PET_NPROC_PER_NODE"))
-        if count is None and per_node > 1:
-            return f"{name} without --nproc_per_node starts one process for {per_node} GPUs: give --nproc_per_node={per_node}"
-        return _too_few(name, "--nproc_per_node", count, per_node, "per node")
+    if launcher.is_open:
+        return None
     if name == "accelerate":
         count = options.get("--num_processes", (around.config or {}).get("num_processes"))
-        return _too_few(name, "--num_processes", count, around.gpus, "of all nodes")
+        return _wrong_count(name, "--num_processes", count, around.gpus, "of all nodes")
     if name == "deepspeed":
-        return _too_few(name, "--num_gpus", options.get("--num_gpus"), per_node, "per node")
-    return None
-
-
-def _too_few(name: str, option: str, count: object, wanted: int, each: str) -> str | None:
-    if not str(count).isdecimal() or int(str(count)) >= wanted:
+        option, count = "--num_gpus", options.get("--num_gpus")
+        if included := re.fullmatch(r"localhost:([\d,]+)", options.get("--include", "")):
+            option, count = f"--include {included[0]}:", str(len(included[1].split(",")))
+        return _wrong_count(name, option, count, per_node, "per node")
+    if name not in ("torchrun", "torch.distributed.launch", "tune"):
         return None
-    return f"{name} with {option} {count} leaves GPUs idle: the job has {wanted} {each}"
+    count = options.get("--nproc_per_node", around.variables.get("PET_NPROC_PER_NODE"))
+    if count is None and per_node > 1:
+        return f"{name} without --nproc_per_node starts one process for {per_node} GPUs: give --nproc_per_node={per_node}"
+    return _wrong_count(name, "--nproc_per_node", count, per_node, "per node")
+
+
+def _wrong_count(name: str, option: str, count: object, wanted: int, each: str) -> str | None:
+    if not str(count).isdecimal() or int(str(count)) == wanted:
+        return None
+    wrong = "leaves GPUs idle" if int(str(count)) < wanted else "starts more processes than there are GPUs"
+    return f"{name} with {option} {count} {wrong}: the job has {wanted} {each}"
 
 
 def _torchrun_value(launcher: Launcher, around: Surroundings, name: str) -> str:
@@ -191,6 +198,11 @@ def _lacks_hosts(launcher: Launcher) -> str | None:
     return None if has_hosts else "without --hostfile or --host"
 
 
+def _fabric(launcher: Launcher) -> str | None:
+    missing = [name for name in ("--num_nodes", "--node_rank", "--main_address") if not launcher.has(name)]
+    return f"without {missing[0]}" if missing else None
+
+
 def _lacks(option: str) -> Callable[[Launcher], str | None]:
     return lambda launcher: None if launcher.has(option) else f"without {option}"
 
@@ -214,6 +226,6 @@ _CHECKS_BY_ITSELF: Mapping[str, Callable[[Launcher], str | None]] = {
     "deepspeed": _deepspeed,
     **dict.fromkeys(("horovodrun", "colossalai"), _lacks_hosts),
     "composer": _lacks("--world_size"),
-    **dict.fromkeys(("fabric", "lightning"), _lacks("--num_nodes")),
+    **dict.fromkeys(("fabric", "lightning"), _fabric),
     "axolotl": _axolotl,
 }

@@ -2,11 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .shell_text import ShellText, SimpleCommand, Word, parse_shell
 from .wrappers import base_name, unwrap
+
+WriteOut = Callable[[str, tuple[str, ...]], str]
 
 _SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
 _SHELL_VALUED = re.compile(r"[-+]\w*[oO]|--rcfile|--init-file")  # bash(1)
@@ -103,23 +105,22 @@ def with_arguments(command: tuple[str, ...], arguments: Sequence[str]) -> tuple[
     return (*program.before, text, *program.after)
 
 
-def programs_in(command: tuple[str, ...], texts: Mapping[str, str]) -> list[Program]:
+def programs_in(
+    command: tuple[str, ...], texts: Mapping[str, str], write_out: WriteOut | None = None
+) -> list[Program]:
     """Return every program that `command` names: with those in the text of its shell, and in a script that is read.
 
-    `texts` has the content of scripts by the name that the command gives them.
+    `texts` has the content of scripts by the name that the command gives them.  `write_out` returns a text with what its
+    own variables hold, from the text and its arguments; without it they stay.
     """
     outer = _unwrapped(command)
-    shell = shell_text(command, texts)
-    return [outer] if shell is None else [outer, *_programs(shell, texts)]
+    return [outer, *_programs(outer, texts, write_out or (lambda text, _arguments: text), set())]
 
 
 def shell_text(command: tuple[str, ...], texts: Mapping[str, str]) -> ShellText | None:
     """Return the text that the shell of `command` reads; None if it is no shell, or its script is not in `texts`."""
-    outer = _unwrapped(command)
-    if outer.name in _SHELLS and (at := _text_at(outer.words)) is not None:
-        return parse_shell(outer.words[at])
-    text = texts.get(script_of(outer) or "")
-    return None if text is None else parse_shell(text)
+    source = _shell_source(_unwrapped(command), texts)
+    return source and parse_shell(source[0])
 
 
 def script_of(program: Program) -> str | None:
@@ -151,14 +152,29 @@ def outer_words(command: tuple[str, ...]) -> tuple[str, ...]:
     return words[: _text_at(words)] if base_name(words[0]) in _SHELLS else words
 
 
-def _programs(shell: ShellText, texts: Mapping[str, str]) -> Iterator[Program]:
-    for command in shell.commands:
+def _shell_source(program: Program, texts: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
+    """Return the text that a shell reads, and the arguments of that text."""
+    words = program.words
+    if program.name in _SHELLS and (at := _text_at(words)) is not None:
+        return words[at], words[at + 2 :]
+    script = script_of(program) if words else None
+    if script is None or script not in texts:
+        return None
+    return texts[script], words[words.index(script) + 1 :]
+
+
+def _programs(
+    program: Program, texts: Mapping[str, str], write_out: WriteOut, seen: set[str]
+) -> Iterator[Program]:
+    source = _shell_source(program, texts)
+    if source is None or source[0] in seen:
+        return
+    seen.add(source[0])
+    for command in parse_shell(write_out(*source)).commands:
         inner = find_program_in(command)
         if inner.words:
             yield inner
-        script = texts.get(script_of(inner) or "") if inner.words else None
-        if script is not None and script != shell.text:
-            yield from _programs(parse_shell(script), {})
+            yield from _programs(inner, texts, write_out, seen)
 
 
 def _unwrapped(command: tuple[str, ...]) -> Program:

@@ -8,9 +8,9 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.DOTALL)
 
 
 class _Wrapper(NamedTuple):
-    """How a wrapper is called: its verb, its options that take a value, and its words before the program."""
+    """How a wrapper is called: its verbs, its options that take a value, and its words before the program."""
 
-    verb: str | None = None
+    verbs: str = ""
     valued: str = ""
     positional: int = 0
     starts_python_files: bool = False  # X.py and -m MODULE mean `python X.py` and `python -m MODULE`
@@ -29,6 +29,11 @@ _CONTAINER = (
     "-B --bind --env --env-file -H --home -W --workdir --pwd --cwd -o --overlay -S --scratch --mount --fusemount "
     "--network --hostname --security --apply-cgroups --no-mount --nvccli-devices"
 )
+_NSYS = (
+    "-o --output -t --trace -s --sample -c --capture-range --capture-range-end -y --delay -d --duration -f --force-overwrite "
+    "-x --stop-on-exit -w --show-output -b --backtrace --cudabacktrace -e --env-var --stats --export -p --nvtx-capture "
+    "--gpu-metrics-device --gpu-metrics-devices --cuda-memory-usage --python-backtrace --kill --wait"
+)
 _WRAPPERS = {
     "env": _Wrapper(valued="-u --unset -C --chdir"),
     "nice": _Wrapper(valued="-n --adjustment"),
@@ -43,6 +48,13 @@ _WRAPPERS = {
     "nohup": _Wrapper(),
     "setsid": _Wrapper(),
     "exec": _Wrapper(valued="-a"),
+    "sudo": _Wrapper(valued="-u --user -g --group -D --chdir"),
+    "xvfb-run": _Wrapper(valued="-n --server-num -s --server-args -e --error-file -f --auth-file -w --wait"),
+    "nsys": _Wrapper("profile", _NSYS),
+    "ncu": _Wrapper(
+        valued="-o --export -k --kernel-name -s --launch-skip -c --launch-count --set --section --metrics"
+    ),
+    "py-spy": _Wrapper("record", "-o --output -f --format -d --duration -r --rate"),
     "command": _Wrapper(),
     "uv": _Wrapper("run", _UV, starts_python_files=True),
     "pdm": _Wrapper("run", "-p --project", starts_python_files=True),
@@ -54,11 +66,33 @@ _WRAPPERS = {
     "pipenv": _Wrapper("run", "--python --pypi-mirror"),
     "pixi": _Wrapper("run", "-e --environment --manifest-path -m --color --concurrent-downloads"),
     **dict.fromkeys(("conda", "mamba", "micromamba"), _Wrapper("run", _CONDA)),
-    **dict.fromkeys(("apptainer", "singularity"), _Wrapper("exec", _CONTAINER, positional=1)),
+    **dict.fromkeys(("apptainer", "singularity"), _Wrapper("exec run", _CONTAINER, positional=1)),
 }
 
 
-_WAITING = {"time", "timeout"}  # beside those with a verb; the others become the program
+# What they start is written in a file of theirs.
+_TASK_RUNNERS = {
+    "make",
+    "just",
+    "task",
+    "invoke",
+    "inv",
+    "doit",
+    "nox",
+    "tox",
+    "dvc",
+    "wandb",
+    "mlflow",
+    "snakemake",
+}
+_TASK_RUNNERS |= {"papermill", "jupyter", "ipython"}
+_WAITING = {
+    "time",
+    "timeout",
+    "sudo",
+    "xvfb-run",
+    "ncu",
+}  # beside those with a verb; the others become the program
 
 
 class Unwrapped(NamedTuple):
@@ -81,8 +115,8 @@ def unwrap(words: Sequence[str]) -> Unwrapped:
     at, variables = _after_assignments(words, 0, {})
     while at < len(words) and (wrapper := _WRAPPERS.get(base_name(words[at]))):
         start = _after_options(words, at + 1, wrapper)
-        if wrapper.verb:
-            if words[start : start + 1] != [wrapper.verb] and words[start : start + 1] != (wrapper.verb,):
+        if wrapper.verbs:
+            if words[start : start + 1] and words[start] not in wrapper.verbs.split():
                 break
             start = _after_options(words, start + 1, wrapper)
         start, variables = _after_assignments(words, start, variables)
@@ -110,20 +144,23 @@ def has_waiting_wrapper(words: Sequence[str]) -> bool:
 def runs_a_task(words: Sequence[str]) -> bool:
     """Return whether a runner such as `hatch run` is given a task of its project, or a program of its environment.
 
-    >>> runs_a_task(["hatch", "run", "train"]), runs_a_task(["env", "A=1", "train"])
-    (True, False)
+    >>> runs_a_task(["hatch", "run", "train"]), runs_a_task(["env", "A=1", "make"]), runs_a_task(["env", "A=1", "train"])
+    (True, True, False)
     """
     before = {base_name(word) for word in words[: unwrap(words).at]}
-    return any(wrapper.verb and name in before for name, wrapper in _WRAPPERS.items())
+    runs = any(wrapper.verbs and name in before for name, wrapper in _WRAPPERS.items())
+    return runs or base_name(words[unwrap(words).at]) in _TASK_RUNNERS
 
 
 def base_name(word: str) -> str:
-    """Return the name of a program without its folder and its quotes.
+    """Return the name of a program without its folder, its quotes, and the environment that hatch takes before it.
 
-    >>> base_name("/opt/env/bin/python3"), base_name('"python"')
-    ('python3', 'python')
+    >>> [base_name(word) for word in ("/opt/env/bin/python3", '"python"', "cuda:python", "$(which deepspeed)")]
+    ['python3', 'python', 'python', 'deepspeed']
     """
-    return word.strip("'\"").rsplit("/", 1)[-1]
+    name = word.strip("'\"")
+    found = re.fullmatch(r"(?:\$\(|`)(?:which|command -v) ([\w./-]+)[)`]", name)
+    return (found[1] if found else name).rsplit("/", 1)[-1].rpartition(":")[2]
 
 
 def _after_options(words: Sequence[str], at: int, wrapper: _Wrapper) -> int:
