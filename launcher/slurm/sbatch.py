@@ -29,7 +29,9 @@ _WIDTH = 4096  # of a path in squeue
 _LONGEST = 200  # characters of an answer that nobody understands
 # The controller had the request, so it may have queued the job.
 _LOST_ANSWER = re.compile(r"timed out|zero bytes were transmitted", re.IGNORECASE)
-_QUEUE_FORMAT = f"ArrayJobID:24,StdOut:{_WIDTH}"
+_QUEUE_FORMAT = f"ArrayJobID:24,State:24,Reason:64,StdOut:{_WIDTH}"
+# Slurm keeps a record of a job that it refused (seen with 22.05).
+_NEVER_QUEUED = ("FAILED", "BadConstraints")
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ def _find_job(logs: Path, earlier: Collection[str], *, looks: int) -> SbatchAnsw
             time.sleep(_BETWEEN_S)
         rows = ask("squeue", mine, "--states=all", "--noheader", f"--Format={_QUEUE_FORMAT}")
         for row in rows.splitlines():
-            job_id, _, path = row.partition(" ")
-            if job_id.isdecimal() and job_id not in earlier and path.strip().startswith(f"{logs}/"):
+            job_id, state, reason, path = (*row.split(maxsplit=3), *[""] * 4)[:4]
+            is_new = job_id.isdecimal() and job_id not in earlier and (state, reason) != _NEVER_QUEUED
+            if is_new and path.strip().startswith(f"{logs}/"):
                 return SbatchAnswer(job_id, None)
     return None
 
