@@ -20,8 +20,8 @@ def _srun_arguments(value: object) -> object:
 class RunOptions(Section):
     """The command that trains, how it is started, and how it is restarted.
 
-    Placeholders in the lists are {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {output}, the names
-    of a sweep, and, in `resume` alone, {latest}: the newest checkpoint.
+    Placeholders in the lists are {batch_size} {accumulation} {gpus} {nodes} {precision} {max_steps} {save_steps}
+    {output}, the names of a sweep, and, in `resume` alone, {latest}: the newest checkpoint.
     """
 
     command: tuple[str, ...] = Field(min_length=1, description="Program and arguments; no shell reads them.")

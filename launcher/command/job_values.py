@@ -9,15 +9,23 @@ from ...estimator.job.workload import Workload
 from .placeholders import placeholder_names
 
 
-def placeholder_values(workload: Workload, placement: Placement, steps: int | None) -> dict[str, object]:
-    """Return the values of the placeholders that all runs of a submission share; `steps` are None if not known."""
+def placeholder_values(
+    workload: Workload, placement: Placement, steps: int | None, save_steps: int | None
+) -> dict[str, object]:
+    """Return the values of the placeholders that all runs of a submission share.
+
+    `steps` are those of the run, and `save_steps` those between checkpoints where the job file does not state them; None
+    is not known.
+    """
+    stated = workload.checkpoint.every_steps
+    counts = {"max_steps": steps, "save_steps": save_steps if stated is None else stated}
     return {
         "batch_size": workload.training.batch_size,
         "accumulation": workload.training.accumulation,
         "gpus": placement.gpus,
         "nodes": placement.nodes,
         "precision": placement.precision,
-        **({"max_steps": steps} if steps is not None else {}),
+        **{name: count for name, count in counts.items() if count is not None},
     }
 
 
@@ -48,14 +56,6 @@ def check_flags_reach(run: RunOptions, flags: Collection[str]) -> None:
             )
 
 
-def check_steps_are_known(run: RunOptions, steps: int | None) -> None:
-    """Raise WorkloadError if the command wants the steps of the run, and nothing says how many they are."""
-    if steps is None and "max_steps" in placeholder_names((*run.command, *run.resume)):
-        raise WorkloadError(
-            "{max_steps} in the command: the length of the run is not known: give --max-steps, or --samples and --batch-size"
-        )
-
-
 def check_batch_size_is_unused(run: RunOptions) -> None:
     """Raise WorkloadError if the command wants the batch size, which is not stated.
 
@@ -63,3 +63,22 @@ def check_batch_size_is_unused(run: RunOptions) -> None:
     """
     if "batch_size" in placeholder_names((*run.command, *run.resume)):
         raise WorkloadError("{batch_size} in the command: the batch size is not known: give --batch-size")
+
+
+_WHERE_FROM = {
+    "max_steps": "the length of the run is not known: give --max-steps, or --samples and --batch-size",
+    "save_steps": "the steps between checkpoints are not known: set checkpoint.every_steps",
+}
+
+
+def check_values_are_known(run: RunOptions, values: Collection[str]) -> None:
+    """Raise WorkloadError if the command wants a number of steps that is not among the `values`.
+
+    >>> check_values_are_known(RunOptions(command=("train", "--save_steps", "{save_steps}")), ["max_steps"])
+    Traceback (most recent call last):
+    clusterplan.errors.WorkloadError: {save_steps} in the command: the steps between checkpoints are not known: set checkpoint.every_steps
+    """
+    names = placeholder_names((*run.command, *run.resume))
+    for name, why in _WHERE_FROM.items():
+        if name in names and name not in values:
+            raise WorkloadError(f"{{{name}}} in the command: {why}")

@@ -62,6 +62,8 @@ def _placeholders(
     names = dict(format_.placeholders) if format_ else {}
     if recipe.value("training.max_steps"):
         names["max_steps"] = "{max_steps}"
+    if not recipe.value("checkpoint.every_steps"):  # it saves by epochs, or never
+        names.pop("save_steps", None)
     placeholders = {}
     for name, placeholder in names.items():
         argument = on_line.get(name)

@@ -18,7 +18,7 @@ from ...estimator.job.placement import Placement, is_uneven
 from ...estimator.job.run import RunOptions
 from ...estimator.job.workload import Workload
 from ..command.container import Container
-from ..command.job_values import check_steps_are_known, placeholder_values, shape_variables
+from ..command.job_values import check_values_are_known, placeholder_values, shape_variables
 from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_braces
 from ..command.precision import precision_settings
@@ -101,14 +101,13 @@ def decide(
         machine.deepspeed_config,
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
-    saving = saving_flags(
-        precision.command, framework, workload.checkpoint, _recommended_steps(workload, estimate)
-    )
+    save_steps = _recommended_steps(workload, estimate)
+    saving = saving_flags(precision.command, framework, workload.checkpoint, save_steps)
     stopping = stopping_flags(precision.command, framework) if machine.trainer_saves else NO_FLAGS
     check_sweep_reaches(options.sweep, (*run.command, *run.resume))
     steps = estimate.steps.total if estimate else None
-    check_steps_are_known(run, steps)
-    values = placeholder_values(workload, placement, steps)
+    values = placeholder_values(workload, placement, steps, save_steps)
+    check_values_are_known(run, values)
     swept = options.sweep[0].keys()
     braces = notes_on_braces(run.command, [*values, OUTPUT, *swept])
     one_task = bootstrap is Bootstrap.SINGLE and reaches_other_nodes(run.command, machine.texts, write_out)

@@ -65,7 +65,9 @@ def _with_trainer_files(recipe: Recipe, arguments: Arguments, around: Surroundin
         settings = [Setting("training.framework", "accelerate", f"{around.program}: a loop of its own")]
     if output := arguments.get("output_dir"):
         settings.append(Setting("checkpoint.folder", output.value, output.source))
-    if around.on_line and "no_trainer" not in around.program:
+    projector_only = arguments.get("tune_mm_mlp_adapter")  # LLaVA's: its checkpoints are none to resume from
+    resumes = "no_trainer" not in around.program and not (projector_only and projector_only.is_on)
+    if around.on_line and resumes:
         words = ("--resume_from_checkpoint", "{latest}")
         settings.append(Setting("run.resume", words, "Trainer's option"))
     recipe = recipe.over(Recipe.of(*settings))
@@ -97,6 +99,7 @@ def _with_deepspeed(recipe: Recipe, config: Argument, files: Files) -> Recipe:
 _TRAINER_PLACEHOLDERS = {
     "per_device_train_batch_size": "{batch_size}",
     "gradient_accumulation_steps": "{accumulation}",
+    "save_steps": "{save_steps}",
     "output_dir": "{output}",
 }
 FORMATS = (

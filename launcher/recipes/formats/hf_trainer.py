@@ -35,6 +35,8 @@ _COMMENTED = {
     "eval_delay": "evaluations begin later",
     "load_best_model_at_end": "the best checkpoint is loaded at the end",
     "group_by_length": "the lengths of a batch are alike",
+    # LLaVATrainer._save_checkpoint, https://github.com/haotian-liu/LLaVA/blob/main/llava/train/llava_trainer.py
+    "tune_mm_mlp_adapter": "checkpoints hold LLaVA's projector alone, and nothing resumes from them: ask for the time that it needs in all",
     "streaming": "the data have no length of their own: max_steps has to be the length of the run",
 }
 
