@@ -267,7 +267,7 @@ def test_the_files_rate_stays_with_its_gpus_nodes_and_replicas(
 
 
 def test_the_files_nodes_are_kept_for_the_files_gpus_only(in_process: Command, tmp_path: Path) -> None:
-    text = (MOE / "seed.toml").read_text(encoding="utf-8") + "nodes = 2\n"
+    text = (MOE / "seed.toml").read_text(encoding="utf-8").replace("[cluster]\n", "[cluster]\nnodes = 2\n")
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     found = answer(in_process("estimate", "job.toml", "--gpus", "8,16", "--json"))
     assert [s["shape"]["nodes"] for s in found["shapes"]] == [2, 2]
