@@ -490,7 +490,8 @@ def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process: Co
 
 
 def test_a_run_that_never_ends_meets_nothing(in_process: Command, tmp_path: Path) -> None:
-    text = (MOE / "seed.toml").read_text(encoding="utf-8") + "\n[checkpoint]\nevery_steps = 0\n"
+    seed = (MOE / "seed.toml").read_text(encoding="utf-8")
+    text = seed.replace("[checkpoint]\n", "[checkpoint]\nevery_steps = 0\n")
     (tmp_path / "job.toml").write_text(text, encoding="utf-8")
     arguments = ("estimate", "job.toml", "--samples", "30M", "--gpus", "8,16", "--deadline", "20d")
     found = answer(in_process(*arguments, "--json"))
