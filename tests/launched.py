@@ -66,18 +66,22 @@ class Launched:
         return json.loads(done.stdout)["runs"][0]
 
     def wait(self, run: str, *states: str) -> Any:
-        return self._status_when(lambda state: state in states, run, f"{run} to be {states}")
+        return self._status_when(run, lambda state, _: state in states, f"{run} to be {states}")
 
     def ended(self, run: str) -> Any:
-        return self._status_when(lambda state: state not in OPEN_STATES, run, f"the end of {run}")
+        return self._status_when(run, lambda state, _: state not in OPEN_STATES, f"the end of {run}")
 
-    def _status_when(self, fits: Any, run: str, what: str) -> Any:
+    def says(self, run: str, words: str) -> Any:
+        return self._status_when(run, lambda _, reason: words in (reason or ""), f"{run}: {words}")
+
+    def _status_when(self, run: str, fits: Callable[[str, str | None], bool], what: str) -> Any:
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
 
         def there() -> Any:
-            if fits(read_statuses([self.folder / "runs" / run])[0].state.state):
+            state = read_statuses([self.folder / "runs" / run])[0].state
+            if fits(state.state, state.reason):
                 now = self.status(run)
-                return now if fits(now["state"]) else None
+                return now if fits(now["state"], now["reason"]) else None
             if self.slurm:
                 time.sleep(POLL_S)
             return None

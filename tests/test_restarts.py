@@ -286,8 +286,7 @@ def test_a_job_whose_dependency_failed_says_that_it_never_starts(
     second = on_slurm.submit(job)
     on_slurm.ended(first["run"])
     never = "the job it depends on did not end as required: it will never start, so cancel it"
-    until(lambda: never in on_slurm.status(second["run"])["reason"], never, ENDED_S)
-    state = on_slurm.status(second["run"])["state"]
+    state = on_slurm.says(second["run"], never)["state"]
     yield  # Slurm forgets it soon
     assert state == "pending"
 
@@ -299,8 +298,8 @@ def test_more_time_than_the_partition_allows_is_not_waited_for_unsaid(
     run = on_slurm.submit("--force", "--time", "10m", *on_partition(on_slurm, "short"), "--", "true")
     yield
     never = "it asks for more time than its partition allows: it will never start, so cancel it"
-    until(lambda: on_slurm.status(run["run"])["reason"] == never, never, ENDED_S)
-    assert on_slurm.status(run["run"])["state"] == "pending"
+    now = on_slurm.says(run["run"], never)
+    assert (now["state"], now["reason"]) == ("pending", never)
 
 
 SAVES_SLOWLY = """
@@ -425,7 +424,7 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
     on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
     taken = "restarts: a job of higher priority took its place"
-    until(lambda: taken in on_slurm.status(run["run"])["reason"], taken, ENDED_S)
+    on_slurm.says(run["run"], taken)
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
     assert "1 restart (1 preempted)" in on_slurm("status").stdout

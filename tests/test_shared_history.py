@@ -111,12 +111,9 @@ def submit(run_as: As, who: tuple[str, str], *words: str, umask: int = 0o022, se
     return json.loads(done.stdout)
 
 
-def wait_until_ended(run_as: As, who: tuple[str, str], run: str) -> str:
-    def state() -> str:
-        told = json.loads(run_as(who, "status", run, "--json").stdout)["runs"][0]["state"]
-        return told if told not in ("pending", "running") else ""
-
-    return until(state, f"the end of {run}")
+def state_at_end(run_as: As, who: tuple[str, str], run: Any) -> Any:
+    until((Path(run["folder"]) / "status.json").exists, f"the end of {run['run']}")
+    return json.loads(run_as(who, "status", run["folder"], "--json").stdout)["runs"][0]["state"]
 
 
 def users_in(listing: str) -> set[str]:
@@ -127,7 +124,7 @@ def test_two_users_share_a_history_as_it_is_made(lab: Path, run_as: As) -> None:
     share(lab, 0o2775)
     runs = {who: submit(run_as, who) for who in (ADA, BEN)}
     for who, run in runs.items():
-        assert wait_until_ended(run_as, who, run["run"]) == "completed"
+        assert state_at_end(run_as, who, run) == "completed"
     for command in ("status", "logs", "report"):  # of the other's run
         assert run_as(ADA, command, runs[BEN]["run"]).returncode == 0
     listed = run_as(BEN, "history", "list")
@@ -168,7 +165,7 @@ def test_only_its_owner_stops_a_run(lab: Path, run_as: As) -> None:
         f"Error: {run['run']} is a run of daemon, who alone can stop it\n",
     )
     assert run_as(ADA, "cancel", run["run"]).returncode == 0
-    assert wait_until_ended(run_as, BEN, run["run"]) == "cancelled"
+    assert state_at_end(run_as, BEN, run) == "cancelled"
 
 
 def test_who_may_not_use_the_history_is_told_so_and_submits_all_the_same(lab: Path, run_as: As) -> None:
@@ -183,11 +180,7 @@ def test_who_may_not_use_the_history_is_told_so_and_submits_all_the_same(lab: Pa
     done = run_as(EVE, "submit", "--executor", "local", "--json", "--", "true")
     assert done.returncode == 0
     assert "the run cannot be registered: Permission denied" in done.stderr
-    folder = json.loads(done.stdout)["folder"]
-    until(
-        lambda: json.loads(run_as(EVE, "status", folder, "--json").stdout)["runs"][0]["state"] == "completed",
-        "its end",
-    )
+    assert state_at_end(run_as, EVE, json.loads(done.stdout)) == "completed"
 
 
 def test_a_history_of_one_user_stays_that_users(lab: Path, run_as: As) -> None:
