@@ -71,8 +71,13 @@ def make_inner_folder(path: Path) -> None:
 
     One that exists stays.  Raises OSError.
     """
-    if path.is_dir():
-        return
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if path.is_dir():
+            return
+        raise
+    except FileNotFoundError:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if group_reads := path.parent.stat().st_mode & (stat.S_IRGRP | stat.S_IXGRP):
         path.chmod(0o700 | group_reads)

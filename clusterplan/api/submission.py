@@ -19,8 +19,7 @@ from ..launcher.command.processes.nodes import Surroundings
 from ..launcher.node.training_job import TrainingJob
 from ..launcher.recipes.shell.written_out import write_out
 from ..launcher.run_folder.folder import history_path, runs_root
-from ..launcher.run_folder.locks.checkpoint_folder import read_writer
-from ..launcher.runs.checkpoint_writers import check_checkpoint_folder
+from ..launcher.run_folder.locks.checkpoint_folder import checkpoint_folders, read_writer
 from ..launcher.submission import submit
 from ..launcher.submission.create import describe_run, fill_folders, new_run_folders
 from ..launcher.submission.decide import Decision, SubmitOptions, decide, run_of, uses_trainer
@@ -32,6 +31,7 @@ from ..launcher.submission.machine import (
     with_real_names,
 )
 from ..launcher.submission.preflight import PreflightJob, find_problems
+from ..launcher.submission.problem import Problem
 from ..launcher.submission.request import SlurmRequest
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
 from ..render.estimate.as_dict import estimate_as_dict
@@ -81,8 +81,17 @@ def prepare_submission(
     prepared = PreparedSubmission(
         workload, destination, estimate, decision, machine, tuple(problems), cwd, root, writer
     )
-    writers = check_checkpoint_folder(prepared.launches()[0], prepared.dry_folder, history_path(environment))
-    return replace(prepared, problems=(*writers, *problems))
+    return replace(prepared, problems=(*_check_checkpoint_folder(prepared), *problems))
+
+
+def _check_checkpoint_folder(prepared: PreparedSubmission) -> tuple[Problem, ...]:
+    """Return a refusal if another run writes where this one would keep its checkpoints."""
+    launch, own = prepared.first_launch(), prepared.dry_folder
+    if not checkpoint_folders(launch, own):
+        return ()
+    from ..launcher.runs import checkpoint_writers  # noqa: PLC0415  the state of runs, where none could write
+
+    return checkpoint_writers.check_checkpoint_folder(launch, own, history_path(os.environ))
 
 
 def submit_prepared(

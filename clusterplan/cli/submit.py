@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..api.measurements import find_measurements
-from ..api.scripts.batch_script import find_script, read_batch_job, with_shell
+from ..api.scripts.find_script import find_script, with_shell
 from ..api.submission import prepare_submission, submit_prepared
 from ..api.submit import needs_gpus, read_job_with_command, run_tables
 from ..errors import InputError
@@ -19,6 +19,9 @@ from ..render import submit_text
 from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
+
+if TYPE_CHECKING:
+    from ..api.scripts.batch_script import BatchJob
 from .workload_options import WorkloadCommand, one_shape
 
 
@@ -103,7 +106,8 @@ def submit(
     tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
     values = one_shape(flags)
     asks_gpus = needs_gpus(path, values)
-    if path is None and (batch := read_batch_job(command, values, tables)):
+    batch = _read_batch_job(command, values, tables) if path is None and find_script(command) else None
+    if batch:
         for remark in batch.remarks:
             say(remark)
         workload, is_sized, command = batch.workload, batch.is_sized, ()
@@ -152,6 +156,14 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     if job is None or job.endswith(".toml"):
         return (Path(job) if job else None), command
     return None, (job, *command)
+
+
+def _read_batch_job(
+    command: tuple[str, ...], flags: dict[str, Any], tables: dict[str, Any]
+) -> "BatchJob | None":
+    from ..api.scripts.batch_script import read_batch_job  # noqa: PLC0415  readers of scripts, for a script only
+
+    return read_batch_job(command, flags, tables)
 
 
 def _find_measurements(model: str | None) -> list[Measurement]:

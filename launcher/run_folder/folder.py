@@ -22,7 +22,7 @@ RUN_FORMAT = 1
 RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
 DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
-LOGS, SUBMITIT = "logs", "submitit"
+LOGS, SUBMITIT, TASKS = "logs", "submitit", "tasks"
 _MAX_NAME_LENGTH = 60
 _MAX_NAME_BYTES = 120  # a file's name has at most 255, with the time and what is written beside it
 _MAX_TRIES = 100
@@ -78,7 +78,7 @@ def create_run_folder(
             try:
                 if group is not None:
                     give_to_group(folder, group, _GROUP_READS)
-                write_text(
+                write_new_text(
                     folder / RUN_FILE,
                     json_text(
                         {
@@ -112,7 +112,8 @@ def register_run(folder: Path, history: Path) -> None:
     """Link the run's id to its folder, so that every command finds it.  Raises RunFolderError."""
     links = links_folder(history)
     try:
-        make_folder(links, find_group(history))
+        if not links.is_dir():
+            make_folder(links, find_group(history))
         (links / folder.name).symlink_to(folder)
     except OSError as error:
         raise RunFolderError(
@@ -132,8 +133,16 @@ def discard_run(folder: Path, history: Path) -> None:
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """Return values as the JSON text of a run folder's files."""
-    return json.dumps(values, indent=2)
+    """Return values as the JSON text of a run folder's files, a line per key.
+
+    >>> print(json_text({"run": "net-1", "shape": {"gpus": 4}}))
+    {
+      "run": "net-1",
+      "shape": {"gpus": 4}
+    }
+    """
+    lines = (f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -151,16 +160,35 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        with os.fdopen(
-            open_file(draft, os.O_EXCL),
-            "w",
-            encoding="utf-8",
-        ) as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        _write(draft, text, durable=durable)
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk names no file
+
+
+def write_new_text(path: Path, text: str) -> None:
+    """Write a file of a new run, which nobody reads before its job is queued: no draft is needed.  Raises OSError."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def link_file(path: Path, copy: Path, text: str) -> None:
+    """Let `copy` be the file at `path`, whose text is `text`, or another one where links cannot be made.  Raises OSError.
+
+    Files of run folders are replaced, never written over, so each copy can change alone.
+    """
+    try:
+        os.link(path, copy)
+    except OSError:  # FAT, some network disks, or a file with too many links
+        write_new_text(copy, text)
+
+
+def _write(path: Path, text: str, *, durable: bool = False) -> None:
+    with os.fdopen(open_file(path, os.O_EXCL), "wb") as file:
+        file.write(text.encode())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())

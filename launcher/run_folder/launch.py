@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import RunFolderError
 from ...estimator.job.framework import Bootstrap
 from ..command.container import Container, container_of
-from .folder import json_text, write_text
+from .folder import json_text, write_new_text
 
 LAUNCH_FILE = "launch.json"
 
@@ -60,8 +60,9 @@ class Launch:
         return self.container.command(words, folders, self.cwd, variables, gpus=self.gpus > 0)
 
     def write(self, folder: Path) -> None:
-        """Write it into the run's folder.  Raises OSError."""
-        write_text(folder / LAUNCH_FILE, json_text(asdict(self)))
+        """Write it into the folder of a new run.  Raises OSError."""
+        container = asdict(self.container) if self.container else None
+        write_new_text(folder / LAUNCH_FILE, json_text({**vars(self), "container": container}))
 
     @classmethod
     def read(cls, folder: Path) -> "Launch":

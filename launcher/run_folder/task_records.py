@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 from ...cluster_profiles.modes import make_inner_folder
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
-from .folder import SUBMITIT, write_json
+from .folder import SUBMITIT, TASKS, write_json
 
-TASKS = "tasks"
 _FRESH_S = 60.0  # three heartbeats
 
 

@@ -5,31 +5,25 @@ from pathlib import Path
 
 from ...cluster_profiles.modes import user_name
 from ...errors import HistoryError, RunFolderError
-from ..command.flags import flag_value
 from ..run_folder.final_status import has_final_status
 from ..run_folder.folder import RUN_FILE, file_exists
 from ..run_folder.launch import Launch
-from ..run_folder.locks.checkpoint_folder import Writer, describe_writer, read_writer
+from ..run_folder.locks.checkpoint_folder import Writer, checkpoint_folders, describe_writer, read_writer
 from ..run_folder.registry import registered_folders
 from ..submission.problem import Problem, refusal
 from .state import OPEN_STATES
 from .status import read_statuses
 
-# Hugging Face's TrainingArguments and diffusers, Megatron-LM, nanoGPT, timm, Lightning's scripts.
-_OUTPUT_FLAGS = ("--output_dir", "--save", "--out_dir", "--save_dir", "--checkpoint_dir", "--ckpt_dir")
-
 
 def check_checkpoint_folder(launch: Launch, own: Path, history: Path) -> tuple[Problem, ...]:
     """Return a refusal if an open run of this history, or of another by its lock, writes where `launch` would.
 
-    What the run writes into its `own` folder is nobody else's.
+    The run's folder is `own`.
     """
-    wanted = {path for path in _folders(launch) if not path.is_relative_to(own.resolve())}
-    if not wanted:
-        return ()
+    wanted = checkpoint_folders(launch, own)
     writers = {folder: read_writer(folder) for folder in wanted}
     for folder in _open_folders(history):
-        if shared := wanted & _folders_of(folder):
+        if shared := wanted & _checkpoint_folders_of(folder):
             writers[min(shared)] = Writer(folder.name, str(folder), user_name())
     for folder, writer in writers.items():
         if writer and _is_open(Path(writer.folder)):
@@ -38,15 +32,9 @@ def check_checkpoint_folder(launch: Launch, own: Path, history: Path) -> tuple[P
     return ()
 
 
-def _folders(launch: Launch) -> set[Path]:
-    """Return the folders of checkpoints that a run states: to us, and to its command."""
-    words = (flag_value(launch.command, flag) for flag in _OUTPUT_FLAGS)
-    return {Path(launch.cwd, word).resolve() for word in (launch.output, *words) if word}
-
-
-def _folders_of(folder: Path) -> set[Path]:
+def _checkpoint_folders_of(folder: Path) -> set[Path]:
     with suppress(RunFolderError):
-        return _folders(Launch.read(folder))
+        return checkpoint_folders(Launch.read(folder), folder)
     return set()
 
 

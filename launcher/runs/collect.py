@@ -17,10 +17,10 @@ from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
 from ..in_training.tracker import PROGRESS_FILE
 from ..run_folder.final_status import read_final_status
-from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, file_exists
+from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, TASKS, file_exists
 from ..run_folder.progress import read_first_and_latest, read_progress
 from ..run_folder.registry import registered_folders
-from ..run_folder.task_records import TASKS, Attempt, TaskRecord, read_task_records
+from ..run_folder.task_records import Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX
 from .collect_samples import collect_samples
 from .measurement import SUBMITTED, measure_run, observed_precision, stated_precision

@@ -22,8 +22,9 @@ from ..run_folder.folder import (
     create_run_folder,
     discard_run,
     json_text,
+    link_file,
     register_run,
-    write_text,
+    write_new_text,
 )
 from ..run_folder.job_log import read_jobs
 from ..run_folder.launch import Launch
@@ -83,7 +84,7 @@ def new_run_folders(
                 create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None}, group)
             )
             if diff:
-                write_text(folders[-1] / DIFF_FILE, diff)
+                _write_or_link(DIFF_FILE, diff, folders)
         yield folders
     except JobUnknown as error:
         error.add_note(f"so the folder is kept: {folders[0].parent if folders[1:] else folders[0]}")
@@ -120,10 +121,10 @@ def fill_folders(
     }
     problems = list[Problem]()
     texts = {name: json_text(values) for name, values in common.items() if values is not None}
-    for folder, launch in zip(folders, launches, strict=True):
+    for at, (folder, launch) in enumerate(zip(folders, launches, strict=True), 1):
         launch.write(folder)
         for name, text in texts.items():
-            write_text(folder / name, text)
+            _write_or_link(name, text, folders[:at])
         if launch.output:
             make_inner_folder(Path(launch.output))
         if decision.checkpoint.folder and launch.output and len(folders) == 1:
@@ -133,3 +134,11 @@ def fill_folders(
         except RunFolderError as error:  # a list that cannot be written is no reason not to train
             problems.append(warning("unregistered", str(error)))
     return tuple(problems)
+
+
+def _write_or_link(name: str, text: str, folders: Sequence[Path]) -> None:
+    """Write a file into the last of the folders; all before it have the same."""
+    if folders[1:]:
+        link_file(folders[0] / name, folders[-1] / name, text)
+    else:
+        write_new_text(folders[0] / name, text)

@@ -89,6 +89,10 @@ class PreparedSubmission:
             for folder, values in zip(folders or [self.dry_folder] * len(sweep), sweep, strict=True)
         ]
 
+    def first_launch(self) -> Launch:
+        """Return the launch of the first run, in the folder that a dry run shows."""
+        return lay_out(self.decision, str(self.dry_folder), self.decision.sweep[0], str(self.cwd))
+
     def script(self) -> str | None:
         """Return the batch script that sbatch would be given; None for a run on this machine."""
         if not self.destination.on_slurm:

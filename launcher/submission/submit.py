@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...cluster_profiles.modes import make_inner_folder
 from ...errors import ClusterplanError, RunFolderError, SubmissionError
-from ..run_folder.folder import LOGS, SUBMITIT
+from ..run_folder.folder import LOGS, SUBMITIT, TASKS
 from ..run_folder.job_log import append_job, read_jobs
-from ..run_folder.task_records import TASKS
 from ..slurm import client as slurm
 from ..slurm.sbatch import submit_script
 from ..slurm.text import parse_limit_s

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ...cluster_profiles.units import parse_duration_s
@@ -14,10 +13,9 @@ from ...launcher.recipes.job_text import walltime_of
 from ...launcher.recipes.recipe import Recipe
 from ...launcher.recipes.shell.sbatch_lines import read_sbatch_lines
 from ...render.init_text import describe_taken
+from .find_script import find_script
 from .init import init
 
-_SHELLS = ("bash", "sh", "sbatch")
-_SCRIPTS = (".sh", ".bash", ".slurm", ".sbatch")
 # Without them there is no run; a size is only estimated.
 _NEEDED = ("training.gpus", "cluster.nodes", "run.command", "run.arguments", "run.runs")
 _UNSIZED = {"samples": 1, "batch_size": 1}
@@ -31,20 +29,6 @@ class BatchJob:
     is_sized: bool
     walltime_s: float | None
     remarks: tuple[str, ...]
-
-
-def find_script(command: Sequence[str]) -> tuple[Path, tuple[str, ...]] | None:
-    """Return the shell script that a command starts, and its arguments; None if it starts anything else."""
-    at = 1 if command and command[0] in _SHELLS else 0
-    if len(command) <= at or not command[at].endswith(_SCRIPTS) or not Path(command[at]).is_file():
-        return None
-    return Path(command[at]), tuple(command[at + 1 :])
-
-
-def with_shell(command: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command with `bash` in front, if it is a shell script alone."""
-    script = find_script(command)
-    return ("bash", *command) if script and command[0] == str(script[0]) else command
 
 
 def read_batch_job(

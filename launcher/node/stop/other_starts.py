@@ -7,7 +7,8 @@ write the same checkpoints.
 import time
 from pathlib import Path
 
-from ...run_folder.task_records import TASKS, TaskRecord, may_run, read_task_record, read_task_records
+from ...run_folder.folder import TASKS
+from ...run_folder.task_records import TaskRecord, may_run, read_task_record, read_task_records
 from ..context import SHARED_DISK_POLL_S, TaskContext
 
 _STANDS_BACK_S = 180.0  # a heartbeat, and a shared disk that shows new files late

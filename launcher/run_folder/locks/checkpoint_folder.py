@@ -8,10 +8,13 @@ from pathlib import Path
 
 from ....cluster_profiles.modes import user_name
 from ....errors import InputError, RunFolderError
+from ...command.flags import flag_value
 from ..folder import json_text, write_text
 from ..launch import Launch
 
 _LOCK_FILE = ".clusterplan-run.json"
+# Hugging Face's TrainingArguments and diffusers, Megatron-LM, nanoGPT, timm, Lightning's scripts.
+_OUTPUT_FLAGS = ("--output_dir", "--save", "--out_dir", "--save_dir", "--checkpoint_dir", "--ckpt_dir")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Writer:
     run: str
     folder: str
     user: str
+
+
+def checkpoint_folders(launch: Launch, own: Path) -> set[Path]:
+    """Return the folders of checkpoints that a run states, to us and to its command, outside its `own` folder."""
+    words = (flag_value(launch.command, flag) for flag in _OUTPUT_FLAGS)
+    folders = {Path(launch.cwd, word).resolve() for word in (launch.output, *words) if word}
+    return {folder for folder in folders if not folder.is_relative_to(own.resolve())}
 
 
 def read_writer(output: Path) -> Writer | None:
