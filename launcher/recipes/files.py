@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .shell.word import Word
+
 _LARGEST_BYTES = 1_000_000
 
 
@@ -20,12 +22,12 @@ class Files:
     """Where names are looked up: in `folders` in order, after the files that a script writes, by their names in it."""
 
     folders: Sequence[Path] = ()
-    written: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, Word] = field(default_factory=dict)
 
     def read(self, name: str) -> NamedFile | None:
         """Return the file of that name; None if there is none, or it cannot be read as text."""
         if name in self.written:
-            return NamedFile(Path(name), self.written[name])
+            return NamedFile(Path(name), self.written[name].text)
         for folder in self.folders:
             path = folder / name
             if path.is_file():

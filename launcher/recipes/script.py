@@ -77,7 +77,7 @@ def read_script(script: Script) -> Recipe:
         str(script.folder),
     )
     trace = trace_script(text, scope)
-    files = Files(script.folders, {name: word.text for name, word in trace.files.items()})
+    files = Files(script.folders, trace.files)
     commands, remarks = _settle_folders(open_inner_scripts(trace.commands, scope, files), script)
     launches = choose_launch([_with_exports(command, shape) for command in commands], script.name)
     recipe = recipe.noting(*remarks)

@@ -38,7 +38,7 @@ def read_launch(
     nodes = script.stated.get("cluster.nodes") or gpus.value("cluster.nodes")
     program = read_program(launch, near, known_gpus, place)
     job = JobShape(known_gpus, nodes, shape.tasks_per_node)
-    run = write_run(launches, program.placeholders, job, place)
+    run = write_run(launches, program.placeholders, job, place, files.written)
     recipe = (
         run.over(program.recipe)
         .over(gpus)

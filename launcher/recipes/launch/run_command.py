@@ -43,10 +43,17 @@ class JobShape:
         return self.gpus // (self.nodes or 1) if self.gpus else None
 
 
-def write_run(launches: Launches, placeholders: Mapping[int, str], shape: JobShape, place: str) -> Recipe:
+def write_run(
+    launches: Launches,
+    placeholders: Mapping[int, str],
+    shape: JobShape,
+    place: str,
+    written: Mapping[str, Word],
+) -> Recipe:
     """Return `[run]` for a launch line; `placeholders` stand in place of arguments, by their index.
 
-    `place` says where the line stands.
+    `place` says where the line stands, and `written` are the files that the script writes, of which those are kept that
+    the line names.
     """
     launch = launches.training
     by_torchrun = launch.launcher == "torchrun" or (launch.launcher == "deepspeed" and (shape.nodes or 1) > 1)
@@ -57,7 +64,8 @@ def write_run(launches: Launches, placeholders: Mapping[int, str], shape: JobSha
     ]
     environment = _environment(launches)
     meets = "" if by_torchrun or (shape.nodes or 1) == 1 else _WHERE_NODES_MEET.get(launch.launcher, "")
-    settings = [Setting("run.command", _command(launches, environment, words, meets), place)]
+    before = [*_set_up(launches), *_write_files(words, written)]
+    settings = [Setting("run.command", _command(launches, before, environment, words, meets), place)]
     remarks = []
     if by_torchrun:
         settings.append(Setting("run.bootstrap", "torchrun", f"{place}: {launch.launcher}"))
@@ -124,25 +132,39 @@ def _only_exports(setup: Sequence[ShellCommand]) -> bool:
     return all(command.program == "export" and all(w.is_known for w in command.words) for command in setup)
 
 
+def _set_up(launches: Launches) -> list[str]:
+    """What has to be done first, as commands of a shell; nothing if it is only exports, which stand before the line."""
+    if _only_exports(launches.setup):
+        return []
+    return [
+        f"{_escaped(_without_own(command))}{' && ' if launches.exits_on_error or command.program == 'cd' else '; '}"
+        for command in launches.setup
+    ]
+
+
+def _write_files(words: Sequence[Word], written: Mapping[str, Word]) -> list[str]:
+    """A config that the script writes by a here-document and the line names."""
+    named = {word.text: word for word in words if word.text in written}
+    return [
+        f"printf %s {_escaped(written[name].for_shell())} > {word.for_shell()} && "
+        for name, word in named.items()
+    ]
+
+
 def _command(
-    launches: Launches, environment: list[tuple[str, Word]], words: list[Word], meets: str
+    launches: Launches, before: list[str], environment: list[tuple[str, Word]], words: list[Word], meets: str
 ) -> tuple[str, ...]:
-    """The words of the command; in the text of a shell where something has to be set up first, or is the run's to know."""
+    """The words of the command; in the text of a shell where something is done first, or is the run's to know."""
     everything = [*words, *(value for _, value in environment)]
-    if _only_exports(launches.setup) and not meets and all(word.is_known for word in everything):
+    if not before and not meets and all(word.is_known for word in everything):
         assigned = [f"{name}={_escaped(value.text)}" for name, value in environment]
         return (*(("env", *assigned) if assigned else ()), *(word.text for word in words))
-    text = ""
-    for command in launches.setup:
-        kept = _without_own(command)
-        is_strict = launches.exits_on_error or command.program == "cd"
-        text += f"{_escaped(kept)}{' && ' if is_strict else '; '}"
-    assigned = [f"{name}={value.for_shell()}" for name, value in environment]
+    assigned = [_escaped(f"{name}={value.for_shell()}") for name, value in environment]
     head = len(launches.training.prefix) + len(launches.training.head)
     line = [word.for_shell() for word in words]
     line = [*line[:head], *([meets] if meets else []), *line[head:]]
-    program = " ".join([*(("env", *map(_escaped, assigned)) if assigned else ()), *line])
-    return ("bash", "-c", f'{text}exec {program} "$@"', "bash")
+    program = " ".join([*(("env", *assigned) if assigned else ()), *line])
+    return ("bash", "-c", f'{"".join(before)}exec {program} "$@"', "bash")
 
 
 def _without_own(command: ShellCommand) -> str:

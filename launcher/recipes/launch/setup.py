@@ -63,7 +63,10 @@ def choose_launch(commands: Sequence[ShellCommand], script: str) -> Launches | N
         return None
     training = min(candidates, key=lambda launch: not _has_launcher(launch))
     at = next(i for i, command in enumerate(commands) if command is training.command)
-    setup = [command for command in commands[:at] if _is_kept(command)]
+    own_words = {part for word in training.command.words for part in word.text.split()}
+    setup = [
+        command for command in commands[:at] if _is_kept(command) and not _is_part_of(command, own_words)
+    ]
     remarks = list(_name_left_out(commands, at, training, script))
     sets = [word.text for command in commands[:at] if command.program == "set" for word in command.words[1:]]
     exits = any(text.startswith("-") and "e" in text and text != "-o" for text in sets) or "errexit" in sets
@@ -95,6 +98,16 @@ def _is_kept(command: ShellCommand) -> bool:
     if command.program == "export":
         return any(word.text.partition("=")[0] not in OWN_VARIABLES for word in command.words[1:])
     return True
+
+
+def _is_part_of(command: ShellCommand, own_words: set[str]) -> bool:
+    """Whether it exports nothing but words of the launch line itself, as `export CMD="train.py ..."` does."""
+    values = [
+        [part.strip("'\"") for part in word.text.partition("=")[2].split()] for word in command.words[1:]
+    ]
+    return command.program == "export" and all(
+        len(words) > 1 and own_words.issuperset(words) for words in values
+    )
 
 
 def _name_left_out(
