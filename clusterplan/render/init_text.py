@@ -21,7 +21,7 @@ def recipe_as_dict(recipe: Recipe, source: str) -> dict[str, Any]:
 
 def write_summary(page: Page, recipe: Recipe, source: str) -> None:
     """Write what was taken, table by table, what has to be filled in, and what was left out."""
-    page.facts((table, text, "") for table, text in _taken(recipe))
+    page.notes(_taken(recipe))
     if recipe.questions:
         page.line()
         page.line("to fill in", Style.BOLD)

@@ -100,7 +100,7 @@ class Page:
             widths[-2] = max((len(row[-2]) for row in rows if row[-1]), default=widths[-2])
         before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
         numbers, last_width = len(widths) - 1 in right, self._width - before
-        below = not numbers and last_width < min(widths[-1], _NARROWEST)
+        below = not numbers and last_width < max(min(widths[-1], _NARROWEST), 1)
         if below:
             before, last_width = _BELOW, max(self._width - _BELOW, _NARROWEST)
         for number, row in enumerate(rows):

@@ -2,17 +2,26 @@
 
 from .processes.program import programs_in
 
+_CONFIGS = (".json", ".yaml", ".yml", ".toml")
+_VERBS = ("train", "sft", "pt", "rlhf", "dpo", "rm")  # of LLaMA-Factory, axolotl and ms-swift
+
 
 def takes_no_flags(command: tuple[str, ...]) -> str | None:
     """Return why nothing can be added to the arguments of `command`; None if it can.
 
     >>> takes_no_flags(("bash", "train.sh")), takes_no_flags(("python", "train.py"))
     ('a shell script may not hand its arguments on', None)
+    >>> takes_no_flags(("llamafactory-cli", "train", "sft.yaml", "output_dir=out"))
+    'the arguments are those in sft.yaml'
     """
     if programs_in(command, {})[0].is_shell:
         return "a shell script may not hand its arguments on"
-    if command[-1].endswith((".json", ".yaml", ".yml")) and not command[-2:][0].startswith("-"):
-        return f"the arguments are those in {command[-1]}"
+    last = len(command) - 1
+    for at, word in enumerate(command[1:], 1):
+        before = command[at - 1]
+        is_first = before.endswith(".py") or before in _VERBS or command[at - 2 : at - 1] == ("-m",)
+        if word.endswith(_CONFIGS) and (is_first or (at == last and not before.startswith("-"))):
+            return f"the arguments are those in {word}"
     return None
 
 

@@ -7,19 +7,21 @@ from typing import Any
 
 _TRUE = {"true", "yes", "t", "y", "1", "on"}
 _FALSE = {"false", "no", "f", "n", "0", "off", "none", ""}
+_ASSIGNED = re.compile(r"\+{0,2}([A-Za-z_][\w.@-]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Argument:
     """One argument: its value as text, or as the config file has it; True where it stands alone.
 
-    `at` is the index of the word that holds the value, on a command line.
+    `at` is the index of the word that holds the value, on a command line; without dashes it is no option.
     """
 
     name: str
     value: Any
     source: str
     at: int | None = None
+    is_option: bool = True
 
     @property
     def is_on(self) -> bool:
@@ -54,17 +56,25 @@ Arguments = Mapping[str, Argument]
 def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
     """Return the arguments on a command line by their names, dashes inside as underscores; the last of two counts.
 
-    `place` stands before each source.  An argument with several values has them in one text.
+    `place` stands before each source.  An argument with several values has them in one text.  `a.b=1` without dashes, as
+    OmegaConf and hydra read it, is an argument too.
 
     >>> arguments = parse_arguments(["--bf16", "--lr=1e-4", "--modules", "fc1", "fc2", "--layer", "-2"], "run.sh line 3")
     >>> [(name, argument.value, argument.at) for name, argument in arguments.items()]
     [('bf16', True, None), ('lr', '1e-4', 1), ('modules', 'fc1 fc2', 3), ('layer', '-2', 6)]
+    >>> [(a.name, a.value, a.at) for a in parse_arguments(["x.yaml", "max_steps=5", "+trainer.devices=8"], "").values()]
+    [('max_steps', '5', 1), ('trainer.devices', '8', 2)]
     """
     arguments: dict[str, Argument] = {}
     at = 0
     while at < len(words):
         match = re.match(r"--?([A-Za-z][^=]*)(=)?", words[at])
         if not match:
+            if bare := _ASSIGNED.match(words[at]):
+                name = bare[1].replace("-", "_")
+                arguments[name] = Argument(
+                    name, bare[2], f"{place}: {_shortened(words[at])}", at, is_option=False
+                )
             at += 1
             continue
         name, start = match[1].replace("-", "_"), at + 1
@@ -73,6 +83,8 @@ def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
             value, index, text = words[start - 1][match.end() :], start - 1, words[start - 1]
         else:
             while at < len(words) and not re.match(r"--?[A-Za-z]", words[at]):
+                if at > start and _ASSIGNED.match(words[at]):
+                    break
                 at += 1
             value, index = " ".join(words[start:at]), start
             text = f"--{match[1]} {value}".strip()
@@ -105,6 +117,31 @@ def list_arguments(values: Mapping[str, Any], place: str, lines: Mapping[str, in
         elif value is not None:
             arguments[name] = Argument(name, value, f"{place}{line}: {key}")
     return arguments
+
+
+def find_number(arguments: Arguments, *names: str) -> tuple[int | float, str] | None:
+    """Return the number of the first of these arguments that is one, and its source; None without any."""
+    for name in names:
+        if name in arguments and (number := arguments[name].number) is not None:
+            return number, arguments[name].source
+    return None
+
+
+def nest_arguments(arguments: Arguments, table: str) -> dict[str, Any]:
+    """Return a table of a config file, whose values are arguments called `table.key`, as nested dicts.
+
+    >>> nest_arguments(list_arguments({"fsdp": {"a": {"b": 1}, "c": 2}}, "x.yaml", {}), "fsdp")
+    {'a': {'b': 1}, 'c': 2}
+    """
+    nested: dict[str, Any] = {}
+    for name, argument in arguments.items():
+        if name.startswith(f"{table}."):
+            *outer, last = name.removeprefix(f"{table}.").split(".")
+            inner = nested
+            for key in outer:
+                inner = inner.setdefault(key, {})
+            inner[last] = argument.value
+    return nested
 
 
 def _shortened(text: str) -> str:

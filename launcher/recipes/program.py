@@ -1,18 +1,21 @@
 """The program of a launch line: its arguments and config files as a recipe."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .arguments import Arguments, list_arguments, parse_arguments
-from .files import Files, NamedFile
+from .arguments import Arguments, parse_arguments
+from .config_files import read_config_files
+from .files import Files
 from .formats.accelerate_yaml import AccelerateConfig, read_accelerate_config
 from .formats.deepspeed_json import parse_deepspeed_json, read_deepspeed_config
-from .formats.format import Format, Surroundings, find_format
-from .formats.yaml_text import lines_of_keys, parse_yaml
+from .formats.format import Format, find_format
+from .formats.surroundings import Surroundings
+from .formats.yaml_text import parse_yaml
 from .launch.line import LaunchLine
+from .launch.run_command import ArgumentWords
 from .recipe import Question, Recipe, Setting
 
 _FRAMEWORKS = {"accelerate": "accelerate", "deepspeed": "deepspeed"}
+_LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "mpirun", "axolotl", "python")
 # Arguments of programs of one's own that often mean these keys.
 _GUESSES = {
     "training.batch_size": ("batch_size", "train_batch_size", "micro_batch_size", "batch_size_per_gpu", "bs"),
@@ -27,66 +30,85 @@ _GUESSES = {
 
 
 @dataclass(frozen=True)
+class ProgramArguments:
+    """The arguments of a program: on its line, in the config files that it is given, and the format that they have."""
+
+    words: tuple[str, ...]
+    on_line: Arguments
+    in_files: Arguments
+    config: str
+    format: Format | None
+
+    @property
+    def all(self) -> Arguments:
+        """Return both, of which those on the line win."""
+        return {**self.in_files, **self.on_line}
+
+
+@dataclass(frozen=True)
 class Program:
-    """What a program's arguments say, and the placeholders that stand in place of some, by their index."""
+    """What a program's arguments say, and what becomes of them in the command."""
 
     recipe: Recipe
-    placeholders: Mapping[int, str]
+    words: ArgumentWords
 
 
-def read_program(launch: LaunchLine, files: Files, gpus: int | None, place: str) -> Program:
-    """Return what the arguments of the program, its config files and its launcher's own config say."""
+def parse_program(launch: LaunchLine, files: Files, place: str) -> ProgramArguments:
+    """Return the arguments of the program of a launch line.  Raises InputError for a config file that is broken."""
     words = [word.text for word in launch.arguments]
     on_line = parse_arguments(words, place)
-    in_file = _config_arguments(on_line, words, files)
-    arguments = {**in_file, **on_line}
-    name = " ".join(word.text for word in launch.program[-1:])
-    format_ = find_format(name, arguments)
-    is_only_file = bool(in_file) and len(words) == 1
+    config, in_files = read_config_files(words, files)
+    return ProgramArguments(
+        tuple(words), on_line, in_files, config, find_format(_name_of(launch), {**in_files, **on_line})
+    )
+
+
+def read_program(
+    launch: LaunchLine, program: ProgramArguments, files: Files, gpus: int | None, place: str
+) -> Program:
+    """Return what the arguments of the program, its config files and its launcher's own config say."""
+    format_ = program.format
     if format_:
-        around = Surroundings(name, files, gpus, on_line=not is_only_file)
-        recipe = format_.read(arguments, around)
+        on_line = not program.in_files or len(program.words) > 1 or format_.prefix is not None
+        around = Surroundings(_name_of(launch), files, gpus, on_line, program.config)
+        recipe = format_.read(program.all, around)
     else:
-        recipe = _guess(on_line, launch, files, place)
+        recipe = _guess(program.on_line, launch, files, place)
     recipe = recipe.over(_launcher_settings(launch, files, place))
     if recipe.value("training.precision") is None:
         recipe = recipe.set(
             Setting("training.precision", "auto", "nothing states it: the best that the GPUs have")
         )
-    return Program(recipe, _placeholders(format_, recipe, on_line, words))
+    placeholders, added = _placeholders(program, recipe)
+    return Program(recipe, ArgumentWords(placeholders, added, recipe.value("run.bootstrap")))
 
 
-def _placeholders(
-    format_: Format | None, recipe: Recipe, on_line: Arguments, words: list[str]
-) -> dict[int, str]:
-    names = dict(format_.placeholders) if format_ else {}
+def _name_of(launch: LaunchLine) -> str:
+    """The program; with its launcher in front if that is a library's own: `swift sft`."""
+    own = launch.head[:1] if launch.launcher not in _LAUNCHERS else ()
+    return " ".join((*(word.text.rpartition("/")[2] for word in own), launch.program_name))
+
+
+def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, str], tuple[str, ...]]:
+    """The placeholders in place of words, and as words of their own for what only a config file says."""
+    format_, words = program.format, program.words
+    names = dict(format_.placeholders(program.all)) if format_ else {}
     if recipe.value("training.max_steps"):
-        names["max_steps"] = "{max_steps}"
+        names.setdefault("max_steps", "{max_steps}")
     if not recipe.value("checkpoint.every_steps"):  # it saves by epochs, or never
         names.pop("save_steps", None)
-    placeholders = {}
+    placeholders, added = dict[int, str](), list[str]()
     for name, placeholder in names.items():
-        argument = on_line.get(name)
+        argument = program.on_line.get(name)
         if argument is not None and argument.at is not None:
             option, equals, _ = words[argument.at].partition("=")
-            placeholders[argument.at] = (
-                f"{option}={placeholder}" if equals and option.startswith("-") else placeholder
-            )
-    return placeholders
-
-
-def _config_arguments(on_line: Arguments, words: list[str], files: Files) -> Arguments:
-    """The arguments in the config file that a program is given: its first word, or by `--config`."""
-    config = on_line.get("config")
-    name = str(config.value) if config else words[0] if words else ""
-    if not name.endswith((".yaml", ".yml", ".json")) or not (file := files.read(name)):
-        return {}
-    return read_config_file(file)
-
-
-def read_config_file(file: NamedFile) -> Arguments:
-    """Return the settings in a YAML or JSON file as arguments.  Raises InputError."""
-    return list_arguments(parse_yaml(file.text, str(file.path)), file.path.name, lines_of_keys(file.text))
+            is_assigned = equals and (option.startswith("-") or not argument.is_option)
+            placeholders[argument.at] = f"{option}={placeholder}" if is_assigned else placeholder
+        elif argument is None and (name in program.in_files or name != "max_steps"):
+            added.append(f"{name}={placeholder}")
+    if format_ is None or format_.prefix is None or not program.in_files:
+        return placeholders, ()
+    return placeholders, tuple(f"{format_.prefix}{word}" for word in added)
 
 
 def _launcher_settings(launch: LaunchLine, files: Files, place: str) -> Recipe:

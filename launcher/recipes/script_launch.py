@@ -14,12 +14,15 @@ from .launch.gpus import claim_gpus, gpus_hinted, nodes_in_doubt
 from .launch.line import LaunchLine
 from .launch.run_command import JobShape, write_run
 from .launch.setup import Launches
-from .program import read_launcher_config, read_program
+from .program import ProgramArguments, parse_program, read_launcher_config, read_program
 from .recipe import Question, Recipe, Setting
 from .shell.sbatch_lines import SbatchOption
 
 if TYPE_CHECKING:
     from .script import Script
+
+
+_MACHINES = ("training.gpus", "cluster.nodes")
 
 
 def read_launch(
@@ -33,18 +36,21 @@ def read_launch(
         shape = replace(shape, tasks_per_node=srun_shape.tasks_per_node)
     folder = launch.command.folder
     near = files.with_folders(Path(folder)) if folder else files
-    gpus = _gpus(launch, shape, srun_shape, near, script)
+    arguments = parse_program(launch, near, place)
+    gpus = _gpus(launch, arguments, shape, srun_shape, near, script)
     known_gpus = script.stated.get("training.gpus") or gpus.value("training.gpus")
     nodes = script.stated.get("cluster.nodes") or gpus.value("cluster.nodes")
-    program = read_program(launch, near, known_gpus, place)
+    program = read_program(launch, arguments, near, known_gpus, place)
     job = JobShape(known_gpus, nodes, shape.tasks_per_node)
-    run = write_run(launches, program.placeholders, job, place, files.written)
+    run = write_run(launches, program.words, job, place, files.written)
     recipe = (
         run.over(program.recipe)
         .over(gpus)
         .over(request.without("training.gpus", "cluster.nodes"))
         .over(by_srun)
     )
+    doubts = (question for question in program.recipe.questions if question.key in _MACHINES)
+    recipe = recipe.asking(*(question for question in doubts if question.key not in script.stated))
     recipe = _in_its_folder(recipe, launch, script)
     recipe = _with_cpus(recipe, shape, job)
     recipe = recipe.noting(*launches.remarks)
@@ -57,7 +63,12 @@ def read_launch(
 
 
 def _gpus(
-    launch: LaunchLine, shape: BatchShape, by_srun: BatchShape, files: Files, script: "Script"
+    launch: LaunchLine,
+    arguments: ProgramArguments,
+    shape: BatchShape,
+    by_srun: BatchShape,
+    files: Files,
+    script: "Script",
 ) -> Recipe:
     asks = _asks_for_nodes(script.text)
     if stated := script.stated:
@@ -84,6 +95,8 @@ def _gpus(
     if (config := read_launcher_config(launch, files)) and not any(claim.gpus for claim in claims):
         name = Path(launch.option("config_file") or "").name
         claims.append(GpuClaim(config.gpus, config.nodes if config.gpus else None, f"{name}: num_processes"))
+    if arguments.format:
+        claims += arguments.format.claim_gpus(arguments.all)
     recipe = recipe.over(agree_on_gpus(claims, gpus_hinted(launch, script.name)))
     if shape.gpus and not shape.nodes and asks and not stated:
         why = f"{script.name} has no --nodes, but asks how many nodes it has: they may have been given to sbatch itself"

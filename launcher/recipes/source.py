@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
+from .config_files import read_config_file
 from .files import Files, NamedFile, read_text
 from .formats.accelerate_yaml import is_accelerate_yaml, read_accelerate_config
 from .formats.deepspeed_json import is_deepspeed_json, parse_deepspeed_json, read_deepspeed_config
-from .formats.format import Surroundings, find_format
+from .formats.format import find_format
+from .formats.surroundings import Surroundings
 from .formats.yaml_text import parse_yaml
-from .program import read_config_file
+from .launch.claims import agree_on_gpus
 from .recipe import Question, Recipe, Setting
 from .script import Script, read_script
 
@@ -52,8 +54,8 @@ def read_source(
         raise InputError(
             f"{path}: is a program: give the command that starts it: clusterplan init -- python {path}"
         )
-    if path.suffix in (".yaml", ".yml", ".json"):
-        return _named(_read_config(NamedFile(path, text), full, folder, stated), path.stem)
+    if path.suffix in (".yaml", ".yml", ".json", ".toml"):
+        return _named(_read_config(NamedFile(path, text), folder, environment, stated), path.stem)
     if path.suffix not in _SCRIPTS and not _SIGNS.search(text):
         raise InputError(
             f"{path}: is neither a shell script nor a config that is known: give an sbatch script, a shell script, a YAML or JSON config"
@@ -75,14 +77,16 @@ def read_command(
     return _named(read_script(script), program)
 
 
-def _read_config(file: NamedFile, full: Path, folder: Path, stated: Mapping[str, int]) -> Recipe:
-    """A config file by itself: what it says, without a command."""
+def _read_config(
+    file: NamedFile, folder: Path, environment: Mapping[str, str], stated: Mapping[str, int]
+) -> Recipe:
+    """A config file by itself: with the launch line of its format, or what it says without a command."""
     name = file.path.name
     if name.endswith(".json"):
         values = parse_deepspeed_json(file.text, name)
         if is_deepspeed_json(values):
             return _without_command(read_deepspeed_config(values, name), f"{name} is DeepSpeed's config")
-    else:
+    elif not name.endswith(".toml"):
         values = parse_yaml(file.text, name)
         if is_accelerate_yaml(values):
             config = read_accelerate_config(values, name)
@@ -97,8 +101,20 @@ def _read_config(file: NamedFile, full: Path, folder: Path, stated: Mapping[str,
     format_ = find_format(name, arguments)
     if format_ is None:
         raise InputError(f"{name}: is no config that is known: give the script or the command that uses it")
-    around = Surroundings(name, Files((full.parent, folder)), stated.get("training.gpus"), on_line=False)
+    if command := format_.command(str(file.path), arguments):
+        script = Script(shlex.join(command), file.path, folder, (), environment, stated)
+        recipe = read_script(script)
+        started = Setting("run.command", recipe.value("run.command"), f"as {format_.name} is started")
+        return recipe.set(started)
+    around = Surroundings(
+        name,
+        Files(((folder / file.path).parent, folder)),
+        stated.get("training.gpus"),
+        on_line=False,
+        config=name,
+    )
     recipe = format_.read(arguments, around)
+    recipe = agree_on_gpus([*format_.claim_gpus(arguments)]).over(recipe)
     return _without_command(recipe, f"{name} is a config of {format_.name}")
 
 

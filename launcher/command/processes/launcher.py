@@ -19,8 +19,8 @@ _VERBS = {
     "axolotl": ("train",),
     "swift": ("sft", "pt", "rlhf"),
     "megatron": ("sft", "pt", "rlhf"),
-    "llamafactory-cli": ("train",),
-    "lmf": ("train",),
+    "llamafactory-cli": ("train", "sft", "dpo", "rm"),
+    "lmf": ("train", "sft", "dpo", "rm"),
 }
 _PLAIN = ("torchrun", "deepspeed", "ds", "composer", "horovodrun", "accelerate-launch")
 _MPI = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun")

@@ -50,7 +50,7 @@ def read_accelerate_config(values: Mapping[str, Any], name: str) -> AccelerateCo
     if kind == "DEEPSPEED":
         settings += _deepspeed(deepspeed, name)
     if kind == "FSDP":
-        settings += _fsdp(_table(values, "fsdp_config"), name)
+        settings += read_fsdp_config(_table(values, "fsdp_config"), name)
     settings += _parallelism(_table(values, "parallelism_config"), name)
     file = deepspeed.get("deepspeed_config_file")
     processes, machines = values.get("num_processes"), values.get("num_machines", 1)
@@ -96,7 +96,8 @@ def _deepspeed(values: Mapping[str, Any], name: str) -> Iterator[Setting]:
         yield Setting("training.offload", offload, f"{name}: deepspeed_config.offload_..._device")
 
 
-def _fsdp(values: Mapping[str, Any], name: str) -> Iterator[Setting]:
+def read_fsdp_config(values: Mapping[str, Any], name: str) -> Iterator[Setting]:
+    """Yield what a table `fsdp_config` says, whose keys may begin with `fsdp_`; `name` is that of its file."""
     plain = {str(key).removeprefix("fsdp_"): value for key, value in values.items()}
     source = f"{name}: fsdp_config"
     if str(plain.get("version", 1)) == "2":

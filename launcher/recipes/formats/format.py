@@ -3,40 +3,39 @@
 To add one, write its module, and add its record to `FORMATS`.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from ..arguments import Argument, Arguments
-from ..files import Files
-from ..recipe import Recipe, Setting
-from .deepspeed_json import parse_deepspeed_json, read_deepspeed_config
+from ..arguments import Arguments
+from ..launch.claims import GpuClaim
+from ..recipe import Recipe
+from .finetuning import axolotl, llama_factory, ms_swift
 from .hf_trainer import is_trainer, read_trainer
-from .ms_swift import is_swift, read_swift
-from .transformers_version import read_framework
+from .surroundings import Surroundings
+from .trainer_files import add_trainer_files
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What a format may need beside the arguments: the program, the files that they name, the GPUs if they are known.
-
-    `on_line` is whether the arguments stand on a command line, where more can be added.
-    """
-
-    program: str = ""
-    files: Files = field(default_factory=Files)
-    gpus: int | None = None
-    on_line: bool = True
+def _none_of(_: Arguments) -> Iterable[GpuClaim]:
+    return ()
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format.  `placeholders` stand in place of the values of these arguments in the command."""
+    """One format.
+
+    `placeholders` stand in place of the values of these arguments in the command; `prefix` stands before the name of
+    one that is added there because only the config file has it, and is None where nothing can be added.  `command`
+    returns the launch line of a config by itself, None if that says too little.  `claim_gpus` returns what a config
+    says of the machines.
+    """
 
     name: str
     recognises: Callable[[str, Arguments], bool]
     read: Callable[[Arguments, Surroundings], Recipe]
-    placeholders: Mapping[str, str]
+    placeholders: Callable[[Arguments], Mapping[str, str]]
+    prefix: str | None = None
+    command: Callable[[str, Arguments], tuple[str, ...] | None] = lambda *_: None
+    claim_gpus: Callable[[Arguments], Iterable[GpuClaim]] = _none_of
 
 
 def find_format(program: str, arguments: Arguments) -> Format | None:
@@ -51,49 +50,7 @@ def find_format(program: str, arguments: Arguments) -> Format | None:
 
 
 def _read_hf(arguments: Arguments, around: Surroundings) -> Recipe:
-    return _with_trainer_files(read_trainer(arguments), arguments, around)
-
-
-def _read_swift(arguments: Arguments, around: Surroundings) -> Recipe:
-    return _with_trainer_files(read_swift(arguments, around.gpus), arguments, around)
-
-
-def _with_trainer_files(recipe: Recipe, arguments: Arguments, around: Surroundings) -> Recipe:
-    """What every Trainer has: a DeepSpeed config, the rule of its version, a folder of checkpoints."""
-    settings = [read_framework(around.files.folders)]
-    if "no_trainer" in around.program:  # the examples of transformers whose loop is Accelerate's
-        settings = [Setting("training.framework", "accelerate", f"{around.program}: a loop of its own")]
-    if output := arguments.get("output_dir"):
-        settings.append(Setting("checkpoint.folder", output.value, output.source))
-    projector_only = arguments.get("tune_mm_mlp_adapter")  # LLaVA's: its checkpoints are none to resume from
-    resumes = "no_trainer" not in around.program and not (projector_only and projector_only.is_on)
-    if around.on_line and resumes:
-        words = ("--resume_from_checkpoint", "{latest}")
-        settings.append(Setting("run.resume", words, "Trainer's option"))
-    recipe = recipe.over(Recipe.of(*settings))
-    if (config := arguments.get("deepspeed")) and isinstance(config.value, str):
-        recipe = _with_deepspeed(recipe, config, around.files)
-    return recipe
-
-
-def _with_deepspeed(recipe: Recipe, config: Argument, files: Files) -> Recipe:
-    file = files.read(config.value)
-    if file is None:
-        stage = re.search(r"(?:zero|stage|z)[-_]?([0-3])", config.value, re.IGNORECASE)
-        note = f"{config.source}: there is no such file here"
-        if not stage:
-            return recipe.over(Recipe(remarks=(f"{note}: its ZeRO stage is not known",)))
-        return recipe.over(
-            Recipe.of(Setting("training.zero_stage", int(stage[1]), f"{note}; a guess by its name"))
-        )
-    read = read_deepspeed_config(parse_deepspeed_json(file.text, str(file.path)), file.path.name)
-    remarks = [
-        f"{setting.source} says {setting.value}, {recipe.settings[key].source} says {recipe.value(key)}: Trainer refuses that"
-        for key, setting in read.settings.items()
-        if key in ("training.batch_size", "training.accumulation")
-        and recipe.value(key) not in (None, setting.value)
-    ]
-    return recipe.over(read).over(Recipe(remarks=tuple(remarks)))
+    return add_trainer_files(read_trainer(arguments), arguments, around)
 
 
 _TRAINER_PLACEHOLDERS = {
@@ -102,9 +59,39 @@ _TRAINER_PLACEHOLDERS = {
     "save_steps": "{save_steps}",
     "output_dir": "{output}",
 }
+
+
+def _trainer_placeholders(_: Arguments) -> Mapping[str, str]:
+    return _TRAINER_PLACEHOLDERS
+
+
 FORMATS = (
-    Format("ms-swift", is_swift, _read_swift, _TRAINER_PLACEHOLDERS),
     Format(
-        "Hugging Face's Trainer", lambda _, arguments: is_trainer(arguments), _read_hf, _TRAINER_PLACEHOLDERS
+        "ms-swift",
+        ms_swift.is_swift,
+        ms_swift.read_swift_program,
+        ms_swift.placeholders_of,
+        "--",
+        lambda config, _: ("swift", "sft", config),
+        ms_swift.claim_gpus,
+    ),
+    Format(
+        "LLaMA-Factory",
+        llama_factory.is_llama_factory,
+        llama_factory.read_llama_factory,
+        llama_factory.placeholders_of,
+        "",
+        llama_factory.command_of,
+    ),
+    Format(
+        "axolotl",
+        axolotl.is_axolotl,
+        axolotl.read_axolotl,
+        axolotl.placeholders_of,
+        "--",
+        lambda config, _: ("axolotl", "train", config),
+    ),
+    Format(
+        "Hugging Face's Trainer", lambda _, arguments: is_trainer(arguments), _read_hf, _trainer_placeholders
     ),
 )

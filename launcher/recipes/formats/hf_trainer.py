@@ -7,7 +7,7 @@ src/transformers/training_args.py).  A default that decides the number of steps 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..arguments import Argument, Arguments
+from ..arguments import Argument, Arguments, find_number
 from ..recipe import Recipe, Setting
 from .optimizer import read_optimizer
 
@@ -86,39 +86,32 @@ def read_trainer(arguments: Arguments, defaults: TrainerDefaults | None = None) 
     return recipe
 
 
-def _number(arguments: Arguments, *names: str) -> tuple[int | float, Argument] | None:
-    for name in names:
-        if name in arguments and (number := arguments[name].number) is not None:
-            return number, arguments[name]
-    return None
-
-
 def _length(arguments: Arguments, defaults: TrainerDefaults) -> Iterator[Setting]:
     """The batches and the length of the run."""
-    if batch := _number(arguments, *_BATCH):
-        yield Setting("training.batch_size", batch[0], batch[1].source)
+    if batch := find_number(arguments, *_BATCH):
+        yield Setting("training.batch_size", batch[0], batch[1])
     elif not any(name in arguments for name in _BATCH):
         absent = f"{defaults.name}'s default: {_BATCH[0]} is not given"
         yield Setting("training.batch_size", defaults.batch_size, absent)
-    if accumulation := _number(arguments, "gradient_accumulation_steps"):
-        yield Setting("training.accumulation", accumulation[0], accumulation[1].source)
-    steps = _number(arguments, "max_steps")
-    epochs = _number(arguments, "num_train_epochs")
+    if accumulation := find_number(arguments, "gradient_accumulation_steps"):
+        yield Setting("training.accumulation", accumulation[0], accumulation[1])
+    steps = find_number(arguments, "max_steps")
+    epochs = find_number(arguments, "num_train_epochs")
     if steps and steps[0] > 0:  # it overrides the epochs
-        yield Setting("training.max_steps", steps[0], steps[1].source)
+        yield Setting("training.max_steps", steps[0], steps[1])
     elif epochs:
-        yield Setting("training.epochs", epochs[0], epochs[1].source)
+        yield Setting("training.epochs", epochs[0], epochs[1])
     elif "num_train_epochs" not in arguments:
         yield Setting(
             "training.epochs", defaults.epochs, f"{defaults.name}'s default: num_train_epochs is not given"
         )
     if (drop := arguments.get("dataloader_drop_last")) and drop.is_on:
         yield Setting("training.drop_last", value=True, source=drop.source)
-    if generations := _number(arguments, "num_generations"):
-        yield Setting("training.generations", generations[0], generations[1].source)
-    if length := _number(arguments, *_LENGTHS):
+    if generations := find_number(arguments, "num_generations"):
+        yield Setting("training.generations", generations[0], generations[1])
+    if length := find_number(arguments, *_LENGTHS):
         most = "" if (packing := arguments.get("packing")) and packing.is_on else ", at most: see mean_tokens"
-        yield Setting("data.seq_len", length[0], f"{length[1].source}{most}")
+        yield Setting("data.seq_len", length[0], f"{length[1]}{most}")
 
 
 def _precision(arguments: Arguments) -> Iterator[Setting]:
@@ -156,8 +149,8 @@ def _evaluations(arguments: Arguments, defaults: TrainerDefaults) -> Iterator[Se
     source = strategy.source if strategy else f"{defaults.name}'s default: no evaluation"
     name = _strategy(strategy) if strategy else "no"
     if name == "steps":
-        logging = _number(arguments, "logging_steps")
-        steps = _number(arguments, "eval_steps") or logging
+        logging = find_number(arguments, "logging_steps")
+        steps = find_number(arguments, "eval_steps") or logging
         yield _interval("evaluation", steps, source, 500, f"{defaults.name}'s default of logging_steps")
     elif name == "epoch":
         yield Setting("evaluation.every_epochs", 1, source)
@@ -173,7 +166,7 @@ def _saves(arguments: Arguments, defaults: TrainerDefaults) -> Iterator[Setting]
     elif strategy and name == "no":
         yield Setting("checkpoint.every_steps", 0, strategy.source)
     elif name == "steps":
-        steps = _number(arguments, "save_steps")
+        steps = find_number(arguments, "save_steps")
         yield _interval(
             "checkpoint", steps, "", defaults.save_steps, f"{defaults.name}'s default of save_steps"
         )
@@ -186,13 +179,11 @@ def _strategy(argument: Argument) -> str:
 
 
 def _interval(
-    table: str, steps: tuple[int | float, Argument] | None, source: str, default: int, absent: str
+    table: str, steps: tuple[int | float, str] | None, source: str, default: int, absent: str
 ) -> Setting:
     if steps is None:
         return Setting(f"{table}.every_steps", default, f"{source}; {absent}".removeprefix("; "))
-    number, argument = steps
-    whole = 1 if number == 1 and isinstance(argument.value, float) else number  # 1.0 is every step
-    return Setting(f"{table}.every_steps", whole, argument.source)
+    return Setting(f"{table}.every_steps", *steps)
 
 
 def _remarks(arguments: Arguments) -> Iterator[str]:

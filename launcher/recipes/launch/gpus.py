@@ -7,8 +7,13 @@ from .line import LaunchLine
 
 # The options of a launcher that state GPUs, and what they count.
 _PER_NODE = {"torchrun": ("nproc_per_node",), "deepspeed": ("num_gpus",)}
-_NODES = {"torchrun": ("nnodes",), "deepspeed": ("num_nodes",), "accelerate": ("num_machines",)}
-_ALL = {"accelerate": ("num_processes",), "mpirun": ("np", "n")}
+_NODES = {
+    "torchrun": ("nnodes",),
+    "deepspeed": ("num_nodes",),
+    "accelerate": ("num_machines",),
+    "axolotl": ("nnodes", "num_machines"),
+}
+_ALL = {"accelerate": ("num_processes",), "axolotl": ("num_processes",), "mpirun": ("np", "n")}
 
 
 def claim_gpus(launch: LaunchLine, script: str) -> Iterator[GpuClaim]:
@@ -21,17 +26,19 @@ def claim_gpus(launch: LaunchLine, script: str) -> Iterator[GpuClaim]:
     named = [key for keys in (_PER_NODE, _NODES, _ALL) for key in keys.get(launch.launcher, ())]
     words = [word.text for key, taken in launch.options if key in named for word in taken]
     source = f"{place}: {' '.join(words)}" if words else f"{place}: {launch.launcher} without a number"
-    if launch.launcher in _PER_NODE:
+    if launch.launcher == "axolotl" and (per_node := _count(launch, "nproc_per_node")):
+        yield GpuClaim(per_node * (nodes or 1), nodes or 1, f"{place}: --nproc_per_node {per_node}")
+    elif launch.launcher in _PER_NODE:
         yield from _per_node(launch, nodes, source)
     elif launch.launcher in _ALL and (gpus := _count(launch, *_ALL[launch.launcher])):
         yield GpuClaim(gpus, nodes, source)
     elif nodes:
         yield GpuClaim(None, nodes, source)
     environment = variables(launch)
-    per_node = environment.get("NPROC_PER_NODE", "")
-    if launch.launcher in ("swift", "megatron", "llamafactory-cli", "lmf") and per_node.isdecimal():
+    in_environment = environment.get("NPROC_PER_NODE", "")
+    if launch.launcher in ("swift", "megatron", "llamafactory-cli", "lmf") and in_environment.isdecimal():
         count = int(environment["NNODES"]) if environment.get("NNODES", "").isdecimal() else 1
-        yield GpuClaim(int(per_node) * count, count, f"{place}: NPROC_PER_NODE={per_node}")
+        yield GpuClaim(int(in_environment) * count, count, f"{place}: NPROC_PER_NODE={in_environment}")
 
 
 def _per_node(launch: LaunchLine, nodes: int | None, source: str) -> Iterator[GpuClaim]:

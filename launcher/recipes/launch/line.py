@@ -4,6 +4,7 @@ Only words before the program are the launcher's.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..shell.state import ShellCommand
@@ -17,14 +18,22 @@ _MODULES = {
     "deepspeed.launcher.runner": "deepspeed",
 }
 _VERBS = {
-    "llamafactory-cli": ("train",),
-    "lmf": ("train",),
-    "axolotl": ("train",),
+    "llamafactory-cli": ("train", "sft", "dpo", "rm"),  # all but the first with USE_V1=1
+    "lmf": ("train", "sft", "dpo", "rm"),
     "swift": ("sft", "pt", "rlhf"),
     "megatron": ("sft", "pt", "rlhf"),
-    "litgpt": ("pretrain", "finetune", "finetune_full", "finetune_lora"),
+    "litgpt": (
+        "pretrain",
+        "finetune",
+        "finetune_full",
+        "finetune_lora",
+        "finetune_adapter",
+        "finetune_adapter_v2",
+    ),
     "tune": ("run",),
 }
+# Options of `axolotl train` itself, which accelerate or torchrun gets.
+_OF_AXOLOTL = ("launcher", "num_processes", "main_process_port", "nproc_per_node", "nnodes", "num_machines")
 _MPI = ("mpirun", "mpiexec", "horovodrun")
 # Options of launchers without a value (torch 2, accelerate 1, DeepSpeed 0.1x, Open MPI 5).
 _SWITCHES = {
@@ -150,6 +159,8 @@ def _split_launcher(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | N
         )
     if name == "accelerate" and verb == "launch":
         return _with_options(replace(base, launcher=name, head=words[:2]), words[2:])
+    if name == "axolotl" and verb == "train":
+        return _split_axolotl(base, words)
     if verb in _VERBS.get(name, ()):
         return replace(base, launcher=name, head=words[:1], program=words[1:2], arguments=words[2:])
     return (
@@ -157,6 +168,47 @@ def _split_launcher(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | N
         if name.endswith(".py")
         else None
     )
+
+
+def _split_axolotl(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine:
+    """`axolotl train`: a launcher of the module axolotl.cli.train; its options stand among the arguments, and behind `--`.
+
+    They were read in axolotl/cli/main.py at 067b021 (https://github.com/axolotl-ai-cloud/axolotl).
+    """
+    end = next((at for at, word in enumerate(words) if word.text == "--"), len(words))
+    options, arguments, at = _options(words[end + 1 :], ()), list[Word](), 2
+    while at < end:
+        name = words[at].text.lstrip("-").partition("=")[0].replace("-", "_")
+        if name in ("accelerate", "no_accelerate") and words[at].text.startswith("-"):
+            at += 1
+        elif name in _OF_AXOLOTL and words[at].text.startswith("-"):
+            taken = words[at : at + (1 if "=" in words[at].text else 2)]
+            options.append((name, taken))
+            at += len(taken)
+        else:
+            arguments.append(words[at])
+            at += 1
+    module = (Word.of("-m"), Word.of("axolotl.cli.train"))
+    return replace(
+        base,
+        launcher="axolotl",
+        head=words[:1],
+        options=tuple(options),
+        program=module,
+        arguments=tuple(arguments),
+    )
+
+
+def _options(words: tuple[Word, ...], switches: Sequence[str]) -> list[tuple[str, tuple[Word, ...]]]:
+    """The options in front of the first word that is none, by name, each with its words."""
+    options, at = list[tuple[str, tuple[Word, ...]]](), 0
+    while at < len(words) and words[at].text.startswith("-"):
+        text = words[at].text
+        name = text.lstrip("-").partition("=")[0].replace("-", "_")
+        taken = words[at : at + (2 if "=" not in text and name not in switches else 1)]
+        options.append((name, taken))
+        at += len(taken)
+    return options
 
 
 def _split_python(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | None:
@@ -174,17 +226,10 @@ def _split_python(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | Non
 
 
 def _with_options(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | None:
-    switches, options, at = _SWITCHES[base.launcher].split(), [], 0
-    is_module = False
-    while at < len(words) and words[at].text.startswith("-"):
-        text = words[at].text
-        name = text.lstrip("-").partition("=")[0].replace("-", "_")
-        takes_next = "=" not in text and name not in switches
-        taken = words[at : at + (2 if takes_next else 1)]
-        is_module = is_module or name in ("m", "module")
-        if name not in ("m", "module"):
-            options.append((name, taken))
-        at += len(taken)
+    options = _options(words, _SWITCHES[base.launcher].split())
+    at = sum(len(taken) for _, taken in options)
+    is_module = any(name in ("m", "module") for name, _ in options)
+    options = [(name, taken) for name, taken in options if name not in ("m", "module")]
     program = words[at : at + 1]
     if not program:
         return None

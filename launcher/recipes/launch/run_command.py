@@ -43,25 +43,40 @@ class JobShape:
         return self.gpus // (self.nodes or 1) if self.gpus else None
 
 
+@dataclass(frozen=True)
+class ArgumentWords:
+    """What becomes of a program's arguments: placeholders in place of some, by their index, and words behind the last.
+
+    `bootstrap` starts the program if it has no launcher; None: as the line does.
+    """
+
+    placeholders: Mapping[int, str]
+    added: tuple[str, ...] = ()
+    bootstrap: str | None = None
+
+
 def write_run(
     launches: Launches,
-    placeholders: Mapping[int, str],
+    arguments: ArgumentWords,
     shape: JobShape,
     place: str,
     written: Mapping[str, Word],
 ) -> Recipe:
-    """Return `[run]` for a launch line; `placeholders` stand in place of arguments, by their index.
+    """Return `[run]` for a launch line.
 
     `place` says where the line stands, and `written` are the files that the script writes, of which those are kept that
     the line names.
     """
     launch = launches.training
-    by_torchrun = launch.launcher == "torchrun" or (launch.launcher == "deepspeed" and (shape.nodes or 1) > 1)
+    by_torchrun = launch.launcher in ("torchrun", "axolotl") or (
+        launch.launcher == "deepspeed" and (shape.nodes or 1) > 1
+    )
     words = _program_words(launch) if by_torchrun else _launcher_words(launch)
     words += [
-        _literal(word) if number not in placeholders else Word.of(placeholders[number])
+        _literal(word) if number not in arguments.placeholders else Word.of(arguments.placeholders[number])
         for number, word in enumerate(launch.arguments)
     ]
+    words += map(Word.of, arguments.added)
     environment = _environment(launches)
     meets = "" if by_torchrun or (shape.nodes or 1) == 1 else _WHERE_NODES_MEET.get(launch.launcher, "")
     before = [*_set_up(launches), *_write_files(words, written)]
@@ -73,7 +88,7 @@ def write_run(
             remarks.append(
                 f"{place}: deepspeed reaches other nodes by ssh: torchrun starts the processes instead"
             )
-    elif launch.launcher == "python":
+    elif launch.launcher == "python" and not (arguments.bootstrap and launch.srun is None):
         settings += _own_bootstrap(launch, shape, place)
     if left := _undefined([*words, *(value for _, value in environment)]):
         why = f"{place}: {', '.join(left)} has no value here: write it into run.command"
