@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+_SHORT_S = 600.0
+
 
 def format_local_time(time_s: float, now_s: float) -> str:
     """Return a Unix time in local time, with its zone; the date is left out if it is that of `now_s`.
@@ -12,6 +14,34 @@ def format_local_time(time_s: float, now_s: float) -> str:
     moment = datetime.fromtimestamp(time_s).astimezone()
     is_today = moment.date() == datetime.fromtimestamp(now_s).astimezone().date()
     return f"{moment:%H:%M %Z}" if is_today else f"{moment:%Y-%m-%d %H:%M %Z}"
+
+
+def format_local_span(began_s: float, ended_s: float | None, now_s: float) -> str:
+    """Return from when to when something lasted, in local time with its zone; `ended_s` is None while it lasts.
+
+    Seconds are shown of what lasted less than ten minutes.
+
+    >>> format_local_span(0.0, 7.0, 9.0) == f"{datetime.fromtimestamp(0.0).astimezone():from %H:%M:%S} to " + (
+    ...     f"{datetime.fromtimestamp(7.0).astimezone():%H:%M:%S %Z}"
+    ... )
+    True
+    """
+    if ended_s is None:
+        return f"from {format_local_time(began_s, now_s)}"
+    began, ended, now = (datetime.fromtimestamp(time_s).astimezone() for time_s in (began_s, ended_s, now_s))
+    clock = "%H:%M:%S" if ended_s - began_s < _SHORT_S else "%H:%M"
+    first = clock if began.date() == now.date() else f"%Y-%m-%d {clock}"
+    last = clock if began.date() == ended.date() else f"%Y-%m-%d {clock}"
+    return f"from {began:{first}} to {ended:{last}} {ended:%Z}"
+
+
+def local_time_of_utc(text: str) -> str:
+    """Return a moment of the history, which is in UTC, in local time with its zone.
+
+    >>> local_time_of_utc("1970-01-01 00:00:07") == f"{datetime.fromtimestamp(7.0).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    True
+    """
+    return f"{datetime.fromisoformat(text).replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def format_utc(time_s: float | None) -> str | None:

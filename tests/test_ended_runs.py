@@ -1,26 +1,32 @@
 """What is said of a run that ended, or was started again: the remedy, and why it restarted."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from clusterplan.launcher.logs.errors import ErrorKind
 from clusterplan.launcher.logs.failure import Failure
+from clusterplan.launcher.run_folder.progress import Progress
 from clusterplan.launcher.run_folder.task_records import TaskRecord
-from clusterplan.launcher.runs.explain.remedy import find_remedy
-from clusterplan.launcher.runs.explain.restarts import list_restarts
+from clusterplan.launcher.runs.explain.remedy import EndedFacts, Remedy, find_remedy
+from clusterplan.launcher.runs.explain.restarts import Restart, list_restarts
+from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.runs.state import RunState, State
 
+PLACEHOLDERS = ["python", "train.py", "{batch_size}", "{accumulation}"]
 SHAPE = {"batch_size": 8, "accumulation": 2}
+OUT_OF_MEMORY = RunState(
+    State.OUT_OF_MEMORY, "exit code 1: torch.OutOfMemoryError: CUDA out of memory.", 0.0, 1
+)
 
 
-def remedy(
-    state: RunState, shape: dict[str, int] = SHAPE, *, saved: bool = True, nodes: tuple[str, ...] = ()
-) -> str:
-    found = find_remedy("ddp", state, shape, has_checkpoint=saved, nodes=nodes)
+def find(state: RunState, command: Sequence[str] = PLACEHOLDERS, **more: Any) -> Remedy:
+    run = {"command": command, "shape": more.pop("shape", SHAPE)}
+    found = find_remedy("ddp", state, EndedFacts(run, **{"has_checkpoint": True, **more}))
     assert found is not None
-    return found.command
+    return found
 
 
 def failed(error: str, kind: ErrorKind) -> RunState:
@@ -39,26 +45,66 @@ def failed(error: str, kind: ErrorKind) -> RunState:
 def test_out_of_memory_takes_a_smaller_micro_batch_and_the_same_steps(
     shape: dict[str, int], options: str
 ) -> None:
-    state = RunState(State.OUT_OF_MEMORY, "exit code 1: torch.OutOfMemoryError: CUDA out of memory.", 0.0, 1)
-    assert remedy(state, shape) == f"clusterplan resume ddp {options}".rstrip()
+    assert find(OUT_OF_MEMORY, shape=shape).command == f"clusterplan resume ddp {options}".rstrip()
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        # https://huggingface.co/docs/transformers/main_classes/trainer
+        ("train.py --per_device_train_batch_size 8", "--batch-size 4 --accumulation 2"),
+        (
+            "train.py --per_device_train_batch_size=8 --gradient_accumulation_steps 4",
+            "--batch-size 4 --accumulation 8",
+        ),
+        (
+            "train.py --micro-batch-size 8",
+            "--batch-size 4",
+        ),  # Megatron-LM accumulates what the global batch lacks
+        ("train.py --lr 1e-4", "-- python train.py --lr 1e-4"),
+    ],
+)
+def test_the_numbers_of_a_remedy_are_those_of_the_command(command: str, options: str) -> None:
+    remedy = find(OUT_OF_MEMORY, ["python", *command.split()], shape={"batch_size": 1, "accumulation": 1})
+    assert remedy.command == f"clusterplan resume ddp {options}"
 
 
 def test_each_end_has_its_own_remedy() -> None:
     memory = RunState(State.OUT_OF_MEMORY, "slurmstepd: error: Detected 1 oom_kill event", 0.0, 1)
-    assert remedy(memory).endswith("--slurm mem=MEMORY")
-    assert remedy(RunState(State.FAILED, "", 0.0, 137)).endswith("--slurm mem=MEMORY")
-    node = RunState(State.NODE_FAILURE, "node gpu2 failed", 0.0)
-    assert remedy(node, nodes=("gpu2",)).endswith("--slurm exclude=gpu2")
-    late = find_remedy("ddp", RunState(State.TIMED_OUT, "", 0.0), SHAPE, has_checkpoint=False)
-    assert late is not None
-    assert "write a checkpoint into {output}" in late.text
-    full = find_remedy(
-        "ddp", failed("No space left on device", ErrorKind.DISK_FULL), SHAPE, has_checkpoint=True
+    assert find(memory).command.endswith("--slurm mem=0")
+    assert find(RunState(State.FAILED, "", 0.0, 137), memory_option="mem=8G").command.endswith(
+        "--slurm mem=8G"
     )
-    assert full is not None
+    node = RunState(State.NODE_FAILURE, "node gpu2 failed", 0.0)
+    assert find(node, nodes=("gpu2",)).command.endswith("--slurm exclude=gpu2")
+    assert (
+        "write checkpoints into {output}"
+        in find(RunState(State.TIMED_OUT, "", 0.0), has_checkpoint=False).text
+    )
+    full = find(failed("No space left on device", ErrorKind.DISK_FULL))
     assert full.text.startswith("the disk is full")
-    assert remedy(RunState(State.CANCELLED, "", 0.0), saved=False) == "clusterplan resume ddp --from-start"
-    assert find_remedy("ddp", RunState(State.COMPLETED, "", 0.0), SHAPE, has_checkpoint=True) is None
+    cancelled = find(RunState(State.CANCELLED, "", 0.0), has_checkpoint=False)
+    assert cancelled.command == "clusterplan resume ddp --from-start"
+    done = RunState(State.COMPLETED, "", 0.0)
+    assert find_remedy("ddp", done, EndedFacts()) is None
+
+
+def test_a_run_without_a_checkpoint_gets_the_time_that_all_its_steps_take() -> None:
+    progress = Progress(150, 3000, 10.0, 285.0, None)
+    remedy = find(RunState(State.TIMED_OUT, "", 0.0), has_checkpoint=False, progress=progress)
+    assert remedy.command == "clusterplan resume ddp --time 7m --from-start"
+    assert "5m at its last speed" in remedy.text
+
+
+def test_a_loop_that_stopped_early_may_go_on() -> None:
+    done, progress = RunState(State.COMPLETED, "", 0.0), Progress(60, 300, None, None, None, least_steps=300)
+    assert find(done, progress=progress, step=60).text == "if it was to train on: it goes on from step 60"
+
+
+def test_a_run_that_never_starts_is_cancelled() -> None:
+    waiting = RunState(State.PENDING, REASONS["PartitionTimeLimit"], 0.0)
+    assert find(waiting).command == "clusterplan cancel ddp"
+    assert find_remedy("ddp", RunState(State.PENDING, REASONS["Priority"], 0.0), EndedFacts()) is None
 
 
 def task(restart: int, rank: int, node: str, **more: Any) -> TaskRecord:
@@ -82,10 +128,10 @@ def test_a_restart_says_why_from_where_and_on_which_nodes() -> None:
         task(2, 0, "gpu1", resume_step=450),
         task(2, 1, "gpu3"),
     ]
-    assert [str(restart) for restart in list_restarts(tasks)] == [
-        "restart 1: node failure of gpu2, after step 300; ran on gpu1, gpu3",
-        "restart 2: the time limit was near, after step 450; ran on gpu1, gpu3",
-    ]
+    assert list_restarts(tasks) == (
+        Restart(1, "node failure of gpu2", 300, ("gpu1", "gpu3")),
+        Restart(2, "the time limit was near", 450, ("gpu1", "gpu3")),
+    )
 
 
 def test_the_end_of_a_run_is_the_first_thing_that_is_said(launched: Any) -> None:

@@ -80,7 +80,7 @@ def test_following_a_run_that_fails_fails(here: Launched) -> None:
     process = follow(here, "raise ValueError('no')", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.endswith(": failed, exit code 1: ValueError: no\n")
+    assert ": failed, exit code 1: ValueError: no\ngo on: clusterplan resume " in said
 
 
 def test_a_terminal_has_a_live_line(here: Launched) -> None:
@@ -115,13 +115,15 @@ def test_ctrl_c_leaves_the_run_running_and_says_so(here: Launched, again: bool) 
 def test_a_run_that_ended_in_silence_is_not_waited_for(here: Launched) -> None:
     run = here.submit("--executor", "local", "--", "true")["run"]
     here.ended(run)
-    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing\n"
+    shown = here("logs", run)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", f"{run}: nothing was printed\n")
 
 
 def test_a_run_that_is_silent_so_far_may_yet_speak(here: Launched) -> None:
     here.file("waits.py", WAITS.replace("print('hello')", ""))
     run = here.submit("--executor", "local", "--", "python", "waits.py")["run"]
-    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing yet\n"
+    shown = here("logs", run)
+    assert (shown.returncode, shown.stderr.splitlines()[0]) == (0, f"{run}: nothing printed yet")
 
 
 def test_the_tasks_that_have_printed_something_are_named(here: Launched) -> None:
@@ -132,7 +134,19 @@ def test_the_tasks_that_have_printed_something_are_named(here: Launched) -> None
     )
     run = here.submit("--executor", "local", job)["run"]
     here.ended(run)
-    assert here("logs", run).stderr == f"Error: {run}: task 0 has printed nothing; try --rank 1, 2\n"
+    assert here("logs", run).stderr == f"{run}: nothing was printed; 2 other logs: --rank 1, 2\n"
+    refused = here("logs", run, "--rank", "3")
+    assert (refused.returncode, refused.stderr) == (2, f"Error: --rank 3: {run} has ranks 0 to 2\n")
+
+
+def test_the_log_of_a_failed_run_ends_with_how_it_goes_on(here: Launched) -> None:
+    run = here.submit("--executor", "local", "--", "sh", "-c", "echo oops; exit 3")["run"]
+    here.ended(run)
+    shown = here("logs", run)
+    assert (shown.returncode, shown.stdout) == (0, "oops\n")
+    said = shown.stderr.splitlines()
+    assert said[0].startswith(f"{run}: failed, exit code 3")
+    assert said[1] == f"go on: clusterplan resume {run} --from-start"
 
 
 @pytest.mark.parametrize("other", [["--json"], ["--sweep", "lr=1,2"]])

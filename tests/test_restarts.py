@@ -423,7 +423,7 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     run = on_slurm.submit("--force", "--gpus", 3, job)
     until(lambda: steps_done(run) > 3, "steps", ENDED_S)
     on_slurm.slurm.sbatch("--nodes=3", "--exclusive", command="sleep 2")
-    taken = "restarts: a job of higher priority took its place"
+    taken = "restarts by itself: a job of higher priority took its place"
     on_slurm.says(run["run"], taken)
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)

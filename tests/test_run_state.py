@@ -84,7 +84,7 @@ def test_the_node_that_failed_is_named_where_slurm_names_one(nodes: str, reason:
 )
 def test_a_waiting_job_says_why_in_plain_words(reason: str, words: str) -> None:
     (job,) = parse_queue(f"8|PENDING|N/A|N/A|1:00:00|gpu||{reason}")
-    assert explain_wait(job, None, NIGHT) == words
+    assert explain_wait(job, None, NIGHT) == words.replace("JOB", "8")
 
 
 def waiting(reason: str, start_s: float) -> QueuedJob:
@@ -117,7 +117,7 @@ def test_a_begin_time_is_the_users_own_unless_the_job_was_requeued() -> None:
         "8", 0, 0, 1, "n", "n", 1, "1", NIGHT, NIGHT, will_restart=True, reason="the time limit was near"
     )
     assert explain_wait(job, task, NIGHT) == (
-        "restarts: the time limit was near; Slurm starts a job again at the earliest two minutes after its requeue"
+        "restarts by itself: the time limit was near; Slurm starts a job again at the earliest two minutes after its requeue"
     )
 
 

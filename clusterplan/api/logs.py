@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cluster_profiles.units import join_names
 from ..errors import InputError, RunFolderError
 from ..estimator.job.framework import Bootstrap
 from ..launcher.run_folder.final_status import read_final_status
@@ -49,10 +48,24 @@ def log_of_rank(folder: Path, rank: int) -> int:
     return rank
 
 
-def find_failed_log(folder: Path) -> tuple[int, str] | None:
-    """Return the number of the log that shows the first failure of a run, and words for whose it is; None if none did."""
-    failure = read_statuses([folder])[0].state.failure
-    if failure is None or not (folder / LOGS / f"{failure.log}.log").exists():
+def check_rank(folder: Path, rank: int) -> None:
+    """Raise InputError if the run has no such rank."""
+    with suppress(RunFolderError):
+        ranks = Launch.read(folder).gpus
+        if rank >= max(ranks, 1):
+            has = f"ranks 0 to {ranks - 1}" if ranks > 1 else "rank 0 only"
+            raise InputError(f"--rank {rank}: {folder.name} has {has}")
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Return the status of one run."""
+    return read_statuses([folder])[0]
+
+
+def find_failed_log(status: RunStatus) -> tuple[int, str] | None:
+    """Return the number of the log that shows the first failure of a run, and words for whose it is; None if none does."""
+    failure = status.state.failure
+    if failure is None or find_log(status.folder, failure.log) is None:
         return None
     return failure.log, f"rank {failure.rank}" if failure.rank is not None else f"task {failure.log}"
 
@@ -66,20 +79,10 @@ def find_logs(folder: Path) -> list[Path]:
 def find_log(folder: Path, rank: int = 0) -> Path | None:
     """Return the log of a task; where its command never started, the log that says why; None before both."""
     task_log = folder / LOGS / f"{rank}.log"
-    if task_log.exists() and task_log.stat().st_size:
-        return task_log
+    if task_log.exists():
+        return task_log if task_log.stat().st_size else None
     others = [path for path in (folder / SUBMITIT).glob(f"*_{rank}_log.err") if path.stat().st_size]
     return max(others, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def get_log(folder: Path, rank: int = 0) -> Path:
-    """Return the log of a task.  Raises InputError where it has printed nothing, with the tasks that have."""
-    if path := find_log(folder, rank):
-        return path
-    yet = "" if read_statuses([folder])[0].state.final else " yet"
-    others = [path.stem for path in find_logs(folder)]
-    elsewhere = f"; try --rank {join_names(others)}" if others else ""
-    raise InputError(f"{folder.name}: task {rank} has printed nothing{yet}{elsewhere}")
 
 
 def watch(folder: Path, rank: int = 0) -> Iterator[Look]:
@@ -90,7 +93,7 @@ def watch(folder: Path, rank: int = 0) -> Iterator[Look]:
         ended = read_final_status(folder) is not None
         if status is None or ended or time.monotonic() - read_at_s > _ASK_S:
             read_at_s = time.monotonic()
-            status = read_statuses([folder])[0]
+            status = read_status(folder)
             ended = status.state.final
             utilisation = recent_utilisation(folder) if status.state.state is State.RUNNING else None
         before, log = log, find_log(folder, rank)

@@ -10,7 +10,7 @@ from ..api.logs import watch
 from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
-from ..render import status_text
+from ..render import ending_text, status_text
 from .options import say
 
 _INTERRUPTED = 130
@@ -41,8 +41,8 @@ def follow(folder: Path, rank: int = 0, last_lines: int | None = None) -> RunSta
         )
         raise click.exceptions.Exit(_INTERRUPTED) from None
     screen.clear()
-    reason = f", {status.state.reason}" if status.state.reason else ""
-    say(f"{folder.name}: {status.state.state}{reason}")
+    for line in ending_text.end_lines(status) or [f"{folder.name}: {status.state.state}"]:
+        say(line)
     return status
 
 

@@ -4,8 +4,18 @@ from pathlib import Path
 
 import click
 
-from ..api.logs import find_failed_log, find_log, find_logs, find_run_folders, get_log, log_of_rank
+from ..api.logs import (
+    check_rank,
+    find_failed_log,
+    find_log,
+    find_logs,
+    find_run_folders,
+    log_of_rank,
+    read_status,
+)
 from ..launcher.logs.tail import last_lines_offset
+from ..launcher.runs.status import RunStatus
+from ..render import ending_text
 from . import following
 from .options import choose_latest, say
 
@@ -25,8 +35,8 @@ _BLOCK_BYTES = 1 << 16
 def logs(run: str | None, follow: bool, lines: int | None, rank: int | None, every: bool) -> None:  # noqa: FBT001
     """Print the log of a run, with all its attempts one after another.
 
-    RUN is an id or the beginning of one.  Default: the latest run.  With torchrun there is one log per node, which has
-    all ranks of that node.
+    RUN is an id or the beginning of one.  Default: the latest run.  With torchrun each node has one log, for all its
+    ranks.  For a run that has ended, the last lines say how it ended and how it goes on.
     """
     if every and (follow or rank is not None):
         raise click.UsageError(
@@ -34,25 +44,33 @@ def logs(run: str | None, follow: bool, lines: int | None, rank: int | None, eve
         )
     folders = {folder.name: folder for folder in find_run_folders(run)}
     folder = folders[choose_latest(list(folders), run)]
+    if rank is not None:
+        check_rank(folder, rank)
     if follow:
         following.follow(folder, log_of_rank(folder, rank or 0), lines)
         return
-    paths = find_logs(folder) if every else []
-    if paths:
+    status = read_status(folder)
+    if every and (paths := find_logs(folder)):
         for path in paths:
             _print_with_rank(path, lines)
-        return
-    number = _choose_log(folder) if rank is None else log_of_rank(folder, rank)
-    _print(get_log(folder, number), lines)
+    else:
+        number = _choose_log(status) if rank is None else log_of_rank(folder, rank)
+        paths = [log] if (log := find_log(folder, number)) else []
+        for path in paths:
+            _print(path, lines)
+    if not paths:
+        say(ending_text.describe_silence(status, [path.stem for path in find_logs(folder)]))
+    for line in ending_text.end_lines(status):
+        say(line)
 
 
-def _choose_log(folder: Path) -> int:
+def _choose_log(status: RunStatus) -> int:
     """Return the number of the log of the rank that failed first, and say so; 0 if none failed."""
-    failed = find_failed_log(folder)
+    failed = find_failed_log(status)
     if failed is None:
         return 0
     number, whose = failed
-    if len(find_logs(folder)) > 1 and find_log(folder, number):
+    if len(find_logs(status.folder)) > 1:
         say(f"the log of {whose}, which failed first; --rank N shows another, --all shows every one")
     return number
 

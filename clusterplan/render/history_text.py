@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..cluster_profiles.local_time import local_time_of_utc
 from ..cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.record import gpu_index
 from ..estimator.history.integrity import Integrity
@@ -19,13 +20,13 @@ def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
         return
     user_title = ("user",) if len({run["user"] for run in runs}) > 1 else ()
     page.table(
-        ("run", *user_title, "state", "began (UTC)", "took", "GPUs", "utilisation", "energy"),
+        ("run", *user_title, "state", "began", "took", "GPUs", "utilisation", "energy"),
         [
             (
                 run["run"],
                 *([run["user"] or ""] if user_title else []),
                 run["state"],
-                run["began_utc"] or "",
+                local_time_of_utc(run["began_utc"]) if run["began_utc"] else "",
                 _duration(run["seconds"]),
                 format_count(run["gpus"])
                 if run["gpus"]
@@ -36,7 +37,7 @@ def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
             for run in runs
         ],
         right=[len(user_title) + place for place in (3, 4, 5, 6)],
-        first_to_go=("began (UTC)",),  # as the run's id says
+        first_to_go=("began",),  # as the run's id says
     )
 
 
@@ -50,7 +51,13 @@ def render_run(
     """Write a run: its GPUs, its measurements, and its events."""
     facts = [("run", run["run"], run["state"])]
     if run["started_utc"]:
-        facts.append(("took", _duration(run["seconds"]) or "not known", f"from {run['started_utc']} UTC"))
+        facts.append(
+            (
+                "took",
+                _duration(run["seconds"]) or "not known",
+                f"from {local_time_of_utc(run['started_utc'])}",
+            )
+        )
     if run["gpus"]:
         utilisation = _with_unit(run["utilisation_mean"], "%") or "not known"
         energy = _with_unit(run["energy_kwh"], "kWh") or "not known"
@@ -144,4 +151,4 @@ def _with_unit(value: float | None, unit: str) -> str:
 
 
 def _clock(time_s: float) -> str:
-    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{dt.datetime.fromtimestamp(time_s).astimezone():%Y-%m-%d %H:%M:%S %Z}"

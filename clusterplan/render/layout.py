@@ -5,6 +5,7 @@ Written out rather than taken from a library, because loading one cost a quarter
 """
 
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
@@ -70,7 +71,7 @@ class Page:
         right_titles, dropped_titles = {header[i] for i in right}, list[str]()
         empty = [title for title, (_, *cells) in columns.items() if not any(cells)]
         for title in (*empty, *first_to_go):
-            widths = [max(map(len, cells)) for cells in columns.values()]
+            widths = [max(map(columns_of, cells)) for cells in columns.values()]
             if title in columns and sum(widths) + len(_GAP) * (len(widths) - 1) > self._width:
                 del columns[title]
                 dropped_titles += [title] if title not in empty else []
@@ -93,11 +94,11 @@ class Page:
         header: bool = False,
     ) -> None:
         """Rows in aligned columns; text in the last one is wrapped under itself, or where little is left below its row."""
-        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
         if (
             not header and len(widths) > 1
         ):  # a long answer without a remark pushes the remarks of others aside
-            widths[-2] = max((len(row[-2]) for row in rows if row[-1]), default=widths[-2])
+            widths[-2] = max((columns_of(row[-2]) for row in rows if row[-1]), default=widths[-2])
         before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
         numbers, last_width = len(widths) - 1 in right, self._width - before
         below = not numbers and last_width < max(min(widths[-1], _NARROWEST), 1)
@@ -106,11 +107,16 @@ class Page:
         for number, row in enumerate(rows):
             cells = []
             for i, cell in enumerate(row[:-1]):
-                padded = cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
+                blanks = " " * (widths[i] - columns_of(cell))
+                padded = blanks + cell if i in right else cell + blanks
                 plain = styles[i] if i < len(styles) else Style.PLAIN
                 style = Style.BOLD if header and not number else self._marks.get(cell, plain)
                 cells.append(self._styled(padded, style))
-            lines = [row[-1].rjust(widths[-1])] if numbers else _wrap_cell(row[-1], last_width)
+            lines = (
+                [" " * (widths[-1] - columns_of(row[-1])) + row[-1]]
+                if numbers
+                else _wrap_cell(row[-1], last_width)
+            )
             first = "" if below else next(iter(lines), "")
             cells.append(self._styled(first, Style.BOLD if header and not number else Style.PLAIN))
             self._lines.append(_GAP.join(cells))
@@ -118,6 +124,18 @@ class Page:
 
     def _styled(self, text: str, style: Style) -> str:
         return f"{style}{text}{Style.END}" if self._colour and style and text.strip() else text
+
+
+def columns_of(text: str) -> int:
+    """Return the columns of a terminal that a text takes: a Chinese letter takes two, a combining accent none.
+
+    >>> columns_of("lr-1e-3"), columns_of("\u8bad\u7ec3"), columns_of("e\u0301")
+    (7, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def wrap(text: str, width: int) -> list[str]:

@@ -9,7 +9,7 @@ from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
 from ..launcher.runs.status import RunStatus
-from .status_text import ending_as_json
+from .ending_text import ending_as_json
 
 
 def report_as_json(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..cluster_profiles.local_time import local_time_of_utc
 from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.cost import RunCost
 from ..estimator.gpu_use.forecast import Forecast
@@ -10,8 +11,9 @@ from ..estimator.gpu_use.precision import is_same_precision
 from ..estimator.gpu_use.reading import DISPLAYS
 from ..estimator.gpu_use.report import GpuReport, RunReport
 from ..launcher.runs.status import RunStatus
+from .ending_text import Row, remedy_rows, restart_rows
 from .layout import Page, Style
-from .status_text import STATE_STYLES, Row, node_rows, progress_rows, remedy_rows
+from .status_text import STATE_STYLES, node_rows, progress_rows, time_rows
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40
@@ -25,8 +27,6 @@ def render_report(
     """Write the whole report on the page."""
     page.mark(STATE_STYLES)
     page.facts([*_head(report, status), *_gpu_use(report, cost), *_precision(report), *_co2(cost)])
-    for start in status.starts if status else ():
-        page.sentence(str(start))
     if report.forecasts:
         page.line()
         page.table(
@@ -58,17 +58,15 @@ def _head(report: RunReport, status: RunStatus | None) -> Iterator[Row]:
         state = "still running: so far" if report.state == "running" else report.state
         yield "run", report.run, f"{state}; {notes}" if notes else state
     if report.waited_s and report.waited_s >= 1:
-        yield "waited", _duration(report.waited_s), f"to begin, from {report.began_utc} UTC"
-    yield "took", _duration(report.seconds), f"from {report.started_utc} UTC" if report.started_utc else ""
+        yield "waited", _duration(report.waited_s), "before it began"
     if status:
+        yield from time_rows(status)
         yield from progress_rows(status)
+        yield from restart_rows(status)
         yield from node_rows(status)
-        if status.starts:
-            yield (
-                "restarts",
-                str(status.restarts),
-                f"{_duration(status.waited_between_s)} between attempts were lost",
-            )
+    else:
+        began = f"from {local_time_of_utc(report.started_utc)}" if report.started_utc else ""
+        yield "took", _duration(report.seconds), began
 
 
 def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str, str]]:

@@ -1,23 +1,21 @@
 """The statuses of runs, as text and as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from ..cluster_profiles.local_time import format_local_time, format_utc
+from ..cluster_profiles.local_time import format_local_span, format_utc
 from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ..estimator.gpu_use.notes import Note
-from ..launcher.logs.failure import Failure
 from ..launcher.run_folder.checkpoints import Checkpoint
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
+from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
 from .layout import Page, Style
 
 NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
 )
 _UNKNOWN = "-"
-Row = tuple[str, str, str]
 _MOST_NODES = 4  # named in a line
 STATE_STYLES: dict[str, Style] = {
     State.COMPLETED: Style.GOOD,
@@ -26,7 +24,6 @@ STATE_STYLES: dict[str, Style] = {
         (State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.NODE_FAILURE, State.LOST), Style.BAD
     ),
 }
-_CRASHES = (State.FAILED, State.OUT_OF_MEMORY)
 
 
 def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool = False) -> None:
@@ -51,13 +48,11 @@ def render_status(
             ("run", status.run, ""),
             ("state", status.state.state, status.state.reason),
             *remedy_rows(status),
-            *_times(status),
+            *time_rows(status),
             *progress_rows(status),
             *_place_rows(status, checkpoint_note),
         ]
     )
-    for start in status.starts:
-        page.sentence(str(start))
     if notes:
         page.line()
         page.line(f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD)
@@ -79,14 +74,12 @@ def progress_rows(status: RunStatus) -> list[Row]:
 
 def _place_rows(status: RunStatus, checkpoint_note: str | None) -> list[Row]:
     rows = [("sweep", _sweep(status), "")] if status.sweep else []
-    rows.append(("restarts", str(status.restarts), _preemptions(status)))
     if status.checkpoint or checkpoint_note:
         rows.append(_checkpoint_row(status.checkpoint, status.looked_s, checkpoint_note))
     rows += node_rows(status)
+    rows += restart_rows(status)
     rows += [("job", status.job, "")] if status.job else []
     rows.append(("folder", str(status.folder), ""))
-    if status.state.state in _CRASHES:
-        rows.append(("output", f"clusterplan logs {status.run}", ""))
     return rows
 
 
@@ -104,18 +97,13 @@ def _checkpoint_row(checkpoint: Checkpoint | None, now_s: float, note: str | Non
     return "checkpoint", step, f"{age}, {checkpoint.path}" + (f"; {note}" if note else "")
 
 
-def remedy_rows(status: RunStatus) -> list[Row]:
-    """Return what to do about a run that ended otherwise than it should, and the command that does it."""
-    remedy = status.remedy
-    return [("go on", remedy.command, ""), ("", "", remedy.text)] if remedy else []
-
-
-def _times(status: RunStatus) -> list[Row]:
+def time_rows(status: RunStatus) -> list[Row]:
+    """Return how long the run took so far or in all, and when that was."""
     if status.elapsed_s is None or status.began_s is None:
         return []
-    began = format_local_time(status.began_s, status.looked_s)
-    until = f" to {format_local_time(status.state.known_at, status.looked_s)}" if status.state.final else ""
-    return [("elapsed", format_duration(status.elapsed_s), f"from {began}{until}")]
+    end_s = status.state.known_at if status.state.final else None
+    when = format_local_span(status.began_s, end_s, status.looked_s)
+    return [("elapsed", format_duration(status.elapsed_s), when)]
 
 
 def render_live(status: RunStatus, utilisation_percent: float | None = None) -> str:
@@ -155,29 +143,6 @@ def run_as_json(status: RunStatus) -> dict[str, Any]:
         **ending_as_json(status),
         "checkpoint": _checkpoint(status.checkpoint),
         "folder": str(status.folder),
-    }
-
-
-def ending_as_json(status: RunStatus | None) -> dict[str, Any]:
-    """Return the keys that `status` and `report` share; all are null for a run that was not submitted."""
-    remedy = status.remedy if status else None
-    return {
-        "nodes": list(status.nodes) if status else None,
-        "failure": _failure(status.state.failure) if status else None,
-        "restarts": [asdict(start) for start in status.starts] if status else None,
-        "remedy": asdict(remedy) if remedy else None,
-    }
-
-
-def _failure(failure: Failure | None) -> dict[str, Any] | None:
-    if failure is None:
-        return None
-    return {
-        "rank": failure.rank,
-        "node": failure.node,
-        "exit_code": failure.exit_code,
-        "error": failure.error,
-        "kind": failure.kind,
     }
 
 

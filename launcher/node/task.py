@@ -14,6 +14,7 @@ from ..run_folder.final_status import has_final_status, withdraw_final_status, w
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
 from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
+from ..slurm.text import memory_mib_of_job
 from .after_attempt import decide_after_attempt
 from .context import TaskContext
 from .gpu_locks import GpuLocks, lock_gpus
@@ -104,7 +105,8 @@ def _run_attempt(
 ) -> RestartDecision | None:
     if task.place.on_slurm and task.place.rank == 0:  # without the first, the others take no step
         wait_for_earlier_starts(task)
-    task.file.update(state="running", began_s=time.time(), **saves_at_start(task))
+    memory_mib = memory_mib_of_job(environment)
+    task.file.update(state="running", began_s=time.time(), memory_mib=memory_mib, **saves_at_start(task))
     run_command(task, environment, gpus, deadline_s)
     end_orphans()
     return decide_after_attempt(task)

@@ -1,7 +1,7 @@
 """How a run ended: `status.json`, written once.
 
 It names the last job that it is the end of, so a later job of the run, by `clusterplan resume`, makes it void.  Only a
-void one and `lost`, which is a guess, may be replaced.
+void one, `lost`, which is a guess, and the end of a killed command, which Slurm may explain later, may be replaced.
 """
 
 import json
@@ -18,7 +18,8 @@ from .folder import STATUS_FILE, file_exists, write_json
 from .job_log import read_jobs
 from .locks.checkpoint_folder import unlock_checkpoint_folder
 
-LOST = "lost"
+LOST, FAILED, OUT_OF_MEMORY = "lost", "failed", "out_of_memory"
+_SIGKILL_CODE = 128 + 9
 
 
 def read_final_status(folder: Path) -> dict[str, Any] | None:
@@ -30,6 +31,15 @@ def read_final_status(folder: Path) -> dict[str, Any] | None:
 def has_final_status(folder: Path) -> bool:
     """Return whether the run has a final status, `lost` included; a void one counts until the later job begins."""
     return file_exists(folder / STATUS_FILE)
+
+
+def was_killed(final: Mapping[str, Any]) -> bool:
+    """Return whether a run failed because its command was killed with SIGKILL: it could not say why."""
+    return final["state"] == FAILED and final.get("exit_code") == _SIGKILL_CODE
+
+
+def _says_more(state: str, before: Mapping[str, Any]) -> bool:
+    return (state != LOST and before["state"] == LOST) or (state == OUT_OF_MEMORY and was_killed(before))
 
 
 def withdraw_final_status(folder: Path, job: str) -> None:
@@ -80,7 +90,7 @@ def write_final_status(
             os.link(draft, folder / STATUS_FILE)
         except FileExistsError:
             before = read_final_status(folder)
-            if before is None or (state != LOST and before["state"] == LOST):
+            if before is None or _says_more(state, before):
                 draft.replace(folder / STATUS_FILE)
                 return
         draft.unlink()

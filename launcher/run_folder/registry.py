@@ -95,6 +95,14 @@ def read_partition(folder: Path) -> tuple[str | None, str | None]:
     return request.get("partition"), request.get("gres")
 
 
+def read_request_options(folder: Path) -> dict[str, Any]:
+    """Return the options of sbatch that a run asked for beside those that clusterplan sets; none if its folder is gone."""
+    try:
+        return dict(_read_values(folder / REQUEST_FILE).get("further") or {})
+    except (TypeError, ValueError):
+        return {}
+
+
 def _read_values(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

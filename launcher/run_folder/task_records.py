@@ -54,6 +54,7 @@ class TaskRecord:
     began_s: float
     beat_s: float
     state: str = "running"
+    memory_mib: int | None = None  # what Slurm gives the job on this node
     resume_step: int | None = None
     resume_from: str | None = None  # path of the checkpoint that the attempt began from
     resume_changed_s: float | None = None

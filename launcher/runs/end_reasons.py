@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..slurm.jobs import PREEMPTED
 from .explain.exit_codes import SIGKILL_CODE, explain_exit, explain_failure
-from .queue_reasons import PREEMPTED_REASON
+from .queue_reasons import PREEMPTED_REASON, explain_refusal
 from .state import Evidence, RunState, State
 
 STATES_OF_SLURM: Mapping[str, State] = {
@@ -55,6 +55,9 @@ def _explain_failure(evidence: Evidence, ended_s: float) -> RunState:
         return RunState(state, reason, ended_s, failure.exit_code, failure=failure)
     if is_out_of_memory(error, code):
         return RunState(State.OUT_OF_MEMORY, error or "", ended_s, code)
+    job = evidence.queued_job
+    if not tasks and not code and job and (why := explain_refusal(job.reason)):
+        return RunState(State.FAILED, f"Slurm could not start it: {why}", ended_s)
     if not tasks and code is None:
         reason = "the job ended before the run began, and wrote nothing: check that its node can see the run folder"
     elif not tasks:

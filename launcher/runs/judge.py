@@ -7,8 +7,9 @@ records of the tasks; these records alone; the exit code that the job's shell sa
 from dataclasses import replace
 
 from ...cluster_profiles.units import format_duration
+from ..logs.errors import ErrorKind, is_out_of_memory
 from ..node.restart_policy import StopCause
-from ..run_folder.final_status import read_failure
+from ..run_folder.final_status import read_failure, was_killed
 from ..run_folder.progress import Progress
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
@@ -55,8 +56,12 @@ def _final_state(evidence: Evidence, now_s: float) -> RunState:
     if failure:
         how = explain_failure(failure, names_node=evidence.names_node)
         reason = how if failure.error or not reason else f"{how}; {reason}"
+    state, error = State(final["state"]), evidence.slurmd_error
+    if was_killed(final) and is_out_of_memory(error, SIGKILL_CODE):
+        state, reason = State.OUT_OF_MEMORY, f"{reason.partition(': often')[0]}: {error}"
+        failure = replace(failure, error=error, kind=ErrorKind.OUT_OF_MEMORY) if failure else None
     ended_s = final.get("ended_s") or now_s
-    return RunState(State(final["state"]), reason, ended_s, final.get("exit_code"), failure=failure)
+    return RunState(state, reason, ended_s, final.get("exit_code"), failure=failure)
 
 
 def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911  one line per case
@@ -89,7 +94,7 @@ def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
     is_waiting = job is not None and job.state in WAITING_STATES
     earlier = explain_earlier_start(evidence.tasks, tasks, now_s, is_waiting=is_waiting)
     if job and is_waiting:
-        return RunState(State.PENDING, _join(explain_wait(job, first, now_s), earlier), now_s)
+        return _judge_waiting(evidence, job, now_s, earlier)
     slurm_state = job.state if job else accounting.state if accounting else ""
     ended = STATES_OF_SLURM.get(slurm_state.partition(" ")[0])  # "CANCELLED by 1000"
     if ended:
@@ -106,6 +111,16 @@ def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
     state = State.RUNNING if first.ended_s is None else State.PENDING
     reason = f"{reason}; {_last_heartbeat(first, now_s)}"
     return RunState(state, reason, first.beat_s, stale=now_s - first.beat_s > STALE_S)
+
+
+def _judge_waiting(evidence: Evidence, job: QueuedJob, now_s: float, earlier: str) -> RunState:
+    """Judge a job in the queue: its first start, or the next one after a failure."""
+    tasks, failure = evidence.last_tasks, evidence.failure
+    decider = next((task for task in tasks if task.will_restart), tasks[0] if tasks else None)
+    is_cause = failure is not None and failure.is_cause
+    why = explain_failure(failure, names_node=evidence.names_node) if failure and is_cause else None
+    reason = _join(explain_wait(job, decider, now_s, why), earlier)
+    return RunState(State.PENDING, reason, now_s, failure=failure)
 
 
 def _judge_forgotten(  # noqa: PLR0911  one line per case

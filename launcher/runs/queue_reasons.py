@@ -81,27 +81,38 @@ _SHORTEST_FORECAST_S = 60.0  # Slurm's own forecasts change by more than that
 _AFTER_REQUEUE = "Slurm starts a job again at the earliest two minutes after its requeue"
 
 
-def explain_wait(job: QueuedJob, task: TaskRecord | None, now_s: float) -> str:
+def explain_wait(job: QueuedJob, task: TaskRecord | None, now_s: float, failure: str | None = None) -> str:
     """Return why `job` waits, why it restarts if it does, and when Slurm expects to start it.
 
-    `task` is the first task of its last attempt; `now_s` is in Unix seconds.  A job that is held has no start.
+    `task` is the one of its last attempt that decided on the restart, and `failure` says in words how its command
+    failed; `now_s` is in Unix seconds.  A job that is held has no start.
     """
     text = job.reason.strip()
     text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
-    reason = _explain_reason(text)
+    reason = _explain_reason(text).replace("JOB", job.job_id)
     start_s = job.start_s if job.start_s and job.start_s > now_s else None
     if text == "BeginTime" and task:
         reason, start_s = _AFTER_REQUEUE, None
     elif text == "BeginTime" and start_s:
         reason, start_s = f"until {format_local_time(start_s, now_s)}, its `begin` time", None
     if task and task.will_restart:
-        reason = f"restarts: {task.reason}; {reason}"
+        reason = f"restarts by itself: {failure or task.reason}; {reason}"
     elif task and task.slurm_state == PREEMPTED:
-        reason = f"restarts: {PREEMPTED_REASON}; {reason}"
+        reason = f"restarts by itself: {PREEMPTED_REASON}; {reason}"
     is_held = text in _HOLDS or job.state in _HELD_STATES or NEVER in reason
     if start_s and start_s - now_s >= _SHORTEST_FORECAST_S and not is_held:
         reason += f"; Slurm expects it to start in {format_duration(start_s - now_s)}"
     return reason
+
+
+def explain_refusal(reason: str) -> str | None:
+    """Return words for a reason for which Slurm ends a job before it begins; None for any other reason.
+
+    >>> explain_refusal("BadConstraints"), explain_refusal("NonZeroExitCode")
+    ('no node has all that it asks for', None)
+    """
+    words = _explain_reason(reason)
+    return words.removesuffix(f": {NEVER}") if words.endswith(NEVER) else None
 
 
 def _explain_reason(text: str) -> str:

@@ -1,6 +1,5 @@
 """The state of runs: gather the evidence, judge it, and write down a state that will not change any more."""
 
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,29 +12,28 @@ from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.checkpoints import Checkpoint, find_last_step, find_newest_checkpoint
-from ..run_folder.final_status import LOST, has_final_status, read_final_status, write_final_status
+from ..run_folder.final_status import LOST, read_final_status, was_killed, write_final_status
 from ..run_folder.folder import SUBMITIT
 from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
-from ..run_folder.registry import read_run_facts, registered_folders
+from ..run_folder.registry import read_request_options, read_run_facts
 from ..run_folder.task_records import (
     first_tasks,
     is_process_alive,
-    process_birth,
     read_exit_codes,
     read_task_records,
 )
-from ..sampler.spool import SUFFIX
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
-from .end_reasons import KILLED
-from .explain.remedy import Remedy, find_remedy
+from .explain.memory_option import double_memory
+from .explain.remedy import EndedFacts, Remedy, find_remedy
 from .explain.restarts import Restart, list_restarts, sum_waits_s
 from .judge import judge_state, with_early_end
 from .state import Evidence, RunState, State
 
 _LOG_END_BYTES = 8192
+_NEEDS_MEMORY = (State.FAILED, State.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class RunStatus:
 
     `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
     apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
-    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  Times are in Unix seconds.
+    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  Times are in Unix seconds.
     """
 
     run: str
@@ -59,7 +57,8 @@ class RunStatus:
     nodes: tuple[str, ...] = ()
     starts: tuple[Restart, ...] = ()
     waited_between_s: float = 0.0
-    shape: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    memory_option: str = ""
     checkpoint: Checkpoint | None = None
     has_saved: bool = False
     looked_s: float = 0.0
@@ -74,8 +73,16 @@ class RunStatus:
     @property
     def remedy(self) -> Remedy | None:
         """Return what to do about a run that has ended otherwise than it should."""
-        saved = self.has_saved or self.checkpoint is not None
-        return find_remedy(self.run, self.state, self.shape, has_checkpoint=saved, nodes=self.nodes)
+        facts = EndedFacts(
+            run=self.facts,
+            has_checkpoint=self.has_saved or self.checkpoint is not None,
+            has_begun=self.began_s is not None,
+            step=self.checkpoint.step if self.checkpoint else None,
+            progress=self.progress,
+            nodes=self.nodes,
+            memory_option=self.memory_option,
+        )
+        return find_remedy(self.run, self.state, facts)
 
 
 @dataclass(frozen=True)
@@ -124,11 +131,11 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
             is_alive=is_process_alive(tasks[-1]) if tasks else None,
             cancel_requested_s=cancel_requested_s(folder),
             began_s=float(facts.get("began_s") or 0),
-            slurmd_error=_read_slurmd_error(folder, job) if job and final[folder] is None else None,
+            slurmd_error=_read_slurmd_error(folder, job) if job and _may_change(final[folder]) else None,
             other_cluster=other_cluster,
         )
         state = judge_state(evidence, time.time())
-        if state.final and final[folder] is None and job:
+        if state.final and state.state != (final[folder] or {}).get("state") and job:
             write_final_status(
                 folder,
                 state.state,
@@ -154,7 +161,12 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 nodes=tuple(dict.fromkeys(task.node for task in evidence.last_tasks)) if job else (),
                 starts=list_restarts(tasks),
                 waited_between_s=sum_waits_s(tasks),
-                shape=facts.get("shape") or {},
+                facts=facts,
+                memory_option=double_memory(
+                    read_request_options(folder), tasks[-1].memory_mib if tasks else None
+                )
+                if state.state in _NEEDS_MEMORY
+                else "",
                 checkpoint=_find_checkpoint(folder) if len(folders) == 1 else None,
                 has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
                 looked_s=time.time(),
@@ -166,6 +178,11 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
 def _read_certain_end(folder: Path) -> dict[str, Any] | None:
     final = read_final_status(folder)
     return final if final and final["state"] != LOST else None
+
+
+def _may_change(final: Mapping[str, Any] | None) -> bool:
+    """Return whether Slurm may still say more: its word on a job that it killed for memory comes after the task's."""
+    return final is None or was_killed(final)
 
 
 def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:
@@ -221,27 +238,3 @@ def _read_progress(folder: Path, total: int | None) -> Progress | None:
         return Progress(step, total, None, None, None) if step is not None else None
     except (OSError, ValueError, RunFolderError):
         return None
-
-
-def settle_open_runs(history: Path) -> None:
-    """Write the final status of every run of this history that has ended without one."""
-    facts = {
-        folder: read_run_facts(folder)
-        for folder in registered_folders(history)
-        if not has_final_status(folder)
-    }
-    submitted = [folder for folder, run in facts.items() if run.get("kind") == "submit"]
-    if submitted:
-        read_statuses(submitted)
-    for folder, run in facts.items():
-        if run.get("kind") == "sample":
-            _settle_sampled_run(folder, run)
-
-
-def _settle_sampled_run(folder: Path, run: Mapping[str, Any]) -> None:
-    """Write the end of a run of `clusterplan sample` whose process is gone; only its own host can tell."""
-    if run.get("host") != socket.gethostname() or not isinstance(run.get("pid"), int):
-        return
-    if process_birth(run["pid"]) != run.get("birth") and not has_final_status(folder):
-        last_s = max((path.stat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)
-        write_final_status(folder, State.FAILED, None, KILLED, ended_s=last_s)

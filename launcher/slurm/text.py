@@ -4,6 +4,7 @@ Texts are those of Slurm 20.02 and later with LC_ALL=C; times are Unix seconds (
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -114,3 +115,18 @@ def parse_limit_s(text: str) -> float | None:
         return parse_duration_s(text)
     except ValueError:
         return None
+
+
+def memory_mib_of_job(environment: Mapping[str, str]) -> int | None:
+    """Return the MiB that Slurm gives a job on this node, by the variables of its step; None if it does not say.
+
+    sbatch(1): the variables of --mem and --mem-per-cpu, the second also with the cluster's default.
+
+    >>> memory_mib_of_job({"SLURM_MEM_PER_CPU": "1000", "SLURM_CPUS_ON_NODE": "4"})
+    4000
+    """
+    per_node, per_cpu = (environment.get(f"SLURM_MEM_PER_{what}", "") for what in ("NODE", "CPU"))
+    cpus = environment.get("SLURM_CPUS_ON_NODE", "")
+    if per_node.isdecimal():
+        return int(per_node) or None  # 0 is all that the node has
+    return int(per_cpu) * int(cpus) if per_cpu.isdecimal() and cpus.isdecimal() else None

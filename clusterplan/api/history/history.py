@@ -13,7 +13,8 @@ from ...errors import ClusterplanError, HistoryError, InputError
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
 from ...launcher.runs.collect import collect_run, folders_to_collect
-from ...launcher.runs.status import RunStatus, settle_open_runs
+from ...launcher.runs.settle import settle_open_runs
+from ...launcher.runs.status import RunStatus
 from ..measurements import ProgressCallback
 
 _LOT_S = 0.5  # of runs that are committed together

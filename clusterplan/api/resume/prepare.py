@@ -148,7 +148,8 @@ def _check_goes_on(
     from_start: bool,
 ) -> None:
     """Raise InputError if nothing is left to do, or nothing is there to go on from."""
-    if status.state.state is State.COMPLETED and not changes:
+    stopped_early = status.progress is not None and status.progress.stopped_early
+    if status.state.state is State.COMPLETED and not changes and not stopped_early:
         raise InputError(
             f"{status.run} is completed: to train it further give more --epochs or --max-steps, or a changed command"
         )

@@ -1,16 +1,24 @@
 """What to do about a run that has ended: one thing, by its state and its cause.  Pure."""
 
+import math
 import re
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ....cluster_profiles.units import format_duration
 from ...logs.errors import ErrorKind
+from ...run_folder.progress import Progress
+from ..limit_reasons import NEVER
 from ..state import OPEN_STATES, RunState, State
 from .exit_codes import SIGKILL_CODE
+from .micro_batch import read_micro_batch
 
 _ON_GPU = re.compile(r"CUDA|\bGPU\b|\bHIP\b|cuda|OutOfMemoryError|_ALLOC_FAILED|RESOURCE_EXHAUSTED")
 _SHARED_MEMORY = re.compile(r"/dev/shm|shared memory", re.IGNORECASE)  # noqa: S108  the words of an error
+_TIME_MARGIN = 1.25  # of the time that a run still needs at its last speed
+_MINUTE_S = 60
 
 
 @dataclass(frozen=True)
@@ -21,82 +29,133 @@ class Remedy:
     command: str
 
 
-def find_remedy(
-    run: str, state: RunState, shape: Mapping[str, Any], *, has_checkpoint: bool, nodes: tuple[str, ...] = ()
-) -> Remedy | None:
-    """Return what to do about a run; None if it is open, or completed.
+@dataclass(frozen=True)
+class EndedFacts:
+    """What a remedy follows from, beside the state.
 
-    `shape` is that of run.json, and `nodes` are those of its last attempt.
+    `run` are the values of run.json, and `nodes` those of the last attempt.  `step` is that of the newest checkpoint;
+    None without one that tells it.  `memory_option` asks sbatch for more memory than before.
+    """
+
+    run: Mapping[str, Any] = field(default_factory=dict)
+    has_checkpoint: bool = False
+    has_begun: bool = True
+    step: int | None = None
+    progress: Progress | None = None
+    nodes: tuple[str, ...] = ()
+    memory_option: str = "mem=0"
+
+
+def find_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy | None:
+    """Return what to do about a run; None if it goes on by itself, or is completed.
 
     >>> ended = RunState(State.OUT_OF_MEMORY, "exit code 1: CUDA out of memory", 0.0)
-    >>> remedy = find_remedy("ddp", ended, {"batch_size": 8, "accumulation": 2}, has_checkpoint=True)
+    >>> facts = {"command": ["python", "train.py", "--per_device_train_batch_size", "8"]}
+    >>> remedy = find_remedy("ddp", ended, EndedFacts(facts, has_checkpoint=True))
     >>> remedy.command, remedy.text
-    ('clusterplan resume ddp --batch-size 4 --accumulation 4', 'half the micro-batch, twice the accumulation, the same steps')
+    ('clusterplan resume ddp --batch-size 4 --accumulation 2', 'half the micro-batch, twice the accumulation: the same steps')
     """
-    if state.state in (*OPEN_STATES, State.COMPLETED):
+    if state.state in OPEN_STATES:
+        if NEVER not in state.reason:
+            return None
+        again = f"clusterplan resume {run}"
+        return Remedy(f"then `{again}` with options that ask for something else", f"clusterplan cancel {run}")
+    if state.state is State.COMPLETED and not (facts.progress and facts.progress.stopped_early):
         return None
-    remedy = _find_remedy(run, state, shape, has_checkpoint=has_checkpoint, nodes=nodes)
-    return remedy if has_checkpoint else replace(remedy, command=f"{remedy.command} --from-start")
+    remedy = _find_remedy(run, state, facts)
+    if facts.has_checkpoint or not facts.has_begun:
+        return remedy
+    words, dashes, command = remedy.command.partition(" -- ")
+    return replace(remedy, command=f"{words} --from-start{dashes}{command}")
 
 
-def _find_remedy(  # noqa: PLR0911  one line per case
-    run: str, state: RunState, shape: Mapping[str, Any], *, has_checkpoint: bool, nodes: tuple[str, ...]
-) -> Remedy:
+def _find_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy:  # noqa: PLR0911  one line per case
     resume, error = f"clusterplan resume {run}", state.failure.error or "" if state.failure else ""
     kind = state.failure.kind if state.failure else None
     words = f"{error} {state.reason}"
     if state.state is State.OUT_OF_MEMORY:
-        return _save_memory(resume, shape) if _ON_GPU.search(words) else _more_memory(resume)
+        on_gpu = _ON_GPU.search(words)
+        return _save_memory(resume, facts.run) if on_gpu else _more_memory(resume, facts.memory_option)
     if kind is ErrorKind.DISK_FULL or _SHARED_MEMORY.search(words):
         return _make_room(resume, words)
     if state.state is State.FAILED and state.exit_code == SIGKILL_CODE:
-        return _more_memory(resume)
-    if state.state is State.TIMED_OUT and not has_checkpoint:
-        return Remedy(
-            "nothing was saved: write a checkpoint into {output} before the limit, or ask for more time with --time",
-            resume,
-        )
+        return _more_memory(resume, facts.memory_option)
+    if not facts.has_begun and state.state is not State.CANCELLED:
+        return Remedy("it never began: ask for something else, as in `--partition` or `--slurm`", resume)
     if state.state is State.TIMED_OUT:
-        return Remedy("it goes on from its newest checkpoint; --time gives it more time", resume)
-    if state.state is State.NODE_FAILURE and len(nodes) == 1:
-        return Remedy(f"it goes on without {nodes[0]}", f"{resume} --slurm exclude={nodes[0]}")
+        return _more_time(resume, facts)
+    if state.state is State.NODE_FAILURE and len(facts.nodes) == 1:
+        return Remedy(f"it goes on without {facts.nodes[0]}", f"{resume} --slurm exclude={facts.nodes[0]}")
     if kind is ErrorKind.CONSEQUENCE:
         node = state.failure.node if state.failure else ""
         return Remedy(
             f"a peer of this rank was lost, and none says why: look at `clusterplan logs {run} --all`; if it comes "
             f"again, keep off {node or 'the node'}",
-            f"{resume} --slurm exclude={node}" if node and len(nodes) > 1 else resume,
+            f"{resume} --slurm exclude={node}" if node and len(facts.nodes) > 1 else resume,
         )
     if state.state is State.FAILED:
-        return Remedy(f"read `clusterplan logs {run}`, mend the cause, then go on", resume)
-    return Remedy(
-        "it goes on from its newest checkpoint" if has_checkpoint else "nothing was saved yet", resume
+        return Remedy(f"mend the cause first; then {_goes_on(facts)}", resume)
+    if state.state is State.COMPLETED:
+        return Remedy(f"if it was to train on: {_goes_on(facts)}", resume)
+    return Remedy(_goes_on(facts), resume)
+
+
+def _goes_on(facts: EndedFacts) -> str:
+    if not facts.has_checkpoint:
+        return "it begins again: no checkpoint was saved" if facts.has_begun else "it begins"
+    return (
+        "it goes on from its newest checkpoint"
+        if facts.step is None
+        else f"it goes on from step {facts.step:,}"
     )
 
 
-def _save_memory(resume: str, shape: Mapping[str, Any]) -> Remedy:
+def _more_time(resume: str, facts: EndedFacts) -> Remedy:
+    """Return the time that the rest takes at the last speed, where it is known; a checkpoint makes any limit enough."""
+    progress = facts.progress
+    if facts.has_checkpoint:
+        return Remedy(f"{_goes_on(facts)}; --time gives it more time", resume)
+    save = "nothing was saved: write checkpoints into {output}"
+    if progress is None or not progress.total or not progress.rate_steps_per_s:
+        return Remedy(f"{save}, or give it more time with --time", resume)
+    needs_s = progress.total / progress.rate_steps_per_s
+    minutes = math.ceil(needs_s * _TIME_MARGIN / _MINUTE_S)
+    text = f"{save}, or give it the time of all steps, {format_duration(needs_s)} at its last speed"
+    return Remedy(text, f"{resume} --time {minutes}m")
+
+
+def _save_memory(resume: str, run: Mapping[str, Any]) -> Remedy:
     """Return a smaller micro-batch with as many more parts of a step, so that steps and weights stay the same."""
-    batch, accumulation = shape.get("batch_size"), shape.get("accumulation")
-    if not isinstance(batch, int) or not isinstance(accumulation, int):
+    batch = read_micro_batch(run)
+    if batch.samples is None:
+        command = shlex.join(run.get("command") or ())
         return Remedy(
-            "half the micro-batch, and twice the accumulation, are the same steps in less memory", resume
+            "write half the micro-batch, and twice the accumulation, into this command",
+            f"{resume} -- {command}",
         )
-    if batch == 1:
+    if batch.samples == 1:
         return Remedy(
             "a micro-batch of 1 is the smallest: recompute activations, split the model over GPUs, or use larger ones",
             resume,
         )
-    smaller = max(part for part in range(1, batch // 2 + 1) if batch % part == 0)
-    times = batch // smaller
-    words = "half the micro-batch, twice" if times == 2 else f"a micro-batch of {smaller}, {times} times"  # noqa: PLR2004
-    command = f"{resume} --batch-size {smaller} --accumulation {accumulation * times}"
-    return Remedy(f"{words} the accumulation, the same steps", command)
+    smaller = max(part for part in range(1, batch.samples // 2 + 1) if batch.samples % part == 0)
+    times = batch.samples // smaller
+    words = "half the micro-batch" if times == 2 else f"a micro-batch of {smaller}"  # noqa: PLR2004
+    command = f"{resume} --batch-size {smaller}"
+    if batch.accumulation is None:
+        return Remedy(
+            f"{words}; its steps are smaller: accumulate {times} times more if the script can", command
+        )
+    more = "twice" if times == 2 else f"{times} times"  # noqa: PLR2004
+    command = f"{command} --accumulation {batch.accumulation * times}"
+    return Remedy(f"{words}, {more} the accumulation: the same steps", command)
 
 
-def _more_memory(resume: str) -> Remedy:
+def _more_memory(resume: str, option: str) -> Remedy:
+    how = "all the memory of its node" if option == "mem=0" else "twice the memory"
     return Remedy(
-        "the memory of the node ran out, or somebody killed it: ask for more than before, or use fewer workers for data",
-        f"{resume} --slurm mem=MEMORY",
+        f"the node's memory ran out, or somebody killed it: {how}, or use fewer workers for data",
+        f"{resume} --slurm {option}",
     )
 
 
@@ -106,6 +165,4 @@ def _make_room(resume: str, words: str) -> Remedy:
             "the shared memory of the node is full: use fewer workers for data, or let them share files",
             resume,
         )
-    return Remedy(
-        "the disk is full, or its quota is used: make room (`df -h`, `quota -s`), then go on", resume
-    )
+    return Remedy("the disk is full, or its quota is used: make room first (`df -h`, `quota -s`)", resume)

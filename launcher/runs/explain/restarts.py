@@ -1,6 +1,6 @@
 """Why a run was started again, and where: pure, from the records of its tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -22,17 +22,12 @@ class Restart:
     step: int | None
     nodes: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """Return the restart in one line."""
-        step = "from the beginning" if self.step is None else f"after step {self.step:,}"
-        return f"restart {self.number}: {self.reason}, {step}; ran on {join_names(self.nodes, _MOST_NODES)}"
-
 
 def list_restarts(tasks: Sequence[TaskRecord]) -> tuple[Restart, ...]:
     """Return the restarts of a run, in order; `tasks` are in the order in which they began."""
     attempts = [list(group) for _, group in groupby(tasks, key=lambda task: task.attempt)]
     return tuple(
-        Restart(number, _explain_restart(before), after[0].resume_step, _nodes(after))
+        Restart(number, _explain_restart(before, after[0].job), after[0].resume_step, _nodes(after))
         for number, (before, after) in enumerate(pairwise(attempts), start=1)
     )
 
@@ -47,8 +42,8 @@ def sum_waits_s(tasks: Sequence[TaskRecord]) -> float:
     return sum(max(wait_s, 0.0) for wait_s in waits_s)
 
 
-def _explain_restart(tasks: Sequence[TaskRecord]) -> str:
-    """Return why the attempt with these tasks was followed by another one."""
+def _explain_restart(tasks: Sequence[TaskRecord], next_job: str) -> str:
+    """Return why the attempt with these tasks was followed by another one, of the job `next_job`."""
     decided = next((task for task in tasks if task.will_restart), None)
     states = {task.slurm_state for task in tasks if task.slurm_state}
     if PREEMPTED in states:
@@ -59,6 +54,12 @@ def _explain_restart(tasks: Sequence[TaskRecord]) -> str:
         return explain_failure(failure, names_node=len(tasks) > 1)
     if decided and decided.reason:
         return decided.reason
+    return "resumed by hand" if next_job != tasks[0].job else _explain_silence(tasks, states)
+
+
+def _explain_silence(tasks: Sequence[TaskRecord], states: Collection[str]) -> str:
+    """Return why an attempt ended of which no task says so."""
+    silent = [task for task in tasks if task.outcome is None]
     if silent and (len(silent) < len(tasks) or "NODE_FAIL" in states or not states):
         return f"node failure of {join_names(_nodes(silent), _MOST_NODES)}"
     if "NODE_FAIL" in states:
