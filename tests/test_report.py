@@ -29,8 +29,8 @@ from clusterplan.launcher.sampler import nvml
 from clusterplan.launcher.sampler.loop import read_devices
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
-from clusterplan.render import run_json, run_text
 from clusterplan.render.layout import Page
+from clusterplan.render.runs import run_json, run_text
 
 T0 = float(fake.T0)
 NODE = """

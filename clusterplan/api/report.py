@@ -10,8 +10,8 @@ from ..estimator.gpu_use.report import RunReport, build_report
 from ..launcher.run_folder.folder import links_folder
 from ..launcher.run_folder.registry import read_partition, read_run_facts
 from ..launcher.runs.status import RunStatus, read_statuses
-from ..render import run_json, run_text
 from ..render.layout import Page
+from ..render.runs import run_json, run_text
 from .history.history import collected_history
 from .measurements import ProgressCallback
 from .result import Result

@@ -18,8 +18,8 @@ from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
 from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
-from ..render import run_json, status_text
 from ..render.layout import Page
+from ..render.runs import run_json, status_text
 from .result import Result, Results
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ..api.logs import watch
 from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
-from ..render import ending_text, status_text
+from ..render.runs import ending_text, status_text
 from .options import say
 
 _INTERRUPTED = 130

@@ -15,7 +15,7 @@ from ..api.logs import (
 )
 from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.status import RunStatus
-from ..render import ending_text
+from ..render.runs import ending_text
 from . import following
 from .options import choose_latest, say
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..cluster_profiles.local_time import format_local_span, format_utc
-from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
-from ..estimator.gpu_use.notes import Note
-from ..launcher.run_folder.checkpoints import Checkpoint
-from ..launcher.runs.state import State
-from ..launcher.runs.status import RunStatus
+from ...cluster_profiles.local_time import format_local_span, format_utc
+from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
+from ...estimator.gpu_use.notes import Note
+from ...launcher.run_folder.checkpoints import Checkpoint
+from ...launcher.runs.state import State
+from ...launcher.runs.status import RunStatus
+from ..layout import Page, Style
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
-from .layout import Page, Style
 
 NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run

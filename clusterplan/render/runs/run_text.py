@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 
-from ..cluster_profiles.local_time import local_time_of_utc
-from ..cluster_profiles.units import format_duration, format_significant, join_names, plural
-from ..estimator.gpu_use.cost import RunCost
-from ..estimator.gpu_use.forecast import Forecast
-from ..estimator.gpu_use.metrics import Display
-from ..estimator.gpu_use.precision import is_same_precision
-from ..estimator.gpu_use.reading import DISPLAYS
-from ..estimator.gpu_use.report import GpuReport, RunReport
-from ..launcher.runs.status import RunStatus
+from ...cluster_profiles.local_time import local_time_of_utc
+from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
+from ...estimator.gpu_use.cost import RunCost
+from ...estimator.gpu_use.forecast import Forecast
+from ...estimator.gpu_use.metrics import Display
+from ...estimator.gpu_use.precision import is_same_precision
+from ...estimator.gpu_use.reading import DISPLAYS
+from ...estimator.gpu_use.report import GpuReport, RunReport
+from ...launcher.runs.status import RunStatus
+from ..layout import Page, Style
 from .ending_text import Row, remedy_rows, restart_rows
-from .layout import Page, Style
 from .status_text import STATE_STYLES, node_rows, progress_rows, time_rows
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

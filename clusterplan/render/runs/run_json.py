@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..estimator.gpu_use.cost import RunCost
-from ..estimator.gpu_use.notes import Note
-from ..estimator.gpu_use.reading import DISPLAYS
-from ..estimator.gpu_use.report import GpuReport, RunReport
-from ..launcher.runs.status import RunStatus
+from ...estimator.gpu_use.cost import RunCost
+from ...estimator.gpu_use.notes import Note
+from ...estimator.gpu_use.reading import DISPLAYS
+from ...estimator.gpu_use.report import GpuReport, RunReport
+from ...launcher.runs.status import RunStatus
 from .ending_text import ending_as_json
 
 
