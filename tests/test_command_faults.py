@@ -333,6 +333,14 @@ def test_a_script_that_starts_its_own_processes_is_named() -> None:
     )
 
 
+def test_lines_that_end_as_on_windows_are_named() -> None:
+    (fault,) = faults(("bash", "t.sh"), nodes=1, gpus=1, texts={"t.sh": "python t.py\r\n"})
+    assert "its lines end as on Windows" in fault.text
+    assert not faults(
+        ("python", "t.py"), nodes=1, gpus=1, texts={"t.py": "print(1)\r\n"}
+    )  # Python reads them
+
+
 def test_a_shell_that_does_not_wait_is_named() -> None:
     (fault, *_) = faults(("bash", "-c", "nohup python t.py > log &"), nodes=1, gpus=1)
     assert "does not wait for python, which is killed as the shell ends: leave out the &" in fault.text

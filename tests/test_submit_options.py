@@ -71,6 +71,10 @@ def test_bootstrap_and_the_arguments_to_resume_with_are_flags(clusterplan: Any) 
         ("gres=gpu:2", "--slurm: gres is set by clusterplan: use training.gpus and cluster.gpu"),
         ("array=0-3", "--slurm: array is set by clusterplan: use --sweep"),  # facebookresearch/hydra#1366
         (
+            "container-image=x.sqsh",
+            "--slurm: container-image would start clusterplan itself in the image: use run.container or --container",
+        ),
+        (
             "gpus-per-task=1",
             "--slurm: gpus-per-task is set by clusterplan: use training.gpus or --gpus; with bootstrap per-gpu each GPU has a task, which takes the GPU number LOCAL_RANK",
         ),

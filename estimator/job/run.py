@@ -60,6 +60,10 @@ def _sbatch_options(value: object) -> tuple[tuple[str, str | int | bool], ...]:
             raise ValueError(
                 f"{name!r} is not an option of sbatch: write its long name, such as cpus-per-task"
             )
+        if name.startswith("container"):  # of sbatch's pyxis: the batch script would start in the image
+            raise ValueError(
+                f"{name} would start clusterplan itself in the image: use run.container or --container"
+            )
         if name in _OURS:
             raise ValueError(f"{name} is set by clusterplan: {_OURS[name]}")
         if not isinstance(content, str | int | bool) or re.search(r"[\x00-\x1f]", str(content)):

@@ -67,6 +67,17 @@ def reaches_other_nodes(
     return bool(found) and all(launcher.reaches_other_nodes for launcher in found)
 
 
+def pythons_before(command: tuple[str, ...]) -> list[str]:
+    """Return the Python commands in the text of a shell that stand before the one that torchrun starts.
+
+    >>> pythons_before(("bash", "-c", "cd x; python prepare.py --n 1 && python train.py"))
+    ['python prepare.py']
+    """
+    main = find_program(command).words
+    others = [each.words for each in programs_in(command, {})[1:] if each.is_python and each.words != main]
+    return [" ".join(words[:2]) for words in others]
+
+
 def tasks_per_node(bootstrap: Bootstrap, gpus_per_node: int) -> int:
     """Return the tasks to ask Slurm for on each node."""
     return gpus_per_node if bootstrap is Bootstrap.PER_GPU else 1

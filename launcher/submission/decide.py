@@ -19,7 +19,7 @@ from ...estimator.job.run import RunOptions
 from ...estimator.job.workload import Workload
 from ..command.container import Container
 from ..command.job_values import check_values_are_known, placeholder_values, shape_variables
-from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
+from ..command.launchers import choose_bootstrap, pythons_before, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_braces
 from ..command.precision import precision_settings
 from ..command.run_name import name_of_command
@@ -157,7 +157,7 @@ def decide(
             precision.note,
             *saving.notes,
             *stopping.notes,
-            _bootstrap_note(bootstrap, placement, one_task=one_task),
+            _bootstrap_note(bootstrap, placement, run.command, one_task=one_task),
             *_container_notes(machine.container),
             *braces,
             *(f"{name}={value} of your environment is kept" for name, value in machine.own_variables.items()),
@@ -194,9 +194,12 @@ def _recommended_steps(workload: Workload, estimate: Estimate | None) -> int | N
     return min(interval.steps, estimate.steps.total) if interval else None
 
 
-def _bootstrap_note(bootstrap: Bootstrap, placement: Placement, *, one_task: bool) -> str:
+def _bootstrap_note(
+    bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...], *, one_task: bool
+) -> str:
     if bootstrap is Bootstrap.TORCHRUN:
-        return f"torchrun starts a process for each of {plural(placement.gpus_per_node, 'GPU')} of a node"
+        others = "".join(f"; before it, `{each}` runs once per node" for each in pythons_before(command))
+        return f"torchrun starts a process for each of {plural(placement.gpus_per_node, 'GPU')} of a node{others}"
     if bootstrap is Bootstrap.PER_GPU:
         return "one task per GPU, with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR set"
     if placement.gpus > 1 and not one_task:

@@ -111,7 +111,7 @@ def _container_fault(container: Container, cwd: Path, environ: Mapping[str, str]
 
 def _read_texts(names: Sequence[str], cwd: Path) -> dict[str, str]:
     texts = {name: read_tail(cwd / Path(name).expanduser(), _LARGEST_CONFIG) for name in names}
-    return {name: text for name, text in texts.items() if text is not None}
+    return {name: text for name, text in texts.items() if text}
 
 
 def with_real_names(folders: Sequence[str]) -> tuple[str, ...]:

@@ -69,6 +69,14 @@ def find_command_faults(
     faults = [*_slurm_faults(command, programs), *_meeting_faults(around)]
     if (shell := shell_text(command, texts)) and (hidden := hidden_exit_code(command, shell)):
         faults.append(CommandFault("exit-code", hidden))
+    faults += [
+        CommandFault(
+            "shell",
+            f"{name}: its lines end as on Windows, which a shell takes for a part of words: dos2unix {name}",
+        )
+        for program in programs
+        if (name := script_of(program)) and "\r\n" in texts.get(name, "")
+    ]
     faults += _hidden_gpus(programs, around)
     if bootstrap is Bootstrap.TORCHRUN:
         faults += _requirement_faults(command, texts)
