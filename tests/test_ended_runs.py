@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from clusterplan.launcher.runs.explain.remedy import EndedFacts, Remedy, find_re
 from clusterplan.launcher.runs.explain.restarts import Restart, list_restarts
 from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.runs.state import RunState, State
+from clusterplan.launcher.runs.status import RunStatus
+from clusterplan.render.layout import Page
+from clusterplan.render.runs.status_text import render_statuses
 
 PLACEHOLDERS = ["python", "train.py", "{batch_size}", "{accumulation}"]
 SHAPE = {"batch_size": 8, "accumulation": 2}
@@ -169,3 +173,22 @@ def test_watch_goes_on_until_all_runs_have_ended(launched: Any) -> None:
     watched = launched("status", run, "--watch", timeout=60)
     states = [line.split()[1] for line in watched.stdout.splitlines() if line.startswith("state")]
     assert (watched.returncode, states[-1], len(states) > 1) == (0, "completed", True)
+
+
+def test_runs_of_several_users_have_a_column_of_their_names(tmp_path: Path) -> None:
+    """Two users of one group; a reason of 300 characters is cut in a table."""
+    state = RunState(State.FAILED, "exit code 1: " + "long words " * 30, 0.0, 1)
+    runs = [
+        RunStatus(name, tmp_path, state, None, 0, None, facts={"user": user})
+        for name, user in (("训练-1", "ada"), ("b-2", "bob"))
+    ]
+    page = Page(200, colour=False)
+    render_statuses(page, runs)
+    header, *rows = str(page).splitlines()
+    assert header.split()[:3] == ["run", "user", "state"]
+    assert [row.split()[1] for row in rows] == ["ada", "bob"]
+    assert all(row.endswith(" ...") for row in rows)
+    assert rows[0].index("ada") + 2 == rows[1].index("bob")  # two letters that are two columns wide
+    page = Page(200, colour=False)
+    render_statuses(page, runs[:1])
+    assert "user" not in str(page)

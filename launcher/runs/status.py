@@ -64,6 +64,11 @@ class RunStatus:
     looked_s: float = 0.0
 
     @property
+    def user(self) -> str:
+        """Return the name of the user who submitted it; empty for a run of an earlier clusterplan."""
+        return str(self.facts.get("user") or "")
+
+    @property
     def elapsed_s(self) -> float | None:
         """Return the seconds from its first start to its end, or until now; None before it began."""
         if self.began_s is None:

@@ -1,6 +1,7 @@
 """The statuses of runs, as text and as JSON."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
 
 from ...cluster_profiles.local_time import format_local_span, format_utc
@@ -16,6 +17,7 @@ NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
 )
 _UNKNOWN = "-"
+_LONGEST_REASON = 120  # characters, in a table; `status RUN` has all of it
 _MOST_NODES = 4  # named in a line
 STATE_STYLES: dict[str, Style] = {
     State.COMPLETED: Style.GOOD,
@@ -32,8 +34,24 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
         page.line("no runs yet: `clusterplan submit JOB.toml` makes one")
         return
     page.mark(STATE_STYLES)
-    rows = [(s.run, s.state.state, _steps(s), _elapsed(s), _time_left(s), _details(s)) for s in statuses]
-    page.table(("run", "state", "steps", "elapsed", "ends in", ""), rows, right=(2, 3, 4))
+    users = {status.user for status in statuses}
+    title, right = (("user",), (3, 4, 5)) if len(users) > 1 else ((), (2, 3, 4))
+    page.table(
+        ("run", *title, "state", "steps", "elapsed", "ends in", ""),
+        [
+            (
+                s.run,
+                *([s.user] if title else []),
+                s.state.state,
+                _steps(s),
+                _elapsed(s),
+                _time_left(s),
+                _details(s),
+            )
+            for s in statuses
+        ],
+        right=right,
+    )
     if earlier:
         page.line("earlier runs: `clusterplan history list`")
 
@@ -173,7 +191,8 @@ def _time_left(status: RunStatus) -> str:
 def _details(status: RunStatus) -> str:
     preemptions = f" ({_preemptions(status)})" if status.preemptions else ""
     restarts = plural(status.restarts, "restart") + preemptions if status.restarts else ""
-    return "; ".join(part for part in (_sweep(status), status.state.reason, restarts) if part)
+    reason = shorten(status.state.reason, _LONGEST_REASON, placeholder=" ...")
+    return "; ".join(part for part in (_sweep(status), reason, restarts) if part)
 
 
 def _sweep(status: RunStatus) -> str:
