@@ -246,9 +246,11 @@ def test_a_run_that_slurm_has_forgotten_is_still_told_of(on_slurm: Any) -> Gener
 @story
 def test_a_warning_before_anything_has_begun_kills_nothing(on_slurm: Any) -> Generator[None, None, None]:
     """The case of exit code 140: Python is still starting."""
-    run = on_slurm.submit("--gpus", "1", "--", "sleep", "3")
+    waits = "until [ -e end ]; do sleep 0.1; done"
+    run = on_slurm.submit("--gpus", "1", "--", "sh", "-c", waits)
     on_slurm.slurm.wait_for(run["job_id"], "RUNNING", within_s=ENDED_S)
     on_slurm.slurm.ask("scancel", "--signal=USR2", run["job_id"])
+    on_slurm.file("end", "")
     yield
     assert on_slurm.ended(run["run"])["state"] == "completed"
 

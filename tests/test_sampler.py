@@ -310,8 +310,10 @@ def test_a_sampler_ends_with_the_process_that_started_it(fake_nvml: Path, tmp_pa
     path = tmp_path / "scenario"
     path.write_text(H100, encoding="utf-8")
     sampler = f"{sys.executable} -P -m clusterplan.launcher.sampler --period 0.05 {tmp_path}"
-    # The shell that started it is gone at once.
-    subprocess.run(["sh", "-c", f"{sampler} & sleep 1"], env=fake.environment(fake_nvml, path), check=True)
+    # The shell that started it is gone once it samples.
+    script = f"{sampler} & until ls {tmp_path}/*.spool; do sleep 0.05; done"
+    command = ["timeout", "60", "sh", "-c", f"exec > {os.devnull} 2>&1; {script}"]
+    subprocess.run(command, env=fake.environment(fake_nvml, path), check=True)
     deadline = time.monotonic() + 30
     while not (records := list(read_node_records(tmp_path))) or "end" not in {
         e.kind for e in records[0].events

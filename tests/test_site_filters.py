@@ -44,7 +44,7 @@ def put_wrapper(launched: Any, name: str, body: str) -> dict[str, str]:
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_a_job_is_found_whatever_sbatch_prints(on_slurm: Any, slurm: Cluster, wrapper: str) -> None:
     environment = put_wrapper(on_slurm, "sbatch", WRAPPERS[wrapper])
-    run = on_slurm.submit("--gpus", "1", "--", "sleep", "60", env=environment)
+    run = on_slurm.submit("--gpus", "1", "--slurm", "hold", "--", "true", env=environment)
     assert str(run["folder"]) in slurm.ask("scontrol", "show", "job", run["job_id"])
     assert on_slurm("cancel", run["run"]).returncode == 0
 
@@ -52,7 +52,7 @@ def test_a_job_is_found_whatever_sbatch_prints(on_slurm: Any, slurm: Cluster, wr
 @pytest.mark.parametrize("wrapper", ["a banner and the sentence", "nothing"])
 def test_an_array_is_found_whatever_sbatch_prints(on_slurm: Any, slurm: Cluster, wrapper: str) -> None:
     environment = put_wrapper(on_slurm, "sbatch", WRAPPERS[wrapper])
-    command = ["--sweep", "s=1,2", "--gpus", "1", "--", "sleep", "{s}0"]
+    command = ["--sweep", "s=1,2", "--gpus", "1", "--slurm", "hold", "--", "echo", "{s}"]
     runs = on_slurm.submit(*command, env=environment)["runs"]
     assert [run["job_id"].partition("_")[2] for run in runs] == ["0", "1"]
     assert "ArrayTaskId=" in slurm.ask("scontrol", "show", "job", runs[1]["job_id"])
