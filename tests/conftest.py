@@ -47,6 +47,7 @@ ONCE = {
         "test_preflight",
         "test_request",
         "test_restarts",
+        "test_scripts_slurm",
         "test_resume_slurm",
         "test_site_filters",
         "test_slurm",
