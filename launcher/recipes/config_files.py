@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ...errors import InputError
 from .arguments import Arguments, list_arguments
 from .files import Files, NamedFile
+from .formats.pretraining.nanogpt import parse_assignments
 from .formats.yaml_text import lines_of_keys, parse_yaml
 
 _OPTIONS = ("config", "c", "job.config_file", "config_file", "cfg", "config_path")
@@ -55,4 +56,5 @@ _READERS: Mapping[str, Callable[[NamedFile], Arguments]] = {
     ".yml": _read_yaml,
     ".json": _read_yaml,
     ".toml": _read_toml,
+    ".py": lambda file: parse_assignments(file.text, file.path.name),
 }

@@ -91,11 +91,12 @@ def _lines(key: str, setting: Setting) -> str:
     return f"{line}  # {source}\n" if len(line) + len(source) < _WIDTH else f"# {source}\n{line}\n"
 
 
-def _grouped(words: Sequence[str]) -> Iterator[str]:
+def _grouped(words: Sequence[Any]) -> Iterator[str]:
     """The words of a command, an option with its values per line."""
     line: list[str] = []
     for word in words:
-        if line and (re.match(r"--?[A-Za-z]", word) or len(", ".join(line)) + len(word) > _WIDTH - 10):
+        is_option = isinstance(word, str) and re.match(r"--?[A-Za-z]", word)
+        if line and (is_option or len(", ".join(line)) + len(str(word)) > _WIDTH - 10):
             yield f"    {', '.join(line)},\n"
             line = []
         line.append(render_value(word))

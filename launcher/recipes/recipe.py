@@ -56,7 +56,8 @@ class Recipe:
         """Return this recipe with further questions; one on a key that is set takes the setting away."""
         keys = {question.key for question in questions}
         settings = {key: setting for key, setting in self.settings.items() if key not in keys}
-        return replace(self, settings=settings, questions=(*self.questions, *questions))
+        others = tuple(question for question in self.questions if question.key not in keys)
+        return replace(self, settings=settings, questions=(*others, *questions))
 
     def without(self, *keys: str) -> "Recipe":
         """Return this recipe without the settings and questions of these keys."""

@@ -13,6 +13,7 @@ from .files import Files, NamedFile, read_text
 from .formats.accelerate_yaml import is_accelerate_yaml, read_accelerate_config
 from .formats.deepspeed_json import is_deepspeed_json, parse_deepspeed_json, read_deepspeed_config
 from .formats.format import find_format
+from .formats.pretraining.nanogpt import parse_assignments
 from .formats.surroundings import Surroundings
 from .formats.yaml_text import parse_yaml
 from .launch.claims import agree_on_gpus
@@ -50,11 +51,11 @@ def read_source(
         raise InputError(
             f"{path}: is no text that can be read, or larger than 1 MB: give the script that starts the training"
         )
-    if path.suffix == ".py":
+    if path.suffix == ".py" and find_format(path.name, parse_assignments(text, path.name)) is None:
         raise InputError(
             f"{path}: is a program: give the command that starts it: clusterplan init -- python {path}"
         )
-    if path.suffix in (".yaml", ".yml", ".json", ".toml"):
+    if path.suffix in (".yaml", ".yml", ".json", ".toml", ".py"):
         return _named(_read_config(NamedFile(path, text), folder, environment, stated), path.stem)
     if path.suffix not in _SCRIPTS and not _SIGNS.search(text):
         raise InputError(
@@ -86,7 +87,7 @@ def _read_config(
         values = parse_deepspeed_json(file.text, name)
         if is_deepspeed_json(values):
             return _without_command(read_deepspeed_config(values, name), f"{name} is DeepSpeed's config")
-    elif not name.endswith(".toml"):
+    elif not name.endswith((".toml", ".py")):
         values = parse_yaml(file.text, name)
         if is_accelerate_yaml(values):
             config = read_accelerate_config(values, name)

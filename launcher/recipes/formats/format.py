@@ -11,6 +11,7 @@ from ..launch.claims import GpuClaim
 from ..recipe import Recipe
 from .finetuning import axolotl, llama_factory, ms_swift
 from .hf_trainer import is_trainer, read_trainer
+from .pretraining import megatron, nanogpt, torchtitan
 from .surroundings import Surroundings
 from .trainer_files import add_trainer_files
 
@@ -90,6 +91,23 @@ FORMATS = (
         axolotl.placeholders_of,
         "--",
         lambda config, _: ("axolotl", "train", config),
+    ),
+    Format(
+        "torchtitan",
+        torchtitan.is_torchtitan,
+        torchtitan.read_torchtitan,
+        torchtitan.placeholders_of,
+        "--",
+        lambda config, _: ("python", "-m", "torchtitan.train", f"--job.config_file={config}"),
+    ),
+    Format("Megatron-LM", megatron.is_megatron, megatron.read_megatron, megatron.placeholders_of),
+    Format(
+        "nanoGPT",
+        nanogpt.is_nanogpt,
+        nanogpt.read_nanogpt,
+        nanogpt.placeholders_of,
+        "--",
+        lambda config, _: ("python", "train.py", config),
     ),
     Format(
         "Hugging Face's Trainer", lambda _, arguments: is_trainer(arguments), _read_hf, _trainer_placeholders

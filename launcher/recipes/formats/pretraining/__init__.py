@@ -1,0 +1,1 @@
+"""Programs that pre-train for a number of steps: Megatron-LM, torchtitan, nanoGPT."""
