@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ...cluster_profiles.modes import make_inner_folder
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
-from .folder import SUBMITIT, TASKS, write_json
+from .folder import TASKS, write_json
 
 _FRESH_S = 60.0  # three heartbeats
 
@@ -149,18 +149,6 @@ def read_task_record(folder: Path, file_name: str) -> TaskRecord | None:
         return TaskRecord(**{name: value for name, value in values.items() if name in names})
     except (OSError, ValueError, TypeError):
         return None
-
-
-def read_exit_codes(folder: Path) -> dict[Attempt, int]:
-    """Return the exit code of each attempt whose shell wrote one."""
-    codes = {}
-    for path in (folder / SUBMITIT).glob("*.exit"):
-        job, _, restart = path.stem.rpartition(".")
-        try:
-            codes[Attempt(job, int(restart))] = int(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-    return codes
 
 
 def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:

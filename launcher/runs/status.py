@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.checkpoints import Checkpoint, find_last_step, find_newest_checkpoint
 from ..run_folder.final_status import LOST, read_final_status, was_killed, write_final_status
-from ..run_folder.folder import SUBMITIT
+from ..run_folder.job_files import JobFiles
 from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
@@ -21,7 +22,6 @@ from ..run_folder.registry import read_request_options, read_run_facts
 from ..run_folder.task_records import (
     first_tasks,
     is_process_alive,
-    read_exit_codes,
     read_task_records,
 )
 from ..slurm import client as slurm
@@ -118,25 +118,26 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
         if final[folder] is None and jobs[folder] and jobs[folder][-1].executor == "slurm"
     }
     answers = _ask_slurm(list(open_jobs.values()))
-    statuses = []
+    statuses, files = [], JobFiles()
     for folder in folders:
         job = jobs[folder][-1] if jobs[folder] else None
         open_job = open_jobs.get(folder)
         other_cluster = answers.other_cluster(open_job) if open_job else None
         job_id = open_job.job if open_job and not other_cluster else ""
         facts, tasks = read_run_facts(folder), read_task_records(folder)
+        is_certain = job is None or not _may_change(final[folder])
         evidence = Evidence(
             final_status=final[folder],
             jobs=jobs[folder],
             tasks=tasks,
-            exit_codes=read_exit_codes(folder),
+            exit_codes={} if is_certain else files.read_exit_codes(folder, {j.job for j in jobs[folder]}),
             queued_job=answers.queue.get(job_id),
             slurm_answers=answers.answers,
             accounting=answers.accounting.get(job_id),
             is_alive=is_process_alive(tasks[-1]) if tasks else None,
             cancel_requested_s=cancel_requested_s(folder),
             began_s=float(facts.get("began_s") or 0),
-            slurmd_error=_read_slurmd_error(folder, job) if job and _may_change(final[folder]) else None,
+            slurmd_error=_read_error(files.newest_log(folder, job.job)) if job and not is_certain else None,
             other_cluster=other_cluster,
         )
         state = judge_state(evidence, time.time())
@@ -151,7 +152,7 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 job=job.job,
             )
         attempts = first_tasks(tasks)
-        progress = _read_progress(folder, facts.get("steps"))
+        progress = _read_progress(folder, facts.get("steps")) if tasks or is_certain else None
         statuses.append(
             RunStatus(
                 run=folder.name,
@@ -193,11 +194,13 @@ def _may_change(final: Mapping[str, Any] | None) -> bool:
 def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:
     if not jobs:
         return _SlurmAnswers()
-    try:
-        queue = {job.job_id: job for job in slurm.read_queue()}
-    except (SlurmRefused, SlurmUnavailable):
-        return _SlurmAnswers(answers=False)
-    answers = _SlurmAnswers(queue=queue, cluster=_read_cluster())
+    with ThreadPoolExecutor() as pool:
+        cluster = pool.submit(_read_cluster)
+        try:
+            queue = {job.job_id: job for job in slurm.read_queue()}
+        except (SlurmRefused, SlurmUnavailable):
+            return _SlurmAnswers(answers=False)
+    answers = _SlurmAnswers(queue=queue, cluster=cluster.result())
     missing = [job.job for job in jobs if job.job not in queue and not answers.other_cluster(job)]
     return replace(answers, accounting=_read_accounting(missing)) if missing else answers
 
@@ -215,13 +218,9 @@ def _read_accounting(jobs: Sequence[str]) -> Mapping[str, JobFacts]:
     return {}
 
 
-def _read_slurmd_error(folder: Path, job: JobEntry) -> str | None:
+def _read_error(log: Path | None) -> str | None:
     """Return the line that says why slurmd, or its out-of-memory handler, ended the job; None without a log."""
-    logs = list((folder / SUBMITIT).glob(f"{job.job}_*_log.err"))
-    if not logs:
-        return None
-    newest = max(logs, key=lambda path: path.stat().st_mtime)
-    return find_log_error(read_tail(newest, _LOG_END_BYTES)).line
+    return find_log_error(read_tail(log, _LOG_END_BYTES)).line if log else None
 
 
 def _find_checkpoint(folder: Path) -> Checkpoint | None:
