@@ -69,8 +69,8 @@ def init(
 
         clusterplan init -- torchrun --nproc_per_node 8 train.py --bf16
 
-    It takes #SBATCH lines, the variables of the script, torchrun, accelerate, deepspeed and srun, the arguments of
-    Hugging Face's Trainer and of ms-swift, and the config files that they name.
+    It takes #SBATCH lines, the variables of the script, torchrun, accelerate, deepspeed and srun, the arguments and
+    configs of Hugging Face's Trainer, LLaMA-Factory, axolotl, ms-swift, Megatron-LM, torchtitan and nanoGPT.
     """
     values = one_shape(flags)
     file = _read(source, words, values)
