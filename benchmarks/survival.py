@@ -337,8 +337,8 @@ def kill_processes(cluster: Cluster, node: str) -> None:
 def repair(cluster: Cluster, node: str) -> None:
     """Bring a node back, as one that has been booted."""
     pid = int((cluster.folder / f"{node}.pid").read_text())
+    kill_processes(cluster, node)
     if not Path(f"/proc/{pid}").exists():
-        kill_processes(cluster, node)
         cluster.start(node)
     for _ in range(20):
         time.sleep(0.5)

@@ -121,6 +121,22 @@ def test_a_requeue_by_hand_goes_on_from_disk(on_slurm: Any) -> Generator[None, N
 
 
 @story
+def test_a_start_that_fails_before_it_begins_is_repeated(on_slurm: Any) -> Generator[None, None, None]:
+    """srun's "Unable to create step" after a node was lost: no task is there to ask for a restart."""
+    run = on_slurm.submit(job_file(on_slurm, steps=60))
+    until(lambda: steps_done(run) > 5, "steps", ENDED_S)
+    where = Path(run["folder"]) / "submitit"
+    (pickle,) = where.glob("submission-*.pkl")
+    hidden = pickle.rename(where / "hidden")
+    on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
+    until((where / f"{run['job_id']}.1.exit").exists, "the start that fails", ENDED_S)
+    hidden.rename(pickle)
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 60)
+
+
+@story
 def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(
     on_slurm: Any,
 ) -> Generator[None, None, None]:

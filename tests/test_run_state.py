@@ -51,6 +51,16 @@ def test_a_job_that_failed_before_the_run_began_says_why(slurm: str) -> None:
     assert state.reason == "exit code 255, before the run began: srun: unrecognized option '--x'"
 
 
+def test_a_later_start_that_no_task_saw_counts() -> None:
+    stopped = _task(2, "gpu2", NIGHT - 60, NIGHT - 50, "stopped")
+    codes = {Attempt("8", 3): 1}
+    error = "srun: error: Unable to create step for job 8: Invalid generic resource (gres) specification"
+    evidence = replace(NOTHING, tasks=[stopped], exit_codes=codes, slurmd_error=error)
+    state = judge_state(evidence, NIGHT)
+    assert (state.state, state.exit_code) == (State.FAILED, 1)
+    assert "Unable to create step" in state.reason
+
+
 def test_a_job_that_failed_without_a_word_asks_for_its_folder() -> None:
     (job,) = parse_account(f"8|FAILED||2|{NIGHT + 60:.0f}|00:30:00|gpu1").values()
     assert (

@@ -5,12 +5,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..command.task import Task
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import has_final_status, withdraw_final_status, write_final_status
+from ..run_folder.folder import BEGAN, SUBMITIT
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
 from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
@@ -46,6 +48,7 @@ def run_task(
         return 0
     task = _begin_attempt(folder, launch, place, signals)
     if place.on_slurm and place.rank == 0:
+        _note_beginning(folder, place)
         append_missing_job(folder, "slurm", place.job, environment.get("SLURM_CLUSTER_NAME"))
     adopt_orphans()
 
@@ -69,6 +72,12 @@ def run_task(
         task.file.update(state="ended")
         return 0
     return _exit_code(task)
+
+
+def _note_beginning(folder: Path, place: Task) -> None:
+    """Let the job's shell know that this start can speak for itself."""
+    with suppress(OSError):
+        (folder / SUBMITIT / f"{place.job}.{place.restart}.{BEGAN}").touch()
 
 
 def _begin_attempt(folder: Path, launch: Launch, place: Task, signals: StopSignals) -> TaskContext:

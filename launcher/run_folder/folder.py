@@ -23,6 +23,7 @@ RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
 JOB_FILE, REQUEST_FILE, ESTIMATE_FILE = "job.json", "request.json", "estimate.json"
 DEEPSPEED_FILE, DIFF_FILE = "deepspeed.json", "git.diff"
 LOGS, SUBMITIT, TASKS = "logs", "submitit", "tasks"
+BEGAN = "began"  # ends the name of a file in SUBMITIT: the first task of a start can speak for itself
 _MAX_NAME_LENGTH = 60
 _MAX_NAME_BYTES = 120  # a file's name has at most 255, with the time and what is written beside it
 _MAX_TRIES = 100

@@ -75,9 +75,11 @@ class Evidence:
 
     @property
     def last_tasks(self) -> list[TaskRecord]:
-        """Return the tasks of the last attempt of the newest job."""
-        tasks = [task for task in self.tasks if task.job == self.jobs[-1].job]
-        last_restart = max((task.restart for task in tasks), default=0)
+        """Return the tasks of the last attempt of the newest job; none if its shell alone speaks of that attempt."""
+        job = self.jobs[-1].job
+        tasks = [task for task in self.tasks if task.job == job]
+        ended = [attempt.restart for attempt in self.exit_codes if attempt.job == job]
+        last_restart = max([*(task.restart for task in tasks), *ended], default=0)
         return [task for task in tasks if task.restart == last_restart]
 
     @property

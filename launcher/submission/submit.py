@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...cluster_profiles.modes import make_inner_folder
 from ...errors import ClusterplanError, RunFolderError, SubmissionError
-from ..run_folder.folder import LOGS, SUBMITIT, TASKS
+from ..run_folder.folder import BEGAN, LOGS, SUBMITIT, TASKS
 from ..run_folder.job_log import append_job, read_jobs
 from ..slurm import client as slurm
 from ..slurm.sbatch import submit_script
@@ -196,10 +196,23 @@ def _setup(path: Path, *, has_cpus: bool) -> list[str]:
 
 
 def _teardown(where: Path) -> list[str]:
-    """Return shell lines that record how the tasks ended: the job's shell outlives tasks that are killed."""
+    """Return shell lines that record how the tasks ended: the job's shell outlives tasks that are killed.
+
+    Where not even the first task has begun, nobody else can ask for a restart: srun could not create the step, or a
+    preemption came before the guard listened.  That is no fault of a run of which one of the last 3 starts has begun.
+    """
+    mine = f'{shlex.quote(str(where))}/"$job"'
     return [
         "code=$?",
-        f'echo $code > {shlex.quote(str(where))}/"$job.${{SLURM_RESTART_COUNT:-0}}.exit"',
+        "restart=${SLURM_RESTART_COUNT:-0}",
+        f"echo $code > {mine}.$restart.exit",
+        f"if [ $code -ne 0 ] && [ ! -e {mine}.$restart.{BEGAN} ]; then",
+        '    facts=$(scontrol show job "$job" 2> /dev/null)',
+        f"    for back in 1 2 3; do [ -e {mine}.$((restart - back)).{BEGAN} ] && facts+=' PreemptTime=2'; done",
+        "    case $facts in *JobState=RUNNING*' PreemptTime=2'*)",
+        '        scontrol requeue "$job" && sleep 120',
+        "    esac",
+        "fi",
         "exit $code",
     ]
 
