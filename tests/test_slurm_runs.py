@@ -201,7 +201,7 @@ def test_a_job_of_unknown_time_leaves_its_limit_to_the_partition(on_slurm: Any) 
 
 def test_the_receipt_says_what_is_booked(on_slurm: Any) -> None:
     said = on_slurm("submit", "--profile", "test", "--nodes", "2", "--gpus", "4", "--", "true").stdout
-    assert "asks 4 x a100 2 nodes of 2 in partition long " in in_one_row(said)
+    assert "requests 4 x a100 2 nodes of 2 in partition long " in in_one_row(said)
 
 
 def test_the_warning_fits_the_limit_of_the_partition(on_slurm: Any) -> None:

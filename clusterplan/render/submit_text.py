@@ -35,7 +35,7 @@ def submitted(page: Page, submission: Submission) -> None:
         if len(runs) > _MOST_RUNS:
             rows.append(("", f"and {len(runs) - _MOST_RUNS} more", "`clusterplan status` lists them"))
     rows.append(("folder", str(first.folder), ""))
-    rows.append(("asks", *_booked(submission)))
+    rows.append(("requests", *_booked(submission)))
     if estimate and estimate.clock.total:
         total = estimate.clock.total
         rows.append(
