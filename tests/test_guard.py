@@ -50,7 +50,7 @@ def task(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes]
     processes = []
 
     def start(command: list[str], rank: int, cwd: Path = tmp_path) -> tuple[subprocess.Popen[bytes], Path]:
-        replace(LAUNCH, command=tuple(command), cwd=str(cwd)).write(tmp_path)
+        replace(LAUNCH, command=tuple(command), cwd=str(cwd), one_task=command[0] == "mpirun").write(tmp_path)
         (tmp_path / "logs").mkdir()
         place = {"SLURM_JOB_ID": "7", "SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
         processes.append(subprocess.Popen([sys.executable, "-c", GUARD, tmp_path], env=os.environ | place))

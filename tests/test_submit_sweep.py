@@ -66,7 +66,7 @@ def test_runs_of_a_sweep_resume_from_their_own_checkpoints_alone(launched: Any) 
     job = launched.file(
         "job.toml",
         "[data]\nsamples = 8\n[training]\nbatch_size = 8\ngpus = 1\n[checkpoint]\nfolder = 'kept'\n"
-        """[run]\ncommand = ['sh', '-c', 'touch "$0/step_$1"', '{output}', '{seed}']\n""",
+        """[run]\ncommand = ['sh', '-c', 'echo w > "$0/step_$1"', '{output}', '{seed}']\n""",
     )
     runs = [run["run"] for run in launched.submit("--executor", "local", job, "--sweep", "seed=3..4")["runs"]]
     assert [launched.ended(run)["state"] for run in runs] == ["completed"] * 2
