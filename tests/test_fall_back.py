@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launched import in_one_row
 
 from clusterplan.launcher.node.restart_policy import AttemptEnd, Progress, StopCause, decide_restart
 
@@ -106,7 +107,7 @@ def test_a_start_that_fails_on_a_cut_checkpoint_is_followed_by_one_from_the_chec
     reasons = [json.loads(record.read_text())["reason"] for record in records]
     assert reasons[1] == "step_30.bin could not be resumed from: starts again from step_20.bin"
     shown = launched("status", ended["run"]).stdout
-    assert "step_30.bin could not be resumed from" in shown
+    assert "step_30.bin could not be resumed from" in in_one_row(shown)
 
 
 def test_a_command_that_always_fails_is_ended_soon(launched: Any) -> None:
