@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ...cluster_profiles.modes import open_file
 from .checkpoints import Checkpoint, find_checkpoints
 from .launch import Launch
 
@@ -24,7 +25,7 @@ def append_left_out(folder: Path, save: Save) -> bool:
     """Append a checkpoint that later starts leave out; return whether that could be written."""
     line = json.dumps(save._asdict()) + "\n"
     with suppress(OSError):
-        file = os.open(folder / LEFT_OUT_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = open_file(folder / LEFT_OUT_FILE, os.O_APPEND)
         try:
             return os.write(file, line.encode()) == len(line.encode())
         finally:

@@ -77,7 +77,7 @@ def _write_script(folders: Sequence[Path], request: SlurmRequest, job_class: Job
     from submitit.core.utils import DelayedSubmission  # noqa: PLC0415  submitit, slow to load
 
     where = folders[0] / SUBMITIT
-    where.mkdir(mode=0o700, exist_ok=True)
+    make_inner_folder(where)
     path = where / f"submission-{os.urandom(4).hex()}.sh"
     for index, folder in enumerate(folders):
         job = DelayedSubmission(_run, job_class(str(folder)))
