@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import SIGINT, SIGQUIT
 
 _SHELLS = {"ash", "bash", "dash", "fish", "ksh", "mksh", "sh", "tcsh", "zsh"}
+_REPEATERS = {"timeout"}
 _PROC = Path("/proc")
 
 
@@ -68,6 +69,7 @@ def find_addressees(processes: Iterable[Process], number: int) -> list[int]:
     These are the ones that handle it.  One that handles it passes it on to its own children, as torchrun, make and uv
     do, or they are its helpers, as the workers of a data loader are.  But a shell with a trap waits for its child in
     the foreground first; only children in the background, which a shell makes ignore INT and QUIT, are left to it.
+    And coreutils' timeout signals its child and then its whole group, so that the child would get the signal twice.
     Where no process handles the signal, it is for all.
 
     >>> find_addressees([Process(2, 1, "bash"), Process(3, 2, "python", caught=1 << 14), Process(4, 2, "tee")], 15)
@@ -80,14 +82,18 @@ def find_addressees(processes: Iterable[Process], number: int) -> list[int]:
     addressees = [
         process.pid
         for process in everyone
-        if process.catches(number) and not _is_reached_by_parent(process, by_id, number)
+        if _takes(process, number) and not _is_reached_by_parent(process, by_id, number)
     ]
     return addressees or [process.pid for process in everyone]
 
 
+def _takes(process: Process, number: int) -> bool:
+    return process.catches(number) and process.name not in _REPEATERS
+
+
 def _is_reached_by_parent(process: Process, by_id: Mapping[int, Process], number: int) -> bool:
     parent = by_id.get(process.parent)
-    if parent is None or not parent.catches(number):
+    if parent is None or not _takes(parent, number):
         return False
     in_background = process.ignores(SIGINT) and process.ignores(SIGQUIT)
     return parent.name not in _SHELLS or in_background
