@@ -1,5 +1,6 @@
 """Whether a SIGTERM came to every process of the job, as Slurm sends it, or to this process alone."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ def term_witness() -> Iterator["subprocess.Popen[bytes]"]:
     not wait for its workers to save when another one comes.
     """
     process = subprocess.Popen(
-        ["sleep", "2147483647"],  # noqa: S607  whichever it is
+        ["sleep", "2147483647"],  # noqa: S607  where the system keeps it: the PATH of a user may lack it
+        env={"PATH": os.defpath},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
