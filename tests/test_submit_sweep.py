@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ def test_a_sweep_is_cancelled_as_one(on_slurm: Any) -> Generator[None, None, Non
     assert on_slurm("cancel", "--all", "lr").stdout.count("asked to stop") == 3
     yield
     for run in json.loads(on_slurm("status", "--json", "lr").stdout)["runs"]:
+        assert on_slurm.ended(run["run"])["state"] == "cancelled"
+
+
+@story
+def test_a_sweep_that_scancel_ends_before_it_began_is_cancelled(on_slurm: Any) -> Generator[None, None, None]:
+    """squeue then shows the array as one job: only elements that began, or were changed, have records of their own."""
+    done = on_slurm.submit("--gpus", "1", "--slurm", "hold=true", "--sweep", "k=1..3", "--", "true", "{k}")
+    job = done["runs"][0]["job_id"].partition("_")[0]
+    subprocess.run(["scancel", job], check=True, timeout=60)
+    yield
+    for run in done["runs"]:
         assert on_slurm.ended(run["run"])["state"] == "cancelled"
 
 

@@ -99,6 +99,10 @@ class _SlurmAnswers:
     accounting: Mapping[str, JobFacts] = field(default_factory=dict)
     cluster: str | None = None  # the one that answers here
 
+    def queued_job(self, job_id: str) -> QueuedJob | None:
+        """Return a job as squeue shows it: an array that was cancelled before any of its runs began is one job to it."""
+        return self.queue.get(job_id) or self.queue.get(job_id.partition("_")[0])
+
     def other_cluster(self, job: JobEntry) -> str | None:
         """Return the name of the job's cluster if it is another one: its job ids are in use here too."""
         return job.cluster if self.cluster and job.cluster != self.cluster else None
@@ -131,7 +135,7 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
             jobs=jobs[folder],
             tasks=tasks,
             exit_codes={} if is_certain else files.read_exit_codes(folder, {j.job for j in jobs[folder]}),
-            queued_job=answers.queue.get(job_id),
+            queued_job=answers.queued_job(job_id),
             slurm_answers=answers.answers,
             accounting=answers.accounting.get(job_id),
             is_alive=is_process_alive(tasks[-1]) if tasks else None,
