@@ -6,6 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 PAGES = README.md $(shell find docs -name "*.md" | sort)
 
+# Compiled modules are kept, whatever the environment says: the tests start clusterplan more than a thousand times.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow coverage lint format docs docs-pages wheel bench accuracy gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
