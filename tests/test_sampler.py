@@ -352,8 +352,9 @@ def test_a_gpu_that_is_lost_during_the_run_is_one_event_and_left_out(gpus: Start
             time.sleep(0.01)
         stop.set()
         loop.join()
-    lost = [item for item in items if isinstance(item, Event)]
-    assert [(event.kind, event.gpu) for event in lost] == [("gpu_lost", 1)]
+    events = [item for item in items if isinstance(item, Event)]
+    # A busy machine may be late for a tick, which is an event too.
+    assert [(event.kind, event.gpu) for event in events if event.kind != "gap"] == [("gpu_lost", 1)]
     assert len(items[0].readings) == 2
     assert len(items[-1].readings) == 1
 
