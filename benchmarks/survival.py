@@ -337,6 +337,10 @@ def kill_processes(cluster: Cluster, node: str) -> None:
 def repair(cluster: Cluster, node: str) -> None:
     """Bring a node back, as one that has been booted."""
     pid = int((cluster.folder / f"{node}.pid").read_text())
+    with suppress(RuntimeError, subprocess.TimeoutExpired):
+        state = cluster.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
+        if not state.startswith(("down", "drain")):  # back by itself, and new starts are on it
+            return
     kill_processes(cluster, node)
     if not Path(f"/proc/{pid}").exists():
         cluster.start(node)
