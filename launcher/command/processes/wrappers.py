@@ -86,13 +86,6 @@ _TASK_RUNNERS = {
     "snakemake",
 }
 _TASK_RUNNERS |= {"papermill", "jupyter", "ipython"}
-_WAITING = {
-    "time",
-    "timeout",
-    "sudo",
-    "xvfb-run",
-    "ncu",
-}  # beside those with a verb; the others become the program
 
 
 class Unwrapped(NamedTuple):
@@ -129,16 +122,6 @@ def unwrap(words: Sequence[str]) -> Unwrapped:
             return Unwrapped(start, variables, needs_python=True)
         at = start
     return Unwrapped(at, variables)
-
-
-def has_waiting_wrapper(words: Sequence[str]) -> bool:
-    """Return whether a wrapper stays in front of the program, waits for it, and may keep a signal to itself.
-
-    >>> has_waiting_wrapper(["env", "A=1", "uv", "run", "x.py"]), has_waiting_wrapper(["nice", "python", "uv"])
-    (True, False)
-    """
-    before = {base_name(word) for word in words[: unwrap(words).at]}
-    return runs_a_task(words) or not before.isdisjoint(_WAITING)
 
 
 def runs_a_task(words: Sequence[str]) -> bool:
