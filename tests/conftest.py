@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +23,7 @@ import slurm_cluster
 from clusterplan.cli import main
 
 if TYPE_CHECKING:
-    from launched import Launched, Story, Told
+    from launched import Launched, Stories
 
 ROOT = Path(__file__).parent.parent
 HOSTILE_NAME = "a 'quoted\" place"
@@ -64,7 +63,6 @@ ONCE = {
         "test_sampler",
     },
 }
-STORIES_AT_ONCE = 8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
@@ -76,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
             if name in fixtures and item.path.stem not in files:
                 raise pytest.UsageError(f"{item.path}: it uses {name}, so name it in ONCE of {__file__}")
     # Stories run side by side on the test Slurm, and any other test of it cancels all jobs: so they come last.
-    items.sort(key=lambda item: "begun" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: "stories" in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -253,29 +251,15 @@ def on_slurm(slurm: slurm_cluster.Cluster, launched: "Launched", tmp_path: Path)
 
 
 @pytest.fixture(scope="session")
-def begun(
+def stories(
     request: pytest.FixtureRequest,
     real_slurm: slurm_cluster.Cluster,
     tmp_path_factory: pytest.TempPathFactory,
-) -> "Iterator[dict[Story, Future[Told]]]":
-    """Begin every story of this session, a few at a time; return for each the future of its generator."""
-    from launched import Launched, begin, run_program, write_profile_of_one_host  # noqa: PLC0415  likewise
+) -> "Iterator[Stories]":
+    """Begin every story of this session, a few at a time."""
+    from launched import Stories  # noqa: PLC0415  likewise
 
     tests = cast("list[pytest.Function]", request.session.items)
-    stories = [item.function.story for item in tests if "begun" in item.fixturenames]
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(STORIES_AT_ONCE) as pool:
-        patch.setenv("SLURM_CONF", str(real_slurm.conf))
-        patch.setenv("XDG_CONFIG_HOME", str(write_profile_of_one_host(tmp_path_factory.mktemp("config"))))
-        futures = {}
-        for story in stories:
-            folder = tmp_path_factory.mktemp("story") / HOSTILE_NAME
-            folder.mkdir()
-            launched = Launched(folder, run_program)
-            launched.slurm = real_slurm
-            futures[story] = pool.submit(begin, story, launched)
-        yield futures
-        real_slurm.ask("scancel", "--user=root")
-        pool.shutdown(cancel_futures=True)
-    for future in futures.values():
-        if not future.cancelled() and not future.exception():
-            future.result().close()
+    wanted = [item.function.story for item in tests if "stories" in item.fixturenames]
+    with Stories(wanted, real_slurm, tmp_path_factory.mktemp) as stories:
+        yield stories

@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from conftest import Process
+from conftest import HOSTILE_NAME, Process
 from slurm_cluster import Cluster, until
 
 from clusterplan.launcher.runs.state import OPEN_STATES
@@ -21,6 +21,7 @@ from clusterplan.launcher.runs.status import read_statuses
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "cpu_ddp.py"
 ENDED_S = 120
+STORIES_AT_ONCE = 8
 POLL_S = 0.4  # a question to Slurm starts processes
 
 Told = Generator[None, None, None]
@@ -229,6 +230,60 @@ def runs_over_a_full_disk(launched: Launched, run: Any, code: Any, fill: Any) ->
     return launched.ended(run["run"])
 
 
+class Stories:
+    """The parts of stories before their `yield`, run side by side on the test Slurm.
+
+    They run in threads of this process, so Slurm and the profile are in its environment; that ends with the last story,
+    because other tests follow in this process that must not see them.
+    """
+
+    def __init__(self, stories: Iterable[Story], slurm: Cluster, make_folder: Callable[[str], Path]) -> None:
+        self._slurm = slurm
+        self._pool = ThreadPoolExecutor(STORIES_AT_ONCE)
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setenv("SLURM_CONF", str(slurm.conf))
+        self._patch.setenv("XDG_CONFIG_HOME", str(write_profile_of_one_host(make_folder("config"))))
+        self._begun = {tell: self._pool.submit(self._begin, tell, make_folder("story")) for tell in stories}
+
+    def _begin(self, tell: Story, folder: Path) -> Told:
+        hostile = folder / HOSTILE_NAME
+        hostile.mkdir()
+        launched = Launched(hostile, run_program)
+        launched.slurm = self._slurm
+        told = tell(launched)
+        next(told)
+        return told
+
+    def tell(self, story: Story) -> None:
+        """Run the rest of a story, after its `yield`."""
+        told = None
+        try:
+            told = self._begun[story].result()
+            next(told, None)
+            assert inspect.getgeneratorstate(told) == inspect.GEN_CLOSED, "a story has one yield"
+        finally:
+            if told:
+                told.close()
+            del self._begun[story]
+            if not self._begun:
+                self.close()
+
+    def close(self) -> None:
+        self._slurm.ask("scancel", "--user=root")
+        self._pool.shutdown(cancel_futures=True)
+        for future in self._begun.values():
+            if not future.cancelled() and not future.exception():
+                future.result().close()
+        self._begun.clear()
+        self._patch.undo()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def story(tell: Story) -> Callable[..., None]:
     """Make a test of a generator function with one `yield`, which takes a `Launched` on the test Slurm.
 
@@ -236,21 +291,9 @@ def story(tell: Story) -> Callable[..., None]:
     the test, and runs in its turn.
     """
 
-    def test(begun: Mapping[Story, Future[Told]]) -> None:
-        told = begun[tell].result()
-        try:
-            next(told, None)
-            assert inspect.getgeneratorstate(told) == inspect.GEN_CLOSED, "a story has one yield"
-        finally:
-            told.close()
+    def test(stories: Stories) -> None:
+        stories.tell(tell)
 
     test.__name__, test.__doc__ = tell.__name__, tell.__doc__
-    test.story = tell  # type: ignore[attr-defined]  # what conftest begins
+    test.story = tell  # type: ignore[attr-defined]  # what the fixture `stories` begins
     return test
-
-
-def begin(tell: Story, launched: "Launched") -> Told:
-    """Run a story up to its `yield`."""
-    told = tell(launched)
-    next(told)
-    return told
