@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from clusterplan import track
+from clusterplan.estimator.measurements.training_loop import LoopEvaluation, LoopSteps
 from clusterplan.launcher.run_folder.progress import estimate_progress, read_first_and_latest, read_progress
 
 
@@ -345,3 +346,21 @@ def test_a_long_file_is_read_line_by_line(folder: Path) -> None:
     finally:
         tracemalloc.stop()
     assert most < 6 * 2**20
+
+
+def test_learning_rate_and_validation_loss_are_written_and_read_back(folder: Path, clock: Any) -> None:
+    steps = track(range(4), total=4)
+    for number, _ in enumerate(steps):
+        clock.pass_(2)
+        steps.log(loss=2.0, learning_rate=1e-3)
+        if number == 1:
+            steps.log(eval_loss=1.5)
+    assert [line["loss"] for line in lines(folder, "evaluation")] == [1.5]
+    rates = [(x.loss, x.learning_rate) for x in read_progress(folder)[0] if isinstance(x, LoopSteps)]
+    assert rates == [(2.0, 1e-3)] * 4
+    assert [(x.step, x.loss) for x in read_progress(folder)[0] if isinstance(x, LoopEvaluation)] == [(1, 1.5)]
+
+
+def test_validation_loss_that_is_no_number_is_left_out(folder: Path) -> None:
+    track().log(eval_loss="much")  # type: ignore[arg-type]
+    assert not lines(folder, "evaluation")

@@ -30,6 +30,16 @@ class LoopSteps:
     longest_s: float
     wait_s: float | None = None
     loss: float | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEvaluation:
+    """After `step` steps the loss on a validation set is `loss`."""
+
+    time_s: float
+    step: int
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class LoopDtype:
     dtype: str
 
 
-LoopLine = LoopStart | LoopSteps | LoopPause | LoopEnd | LoopDtype
+LoopLine = LoopStart | LoopSteps | LoopEvaluation | LoopPause | LoopEnd | LoopDtype
 
 
 def steady_lines(lines: Iterable[LoopLine]) -> list[LoopSteps]:

@@ -12,7 +12,6 @@ written, tracking ends and training goes on.
 
 import atexit
 import json
-import math
 import os
 import time
 import weakref
@@ -20,17 +19,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Generic, SupportsFloat, TypeVar
 
-from ...cluster_profiles.modes import open_file
 from .autograd_dtype import find_autograd_dtype
+from .progress_file import open_progress_file, read_number
 
 T = TypeVar("T")
 
-PROGRESS_FILE = "progress.jsonl"
 # Steps share a line for this long: a week of fast steps makes a file of megabytes.
 MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 10.0
 _DTYPE_STEPS = 3  # the first steps, in which the number format is looked for
 _OUTLIER = 3.0  # times the mean: a longer step may hold an evaluation that nobody marked
-_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def track(
@@ -73,8 +70,9 @@ class Tracker(Generic[T]):
     ) -> None:
         self._iterable, self._per_step, self._step = iterable, per_step, start
         self._facts: Mapping[str, object] | None = facts  # None once they are written
-        self._file = _open_progress_file()
+        self._file = open_progress_file()
         self._loss: SupportsFloat | None = None
+        self._learning_rate: SupportsFloat | None = None
         self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
         self._dtype: str | None = None
         if self._file is not None:
@@ -115,6 +113,21 @@ class Tracker(Generic[T]):
             if self._dtype_steps_left:
                 self._find_dtype(value)
             self._loss = value.detach() if hasattr(value, "detach") else value
+
+    def log(
+        self,
+        *,
+        loss: SupportsFloat | None = None,
+        learning_rate: SupportsFloat | None = None,
+        eval_loss: SupportsFloat | None = None,
+    ) -> None:
+        """Take what the script logs; `loss` as in `loss()`.  `eval_loss`, of a validation set, gets a line at once."""
+        if loss is not None:
+            self.loss(loss)
+        if learning_rate is not None:
+            self._learning_rate = learning_rate
+        if eval_loss is not None and (value := read_number(eval_loss)) is not None:
+            self._append("evaluation", loss=value)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -194,10 +207,11 @@ class Tracker(Generic[T]):
             seconds=round(self._seconds, 6),
             wait_s=None if self._iterable is None else round(self._wait_s, 6),
             longest_s=round(self._longest_s, 6),
-            loss=_number(self._loss),
+            loss=read_number(self._loss),
+            learning_rate=read_number(self._learning_rate),
         )
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
-        self._loss = None
+        self._loss = self._learning_rate = None
         if self._dtype:
             self._append("dtype", dtype=self._dtype)
             self._dtype = None
@@ -220,25 +234,3 @@ class Tracker(Generic[T]):
         except OSError:
             pass
         self._file = None  # closed with the tracker
-
-
-def _open_progress_file() -> int | None:
-    """Return the file to append to; None outside a job, on other ranks, and if the file cannot be opened."""
-    folder, environment = os.environ.get("CLUSTERPLAN_RUN_FOLDER"), os.environ
-    rank = next((environment[name] for name in _RANKS if name in environment), "0")
-    # Processes that Lightning starts share the rank of their task, and differ in the local rank.
-    if not folder or rank != "0" or environment.get("LOCAL_RANK", "0") != "0":
-        return None
-    try:
-        return open_file(f"{folder}/{PROGRESS_FILE}", os.O_APPEND)
-    except OSError:
-        return None
-
-
-def _number(loss: SupportsFloat | None) -> float | str | None:
-    """Return a loss as JSON can hold it: `nan` and `inf` are not JSON numbers, so they become strings."""
-    try:
-        value = None if loss is None else float(loss)
-    except (TypeError, ValueError, RuntimeError):  # not a number, or a tensor of several
-        return None
-    return value if value is None or math.isfinite(value) else str(value)

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from ...estimator.measurements.training_loop import (
     LoopDtype,
     LoopEnd,
+    LoopEvaluation,
     LoopLine,
     LoopPause,
     LoopStart,
     LoopSteps,
     steady_lines,
 )
-from ..in_training.tracker import PROGRESS_FILE
+from ..in_training.progress_file import PROGRESS_FILE
 
 T = TypeVar("T")
 
@@ -154,6 +155,7 @@ def _steps(v: Mapping[str, Any]) -> LoopSteps:
         _seconds(v["longest_s"]),
         _or_none(_seconds, v.get("wait_s")),
         _or_none(float, v.get("loss")),  # may be "nan"
+        _or_none(float, v.get("learning_rate")),
     )
     if line.steps < 1:
         raise ValueError("no steps")
@@ -162,6 +164,10 @@ def _steps(v: Mapping[str, Any]) -> LoopSteps:
 
 def _pause(v: Mapping[str, Any]) -> LoopPause:
     return LoopPause(_seconds(v["time_s"]), int(v["step"]), str(v["what"]), _seconds(v["seconds"]))
+
+
+def _evaluation(v: Mapping[str, Any]) -> LoopEvaluation:
+    return LoopEvaluation(_seconds(v["time_s"]), int(v["step"]), float(v["loss"]))
 
 
 def _end(v: Mapping[str, Any]) -> LoopEnd:
@@ -176,6 +182,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
     "start": _start,
     "steps": _steps,
     "pause": _pause,
+    "evaluation": _evaluation,
     "end": _end,
     "dtype": _dtype,
 }

@@ -15,7 +15,7 @@ from ...errors import RunFolderError, SpoolError, UnfitValue
 from ...estimator.gpu_use.reading import Event
 from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
-from ..in_training.tracker import PROGRESS_FILE
+from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import read_final_status
 from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, TASKS, file_exists
 from ..run_folder.progress import read_first_and_latest, read_progress
