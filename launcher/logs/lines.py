@@ -29,6 +29,20 @@ class LogLine:
         return self.words[:1].isspace() or bool(_BOX.match(self.words))
 
 
+def split_prefix(line: str) -> tuple[str, int | None]:
+    """Return a line without what launchers put in front of it, and the rank that one of them wrote there.
+
+    >>> split_prefix("gpu1: [rank3]: step 7")
+    ('step 7', 3)
+    """
+    rank = None
+    while match := _RANK_PREFIX.match(line) or _PREFIX.match(line):
+        line = line[match.end() :]
+        if match.re is _RANK_PREFIX:
+            rank = int(next(group for group in match.groups() if group))
+    return line, rank
+
+
 def read_lines(text: str) -> Iterator[LogLine]:
     """Yield the lines that hold words, without colours and prefixes.
 
@@ -36,11 +50,7 @@ def read_lines(text: str) -> Iterator[LogLine]:
     [(3, 'ValueError: no'), (2, 'step 7')]
     """
     for raw in text.splitlines():
-        words, rank = _ESCAPES.sub("", raw).rstrip(), None
-        while match := _RANK_PREFIX.match(words) or _PREFIX.match(words):
-            words = words[match.end() :]
-            if match.re is _RANK_PREFIX:
-                rank = int(next(group for group in match.groups() if group))
+        words, rank = split_prefix(_ESCAPES.sub("", raw).rstrip())
         in_group = False
         while bars := _GROUP_BARS.match(words):
             words, in_group = words[bars.end() :], True

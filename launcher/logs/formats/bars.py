@@ -1,0 +1,139 @@
+"""Progress bars: which one is the training's, and the step that it shows.  Pure.
+
+A log holds many bars: of the training, of evaluations inside it, of downloads and tokenizers before it.  Some count a
+run, others start anew with each epoch.  On a resume the Trainer's bar begins at 0 and jumps, so its own rate is
+wrong, and only differences of its steps are used (transformers/trainer_callback.py, ProgressCallback).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .job_length import JobLength
+from .log_format import LogFormat
+from .quantities import parse_elapsed_s, parse_number
+from .record import LogRecord, RecordKind
+
+_TRAINING = re.compile(r"train|epoch|step|iter", re.IGNORECASE)
+_EVALUATION = re.compile(r"val|eval|test|predict|sanity", re.IGNORECASE)
+_EPOCH = re.compile(r"epoch\D{0,3}(\d+)(?:\s*(?:/|of)\s*(\d+))?", re.IGNORECASE)
+_BEFORE_COUNT = re.compile(r":?\s*(?:\d+%)?\s*(?:\|[^|]*\|?|[━╸╺ ]+)?\s*$")
+_MOST_BARS = 32
+
+
+class _Reading(NamedTuple):
+    """One bar in one line; `length` is None where the bar does not know it."""
+
+    description: str
+    done: int
+    length: int | None
+    elapsed_s: float
+    is_complete: bool
+
+
+@dataclass(slots=True)
+class _Bar:
+    """A bar, and the earlier bars of the same description and length."""
+
+    done: int = 0
+    elapsed_s: float = 0.0
+    earlier: int = 0
+    earlier_s: float = 0.0
+
+    @property
+    def sum_s(self) -> float:
+        return self.earlier_s + self.elapsed_s
+
+
+class Bars:
+    """Tell the training's bar from others in a stream of lines."""
+
+    def __init__(self, length: JobLength) -> None:
+        self._job = length
+        self._bars: dict[tuple[str, int | None], _Bar] = {}
+        self._training: tuple[str, int | None] | None = None
+        self._first_epoch: int | None = None
+
+    def read_line(self, form: LogFormat, line: str) -> LogRecord | None:
+        """Return what the last bar in a line says of the training or of an evaluation; None if it says neither."""
+        reading = _read_bar(form, line)
+        if reading is None:
+            return None
+        key = (re.sub(r"\d+", "", reading.description), reading.length)
+        bar = self._bars.setdefault(key, _Bar())
+        if reading.done < bar.done and reading.elapsed_s <= bar.elapsed_s:
+            bar.earlier, bar.earlier_s = bar.earlier + 1, bar.sum_s
+        bar.done, bar.elapsed_s = reading.done, reading.elapsed_s
+        self._choose(key)
+        if key == self._training:
+            return self._training_record(form, reading, bar)
+        is_inside = not reading.description and self._is_running()
+        if reading.is_complete and (is_inside or _EVALUATION.search(reading.description)):
+            return LogRecord(RecordKind.EVALUATION, form.name, seconds=reading.elapsed_s)
+        return None
+
+    def _is_running(self) -> bool:
+        assert self._training is not None  # noqa: S101  chosen with the first bar
+        length = self._training[1]
+        return length is None or self._bars[self._training].done < length
+
+    def _choose(self, key: tuple[str, int | None]) -> None:
+        """Take the bar as the training's if its words say so, or if the one so far has ended, and took less time."""
+        if self._training is None:
+            self._training = key if _weight(key[0]) else None
+        elif key != self._training:
+            rival, holder = _weight(key[0]), _weight(self._training[0])
+            longer = self._bars[key].sum_s > self._bars[self._training].sum_s
+            if rival > holder or (rival == holder and not self._is_running() and longer):
+                self._training = key
+        if len(self._bars) > _MOST_BARS:
+            del self._bars[next(other for other in self._bars if other not in (key, self._training))]
+
+    def _training_record(self, form: LogFormat, reading: _Reading, bar: _Bar) -> LogRecord:
+        epoch = _EPOCH.search(reading.description)
+        batches, total = reading.done, reading.length
+        is_per_epoch = epoch is not None or bar.earlier > 0
+        if is_per_epoch and reading.length:
+            number, epochs = self._epoch(form, epoch) if epoch else (bar.earlier, None)
+            batches += number * reading.length
+            epochs = epochs or self._job.epochs
+            total = round(epochs * reading.length) if epochs else None
+        per_step = self._job.accumulation if is_per_epoch else 1
+        return LogRecord(
+            RecordKind.STEP,
+            form.name,
+            step=batches // per_step,
+            total_steps=self._job.total_steps or (total and -(-total // per_step)),
+            elapsed_s=bar.sum_s,
+        )
+
+    def _epoch(self, form: LogFormat, match: re.Match[str]) -> tuple[int, float | None]:
+        """Return the number of whole epochs before this bar, and the epochs in all."""
+        number, last = int(match[1]), match[2] and int(match[2])
+        if self._first_epoch is None or number < self._first_epoch:
+            self._first_epoch = number
+        counts_from_1 = self._first_epoch > 0 and (bool(last) or self._first_epoch == 1)
+        epochs = last + 1 if last and form.name == "rich-bar" else last  # it shows the number of the last one
+        return number - counts_from_1, epochs or None
+
+
+def _weight(description: str) -> int:
+    """Return 2 for a bar that is called a training's, 1 for one without a name, 0 for any other."""
+    if _EVALUATION.search(description):
+        return 0
+    return 2 if _TRAINING.search(description) else int(not description)
+
+
+def _read_bar(form: LogFormat, line: str) -> _Reading | None:
+    match = None
+    for match in form.regex.finditer(line):  # noqa: B007  the last one
+        pass
+    if match is None:
+        return None
+    done, length = parse_number(match["done"].upper()), parse_number(match["length"].upper())
+    elapsed_s = parse_elapsed_s(match["elapsed"])
+    if done is None or elapsed_s is None:
+        return None
+    description = _BEFORE_COUNT.sub("", line[: match.start()]).strip()
+    total = None if length is None else int(length)
+    return _Reading(description, int(done), total, elapsed_s, is_complete=done == length)
