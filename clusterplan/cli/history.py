@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..api.history.accuracy import accuracy as score_accuracy
 from ..api.history.runs import list_runs, show_run
 from ..api.history.upkeep import check_history, import_runs, rebuild_history
 from ..api.history.upkeep import prune as prune_history
@@ -73,6 +74,21 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     with show_collecting() as progress:
         recorded = show_run(run, progress=progress)
     echo_result(recorded, as_json=as_json)
+
+
+@history.command()
+@click.option(
+    "--model", metavar="TEXT", callback=utf8_text, help="Only runs of models whose name contains this."
+)
+@json_option
+def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show how good the estimates of ended runs were.
+
+    The error of step times and wall-clocks, how many were in range, and whether the walltime was enough: by the source of the estimate, and over time.
+    """
+    with show_collecting() as progress:
+        result = score_accuracy(model, progress=progress)
+    echo_result(result, as_json=as_json)
 
 
 @history.command()

@@ -7,7 +7,7 @@ not written is missing.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -87,23 +87,6 @@ def attempt_end_s(first_s: float, events: Sequence[Event], ended_s: float | None
     after = min((e.time_s for e in events if e.kind == "start" and e.time_s > first_s), default=math.inf)
     ends = [e.time_s for e in events if e.kind in _ENDS and first_s <= e.time_s <= after]
     return min(ends, default=ended_s if after == math.inf else None)
-
-
-def between_attempts_s(nodes: Iterable[Sequence[Event]]) -> float:
-    """Return the seconds between a run's first and last attempt in which none ran, from the events of each node.
-
-    >>> first, next_ = [Event(0, "start", ""), Event(50, "end", "")], [Event(90, "start", "")]
-    >>> between_attempts_s([first, next_])
-    40
-    """
-    spans = sorted(
-        (event.time_s, end_s)
-        for events in nodes
-        for event in events
-        if event.kind == "start" and (end_s := attempt_end_s(event.time_s, events, math.inf)) is not None
-    )
-    latest_ends = accumulate((end_s for _, end_s in spans), max)
-    return sum(max(began_s - end_s, 0) for end_s, (began_s, _) in zip(latest_ends, spans[1:], strict=False))
 
 
 def count_missing(before_s: float, next_s: float, period_s: float, breaks: Sequence[Break]) -> int:

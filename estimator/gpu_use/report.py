@@ -6,7 +6,7 @@ from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import MINUTE_S
-from .coverage import RunNode, between_attempts_s, find_node_notes
+from .coverage import RunNode, find_node_notes
 from .detectors import find_notes
 from .digest import GpuDigest, digest
 from .forecast import Forecast, compare_forecasts
@@ -115,7 +115,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
         coverage=_coverage(record, allocated_s),
         attribution_guessed=any(row["attribution"] == "guess" for row in record.gpus),
-        forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, _training_s(run, nodes))),
+        forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, record.trained_s)),
         precision_planned=planned,
         precision_seen=observed,
         unsampled=record.unsampled,
@@ -189,10 +189,3 @@ def _seconds(run: Mapping[str, Any], sampled_s: tuple[float, float] | None) -> f
     if run["seconds"] is not None:
         return float(run["seconds"])
     return sampled_s[1] - sampled_s[0] if sampled_s else None
-
-
-def _training_s(run: Mapping[str, Any], nodes: Mapping[str, RunNode]) -> float | None:
-    """Return the time of all attempts of a completed run: what was estimated is the whole training, and no queue."""
-    if run["state"] != "completed" or run["seconds"] is None:
-        return None
-    return float(run["seconds"]) - between_attempts_s(node.events for node in nodes.values())

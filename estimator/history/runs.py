@@ -1,6 +1,6 @@
-"""Runs in the history: their facts, events, notes, measurements and estimates.
+"""Runs in the history: their facts, events, notes and measurements.
 
-GPU readings are in `samples`, the file itself in `database`.
+Estimates are in `estimates`, GPU readings in `samples`, the file itself in `database`.
 """
 
 import json
@@ -14,13 +14,13 @@ from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event
 from ..gpu_use.record import RunRecord
 from ..measurements.measurement import Measurement
-from .samples import HistorySamples
+from .estimates import HistoryEstimates
 
 _MOST_OF_OTHER_MODELS = 500  # so that reading them takes a hundredth of a second
 _MEASURED = [f.name for f in fields(Measurement) if f.name != "when"]
 
 
-class History(HistorySamples):
+class History(HistoryEstimates):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:
@@ -34,10 +34,17 @@ class History(HistorySamples):
                 "UPDATE run SET state = 'pending', ended_s = NULL, exit_code = NULL WHERE run = ?", (run,)
             )
 
-    def put_precision(self, run: str, planned: Precision | None, used: Precision | None) -> None:
-        """Put the precision that a run was planned in, and the one that was seen in it."""
+    def put_packages(self, digest: str, packages: Sequence[str]) -> None:
+        """Put a list of packages that runs name by this digest of it."""
+        self._db.execute("INSERT OR IGNORE INTO package_list VALUES (?, ?)", (digest, json.dumps(packages)))
+
+    def put_loop(
+        self, run: str, steps_done: int | None, planned: Precision | None, used: Precision | None
+    ) -> None:
+        """Put the last step of a run, the precision that it was planned in, and the one that was seen in it."""
         self._db.execute(
-            "UPDATE run SET precision_planned = ?, precision_seen = ? WHERE run = ?", (planned, used, run)
+            "UPDATE run SET steps_done = ?, precision_planned = ?, precision_seen = ? WHERE run = ?",
+            (steps_done, planned, used, run),
         )
 
     def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
@@ -148,20 +155,6 @@ class History(HistorySamples):
         for table in ("measurement", "note", "run"):
             self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608  tables are ours
 
-    def put_estimate(self, run: str, values: Mapping[str, Any]) -> None:
-        """Put the estimate that was made before a run, in place of an earlier one."""
-        self._put("estimate", ("run",), {"run": run, **values})
-
-    def estimate_of(self, run: str) -> tuple[dict[str, Any] | None, float | None]:
-        """Return the estimate that was made before a run, and the step time measured in it; None is not known."""
-        estimates = self._rows("SELECT * FROM estimate WHERE run = ?", (run,))
-        measured = self._rows("SELECT step_time_s FROM measurement WHERE run = ?", (run,))
-        return (estimates[0] if estimates else None), (measured[0]["step_time_s"] if measured else None)
-
-    def estimates(self) -> list[dict[str, Any]]:
-        """Return the estimates that were made before runs, the latest first."""
-        return self._rows("SELECT * FROM estimate ORDER BY created_s DESC, run")
-
     def runs(
         self,
         *,
@@ -215,7 +208,7 @@ class History(HistorySamples):
 
     def record(self, run: str) -> RunRecord:
         """Return everything that a report needs of a run that is in the history."""
-        estimate, step_time_s = self.estimate_of(run)
+        estimate, step_time_s, trained_s = self.estimate_of(run)
         return RunRecord(
             run=self.run(run),
             gpus=self.run_gpus(run),
@@ -225,6 +218,7 @@ class History(HistorySamples):
             precision=self.precision_of(run),
             estimate=estimate,
             step_time_s=step_time_s,
+            trained_s=trained_s,
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
             minutes=partial(self.minutes, run),

@@ -15,3 +15,31 @@ def m001_first_release(db: Database) -> None:
     for statement in Path(__file__).with_name("schema.sql").read_text(encoding="utf-8").split(";\n"):
         db.execute(statement)
     add_rollup_columns(db)
+
+
+@migrations()
+def m002_outcomes(db: Database) -> None:
+    """Add how long a run trained, which software it had, and the walltime that was asked for it."""
+    for table, columns in {
+        "run": (
+            "attempts INTEGER",
+            "trained_s REAL",  # in all attempts, without the time between them
+            "limits_met INTEGER",  # attempts that the time limit ended
+            "steps_planned INTEGER",
+            "steps_done INTEGER",
+            "git_commit TEXT",
+            "package_list TEXT REFERENCES package_list",
+        ),
+        "estimate": (
+            "runs INTEGER",  # that it rests on
+            "walltime_s REAL",  # of one job, as estimated
+            "walltime_asked_s REAL",  # as submitted
+            "segments INTEGER",  # jobs in a row
+        ),
+    }.items():
+        for column in columns:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    # Runs of one environment share a list.
+    db.execute(
+        "CREATE TABLE package_list (package_list TEXT PRIMARY KEY, packages TEXT NOT NULL) WITHOUT ROWID"
+    )

@@ -4,10 +4,11 @@ A run is folded in parts: its facts, the samples of its GPUs, the events of its 
 progress, and the notes once it has ended.  Each part is written as a whole, so nothing is read twice or lost.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ from ...errors import RunFolderError, SpoolError, UnfitValue
 from ...estimator.gpu_use.reading import Event
 from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
+from ...estimator.measurements.training_loop import LoopLine
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import read_final_status
-from ..run_folder.folder import ESTIMATE_FILE, RUN_FILE, TASKS, file_exists
+from ..run_folder.folder import ESTIMATE_FILE, REQUEST_FILE, RUN_FILE, TASKS, file_exists
 from ..run_folder.progress import read_first_and_latest, read_progress
 from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX
 from .collect_samples import collect_samples
 from .measurement import SUBMITTED, measure_run, observed_precision, stated_precision
+from .record.attempts import sum_attempts
+from .record.estimate import estimate_row
+from .record.software import software_of
 
 _RUN_FACTS = ("kind", "name", "model", "host", "user", "began_s")
 _STATUS_FACTS = ("state", "ended_s", "exit_code")
@@ -106,18 +111,30 @@ def _collect_parts(files: _RunFiles, history: History, *, steps: bool) -> Sequen
 def _collect_facts(files: _RunFiles, history: History) -> None:
     """Put what the folder says of the run, but for its end: a run that has ended has its notes."""
     state = files.status.get("state") or _open_state(files)
+    packages = software_of(files.run).packages
     with history.writing():
+        if packages:
+            history.put_packages(_digest(packages), packages)
         history.put_run({**_facts(files), "state": state})
 
 
 def _facts(files: _RunFiles) -> dict[str, Any]:
+    software, attempts, steps = software_of(files.run), sum_attempts(files.tasks), files.run.get("steps")
     return {
         "run": files.name,
         **{key: files.run.get(key) for key in _RUN_FACTS},
         "started_s": _started_s(files),
         "command": json.dumps(files.run.get("command", [])),
         "folder": str(files.folder),
+        "steps_planned": steps if isinstance(steps, int) else None,
+        "git_commit": software.commit,
+        "package_list": _digest(software.packages) if software.packages else None,
+        **(asdict(attempts) if attempts else {}),
     }
+
+
+def _digest(packages: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(packages).encode(errors="replace")).hexdigest()[:16]
 
 
 def _open_state(files: _RunFiles) -> str:
@@ -150,20 +167,10 @@ def _collect_events(files: _RunFiles, history: History) -> None:
 
 def _collect_estimate(files: _RunFiles, history: History) -> None:
     """Put the estimate that the run was submitted with: a document of `clusterplan estimate --json`."""
-    document = _read_json(files.folder / ESTIMATE_FILE)
-    source, created_s = document.get("source"), files.run.get("began_s")
-    if not isinstance(source, dict) or not isinstance(created_s, int | float):
-        return
-    values = {"created_s": created_s, "source": source.get("text", ""), "source_kind": source.get("kind")}
-    for name, key, quantiles in (
-        ("step_time", "step_time_s", ("p10", "p50", "p90")),
-        ("wall_clock", "wall_clock_s", ("p10", "p50", "p90", "p95")),
-    ):
-        quantity = document.get(key)
-        for q in quantiles:
-            values[f"{name}_{q}_s"] = quantity.get(q) if isinstance(quantity, dict) else None
-    with history.writing():
-        history.put_estimate(files.name, values)
+    document, request = (_read_json(files.folder / name) for name in (ESTIMATE_FILE, REQUEST_FILE))
+    if row := estimate_row(document, request, files.run):
+        with history.writing():
+            history.put_estimate(files.name, row)
 
 
 def _progress_has_grown(files: _RunFiles, history: History) -> bool:
@@ -179,9 +186,7 @@ def _collect_progress(files: _RunFiles, history: History) -> None:
     measurements = measure_run(files.folder, files.run, lines, history)
     with history.writing():
         history.put_measurements(files.name, measurements)
-        history.put_precision(
-            files.name, stated_precision(files.folder, files.run), observed_precision(lines)
-        )
+        _put_loop(files, lines, history)
         if PROGRESS_FILE in files.bytes_:
             history.put_spool(files.name, PROGRESS_FILE, "", end, len(lines), 0)
 
@@ -193,9 +198,13 @@ def _collect_precision(files: _RunFiles, history: History) -> None:
     except OSError as error:
         raise _unreadable(files, error) from None
     with history.writing():
-        history.put_precision(
-            files.name, stated_precision(files.folder, files.run), observed_precision(lines)
-        )
+        _put_loop(files, lines, history)
+
+
+def _put_loop(files: _RunFiles, lines: Sequence[LoopLine], history: History) -> None:
+    """Put the last step, and the precision that was planned and seen."""
+    planned = stated_precision(files.folder, files.run)
+    history.put_loop(files.name, lines[-1].step if lines else None, planned, observed_precision(lines))
 
 
 def _unreadable(files: _RunFiles, error: OSError) -> SpoolError:

@@ -10,7 +10,8 @@ from ...errors import InputError
 from ...estimator.measurements.measurement import Measurement
 from ...launcher.runs.measurement import as_json
 from ...launcher.runs.status import RunStatus
-from ...render import history_text, readings
+from ...render import readings
+from ...render.history import runs_text
 from ...render.layout import Page
 from ..measurements import ProgressCallback
 from ..result import Result
@@ -32,7 +33,7 @@ class RunList(Result):
     def write(self, page: Page) -> None:
         """Write one row per run."""
         if self.rows or self.is_empty:
-            history_text.render_runs(page, self.rows)
+            runs_text.render_runs(page, self.rows)
         else:
             page.line("no run matches; without options every run is listed")
 
@@ -54,7 +55,7 @@ class RecordedRun(Result):
 
     def write(self, page: Page) -> None:
         """Write its GPUs, its measurements and its events."""
-        history_text.render_run(page, self.row, self.gpus, self.events, self.measurements)
+        runs_text.render_run(page, self.row, self.gpus, self.events, self.measurements)
 
 
 @dataclass(frozen=True)

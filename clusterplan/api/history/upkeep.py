@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...estimator.history.integrity import Integrity, check_integrity
 from ...launcher.run_folder.folder import RUN_FILE, history_path
 from ...launcher.runs.collect import folders_of_history
-from ...render import history_text
+from ...render.history import runs_text
 from ...render.layout import Page
 from ..measurements import ProgressCallback
 from ..result import Result
@@ -84,7 +84,7 @@ class HistoryCheck(Result):
     def write(self, page: Page) -> None:
         """Write that it is fine, or what can be saved."""
         if self.integrity.faults:
-            history_text.render_damage(page, self.integrity, len(self.in_run_folders), self.only_here)
+            runs_text.render_damage(page, self.integrity, len(self.in_run_folders), self.only_here)
         else:
             page.line(f"{self.path}: fine")
 

@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cluster_profiles.local_time import local_time_of_utc
-from ..cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
-from ..estimator.gpu_use.record import gpu_index
-from ..estimator.history.integrity import Integrity
-from ..estimator.job.shape import Shape
-from ..estimator.measurements.measurement import Measurement
-from .layout import Page, Style
+from ...cluster_profiles.local_time import local_time_of_utc
+from ...cluster_profiles.units import format_count, format_duration, format_significant, join_names, plural
+from ...estimator.gpu_use.record import gpu_index
+from ...estimator.history.integrity import Integrity
+from ...estimator.job.shape import Shape
+from ...estimator.measurements.measurement import Measurement
+from ..layout import Page, Style
 
 
 def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,40 @@
+"""The estimates that runs were submitted with, in the history, and what became of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..accuracy.accuracy import Accuracy, score_estimates
+from ..accuracy.scored_run import score_run, whole_training_s
+from .samples import HistorySamples
+
+
+class HistoryEstimates(HistorySamples):
+    """The estimates of runs."""
+
+    def put_estimate(self, run: str, values: Mapping[str, Any]) -> None:
+        """Put the estimate that was made before a run, in place of an earlier one."""
+        self._put("estimate", ("run",), {"run": run, **values})
+
+    def estimate_of(self, run: str) -> tuple[dict[str, Any] | None, float | None, float | None]:
+        """Return the estimate that was made before a run, the step time measured in it, and the seconds of a whole training.
+
+        None is not known.
+        """
+        (facts,) = self._rows("SELECT * FROM run WHERE run = ?", (run,))
+        estimates = self._rows("SELECT * FROM estimate WHERE run = ?", (run,))
+        measured = self._rows("SELECT step_time_s FROM measurement WHERE run = ?", (run,))
+        step_time_s = measured[0]["step_time_s"] if measured else None
+        return (estimates[0] if estimates else None), step_time_s, whole_training_s(facts)
+
+    def estimates(self) -> list[dict[str, Any]]:
+        """Return the estimates that were made before runs, the latest first."""
+        return self._rows("SELECT * FROM estimate ORDER BY created_s DESC, run")
+
+    def accuracy(self, model: str | None = None) -> Accuracy:
+        """Return how good the estimates of ended runs were: of all runs, or of those whose model contains this text."""
+        rows = self._rows(
+            "SELECT run.*, e.*, m.step_time_s FROM estimate e JOIN run USING (run) LEFT JOIN measurement m USING (run)"
+            " WHERE run.ended_s IS NOT NULL AND (:model IS NULL OR instr(lower(run.model), lower(:model)))",
+            {"model": model},
+        )
+        return score_estimates(map(score_run, rows))
