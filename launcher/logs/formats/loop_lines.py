@@ -1,0 +1,234 @@
+"""From what a log says to the lines that a training loop reports of itself: pure.
+
+A rate follows from differences of steps and times alone.  What a framework prints as its rate may hold the start, the
+steps before a resume, or one step alone; only a mean over the steps since the last line is used as it is.
+"""
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ....estimator.measurements.training_loop import (
+    LoopEnd,
+    LoopEvaluation,
+    LoopLine,
+    LoopPause,
+    LoopStart,
+    LoopSteps,
+)
+from .clock import Clock, ClockChoice, Moment
+from .frameworks.catalogue import FORMATS
+from .log_format import LogFormat, StepTime
+from .pauses import Pauses
+from .record import LogRecord, RecordKind
+
+_RECENT = 15  # intervals, of which the median is the typical step time
+_LEAST_SHARE, _MOST_SHARE = 0.3, 3.0  # of the typical time, for the steps beside a pause
+_SHORTEST_OTHER_S = 0.5  # a pause that no line explains
+_RESOLUTIONS = 20  # steps of an interval, in units of what the steps are known to
+
+
+class _Point(NamedTuple):
+    """A line with a step; `stated_s` is the time of the steps since the loop began, as the lines state it."""
+
+    step: int
+    moment: Moment
+    stated_s: float | None
+
+
+class Intervals:
+    """Turn the records of a log into lines of a training loop, one at a time.
+
+    The best source that has spoken so far gives the steps.  The interval of an evaluation or a save is parted into
+    the pause and the steps.  A record of kind `start` begins the loop anew: its step and its time, if they are known,
+    are those before the first step.  Lines of steps are at least `shortest_s` apart.
+    """
+
+    def __init__(
+        self, attempt: str = "", formats: Sequence[LogFormat] = FORMATS, shortest_s: float = 1.0
+    ) -> None:
+        self._attempt, self._shortest_s = attempt, shortest_s
+        self._forms = {form.name: form for form in formats}
+        self._source: LogFormat | None = None
+        self._clock, self._pauses = ClockChoice(), Pauses()
+        self._typical = deque[float](maxlen=_RECENT)
+        self._total: int | None = None
+        self._start: LogRecord | None = None
+        self._last: _Point | None = None  # the end of the last interval
+        self._latest: _Point | None = None  # the last line with a step
+        self._line_steps = 0  # between the last two lines with a step
+        self._loss: float | None = None
+        self._learning_rate: float | None = None
+        self._wait_share: float | None = None
+
+    def add(self, record: LogRecord) -> list[LoopLine]:
+        """Return the lines that follow from one more record."""
+        self._total = record.total_steps or self._total
+        if record.kind is RecordKind.START:
+            return self._restart(record)
+        if record.kind is RecordKind.END:
+            lines, latest = list[LoopLine](self._close()), self._latest
+            self._last = self._latest = None
+            return [*lines, LoopEnd(latest.moment.wall_s, latest.step)] if latest else lines
+        if record.kind is RecordKind.STEP:
+            self._loss = self._loss if record.loss is None else record.loss
+            rate = record.learning_rate
+            self._learning_rate = self._learning_rate if rate is None else rate
+            return list(self._take(record)) if self._is_of_source(record) else []
+        return list(self._pause(record))
+
+    def finish(self) -> list[LoopLine]:
+        """Return the line of the steps since the last line."""
+        return list(self._close())
+
+    def _pause(self, record: LogRecord) -> Iterator[LoopLine]:
+        if not self._pauses:
+            yield from self._close()
+        if self._latest:
+            moment = self._clock.moment(record)
+            self._pauses.add(record, moment)
+            if record.evaluation_loss is not None:
+                yield LoopEvaluation(moment.wall_s, self._latest.step, record.evaluation_loss)
+
+    def _restart(self, record: LogRecord) -> list[LoopLine]:
+        lines = list[LoopLine](self._close())
+        if self._latest:
+            self._last = self._latest = self._start = None
+            self._pauses.clear()
+        if self._start is None or record.step is not None:
+            self._start = record
+        return lines
+
+    def _is_of_source(self, record: LogRecord) -> bool:
+        form = self._forms[record.format]
+        if record.step is None:
+            return False
+        if self._source is None or form.source < self._source.source:
+            self._source, self._last, self._latest = form, None, None
+        return form is self._source
+
+    def _take(self, record: LogRecord) -> Iterator[LoopLine]:
+        point, last, latest = self._point(record), self._last, self._latest
+        if last is None or latest is None or last.moment.clock is not point.moment.clock:
+            yield from self._begin(point)
+        elif point.step < latest.step:
+            if latest.step - point.step > self._line_steps:  # otherwise the line of a rank that is late
+                self._pauses.clear()
+                yield from self._begin(point)
+        elif self._pauses:
+            yield from self._part(last, point)
+        elif point.step > latest.step:
+            self._line_steps = point.step - latest.step
+            self._wait_share = record.wait_share
+            self._latest = point
+            shortest_s = max(self._shortest_s, point.moment.clock.shortest_s)
+            is_long = point.moment.clock is Clock.NONE or point.moment.s - last.moment.s >= shortest_s
+            if is_long and point.step - last.step >= _RESOLUTIONS * (record.step_resolution - 1):
+                yield from self._steps(last, point, _steps_s(last, point))
+                self._last = point
+
+    def _point(self, record: LogRecord) -> _Point:
+        assert record.step is not None  # noqa: S101  only records of steps come here
+        assert self._source is not None  # noqa: S101  chosen with the first of them
+        moment, latest = self._clock.moment(record), self._latest
+        is_mean = self._source.step_time is StepTime.MEAN
+        step_s = record.step_time_s if is_mean or moment.clock is Clock.NONE else None
+        if not step_s:
+            return _Point(record.step, moment, None)
+        before_s = (latest.stated_s if latest else None) or 0.0
+        return _Point(record.step, moment, before_s + step_s * (record.step - latest.step if latest else 0))
+
+    def _begin(self, point: _Point) -> Iterator[LoopLine]:
+        """Begin the loop.  Its first line is that of the start-up, whose time is known if the start's is."""
+        first_step, seconds = max(point.step - 1, 0), 0.0
+        if self._start:
+            began = self._clock.moment(self._start)
+            if began.clock is point.moment.clock is not Clock.NONE:
+                seconds = max(point.moment.s - began.s, 0.0)
+            if self._start.step is not None:
+                first_step = min(self._start.step, point.step)
+        wall_s = point.moment.wall_s
+        yield LoopStart(wall_s - seconds, first_step, self._total, self._attempt)
+        if steps := point.step - first_step:
+            yield LoopSteps(wall_s, point.step, steps, seconds, seconds / steps, loss=self._loss)
+            self._loss = None
+        self._start, self._last, self._latest = None, point, point
+
+    def _part(self, last: _Point, point: _Point) -> Iterator[LoopLine]:
+        """Part an interval into the pauses that lines told of, and its steps."""
+        seconds, steps = self._pauses.seconds(), point.step - last.step
+        elapsed_s = point.moment.s - last.moment.s
+        stated_s = sum(s for s in seconds.values() if s is not None)
+        is_stated = None not in seconds.values()
+        if steps == 0 and not is_stated:
+            return  # a bar drawn anew; the pause may not be over
+        typical_s = statistics.median(self._typical) * steps if self._typical else None
+        if point.stated_s is not None:
+            trained_s: float | None = _steps_s(last, point)
+        elif is_stated and elapsed_s > stated_s and _is_near(elapsed_s - stated_s, typical_s):
+            trained_s = elapsed_s - stated_s
+        else:
+            trained_s = typical_s
+        rest_s = None if trained_s is None else elapsed_s - stated_s - trained_s
+        for what, s in seconds.items():
+            if s is None and rest_s is not None:
+                s, rest_s = max(rest_s, 0.0), 0.0  # noqa: PLW2901  the pause without a time takes the rest
+            if s:
+                yield LoopPause(point.moment.wall_s, last.step, what, s)
+        if rest_s is not None and rest_s > max(_SHORTEST_OTHER_S, trained_s or 0.0):
+            yield LoopPause(point.moment.wall_s, last.step, "other", rest_s)
+        yield from self._steps(last, point, trained_s or 0.0)
+        self._pauses.clear()
+        self._last = self._latest = point
+
+    def _steps(self, last: _Point, point: _Point, seconds: float) -> Iterator[LoopSteps]:
+        steps = point.step - last.step
+        if steps < 1 or seconds <= 0:
+            return
+        self._typical.append(seconds / steps)
+        wait_s = None if self._wait_share is None else self._wait_share * seconds
+        yield LoopSteps(
+            point.moment.wall_s,
+            point.step,
+            steps,
+            seconds,
+            seconds / steps,
+            wait_s,
+            self._loss,
+            self._learning_rate,
+        )
+        self._loss = self._learning_rate = None
+
+    def _close(self) -> Iterator[LoopSteps]:
+        """End the interval at the last line with a step."""
+        last, latest = self._last, self._latest
+        if last and latest and latest.step > last.step:
+            seconds = _steps_s(last, latest)
+            if latest.stated_s is not None or seconds >= latest.moment.clock.shortest_s:
+                yield from self._steps(last, latest, seconds)
+                self._last = latest
+
+
+def _is_near(seconds: float, typical_s: float | None) -> bool:
+    return typical_s is None or _LEAST_SHARE * typical_s <= seconds <= _MOST_SHARE * typical_s
+
+
+def _steps_s(last: _Point, point: _Point) -> float:
+    """Return the time of the steps from one line to another: as the lines state it, otherwise by the clock."""
+    if point.stated_s is not None:
+        return point.stated_s - (last.stated_s or 0.0)
+    return point.moment.s - last.moment.s
+
+
+def loop_lines(records: Iterable[LogRecord], formats: Sequence[LogFormat] = FORMATS) -> list[LoopLine]:
+    """Return the lines of a whole log.
+
+    >>> from .stream import StreamReader
+    >>> log = b"".join(b"steps: %d loss: 2.3 iter time (s): 0.500 samples/sec: 64.0\\n" % n for n in (10, 20, 30))
+    >>> [line.seconds for line in loop_lines(StreamReader().feed(log, None, None)) if hasattr(line, "seconds")]
+    [0.0, 5.0, 5.0]
+    """
+    intervals = Intervals(formats=formats)
+    lines = [line for record in records for line in intervals.add(record)]
+    return [*lines, *intervals.finish()]
