@@ -42,6 +42,16 @@ SCRIPTS = {
     "Windows line ends": "A=1 \r\nlaunch $A \\\r\n b\r\n",
     "read": 'IFS=" " read -ra W <<< "a b c"\nlaunch "${W[@]}" ${#W[@]}',
     "unset": "A=1; unset A; launch ${A:-gone}",
+    "no word for no arguments": 'set --; N=(); launch a "$@" "${@:1}" "${N[@]}" "x$@" "" b',
+    # https://github.com/OpenRLHF/OpenRLHF examples/scripts/train_sft_llama.sh
+    "a here-document that is read": "N=2\nread -r -d '' ARGS <<EOF\nt.py \\\n   --lr $N \\\n   --bf16\nEOF\nlaunch $ARGS\nread X <<< 'one two'; launch \"$X\"",
+    "a here-document that is printed": "A=$(cat <<EOF\n--lr $HOME\n--b 2\nEOF\n)\nlaunch $A end",
+    # https://github.com/huggingface/alignment-handbook recipes/launch.slurm
+    "options of the script itself": (
+        'set -- --model m --args "--lr 1" --dp 2\nwhile [[ $# -gt 0 ]]; do\n  case $1 in\n    --model) M="$2"; shift 2 ;;\n'
+        '    --args) A="$2"; shift 2 ;;\n    --dp) shift 2; continue ;;\n    *) launch unknown $1; shift ;;\n  esac\ndone\nlaunch $M $A $#'
+    ),
+    "loops that are left": "for a in 1 2 3 4; do\n  [ $a = 2 ] && continue\n  if [ $a = 4 ]; then break; fi\n  launch $a\ndone; I=3; while [ $I -gt 1 ]; do launch $I; I=$((I-1)); done; until [ $I = 5 ]; do I=$((I+2)); done; launch $I",
 }
 
 

@@ -17,7 +17,8 @@ _TYPED_COUNT = re.compile(r"(?:(?P<type>[^:=]*[^:=\d][^:=]*)[:=])?(?P<count>\d+[
 class BatchShape:
     """The machines that a script asks for; None is what it does not say.
 
-    `gpus` are those of the whole job, `walltime` is the limit as it is written, and `environment` holds NAME=VALUE.
+    `gpus` are those of the whole job, `walltime` is the limit as it is written, `source` says where both counts were
+    read, and `environment` holds NAME=VALUE.
     """
 
     nodes: int | None = None
@@ -25,7 +26,7 @@ class BatchShape:
     tasks_per_node: int | None = None
     cpus_per_task: int | None = None
     walltime: str | None = None
-    gpus_source: str = ""
+    source: str = ""
     environment: tuple[str, ...] = ()
 
     @property
@@ -77,7 +78,7 @@ def read_machines(values: dict[str, SbatchOption], script: str) -> tuple[Recipe,
         per_node,
         _count(values, "cpus-per-task"),
         limit.value if limit else None,
-        gpu_source,
+        gpu_source or source("nodes", "ntasks", "ntasks-per-node"),
         tuple(part for part in values["export"].value.split(",") if "=" in part)
         if "export" in values
         else (),

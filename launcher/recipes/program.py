@@ -8,25 +8,15 @@ from .files import Files
 from .formats.accelerate_yaml import AccelerateConfig, read_accelerate_config
 from .formats.deepspeed_json import parse_deepspeed_json, read_deepspeed_config
 from .formats.format import Format, find_format
+from .formats.own_loop import placeholders_of as own_loop_placeholders
+from .formats.own_loop import read_own_loop
 from .formats.surroundings import Surroundings
 from .formats.yaml_text import parse_yaml
 from .launch.line import LaunchLine
 from .launch.run_command import ArgumentWords
-from .recipe import Question, Recipe, Setting
+from .recipe import Recipe, Setting
 
-_FRAMEWORKS = {"accelerate": "accelerate", "deepspeed": "deepspeed"}
 _LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "mpirun", "axolotl", "python")
-# Arguments of programs of one's own that often mean these keys.
-_GUESSES = {
-    "training.batch_size": ("batch_size", "train_batch_size", "micro_batch_size", "batch_size_per_gpu", "bs"),
-    "training.epochs": ("epochs", "num_epochs", "max_epochs", "n_epochs"),
-    "training.accumulation": (
-        "gradient_accumulation_steps",
-        "accumulation_steps",
-        "grad_accum",
-        "accum_iter",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -68,12 +58,9 @@ def read_program(
 ) -> Program:
     """Return what the arguments of the program, its config files and its launcher's own config say."""
     format_ = program.format
-    if format_:
-        on_line = not program.in_files or len(program.words) > 1 or format_.prefix is not None
-        around = Surroundings(_name_of(launch), files, gpus, on_line, program.config)
-        recipe = format_.read(program.all, around)
-    else:
-        recipe = _guess(program.on_line, launch, files, place)
+    on_line = format_ is None or not program.in_files or len(program.words) > 1 or format_.prefix is not None
+    around = Surroundings(_name_of(launch), files, gpus, on_line, program.config, place, launch.launcher)
+    recipe = format_.read(program.all, around) if format_ else read_own_loop(program.on_line, around)
     recipe = recipe.over(_launcher_settings(launch, files, place))
     if recipe.value("training.precision") is None:
         recipe = recipe.set(
@@ -92,11 +79,11 @@ def _name_of(launch: LaunchLine) -> str:
 def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, str], tuple[str, ...]]:
     """The placeholders in place of words, and as words of their own for what only a config file says."""
     format_, words = program.format, program.words
-    names = dict(format_.placeholders(program.all)) if format_ else {}
+    names = dict(format_.placeholders(program.all) if format_ else own_loop_placeholders(program.on_line))
     if recipe.value("training.max_steps"):
         names.setdefault("max_steps", "{max_steps}")
     if not recipe.value("checkpoint.every_steps"):  # it saves by epochs, or never
-        names.pop("save_steps", None)
+        names = {name: placeholder for name, placeholder in names.items() if placeholder != "{save_steps}"}
     placeholders, added = dict[int, str](), list[str]()
     for name, placeholder in names.items():
         argument = program.on_line.get(name)
@@ -127,6 +114,9 @@ def _launcher_settings(launch: LaunchLine, files: Files, place: str) -> Recipe:
         )
     recipe = Recipe.of(*settings)
     config = read_launcher_config(launch, files)
+    if config is None and launch.option("config_file"):
+        missing = "there is no such file here: what it says of GPUs, precision and sharding is not known"
+        return recipe.noting(f"{launch.source(place, 'config_file')}: {missing}")
     if config is None:
         return recipe
     recipe = recipe.over(config.recipe)
@@ -143,27 +133,3 @@ def read_launcher_config(launch: LaunchLine, files: Files) -> AccelerateConfig |
     name = launch.option("config_file") if launch.launcher == "accelerate" else None
     file = files.read(name) if name else None
     return read_accelerate_config(parse_yaml(file.text, str(file.path)), file.path.name) if file else None
-
-
-def _guess(on_line: Arguments, launch: LaunchLine, files: Files, place: str) -> Recipe:
-    """A program of one's own: what its arguments may mean is asked."""
-    framework = _FRAMEWORKS.get(launch.launcher, "torch")
-    config = on_line.get("deepspeed_config", on_line.get("deepspeed"))
-    file = files.read(str(config.value)) if config and config.value is not True else None
-    why = "the program's arguments are its own; this rule is that of torch's DistributedSampler"
-    source = f"{place}: {launch.launcher}" if framework != "torch" else why
-    recipe = Recipe.of(Setting("training.framework", framework, source))
-    if file:
-        recipe = recipe.over(
-            read_deepspeed_config(parse_deepspeed_json(file.text, str(file.path)), file.path.name)
-        )
-    for key, names in _GUESSES.items():
-        argument = next((on_line[name] for name in names if name in on_line and on_line[name].number), None)
-        if recipe.value(key) is None and argument:
-            doubt = "of a GPU, or of all?" if key == "training.batch_size" else "is that so?"
-            recipe = recipe.asking(Question(key, f"{argument.source}: {doubt}", argument.number))
-        elif recipe.value(key) is None and key == "training.batch_size":
-            recipe = recipe.asking(
-                Question(key, f"{launch.program_name} does not say it on its command line")
-            )
-    return recipe

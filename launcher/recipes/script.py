@@ -49,6 +49,8 @@ class Script:
 
 
 _MOST_FOLDERS = 5
+# What they hold here says nothing of where the run will be.
+_OF_THE_RUN = re.compile(r"SLURM_|CONDA_|VIRTUAL_ENV$|(LD_LIBRARY_|LIBRARY_|PYTHON|MAN|MODULE|C)?PATH$")
 
 
 def read_script(script: Script) -> Recipe:
@@ -72,7 +74,7 @@ def read_script(script: Script) -> Recipe:
     scope = Scope(
         dict(_slurm_variables(options, shape, script)),
         tuple(map(Word.of, script.arguments)),
-        {name: value for name, value in script.environment.items() if not name.startswith("SLURM_")},
+        {name: value for name, value in script.environment.items() if not _OF_THE_RUN.match(name)},
         str(script.path),
         str(script.folder),
     )

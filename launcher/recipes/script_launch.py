@@ -85,9 +85,7 @@ def _gpus(
     else:
         recipe = Recipe()
     claims = [
-        GpuClaim(
-            each.gpus, each.nodes or (1 if each.gpus and not asks and not stated else None), each.gpus_source
-        )
+        GpuClaim(each.gpus, each.nodes or (1 if each.gpus and not asks and not stated else None), each.source)
         for each in (shape, by_srun)
         if each.gpus or each.nodes
     ]
@@ -97,7 +95,9 @@ def _gpus(
         claims.append(GpuClaim(config.gpus, config.nodes if config.gpus else None, f"{name}: num_processes"))
     if arguments.format:
         claims += arguments.format.claim_gpus(arguments.all)
-    recipe = recipe.over(agree_on_gpus(claims, gpus_hinted(launch, script.name)))
+    recipe = recipe.over(
+        agree_on_gpus(claims, gpus_hinted(launch, script.name) or _tasks_hinted(launch, shape))
+    )
     if shape.gpus and not shape.nodes and asks and not stated:
         why = f"{script.name} has no --nodes, but asks how many nodes it has: they may have been given to sbatch itself"
         per_node = Question("training.gpus", f"{shape.gpus} per node; {why}", shape.gpus)
@@ -109,6 +109,13 @@ def _gpus(
     return recipe
 
 
+def _tasks_hinted(launch: LaunchLine, shape: BatchShape) -> GpuClaim | None:
+    """Several tasks of a node, each with the program in it, have a GPU each where it is usual."""
+    if launch.srun is None or (shape.tasks_per_node or 1) == 1:
+        return None
+    return GpuClaim((shape.tasks_per_node or 1) * (shape.nodes or 1), shape.nodes, shape.source)
+
+
 def _asks_for_nodes(text: str) -> bool:
     return re.search(r"SLURM_(JOB_NUM_NODES|NNODES)\b", text) is not None
 
@@ -117,12 +124,16 @@ def _srun_request(launch: LaunchLine, script: str) -> tuple[Recipe, BatchShape]:
     """The resources on srun's own line, and its options that the run's srun takes."""
     options = launch.srun or ()
     line = launch.command.line
-    asked = [SbatchOption(o.name, o.value, line) for o in options if not (o.is_for_srun or o.is_needless)]
+    asked = [
+        SbatchOption(o.name, o.value, line)
+        for o in options
+        if o.is_of_image or not (o.is_for_srun or o.is_needless)
+    ]
     try:
         request, shape = read_batch_request(asked, script)
     except InputError:  # a variable that is not known here
         request, shape = Recipe(), BatchShape()
-    kept = tuple(word for option in options if option.is_for_srun for word in option.words)
+    kept = tuple(word for o in options if o.is_for_srun and not o.is_of_image for word in o.words)
     if kept:
         place = f"{script} line {line}: srun {' '.join(kept)}"
         request = Recipe.of(Setting("run.srun", kept, place)).over(request)
@@ -147,8 +158,8 @@ def _in_its_folder(recipe: Recipe, launch: LaunchLine, script: "Script") -> Reci
 def _with_cpus(recipe: Recipe, shape: BatchShape, job: JobShape) -> Recipe:
     """CPUs are of a task: rescaled where clusterplan starts another number of tasks on a node."""
     setting = recipe.settings.get("slurm.cpus-per-task")
-    tasks = (job.gpus_per_node or 1) if recipe.value("run.bootstrap") == "per-gpu" else 1
     theirs = shape.tasks_per_node or 1
+    tasks = (job.gpus_per_node or theirs) if recipe.value("run.bootstrap") == "per-gpu" else 1
     if setting is None or theirs == tasks or not isinstance(setting.value, int):
         return recipe
     cpus = max(setting.value * theirs // tasks, 1)

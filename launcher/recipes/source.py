@@ -148,7 +148,7 @@ def _named(recipe: Recipe, stem: str) -> Recipe:
 
 def _hint(recipe: Recipe) -> str:
     """A number in the name of a data set."""
-    words = recipe.value("run.command") or ()
+    words = [part for word in recipe.value("run.command") or () for part in str(word).split()]
     hints = [word for word in words if "data" in word and _HINT.search(word)] or [
         w for w in words if w.endswith((".json", ".jsonl")) and _HINT.search(w)
     ]

@@ -11,6 +11,7 @@ from ..launch.claims import GpuClaim
 from ..recipe import Recipe
 from .finetuning import axolotl, llama_factory, ms_swift
 from .hf_trainer import is_trainer, read_trainer
+from .own_loop import is_own_loop
 from .pretraining import megatron, nanogpt, torchtitan
 from .surroundings import Surroundings
 from .trainer_files import add_trainer_files
@@ -110,6 +111,9 @@ FORMATS = (
         lambda config, _: ("python", "train.py", config),
     ),
     Format(
-        "Hugging Face's Trainer", lambda _, arguments: is_trainer(arguments), _read_hf, _trainer_placeholders
+        "Hugging Face's Trainer",
+        lambda program, arguments: is_trainer(arguments) and not is_own_loop(program, arguments),
+        _read_hf,
+        _trainer_placeholders,
     ),
 )

@@ -125,7 +125,12 @@ def _precision(arguments: Arguments) -> Iterator[Setting]:
 
 
 def _states(arguments: Arguments, defaults: TrainerDefaults) -> Iterator[Setting]:
-    recompute = arguments.get("gradient_checkpointing", arguments.get("activation_checkpointing"))
+    names = (
+        "gradient_checkpointing",
+        "activation_checkpointing",
+        "grad_checkpoint",
+    )  # the last is InternVL's
+    recompute = next((arguments[name] for name in names if name in arguments), None)
     if recompute and recompute.is_on:
         yield Setting("training.recompute", value=True, source=recompute.source)
     elif defaults.recompute and recompute is None:

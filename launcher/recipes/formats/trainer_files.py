@@ -13,12 +13,10 @@ from .transformers_version import read_framework
 def add_trainer_files(recipe: Recipe, arguments: Arguments, around: Surroundings) -> Recipe:
     """Return a recipe of a Trainer with the DeepSpeed config, the rule of its version, and the folder of checkpoints."""
     settings = [read_framework(around.files.folders)]
-    if "no_trainer" in around.program:  # the examples of transformers whose loop is Accelerate's
-        settings = [Setting("training.framework", "accelerate", f"{around.program}: a loop of its own")]
     if output := arguments.get("output_dir"):
         settings.append(Setting("checkpoint.folder", output.value, output.source))
     projector_only = arguments.get("tune_mm_mlp_adapter")  # LLaVA's: its checkpoints are none to resume from
-    resumes = "no_trainer" not in around.program and not (projector_only and projector_only.is_on)
+    resumes = not (projector_only and projector_only.is_on)
     if around.on_line and resumes:
         words = ("--resume_from_checkpoint", "{latest}")
         settings.append(Setting("run.resume", words, "Trainer's option"))

@@ -22,14 +22,7 @@ _VERBS = {
     "lmf": ("train", "sft", "dpo", "rm"),
     "swift": ("sft", "pt", "rlhf"),
     "megatron": ("sft", "pt", "rlhf"),
-    "litgpt": (
-        "pretrain",
-        "finetune",
-        "finetune_full",
-        "finetune_lora",
-        "finetune_adapter",
-        "finetune_adapter_v2",
-    ),
+    "litgpt": ("pretrain", "finetune", "finetune_full", "finetune_lora", "finetune_adapter"),
     "tune": ("run",),
 }
 # Options of `axolotl train` itself, which accelerate or torchrun gets.
@@ -70,7 +63,8 @@ class LaunchLine:
 
     `launcher` is "torchrun", "accelerate", "deepspeed", "mpirun", "python", or the name of another program;
     `head` are the words of the launcher itself, `options` its own options by name (dashes inside as underscores), each
-    with its words.  `program` is what it starts (`-m module` as two words), and `arguments` are the program's.
+    with its words.  `program` is what it starts (`-m module` as two words), and `arguments` are the program's; Python
+    stands in `interpreter` where the launcher itself does not start it.
     """
 
     command: ShellCommand
@@ -82,6 +76,7 @@ class LaunchLine:
     options: tuple[tuple[str, tuple[Word, ...]], ...]
     program: tuple[Word, ...]
     arguments: tuple[Word, ...]
+    interpreter: tuple[Word, ...] = ()
 
     @property
     def program_name(self) -> str:
@@ -99,7 +94,7 @@ class LaunchLine:
     def source(self, place: str, name: str) -> str:
         """Return where an option of the launcher stands."""
         words = next((words for key, words in self.options if key == name), ())
-        return f"{place} line {self.command.line}: {' '.join(word.text for word in words)}"
+        return f"{place}: {' '.join(word.text for word in words)}"
 
 
 def split_launch_line(command: ShellCommand) -> LaunchLine | None:
@@ -235,10 +230,14 @@ def _with_options(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | Non
         return None
     if is_module:
         program = (Word.of("-m"), *program)
-    elif _PYTHON.fullmatch(_name(program[0])) and len(words) > at + 1:  # --no_python python t.py
-        inner = _split_launcher(base, words[at:])
-        program, at = (
-            (inner.program, words.index(inner.program[-1], at)) if inner and inner.program else (program, at)
+    elif _PYTHON.fullmatch(_name(program[0])):  # mpirun python t.py; --no_python python t.py
+        inner = _split_python(base, words[at:])
+        return inner and replace(
+            inner,
+            launcher=base.launcher,
+            head=base.head,
+            options=tuple(options),
+            interpreter=inner.head,
         )
     return replace(base, options=tuple(options), program=program, arguments=words[at + 1 :])
 

@@ -16,7 +16,7 @@ from .setup import OWN_VARIABLES, Launches
 # By these the processes of a run meet, or one node is told from another: clusterplan sets them.
 _MEETING = """
 master_addr master_port node_rank machine_rank main_process_ip main_process_port rdzv_id rdzv_backend rdzv_endpoint
-rdzv_conf hostfile H include i exclude e deepspeed_hostfile same_network standalone no_ssh launcher
+rdzv_conf hostfile H include i exclude e gpu_ids deepspeed_hostfile same_network standalone no_ssh launcher
 deepspeed_multinode_launcher role tee t log_dir r redirects max_restarts monitor_interval local_addr start_method
 ssh_port p
 """
@@ -24,6 +24,9 @@ _SHAPE = {"num_processes": "{gpus}", "num_machines": "{nodes}", "np": "{gpus}", 
 _OF_THE_RUN = re.compile(
     r"\$\{?(SLURM\w*|HOSTNAME|RANDOM|SECONDS|USER|HOME|PWD|TMPDIR|PATH|LD_LIBRARY_PATH|PYTHONPATH|CONDA\w*)\b|\$\(|`"
 )
+_OF_THE_SCRIPT = re.compile(
+    r"\$(?:[\d@*]|\{[\d@*]+\})"
+)  # its arguments: inside `bash -c` they would be the run's
 _WHERE_NODES_MEET = {
     "accelerate": '--machine_rank "$NODE_RANK" --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT"',
 }
@@ -90,7 +93,14 @@ def write_run(
             )
     elif launch.launcher == "python" and not (arguments.bootstrap and launch.srun is None):
         settings += _own_bootstrap(launch, shape, place)
-    if left := _undefined([*words, *(value for _, value in environment)]):
+    if launch.option("gpu_ids"):
+        remarks.append(f"{launch.source(place, 'gpu_ids')} is left out: Slurm chooses the GPUs")
+    in_setup = [word for command in launches.setup for word in command.words]
+    left = [
+        *_undefined([*words, *(value for _, value in environment)]),
+        *(text for text in _undefined(in_setup) if _OF_THE_SCRIPT.fullmatch(text)),
+    ]
+    if left := list(dict.fromkeys(left)):
         why = f"{place}: {', '.join(left)} has no value here: write it into run.command"
         return Recipe.of(*settings, remarks=tuple(remarks)).over(
             Recipe(questions=(Question("run.arguments", why),))
@@ -103,7 +113,7 @@ def _own_bootstrap(launch: LaunchLine, shape: JobShape, place: str) -> list[Sett
     if shape.gpus == 1:
         return []
     per_gpu = launch.srun is not None and (shape.tasks_per_node or 1) > 1
-    if per_gpu and shape.tasks_per_node == shape.gpus_per_node:
+    if per_gpu and shape.gpus_per_node in (None, shape.tasks_per_node):
         return [Setting("run.bootstrap", "per-gpu", f"{place}: srun with a task per GPU")]
     note = 'one process sees all GPUs of a node; "torchrun" starts one per GPU'
     return [Setting("run.bootstrap", "single", f"{place}: {note}")]
@@ -133,7 +143,10 @@ def _launcher_words(launch: LaunchLine) -> list[Word]:
         else:
             words += [taken[0], Word.of(placeholder)]
     is_module = launch.program[:1] == (Word.of("-m"),) and launch.launcher in ("accelerate", "deepspeed")
-    return [*words, *((Word.of("--module"), *launch.program[1:]) if is_module else launch.program)]
+    program = (
+        (Word.of("--module"), *launch.program[1:]) if is_module and not launch.interpreter else launch.program
+    )
+    return [*words, *launch.interpreter, *program]
 
 
 def _environment(launches: Launches) -> list[tuple[str, Word]]:

@@ -67,14 +67,14 @@ def choose_launch(commands: Sequence[ShellCommand], script: str) -> Launches | N
     setup = [
         command for command in commands[:at] if _is_kept(command) and not _is_part_of(command, own_words)
     ]
-    remarks = list(_name_left_out(commands, at, training, script))
-    sets = [word.text for command in commands[:at] if command.program == "set" for word in command.words[1:]]
-    exits = any(text.startswith("-") and "e" in text and text != "-o" for text in sets) or "errexit" in sets
     others = tuple(
         launch
         for launch in candidates
         if launch is not training and launch.command.line != training.command.line
     )
+    remarks = list(_name_left_out(commands, at, training, others, script))
+    sets = [word.text for command in commands[:at] if command.program == "set" for word in command.words[1:]]
+    exits = any(text.startswith("-") and "e" in text and text != "-o" for text in sets) or "errexit" in sets
     return Launches(training, tuple(setup), exits, others, tuple(remarks))
 
 
@@ -111,7 +111,11 @@ def _is_part_of(command: ShellCommand, own_words: set[str]) -> bool:
 
 
 def _name_left_out(
-    commands: Sequence[ShellCommand], at: int, training: LaunchLine, script: str
+    commands: Sequence[ShellCommand],
+    at: int,
+    training: LaunchLine,
+    others: Sequence[LaunchLine],
+    script: str,
 ) -> Iterator[str]:
     own = {
         word.text.partition("=")[0]
@@ -121,7 +125,16 @@ def _name_left_out(
     } | {name for name, _ in training.environment}
     if set_by_us := sorted(own & OWN_VARIABLES):
         yield f"{', '.join(set_by_us)}: left out, clusterplan sets them"
+    broken = [command for command in commands if command.program.startswith("-")]
+    if broken:
+        yield (
+            f"{script} line {broken[0].line}: {_shortened(broken[0].text)}: a shell takes this line for a command, because the "
+            "one above it does not end in a backslash, or a comment stands between: its options do not reach the program"
+        )
+    elsewhere = [*broken, *(other.command for other in others)]
     for number, command in enumerate(commands):
+        if any(command is other for other in elsewhere):
+            continue
         is_named = command.program in _SAYS_NOTHING.split() or command.program in ("export", "set")
         if number == at or is_named or (number < at and _is_kept(command)) or not command.words:
             continue

@@ -81,6 +81,11 @@ class SrunOption:
         return self.name.startswith(_FOR_SRUN)
 
     @property
+    def is_of_image(self) -> bool:
+        """Return whether it names an image and its folders, which the run's own container is."""
+        return self.name in ("container-image", "container-mounts")
+
+    @property
     def is_needless(self) -> bool:
         """Return whether clusterplan sees to it, or it says nothing on the job."""
         return self.name in _NEEDLESS or self.name in ("output", "error", "input", "unbuffered")

@@ -4,10 +4,11 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 
-from .expand import expand_word
+from .commands import Redirection, Simple
+from .expand import expand_word, here_text
 from .scope import Value
 from .state import State, not_known
-from .syntax import Simple, parse_script
+from .syntax import parse_script
 from .word import Piece, Word, join_words
 
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[[^\]]*\])?(\+?)=(.*)", re.DOTALL)
@@ -40,7 +41,8 @@ def _change_folder(arguments: Sequence[Word], simple: Simple, state: State) -> b
 
 
 def _shift(arguments: Sequence[Word], simple: Simple, state: State) -> bool:  # noqa: ARG001
-    state.scope.arguments = state.scope.arguments[1:]
+    count = int(arguments[0].text) if arguments and arguments[0].text.isdecimal() else 1
+    state.scope.arguments = state.scope.arguments[count:]
     return True
 
 
@@ -67,23 +69,46 @@ def _unset(arguments: Sequence[Word], simple: Simple, state: State) -> bool:
     return True
 
 
-def _read(arguments: Sequence[Word], simple: Simple, state: State) -> bool:
-    texts = [r.target for r in simple.redirections if r.operator == "<<<"]
-    words = [word for raw in texts for word in expand_word(raw, state.scope, splits=False)]
+def _read(arguments: Sequence[Word], simple: Simple, state: State) -> bool | None:
+    words = [input_ for r in simple.redirections if (input_ := _input(r, arguments, state)) is not None]
     names = [word.text for word in arguments if re.fullmatch(r"[A-Za-z_]\w*", word.text)]
     is_array = any(re.fullmatch(r"-\w*a\w*", word.text) for word in arguments)
     for name in names:
-        state.scope.variables[name] = _read_value(words[0] if is_array and words else not_known(name))
-    return True
+        whole = words[0] if words and (is_array or len(names) == 1) else not_known(name)
+        state.scope.variables[name] = _parts(whole) if is_array else whole
+    return True if words else None
 
 
-def _read_value(line: Word) -> Value:
+def _input(redirection: Redirection, arguments: Sequence[Word], state: State) -> Word | None:
+    """What `read` gets: a here-string, or a here-document, of which it takes one line unless it is told `-d ''`."""
+    if redirection.operator == "<<<":
+        return expand_word(redirection.target, state.scope, splits=False)[0]
+    if redirection.body is None:
+        return None
+    text = here_text(redirection, state.scope)
+    if not text.is_known:
+        return text
+    takes_all = any(re.fullmatch(r"-\w*d\w*", word.text) for word in arguments)
+    return Word.of(text.text.strip() if takes_all else text.text.partition("\n")[0].strip())
+
+
+def _parts(line: Word) -> Value:
     return tuple(Word.of(part) for part in line.text.split()) if line.is_known else line
 
 
 def _exit(arguments: Sequence[Word], simple: Simple, state: State) -> bool:  # noqa: ARG001
-    state.is_over = not state.doubts and not state.depth
+    # It misses its arguments: what it does with them is still worth reading.
+    lacks_arguments = not state.scope.arguments and bool(arguments) and arguments[0].text != "0"
+    state.is_over = not state.doubts and not state.depth and not lacks_arguments
     return True
+
+
+def _jump(kind: str) -> Callable[[Sequence[Word], Simple, State], bool]:
+    def jump(arguments: Sequence[Word], simple: Simple, state: State) -> bool:  # noqa: ARG001
+        state.jump = "" if state.doubts else kind
+        return True
+
+    return jump
 
 
 def _succeed(arguments: Sequence[Word], simple: Simple, state: State) -> bool:  # noqa: ARG001
@@ -99,5 +124,7 @@ BUILTINS: dict[str, Callable[[Sequence[Word], Simple, State], bool | None]] = {
     "read": _read,
     "exit": _exit,
     "false": lambda *_: False,
-    **dict.fromkeys(("true", ":", "echo", "printf", "clear", "break", "continue", "date"), _succeed),
+    "break": _jump("break"),
+    "continue": _jump("continue"),
+    **dict.fromkeys(("true", ":", "echo", "printf", "clear", "date"), _succeed),
 }

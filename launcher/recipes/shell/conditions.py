@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .arithmetic import calculate
-from .expand import expand_word
+from .commands import Redirection, Simple
+from .expand import expand_word, here_text
 from .scope import Scope
-from .syntax import Simple, parse_script
+from .syntax import parse_script
 from .word import Word, join_words
 
+_ARGUMENT = re.compile(r"\$(?:\d|\{\d+\})")
 _NUMBERS = {"-eq": "==", "-ne": "!=", "-gt": ">", "-ge": ">=", "-lt": "<", "-le": "<="}
 
 
@@ -48,7 +50,7 @@ def _combine(
 
 def _judge_one(inner: list[str], scope: Scope, *, is_pattern: bool) -> bool | None:
     scope = replace(scope, undefined_is_empty=True)
-    words = [expand_word(word, scope, splits=False)[0] for word in inner]
+    words = [_without_missing(expand_word(word, scope, splits=False)[0]) for word in inner]
     if not all(word.is_known for word in words):
         return None
     match [word.text for word in words]:
@@ -59,6 +61,13 @@ def _judge_one(inner: list[str], scope: Scope, *, is_pattern: bool) -> bool | No
         case ["-n", text] | [text]:
             return bool(text)
     return None
+
+
+def _without_missing(word: Word) -> Word:
+    """The word without the script's arguments that are not given: a test finds nothing in their place."""
+    return Word(
+        tuple(piece for piece in word.pieces if piece.is_known or not _ARGUMENT.fullmatch(piece.text))
+    )
 
 
 def _compare(a: str, operator: str, b: str, scope: Scope, *, is_pattern: bool) -> bool | None:
@@ -83,6 +92,9 @@ def substitute(text: str, scope: Scope) -> Word | None:
     None
     """
     scope.substitute = substitute
+    if document := _printed_document(text):
+        printed = here_text(document, scope)
+        return Word.of(printed.text.rstrip("\n")) if printed.is_known else printed
     words, folder = _simple_commands(text, scope), scope.folder
     while len(words) > 1 and words[0][0].text == "cd" and folder is not None:
         if not all(word.is_known for word in words[0]):
@@ -97,6 +109,14 @@ def substitute(text: str, scope: Scope) -> Word | None:
         return None
     output = folder if program == "pwd" else _output(program, [word.text for word in arguments], scope)
     return None if output is None else Word.of(output)
+
+
+def _printed_document(text: str) -> Redirection | None:
+    """The here-document of `$(cat <<EOF ...)`."""
+    commands = [command for pipeline in parse_script(text) for command in pipeline.commands]
+    if len(commands) != 1 or not isinstance(commands[0], Simple) or commands[0].words != ("cat",):
+        return None
+    return next((r for r in commands[0].redirections if r.body is not None), None)
 
 
 def _simple_commands(text: str, scope: Scope) -> list[list[Word]]:

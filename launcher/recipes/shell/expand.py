@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from .arithmetic import calculate
+from .commands import Redirection
 from .scope import Scope, Value
 from .tokens import end_of_part
 from .word import Piece, Word, join_words
@@ -12,6 +13,7 @@ from .word import Piece, Word, join_words
 _NAME = re.compile(r"[A-Za-z_]\w*|\d|[@*#?$!-]")
 _PARAMETER = re.compile(r"(#?)([A-Za-z_]\w*|\d+|[@*#])(\[[^\]]*\])?(.*)", re.DOTALL)
 _PART = re.compile(r":\s*(\d+)(?::\s*(\d+))?")
+_LIST = re.compile(r"\$\{(?:@|[A-Za-z_]\w*\[@\])[^}]*\}")
 _SPACES = " \t\n"
 
 
@@ -76,6 +78,12 @@ def expand_text(text: str, scope: Scope) -> Word:
     return join_words(words.words)
 
 
+def here_text(document: Redirection, scope: Scope) -> Word:
+    """Return the text of a here-document, with its expansions unless its delimiter is quoted."""
+    body = document.body or ""
+    return Word.of(body) if document.target[:1] in "'\"\\" else expand_text(body, scope)
+
+
 def _expand(text: str, scope: Scope, words: _Words, *, quoted: bool, splits: bool) -> None:
     at = 0
     while at < len(text):
@@ -86,7 +94,8 @@ def _expand(text: str, scope: Scope, words: _Words, *, quoted: bool, splits: boo
         elif char == "'" and not quoted:
             words.add(Piece(part[1:-1]))
         elif char == '"' and not quoted:
-            words.add()
+            if not _is_empty_list(part[1:-1], scope):
+                words.add()
             _expand(part[1:-1], scope, words, quoted=True, splits=splits)
         elif char == "$" and part.startswith("$'"):
             words.add(Piece(part[2:-1].encode().decode("unicode_escape")))
@@ -100,6 +109,13 @@ def _expand(text: str, scope: Scope, words: _Words, *, quoted: bool, splits: boo
             words.add(Piece(char if quoted else part))
             end = at + 1 if quoted else end
         at = end
+
+
+def _is_empty_list(text: str, scope: Scope) -> bool:
+    """Whether the text in quotes is a list without a word, such as `$@` of a script without arguments: no word at all."""
+    if text in ("$@", "${@}"):
+        return not scope.arguments
+    return _LIST.fullmatch(text) is not None and _braces(text, scope) == ()
 
 
 def _add_escaped(part: str, words: _Words, *, quoted: bool) -> None:

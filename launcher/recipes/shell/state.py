@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .commands import Body
 from .expand import expand_word
 from .scope import Scope, Value
-from .syntax import Body
 from .tokens import split_words
 from .word import Piece, Word
 
@@ -58,6 +58,7 @@ class State:
     doubts: list[str] = field(default_factory=list)  # branches that may not be taken
     rounds: list[str] = field(default_factory=list)  # loops
     depth: int = 0  # of functions
+    jump: str = ""  # "break" or "continue", until the loop has seen it
     is_over: bool = False
 
     def emit(self, words: tuple[Word, ...], assigned: tuple[tuple[str, Word], ...], line: int) -> None:

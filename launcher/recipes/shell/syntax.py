@@ -2,70 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
+from .commands import Body, Branch, Command, Group, Loop, Pipeline, Redirection, Simple
 from .tokens import Token, read_tokens
 
 _ENDS = {"then", "elif", "else", "fi", "do", "done", "esac", "}"}
 _REDIRECTION = re.compile(r"\d*(<<<|<<-?|>>|>&|<&|>\||<>|[<>])|&>>?")
-
-
-@dataclass(frozen=True)
-class Redirection:
-    """`operator` and its target as they are written; `body` is the text of a here-document."""
-
-    operator: str
-    target: str
-    body: str | None
-
-
-@dataclass(frozen=True)
-class Simple:
-    """One command: its words as they are written, assignments in front included."""
-
-    words: tuple[str, ...]
-    redirections: tuple[Redirection, ...]
-    line: int
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """Commands joined by `|`; `joint` is the operator before it: `&&`, `||`, or `;`."""
-
-    commands: tuple["Command", ...]
-    joint: str
-
-
-@dataclass(frozen=True)
-class Branch:
-    """`if` and `case`: each body with its condition; a condition is a body, the words of a pattern, or None of `else`."""
-
-    branches: tuple[tuple["Body | tuple[str, ...] | None", "Body"], ...]
-    subject: str | None  # of `case`
-    line: int
-
-
-@dataclass(frozen=True)
-class Loop:
-    """`for NAME in WORDS`; `while` and `until` have no name."""
-
-    name: str | None
-    words: tuple[str, ...]
-    body: "Body"
-    line: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group in braces or brackets, or the body of a function that has a name."""
-
-    name: str | None
-    body: "Body"
-    line: int
-
-
-Command = Simple | Branch | Loop | Group
-Body = tuple[Pipeline, ...]
 
 
 def parse_script(text: str) -> Body:
@@ -137,7 +80,8 @@ class _Parser:
             "if": self.branch,
             "case": self.case,
             **dict.fromkeys(("for", "select"), self.loop),
-            **dict.fromkeys(("while", "until"), self.while_loop),
+            "while": self.while_loop,
+            "until": lambda line: replace(self.while_loop(line), is_until=True),
             **dict.fromkeys(("{", "("), self.group),
             "function": self.function,
         }
@@ -212,6 +156,10 @@ class _Parser:
 
     def loop(self, line: int) -> Loop:
         name = self.take().text if self.peek() else ""
+        if name.startswith("((") or not (self.is_word("in", "do") or self._ends_line()):  # a b in: zsh
+            while self.peek() and not self._ends_line() and not self.is_word("do"):
+                self.at += 1
+            return Loop(None, (), self._loop_body(), line)
         self._skip_lines()
         words: list[str] = ['"$@"']
         if self.skip("in"):
@@ -221,8 +169,12 @@ class _Parser:
         return Loop(name, tuple(words), self._loop_body(), line)
 
     def while_loop(self, line: int) -> Loop:
-        self.body(frozenset({"do"}))
-        return Loop(None, (), self._loop_body(), line)
+        condition = self.body(frozenset({"do"}))
+        return Loop(None, (), self._loop_body(), line, condition)
+
+    def _ends_line(self) -> bool:
+        token = self.peek()
+        return token is not None and token.is_op("\n", ";")
 
     def _loop_body(self) -> Body:
         self._skip_lines()

@@ -1,11 +1,12 @@
 """The commands that a shell script would run, in order, with their words as far as they are known.  Nothing is run."""
 
 from .builtins import ASSIGNMENT, BUILTINS, DECLARATIONS, declare
+from .commands import Body, Branch, Command, Loop, Pipeline, Simple
 from .conditions import judge_test, substitute
-from .expand import expand_text, expand_word
+from .expand import expand_word, here_text
 from .scope import Scope
 from .state import State, Trace
-from .syntax import Body, Branch, Command, Loop, Pipeline, Simple, parse_script
+from .syntax import parse_script
 from .word import Word, join_words
 
 _MOST_ROUNDS = 64  # of a loop
@@ -33,7 +34,7 @@ class _Tracer:
     def run(self, body: Body) -> bool | None:
         status: bool | None = True
         for pipeline in body:
-            if self.state.is_over or len(self.state.trace.commands) > _MOST_COMMANDS:
+            if self.state.is_over or self.state.jump or len(self.state.trace.commands) > _MOST_COMMANDS:
                 break
             if (pipeline.joint == "&&" and status is False) or (pipeline.joint == "||" and status is True):
                 continue
@@ -98,11 +99,9 @@ class _Tracer:
         )
 
     def run_loop(self, loop: Loop) -> bool | None:
-        if loop.name is None or loop.name.startswith("(("):
+        if loop.name is None:
             self.state.rounds.append(f"it stands in a loop (line {loop.line})")
-            self.state.doubts.append(self.state.rounds[-1])
-            self.run(loop.body)
-            self.state.doubts.pop()
+            self.run_while(loop)
             self.state.rounds.pop()
             return True
         words = [word for raw in loop.words for word in expand_word(raw, self.state.scope)][:_MOST_ROUNDS]
@@ -111,10 +110,32 @@ class _Tracer:
             self.state.rounds.append(f"it is started for each {loop.name} in {values} (line {loop.line})")
         for word in words:
             self.state.scope.variables[loop.name] = word
-            self.run(loop.body)
+            if self.run_round(loop.body) == "break":
+                break
         if len(words) > 1:
             self.state.rounds.pop()
         return True
+
+    def run_while(self, loop: Loop) -> None:
+        """Go round as long as the condition is known to hold; where it is not known, once and in doubt."""
+        first_end: int | None = None
+        for _ in range(_MOST_ROUNDS):
+            holds = self.run(loop.condition) if loop.condition else None
+            if holds is None:
+                self.state.doubts.append(self.state.rounds[-1])
+                self.run_round(loop.body)
+                self.state.doubts.pop()
+                return
+            if holds is loop.is_until or self.run_round(loop.body) == "break" or self.state.is_over:
+                return
+            first_end = first_end or len(self.state.trace.commands)
+        del self.state.trace.commands[first_end:]  # for ever: one round says what it does
+
+    def run_round(self, body: Body) -> str:
+        """Run the body of a loop, and return how it was left: "break", "continue", or "" at its end."""
+        self.run(body)
+        jump, self.state.jump = self.state.jump, ""
+        return jump
 
     def run_simple(self, simple: Simple) -> bool | None:
         raws = list(simple.words)
@@ -158,10 +179,7 @@ class _Tracer:
             names = [words[-1].text]
         for name in names:
             if documents:
-                body, quoted = documents[-1].body or "", documents[-1].target[:1] in "'\"\\"
-                self.state.trace.files[name] = (
-                    Word.of(body) if quoted else expand_text(body, self.state.scope)
-                )
+                self.state.trace.files[name] = here_text(documents[-1], self.state.scope)
             elif words[:1] == (Word.of("echo"),):
                 self.state.trace.files[name] = join_words(words[1:])
 
