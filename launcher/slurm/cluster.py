@@ -51,8 +51,12 @@ class Cluster:
         kind, mode = self.settings.preempt_type, partition.preempt_mode
         if kind in ("", "(null)", "preempt/none") or mode == "OFF":
             return False
-        if kind != "preempt/partition_prio":
+        if not self.yields_to_tiers(partition):
             return True  # by quality of service, which a user may choose
         mine = {node.name for node in self.nodes_of(partition.name)}
         above = [p.name for p in self.partitions if p.priority_tier > partition.priority_tier]
         return any(mine & {node.name for node in self.nodes_of(name)} for name in above)
+
+    def yields_to_tiers(self, partition: PartitionFacts) -> bool:
+        """Return whether any partition of a higher tier that shares its nodes preempts the jobs of `partition`."""
+        return self.settings.preempt_type == "preempt/partition_prio" and partition.preempt_mode != "OFF"

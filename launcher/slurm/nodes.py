@@ -47,6 +47,7 @@ class SlurmSettings:
     max_array_size: int | None
     preempt_type: str
     enforces_limits: bool = False
+    hides_jobs: bool = False  # those of other users
 
 
 def parse_partitions(text: str) -> list[PartitionFacts]:
@@ -87,7 +88,9 @@ def parse_nodes(text: str) -> list[NodeFacts]:
     for name, partition, *_ in rows:
         partitions.setdefault(name, []).append(partition)
     return [
-        NodeFacts(name, tuple(sorted(partitions[name])), state, int(cpus), int(memory) * _MIB, _gpus(gres))
+        NodeFacts(
+            name, tuple(sorted(partitions[name])), state, int(cpus), int(memory) * _MIB, parse_gpus(gres)
+        )
         for name, _, state, cpus, memory, gres in {row[0]: row for row in rows}.values()
     ]
 
@@ -111,6 +114,7 @@ def parse_settings(text: str) -> SlurmSettings:
         enforces_limits=not {"limits", "safe"}.isdisjoint(
             settings.get("AccountingStorageEnforce", "").split(",")
         ),
+        hides_jobs="jobs" in settings.get("PrivateData", "").split(","),
     )
 
 
@@ -121,7 +125,12 @@ def _words(line: str) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _gpus(gres: str) -> tuple[tuple[str, int], ...]:
+def parse_gpus(gres: str) -> tuple[tuple[str, int], ...]:
+    """Return the GPUs in a node's GRES, by type, "" where Slurm knows no type.
+
+    >>> parse_gpus("gpu:a100:4(S:0-1),shard:8"), parse_gpus("gpu:2")
+    ((('a100', 4),), (('', 2),))
+    """
     counts: dict[str, int] = {}
     for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
         name, *kind, count = entry.split(":") if ":" in entry else (entry, "0")
