@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .api.runs import runs as runs
     from .api.scripts.init import init as init
     from .api.submit import submit as submit
+    from .api.trials.calibrate import calibrate as calibrate
     from .cluster_profiles.catalog import load_profile as load_profile
     from .cluster_profiles.precision import Precision as Precision
     from .cluster_profiles.profile import ClusterProfile as ClusterProfile
@@ -41,6 +42,7 @@ _HOMES = {
     "Precision": ".cluster_profiles.precision",
     "Profile": ".cluster_profiles.profile",
     "Workload": ".estimator.job.workload",
+    "calibrate": ".api.trials.calibrate",
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
@@ -65,6 +67,7 @@ __all__ = [
     "Precision",
     "Profile",
     "Workload",
+    "calibrate",
     "cancel",
     "collect",
     "estimate",

@@ -294,3 +294,21 @@ def test_torchrun_in_the_text_of_a_shell_trains_on_all_nodes_and_saves_when_it_i
         told = log.read_text()
         assert told.split()[:3] == ["--nnodes=2", "--nproc_per_node=2", f"--node_rank={rank}"]
         assert "saved" in told
+
+
+@story
+def test_a_probe_runs_where_the_limit_is_shortest(on_slurm: Any) -> Generator[None, None, None]:
+    """`short` has 2 minutes, the job's own partition a day; the default partition stays the job's."""
+    job = (
+        job_file(on_slurm, steps=2000, step_time=0.05, where="")
+        .read_text()
+        .replace('name = "ddp"', 'model = "probed"')
+    )
+    job = on_slurm.file("job.toml", job)
+    yield
+    done = on_slurm("calibrate", job, "--gpus", 1, "--samples", 64_000, "--budget", "2m", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (probe,) = result["probes"]
+    assert (probe["partition"], probe["state"], probe["end"]) == ("short", "cancelled", "known")
+    assert (result["before"]["source"]["kind"], result["after"]["source"]["kind"]) == ("unknown", "measured")

@@ -95,9 +95,9 @@ def _check_checkpoint_folder(prepared: PreparedSubmission) -> tuple[Problem, ...
 
 
 def submit_prepared(
-    prepared: PreparedSubmission, *, force: bool = False, resumes: str | None = None
+    prepared: PreparedSubmission, *, force: bool = False, facts: Mapping[str, Any] | None = None
 ) -> Submission:
-    """Make the runs and hand them over; `resumes` is the run that a new one goes on from.
+    """Make the runs and hand them over; `facts` are further values of run.json, such as the run that one goes on from.
 
     Raises InputError if a problem refuses and it is not forced, SubmissionError if Slurm does, and RunFolderError.  No
     run is left half-registered then, nor by Ctrl-C; a note on the exception names those that had begun.
@@ -105,10 +105,12 @@ def submit_prepared(
     check_refusals(prepared, force=force)
     decision, destination = prepared.decision, prepared.destination
     workload, estimate = prepared.workload, prepared.estimate
-    facts = describe_prepared(prepared) | ({"resumes": resumes} if resumes else {})
+    described = {**describe_prepared(prepared), **(facts or {})}
     expected = estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
     sweep, history = decision.sweep, history_path(os.environ)
-    with new_run_folders(decision.name, prepared.root, datetime.now(UTC), facts, sweep, history) as folders:
+    with new_run_folders(
+        decision.name, prepared.root, datetime.now(UTC), described, sweep, history
+    ) as folders:
         launches = prepared.launches(folders, destination.local_gpus)
         unregistered = fill_folders(
             folders, launches, decision, workload, expected, history, prepared.checkpoint_writer

@@ -19,6 +19,7 @@ _COMMANDS = {
         "estimate",
         "Estimate steps, wall-clock and GPU-hours of a training job before you book it.",
     ),
+    "calibrate": ("calibrate", "Measure a job that nobody has measured, by short probes of itself."),
     "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
     "status": ("status", "Show how runs are going, when they end, why they wait or failed."),
     "logs": ("logs", "Print the log of a run."),

@@ -69,6 +69,32 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
     )
 
 
+def step_time_error(lines: Sequence[LoopLine]) -> float | None:
+    """Return how far the mean step time may still be off, as a share of it; None before it can be told.
+
+    It is two standard errors of total seconds / total steps over the n lines of steady steps (a ratio estimate, Cochran,
+    Sampling Techniques, 3rd ed., eq. 2.46: s^2 = sum (t_i - r k_i)^2 / (n - 1)), or half of the difference between its
+    two halves where that is more: speed that still drifts is not known yet.
+
+    >>> first, steady = LoopSteps(9, 1, 1, 9, 9), [LoopSteps(9 + i, 1 + i, 3, 3, 1) for i in range(1, 7)]
+    >>> step_time_error([LoopStart(0, 0), first, *steady])
+    0.0
+    """
+    steady = _without_outliers(steady_lines(lines))
+    n, steps, seconds = len(steady), sum(line.steps for line in steady), sum(line.seconds for line in steady)
+    if n < _LEAST_LINES or steps < LEAST_STEPS or not seconds:
+        return None
+    mean_s = seconds / steps
+    squares = sum((line.seconds - mean_s * line.steps) ** 2 for line in steady)
+    standard_error_s = math.sqrt(n / (n - 1) * squares) / steps
+    before, after = (_mean_step_s(half) for half in (steady[: n // 2], steady[n // 2 :]))
+    return max(2 * standard_error_s, abs(after - before) / 2) / mean_s
+
+
+def _mean_step_s(lines: Sequence[LoopSteps]) -> float:
+    return sum(line.seconds for line in lines) / sum(line.steps for line in lines)
+
+
 def _without_outliers(lines: list[LoopSteps]) -> list[LoopSteps]:
     if not lines:
         return []

@@ -37,7 +37,7 @@ def next_measurement(
     (1, 1, 32)
     """
     most = max(*(t.gpus_per_node for t in targets), *(m.gpus_per_node for m in measurements), 1)
-    candidates = list(_candidates(targets, max_gpus, max_nodes, max_gpus_per_node or most))
+    candidates = list(candidate_shapes(targets, max_gpus, max_nodes, max_gpus_per_node or most))
     try:
         return most_informative(fit(measurements, links), candidates, targets)
     except NotEnoughHistory:
@@ -46,19 +46,53 @@ def next_measurement(
 
 def most_informative(model: StepTimeModel, candidates: Sequence[Shape], targets: Sequence[Shape]) -> Shape:
     """Return the first of the candidates whose run narrows the step times of `targets` nearly as much as the best."""
-    reductions = variance_reductions(
-        model.fit_kind(targets[0]).posterior,
-        points_of(candidates, model.hidden_size),
-        points_of(targets, model.hidden_size),
-    ).sum(1)
+    reductions = _reductions(model, candidates, targets)
     enough = _NEARLY * max(reductions)
     return next(c for c, gain in zip(candidates, reductions, strict=True) if gain >= enough)
 
 
-def _candidates(
+def most_informative_per_gpu_second(
+    measurements: Sequence[Measurement],
+    candidates: Sequence[Shape],
+    target: Shape,
+    startup_s: float,
+    steps: int,
+    links: Links | None = None,
+) -> Shape:
+    """Return the candidate whose run narrows the step time of `target` most for the GPU time that it takes.
+
+    A run takes `startup_s`, then `steps` steps as long as the fit to the runs so far expects; without a run it is the
+    first candidate.
+
+    >>> shapes = list(candidate_shapes([Shape("a100", 1, 8, 8, 32)], 8, 1, 8))
+    >>> most_informative_per_gpu_second([], shapes, shapes[-1], startup_s=60, steps=20).gpus
+    1
+    """
+    try:
+        model = fit(measurements, links)
+    except NotEnoughHistory:
+        return candidates[0]
+    reductions = _reductions(model, candidates, [target])
+    steps_s = [prediction.step_time_s.p50 for prediction in model.predict(candidates)]
+    per_gpu_s = [
+        gain / (shape.gpus * (startup_s + steps * step_s))
+        for shape, gain, step_s in zip(candidates, reductions, steps_s, strict=True)
+    ]
+    return candidates[per_gpu_s.index(max(per_gpu_s))]
+
+
+def _reductions(model: StepTimeModel, candidates: Sequence[Shape], targets: Sequence[Shape]) -> list[float]:
+    """How much a run of each candidate narrows the variance of log T, summed over the targets."""
+    posterior = model.fit_kind(targets[0]).posterior
+    at, wanted = points_of(candidates, model.hidden_size), points_of(targets, model.hidden_size)
+    reductions: list[float] = variance_reductions(posterior, at, wanted).sum(1).tolist()
+    return reductions
+
+
+def candidate_shapes(
     targets: Sequence[Shape], max_gpus: int, max_nodes: int, max_gpus_per_node: int
 ) -> Iterator[Shape]:
-    """The targets' micro-batches and a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first.
+    """Yield the targets' micro-batches and a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first.
 
     The GPUs of the first target are among them, as its split may divide no other.
     """

@@ -127,7 +127,7 @@ def resume_prepared(resumption: PreparedResumption, *, force: bool = False) -> R
     record = begin_resumption(ended.folder, resumption.number, step, path)
     try:
         if resumption.changes:
-            submission = submit_prepared(prepared, force=force, resumes=ended.folder.name)
+            submission = submit_prepared(prepared, force=force, facts={"resumes": ended.folder.name})
         else:
             submission = _submit_again(resumption)
     except BaseException:  # Ctrl-C too

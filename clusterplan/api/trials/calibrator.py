@@ -1,0 +1,161 @@
+"""The course of a calibration: probe after probe, each planned by what the ones before it showed."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ...cluster_profiles.units import format_duration
+from ...errors import ClusterplanError
+from ...estimator.estimate.estimate import Estimate, estimate_workload
+from ...estimator.job.workload import Workload
+from ...launcher.calibration.plan import NARROW, ProbePlan, plan_probe
+from ...launcher.calibration.probe import Probe, ProbeEnd, Speed, StopReason
+from ...launcher.calibration.watch import stop_probe, watch_probe
+from ...launcher.runs.state import State
+from ...launcher.runs.status import RunStatus
+from ...launcher.submission.decide import SubmitOptions
+from ...launcher.submission.destination import choose_destination, choose_executor
+from ...launcher.submission.submission import PreparedSubmission, SubmittedRun
+from ...render.trials.calibration_text import describe_probe, describe_shape
+from ..job import with_site_defaults
+from ..measurements import find_measurements
+from ..submission import check_refusals, prepare_submission, submit_prepared
+
+BUDGET_S = 3600.0  # of GPU time
+WITHIN = 0.05
+TellCallback = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How a job is calibrated: the options of `calibrate`.
+
+    `budget_gpu_s` is in seconds x GPUs, `within` the precision of a step time, as a share of it.  `partition` is the one
+    for probes; None chooses it.  `needs_gpus` is False for a job that states no GPUs, `force` submits what checks refuse.
+    """
+
+    executor: str | None = None
+    budget_gpu_s: float = BUDGET_S
+    within: float = WITHIN
+    partition: str | None = None
+    needs_gpus: bool = True
+    force: bool = False
+
+
+class Calibrator:
+    """The probes of one job so far, and what is known of its speed."""
+
+    def __init__(self, workload: Workload, options: CalibrationOptions, *, dry_run: bool = False) -> None:
+        self._options, self._dry_run = options, dry_run
+        self._executor = choose_executor(options.executor, None, workload, dry_run=dry_run)
+        if self._executor == "slurm":
+            workload = with_site_defaults(workload, has_cluster=True)
+        self._workload = workload
+        destination = choose_destination(
+            self._executor, workload, os.environ, needs_gpus=options.needs_gpus, dry_run=dry_run
+        )
+        self._profile = destination.profile
+        self._measurements, self.remarks = find_measurements(workload.model)
+        self.probes: list[Probe] = []
+
+    def estimate(self) -> Estimate:
+        """Return the estimate of the job by what is known so far."""
+        return estimate_workload(self._workload, self._profile, self._measurements, datetime.now(UTC))
+
+    def is_narrow(self) -> bool:
+        """Return whether the step time of the job is known well enough, so that another probe is not worth its cost."""
+        step = self.estimate().step_time.seconds
+        return (
+            step is not None
+            and step.p90 < NARROW * step.p10
+            and any(probe.is_measured for probe in self.probes)
+        )
+
+    def next_probe(self) -> ProbePlan | None:
+        """Return the probe to run next; None if the job is known, or the rest of the budget holds none."""
+        if self.is_narrow():
+            return None
+        return plan_probe(
+            self.estimate(),
+            self._measurements,
+            self._profile,
+            left_gpu_s=self._options.budget_gpu_s - sum(probe.gpu_s for probe in self.probes),
+            partition=self._options.partition,
+            without=[probe.shape for probe in self.probes],
+        )
+
+    def prepare(self, plan: ProbePlan) -> PreparedSubmission:
+        """Decide how a probe is submitted: it is killed at once when it is stopped, because nothing goes on from it."""
+        prepared = prepare_submission(
+            plan.workload,
+            SubmitOptions(plan.most_s, requeue=False),
+            executor=self._executor,
+            measurements=self._measurements,
+            needs_gpus=self._options.needs_gpus,
+            dry_run=self._dry_run,
+        )
+        return replace(prepared, decision=replace(prepared.decision, stop_signal="SIGKILL"))
+
+    def run(self, plan: ProbePlan, tell: TellCallback) -> Probe:
+        """Run a probe to its end, and return it; Ctrl-C stops it and is raised once that is done.
+
+        Raises InputError if the checks refuse it, and else as `submit` does.
+        """
+        prepared = self.prepare(plan)
+        check_refusals(prepared, force=self._options.force)
+        run = submit_prepared(prepared, force=self._options.force, facts={"probe": True}).runs[0]
+        where = f", partition {name}" if (name := prepared.decision.request.partition) else ""
+        tell(f"{run.run}: {describe_shape(plan.shape)}{where}, for {format_duration(plan.most_s)} at most")
+        last = Speed(0, None, None)
+
+        def look(_: RunStatus, speed: Speed) -> None:
+            nonlocal last
+            last = speed
+
+        try:
+            end, speed, status = watch_probe(
+                run.folder, self._executor, plan.most_s, self._options.within, look
+            )
+        except BaseException:
+            with suppress(ClusterplanError):
+                self._keep(run, plan, ProbeEnd.TIME_OVER, last, stop_probe(run.folder, self._executor))
+            raise
+        probe = self._keep(run, plan, end, speed, status)
+        tell(f"{run.run}: {describe_probe(probe)}")
+        return probe
+
+    def reason_to_stop(self) -> StopReason | None:
+        """Return why no further probe makes sense after the last one; None if one may."""
+        probe = self.probes[-1]
+        own = self._workload.training.gpus, self._workload.training.batch_size
+        if probe.end is ProbeEnd.FAILED:
+            is_own_choice = (probe.shape.gpus, probe.shape.batch_size) != own
+            # Sharded states may need all GPUs of the job.
+            return None if probe.state is State.OUT_OF_MEMORY and is_own_choice else StopReason.FAILED
+        return None if probe.steps else StopReason.NO_PROGRESS
+
+    def _keep(
+        self, run: SubmittedRun, plan: ProbePlan, end: ProbeEnd, speed: Speed, status: RunStatus
+    ) -> Probe:
+        """Keep a probe that has ended, and take what it measured into the history."""
+        probe = Probe(
+            run=run.run,
+            folder=run.folder,
+            shape=plan.shape,
+            partition=plan.workload.cluster.partition,
+            state=status.state.state,
+            end=end,
+            gpu_s=(status.elapsed_s or 0.0) * plan.shape.gpus,
+            steps=speed.steps,
+            step_time_s=speed.step_time_s,
+            error=speed.error,
+            reason=status.state.reason if end is ProbeEnd.FAILED else "",
+        )
+        self.probes.append(probe)
+        self._read_history()
+        return probe
+
+    def _read_history(self) -> None:
+        self._measurements, self.remarks = find_measurements(self._workload.model)

@@ -1,0 +1,1 @@
+"""What probes and stages of a job showed, as text and JSON."""

@@ -1,0 +1,1 @@
+"""A job that nobody has measured, measured cheaply: which probes to run, where, and until when."""

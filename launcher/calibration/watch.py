@@ -1,0 +1,52 @@
+"""Watch a probe until its step time is known, and stop it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ...estimator.measurements.training_loop import LoopLine
+from ..run_folder.progress import read_progress
+from ..runs.cancel import cancel_runs
+from ..runs.state import State
+from ..runs.status import RunStatus, read_statuses
+from .probe import ProbeEnd, Speed, read_speed
+
+_POLL_S = {"slurm": 2.0, "local": 0.5}  # a question to Slurm starts processes
+_STOPPED_S = 120.0  # for Slurm to end a job that it was told to cancel
+LookCallback = Callable[[RunStatus, Speed], None]
+
+
+def watch_probe(
+    folder: Path, executor: str, most_s: float, within: float, look: LookCallback
+) -> tuple[ProbeEnd, Speed, RunStatus]:
+    """Return why a probe ended, the speed that it told, and its status then; a probe that trains on is stopped.
+
+    It is stopped once its step time is known to `within`, a share of it, and after it held its GPUs for `most_s`.
+    `look` is called at each look at it.  Raises SlurmUnavailable and SlurmRefused.
+    """
+    lines, offset = list[LoopLine](), 0
+    while True:
+        (status,) = read_statuses([folder])
+        more, offset = read_progress(folder, offset)
+        lines += more
+        speed = read_speed(lines)
+        look(status, speed)
+        if status.state.final:
+            failed = status.state.state is not State.COMPLETED
+            return ProbeEnd.FAILED if failed else ProbeEnd.ENDED, speed, status
+        if speed.error is not None and speed.error <= within:
+            return ProbeEnd.KNOWN, speed, stop_probe(folder, executor)
+        if (status.elapsed_s or 0.0) >= most_s:
+            return ProbeEnd.TIME_OVER, speed, stop_probe(folder, executor)
+        time.sleep(_POLL_S[executor])
+
+
+def stop_probe(folder: Path, executor: str) -> RunStatus:
+    """Cancel a probe and wait until it has left its GPUs; return its status then."""
+    cancel_runs([folder])
+    give_up_s = time.monotonic() + _STOPPED_S
+    while True:
+        (status,) = read_statuses([folder])
+        if status.state.final or time.monotonic() >= give_up_s:
+            return status
+        time.sleep(_POLL_S[executor] / 2)
