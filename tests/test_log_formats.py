@@ -1,15 +1,20 @@
 """Lines as frameworks print them, read into records.  Each case names the public source that prints the line."""
 
 import math
+import re
 from typing import Any
 
 import pytest
 
+from clusterplan import Workload
+from clusterplan.errors import InputError
+from clusterplan.estimator.job.run import LOG_QUANTITIES
 from clusterplan.launcher.logs.formats.frameworks.catalogue import FORMATS
 from clusterplan.launcher.logs.formats.job_length import JobLength
 from clusterplan.launcher.logs.formats.quantities import QUANTITIES
 from clusterplan.launcher.logs.formats.record import LogRecord, RecordKind
 from clusterplan.launcher.logs.formats.stream import MOST_LINE_BYTES, StreamReader
+from clusterplan.launcher.logs.formats.user_pattern import user_format
 
 
 def read(text: str, piece: int = 1 << 16, **length: Any) -> list[LogRecord]:
@@ -286,3 +291,32 @@ def test_each_format_names_quantities_that_there_are(form: Any) -> None:
     assert form.framework
     assert form.versions
     assert form.reference
+
+
+def job(pattern: str) -> Workload:
+    return Workload.of(samples=9, batch_size=1, gpus=1, run={"command": ["python"], "log_pattern": pattern})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        (r"it (?P<stp>\d+)", "names a group 'stp': give names out of step, total_steps,"),
+        (r"it ((?P<step>\d+)", "is no regular expression of Python: missing )"),
+        (r"it \d+", r"has no group for the step: write its digits as (?P<step>\d+)"),
+    ],
+)
+def test_a_wrong_expression_is_refused_in_a_line(pattern: str, fault: str) -> None:
+    with pytest.raises(InputError, match=re.escape(fault)):
+        job(pattern)
+
+
+def test_a_user_s_expression_reads_lines_that_no_format_knows() -> None:
+    pattern = job(r"it (?P<step>\d+) of (?P<total_steps>\d+): (?P<steps_per_s>\S+) it/s, (?P<loss>\S+)").run
+    assert pattern is not None
+    reader = StreamReader((user_format(pattern.log_pattern or ""), *FORMATS))
+    (record,) = reader.feed(b"it 1200 of 9000: 4.0 it/s, 2.5\n", 0.0, 0.0)
+    assert (record.step, record.total_steps, record.step_time_s, record.loss) == (1200, 9000, 0.25, 2.5)
+
+
+def test_the_names_that_an_expression_may_use_are_quantities() -> None:
+    assert set(LOG_QUANTITIES) <= QUANTITIES.keys()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ...cluster_profiles.profile import Count
 from ...cluster_profiles.toml_file import Section
@@ -14,6 +14,36 @@ from .framework import Bootstrap
 def _srun_arguments(value: object) -> object:
     if isinstance(value, list | tuple) and any(str(word).startswith("--container") for word in value):
         raise ValueError("--container-... would start clusterplan itself in the image: use run.container")
+    return value
+
+
+# What a user's own expression may read of a line; the unit is in the name.
+LOG_QUANTITIES = (
+    "step",
+    "total_steps",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "evaluation_loss",
+    "step_time_s",
+    "step_time_ms",
+    "steps_per_s",
+    "samples_per_s",
+    "tokens_per_s",
+    "elapsed",
+    "wait_s",
+)
+
+
+def _log_pattern(value: str) -> str:
+    try:
+        groups = re.compile(value).groupindex
+    except re.error as error:
+        raise ValueError(f"is no regular expression of Python: {error}") from None
+    if unknown := [name for name in groups if name not in LOG_QUANTITIES]:
+        raise ValueError(f"names a group {unknown[0]!r}: give names out of {', '.join(LOG_QUANTITIES)}")
+    if "step" not in groups:
+        raise ValueError(r"has no group for the step: write its digits as (?P<step>\d+)")
     return value
 
 
@@ -48,6 +78,11 @@ class RunOptions(Section):
     )
     srun: Annotated[tuple[str, ...], BeforeValidator(_srun_arguments)] = Field(
         (), description="Arguments that are added to srun, such as `--cpu-bind=none`."
+    )
+    log_pattern: Annotated[str, AfterValidator(_log_pattern)] | None = Field(
+        None,
+        description="Regular expression of the lines that report a step, for a script whose lines no format knows. Its named "
+        r"groups say what it reads: `step (?P<step>\d+) loss (?P<loss>\S+)`; the names are in the page on log formats.",
     )
     max_restarts: Count = Field(100, ge=0, le=10_000, description="Most restarts of the run.")
 

@@ -22,8 +22,8 @@ class Launch:
     """The command of a run, and how it is started, stopped and resumed.
 
     The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
-    folder in which checkpoints appear, and `checkpoint_pattern` what the job file says of their names.  The command
-    runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    folder in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
+    says of lines that report a step.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
@@ -44,6 +44,7 @@ class Launch:
     checkpoint_pattern: str | None = None
     container: Container | None = None
     one_task: bool = False
+    log_pattern: str | None = None
 
     @property
     def gpus_per_node(self) -> int:

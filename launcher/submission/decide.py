@@ -53,9 +53,8 @@ class SubmitOptions:
 class Decision:
     """What is submitted, decided before any folder is made; `sweep` has the values of each run.
 
-    `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `checkpoint` is what the
-    job file states of checkpoints, and `deepspeed_config` the content of each run's own config file.
-    `one_task` starts the processes of all nodes.  `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
+    `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `checkpoint` is what the job
+    file states of checkpoints, `deepspeed_config` the content of each run's own config file.  `one_task` starts the processes of all nodes.  `limit_s` ends a run on this machine.  `notes` say each choice in a sentence.
     """
 
     name: str
@@ -71,6 +70,7 @@ class Decision:
     stop_signal: str
     grace_s: float
     max_restarts: int
+    log_pattern: str | None
     limit_s: float | None
     sweep: Sweep
     notes: tuple[str, ...]
@@ -127,7 +127,7 @@ def decide(
     )
     grace_s = max(request.signal_delay_s - _KILL_MARGIN_S, _SHORTEST_GRACE_S)
     limit_s = None if on_slurm else options.walltime_s
-    lightning = framework is Framework.LIGHTNING and on_slurm
+    signal = "SIGUSR1" if framework is Framework.LIGHTNING and on_slurm else "SIGTERM"
     return Decision(
         name=name,
         request=request,
@@ -148,9 +148,10 @@ def decide(
         },
         deepspeed_config=precision.config,
         checkpoint=workload.checkpoint,
-        stop_signal=run.stop_signal or ("SIGUSR1" if lightning else "SIGTERM"),
+        stop_signal=run.stop_signal or signal,
         grace_s=grace_s,
         max_restarts=run.max_restarts,
+        log_pattern=run.log_pattern,
         limit_s=limit_s,
         sweep=options.sweep,
         notes=(

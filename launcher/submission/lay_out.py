@@ -39,6 +39,7 @@ def lay_out(
         stop_signal=decision.stop_signal,
         grace_s=decision.grace_s,
         max_restarts=decision.max_restarts,
+        log_pattern=decision.log_pattern,
         local_gpus=local_gpus,
         limit_s=decision.limit_s,
         checkpoint_pattern=decision.checkpoint.pattern,
