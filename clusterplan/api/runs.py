@@ -34,7 +34,8 @@ class Run(Result, RunStatus):
 
     `run` is its id, `state.state` a word such as `running`, `state.reason` its reason, `progress` its steps and the
     time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
-    hour; they are read for one running run that was asked for by name.  `checkpoint_note` says, of one run that was
+    hour, or of a run that has ended that it was slower than its own history; they are read for one run that was asked
+    for by name.  `checkpoint_note` says, of one run that was
     asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
     """
 
@@ -148,17 +149,23 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
 
 
 def _with_notes(run: Run) -> Run:
-    """The run with what stands out of its GPUs of late; where the history cannot take it, that is a remark."""
-    if run.state.state is not State.RUNNING:
+    """The run with what stands out of its GPUs of late, or once it has ended that it was slower than its own history.
+
+    Where the history cannot take it, that is a remark.
+    """
+    is_running = run.state.state is State.RUNNING
+    if not is_running and (not run.state.final or run.began_s is None):
         return _as_run(run, ())
-    from ..launcher.runs.collect import collect_run  # noqa: PLC0415  SQLite, for a running run only
+    from ..launcher.runs.collect import collect_run  # noqa: PLC0415  SQLite, for a run that waits
     from .history.history import History  # noqa: PLC0415  likewise
 
     try:
         with History() as history:
-            collect_run(run.folder, history, steps=False)
-            return _as_run(
-                run, build_report(history.record(run.run), time.time() - status_text.NOTES_OF_S).notes
-            )
+            collect_run(run.folder, history, steps=not is_running)
+            if is_running:
+                since_s = time.time() - status_text.NOTES_OF_S
+                return _as_run(run, build_report(history.record(run.run), since_s).notes)
+            slowdown = history.slowdown(run.run)
+            return _as_run(run, (slowdown,) if slowdown else ())
     except ClusterplanError as error:
         return _as_run(run, (), (f"no notes: {error}",))

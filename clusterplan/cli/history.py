@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..api.history.accuracy import accuracy as score_accuracy
+from ..api.history.comparison import compare as compare_runs
 from ..api.history.runs import list_runs, show_run
 from ..api.history.upkeep import check_history, import_runs, rebuild_history
 from ..api.history.upkeep import prune as prune_history
@@ -88,6 +89,20 @@ def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
     """
     with show_collecting() as progress:
         result = score_accuracy(model, progress=progress)
+    echo_result(result, as_json=as_json)
+
+
+@history.command()
+@click.argument("first")
+@click.argument("second")
+@json_option
+def compare(first: str, second: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show two runs side by side: which is faster, whether that is more than chance, and what differs.
+
+    FIRST and SECOND are ids or their beginnings.
+    """
+    with show_collecting() as progress:
+        result = compare_runs(first, second, progress=progress)
     echo_result(result, as_json=as_json)
 
 

@@ -21,6 +21,7 @@ _WORST_FIRST = (
     "no-process",
     "idle",
     "straggler",
+    "slower",
     "stall",
     "throttled",
     "precision",

@@ -9,6 +9,7 @@ from typing import Any
 from ...cluster_profiles.precision import Precision
 from .coverage import RunNode, allocated_s
 from .digest import RunGpu
+from .notes import Note
 from .reading import Event, GpuReading
 
 
@@ -28,6 +29,7 @@ class RunRecord:
     estimate: Mapping[str, Any] | None  # made before the run
     step_time_s: float | None  # measured in the run
     trained_s: float | None  # by all attempts, if it ran to its end
+    slowdown: Note | None  # beside the earlier runs that it repeats
     raw_ticks: int  # readings that are kept
     readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
     minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation

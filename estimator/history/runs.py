@@ -1,26 +1,21 @@
-"""Runs in the history: their facts, events, notes and measurements.
+"""Runs in the history: their facts, events and notes.
 
-Estimates are in `estimates`, GPU readings in `samples`, the file itself in `database`.
+What differs between runs is in `setups`, step times in `measurements`, estimates in `estimates`, GPU readings in
+`samples`, the file itself in `database`.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event
 from ..gpu_use.record import RunRecord
-from ..measurements.measurement import Measurement
-from .estimates import HistoryEstimates
-
-_MOST_OF_OTHER_MODELS = 500  # so that reading them takes a hundredth of a second
-_MEASURED = [f.name for f in fields(Measurement) if f.name != "when"]
+from .setups import HistorySetups
 
 
-class History(HistoryEstimates):
+class History(HistorySetups):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:
@@ -114,42 +109,6 @@ class History(HistoryEstimates):
             [(run, note["code"], note["text"], json.dumps(note["uuids"])) for note in notes],
         )
 
-    def put_measurements(self, run: str, measurements: Iterable[Measurement]) -> None:
-        """Put the measurements of a run, in place of earlier ones."""
-        self._db.execute("DELETE FROM measurement WHERE run = ?", (run,))
-        columns = ("run", "time_s", *_MEASURED)
-        self._db.executemany(
-            f"INSERT INTO measurement ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608
-            [
-                (run, m.when.timestamp() if m.when else None, *(getattr(m, name) for name in _MEASURED))
-                for m in measurements
-            ],
-        )
-
-    def measurements(self, model: str | None = None, run: str | None = None) -> list[Measurement]:
-        """Return the measurements of `model`, or of `run` (None: any), the latest first.
-
-        A run that was killed before its steps were steady has none.
-        """
-        rows = self._rows(
-            "SELECT * FROM measurement WHERE (:model IS NULL OR model = :model) AND (:run IS NULL OR run = :run)"
-            " ORDER BY time_s DESC, run",
-            {"model": model, "run": run},
-        )
-        return [_measurement(row) for row in rows]
-
-    def measurements_of_other_models(self, model: str) -> list[Measurement]:
-        """Return the latest 500 measurements of other models than `model` whose cluster is known, the latest first."""
-        rows = self._rows(
-            "SELECT * FROM measurement WHERE model != ? AND cluster IS NOT NULL ORDER BY time_s DESC, run LIMIT ?",
-            (model, _MOST_OF_OTHER_MODELS),
-        )
-        return [_measurement(row) for row in rows]
-
-    def models(self) -> list[str]:
-        """Return the models that were measured."""
-        return [row["model"] for row in self._rows("SELECT DISTINCT model FROM measurement ORDER BY model")]
-
     def remove_entered(self, run: str) -> None:
         """Forget a run that has nothing but entered measurements."""
         for table in ("measurement", "note", "run"):
@@ -219,13 +178,8 @@ class History(HistoryEstimates):
             estimate=estimate,
             step_time_s=step_time_s,
             trained_s=trained_s,
+            slowdown=self.slowdown(run),
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
             minutes=partial(self.minutes, run),
         )
-
-
-def _measurement(row: Mapping[str, Any]) -> Measurement:
-    values = {name: row[name] for name in _MEASURED}
-    when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
-    return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)

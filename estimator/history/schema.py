@@ -39,6 +39,7 @@ def m002_outcomes(db: Database) -> None:
     }.items():
         for column in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    db.execute("CREATE INDEX measurement_model ON measurement (model)")
     # Runs of one environment share a list.
     db.execute(
         "CREATE TABLE package_list (package_list TEXT PRIMARY KEY, packages TEXT NOT NULL) WITHOUT ROWID"

@@ -6,6 +6,7 @@ from statistics import NormalDist, median
 
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
+from ..measurements.repeats import sd_of_repeats
 from ..priors import STATED_SPREAD
 from ..ranges import Range
 from .model.predict import Prediction
@@ -17,7 +18,6 @@ LEAST_MEASURED_SPREAD = 0.02
 # longer (haotian-liu/LLaVA#594).
 _MISTAKE_FACTOR = 10.0
 _Z90 = NormalDist().inv_cdf(0.9)
-_SD_OF_MEDIAN_DISTANCE = 1 / NormalDist().inv_cdf(0.75)
 
 
 def credible_repeats(shape: Shape, prediction: Prediction) -> tuple[Measurement, ...]:
@@ -43,14 +43,11 @@ def range_of_repeats(repeats: Sequence[Measurement], prediction: Prediction) -> 
 def measured_range(repeats: Sequence[Measurement]) -> Range:
     """Return the range in which another run of one shape would be, in seconds; its P50 is the median of `repeats`.
 
-    One run is known to h: the spread of its steps, at least `STATED_SPREAD`.  With n runs, z the 90 % point of the
-    normal distribution and m the median distance of log T from its median, the range is z s sqrt(1 + 1/n) either way,
-    where s^2 = ((log(1 + h) / z)^2 / 2 + (n - 1) (1.48 m)^2) / n: the more runs agree, the narrower it is, down to
-    `LEAST_MEASURED_SPREAD`.
+    With s the deviation by `sd_of_repeats` of n runs and z the 90 % point of the normal distribution, the range is
+    z s sqrt(1 + 1/n) either way, and at least `LEAST_MEASURED_SPREAD`.
     """
-    n, times = len(repeats), [m.step_time_s for m in repeats]
-    middle = median(times)
-    sd_of_one = math.log1p(max(median([m.spread or 0.0 for m in repeats]), STATED_SPREAD)) / _Z90
-    sd_between = _SD_OF_MEDIAN_DISTANCE * median([abs(math.log(t / middle)) for t in times])
-    sd = math.sqrt((sd_of_one**2 / 2 + (n - 1) * sd_between**2) / n)
-    return Range.around(middle, max(math.expm1(_Z90 * sd * math.sqrt(1 + 1 / n)), LEAST_MEASURED_SPREAD))
+    times = [m.step_time_s for m in repeats]
+    spread = max(median([m.spread or 0.0 for m in repeats]), STATED_SPREAD)
+    sd = sd_of_repeats(times, spread)
+    width = math.expm1(_Z90 * sd * math.sqrt(1 + 1 / len(times)))
+    return Range.around(median(times), max(width, LEAST_MEASURED_SPREAD))

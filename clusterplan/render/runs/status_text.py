@@ -73,7 +73,9 @@ def render_status(
     )
     if notes:
         page.line()
-        page.line(f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD)
+        page.line(
+            "notes" if status.state.final else f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD
+        )
         page.notes([(note.code, note.text) for note in notes])
 
 

@@ -1,0 +1,43 @@
+"""Two runs of the history side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...estimator.accuracy.comparison import RunComparison, compare_runs
+from ...launcher.runs.status import RunStatus
+from ...render.history import comparison_text
+from ...render.layout import Page
+from ..measurements import ProgressCallback
+from ..result import Result
+from .history import collected_history
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Result, RunComparison):
+    """Two runs, `speed_ratio` (the second's samples/s over the first's), and the `differences` between them."""
+
+    remarks: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dict of `clusterplan history compare --json`."""
+        return comparison_text.comparison_as_json(self)
+
+    def write(self, page: Page) -> None:
+        """Write which run is faster, the measured values of both, and what differs."""
+        comparison_text.render_comparison(page, self)
+
+
+def compare(
+    first: str | RunStatus, second: str | RunStatus, *, progress: ProgressCallback | None = None
+) -> Comparison:
+    """Compare two runs, each by its id or its beginning, as `clusterplan history compare` does.
+
+    Everything new in run folders is collected before; `progress` is that of `collect`.  Raises InputError if no run has
+    that beginning, and HistoryError.
+    """
+    with collected_history(progress=progress) as history:
+        runs = [history.find_run(run) for run in (first, second)]
+        facts = [history.run_facts(run["run"]) for run in runs]
+        earlier = min(range(2), key=lambda i: runs[i]["began_utc"] or "")
+        repeats = [facts[earlier], *history.earlier_repeats(facts[earlier].run)]
+        return Comparison(**vars(compare_runs(facts[0], facts[1], repeats)), remarks=tuple(history.remarks))
