@@ -183,8 +183,23 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
     assert (again.returncode, "0s of 1h GPU time used" in again.stdout) == (0, True)
 
 
+def test_a_job_calibrated_first_is_submitted_with_what_that_showed(launched: Any) -> None:
+    job = example(launched)
+    run = launched.submit(job, *ON_CPU, "--calibrate-first")
+    assert launched("cancel", run["run"]).returncode == 0
+    estimate = json.loads((Path(run["folder"]) / "estimate.json").read_text())
+    assert (estimate["source"]["kind"], estimate["source"]["runs"]) == ("measured", 1)
+    refused = launched("submit", job, *ON_CPU, "--calibrate-first", "--sweep", "seed=1,2")
+    assert (refused.returncode, "--calibrate-first measures one run" in refused.stderr) == (2, True)
+
+
 def test_a_job_that_reports_no_step_is_said(launched: Any) -> None:
-    done = launched("calibrate", job_file(launched, ["true", "{output}"]), *ON_CPU)
+    job = job_file(launched, ["true", "{output}"])
+    done = launched("submit", job, *ON_CPU, "--calibrate-first")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "reported no step" in done.stderr
+    assert "nothing is submitted" in done.stderr
+    done = launched("calibrate", job, *ON_CPU)
     assert done.returncode == 1
     assert "reported no step, so its speed is not known: write `for batch in track(loader):`" in " ".join(
         done.stdout.split()

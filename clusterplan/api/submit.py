@@ -62,6 +62,7 @@ def submit(
     bootstrap: str | None = None,
     resume_args: str | Sequence[object] = (),
     container: str | None = None,
+    calibrate_first: bool = False,
     force: bool = False,
     measurements: Sequence[Measurement] | None = None,
     progress: ProgressCallback | None = None,
@@ -75,10 +76,11 @@ def submit(
     such as "12h", by default the estimate's.  `sweep` has the values of each placeholder of the command: every
     combination is a run, at most `parallel` at once on Slurm.  `requeue` lets Slurm put the job back into the queue.
     `slurm`, `bootstrap`, `resume_args` and `container` stand in place of those keys in the job file's [slurm] and [run].
+    `calibrate_first` measures the job by probes, as `calibrate` does, and takes minutes.
     `force` submits the job even if the checks refuse.  `measurements` and `progress` are those of `estimate`.
 
     Raises InputError if the checks refuse, WorkloadError for a wrong value, SlurmUnavailable if Slurm does not answer,
-    SubmissionError if it refuses the job, and RunFolderError.  No run is left half-registered then.
+    SubmissionError if it refuses the job, EstimateError if a probe fails, and RunFolderError.  No run is left half-registered then.
 
     Examples:
         >>> submit(command=["no-such-program"], executor="local")
@@ -88,6 +90,17 @@ def submit(
     tables = run_tables(slurm or {}, bootstrap, resume_args, container)
     workload, is_sized = read_job_with_command(job, command, flags, tables)
     remarks: tuple[str, ...] = ()
+    if calibrate_first:
+        from .trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for a job that is calibrated first
+
+        calibrate_before(
+            workload,
+            executor,
+            is_sized=is_sized,
+            needs_gpus=needs_gpus(job, flags),
+            force=force,
+            sweep=bool(sweep),
+        )
     if measurements is None:
         measurements, remarks = find_measurements(workload.model, progress)
     options = SubmitOptions(

@@ -108,10 +108,10 @@ def calibrate(
     with say_notes():
         calibration = calibrate_workload(workload, options, say)
     echo_result(calibration, as_json=as_json)
-    exit_as(calibration)
+    _exit_as(calibration)
 
 
-def exit_as(calibration: Calibration) -> None:
+def _exit_as(calibration: Calibration) -> None:
     """Exit with the code of a calibration that did not end as it should."""
     if calibration.reason is StopReason.INTERRUPTED:
         raise click.exceptions.Exit(_INTERRUPTED)

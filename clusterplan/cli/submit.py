@@ -66,6 +66,11 @@ class _Submit(WithCommand, WorkloadCommand):
     "--requeue/--no-requeue", default=True, help="Whether Slurm may put the job back into the queue."
 )
 @run_options
+@click.option(
+    "--calibrate-first",
+    is_flag=True,
+    help="Measure the job by probes, as `calibrate` does, and submit it with the estimate that results.",
+)
 @click.option("--force", is_flag=True, help="Submit even if the checks refuse.")
 @click.option(
     "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
@@ -84,6 +89,7 @@ def submit(
     bootstrap: str | None,
     resume_args: str,
     container: str | None,
+    calibrate_first: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
@@ -115,6 +121,22 @@ def submit(
     else:
         command = with_shell(command)
         workload, is_sized = read_job_with_command(path, command, values, tables)
+    if calibrate_first and dry_run:
+        raise InputError("--calibrate-first runs probes: `clusterplan calibrate --dry-run` shows the first")
+    if calibrate_first:
+        from ..api.trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for --calibrate-first only
+
+        with say_notes():
+            calibration = calibrate_before(
+                workload,
+                executor,
+                is_sized=is_sized,
+                needs_gpus=asks_gpus,
+                force=force,
+                sweep=bool(sweeps),
+                tell=say,
+            )
+        say(f"{calibration}\n")
     prepared = prepare_submission(
         workload,
         SubmitOptions(time, parse_sweep(sweeps), parallel, requeue, other_braces=bool(command)),

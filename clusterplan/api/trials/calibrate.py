@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...cluster_profiles.units import parse_duration_s
-from ...errors import InputError
+from ...errors import EstimateError, InputError
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.workload import Workload
 from ...launcher.calibration.plan import check_calibration
@@ -171,3 +171,32 @@ def calibrate_workload(
         reason,
         calibrator.remarks,
     )
+
+
+def calibrate_before(
+    workload: Workload,
+    executor: str | None,
+    *,
+    is_sized: bool,
+    needs_gpus: bool,
+    force: bool,
+    sweep: bool = False,
+    tell: TellCallback | None = None,
+) -> Calibration:
+    """Calibrate a job that is to be submitted then.
+
+    Raises EstimateError unless its probes ended as they should, KeyboardInterrupt, and else as `calibrate` does.
+    """
+    if sweep:
+        raise InputError(
+            "--calibrate-first measures one run: leave out --sweep, or calibrate one of its runs before"
+        )
+    check_is_sized(is_sized=is_sized)
+    options = CalibrationOptions(executor, needs_gpus=needs_gpus, force=force)
+    calibration = calibrate_workload(workload, options, tell)
+    if calibration.reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+    if not calibration.succeeded:
+        why = calibration_text.stop_text(calibration.reason, calibration.probes)
+        raise EstimateError(f"{why}; nothing is submitted")
+    return calibration
