@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from clusterplan import Workload
+from clusterplan.cluster_profiles.toml_file import validate
 from clusterplan.errors import InputError
-from clusterplan.estimator.job.run import LOG_QUANTITIES
+from clusterplan.estimator.job.run import LOG_QUANTITIES, RunOptions
 from clusterplan.launcher.logs.formats.frameworks.catalogue import FORMATS
 from clusterplan.launcher.logs.formats.job_length import JobLength
 from clusterplan.launcher.logs.formats.quantities import QUANTITIES
@@ -293,8 +293,8 @@ def test_each_format_names_quantities_that_there_are(form: Any) -> None:
     assert form.reference
 
 
-def job(pattern: str) -> Workload:
-    return Workload.of(samples=9, batch_size=1, gpus=1, run={"command": ["python"], "log_pattern": pattern})
+def run_table(pattern: str) -> RunOptions:
+    return validate(RunOptions, {"command": ["python"], "log_pattern": pattern}, str)
 
 
 @pytest.mark.parametrize(
@@ -307,13 +307,12 @@ def job(pattern: str) -> Workload:
 )
 def test_a_wrong_expression_is_refused_in_a_line(pattern: str, fault: str) -> None:
     with pytest.raises(InputError, match=re.escape(fault)):
-        job(pattern)
+        run_table(pattern)
 
 
 def test_a_user_s_expression_reads_lines_that_no_format_knows() -> None:
-    pattern = job(r"it (?P<step>\d+) of (?P<total_steps>\d+): (?P<steps_per_s>\S+) it/s, (?P<loss>\S+)").run
-    assert pattern is not None
-    reader = StreamReader((user_format(pattern.log_pattern or ""), *FORMATS))
+    table = run_table(r"it (?P<step>\d+) of (?P<total_steps>\d+): (?P<steps_per_s>\S+) it/s, (?P<loss>\S+)")
+    reader = StreamReader((user_format(table.log_pattern or ""), *FORMATS))
     (record,) = reader.feed(b"it 1200 of 9000: 4.0 it/s, 2.5\n", 0.0, 0.0)
     assert (record.step, record.total_steps, record.step_time_s, record.loss) == (1200, 9000, 0.25, 2.5)
 
