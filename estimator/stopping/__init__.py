@@ -1,0 +1,1 @@
+"""May a training stop now: rules on its losses, learning rates and validations.  Pure; needs the standard library alone."""
