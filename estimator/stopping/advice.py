@@ -5,7 +5,7 @@
 3. Too few points, or a learning rate that still rises: `warming` or `unknown`.
 4. The loss is in the band, or the rest of the training would improve it by less than the minimum gain: a plateau.
    It is `stop_confirmed` if the learning rate has decayed, three validations or more confirm it, and the upper end of
-   what validations promise is below the minimum gain.  Otherwise it is `plateau_high_lr` or `plateau_unconfirmed`.
+   what validations promise, and their own uncertainty, stay below the minimum gain.  Otherwise it is `plateau_high_lr` or `plateau_unconfirmed`.
 5. Everything else is `improving`.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .curve import Curve, Point
-from .schedule import Phase, find_phase
+from .schedule import Phase, find_phase, has_risen
 from .trend import Interval, blocks, deviation, gain_until, latest_half, median, slope
 from .validation import CONFIRMATIONS, Validations, judge_validations
 
@@ -79,7 +79,10 @@ class StopAdvice:
         return self.state is State.STOP_CONFIRMED
 
 
-def advise_stop(curve: Curve, rules: Rules = Rules()) -> StopAdvice:
+_DEFAULT = Rules()
+
+
+def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
     """Judge a training by its curve so far.
 
     Without `total_steps` the horizon is as many steps again.
@@ -101,7 +104,8 @@ def advise_stop(curve: Curve, rules: Rules = Rules()) -> StopAdvice:
     loss = median([point.value for point in window]) if window else None
     recent = latest_half(losses, _FEWEST_POINTS)
     trend = slope(*zip(*blocks(recent), strict=True)) if len(recent) > 1 else None
-    phase = find_phase(curve.cost_of("", curve.learning_rates), curve.total_steps)
+    rates = curve.cost_of("", curve.learning_rates)
+    phase = find_phase(rates, curve.total_steps)
     gain, gain_of = gain_until(recent, end) if len(recent) >= _FEWEST_POINTS else None, curve.loss_name
     scale = abs(loss or 0.0)
     if validations and validations.gain:
@@ -114,7 +118,7 @@ def advise_stop(curve: Curve, rules: Rules = Rules()) -> StopAdvice:
     )
     if _has_diverged(curve, losses, end):
         state = State.DIVERGED
-    elif validations and _overfits(losses, validations, end):
+    elif validations and _overfits(losses, validations, end) and not has_risen(rates, validations.best.step):
         state = State.OVERFITTING
     elif phase is Phase.WARM_UP or step < WINDOW_SHARE * (curve.total_steps or 0):
         state = State.WARMING
@@ -127,9 +131,9 @@ def advise_stop(curve: Curve, rules: Rules = Rules()) -> StopAdvice:
     elif (
         (phase is Phase.DECAYED or rules.is_lr_constant)
         and _confirms(validations, values, end)
-        and gain_of == curve.validation_name
-        and gain is not None
-        and gain.high < rules.min_gain * scale
+        and validations is not None
+        and validations.gain is not None
+        and validations.gain.high + validations.uncertainty < rules.min_gain * scale
     ):
         state = State.STOP_CONFIRMED
     else:

@@ -44,6 +44,16 @@ def find_phase(rates: Sequence[Point], total_steps: int | None) -> Phase:
     return Phase.DECAYED if _ends_with_training(rates, total_steps) else Phase.LOW_WITHOUT_END
 
 
+def has_risen(rates: Sequence[Point], step: int) -> bool:
+    """Return whether the rate is higher than at `step`: then a higher loss is no sign of overfitting.
+
+    >>> has_risen([Point(1, 0.1), Point(2, 0.01), Point(3, 0.1)], 2)
+    True
+    """
+    before = [point.value for point in rates if point.step <= step]
+    return bool(before) and rates[-1].value > before[-1] * (1 + _SAME)
+
+
 def _ends_with_training(rates: Sequence[Point], total_steps: int | None) -> bool:
     """Whether the last decay goes on to the end of the training, or is there."""
     now = rates[-1]

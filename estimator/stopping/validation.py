@@ -1,5 +1,6 @@
 """What validations say: the best of them, how many since confirm that nothing improves, and whether they get worse."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,7 +19,7 @@ class Validations:
     """What the validations of one metric say, less being better.
 
     `best` is the best one.  `confirmations` counts the latest ones that together improve on those before by no more than
-    the minimum gain; `confirmed_since` is the step of the one before.  `gain` is how much the rest of the training will
+    the minimum gain; `confirmed_since` is the step of the one before, and `uncertainty` the standard error of their level.  `gain` is how much the rest of the training will
     improve it, None without a trend.  `is_rising` says that it got worse since the best one, beyond its noise;
     `are_all_worse` that at least three came since, each worse by the minimum gain.
     """
@@ -26,6 +27,7 @@ class Validations:
     best: Point
     confirmations: int
     confirmed_since: int
+    uncertainty: float
     gain: Interval | None
     is_rising: bool
     are_all_worse: bool
@@ -51,6 +53,7 @@ def judge_validations(points: Sequence[Point], end: int, min_gain: float) -> Val
         best=best,
         confirmations=confirmations,
         confirmed_since=points[len(points) - confirmations - 1].step,
+        uncertainty=noise(values) / math.sqrt(max(confirmations, 1)),
         gain=gain_until(recent, end) if len(recent) >= _FEWEST_OF_TREND else None,
         is_rising=_is_rising(values, min_gain),
         are_all_worse=len(later) >= CONFIRMATIONS and min(later) > best.value + min_gain * abs(best.value),
