@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..estimator.estimate.estimate import Estimate, estimate_workload
-from ..estimator.estimate.intervals import interval_steps
-from ..estimator.estimate.shapes import Verdicts
 from ..estimator.job.framework import Bootstrap
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
@@ -34,8 +31,10 @@ from ..launcher.submission.preflight import PreflightJob, find_problems
 from ..launcher.submission.problem import Problem
 from ..launcher.submission.request import SlurmRequest
 from ..launcher.submission.submission import PreparedSubmission, Submission, SubmittedRun
-from ..render.estimate.as_dict import estimate_as_dict
 from .job import with_site_defaults
+
+if TYPE_CHECKING:  # a job of unknown size has no estimate
+    from ..estimator.estimate.estimate import Estimate
 
 
 def prepare_submission(
@@ -65,11 +64,7 @@ def prepare_submission(
     if executor == "slurm":
         workload = with_site_defaults(workload, has_cluster=True)
     destination = choose_destination(executor, workload, environment, needs_gpus=needs_gpus, dry_run=dry_run)
-    estimate = (
-        estimate_workload(workload, destination.profile, measurements, datetime.now(UTC))
-        if is_sized
-        else None
-    )
+    estimate = _estimate(workload, destination, measurements) if is_sized else None
     machine = inspect_machine(run_of(workload), cwd, root, environment, uses_trainer=uses_trainer(workload))
     decision = decide(workload, destination, estimate, options, machine)
     job = _job(workload, destination, estimate, decision, machine, environment)
@@ -82,6 +77,31 @@ def prepare_submission(
         workload, destination, estimate, decision, machine, tuple(problems), cwd, root, writer
     )
     return replace(prepared, problems=(*_check_checkpoint_folder(prepared), *problems))
+
+
+def _estimate(
+    workload: Workload, destination: Destination, measurements: Sequence[Measurement]
+) -> "Estimate":
+    from ..estimator.estimate.estimate import estimate_workload  # noqa: PLC0415  the estimate, for a job of known size
+
+    return estimate_workload(workload, destination.profile, measurements, datetime.now(UTC))
+
+
+def _estimate_values(estimate: "Estimate") -> dict[str, Any]:
+    """What estimate.json says."""
+    from ..estimator.estimate.shapes import Verdicts  # noqa: PLC0415  likewise
+    from ..render.estimate.as_dict import estimate_as_dict  # noqa: PLC0415  likewise
+
+    return estimate_as_dict(estimate, Verdicts(None, None))
+
+
+def _checkpoint_s(estimate: "Estimate") -> float | None:
+    """Seconds between checkpoints; None if they are not known."""
+    from ..estimator.estimate.intervals import interval_steps  # noqa: PLC0415  likewise
+
+    step_s, workload = estimate.step_time.seconds, estimate.workload
+    every = interval_steps(workload.checkpoint, workload, estimate.steps)
+    return every * step_s.p50 if every and step_s else None
 
 
 def _check_checkpoint_folder(prepared: PreparedSubmission) -> tuple[Problem, ...]:
@@ -106,7 +126,7 @@ def submit_prepared(
     decision, destination = prepared.decision, prepared.destination
     workload, estimate = prepared.workload, prepared.estimate
     described = {**describe_prepared(prepared), **(facts or {})}
-    expected = estimate_as_dict(estimate, Verdicts(None, None)) if estimate else None
+    expected = _estimate_values(estimate) if estimate else None
     sweep, history = decision.sweep, history_path(os.environ)
     with new_run_folders(
         decision.name, prepared.root, datetime.now(UTC), described, sweep, history
@@ -149,20 +169,18 @@ def describe_prepared(prepared: PreparedSubmission) -> dict[str, Any]:
 def _job(
     workload: Workload,
     destination: Destination,
-    estimate: Estimate | None,
+    estimate: "Estimate | None",
     decision: Decision,
     machine: Machine,
     environment: Mapping[str, str],
 ) -> PreflightJob:
     """What is checked before the job is queued."""
-    step_s = estimate.step_time.seconds if estimate else None
-    every = interval_steps(workload.checkpoint, workload, estimate.steps) if estimate else None
     by_torchrun = decision.bootstrap is Bootstrap.TORCHRUN and machine.python is not None
     return PreflightJob(
         decision.request,
         precision=destination.placement.precision,
         gpu=destination.placement.gpu,
-        checkpoint_s=every * step_s.p50 if every and step_s else None,
+        checkpoint_s=_checkpoint_s(estimate) if estimate else None,
         p95_s=estimate.clock.p95 if estimate else None,
         runs=len(decision.sweep),
         lacks_torch=by_torchrun and lacks_torch(machine.python or "", environment),

@@ -1,6 +1,7 @@
 """Require `--` before a command that has options: without it clusterplan would take them for its own."""
 
 import shlex
+from collections.abc import Callable
 
 import click
 
@@ -16,9 +17,10 @@ class WithCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments.  Raises InputError where an option could belong to either command."""
-        command = self._from_first_word(ctx, args)
+        from_first_word = self._skip_options(ctx)
+        command = from_first_word(args)
         if command and self.stands_before(command[0]):
-            command = self._from_first_word(ctx, command[1:])
+            command = from_first_word(command[1:])
         before = args[: len(args) - len(command)]
         has_options = any(word.startswith("-") and word != "-" for word in command)
         if has_options and before[-1:] != ["--"] and not ctx.resilient_parsing:
@@ -26,12 +28,12 @@ class WithCommand(click.Command):
             raise InputError(f"put -- before the command: {ctx.command_path} {words}")
         return super().parse_args(ctx, args)
 
-    def _from_first_word(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The first word that is no option of ours, and all after it."""
+    def _skip_options(self, ctx: click.Context) -> Callable[[list[str]], list[str]]:
+        """A function that returns the first word that is no option of ours, and all after it."""
         help_option = self.get_help_option(ctx)  # the parser below has one too
         options: list[click.Parameter] = [
             p for p in self.get_params(ctx) if isinstance(p, click.Option) and p is not help_option
         ]
         parser = click.Command(self.name, params=options).make_parser(ctx)
         parser.allow_interspersed_args = False
-        return parser.parse_args(list(args))[1]
+        return lambda args: parser.parse_args(list(args))[1]

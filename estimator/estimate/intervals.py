@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ...cluster_profiles.units import ceil_div
 from ...errors import WorkloadError
@@ -9,6 +10,9 @@ from ..job.framework import STEP_RULES, Dealing
 from ..job.given import Pause
 from ..job.workload import Workload
 from .steps import StepCount
+
+if TYPE_CHECKING:  # it is made from these
+    from .estimate import Estimate
 
 
 def interval_steps(pause: Pause, workload: Workload, steps: StepCount) -> int | None:
@@ -29,6 +33,15 @@ def interval_steps(pause: Pause, workload: Workload, steps: StepCount) -> int | 
         return max(int(pause.every_epochs * _epoch_steps(workload, steps)), 1)
     every = pause.every_steps
     return max(math.ceil(every * steps.total), 1) if isinstance(every, float) else every
+
+
+def recommended_steps(estimate: "Estimate") -> int | None:
+    """Return the steps between checkpoints as stated, else those that lose the least time; at least one is written, at the end."""
+    workload, steps = estimate.workload, estimate.steps
+    if workload.checkpoint.has_interval:
+        return interval_steps(workload.checkpoint, workload, steps)
+    interval = estimate.clock.checkpoint_interval
+    return min(interval.steps, steps.total) if interval else None
 
 
 def _epoch_steps(workload: Workload, steps: StepCount) -> Fraction:

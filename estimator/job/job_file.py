@@ -107,11 +107,12 @@ _NAMES = {
     "slurm.nodelist": "nodelist",
     "slurm.exclude": "exclude",
 }
+_KEYS: dict[str, list[str]] = {}
+for _key, _names in _NAMES.items():
+    for _name in _names.split():
+        _KEYS.setdefault(_name, []).append(_key)
 KEYS_BY_OTHER_NAME: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        name: tuple(key for key, names in _NAMES.items() if name in names.split())
-        for name in " ".join(_NAMES.values()).split()
-    }
+    {name: tuple(keys) for name, keys in _KEYS.items()}
 )
 
 

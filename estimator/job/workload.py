@@ -6,6 +6,7 @@ line and the reference pages are all made from these models.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -219,6 +220,11 @@ def list_flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
                 yield str(flag), place, leaf
 
 
+@cache
+def _places_by_name() -> Mapping[str, tuple[str, ...]]:
+    return {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in list_flags()}
+
+
 def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values named as the flags are, in the tables of the job file.  Raises TypeError for another name.
 
@@ -226,7 +232,7 @@ def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
     {'data': {'samples': 100}, 'training': {'batch_size': 32}}
     """
     tables: dict[str, Any] = {"data": {}, "training": {}}
-    places = {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in list_flags()}
+    places = _places_by_name()
     for name, value in values.items():
         if name not in places:
             raise TypeError(f"{name!r} is not a flag of a workload: the flags are {', '.join(places)}")

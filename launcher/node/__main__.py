@@ -6,7 +6,7 @@ python -P -m clusterplan.launcher.node RUN_FOLDER
 import sys
 from pathlib import Path
 
-from ..submission.submit import start_local_run
+from ..submission.executor.local import start_local_run
 from .training_job import TrainingJob
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from ..run_folder.folder import REQUEST_FILE
 from ..run_folder.task_records import TaskRecord
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED
+from ..submission.executor.script import JobClass
 from ..submission.request import SlurmRequest
-from ..submission.submit import JobClass, submit_runs
+from ..submission.submit import submit_runs
 from .context import SIGNAL_DELAY_S, TaskContext
 from .stop.slurm_reason import REQUEUED, SlurmVerdict, judge_job, read_verdict
 

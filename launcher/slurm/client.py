@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from ...errors import SlurmRefused, SlurmUnavailable
 from .cluster import Cluster
@@ -27,7 +28,6 @@ from .jobs import (
     parse_job,
     parse_queue,
 )
-from .limits import ASSOCIATION_FORMAT, QOS_FORMAT, Accounting, parse_associations, parse_qos
 from .nodes import (
     NODE_FORMAT,
     NodeFacts,
@@ -38,6 +38,9 @@ from .nodes import (
     parse_settings,
 )
 from .text import last_complaint, without_colours
+
+if TYPE_CHECKING:
+    from .limits import Accounting
 
 _JOBS_PER_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 _LIMITS_TIMEOUT_S = 3.0  # a submission does not wait for its database
@@ -151,13 +154,15 @@ def read_settings() -> SlurmSettings:
     return parse_settings(ask("scontrol", "show", "config"))
 
 
-def read_limits() -> Accounting | None:
+def read_limits() -> "Accounting | None":
     """Return the limits of this user and of every QOS; None if accounting does not answer at once."""
+    from . import limits  # noqa: PLC0415  the limits, where none are enforced
+
     user = pwd.getpwuid(os.getuid()).pw_name
     questions = (
         ("user", "where", f"name={user}", "format=DefaultAccount"),
-        ("assoc", "where", f"user={user}", f"format={ASSOCIATION_FORMAT}"),
-        ("qos", f"format={QOS_FORMAT}"),
+        ("assoc", "where", f"user={user}", f"format={limits.ASSOCIATION_FORMAT}"),
+        ("qos", f"format={limits.QOS_FORMAT}"),
     )
     try:
         with ThreadPoolExecutor() as pool:
@@ -168,7 +173,9 @@ def read_limits() -> Accounting | None:
     except (SlurmUnavailable, SlurmRefused):
         return None
     lines = accounts.split()
-    return Accounting(lines[-1] if lines else None, parse_associations(associations), parse_qos(qos))
+    return limits.Accounting(
+        lines[-1] if lines else None, limits.parse_associations(associations), limits.parse_qos(qos)
+    )
 
 
 def read_cluster() -> Cluster:

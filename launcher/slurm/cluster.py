@@ -1,9 +1,12 @@
 """A cluster as Slurm describes it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .limits import Accounting
 from .nodes import NodeFacts, PartitionFacts, SlurmSettings
+
+if TYPE_CHECKING:  # most sites enforce none
+    from .limits import Accounting
 
 
 def partition_names(partitions: str | None) -> tuple[str | None, ...]:
@@ -22,7 +25,7 @@ class Cluster:
     partitions: tuple[PartitionFacts, ...]
     nodes: tuple[NodeFacts, ...]
     settings: SlurmSettings
-    accounting: Accounting | None = None
+    accounting: "Accounting | None" = None
 
     def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
         """Return the nodes of one partition, in any state."""

@@ -5,13 +5,11 @@ Pure, and called once per submission; `lay_out` then makes the launch of each ru
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cluster_profiles.gpu_choice import describe_others
 from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
-from ...estimator.estimate.estimate import Estimate
-from ...estimator.estimate.intervals import interval_steps
 from ...estimator.job.framework import TRAINERS, Bootstrap, Framework
 from ...estimator.job.given import CheckpointPlan
 from ...estimator.job.placement import Placement, is_uneven
@@ -29,6 +27,9 @@ from .destination import Destination
 from .machine import Machine
 from .request import SlurmRequest, decide_request
 from .sweep import NO_SWEEP, Sweep, check_sweep_reaches
+
+if TYPE_CHECKING:  # a job of unknown size has no estimate
+    from ...estimator.estimate.estimate import Estimate
 
 _KILL_MARGIN_S = 5.0  # between the end of a run's grace and its limit
 _SHORTEST_GRACE_S = 5.0
@@ -79,7 +80,7 @@ class Decision:
 def decide(
     workload: Workload,
     destination: Destination,
-    estimate: Estimate | None,
+    estimate: "Estimate | None",
     options: SubmitOptions,
     machine: Machine,
 ) -> Decision:
@@ -101,7 +102,7 @@ def decide(
         machine.deepspeed_config,
     )
     bootstrap = choose_bootstrap(run.command, framework, placement.gpus, run.bootstrap)
-    save_steps = _recommended_steps(workload, estimate)
+    save_steps = _recommended_steps(estimate) if estimate else None
     saving = saving_flags(precision.command, framework, workload.checkpoint, save_steps)
     stopping = stopping_flags(precision.command, framework) if machine.trainer_saves else NO_FLAGS
     check_sweep_reaches(options.sweep, (*run.command, *run.resume))
@@ -185,14 +186,10 @@ def _stated_framework(workload: Workload) -> Framework | None:
     return training.framework if "framework" in training.model_fields_set else None
 
 
-def _recommended_steps(workload: Workload, estimate: Estimate | None) -> int | None:
-    """Return the steps between checkpoints as stated, else those that lose the least time; at least one is written, at the end."""
-    if estimate is None:
-        return None
-    if workload.checkpoint.has_interval:
-        return interval_steps(workload.checkpoint, workload, estimate.steps)
-    interval = estimate.clock.checkpoint_interval
-    return min(interval.steps, estimate.steps.total) if interval else None
+def _recommended_steps(estimate: "Estimate") -> int | None:
+    from ...estimator.estimate.intervals import recommended_steps  # noqa: PLC0415  the estimate
+
+    return recommended_steps(estimate)
 
 
 def _bootstrap_note(

@@ -1,15 +1,18 @@
 """Whether a request fits the cluster as it is now: its partition, limit, nodes and GPUs.  Pure."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ...cluster_profiles.gpu import Gpu, match_gpus
 from ...cluster_profiles.mig import parse_slice
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ..slurm.cluster import Cluster, partition_names
-from ..slurm.limits import Accounting
 from ..slurm.nodes import NodeFacts, PartitionFacts
 from .problem import Problem, refusal, warning
 from .request import SlurmRequest
+
+if TYPE_CHECKING:
+    from ..slurm.limits import Accounting
 
 _MOST = {  # fields of `Limits`
     "per_job": "gives a job at most",
@@ -55,7 +58,7 @@ def _check_partition(request: SlurmRequest, name: str | None, cluster: Cluster) 
 
 
 def _check_limits(
-    request: SlurmRequest, partition: PartitionFacts, accounting: Accounting
+    request: SlurmRequest, partition: PartitionFacts, accounting: "Accounting"
 ) -> Iterator[Problem]:
     """Yield what the QOS or the account never lets a job have; of each kind of limit, only the first holds."""
     stated = {name: str(value) for name, value in request.further}

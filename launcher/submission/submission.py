@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...estimator.estimate.estimate import Estimate
 from ...estimator.job.workload import Workload
 from ..run_folder.folder import slug
 from ..run_folder.launch import Launch
 from ..run_folder.locks.checkpoint_folder import Writer
 from .decide import Decision
 from .destination import Destination
+from .executor.script import script
 from .lay_out import lay_out
 from .machine import Machine
 from .problem import Problem
-from .submit import script
+
+if TYPE_CHECKING:  # a job of unknown size has no estimate
+    from ...estimator.estimate.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Submission:
 
     runs: tuple[SubmittedRun, ...]
     decision: Decision
-    estimate: Estimate | None
+    estimate: "Estimate | None"
     problems: tuple[Problem, ...]
     local_gpus: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -67,7 +69,7 @@ class PreparedSubmission:
 
     workload: Workload
     destination: Destination
-    estimate: Estimate | None
+    estimate: "Estimate | None"
     decision: Decision
     machine: Machine
     problems: tuple[Problem, ...]
