@@ -4,9 +4,7 @@ Each field is described once, here or in the module of its section: the keys of 
 line and the reference pages are all made from these models.
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -220,9 +218,7 @@ def list_flags() -> Iterator[tuple[str, tuple[str, ...], FieldInfo]]:
                 yield str(flag), place, leaf
 
 
-@cache
-def _places_by_name() -> Mapping[str, tuple[str, ...]]:
-    return {re.sub(r"^--", "", flag).replace("-", "_"): place for flag, place, _ in list_flags()}
+_PLACES = {flag.removeprefix("--").replace("-", "_"): place for flag, place, _ in list_flags()}
 
 
 def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,11 +228,10 @@ def nest_values(values: Mapping[str, Any]) -> dict[str, Any]:
     {'data': {'samples': 100}, 'training': {'batch_size': 32}}
     """
     tables: dict[str, Any] = {"data": {}, "training": {}}
-    places = _places_by_name()
     for name, value in values.items():
-        if name not in places:
-            raise TypeError(f"{name!r} is not a flag of a workload: the flags are {', '.join(places)}")
-        *table, key = places[name]
+        if name not in _PLACES:
+            raise TypeError(f"{name!r} is not a flag of a workload: the flags are {', '.join(_PLACES)}")
+        *table, key = _PLACES[name]
         (tables.setdefault(table[0], {}) if table else tables)[key] = value
     return tables
 
