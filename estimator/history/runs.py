@@ -13,9 +13,10 @@ from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event
 from ..gpu_use.record import RunRecord
 from .setups import HistorySetups
+from .start_forecasts import HistoryStartForecasts
 
 
-class History(HistorySetups):
+class History(HistorySetups, HistoryStartForecasts):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:

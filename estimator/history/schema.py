@@ -44,3 +44,23 @@ def m002_outcomes(db: Database) -> None:
     db.execute(
         "CREATE TABLE package_list (package_list TEXT PRIMARY KEY, packages TEXT NOT NULL) WITHOUT ROWID"
     )
+
+
+@migrations()
+def m003_start_forecast(db: Database) -> None:
+    """Add the start that was forecast for a run at its submission; waits are in seconds from `made_s`."""
+    db.execute(
+        "CREATE TABLE start_forecast ("
+        " run TEXT PRIMARY KEY REFERENCES run,"
+        " made_s REAL NOT NULL,"
+        " basis TEXT NOT NULL,"  # usage, limits or unknown
+        " wait_p10_s REAL,"
+        " wait_p50_s REAL,"
+        " wait_p90_s REAL,"
+        " by_limits_s REAL,"
+        " before INTEGER,"  # jobs in line
+        " cluster TEXT,"
+        " partition TEXT,"
+        " reason TEXT"  # of an unknown one
+        ") WITHOUT ROWID"
+    )

@@ -1,15 +1,15 @@
 """When requests would start: by the limits of all jobs, and as a range where it is known how much of them jobs use."""
 
-import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ..ranges import Range
 from .limit_use import LimitUse
-from .plan import MOST_PLANNED, jobs_before, limit_ends_s, plan
+from .plan import MOST_PLANNED, Span, jobs_before, limit_ends_s, place_elements, plan
 from .state import PendingJob, QueueState, Request
+from .timeline import Board
 
 _MOST_DRAWS, _FEWEST_DRAWS = 41, 9
 _WORK = 200_000  # jobs x nodes x draws: a second or two
@@ -57,70 +57,89 @@ def forecast_waits(
     forecasts: dict[Request, WaitForecast] = {}
     for partitions in dict.fromkeys(request.partitions for request in requests):
         alike = [request for request in requests if request.partitions == partitions]
-        forecasts |= _forecast_alike(state.seen_from(partitions), alike, use, job)
+        line = _Line(state.seen_from(partitions), alike[0], use, job)
+
+        def find(board: Board, _: Span, alike: Sequence[Request] = alike, line: _Line = line) -> Waits:
+            places = [board.find(each, line.earliest_s, each.shortest_s) for each in alike]
+            return [place[0] if place else None for place in places]
+
+        forecasts |= zip(alike, line.forecast(alike, find), strict=True)
     return [forecasts[request] for request in requests]
 
 
-def _forecast_alike(
-    state: QueueState, requests: Sequence[Request], use: LimitUse | None, job: PendingJob | None
-) -> dict[Request, WaitForecast]:
-    """Return the forecasts of requests of the same partitions, which have the same jobs before them."""
-    own = frozenset({job.job_id}) if job else frozenset[str]()
-    before = [each for each in jobs_before(state, requests[0], job) if each.job_id not in own]
-    earliest_s = max(state.now_s, job.earliest_s if job else 0.0)
-    board = plan(state, before, limit_ends_s(state), lambda each, _: each.request.limit_s)
-    by_limits = {each: board.find(each, earliest_s, each.shortest_s) for each in requests}
-    holes = {each: board.hole_s(each) for each in requests}
-    waits: dict[Request, list[float]] = {each: [] for each in requests}
-    if use:
-        count = sum(each.count for each in before)
-        work = max(min(count, MOST_PLANNED) * len(state.nodes), 1)
-        draws = max(min(_WORK // work, _MOST_DRAWS), _FEWEST_DRAWS)
-        for number in range(draws):
-            for each, wait_s in _draw_waits(state, before, requests, use, earliest_s, number).items():
-                waits[each].append(wait_s)
-    in_line = sum(each.count for each in before)
-    return {
-        each: WaitForecast(
-            by_limits_s=place[0] - state.now_s if (place := by_limits[each]) else None,
-            wait_s=Range.of_draws(waits[each]) if place and waits[each] else None,
-            hole_s=holes[each],
-            before=in_line,
-            basis=Basis.USAGE if use else Basis.LIMITS,
-        )
-        for each in requests
-    }
+def forecast_elements(
+    state: QueueState, job: PendingJob, use: LimitUse | None = None, *, is_new: bool = False
+) -> list[WaitForecast]:
+    """Return the forecast of each element of a job, one after another; of those that never start none.
+
+    A job that `is_new` is the last of its tier, whatever its priority.
+    """
+    line = _Line(state.seen_from(job.request.partitions), job.request, use, None if is_new else job)
+
+    def find(board: Board, span: Span) -> Waits:
+        starts_s = place_elements(board, job, line.earliest_s, [span(job, i) for i in range(job.count)])
+        return [*starts_s, *[None] * (job.count - len(starts_s))]
+
+    return line.forecast([job.request] * job.count, find)
 
 
-def _draw_waits(
-    state: QueueState,
-    before: Sequence[PendingJob],
-    requests: Sequence[Request],
-    use: LimitUse,
-    earliest_s: float,
-    number: int,
-) -> dict[Request, float]:
-    """Return the wait of each request if jobs end at shares of their limits that are drawn from `use`."""
-    rng = random.Random(_SEED + number)  # noqa: S311  draws of run times
-    ends_s = {}
-    for job in state.running:
-        limit_s = job.request.limit_s
-        share = use.draw(job.user, rng.random(), max(state.now_s - job.start_s, 0.0) / limit_s)
-        ends_s[job.job_id] = max(job.start_s + share * limit_s, state.now_s)
-    board = plan(state, before, ends_s, lambda job, _: use.draw(job.user, rng.random()) * job.request.limit_s)
-    waits = {}
-    for each in requests:
-        place = board.find(each, earliest_s, each.shortest_s)
-        if place is not None:
-            waits[each] = place[0] - state.now_s
-    return waits
+Waits = list[float | None]  # the start of each request, in Unix seconds
 
 
-def fits_at_all(state: QueueState, request: Request) -> bool:
-    """Return whether the request could start if nothing else ran."""
-    empty = replace(
-        state,
-        running=(),
-        nodes=tuple(replace(node, used_gpus=0, used_cpus=0, used_memory_mib=0) for node in state.nodes),
-    )
-    return plan(empty, (), {}, lambda *_: math.inf).find(request, state.now_s, 0.0) is not None
+class _Line:
+    """The jobs before a request, and the boards on which they are planned: one by limits, others by draws."""
+
+    def __init__(
+        self, state: QueueState, request: Request, use: LimitUse | None, job: PendingJob | None
+    ) -> None:
+        self.state, self.use = state, use
+        self.before = jobs_before(state, request, job)
+        self.earliest_s = max(state.now_s, job.earliest_s if job else 0.0)
+
+    def forecast(
+        self, requests: Sequence[Request], find: Callable[[Board, Span], Waits]
+    ) -> list[WaitForecast]:
+        """Return the forecast of each request, whose starts `find` gives on a board."""
+        now_s, in_line = self.state.now_s, sum(each.count for each in self.before)
+        board = plan(self.state, self.before, limit_ends_s(self.state), _whole_limit)
+        holes_s = [board.hole_s(each) for each in requests]
+        by_limits = find(board, _whole_limit)
+        drawn = list(zip(*self._draw(in_line, find), strict=True)) or [()] * len(requests)
+        return [
+            WaitForecast(
+                by_limits_s=None if start_s is None else start_s - now_s,
+                wait_s=_range(now_s, starts_s) if start_s is not None else None,
+                hole_s=hole_s,
+                before=in_line,
+                basis=Basis.USAGE if self.use else Basis.LIMITS,
+            )
+            for start_s, starts_s, hole_s in zip(by_limits, drawn, holes_s, strict=True)
+        ]
+
+    def _draw(self, in_line: int, find: Callable[[Board, Span], Waits]) -> Iterator[Waits]:
+        """Yield the starts if jobs end at shares of their limits that are drawn."""
+        use, state = self.use, self.state
+        if use is None:
+            return
+        work = max(min(in_line, MOST_PLANNED) * len(state.nodes), 1)
+        for number in range(max(min(_WORK // work, _MOST_DRAWS), _FEWEST_DRAWS)):
+            rng = random.Random(_SEED + number)  # noqa: S311  draws of run times
+            ends_s = {}
+            for job in state.running:
+                limit_s = job.request.limit_s
+                share = use.draw(job.user, rng.random(), max(state.now_s - job.start_s, 0.0) / limit_s)
+                ends_s[job.job_id] = max(job.start_s + share * limit_s, state.now_s)
+
+            def span(job: PendingJob, _: int, use: LimitUse = use, rng: random.Random = rng) -> float:
+                return use.draw(job.user, rng.random()) * job.request.limit_s
+
+            yield find(plan(state, self.before, ends_s, span), span)
+
+
+def _whole_limit(job: PendingJob, _: int) -> float:
+    return job.request.limit_s
+
+
+def _range(now_s: float, starts_s: Sequence[float | None]) -> Range | None:
+    waits = [start_s - now_s for start_s in starts_s if start_s is not None]
+    return Range.of_draws(waits) if waits else None

@@ -6,6 +6,7 @@ This is backfill, GPU by GPU: a job later in the order takes a hole that those b
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from .state import PendingJob, QueueState, Request, RunningJob, order_of
 from .timeline import Board
@@ -30,27 +31,39 @@ def plan(state: QueueState, before: Sequence[PendingJob], ends_s: Mapping[str, f
     """Return the board on which the running jobs end at `ends_s`, and the jobs of `before` are planned."""
     board = Board(state.nodes, state.reservations, state.now_s)
     _put_running(board, state, ends_s)
-    ends = dict(ends_s)
-    planned = 0
+    ends, room = dict(ends_s), MOST_PLANNED
     for job in before:
         earliest_s = max([state.now_s, job.earliest_s, *(ends.get(other, 0.0) for other in job.after)])
-        running_ends: list[float] = []
-        for element in range(job.count):
-            planned += 1
-            if planned > MOST_PLANNED:
-                return board
-            if job.at_once and len(running_ends) >= job.at_once:
-                earliest_s = max(earliest_s, sorted(running_ends)[-job.at_once])
-            span_s = span(job, element)
-            place = board.find(job.request, earliest_s, span_s)
-            if place is None:
-                break
-            start_s, nodes = place
-            for line, amounts in nodes:
-                line.take(start_s, start_s + span_s, amounts)
-            running_ends.append(start_s + span_s)
-        ends[job.job_id] = max(running_ends, default=math.inf)
+        elements = replace(job, count=min(job.count, room))
+        spans_s = [span(job, element) for element in range(elements.count)]
+        starts_s = place_elements(board, elements, earliest_s, spans_s)
+        is_whole = len(starts_s) == job.count
+        ends[job.job_id] = (
+            max(start_s + span_s for start_s, span_s in zip(starts_s, spans_s, strict=False))
+            if starts_s and is_whole
+            else math.inf
+        )
+        room -= elements.count
+        if not room:
+            break
     return board
+
+
+def place_elements(board: Board, job: PendingJob, earliest_s: float, spans_s: Sequence[float]) -> list[float]:
+    """Put the elements of a job on the board one after another; return their starts, those that fit."""
+    starts_s: list[float] = []
+    for element, span_s in enumerate(spans_s):
+        if job.at_once and element >= job.at_once:
+            ends_s = sorted(start_s + spent_s for start_s, spent_s in zip(starts_s, spans_s, strict=False))
+            earliest_s = max(earliest_s, ends_s[-job.at_once])
+        place = board.find(job.request, earliest_s, min(span_s, job.request.shortest_s))
+        if place is None:
+            break
+        start_s, nodes = place
+        for line, amounts in nodes:
+            line.take(start_s, start_s + span_s, amounts)
+        starts_s.append(start_s)
+    return starts_s
 
 
 def limit_ends_s(state: QueueState) -> dict[str, float]:

@@ -107,6 +107,7 @@ class Rules:
 
     tier: int = 1
     limit_s: float | None = None
+    default_limit_s: float | None = None
     max_nodes: int | None = None
     is_up: bool = True
     is_preempted: bool = False  # by partitions of a higher tier
@@ -114,7 +115,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class QueueState:
-    """The whole queue at `now_s`, in Unix seconds; `hides_jobs` if the site does not show the jobs of others."""
+    """The whole queue of `cluster` at `now_s`, in Unix seconds.
+
+    `hides_jobs` if the site does not show the jobs of others; `default_partition` is that of jobs that name none.
+    """
 
     now_s: float
     nodes: tuple[Node, ...]
@@ -123,6 +127,8 @@ class QueueState:
     reservations: tuple[Reservation, ...] = ()
     partitions: Mapping[str, Rules] = field(default_factory=dict)
     hides_jobs: bool = False
+    cluster: str = ""
+    default_partition: str = ""
 
     def tier(self, partitions: Sequence[str]) -> int:
         """Return the highest tier among these partitions."""

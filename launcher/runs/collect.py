@@ -17,6 +17,7 @@ from ...estimator.gpu_use.reading import Event
 from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
+from ..forecast.kept import read_start_forecast
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import read_final_status
 from ..run_folder.folder import ESTIMATE_FILE, REQUEST_FILE, RUN_FILE, TASKS, file_exists
@@ -166,11 +167,14 @@ def _collect_events(files: _RunFiles, history: History) -> None:
 
 
 def _collect_estimate(files: _RunFiles, history: History) -> None:
-    """Put the estimate that the run was submitted with: a document of `clusterplan estimate --json`."""
+    """Put the estimate that the run was submitted with, a document of `clusterplan estimate --json`, and its forecast start."""
     document, request = (_read_json(files.folder / name) for name in (ESTIMATE_FILE, REQUEST_FILE))
     if row := estimate_row(document, request, files.run):
         with history.writing():
             history.put_estimate(files.name, row)
+    if start := read_start_forecast(files.folder):
+        with history.writing():
+            history.put_start_forecast(files.name, vars(start))
 
 
 def _progress_has_grown(files: _RunFiles, history: History) -> bool:

@@ -52,6 +52,7 @@ def build_queue_state(
             each.name: Rules(
                 tier=each.priority_tier,
                 limit_s=each.limit_s,
+                default_limit_s=each.default_limit_s,
                 max_nodes=each.max_nodes,
                 is_up=each.up,
                 is_preempted=cluster.yields_to_tiers(each),
@@ -59,6 +60,8 @@ def build_queue_state(
             for each in facts
         },
         hides_jobs=settings.hides_jobs,
+        cluster=settings.cluster,
+        default_partition=next((each.name for each in facts if each.default), ""),
     )
     return state if _counts_memory(state) else _without_memory(state)
 
