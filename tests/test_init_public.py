@@ -136,6 +136,29 @@ def test_a_task_per_gpu_is_proposed_where_no_gpus_are_stated(tmp_path: Path) -> 
     assert recipe.settings["cluster.nodes"].source == "run.sh line 2: --nodes=30 --ntasks-per-node=8"
 
 
+def test_a_source_is_the_line_of_the_argument(tmp_path: Path) -> None:
+    """Variables and arrays of a script, as https://github.com/NVIDIA/Megatron-LM examples/bert has them."""
+    script = """SIZES=(
+    --per_device_train_batch_size 4  # each
+    --num_train_epochs 2
+)
+MORE="--bf16 True
+    --save_steps 100"
+torchrun --nproc_per_node=8 \\
+    --nnodes 1 train.py \\
+    --output_dir out $MORE \\
+    "${SIZES[@]}"
+"""
+    sources = {key: setting.source for key, setting in read(tmp_path, script).settings.items()}
+    assert sources["training.batch_size"] == "run.sh line 2: --per_device_train_batch_size 4"
+    assert sources["training.epochs"] == "run.sh line 3: --num_train_epochs 2"
+    assert sources["training.precision"] == "run.sh line 5: --bf16 True"
+    assert sources["checkpoint.every_steps"] == "run.sh line 6: --save_steps 100"
+    assert sources["checkpoint.folder"] == "run.sh line 9: --output_dir out"
+    assert sources["training.gpus"] == "run.sh line 7: --nproc_per_node=8 --nnodes 1"
+    assert sources["run.command"] == "run.sh line 7"
+
+
 def test_mpirun_keeps_its_python(tmp_path: Path) -> None:
     head = "#SBATCH --nodes=2 --ntasks-per-node=4 --gres=gpu:4\n"
     recipe = read(tmp_path, f"{head}mpirun -np 8 -x NCCL_DEBUG -map-by slot python -u train.py --lr 1\n")

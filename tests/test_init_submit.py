@@ -1,11 +1,21 @@
 """A batch script given to `submit`: its lines for sbatch are taken, and what cannot be is named or refused."""
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+
+from clusterplan import submit
+from clusterplan.api.submit import read_job_to_submit
+from clusterplan.errors import InputError
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -94,11 +104,124 @@ def test_numerics_are_left_as_the_script_has_them(clusterplan: Run, folder: Path
     assert not any("--bf16" in line for line in done.stdout.splitlines() if "task 0" in line)
 
 
-def test_a_script_without_lines_for_sbatch_runs_as_it_is(clusterplan: Run, folder: Path) -> None:
-    (folder / "plain.sh").write_text("python train.py\n")
-    done = clusterplan("submit", "plain.sh", "--executor", "local", "--dry-run", cwd=folder)
+PLAIN = (
+    "torchrun --nproc_per_node 4 train.py --per_device_train_batch_size 8 --output_dir out --save_steps 50\n"
+)
+
+
+@pytest.fixture
+def dry_run(in_process: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(folder)
+    return lambda *words: in_process("submit", *words[:1], "--executor", "local", "--dry-run", *words[1:])
+
+
+def test_a_script_without_lines_for_sbatch_is_taken_as_well(dry_run: Run, folder: Path) -> None:
+    (folder / "plain.sh").write_text(PLAIN)
+    done = dry_run("plain.sh", "--batch-size", "16", "--gpus", "2")
+    assert done.returncode == 0, done.stderr
+    taken = "plain.sh: taken: training batch_size 16, gpus 2, epochs 3, framework hf"
+    assert done.stderr.startswith(taken)
+    assert "--nproc_per_node=2" in done.stdout
+    assert "train.py --per_device_train_batch_size 16" in done.stdout
+    assert "once there is a checkpoint: --resume_from_checkpoint '{latest}'" in done.stdout
+
+
+def test_a_script_that_states_no_gpus_gets_one_and_says_so(dry_run: Run, folder: Path) -> None:
+    (folder / "plain.sh").write_text(PLAIN.replace("torchrun --nproc_per_node 4", "deepspeed"))
+    done = dry_run("plain.sh")
+    assert (
+        "plain.sh: nothing states how many GPUs there are, so the run has one: give --gpus for more"
+        in done.stderr
+    )
+    assert "task 0: deepspeed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("python train.py\n", ""),  # there is nothing to take
+        ("./train\n", ""),
+        (
+            f"for s in 1 2; do {PLAIN.strip()} --seed $s; done\n",
+            "plain.sh runs as it is: plain.sh line 1: it is started for",
+        ),
+        (PLAIN.replace("8", "$1"), "plain.sh runs as it is: plain.sh line 1: $1 has no value here"),
+        ("accelerate launch --config_file a.yaml t.py\n", "a.yaml: is no YAML"),
+    ],
+)
+def test_a_script_that_cannot_be_taken_apart_runs_as_it_is(
+    dry_run: Run, folder: Path, script: str, words: str
+) -> None:
+    (folder / "plain.sh").write_text(script)
+    (folder / "a.yaml").write_text("a: [")
+    done = dry_run("plain.sh")
     assert "task 0: bash plain.sh" in done.stdout
     assert "taken" not in done.stderr
+    assert words in done.stderr
+
+
+def test_a_script_behind_a_shell_is_a_command_like_any_other(dry_run: Run, folder: Path) -> None:
+    (folder / "plain.sh").write_text(PLAIN)
+    assert "task 0: bash plain.sh" in dry_run("--name=x", "--", "bash", "plain.sh").stdout
+
+
+def test_python_takes_scripts_as_the_command_line_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    head = "#SBATCH -J phi -t 2\n"
+    script = write(folder, "export GREETING=hello", "python3 train.py --seed $1", head=head)
+    job = read_job_to_submit(Path(script), ["7"], {"gpus": 1}, {})
+    assert job.workload.run
+    assert job.workload.run.command == ("env", "GREETING=hello", "python3", "train.py", "--seed", "7")
+    assert (job.workload.name, job.walltime_s, job.needs_gpus) == ("phi", 120, True)
+    assert job.remarks[0].startswith("run.sh: taken: training gpus 1")
+    script = write(folder, "python3 train.py", head="#SBATCH --array=0-3 --gres=gpu:1\n")
+    with pytest.raises(InputError, match="--array=0-3 makes several runs"):
+        submit(script, executor="local")
+
+
+def answer(words: list[str], dialogue: list[tuple[str, str]], cwd: Path) -> tuple[int, str]:
+    """Run clusterplan on a terminal, and type each answer once its question is on the screen."""
+    main, side = pty.openpty()
+    program = Path(sys.executable).with_name("clusterplan")
+    with subprocess.Popen([program, *words], stdin=side, stdout=side, stderr=side, cwd=cwd) as process:
+        os.close(side)
+        screen, waiting = "", list(dialogue)
+        with contextlib.suppress(OSError):  # the terminal is closed as the program ends
+            while text := os.read(main, 4096):
+                screen += text.decode()
+                if waiting and waiting[0][0] in screen:
+                    question, typed = waiting.pop(0)
+                    screen = screen.partition(question)[2]
+                    os.write(main, f"{typed}\n".encode())
+    os.close(main)
+    assert not waiting, f"never asked: {waiting}"
+    return process.returncode, screen
+
+
+def test_init_asks_on_a_terminal_what_only_a_person_knows(folder: Path) -> None:
+    (folder / "plain.sh").write_text(
+        PLAIN.replace("torchrun --nproc_per_node 4", "CUDA_VISIBLE_DEVICES=0,1 deepspeed")
+    )
+    dialogue = [
+        ("data.samples: samples per epoch", "665_298"),
+        ("training.gpus: only plain.sh line 1: CUDA_VISIBLE_DEVICES=0,1 hints at the GPUs", ""),
+    ]
+    code, screen = answer(["init", "plain.sh"], dialogue, folder)
+    assert code == 0
+    assert "wrote job.toml. Next:" in screen
+    job = tomllib.loads((folder / "job.toml").read_text())
+    assert (job["data"]["samples"], job["training"]["gpus"]) == (
+        665_298,
+        2,
+    )  # an empty answer takes the proposal
+
+
+def test_an_answer_may_be_left_for_later(folder: Path) -> None:
+    (folder / "plain.sh").write_text(PLAIN)
+    code, screen = answer(["init", "plain.sh"], [("data.samples", "")], folder)
+    assert code == 0
+    assert "fill in the lines that begin with FILL IN" in screen
+    assert "# FILL IN samples:" in (folder / "job.toml").read_text()
 
 
 def test_a_batch_script_runs_to_its_end(clusterplan: Run, folder: Path) -> None:

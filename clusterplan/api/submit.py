@@ -21,6 +21,7 @@ from ..render.layout import Page
 from .job import Job, read_workload
 from .measurements import ProgressCallback, find_measurements
 from .result import Result
+from .scripts.find_script import find_script, with_shell
 from .submission import prepare_submission, submit_prepared
 
 _UNSIZED = {"samples": 1, "batch_size": 1, "gpus": 1}
@@ -33,12 +34,14 @@ class SubmittedJob(Result, Submission):
     `estimate` is the estimate that the request was made from; None if the size of the job is not known.
     """
 
-    history_remarks: tuple[str, ...] = ()
+    reading_remarks: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the warnings of the checks, the notes of the site's sbatch, and the errors of reading the history."""
-        return (*self.history_remarks, *(problem.text for problem in self.problems), *self.notes)
+        """Return what was taken from a script, the errors of reading the history, the warnings of the checks, and the notes
+        of the site's sbatch.
+        """
+        return (*self.reading_remarks, *(problem.text for problem in self.problems), *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan submit --json`; docs/reference/json.md describes the keys."""
@@ -70,8 +73,9 @@ def submit(
 ) -> SubmittedJob:
     """Run a training job on Slurm or on this machine, from the working folder, and return at once.
 
-    `job` is the path of a job file, a `Workload`, or left out if flags by their names are enough (`gpus=4` for
-    `--gpus 4`); `command` is a list of words and stands in place of the job file's.  `executor` is "slurm" or "local",
+    `job` is the path of a job file or of a shell script, a `Workload`, or left out if flags by their names are enough
+    (`gpus=4` for `--gpus 4`); `command` is a list of words and stands in place of the job file's, or has the arguments
+    of the script.  `executor` is "slurm" or "local",
     by default Slurm if `sbatch` is found, otherwise this machine.  `time` is the walltime of one job, in seconds or
     such as "12h", by default the estimate's.  `sweep` has the values of each placeholder of the command: every
     combination is a run, at most `parallel` at once on Slurm.  `requeue` lets Slurm put the job back into the queue.
@@ -88,38 +92,39 @@ def submit(
         clusterplan.errors.InputError: command 'no-such-program' is not found: give a program on PATH, or its path; --force submits all the same
     """
     tables = run_tables(slurm or {}, bootstrap, resume_args, container)
-    workload, is_sized = read_job_with_command(job, command, flags, tables)
-    remarks: tuple[str, ...] = ()
+    to_submit = read_job_to_submit(job, command, flags, tables)
+    workload, remarks = to_submit.workload, to_submit.remarks
     if calibrate_first:
         from .trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for a job that is calibrated first
 
         calibrate_before(
             workload,
             executor,
-            is_sized=is_sized,
-            needs_gpus=needs_gpus(job, flags),
+            is_sized=to_submit.is_sized,
+            needs_gpus=to_submit.needs_gpus,
             force=force,
             sweep=bool(sweep),
         )
     if measurements is None:
-        measurements, remarks = find_measurements(workload.model, progress)
+        measurements, history_remarks = find_measurements(workload.model, progress)
+        remarks = (*remarks, *history_remarks)
     options = SubmitOptions(
-        parse_walltime_s(time),
+        parse_walltime_s(time) or to_submit.walltime_s,
         combine_values(sweep) if sweep else NO_SWEEP,
         parallel,
         requeue,
-        other_braces=bool(command),
+        other_braces=to_submit.has_command,
     )
     prepared = prepare_submission(
         workload,
         options,
         executor=executor,
         measurements=measurements,
-        is_sized=is_sized,
-        needs_gpus=needs_gpus(job, flags),
+        is_sized=to_submit.is_sized,
+        needs_gpus=to_submit.needs_gpus,
     )
     submission = submit_prepared(prepared, force=force)
-    return SubmittedJob(**vars(submission), history_remarks=remarks)
+    return SubmittedJob(**vars(submission), reading_remarks=remarks)
 
 
 def parse_walltime_s(time: str | float | None) -> float | None:
@@ -155,6 +160,49 @@ def run_tables(
     return {name: table for name, table in tables.items() if table}
 
 
+@dataclass(frozen=True)
+class JobToSubmit:
+    """A job with what decides how it is submitted: whether its size is known, whether it needs GPUs, its own time limit."""
+
+    workload: Workload
+    is_sized: bool
+    needs_gpus: bool
+    has_command: bool = False
+    walltime_s: float | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read_job_to_submit(
+    job: Job | None, command: Sequence[object], flags: Mapping[str, Any], tables: Mapping[str, Any]
+) -> JobToSubmit:
+    """Return the job of a job file, of a script, or of a command; `tables` has options of its [run] and [slurm].
+
+    Raises InputError and WorkloadError.
+    """
+    if isinstance(command, str):
+        raise InputError(f"the command {command!r} is one text: give a list of words")
+    words = tuple(str(word) for word in command)
+    if job is not None and not isinstance(job, Workload) and find_script((str(job),)):
+        job, words = None, (str(job), *words)
+    remarks: tuple[str, ...] = ()
+    if job is None and find_script(words):
+        from .scripts.script_job import ScriptJob, read_script_job  # noqa: PLC0415  readers of scripts, for a script only
+
+        script = read_script_job(words, flags, tables)
+        if isinstance(script, ScriptJob):
+            return JobToSubmit(
+                script.workload,
+                script.is_sized,
+                script.states_gpus,
+                walltime_s=script.walltime_s,
+                remarks=script.remarks,
+            )
+        remarks = (script,) if script else ()
+    words = with_shell(words)
+    workload, is_sized = read_job_with_command(job, words, flags, tables)
+    return JobToSubmit(workload, is_sized, needs_gpus(job, flags), bool(words), remarks=remarks)
+
+
 def read_job_with_command(
     job: Job | None,
     command: Sequence[object],
@@ -166,8 +214,6 @@ def read_job_with_command(
     A `command` stands in place of the job file's, and so do the values of `tables`, its [run] and [slurm].  Raises
     WorkloadError, also for a flag that would not reach the command.
     """
-    if isinstance(command, str):
-        raise InputError(f"the command {command!r} is one text: give a list of words")
     tables = dict(tables or {})
     if isinstance(job, Workload):
         if tables:

@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..api.measurements import find_measurements
-from ..api.scripts.find_script import find_script, with_shell
+from ..api.scripts.find_script import find_script
 from ..api.submission import prepare_submission, submit_prepared
-from ..api.submit import needs_gpus, read_job_with_command, run_tables
+from ..api.submit import read_job_to_submit, run_tables
 from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.submission.decide import SubmitOptions
@@ -19,9 +19,6 @@ from ..render import submit_text
 from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
-
-if TYPE_CHECKING:
-    from ..api.scripts.batch_script import BatchJob
 from .workload_options import WorkloadCommand, one_shape
 
 
@@ -98,7 +95,7 @@ def submit(
 ) -> None:
     """Run a training job on Slurm, or on this machine, so that it survives limits and failures.
 
-    JOB is a job file with a command in [run], or a batch script, whose #SBATCH lines are taken; or give the command
+    JOB is a job file with a command in [run], or a shell script, whose #SBATCH lines are taken; or give the command
     after two dashes:
 
         clusterplan submit job.toml
@@ -111,16 +108,10 @@ def submit(
     path, command = _job_and_command(job, command)
     tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
     values = one_shape(flags)
-    asks_gpus = needs_gpus(path, values)
-    batch = _read_batch_job(command, values, tables) if path is None and find_script(command) else None
-    if batch:
-        for remark in batch.remarks:
-            say(remark)
-        workload, is_sized, command = batch.workload, batch.is_sized, ()
-        time, asks_gpus = time or batch.walltime_s, True
-    else:
-        command = with_shell(command)
-        workload, is_sized = read_job_with_command(path, command, values, tables)
+    to_submit = read_job_to_submit(path, command, values, tables)
+    for remark in to_submit.remarks:
+        say(remark)
+    workload = to_submit.workload
     if calibrate_first and dry_run:
         raise InputError("--calibrate-first runs probes: `clusterplan calibrate --dry-run` shows the first")
     if calibrate_first:
@@ -130,8 +121,8 @@ def submit(
             calibration = calibrate_before(
                 workload,
                 executor,
-                is_sized=is_sized,
-                needs_gpus=asks_gpus,
+                is_sized=to_submit.is_sized,
+                needs_gpus=to_submit.needs_gpus,
                 force=force,
                 sweep=bool(sweeps),
                 tell=say,
@@ -139,11 +130,17 @@ def submit(
         say(f"{calibration}\n")
     prepared = prepare_submission(
         workload,
-        SubmitOptions(time, parse_sweep(sweeps), parallel, requeue, other_braces=bool(command)),
+        SubmitOptions(
+            time or to_submit.walltime_s,
+            parse_sweep(sweeps),
+            parallel,
+            requeue,
+            other_braces=to_submit.has_command,
+        ),
         executor=executor,
         measurements=_find_measurements(workload.model),
-        is_sized=is_sized,
-        needs_gpus=asks_gpus,
+        is_sized=to_submit.is_sized,
+        needs_gpus=to_submit.needs_gpus,
         dry_run=dry_run,
     )
     _say_problems(prepared, refused_too=force or dry_run)
@@ -178,14 +175,6 @@ def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | 
     if job is None or job.endswith(".toml"):
         return (Path(job) if job else None), command
     return None, (job, *command)
-
-
-def _read_batch_job(
-    command: tuple[str, ...], flags: dict[str, Any], tables: dict[str, Any]
-) -> "BatchJob | None":
-    from ..api.scripts.batch_script import read_batch_job  # noqa: PLC0415  readers of scripts, for a script only
-
-    return read_batch_job(command, flags, tables)
 
 
 def _find_measurements(model: str | None) -> list[Measurement]:

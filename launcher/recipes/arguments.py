@@ -53,10 +53,10 @@ class Argument:
 Arguments = Mapping[str, Argument]
 
 
-def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
+def parse_arguments(words: Sequence[str], place: str, lines: Sequence[int] = ()) -> dict[str, Argument]:
     """Return the arguments on a command line by their names, dashes inside as underscores; the last of two counts.
 
-    `place` stands before each source.  An argument with several values has them in one text.  `a.b=1` without dashes, as
+    `place` stands before each source, and behind it the line of the argument, if `lines` has those of the words.  An argument with several values has them in one text.  `a.b=1` without dashes, as
     OmegaConf and hydra read it, is an argument too.
 
     >>> arguments = parse_arguments(["--bf16", "--lr=1e-4", "--modules", "fc1", "fc2", "--layer", "-2"], "run.sh line 3")
@@ -65,6 +65,10 @@ def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
     >>> [(a.name, a.value, a.at) for a in parse_arguments(["x.yaml", "max_steps=5", "+trainer.devices=8"], "").values()]
     [('max_steps', '5', 1), ('trainer.devices', '8', 2)]
     """
+
+    def source(at: int, text: str) -> str:
+        return f"{place} line {lines[at]}: {_shortened(text)}" if lines else f"{place}: {_shortened(text)}"
+
     arguments: dict[str, Argument] = {}
     at = 0
     while at < len(words):
@@ -72,9 +76,7 @@ def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
         if not match:
             if bare := _ASSIGNED.match(words[at]):
                 name = bare[1].replace("-", "_")
-                arguments[name] = Argument(
-                    name, bare[2], f"{place}: {_shortened(words[at])}", at, is_option=False
-                )
+                arguments[name] = Argument(name, bare[2], source(at, words[at]), at, is_option=False)
             at += 1
             continue
         name, start = match[1].replace("-", "_"), at + 1
@@ -90,7 +92,7 @@ def parse_arguments(words: Sequence[str], place: str) -> dict[str, Argument]:
             text = f"--{match[1]} {value}".strip()
         is_bare = index == at
         arguments[name] = Argument(
-            name, True if is_bare else value, f"{place}: {_shortened(text)}", None if is_bare else index
+            name, True if is_bare else value, source(start - 1, text), None if is_bare else index
         )
     return arguments
 

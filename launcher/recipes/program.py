@@ -16,6 +16,7 @@ from .launch.line import LaunchLine
 from .launch.run_command import ArgumentWords
 from .recipe import Recipe, Setting
 
+_COUNTS = ("{batch_size}", "{accumulation}", "{save_steps}", "{max_steps}")
 _LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "mpirun", "axolotl", "python")
 
 
@@ -43,10 +44,11 @@ class Program:
     words: ArgumentWords
 
 
-def parse_program(launch: LaunchLine, files: Files, place: str) -> ProgramArguments:
+def parse_program(launch: LaunchLine, files: Files, script: str) -> ProgramArguments:
     """Return the arguments of the program of a launch line.  Raises InputError for a config file that is broken."""
     words = [word.text for word in launch.arguments]
-    on_line = parse_arguments(words, place)
+    lines = [word.line or launch.command.line for word in launch.arguments]
+    on_line = parse_arguments(words, script, lines)
     config, in_files = read_config_files(words, files)
     return ProgramArguments(
         tuple(words), on_line, in_files, config, find_format(_name_of(launch), {**in_files, **on_line})
@@ -54,14 +56,16 @@ def parse_program(launch: LaunchLine, files: Files, place: str) -> ProgramArgume
 
 
 def read_program(
-    launch: LaunchLine, program: ProgramArguments, files: Files, gpus: int | None, place: str
+    launch: LaunchLine, program: ProgramArguments, files: Files, gpus: int | None, script: str
 ) -> Program:
     """Return what the arguments of the program, its config files and its launcher's own config say."""
     format_ = program.format
     on_line = format_ is None or not program.in_files or len(program.words) > 1 or format_.prefix is not None
-    around = Surroundings(_name_of(launch), files, gpus, on_line, program.config, place, launch.launcher)
+    around = Surroundings(
+        _name_of(launch), files, gpus, on_line, program.config, launch.place(script), launch.launcher
+    )
     recipe = format_.read(program.all, around) if format_ else read_own_loop(program.on_line, around)
-    recipe = recipe.over(_launcher_settings(launch, files, place))
+    recipe = recipe.over(_launcher_settings(launch, files, script))
     if recipe.value("training.precision") is None:
         recipe = recipe.set(
             Setting("training.precision", "auto", "nothing states it: the best that the GPUs have")
@@ -87,6 +91,8 @@ def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, 
     placeholders, added = dict[int, str](), list[str]()
     for name, placeholder in names.items():
         argument = program.on_line.get(name)
+        if argument is not None and placeholder in _COUNTS and argument.number is None:
+            continue  # $1: what is not known is not replaced
         if argument is not None and argument.at is not None:
             option, equals, _ = words[argument.at].partition("=")
             is_assigned = equals and (option.startswith("-") or not argument.is_option)
@@ -98,16 +104,16 @@ def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, 
     return placeholders, tuple(f"{format_.prefix}{word}" for word in added)
 
 
-def _launcher_settings(launch: LaunchLine, files: Files, place: str) -> Recipe:
+def _launcher_settings(launch: LaunchLine, files: Files, script: str) -> Recipe:
     """What accelerate's own options and config say; less than the program's arguments."""
     if launch.launcher != "accelerate":
         return Recipe()
     settings = []
     if precision := launch.option("mixed_precision"):
         value = "fp32" if precision == "no" else precision
-        settings.append(Setting("training.precision", value, launch.source(place, "mixed_precision")))
+        settings.append(Setting("training.precision", value, launch.source(script, "mixed_precision")))
     if stage := launch.option("zero_stage"):
-        settings.append(Setting("training.zero_stage", int(stage), launch.source(place, "zero_stage")))
+        settings.append(Setting("training.zero_stage", int(stage), launch.source(script, "zero_stage")))
     elif launch.option("use_deepspeed") is not None:
         settings.append(
             Setting("training.zero_stage", 2, "accelerate's default: --use_deepspeed without --zero_stage")
@@ -116,7 +122,7 @@ def _launcher_settings(launch: LaunchLine, files: Files, place: str) -> Recipe:
     config = read_launcher_config(launch, files)
     if config is None and launch.option("config_file"):
         missing = "there is no such file here: what it says of GPUs, precision and sharding is not known"
-        return recipe.noting(f"{launch.source(place, 'config_file')}: {missing}")
+        return recipe.noting(f"{launch.source(script, 'config_file')}: {missing}")
     if config is None:
         return recipe
     recipe = recipe.over(config.recipe)

@@ -30,19 +30,19 @@ def read_launch(
 ) -> Recipe:
     """Return the recipe of a script, whose lines for sbatch say `request` and `shape`."""
     launch = launches.training
-    place = f"{script.name} line {launch.command.line}"
+    place = launch.place(script.name)
     by_srun, srun_shape = _srun_request(launch, script.name)
     if shape.tasks_per_node is None:
         shape = replace(shape, tasks_per_node=srun_shape.tasks_per_node)
     folder = launch.command.folder
     near = files.with_folders(Path(folder)) if folder else files
-    arguments = parse_program(launch, near, place)
+    arguments = parse_program(launch, near, script.name)
     gpus = _gpus(launch, arguments, shape, srun_shape, near, script)
     known_gpus = script.stated.get("training.gpus") or gpus.value("training.gpus")
     nodes = script.stated.get("cluster.nodes") or gpus.value("cluster.nodes")
-    program = read_program(launch, arguments, near, known_gpus, place)
+    program = read_program(launch, arguments, near, known_gpus, script.name)
     job = JobShape(known_gpus, nodes, shape.tasks_per_node)
-    run = write_run(launches, program.words, job, place, files.written)
+    run = write_run(launches, program.words, job, script.name, files.written)
     recipe = (
         run.over(program.recipe)
         .over(gpus)

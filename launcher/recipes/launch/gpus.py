@@ -21,11 +21,11 @@ def claim_gpus(launch: LaunchLine, script: str) -> Iterator[GpuClaim]:
 
     torchrun without numbers starts one process on one node; the others take every GPU that they see.
     """
-    place = f"{script} line {launch.command.line}"
+    place = launch.place(script)
     nodes = _count(launch, *_NODES.get(launch.launcher, ()))
     named = [key for keys in (_PER_NODE, _NODES, _ALL) for key in keys.get(launch.launcher, ())]
-    words = [word.text for key, taken in launch.options if key in named for word in taken]
-    source = f"{place}: {' '.join(words)}" if words else f"{place}: {launch.launcher} without a number"
+    is_stated = any(key in named for key, _ in launch.options)
+    source = launch.source(script, *named) if is_stated else f"{place}: {launch.launcher} without a number"
     if launch.launcher == "axolotl" and (per_node := _count(launch, "nproc_per_node")):
         yield GpuClaim(per_node * (nodes or 1), nodes or 1, f"{place}: --nproc_per_node {per_node}")
     elif launch.launcher in _PER_NODE:

@@ -79,9 +79,10 @@ def _text(words: Sequence[Word], files: Files) -> tuple[str, tuple[Word, ...]] |
 
 def _in_place(nested: ShellCommand, outer: ShellCommand, before: tuple[Word, ...]) -> ShellCommand:
     is_program = split_launch_line(nested) is not None
+    words = tuple(word.at_line(0) for word in nested.words)  # they count the lines of another text
     return replace(
         nested,
-        words=(*before, *nested.words) if is_program and nested.program != "srun" else nested.words,
+        words=(*before, *words) if is_program and nested.program != "srun" else words,
         line=outer.line,
         environment=(*outer.environment, *nested.environment) if is_program else nested.environment,
         exports=(*outer.exports, *nested.exports),

@@ -47,10 +47,8 @@ _PREFIXES = {  # programs in front that start what follows their own options, an
     "uv": "with extra group python p",
     "poetry": "C",
     "pixi": "e",
-    "conda": "n p name prefix",
-    "mamba": "n p name prefix",
-    "apptainer": "B bind env pwd H home",
-    "singularity": "B bind env pwd H home",
+    **dict.fromkeys(("conda", "mamba"), "n p name prefix"),
+    **dict.fromkeys(("apptainer", "singularity"), "B bind env pwd H home"),
 }
 _AFTER = {"uv": 1, "poetry": 1, "pixi": 1, "conda": 1, "mamba": 1, "apptainer": 1, "singularity": 1}
 _DROPPED_PREFIXES = ("exec", "nohup", "time", "env")
@@ -91,10 +89,15 @@ class LaunchLine:
                 return text.partition("=")[2] if len(words) == 1 else text
         return None
 
-    def source(self, place: str, name: str) -> str:
-        """Return where an option of the launcher stands."""
-        words = next((words for key, words in self.options if key == name), ())
-        return f"{place}: {' '.join(word.text for word in words)}"
+    def place(self, script: str) -> str:
+        """Return where the line begins."""
+        return f"{script} line {self.command.line}"
+
+    def source(self, script: str, *names: str) -> str:
+        """Return where options of the launcher stand."""
+        words = [word for key, words in self.options if key in names for word in words]
+        line = next((word.line for word in words if word.line), self.command.line)
+        return f"{script} line {line}: {' '.join(word.text for word in words)}"
 
 
 def split_launch_line(command: ShellCommand) -> LaunchLine | None:

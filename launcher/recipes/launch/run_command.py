@@ -62,15 +62,15 @@ def write_run(
     launches: Launches,
     arguments: ArgumentWords,
     shape: JobShape,
-    place: str,
+    script: str,
     written: Mapping[str, Word],
 ) -> Recipe:
     """Return `[run]` for a launch line.
 
-    `place` says where the line stands, and `written` are the files that the script writes, of which those are kept that
+    `script` is its name, and `written` are the files that the script writes, of which those are kept that
     the line names.
     """
-    launch = launches.training
+    launch, place = launches.training, launches.training.place(script)
     by_torchrun = launch.launcher in ("torchrun", "axolotl") or (
         launch.launcher == "deepspeed" and (shape.nodes or 1) > 1
     )
@@ -94,7 +94,7 @@ def write_run(
     elif launch.launcher == "python" and not (arguments.bootstrap and launch.srun is None):
         settings += _own_bootstrap(launch, shape, place)
     if launch.option("gpu_ids"):
-        remarks.append(f"{launch.source(place, 'gpu_ids')} is left out: Slurm chooses the GPUs")
+        remarks.append(f"{launch.source(script, 'gpu_ids')} is left out: Slurm chooses the GPUs")
     in_setup = [word for command in launches.setup for word in command.words]
     left = [
         *_undefined([*words, *(value for _, value in environment)]),

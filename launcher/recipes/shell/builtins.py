@@ -15,14 +15,14 @@ ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[[^\]]*\])?(\+?)=(.*)", re.DOTALL)
 DECLARATIONS = {"export", "declare", "local", "readonly", "typeset"}
 
 
-def declare(raws: Sequence[str], state: State, line: int) -> None:
-    """Set the variables of `export A=1` and its kin, whose words are `raws` as they are written."""
+def declare(raws: Sequence[str], state: State, line: int, lines: Sequence[int]) -> None:
+    """Set the variables of `export A=1` and its kin, whose words are `raws` as they are written on their `lines`."""
     words: list[Word] = [Word.of(raws[0])]
-    for raw in raws[1:]:
+    for raw, its_line in zip(raws[1:], lines[1:], strict=True):
         match = ASSIGNMENT.fullmatch(raw)
         name = match[1] if match else raw
         if match:
-            state.assign(name, state.value_of(match))
+            state.assign(name, state.value_of(match, its_line))
         value = state.scope.variables.get(name)
         if raws[0] == "export" and isinstance(value, Word) and re.fullmatch(r"\w+", name):
             state.exports[name] = value
@@ -89,7 +89,8 @@ def _input(redirection: Redirection, arguments: Sequence[Word], state: State) ->
     if not text.is_known:
         return text
     takes_all = any(re.fullmatch(r"-\w*d\w*", word.text) for word in arguments)
-    return Word.of(text.text.strip() if takes_all else text.text.partition("\n")[0].strip())
+    whole = text.text if takes_all else text.text.partition("\n")[0]
+    return Word.of(whole.strip()).at_line(text.line)
 
 
 def _parts(line: Word) -> Value:

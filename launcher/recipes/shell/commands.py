@@ -10,15 +10,17 @@ class Redirection:
     operator: str
     target: str
     body: str | None
+    line: int = 0
 
 
 @dataclass(frozen=True)
 class Simple:
-    """One command: its words as they are written, assignments in front included."""
+    """One command: its words as they are written, assignments in front included, and the line of each."""
 
     words: tuple[str, ...]
     redirections: tuple[Redirection, ...]
     line: int
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

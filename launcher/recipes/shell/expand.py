@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .arithmetic import calculate
 from .commands import Redirection
@@ -20,12 +21,14 @@ _SPACES = " \t\n"
 class _Words:
     """Words that are being put together."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: int = 0) -> None:
         self.words: list[Word] = []
         self.pieces: list[Piece] | None = None
+        self.line = line  # of what is added next, where it does not know its own
 
     def add(self, *pieces: Piece) -> None:
-        self.pieces = [*(self.pieces or []), *pieces]
+        here = [replace(piece, line=piece.line or self.line) for piece in pieces]
+        self.pieces = [*(self.pieces or []), *here]
 
     def end(self) -> None:
         if self.pieces is not None:
@@ -38,8 +41,10 @@ class _Words:
             if not piece.is_known:
                 self.add(piece)
                 continue
+            line = piece.line
             for part in re.findall(rf"[{_SPACES}]+|[^{_SPACES}]+", piece.text):
-                self.end() if part[0] in _SPACES else self.add(Piece(part))
+                self.end() if part[0] in _SPACES else self.add(Piece(part, line=line))
+                line += part.count("\n") if line else 0
 
     def add_list(self, words: Sequence[Word]) -> None:
         """Add `"$@"`: each a word of its own."""
@@ -49,8 +54,10 @@ class _Words:
             self.add(*word.pieces)
 
 
-def expand_word(raw: str, scope: Scope, *, splits: bool = True) -> list[Word]:
+def expand_word(raw: str, scope: Scope, *, splits: bool = True, line: int = 0) -> list[Word]:
     """Return the words that one word of a script becomes; exactly one if it `splits` not, as in an assignment.
+
+    They know that they are written on `line` and below; what a variable holds is written where it was assigned.
 
     >>> scope = Scope({"A": Word.of("1 2"), "L": (Word.of("--lr"), Word.of("3 4"))})
     >>> [word.text for word in expand_word('x$A"$A"', scope)], [word.text for word in expand_word('"${L[@]}"', scope)]
@@ -58,7 +65,7 @@ def expand_word(raw: str, scope: Scope, *, splits: bool = True) -> list[Word]:
     >>> expand_word("/data/$USER_NAME", scope)[0].unknown
     ('$USER_NAME',)
     """
-    words = _Words()
+    words = _Words(line)
     text = raw
     if re.match(r"~(/|$)", text) and (home := scope.text("HOME")):
         words.add(Piece(home))
@@ -70,9 +77,9 @@ def expand_word(raw: str, scope: Scope, *, splits: bool = True) -> list[Word]:
     return [join_words(words.words)]
 
 
-def expand_text(text: str, scope: Scope) -> Word:
+def expand_text(text: str, scope: Scope, line: int = 0) -> Word:
     """Return the text of a here-document, or of anything in double quotes, with its expansions."""
-    words = _Words()
+    words = _Words(line)
     _expand(text, scope, words, quoted=True, splits=True)
     words.end()
     return join_words(words.words)
@@ -81,12 +88,14 @@ def expand_text(text: str, scope: Scope) -> Word:
 def here_text(document: Redirection, scope: Scope) -> Word:
     """Return the text of a here-document, with its expansions unless its delimiter is quoted."""
     body = document.body or ""
-    return Word.of(body) if document.target[:1] in "'\"\\" else expand_text(body, scope)
+    first = document.line and document.line + 1
+    return Word.of(body).at_line(first) if document.target[:1] in "'\"\\" else expand_text(body, scope, first)
 
 
 def _expand(text: str, scope: Scope, words: _Words, *, quoted: bool, splits: bool) -> None:
-    at = 0
+    at, first = 0, words.line
     while at < len(text):
+        words.line = first and first + text.count("\n", 0, at)
         char, end = text[at], end_of_part(text, at)
         part = text[at:end]
         if char == "\\":
@@ -109,6 +118,7 @@ def _expand(text: str, scope: Scope, words: _Words, *, quoted: bool, splits: boo
             words.add(Piece(char if quoted else part))
             end = at + 1 if quoted else end
         at = end
+    words.line = first and first + text.count("\n")
 
 
 def _is_empty_list(text: str, scope: Scope) -> bool:

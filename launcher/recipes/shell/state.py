@@ -75,16 +75,20 @@ class State:
         if name in self.exports and isinstance(value, Word):
             self.exports[name] = value
 
-    def value_of(self, assignment: re.Match[str]) -> Value:
-        """Return the value of an assignment: its name, index, `+` and what is assigned, as it is written."""
+    def value_of(self, assignment: re.Match[str], line: int = 0) -> Value:
+        """Return the value of an assignment on a line: its name, index, `+` and what is assigned, as it is written."""
         name, index, plus, raw = assignment.groups()
         before = self.scope.value(name)
         if raw.startswith("(") and raw.endswith(")"):
-            items = tuple(word for part in split_words(raw[1:-1]) for word in expand_word(part, self.scope))
+            items = tuple(
+                word
+                for part, below in split_words(raw[1:-1])
+                for word in expand_word(part, self.scope, line=line and line + below)
+            )
             return (*before, *items) if plus and isinstance(before, tuple) else items
         if index:
             return not_known(name)
-        value = expand_word(raw, self.scope, splits=False)[0] if raw else Word()
+        value = expand_word(raw, self.scope, splits=False, line=line)[0] if raw else Word()
         return Word.joined((*before.pieces, *value.pieces)) if plus and isinstance(before, Word) else value
 
 

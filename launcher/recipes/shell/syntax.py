@@ -97,6 +97,7 @@ class _Parser:
 
     def simple(self, ends: frozenset[str]) -> Simple:
         words: list[str] = []
+        lines: list[int] = []
         redirections: list[Redirection] = []
         line = self.tokens[self.at].line
         while (token := self.peek()) is not None:
@@ -106,17 +107,18 @@ class _Parser:
             elif token.is_operator and not (in_test and token.text != "\n"):
                 break
             else:
+                lines.append(token.line)
                 words.append(self.take().text)
         if not words and not redirections and (ends or self.peek()):
             self.at += 1  # an operator out of place
-        return Simple(tuple(words), tuple(redirections), line)
+        return Simple(tuple(words), tuple(redirections), line, tuple(lines))
 
     def redirections(self) -> list[Redirection]:
         redirections = []
         while (token := self.peek()) and token.is_operator and _REDIRECTION.fullmatch(token.text):
             self.at += 1
             target = self.take().text if self.peek() and not self.tokens[self.at].is_operator else ""
-            redirections.append(Redirection(token.text.lstrip("0123456789"), target, token.body))
+            redirections.append(Redirection(token.text.lstrip("0123456789"), target, token.body, token.line))
         return redirections
 
     def branch(self, line: int) -> Branch:

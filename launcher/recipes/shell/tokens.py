@@ -158,10 +158,10 @@ def _end_of_nested(text: str, at: int, opening: str) -> int:
     return at
 
 
-def split_words(text: str) -> Iterator[str]:
-    """Yield the words in a text such as the inside of an array, without operators.
+def split_words(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the words in a text such as the inside of an array, without operators, each with the lines above it.
 
     >>> list(split_words("--a 1 # one\\n 'b c'"))
-    ['--a', '1', "'b c'"]
+    [('--a', 0), ('1', 0), ("'b c'", 1)]
     """
-    yield from (token.text for token in read_tokens(text) if not token.is_operator)
+    yield from ((token.text, token.line - 1) for token in read_tokens(text) if not token.is_operator)

@@ -138,22 +138,26 @@ class _Tracer:
         return jump
 
     def run_simple(self, simple: Simple) -> bool | None:
-        raws = list(simple.words)
+        raws, lines = list(simple.words), list(simple.lines)
         if raws and (raws[0] in ("[", "[[", "test") or raws[0].startswith("((")):
             return judge_test(raws, self.state.scope)
         assigned: list[tuple[str, Word]] = []
         while raws and (match := ASSIGNMENT.fullmatch(raws[0])):
             raws.pop(0)
-            value = self.state.value_of(match)
+            value = self.state.value_of(match, lines.pop(0))
             assigned.append((match[1], value if isinstance(value, Word) else join_words(value)))
             if all(ASSIGNMENT.fullmatch(raw) for raw in simple.words):
                 self.state.assign(match[1], value)
         if not raws:
             return True
         if raws[0] in DECLARATIONS:
-            declare(raws, self.state, simple.line)
+            declare(raws, self.state, simple.line, lines)
             return True
-        words = tuple(word for raw in raws for word in expand_word(raw, self.state.scope))
+        words = tuple(
+            word
+            for raw, line in zip(raws, lines, strict=True)
+            for word in expand_word(raw, self.state.scope, line=line)
+        )
         self.write_files(simple, words)
         return self.call(words, assigned, simple) if words else True
 

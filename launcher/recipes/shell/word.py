@@ -2,15 +2,19 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Text of a word; `is_known` is false of an expansion that only the run can make, such as `$(hostname)`."""
+    """Text of a word; `is_known` is false of an expansion that only the run can make, such as `$(hostname)`.
+
+    `line` is where it is written in the script, 0 where that is not known; it makes no difference to the text.
+    """
 
     text: str
     is_known: bool = True
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,15 @@ class Word:
         joined: list[Piece] = []
         for piece in pieces:
             if joined and joined[-1].is_known and piece.is_known:
-                joined[-1] = Piece(joined[-1].text + piece.text)
+                joined[-1] = Piece(joined[-1].text + piece.text, line=joined[-1].line or piece.line)
             elif piece.text:
                 joined.append(piece)
         return cls(tuple(joined))
+
+    @property
+    def line(self) -> int:
+        """Return the line of the script on which the word is written; 0 if that is not known."""
+        return next((piece.line for piece in self.pieces if piece.line), 0)
 
     @property
     def text(self) -> str:
@@ -68,7 +77,12 @@ class Word:
     def rest(self, length: int) -> "Word":
         """Return the word without its first characters, which are known."""
         first = self.pieces[0].text if self.pieces else ""
-        return Word((*((Piece(first[length:]),) if first[length:] else ()), *self.pieces[1:]))
+        kept = (replace(self.pieces[0], text=first[length:]),) if first[length:] else ()
+        return Word((*kept, *self.pieces[1:]))
+
+    def at_line(self, line: int) -> "Word":
+        """Return the word as if it were written on that line."""
+        return Word(tuple(replace(piece, line=line) for piece in self.pieces))
 
 
 def join_words(words: Iterable[Word]) -> Word:
