@@ -35,6 +35,19 @@ def format_local_span(began_s: float, ended_s: float | None, now_s: float) -> st
     return f"from {began:{first}} to {ended:{last}} {ended:%Z}"
 
 
+def format_local_range(first_s: float, last_s: float, now_s: float) -> str:
+    """Return between what times something will be, in local time with its zone; seconds only if it is soon.
+
+    >>> format_local_range(1000.0, 9000.0, 0.0).startswith("between ")
+    True
+    """
+    first, last, now = (datetime.fromtimestamp(time_s).astimezone() for time_s in (first_s, last_s, now_s))
+    clock = "%H:%M:%S" if last_s - now_s < _SHORT_S else "%H:%M"
+    begin = f"{first:{clock}}" if first.date() == now.date() else f"{first:%Y-%m-%d {clock}}"
+    end = f"{last:{clock}}" if first.date() == last.date() else f"{last:%Y-%m-%d {clock}}"
+    return f"about {begin} {last:%Z}" if begin == end else f"between {begin} and {end} {last:%Z}"
+
+
 def local_time_of_utc(text: str) -> str:
     """Return a moment of the history, which is in UTC, in local time with its zone.
 

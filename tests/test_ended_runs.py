@@ -9,7 +9,7 @@ import pytest
 
 from clusterplan.launcher.logs.errors import ErrorKind
 from clusterplan.launcher.logs.failure import Failure
-from clusterplan.launcher.run_folder.progress import Progress
+from clusterplan.launcher.run_folder.progress.progress import Progress
 from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.explain.remedy import EndedFacts, Remedy, find_remedy
 from clusterplan.launcher.runs.explain.restarts import Restart, list_restarts
@@ -94,14 +94,14 @@ def test_each_end_has_its_own_remedy() -> None:
 
 
 def test_a_run_without_a_checkpoint_gets_the_time_that_all_its_steps_take() -> None:
-    progress = Progress(150, 3000, 10.0, 285.0, None)
+    progress = Progress(150, 3000, 10.0)
     remedy = find(RunState(State.TIMED_OUT, "", 0.0), has_checkpoint=False, progress=progress)
     assert remedy.command == "clusterplan resume ddp --time 7m --from-start"
     assert "5m at its last speed" in remedy.text
 
 
 def test_a_loop_that_stopped_early_may_go_on() -> None:
-    done, progress = RunState(State.COMPLETED, "", 0.0), Progress(60, 300, None, None, None, least_steps=300)
+    done, progress = RunState(State.COMPLETED, "", 0.0), Progress(60, 300, least_steps=300)
     assert find(done, progress=progress, step=60).text == "if it was to train on: it goes on from step 60"
 
 

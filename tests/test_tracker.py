@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from clusterplan import track
-from clusterplan.estimator.measurements.training_loop import LoopEvaluation, LoopSteps
-from clusterplan.launcher.run_folder.progress import estimate_progress, read_first_and_latest, read_progress
+from clusterplan.estimator.measurements.training_loop import LoopEvaluation, LoopLine, LoopSteps
+from clusterplan.launcher.run_folder.progress.loop_lines import read_first_and_latest, read_progress
+from clusterplan.launcher.run_folder.progress.progress import Circumstances, Progress, estimate_progress
 
 
 @pytest.fixture
@@ -245,6 +246,11 @@ def test_no_steps_at_a_time_is_refused() -> None:
         track("a", per_step=0)
 
 
+def progress_of(lines: list[LoopLine], total: int | None = None) -> Progress | None:
+    """The progress at the last line."""
+    return estimate_progress(lines, total, Circumstances(lines[-1].time_s) if lines else None)
+
+
 def test_progress_tells_steps_rate_and_the_time_left(folder: Path, clock: Any) -> None:
     steps = track(range(50), total=100)
     for i in steps:
@@ -253,10 +259,10 @@ def test_progress_tells_steps_rate_and_the_time_left(folder: Path, clock: Any) -
             with steps.evaluation():
                 clock.pass_(24.5 / 2)
         steps.loss(1 / (i + 1))
-    now = estimate_progress(read_progress(folder)[0])
+    now = progress_of(read_progress(folder)[0])
     assert (now.steps_done, now.total) == (50, 100)
     assert now.rate_steps_per_s == pytest.approx(2)
-    assert now.eta_s == pytest.approx(25 * 1.5)
+    assert now.eta_s == pytest.approx(50 / 2 + 2 * 24.5 / 2, rel=0.01)  # evaluations after 72 and 96 steps
     assert now.loss == 0.02
 
 
@@ -264,7 +270,7 @@ def test_a_resumed_loop_keeps_its_rate_until_it_has_a_new_one(folder: Path, cloc
     for _ in track(range(20), total=100):
         clock.pass_(1)
     next(iter(track(range(20), start=10, total=100)))
-    now = estimate_progress(read_progress(folder)[0])
+    now = progress_of(read_progress(folder)[0])
     assert now.steps_done == 10
     assert now.rate_steps_per_s == pytest.approx(1)
 
@@ -272,7 +278,7 @@ def test_a_resumed_loop_keeps_its_rate_until_it_has_a_new_one(folder: Path, cloc
 def test_the_jobs_own_total_is_used_where_the_script_says_none(folder: Path, clock: Any) -> None:
     for _ in track(range(11)):
         clock.pass_(1)
-    assert estimate_progress(read_progress(folder)[0], total=21).eta_s == pytest.approx(10)
+    assert progress_of(read_progress(folder)[0], total=21).eta_s == pytest.approx(10, rel=0.01)
 
 
 def test_there_is_no_progress_without_lines(tmp_path: Path) -> None:
@@ -294,8 +300,9 @@ def test_a_line_without_its_end_is_read_the_next_time(folder: Path) -> None:
     first, offset = read_progress(folder)
     with path.open("ab") as file:
         file.write(b'"step":2}\n')
-    rest, _ = read_progress(folder, offset)
-    assert [line.step for line in (*first, *rest)] == [1, 2]
+    both, end = read_progress(folder)
+    assert ([line.step for line in first], offset < end) == ([1], True)
+    assert [line.step for line in both] == [1, 2]
 
 
 def long_file(folder: Path, count: int) -> None:
@@ -320,7 +327,7 @@ def test_the_ends_of_a_long_file_tell_what_all_of_it_does(folder: Path) -> None:
     long_file(folder, 20_000)
     ends, (every, _) = read_first_and_latest(folder), read_progress(folder)
     assert len(ends) < 4_000
-    from_ends, from_all = estimate_progress(ends), estimate_progress(every)
+    from_ends, from_all = progress_of(ends), progress_of(every)
     assert (from_ends.steps_done, from_ends.total, from_ends.rate_steps_per_s) == (
         from_all.steps_done,
         from_all.total,

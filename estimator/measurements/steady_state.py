@@ -23,7 +23,7 @@ class SteadyState:
     """The steady steps of a run; None is not known.
 
     `spread` is half the width from P10 to P90 over the lines, relative to the mean.  The times of pauses are medians.
-    `startup_s` is from the start of an attempt to the end of its first step, less one steady step.  `window` is the
+    `startup_s` is that of an attempt, see `startups_s`.  `window` is the
     longest stretch of steady steps without a restart, as two Unix times.
     """
 
@@ -56,6 +56,7 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
     step_time_s = seconds / n_steps
     waits = [(line.wait_s, line.seconds) for line in steady if line.wait_s is not None]
     observed_s = sum(seconds for _, seconds in waits)
+    startups = startups_s(lines, began_s or {}, step_time_s)
     return SteadyState(
         step_time_s=step_time_s,
         spread=_spread(steady, step_time_s),
@@ -63,7 +64,7 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
         data_wait_share=sum(wait for wait, _ in waits) / observed_s if observed_s else None,
         evaluation_s=_pause_s(lines, "evaluation"),
         checkpoint_s=_pause_s(lines, "checkpoint"),
-        startup_s=_startup_s(lines, began_s or {}, step_time_s),
+        startup_s=statistics.median(startups) if startups else None,
         restarts=max(len({line.attempt for line in lines if isinstance(line, LoopStart)}) - 1, 0),
         window=_window(lines, set(steady)),
     )
@@ -95,6 +96,22 @@ def _mean_step_s(lines: Sequence[LoopSteps]) -> float:
     return sum(line.seconds for line in lines) / sum(line.steps for line in lines)
 
 
+def startups_s(lines: Sequence[LoopLine], began_s: Mapping[str, float], step_time_s: float) -> list[float]:
+    """Return the seconds of each startup, of the attempts whose beginning and first line of steps are both known.
+
+    A startup is from the beginning of an attempt to the end of that line, less the time that its steps take.
+    """
+    attempts, startups = set[str](), list[float]()
+    for line, after in itertools.pairwise(lines):
+        if not isinstance(line, LoopStart) or line.attempt in attempts:
+            continue
+        attempts.add(line.attempt)
+        if isinstance(after, LoopSteps) and line.attempt in began_s:
+            steps_s = after.steps * step_time_s
+            startups.append(max(line.time_s - began_s[line.attempt] + after.seconds - steps_s, 0.0))
+    return startups
+
+
 def _without_outliers(lines: list[LoopSteps]) -> list[LoopSteps]:
     if not lines:
         return []
@@ -119,18 +136,6 @@ def _quantile(weighed: Iterable[tuple[float, int]], q: float) -> float:
 def _pause_s(lines: Sequence[LoopLine], what: str) -> float | None:
     pauses_s = [line.seconds for line in lines if isinstance(line, LoopPause) and line.what == what]
     return statistics.median(pauses_s) if pauses_s else None
-
-
-def _startup_s(lines: Sequence[LoopLine], began_s: Mapping[str, float], step_time_s: float) -> float | None:
-    """The median over the attempts whose beginning and first step are both known."""
-    attempts, startups_s = set[str](), list[float]()
-    for line, after in itertools.pairwise(lines):
-        if not isinstance(line, LoopStart) or line.attempt in attempts:
-            continue
-        attempts.add(line.attempt)
-        if isinstance(after, LoopSteps) and line.attempt in began_s:
-            startups_s.append(max(line.time_s - began_s[line.attempt] + after.seconds - step_time_s, 0.0))
-    return statistics.median(startups_s) if startups_s else None
 
 
 def _window(lines: Sequence[LoopLine], steady: set[LoopSteps]) -> tuple[float, float]:

@@ -6,10 +6,15 @@ Training scripts import this with the tracker, so it needs the standard library 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+TRACK = "track"
+
 
 @dataclass(frozen=True, slots=True)
 class LoopStart:
-    """A training loop began, after `step` steps in all; `total`, `batch_size` and `dtype` are as the script states."""
+    """A training loop began, after `step` steps in all; `total`, `batch_size` and `dtype` are as the script states.
+
+    `source` is what tells it: `track` in the loop, or else a log or a file that the framework writes.
+    """
 
     time_s: float
     step: int
@@ -17,6 +22,7 @@ class LoopStart:
     attempt: str = ""
     batch_size: int | None = None
     dtype: str | None = None
+    source: str = TRACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...estimator.measurements.training_loop import LoopLine
-from ..run_folder.progress import read_progress
+from ..run_folder.progress.loop_lines import read_progress
 from ..runs.cancel import cancel_runs
 from ..runs.state import State
 from ..runs.status import RunStatus, read_statuses
@@ -24,11 +23,9 @@ def watch_probe(
     It is stopped once its step time is known to `within`, a share of it, and after it held its GPUs for `most_s`.
     `look` is called at each look at it.  Raises SlurmUnavailable and SlurmRefused.
     """
-    lines, offset = list[LoopLine](), 0
     while True:
         (status,) = read_statuses([folder])
-        more, offset = read_progress(folder, offset)
-        lines += more
+        lines, _ = read_progress(folder)
         speed = read_speed(lines)
         look(status, speed)
         if status.state.final:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cluster_profiles.units import join_names
-from ...estimator.measurements.training_loop import LoopStart, LoopSteps
+from ...estimator.measurements.training_loop import TRACK, LoopStart, LoopSteps
 from ..command.placeholders import LATEST, placeholder_names
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
@@ -15,7 +15,7 @@ from ..run_folder.checkpoint_files import newest_weights_s
 from ..run_folder.checkpoints import Checkpoint, find_newest_of_families, read_name
 from ..run_folder.left_out import Save, append_left_out, withdraw_left_out
 from ..run_folder.locks.resumptions import since_resumption
-from ..run_folder.progress import read_progress
+from ..run_folder.progress.loop_lines import read_progress
 from ..run_folder.task_records import TaskRecord, read_task_record, read_task_records
 from .context import TaskContext
 from .restart_policy import AttemptEnd, Progress, RestartDecision, StopCause, decide_restart
@@ -91,7 +91,11 @@ def _measure_progress(
         return Progress.CHECKPOINT
     if any(_is_beyond(checkpoint, task, records) for checkpoint in newest):
         return Progress.CHECKPOINT
-    starts = {name: loop[0].step for name, loop in lines.items() if isinstance(loop[0], LoopStart)}
+    starts = {
+        name: loop[0].step
+        for name, loop in lines.items()
+        if isinstance(loop[0], LoopStart) and loop[0].source == TRACK  # a log does not say where it resumed
+    }
     began = starts.pop(str(attempt), None)
     if began is not None and starts and began > max(starts.values()):
         return Progress.STEPS

@@ -21,7 +21,7 @@ from ..forecast.kept import read_start_forecast
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import read_final_status
 from ..run_folder.folder import ESTIMATE_FILE, REQUEST_FILE, RUN_FILE, TASKS, file_exists
-from ..run_folder.progress import read_first_and_latest, read_progress
+from ..run_folder.progress.loop_lines import read_first_and_latest, read_progress
 from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import Attempt, TaskRecord, read_task_records
 from ..sampler.spool import SUFFIX

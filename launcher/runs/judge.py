@@ -10,7 +10,7 @@ from ...cluster_profiles.units import format_duration
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..node.restart_policy import StopCause
 from ..run_folder.final_status import read_failure, was_killed
-from ..run_folder.progress import Progress
+from ..run_folder.progress.progress import Progress
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
 from .end_reasons import BEFORE_START, KILLED, STATES_OF_SLURM, explain_end

@@ -12,12 +12,12 @@ from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import Checkpoint, find_last_step, find_newest_checkpoint
+from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
 from ..run_folder.final_status import LOST, read_final_status, was_killed, write_final_status
 from ..run_folder.job_files import JobFiles
 from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
-from ..run_folder.progress import Progress, estimate_progress, read_first_and_latest
+from ..run_folder.progress.progress import Progress
 from ..run_folder.registry import read_request_options, read_run_facts
 from ..run_folder.task_records import (
     first_tasks,
@@ -30,6 +30,7 @@ from .explain.memory_option import double_memory
 from .explain.remedy import EndedFacts, Remedy, find_remedy
 from .explain.restarts import Restart, list_restarts, sum_waits_s
 from .judge import judge_state, with_early_end
+from .progress.run_progress import read_run_progress
 from .state import Evidence, RunState, State
 
 _LOG_END_BYTES = 8192
@@ -156,7 +157,11 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
                 job=job.job,
             )
         attempts = first_tasks(tasks)
-        progress = _read_progress(folder, facts.get("steps")) if tasks or is_certain else None
+        progress = (
+            read_run_progress(folder, facts, tasks, state, evidence.queued_job)
+            if tasks or is_certain
+            else None
+        )
         statuses.append(
             RunStatus(
                 run=folder.name,
@@ -234,15 +239,3 @@ def _find_checkpoint(folder: Path) -> Checkpoint | None:
             find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
         )
     return None
-
-
-def _read_progress(folder: Path, total: int | None) -> Progress | None:
-    """Return the progress that `track` wrote; without it, the step of the newest checkpoint."""
-    try:
-        if progress := estimate_progress(read_first_and_latest(folder), total):
-            return progress
-        launch = Launch.read(folder)
-        step = find_last_step(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
-        return Progress(step, total, None, None, None) if step is not None else None
-    except (OSError, ValueError, RunFolderError):
-        return None

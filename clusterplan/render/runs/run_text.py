@@ -13,7 +13,8 @@ from ...estimator.gpu_use.report import GpuReport, RunReport
 from ...launcher.runs.status import RunStatus
 from ..layout import Page, Style
 from .ending_text import Row, remedy_rows, restart_rows
-from .status_text import STATE_STYLES, node_rows, progress_rows, time_rows
+from .progress_text import progress_rows
+from .status_text import STATE_STYLES, node_rows, time_rows
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40

@@ -12,11 +12,11 @@ from ...launcher.runs.state import State
 from ...launcher.runs.status import RunStatus
 from ..layout import Page, Style
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
+from .progress_text import UNKNOWN, alarms, ends_in, progress_as_json, progress_rows, steps_of, time_left
 
 NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
 )
-_UNKNOWN = "-"
 _LONGEST_REASON = 120  # characters, in a table; `status RUN` has all of it
 _MOST_NODES = 4  # named in a line
 STATE_STYLES: dict[str, Style] = {
@@ -43,9 +43,9 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
                 s.run,
                 *([s.user] if title else []),
                 s.state.state,
-                _steps(s),
+                steps_of(s),
                 _elapsed(s),
-                _time_left(s),
+                ends_in(s),
                 _details(s),
             )
             for s in statuses
@@ -77,19 +77,6 @@ def render_status(
             "notes" if status.state.final else f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD
         )
         page.notes([(note.code, note.text) for note in notes])
-
-
-def progress_rows(status: RunStatus) -> list[Row]:
-    """Return the steps, the loss, the speed and the time left, as far as they are known."""
-    if not status.progress:
-        return []
-    loss, speed = status.progress.loss, status.progress.rate_steps_per_s
-    rows = [("steps", _steps(status), f"loss {format_significant(loss)}" if loss is not None else "")]
-    if speed:
-        rows.append(("speed", f"{format_significant(speed)} steps/s", ""))
-    if _time_left(status) != _UNKNOWN:
-        rows.append(("ends in", _time_left(status), "at the speed of the last five minutes"))
-    return rows
 
 
 def _place_rows(status: RunStatus, checkpoint_note: str | None) -> list[Row]:
@@ -130,11 +117,13 @@ def render_live(status: RunStatus, utilisation_percent: float | None = None) -> 
     """Return one line for a run that is followed, with the utilisation of its GPUs."""
     parts = [status.state.state.value, status.state.reason]
     if status.progress:
-        parts.append(f"step {_steps(status)}")
+        parts.append(f"step {steps_of(status)}")
         if status.progress.rate_steps_per_s:
             parts.append(f"{format_significant(status.progress.rate_steps_per_s)} steps/s")
-        if _time_left(status) != _UNKNOWN:
-            parts.append(f"ends in {_time_left(status)}")
+    if left := time_left(status):
+        first, last = left.seconds.p10, left.seconds.p90
+        parts.append(f"ends in {format_duration(first)} to {format_duration(last)}")
+    parts += alarms(status)
     if utilisation_percent is not None:
         parts.append(f"GPUs {utilisation_percent:.0f} % busy")
     return " | ".join(part for part in parts if part)
@@ -142,7 +131,7 @@ def render_live(status: RunStatus, utilisation_percent: float | None = None) -> 
 
 def run_as_json(status: RunStatus) -> dict[str, Any]:
     """Return the keys of one run; docs/reference/json.md describes them."""
-    state, progress = status.state, status.progress
+    state = status.state
     return {
         "run": status.run,
         "state": state.state,
@@ -152,9 +141,7 @@ def run_as_json(status: RunStatus) -> dict[str, Any]:
         "preemptions": status.preemptions,
         "job_id": status.job,
         "sweep": dict(status.sweep) or None,
-        "steps_done": progress.steps_done if progress else None,
-        "steps_total": progress.total if progress else None,
-        "eta_s": progress.eta_s if progress and not state.final else None,
+        **progress_as_json(status),
         "stale": state.stale,
         "known_at": state.known_at,
         "began_utc": format_utc(status.began_s),
@@ -172,29 +159,15 @@ def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
     return {"step": checkpoint.step, "path": checkpoint.path, "changed_utc": format_utc(checkpoint.changed_s)}
 
 
-def _steps(status: RunStatus) -> str:
-    if not status.progress:
-        return _UNKNOWN
-    total = status.progress.total
-    return f"{status.progress.steps_done:,}" + (f"/{total:,}" if total else "")
-
-
 def _elapsed(status: RunStatus) -> str:
-    return _UNKNOWN if status.elapsed_s is None else format_duration(status.elapsed_s)
-
-
-def _time_left(status: RunStatus) -> str:
-    """Not of a run that waits, or whose heartbeat is old: when it goes on is not known."""
-    eta_s = status.progress.eta_s if status.progress else None
-    runs = status.state.state is State.RUNNING and not status.state.stale
-    return format_duration(eta_s) if runs and eta_s is not None else _UNKNOWN
+    return UNKNOWN if status.elapsed_s is None else format_duration(status.elapsed_s)
 
 
 def _details(status: RunStatus) -> str:
     preemptions = f" ({_preemptions(status)})" if status.preemptions else ""
     restarts = plural(status.restarts, "restart") + preemptions if status.restarts else ""
     reason = shorten(status.state.reason, _LONGEST_REASON, placeholder=" ...")
-    return "; ".join(part for part in (_sweep(status), reason, restarts) if part)
+    return "; ".join(part for part in (*alarms(status), _sweep(status), reason, restarts) if part)
 
 
 def _sweep(status: RunStatus) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ....cluster_profiles.units import format_duration
 from ...logs.errors import ErrorKind
-from ...run_folder.progress import Progress
+from ...run_folder.progress.progress import Progress
 from ..limit_reasons import NEVER
 from ..state import OPEN_STATES, RunState, State
 from .exit_codes import SIGKILL_CODE

@@ -33,13 +33,18 @@ def list_restarts(tasks: Sequence[TaskRecord]) -> tuple[Restart, ...]:
 
 
 def sum_waits_s(tasks: Sequence[TaskRecord]) -> float:
+    """Return the seconds between all attempts."""
+    return sum(list_waits_s(tasks))
+
+
+def list_waits_s(tasks: Sequence[TaskRecord]) -> list[float]:
     """Return the seconds between the end of each attempt, or its last heartbeat, and the start of the next."""
     attempts = [list(group) for _, group in groupby(tasks, key=lambda task: task.attempt)]
     waits_s = (
         min(task.began_s for task in after) - max(task.ended_s or task.beat_s for task in before)
         for before, after in pairwise(attempts)
     )
-    return sum(max(wait_s, 0.0) for wait_s in waits_s)
+    return [max(wait_s, 0.0) for wait_s in waits_s]
 
 
 def _explain_restart(tasks: Sequence[TaskRecord], next_job: str) -> str:

@@ -1,0 +1,154 @@
+"""The lines of progress.jsonl in a run folder: read as a whole, or as much as tells how far the loop is."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ....estimator.measurements.training_loop import (
+    TRACK,
+    LoopDtype,
+    LoopEnd,
+    LoopEvaluation,
+    LoopLine,
+    LoopPause,
+    LoopStart,
+    LoopSteps,
+)
+from ...in_training.progress_file import PROGRESS_FILE
+from .best_source import SourcedLine, lines_of_best_sources
+
+T = TypeVar("T")
+
+_LATEST_BYTES = 1 << 18  # 5 hours of lines, when they are rarest
+_FIRST_STEPS = 20  # lines, after each start
+_START, _STEPS = b'{"kind": "start"', b'{"kind": "steps"'
+
+
+def read_progress(folder: Path) -> tuple[list[LoopLine], int]:
+    """Return the lines of a run folder, each start's by the best source that it has, and the offset after the last.
+
+    A torn line, or one of an unknown kind, is left out; so is a last line without its end yet.
+    Raises OSError, but not for a missing file.
+    """
+    lines, offset = list[SourcedLine](), 0
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            for text in file:
+                if not text.endswith(b"\n"):
+                    break
+                offset += len(text)
+                if line := _parse_line(text):
+                    lines.append(line)
+    except FileNotFoundError:
+        pass
+    return lines_of_best_sources(lines), offset
+
+
+def read_first_and_latest(folder: Path) -> list[LoopLine]:
+    """Return every start and pause, and the latest lines of steps: progress needs no more, and the file may be long.
+
+    The first lines of steps of each start are there too, which tell its sources, and the last one before the next.
+    Raises OSError, but not for a missing file.
+    """
+    try:
+        with (folder / PROGRESS_FILE).open("rb") as file:
+            skipped = file.seek(0, os.SEEK_END) - _LATEST_BYTES
+            file.seek(0)
+            texts = _without_middle(file, skipped)
+            lines = [line for text in texts if text.endswith(b"\n") and (line := _parse_line(text))]
+    except FileNotFoundError:
+        return []
+    return lines_of_best_sources(lines)
+
+
+def _without_middle(texts: Iterable[bytes], skipped: int) -> Iterable[bytes]:
+    """Yield the lines but those of steps in the first `skipped` bytes; around a start a few of them stay."""
+    at, left, before = 0, _FIRST_STEPS, b""
+    for text in texts:
+        at += len(text)
+        is_skipped = at <= skipped and text.startswith(_STEPS) and not left
+        if is_skipped:
+            before = text
+            continue
+        if text.startswith(_START):
+            if before:
+                yield before
+            left = _FIRST_STEPS
+        left, before = max(left - text.startswith(_STEPS), 0), b""
+        yield text
+
+
+def _parse_line(text: bytes) -> SourcedLine | None:
+    try:
+        values = json.loads(text)
+        return SourcedLine(str(values.get("source") or TRACK), _KINDS[values["kind"]](values))
+    except (AttributeError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def _start(v: Mapping[str, Any]) -> LoopStart:
+    return LoopStart(
+        _seconds(v["time_s"]),
+        int(v["step"]),
+        _or_none(int, v.get("total")),
+        str(v.get("attempt") or ""),
+        _or_none(int, v.get("batch_size")),
+        _or_none(str, v.get("dtype")),
+        str(v.get("source") or TRACK),
+    )
+
+
+def _steps(v: Mapping[str, Any]) -> LoopSteps:
+    line = LoopSteps(
+        _seconds(v["time_s"]),
+        int(v["step"]),
+        int(v["steps"]),
+        _seconds(v["seconds"]),
+        _seconds(v["longest_s"]),
+        _or_none(_seconds, v.get("wait_s")),
+        _or_none(float, v.get("loss")),  # may be "nan"
+        _or_none(float, v.get("learning_rate")),
+    )
+    if line.steps < 1:
+        raise ValueError("no steps")
+    return line
+
+
+def _pause(v: Mapping[str, Any]) -> LoopPause:
+    return LoopPause(_seconds(v["time_s"]), int(v["step"]), str(v["what"]), _seconds(v["seconds"]))
+
+
+def _evaluation(v: Mapping[str, Any]) -> LoopEvaluation:
+    return LoopEvaluation(_seconds(v["time_s"]), int(v["step"]), float(v["loss"]))
+
+
+def _end(v: Mapping[str, Any]) -> LoopEnd:
+    return LoopEnd(_seconds(v["time_s"]), int(v["step"]))
+
+
+def _dtype(v: Mapping[str, Any]) -> LoopDtype:
+    return LoopDtype(_seconds(v["time_s"]), int(v["step"]), str(v["dtype"]))
+
+
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
+    "start": _start,
+    "steps": _steps,
+    "pause": _pause,
+    "evaluation": _evaluation,
+    "end": _end,
+    "dtype": _dtype,
+}
+
+
+def _seconds(value: float | str) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{value} is not a time")
+    return seconds
+
+
+def _or_none(kind: Callable[[Any], T], value: object) -> T | None:
+    return None if value is None else kind(value)

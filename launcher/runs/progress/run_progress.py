@@ -1,0 +1,51 @@
+"""The progress of one run, gathered from its folder and from Slurm's queue."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ....errors import RunFolderError
+from ....estimator.eta.time_left import Start
+from ...run_folder.checkpoints import find_last_step
+from ...run_folder.launch import Launch
+from ...run_folder.progress.loop_lines import read_first_and_latest
+from ...run_folder.progress.progress import Circumstances, Progress, estimate_progress
+from ...run_folder.task_records import TaskRecord, first_tasks
+from ...slurm.jobs import QueuedJob
+from ..state import RunState, State
+from .expectation import read_expectation
+from .limits import limits_of_run
+
+
+def read_run_progress(
+    folder: Path,
+    facts: Mapping[str, Any],
+    tasks: Sequence[TaskRecord],
+    state: RunState,
+    queued_job: QueuedJob | None,
+) -> Progress | None:
+    """Return how far a run is, and while it runs when it ends; None if nothing tells.
+
+    Where the loop says nothing, the newest checkpoint does.  `facts` are the values of run.json.
+    """
+    total = facts.get("steps")
+    try:
+        lines = read_first_and_latest(folder)
+        launch = Launch.read(folder)
+        circumstances = None
+        if state.state is State.RUNNING and tasks:
+            task = first_tasks(tasks)[-1]
+            now_s = time.time()
+            circumstances = Circumstances(
+                now_s,
+                Start(task.began_s, task.resume_step),
+                read_expectation(folder, lines, tasks),
+                limits_of_run(launch, tasks, queued_job, now_s),
+            )
+        if progress := estimate_progress(lines, total, circumstances):
+            return progress
+        step = find_last_step(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
+        return Progress(step, total) if step is not None else None
+    except (OSError, ValueError, RunFolderError):
+        return None
