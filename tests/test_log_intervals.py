@@ -133,7 +133,7 @@ def test_a_pause_without_a_time_is_what_the_steps_leave() -> None:
     state = steady_state(lines)
     assert state is not None
     assert state.step_time_s == pytest.approx(1)
-    assert sum(pauses(lines, "evaluation")) == pytest.approx(40)
+    assert pauses(lines, "other") == [pytest.approx(40)]
 
 
 def test_lines_without_any_clock_are_timed_by_what_they_state() -> None:

@@ -39,6 +39,7 @@ class _Bar:
     elapsed_s: float = 0.0
     earlier: int = 0
     earlier_s: float = 0.0
+    is_complete: bool = False
 
     @property
     def sum_s(self) -> float:
@@ -61,14 +62,15 @@ class Bars:
             return None
         key = (re.sub(r"\d+", "", reading.description), reading.length)
         bar = self._bars.setdefault(key, _Bar())
+        is_news = not bar.is_complete or reading.done < bar.done
         if reading.done < bar.done and reading.elapsed_s <= bar.elapsed_s:
             bar.earlier, bar.earlier_s = bar.earlier + 1, bar.sum_s
-        bar.done, bar.elapsed_s = reading.done, reading.elapsed_s
+        bar.done, bar.elapsed_s, bar.is_complete = reading.done, reading.elapsed_s, reading.is_complete
         self._choose(key)
         if key == self._training:
             return self._training_record(form, reading, bar)
         is_inside = not reading.description and self._is_running()
-        if reading.is_complete and (is_inside or _EVALUATION.search(reading.description)):
+        if is_news and reading.is_complete and (is_inside or _EVALUATION.search(reading.description)):
             return LogRecord(RecordKind.EVALUATION, form.name, seconds=reading.elapsed_s)
         return None
 

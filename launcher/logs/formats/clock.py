@@ -20,6 +20,11 @@ class Clock(Enum):
         """Return the shortest interval that this clock measures to within about a tenth."""
         return 10.0 if self in (Clock.WHOLE, Clock.ELAPSED) else 0.0
 
+    def is_same(self, other: "Clock") -> bool:
+        """Return whether there is a time between two lines by these clocks; a whole second may have no fraction."""
+        own = (Clock.FINE, Clock.WHOLE)
+        return self is other or (self in own and other in own)
+
 
 class Moment(NamedTuple):
     """A time by one of the clocks, and the Unix time as well as it is known."""

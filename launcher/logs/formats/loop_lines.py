@@ -4,6 +4,7 @@ A rate follows from differences of steps and times alone.  What a framework prin
 steps before a resume, or one step alone; only a mean over the steps since the last line is used as it is.
 """
 
+import dataclasses
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,8 @@ from .record import LogRecord, RecordKind
 
 _RECENT = 15  # intervals, of which the median is the typical step time
 _LEAST_SHARE, _MOST_SHARE = 0.3, 3.0  # of the typical time, for the steps beside a pause
-_SHORTEST_OTHER_S = 0.5  # a pause that no line explains
+_SHORTEST_OTHER_S = 0.5  # a pause that no line explains, or several lines at once
+OTHER = "other"
 _RESOLUTIONS = 20  # steps of an interval, in units of what the steps are known to
 
 
@@ -51,10 +53,13 @@ class Intervals:
         self._attempt, self._shortest_s = attempt, shortest_s
         self._forms = {form.name: form for form in formats}
         self._source: LogFormat | None = None
+        self._is_mean = False  # the step time that its lines state
         self._clock, self._pauses = ClockChoice(), Pauses()
         self._typical = deque[float](maxlen=_RECENT)
         self._total: int | None = None
         self._start: LogRecord | None = None
+        self._first_step = 0  # before the present start, where it is known
+        self._ended_at: int | None = None
         self._last: _Point | None = None  # the end of the last interval
         self._latest: _Point | None = None  # the last line with a step
         self._line_steps = 0  # between the last two lines with a step
@@ -65,11 +70,14 @@ class Intervals:
     def add(self, record: LogRecord) -> list[LoopLine]:
         """Return the lines that follow from one more record."""
         self._total = record.total_steps or self._total
+        if record.step is None and record.session_step is not None:
+            record = dataclasses.replace(record, step=self._first_step + record.session_step)
         if record.kind is RecordKind.START:
             return self._restart(record)
         if record.kind is RecordKind.END:
             lines, latest = list[LoopLine](self._close()), self._latest
             self._last = self._latest = None
+            self._ended_at = latest.step if latest else None
             return [*lines, LoopEnd(latest.moment.wall_s, latest.step)] if latest else lines
         if record.kind is RecordKind.STEP:
             self._loss = self._loss if record.loss is None else record.loss
@@ -95,9 +103,9 @@ class Intervals:
         lines = list[LoopLine](self._close())
         if self._latest:
             self._last = self._latest = self._start = None
-            self._pauses.clear()
         if self._start is None or record.step is not None:
             self._start = record
+            self._first_step = record.step or 0
         return lines
 
     def _is_of_source(self, record: LogRecord) -> bool:
@@ -110,11 +118,15 @@ class Intervals:
 
     def _take(self, record: LogRecord) -> Iterator[LoopLine]:
         point, last, latest = self._point(record), self._last, self._latest
-        if last is None or latest is None or last.moment.clock is not point.moment.clock:
-            yield from self._begin(point)
-        elif point.step < latest.step:
-            if latest.step - point.step > self._line_steps:  # otherwise the line of a rank that is late
-                self._pauses.clear()
+        if last and point.moment.clock is Clock.NONE is not last.moment.clock:
+            return  # it tells of the loss, and of no time
+        if last is None or latest is None or not last.moment.clock.is_same(point.moment.clock):
+            if point.step != self._ended_at:  # otherwise a bar drawn anew after the end
+                yield from self._begin(point)
+        elif point.step < latest.step or point.moment.s < latest.moment.s:
+            if (
+                point.moment.s < latest.moment.s or latest.step - point.step > self._line_steps
+            ):  # otherwise the line of a rank that is late
                 yield from self._begin(point)
         elif self._pauses:
             yield from self._part(last, point)
@@ -132,8 +144,8 @@ class Intervals:
         assert record.step is not None  # noqa: S101  only records of steps come here
         assert self._source is not None  # noqa: S101  chosen with the first of them
         moment, latest = self._clock.moment(record), self._latest
-        is_mean = self._source.step_time is StepTime.MEAN
-        step_s = record.step_time_s if is_mean or moment.clock is Clock.NONE else None
+        self._is_mean = self._source.step_time is StepTime.MEAN
+        step_s = record.step_time_s if self._is_mean or moment.clock is Clock.NONE else None
         if not step_s:
             return _Point(record.step, moment, None)
         before_s = (latest.stated_s if latest else None) or 0.0
@@ -141,6 +153,7 @@ class Intervals:
 
     def _begin(self, point: _Point) -> Iterator[LoopLine]:
         """Begin the loop.  Its first line is that of the start-up, whose time is known if the start's is."""
+        self._pauses.clear()
         first_step, seconds = max(point.step - 1, 0), 0.0
         if self._start:
             began = self._clock.moment(self._start)
@@ -164,20 +177,19 @@ class Intervals:
         if steps == 0 and not is_stated:
             return  # a bar drawn anew; the pause may not be over
         typical_s = statistics.median(self._typical) * steps if self._typical else None
-        if point.stated_s is not None:
+        if point.stated_s is not None and self._is_mean:
             trained_s: float | None = _steps_s(last, point)
         elif is_stated and elapsed_s > stated_s and _is_near(elapsed_s - stated_s, typical_s):
             trained_s = elapsed_s - stated_s
         else:
             trained_s = typical_s
         rest_s = None if trained_s is None else elapsed_s - stated_s - trained_s
+        untimed = [what for what, s in seconds.items() if s is None]
+        if rest_s is not None and (untimed or rest_s > max(_SHORTEST_OTHER_S, trained_s or 0.0)):
+            seconds[untimed[0] if len(untimed) == 1 else OTHER] = rest_s
         for what, s in seconds.items():
-            if s is None and rest_s is not None:
-                s, rest_s = max(rest_s, 0.0), 0.0  # noqa: PLW2901  the pause without a time takes the rest
-            if s:
+            if s is not None and s > 0:
                 yield LoopPause(point.moment.wall_s, last.step, what, s)
-        if rest_s is not None and rest_s > max(_SHORTEST_OTHER_S, trained_s or 0.0):
-            yield LoopPause(point.moment.wall_s, last.step, "other", rest_s)
         yield from self._steps(last, point, trained_s or 0.0)
         self._pauses.clear()
         self._last = self._latest = point

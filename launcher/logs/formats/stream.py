@@ -34,7 +34,7 @@ class StreamReader:
 
     def __init__(self, formats: Sequence[LogFormat] = FORMATS, length: JobLength | None = None) -> None:
         length = length or JobLength()
-        self._formats = formats
+        self._formats = [form for form in formats if form.marker != b"\0"]
         self._bars = Bars(length)
         self._epochs = EpochClock(length)
         self._rest = b""

@@ -2,11 +2,20 @@
 
 from ..log_format import LogFormat
 from .bars import BARS
+from .files import FILES
 from .finetuning import FINETUNING
 from .pretraining import DEEPSPEED, MEGATRON, PRETRAINING
 from .vision import VISION
 
-FORMATS: tuple[LogFormat, ...] = (*FINETUNING, *MEGATRON, *DEEPSPEED, *PRETRAINING, *VISION, *BARS)
+FORMATS: tuple[LogFormat, ...] = (
+    *FINETUNING,
+    *MEGATRON,
+    *DEEPSPEED,
+    *PRETRAINING,
+    *VISION,
+    *BARS,
+    *FILES,
+)
 
 
 def find_format(name: str) -> LogFormat:

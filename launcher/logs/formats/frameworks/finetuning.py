@@ -59,6 +59,7 @@ FINETUNING = (
             "elapsed_time": "elapsed",
             "throughput": "tokens_per_s",
         },
+        source=Source.CLOCKED_FILE,
         where="trainer_log.jsonl",
         resume="steps go on, elapsed_time begins anew: remaining_time is then too small",
         versions="LLaMA-Factory 0.9",

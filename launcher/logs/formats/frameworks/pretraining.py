@@ -1,6 +1,6 @@
 """Frameworks for pre-training, and DeepSpeed's engine below several of them."""
 
-from ..log_format import LogFormat, StepTime
+from ..log_format import LogFormat, Source, StepTime
 from ..record import RecordKind
 
 _DATE = r"(?P<date>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)?)"
@@ -97,7 +97,8 @@ DEEPSPEED = (
         marker=b"CurrSamplesPerSec=",
         pattern=rf"(?:\[{_DATE}\].*)?epoch=\d+/micro_step=\d+/global_step=(?P<session_step>\d+), ",
         values={"CurrSamplesPerSec": "samples_per_s"},
-        resume="its step begins at 0: only its rate is used",
+        source=Source.BAR,
+        resume="its step begins at 0",
         versions="DeepSpeed 0.9 to 0.19",
         reference="deepspeed/utils/timer.py, ThroughputTimer.stop",
     ),

@@ -1,0 +1,1 @@
+"""Logs that are files: which kind one is, and its records."""
