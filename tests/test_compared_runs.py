@@ -13,6 +13,7 @@ from conftest import ROOT, Command
 from clusterplan import Measurement, Precision, Workload
 from clusterplan.estimator.accuracy.comparison import compare_runs
 from clusterplan.estimator.accuracy.differences import find_differences
+from clusterplan.estimator.accuracy.input_share import find_input_wait
 from clusterplan.estimator.accuracy.run_facts import RunFacts
 from clusterplan.estimator.accuracy.slowdown import find_slowdown
 from clusterplan.estimator.estimate.estimate import estimate_workload
@@ -72,6 +73,17 @@ def test_a_wait_for_input_is_named_first() -> None:
     slow = replace(slow, measurement=replace(slow.measurement, data_wait_share=0.25))
     text = find_slowdown(slow, [run(t) for t in (0.4, 0.4, 0.4)]).text
     assert "only in this run: 25% of a step waits for input, not 2%, node n7" in text
+
+
+def test_a_run_that_waited_for_input_is_told_what_would_shorten_that() -> None:
+    fed = run(0.5)
+    starved = replace(fed, measurement=replace(fed.measurement, data_wait_share=0.4, busy_share=0.55))
+    assert find_input_wait(fed) is None
+    text = find_input_wait(starved).text
+    assert text.startswith(
+        "40% of a step waited for input, and its GPUs were 55% busy: it gave 64 samples/s where"
+    )
+    assert "could have taken 107" in text
 
 
 def test_a_difference_of_unknown_facts_is_none() -> None:

@@ -9,7 +9,7 @@ import pytest
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.shape import Shape
 from clusterplan.estimator.measurements.measurement import Measurement
-from clusterplan.estimator.step_time.input_wait import infer_loaders, waiting_shares
+from clusterplan.estimator.step_time.input_wait import Scope, describe_wait, infer_loaders, waiting_shares
 from clusterplan.estimator.step_time.model.predict import fit
 
 READ_PER_NODE = 250.0  # samples/s
@@ -77,11 +77,13 @@ def test_one_busy_share_alone_says_nothing_of_input() -> None:
 
 def test_a_loader_of_each_gpu_is_told_by_more_gpus_that_wait_alike() -> None:
     runs = [run(gpus, 0.5, data_wait_share=0.5) for gpus in (1, 4)]
-    assert not any(loader.by_node for loader in infer_loaders(runs))
+    assert {loader.scope for loader in infer_loaders(runs)} == {Scope.GPU}
 
 
 def test_a_loader_shared_by_a_node_is_told_by_more_gpus_that_wait_more() -> None:
-    assert all(loader.by_node for loader in infer_loaders(starved(data_wait_share=lambda w: w)))
+    scopes = [loader.scope for loader in infer_loaders(starved(data_wait_share=lambda w: w))]
+    assert scopes[0] is Scope.NODE
+    assert Scope.GPU not in scopes
 
 
 def test_of_one_run_a_short_wait_is_of_a_loader_in_turn_and_a_long_one_of_one_ahead() -> None:
@@ -92,3 +94,23 @@ def test_of_one_run_a_short_wait_is_of_a_loader_in_turn_and_a_long_one_of_one_ah
 def test_what_one_run_cannot_tell_makes_the_range_wider() -> None:
     waiting, fed = (step_of([run(2, 0.5, data_wait_share=w)], ask(8)) for w in (0.4, 0.0))
     assert waiting.p90 / waiting.p10 > fed.p90 / fed.p10
+
+
+def test_a_wider_job_is_told_that_it_would_only_wait_longer() -> None:
+    """Of two nodes that wait as one of the same GPUs does, all read from one storage."""
+    shared = [
+        run(4, 0.5, data_wait_share=0.5),
+        replace(run(8, 1.0, data_wait_share=0.75), nodes=2, gpus_per_node=4),
+    ]
+    (scope,) = {loader.scope for loader in infer_loaders(shared)}
+    assert scope is Scope.JOB
+    assert describe_wait(1.0, 0.5, 64, infer_loaders(shared)).endswith("more GPUs would only wait longer")
+
+
+def test_of_one_node_nobody_knows_whether_more_nodes_read_faster() -> None:
+    runs = starved(data_wait_share=lambda w: w)
+    two_nodes = replace(ask(8), nodes=2, gpus_per_node=4)
+    step = step_of(runs, two_nodes)
+    assert step.p50 == pytest.approx(BATCH * 4 / READ_PER_NODE, rel=0.1)
+    assert step.p90 >= BATCH * 8 / READ_PER_NODE
+    assert describe_wait(1.0, 0.5, 64, infer_loaders(runs)).endswith("more nodes may too")

@@ -34,8 +34,7 @@ class Run(Result, RunStatus):
 
     `run` is its id, `state.state` a word such as `running`, `state.reason` its reason, `progress` its steps and the
     time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
-    hour, or of a run that has ended that it was slower than its own history; they are read for one run that was asked
-    for by name.  `checkpoint_note` says, of one run that was
+    hour, or of a run that has ended those on its steps; they are read for one run that was asked for by name.  `checkpoint_note` says, of one run that was
     asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
     """
 
@@ -149,7 +148,7 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
 
 
 def _with_notes(run: Run) -> Run:
-    """The run with what stands out of its GPUs of late, or once it has ended that it was slower than its own history.
+    """The run with what stands out of its GPUs of late, or once it has ended of its steps: slower than before, waiting.
 
     Where the history cannot take it, that is a remark.
     """
@@ -165,7 +164,6 @@ def _with_notes(run: Run) -> Run:
             if is_running:
                 since_s = time.time() - status_text.NOTES_OF_S
                 return _as_run(run, build_report(history.record(run.run), since_s).notes)
-            slowdown = history.slowdown(run.run)
-            return _as_run(run, (slowdown,) if slowdown else ())
+            return _as_run(run, history.loop_notes(run.run))
     except ClusterplanError as error:
         return _as_run(run, (), (f"no notes: {error}",))

@@ -116,13 +116,14 @@ def _group(name: str, runs: Sequence[ScoredRun]) -> Group:
         name,
         runs[0].ended_s,
         runs[-1].ended_s,
-        _score([run.step_time for run in runs if run.step_time]),
-        _score([run.wall_clock for run in runs if run.wall_clock]),
+        score_forecasts([run.step_time for run in runs if run.step_time]),
+        score_forecasts([run.wall_clock for run in runs if run.wall_clock]),
         _score_walltime([run.walltime for run in runs if run.walltime]),
     )
 
 
-def _score(forecasts: Sequence[Forecast]) -> Score:
+def score_forecasts(forecasts: Sequence[Forecast]) -> Score:
+    """Return the score of forecasts of one quantity; those without an actual value are left out."""
     misses = [f.actual / f.estimated.p50 - 1 for f in forecasts if f.actual is not None]
     if not misses:
         return Score(0)

@@ -13,6 +13,7 @@ from ..job.placement import USUAL_GPUS_PER_NODE, Placement, is_uneven
 from ..job.workload import Workload
 from ..memory.peak import Fit
 from ..memory.states import ALL_SHARDED, gigabytes
+from ..step_time.input_wait import describe_wait
 from ..step_time.links import links_of_job
 from ..step_time.source import Source, SourceKind
 from ..step_time.throughput import has_stated_rate
@@ -102,12 +103,9 @@ def _input(case: Case) -> Iterator[Advice]:
     """A step that waits for its input."""
     step, parts = case.step_time.seconds, case.step_time.parts
     if step and parts and parts.input_s > _INPUT_BOUND_SHARE * step.p50:
-        yield Advice(
-            "input-bound",
-            f"{parts.input_s / step.p50:.0%} of a step waits for input: more workers of the data loader or faster storage "
-            "shorten that, a faster GPU does not",
-            parts.input_s / step.p50,
-        )
+        samples = case.workload.training.step_samples
+        text = describe_wait(step.p50, parts.input_s, samples, case.step_time.loaders)
+        yield Advice("input-bound", text, parts.input_s / step.p50)
 
 
 def why_unknown(workload: Workload, source: Source) -> str:

@@ -22,6 +22,7 @@ _WORST_FIRST = (
     "idle",
     "straggler",
     "slower",
+    "input",
     "stall",
     "throttled",
     "precision",

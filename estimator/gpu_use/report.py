@@ -175,7 +175,7 @@ def _notes(
         *find_notes(digests),
         *find_node_notes(list(nodes.values()), ended_s),
         *find_precision_notes(*record.precision, gpus),
-        *([record.slowdown] if record.slowdown else []),
+        *record.loop_notes,
     ]
     return order_notes(notes, len(gpus))
 

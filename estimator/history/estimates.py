@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..accuracy.accuracy import Accuracy, score_estimates
-from ..accuracy.scored_run import score_run, whole_training_s
+from ..accuracy.scored_run import ScoredRun, score_run, whole_training_s
 from .samples import HistorySamples
 
 
@@ -32,9 +32,13 @@ class HistoryEstimates(HistorySamples):
 
     def accuracy(self, model: str | None = None) -> Accuracy:
         """Return how good the estimates of ended runs were: of all runs, or of those whose model contains this text."""
+        return score_estimates(self.scored_runs(model))
+
+    def scored_runs(self, model: str | None = None) -> list[ScoredRun]:
+        """Return the ended runs that had an estimate: all, or those whose model contains this text."""
         rows = self._rows(
             "SELECT run.*, e.*, m.step_time_s FROM estimate e JOIN run USING (run) LEFT JOIN measurement m USING (run)"
             " WHERE run.ended_s IS NOT NULL AND (:model IS NULL OR instr(lower(run.model), lower(:model)))",
             {"model": model},
         )
-        return score_estimates(map(score_run, rows))
+        return [score_run(row) for row in rows]

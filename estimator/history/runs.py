@@ -179,7 +179,7 @@ class History(HistorySetups, HistoryStartForecasts):
             estimate=estimate,
             step_time_s=step_time_s,
             trained_s=trained_s,
-            slowdown=self.slowdown(run),
+            loop_notes=self.loop_notes(run),
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
             minutes=partial(self.minutes, run),

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from ..accuracy.input_share import find_input_wait
 from ..accuracy.run_facts import RunFacts
 from ..accuracy.slowdown import find_slowdown
 from ..gpu_use.metrics import weighted_mean
@@ -80,9 +81,13 @@ class HistorySetups(HistoryMeasurements):
         )
         return [self.run_facts(row["run"]) for row in rows]
 
-    def slowdown(self, run: str) -> Note | None:
-        """Return a note if a run was slower than the earlier ones that it repeats."""
-        return find_slowdown(self.run_facts(run), self.earlier_repeats(run))
+    def loop_notes(self, run: str) -> list[Note]:
+        """Return the notes on a run's steps: slower than the earlier runs that it repeats, and waiting for input."""
+        facts = self.run_facts(run)
+        if facts.measurement is None:
+            return []
+        notes = find_slowdown(facts, self.earlier_repeats(run)), find_input_wait(facts)
+        return [note for note in notes if note]
 
 
 def _distinct(values: Any) -> tuple[Any, ...]:

@@ -92,6 +92,7 @@ def _step_time(transfer: Transfer) -> StepTime:
         _source(transfer),
         _parts(transfer.prediction, transfer.step_time_s.p50, transfer.work_s),
         tuple(dict.fromkeys(map(str, transfer.prediction.suspects))),
+        transfer.prediction.loaders,
     )
 
 

@@ -9,6 +9,7 @@ from ...cluster_profiles.units import join_names, plural
 from ..job.shape import Shape
 from ..measurements.measurement import Measurement
 from ..ranges import Range
+from .input_wait import Loader
 
 
 class SourceKind(StrEnum):
@@ -55,13 +56,15 @@ class StepParts:
 class StepTime:
     """The time of one optimizer step in seconds, None if unknown, and its source.
 
-    Only the step model fills in `parts`, and `suspects`: runs that are hard to believe, a line each.
+    Only the step model fills in `parts`, `suspects`: runs that are hard to believe, a line each, and `loaders`: what may
+    make the step wait for its input, the likeliest first.
     """
 
     seconds: Range | None
     source: Source
     parts: StepParts | None = None
     suspects: tuple[str, ...] = ()
+    loaders: tuple[Loader, ...] = ()
 
 
 def unknown_step_time(reason: str) -> StepTime:

@@ -86,13 +86,14 @@ def render_run(
         )
     if measurements:
         page.line()
-        strategies = [_strategy(m.shape) for m in measurements]
+        further = {
+            "waits": [_share(m.data_wait_share) for m in measurements],
+            "busy": [_share(m.busy_share) for m in measurements],
+            "parallelism": [_strategy(m.shape) for m in measurements],
+        }
+        further = {title: cells for title, cells in further.items() if any(cells)}
         page.table(
-            (
-                *("model", "GPUs", "type", "micro-batch", "precision", "step time"),
-                *(("parallelism",) if any(strategies) else ()),
-                "source",
-            ),
+            ("model", "GPUs", "type", "micro-batch", "precision", "step time", *further, "source"),
             [
                 (
                     m.model,
@@ -101,12 +102,13 @@ def render_run(
                     format_count(m.batch_size),
                     m.precision,
                     f"{format_significant(m.step_time_s)} s",
-                    *((strategy,) if any(strategies) else ()),
+                    *(cells[place] for cells in further.values()),
                     m.source,
                 )
-                for m, strategy in zip(measurements, strategies, strict=True)
+                for place, m in enumerate(measurements)
             ],
             right=(1, 3, 5),
+            first_to_go=("waits", "busy"),
         )
     if events:
         page.line()
@@ -140,6 +142,10 @@ def _strategy(shape: Shape) -> str:
     return join_names(
         [part for part in (split, f"ZeRO {shape.zero_stage}" if shape.zero_stage else "") if part]
     )
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _duration(seconds: float | None) -> str:
