@@ -14,11 +14,13 @@ asks for the walltime of its estimate; one that needs more ends there.  Beside i
 
 import argparse
 import math
+import os
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +80,14 @@ class Tally:
         if step := estimate.step_time.seconds:
             forecast = Forecast("step time", step, actual_s)
             self.forecasts.setdefault((stage, shape), []).append(forecast)
+
+    def merge(self, other: "Tally") -> None:
+        for key, forecasts in other.forecasts.items():
+            self.forecasts.setdefault(key, []).extend(forecasts)
+        for name, walltimes in other.walltimes.items():
+            self.walltimes[name].ratios += walltimes.ratios
+            self.walltimes[name].enough += walltimes.enough
+        self.runs += other.runs
 
 
 @dataclass
@@ -221,7 +231,7 @@ def calibrated(loop: Loop, tally: Tally) -> None:
                 break
             shape = plan.shape
             layout = Layout(shape.gpus, shape.nodes, shape.batch_size, shape.accumulation)
-            probe = loop.ask(plan.workload, history)
+            probe = estimate_workload(plan.workload, loop.profile)
             left_s -= shape.gpus * min(plan.most_s, loop.probe(layout, probe, history))
             done.append(layout)
         tally.add("after a calibration", "target", loop.ask(workload, history), truth)
@@ -299,21 +309,29 @@ def _cells(score: Score) -> str:
     return f"{score.runs} | {(score.error or 0.0):.1%} | {score.in_range / score.runs:.0%}"
 
 
+def _run_loop(seed: str) -> Tally:
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "calibration").mkdir()
+        one_loop(draw_loop(random.Random(seed), Path(scratch)), tally)
+    return tally
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--loops", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     tally, began_s = Tally(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        for number in range(arguments.loops):
-            folder = Path(scratch) / str(number)
-            (folder / "calibration").mkdir(parents=True)
-            one_loop(draw_loop(random.Random(f"{arguments.seed}.{number}"), folder), tally)
+    seeds = [f"{arguments.seed}.{number}" for number in range(arguments.loops)]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        for number, of_loop in enumerate(pool.map(_run_loop, seeds), 1):
+            tally.merge(of_loop)
             if sys.stderr.isatty():
-                print(f"\rloop {number + 1} of {arguments.loops}", end="", file=sys.stderr)
+                print(f"\rloop {number} of {arguments.loops}", end="", file=sys.stderr)
     print(f"{arguments.loops} loops in {time.perf_counter() - began_s:.0f} s\n")
     for line in report(tally):
         print(line)

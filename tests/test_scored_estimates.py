@@ -10,11 +10,12 @@ import pytest
 from conftest import ROOT, Command
 
 from clusterplan import History, Workload, collect
-from clusterplan.estimator.accuracy.accuracy import Score, score_estimates
+from clusterplan.estimator.accuracy.accuracy import Score, StartWait, score_estimates
 from clusterplan.estimator.accuracy.scored_run import ScoredRun, Walltime, score_run
 from clusterplan.estimator.estimate.estimate import estimate_workload
 from clusterplan.estimator.gpu_use.forecast import Forecast
 from clusterplan.estimator.ranges import Range
+from clusterplan.launcher.run_folder.folder import write_json
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from simulated_runs import Course, write_ended, write_submitted
@@ -115,6 +116,16 @@ def test_a_walltime_was_enough_if_no_job_too_many_met_its_limit(
     assert score_run(row(**values)).walltime == walltime
 
 
+def test_starts_are_scored_beside_their_forecasts() -> None:
+    waits = [
+        StartWait(600, Range(300, 600, 900), 660),
+        StartWait(0, None, 30),
+        StartWait(60, Range(0, 60, 80), 400),
+    ]
+    start = score_estimates([], waits).start
+    assert (start.runs, start.error_s, start.with_range, start.in_range) == (3, 60, 2, 1)
+
+
 @pytest.fixture
 def submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write the folder of a run that has ended; each begins a day after the one before."""
@@ -148,6 +159,19 @@ def test_estimates_of_ended_runs_are_scored_from_their_folders(
     assert given["wall_clock"]["runs"] == 6
     assert given["walltime"]["enough"] == 6
     assert given["walltime"]["asked_over_used"] > 1
+
+
+def test_the_start_of_a_run_is_scored_by_its_forecast(
+    submit: Callable[..., Path], in_process: Command
+) -> None:
+    folder = submit(queue_s=100.0)
+    forecast = {"made_s": T0 + 86400 + 10, "basis": "limits", "wait_p10_s": 0, "wait_p50_s": 60, "wait_p90_s": 120,
+                "by_limits_s": 300, "before": 0, "cluster": None, "partition": None, "reason": None}  # fmt: skip
+    write_json(folder / "start_forecast.json", forecast)
+    assert "off by 30s" in in_process("history", "accuracy").stdout
+    assert json.loads(in_process("history", "accuracy", "--json").stdout)["start"] == {
+        "runs": 1, "error_s": 30.0, "with_range": 1, "in_range": 1,
+    }  # fmt: skip
 
 
 def test_few_runs_are_said_to_be_too_few(submit: Callable[..., Path], in_process: Command) -> None:

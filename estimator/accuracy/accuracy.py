@@ -6,6 +6,7 @@ from itertools import pairwise
 from statistics import NormalDist, median
 
 from ..gpu_use.forecast import Forecast
+from ..ranges import Range
 from .scored_run import ScoredRun, Walltime
 
 LEAST_RUNS = 5  # fewer say too little
@@ -65,6 +66,28 @@ class WalltimeScore:
 
 
 @dataclass(frozen=True)
+class StartScore:
+    """Starts that were forecast at submission: the median seconds between forecast and start, and how many were in range.
+
+    `with_range` counts the forecasts that had a range; None without runs.
+    """
+
+    runs: int
+    error_s: float | None
+    with_range: int
+    in_range: int
+
+
+@dataclass(frozen=True)
+class StartWait:
+    """A wait in the queue in seconds: as it was forecast, with its range if it had one, and as it was."""
+
+    forecast_s: float
+    range_s: Range | None
+    actual_s: float
+
+
+@dataclass(frozen=True)
 class Group:
     """Runs that belong together, with the Unix times of the ends of the first and the last."""
 
@@ -80,19 +103,21 @@ class Group:
 class Accuracy:
     """The scores of all runs, of each kind of source with the most runs first, and of equal parts of them in time.
 
-    There are no parts in time where one would have fewer than `LEAST_RUNS` runs.  `everything` is None without runs.
+    There are no parts in time where one would have fewer than `LEAST_RUNS` runs.  `everything` is None without runs, and
+    `start` without forecasts of starts.
     """
 
     everything: Group | None
     by_source: tuple[Group, ...]
     over_time: tuple[Group, ...]
+    start: StartScore | None = None
 
 
-def score_estimates(runs: Iterable[ScoredRun]) -> Accuracy:
-    """Return the accuracy of the estimates of runs."""
+def score_estimates(runs: Iterable[ScoredRun], waits: Sequence[StartWait] = ()) -> Accuracy:
+    """Return the accuracy of the estimates of runs, and of the forecasts of their starts."""
     ordered = sorted((run for run in runs if run.step_time or run.wall_clock or run.walltime), key=_ended_s)
     if not ordered:
-        return Accuracy(None, (), ())
+        return Accuracy(None, (), (), _score_starts(waits))
     kinds: dict[str, list[ScoredRun]] = {}
     for run in ordered:
         kinds.setdefault(run.kind, []).append(run)
@@ -100,7 +125,12 @@ def score_estimates(runs: Iterable[ScoredRun]) -> Accuracy:
     parts = min(_MOST_PERIODS, len(ordered) // LEAST_RUNS)
     cuts = [round(i * len(ordered) / parts) for i in range(parts + 1)] if parts > 1 else []
     periods = (ordered[start:end] for start, end in pairwise(cuts))
-    return Accuracy(_group("all", ordered), tuple(by_source), tuple(_group("", period) for period in periods))
+    return Accuracy(
+        _group("all", ordered),
+        tuple(by_source),
+        tuple(_group("", period) for period in periods),
+        _score_starts(waits),
+    )
 
 
 def _ended_s(run: ScoredRun) -> float:
@@ -129,6 +159,18 @@ def score_forecasts(forecasts: Sequence[Forecast]) -> Score:
         return Score(0)
     return Score(
         len(misses), median(map(abs, misses)), median(misses), sum(bool(f.inside) for f in forecasts)
+    )
+
+
+def _score_starts(waits: Sequence[StartWait]) -> StartScore | None:
+    if not waits:
+        return None
+    ranged = [(wait.range_s, wait.actual_s) for wait in waits if wait.range_s]
+    return StartScore(
+        runs=len(waits),
+        error_s=median(abs(wait.actual_s - wait.forecast_s) for wait in waits),
+        with_range=len(ranged),
+        in_range=sum(range_s.p10 <= actual_s <= range_s.p90 for range_s, actual_s in ranged),
     )
 
 

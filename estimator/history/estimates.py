@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..accuracy.accuracy import Accuracy, score_estimates
+from ..accuracy.accuracy import Accuracy, StartWait, score_estimates
 from ..accuracy.scored_run import ScoredRun, score_run, whole_training_s
+from ..ranges import Range
 from .samples import HistorySamples
 
 
@@ -32,7 +33,7 @@ class HistoryEstimates(HistorySamples):
 
     def accuracy(self, model: str | None = None) -> Accuracy:
         """Return how good the estimates of ended runs were: of all runs, or of those whose model contains this text."""
-        return score_estimates(self.scored_runs(model))
+        return score_estimates(self.scored_runs(model), self._start_waits(model))
 
     def scored_runs(self, model: str | None = None) -> list[ScoredRun]:
         """Return the ended runs that had an estimate: all, or those whose model contains this text."""
@@ -42,3 +43,21 @@ class HistoryEstimates(HistorySamples):
             {"model": model},
         )
         return [score_run(row) for row in rows]
+
+    def _start_waits(self, model: str | None) -> list[StartWait]:
+        """The waits of runs that have begun, from the forecast on."""
+        rows = self._rows(
+            "SELECT f.*, run.started_s FROM start_forecast f JOIN run USING (run)"
+            " WHERE run.started_s IS NOT NULL AND coalesce(f.wait_p50_s, f.by_limits_s) IS NOT NULL"
+            " AND (:model IS NULL OR instr(lower(run.model), lower(:model)))",
+            {"model": model},
+        )
+        return [_start_wait(row) for row in rows]
+
+
+def _start_wait(row: Mapping[str, Any]) -> StartWait:
+    p10, p50, p90 = (row[f"wait_{p}_s"] for p in ("p10", "p50", "p90"))
+    actual_s = max(row["started_s"] - row["made_s"], 0.0)
+    if None in (p10, p50, p90):
+        return StartWait(row["by_limits_s"] if p50 is None else p50, None, actual_s)
+    return StartWait(p50, Range(p10, p50, p90), actual_s)

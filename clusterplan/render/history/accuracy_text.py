@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ...cluster_profiles.local_time import format_utc
-from ...cluster_profiles.units import format_significant, plural
-from ...estimator.accuracy.accuracy import LEAST_RUNS, Accuracy, Group, Score, WalltimeScore
+from ...cluster_profiles.units import format_duration, format_significant, plural
+from ...estimator.accuracy.accuracy import LEAST_RUNS, Accuracy, Group, Score, StartScore, WalltimeScore
 from ..layout import Page
 
 _CLEAR_BIAS = 0.05  # of the P50, from which it is said
@@ -17,8 +18,10 @@ def render_accuracy(page: Page, accuracy: Accuracy) -> None:
     everything = accuracy.everything
     if everything is None:
         page.line("no run that was estimated has ended yet: `clusterplan submit JOB.toml` makes one")
+        if accuracy.start:
+            page.facts(_start(accuracy.start))
         return
-    page.facts(_walltime(everything.walltime))
+    page.facts([*_walltime(everything.walltime), *_start(accuracy.start)])
     page.line()
     groups = [*accuracy.by_source, *([everything] if len(accuracy.by_source) > 1 else [])]
     rows = list(_rows([(group.name, group) for group in groups]))
@@ -40,6 +43,15 @@ def _walltime(walltime: WalltimeScore) -> Iterator[tuple[str, str, str]]:
     stated = f"; {plural(by_user, 'run')} with a walltime of the user's own left out" if by_user else ""
     asked = f"asked for {format_significant(ratio)} times what was used, in the median" if ratio else ""
     yield "walltime", f"enough in {walltime.enough:,} of {plural(walltime.runs, 'run')}", f"{asked}{stated}"
+
+
+def _start(start: StartScore | None) -> Iterator[tuple[str, str, str]]:
+    if start is None or start.error_s is None:
+        return
+    within = f"; {start.in_range:,} of {start.with_range:,} in range" if start.with_range else ""
+    few = "" if start.runs >= LEAST_RUNS else "; too few to say"
+    remark = f"from its forecast, in the median of {plural(start.runs, 'run')}{within}{few}"
+    yield "start", f"off by {format_duration(start.error_s)}", remark
 
 
 def _rows(groups: Sequence[tuple[str, Group]]) -> Iterator[tuple[str, ...]]:
@@ -82,6 +94,7 @@ def accuracy_as_json(accuracy: Accuracy) -> dict[str, Any]:
         "all": _group_as_json(everything) if everything else None,
         "by_source": [{"source": group.name, **_group_as_json(group)} for group in accuracy.by_source],
         "over_time": [_group_as_json(group) for group in accuracy.over_time],
+        "start": asdict(accuracy.start) if accuracy.start else None,
     }
 
 
