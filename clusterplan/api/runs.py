@@ -13,7 +13,7 @@ from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import build_report
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
-from ..launcher.run_folder.registry import find_folders, folders_to_show
+from ..launcher.run_folder.registry import find_folders, runs_to_show
 from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
 from ..launcher.runs.state import OPEN_STATES, State
@@ -92,8 +92,8 @@ def runs(beginning: str | None = None) -> Runs:
     """
     history = history_path(os.environ)
     if not beginning:
-        folders, earlier = folders_to_show(history, "submit", _MOST_ENDED)
-        return Runs(tuple(_runs(folders)), earlier)
+        shown, earlier = runs_to_show(history, "submit", _MOST_ENDED)
+        return Runs(tuple(_as_run(status) for status in read_statuses(list(shown), shown)), earlier)
     matches = _runs(find_folders(history, "submit", beginning))
     if len(matches) != 1:
         return Runs(tuple(matches))

@@ -152,5 +152,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 def _wrap_cell(cell: str, width: int) -> list[str]:
     """The cell in lines; leading blanks stay, because a sparkline may begin with some."""
+    if len(cell) <= width and "\n" not in cell and "\t" not in cell:
+        return [cell] if cell else []
     lines = textwrap.wrap(cell, width, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
     return [line.lstrip() if number else line for number, line in enumerate(lines)]

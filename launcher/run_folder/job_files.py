@@ -37,10 +37,18 @@ class JobFiles:
         return max(logs, key=lambda path: path.stat().st_mtime, default=None)
 
     def _paths(self, folder: Path, job: str) -> list[Path]:
-        where = os.path.realpath(folder / SUBMITIT)
+        where = _where(f"{folder}/{SUBMITIT}")
         if where not in self._names:
             self._names[where] = _list_by_job(where)
         return [Path(where, name) for name in self._names[where].get(job, ())]
+
+
+def _where(path: str) -> str:
+    """Where `submitit/` of a run is: its own, or that of the first run of its array, to which it is a link."""
+    try:
+        return os.readlink(path)  # noqa: PTH115  a path for each is slow
+    except OSError:
+        return path
 
 
 def _list_by_job(folder: str) -> _Names:

@@ -41,17 +41,20 @@ def registered_folders(history: Path) -> list[Path]:
     return [links / link.readlink() for *_, link in sorted(links_by_time, reverse=True)]
 
 
-def folders_to_show(history: Path, kind: str, most_ended: int) -> tuple[list[Path], bool]:
-    """Return the runs of a kind that have not ended and the latest `most_ended` that have, and whether more have."""
-    folders, room, has_more = list[Path](), most_ended, False
+def runs_to_show(history: Path, kind: str, most_ended: int) -> tuple[dict[Path, dict[str, Any]], bool]:
+    """Return the runs of a kind that have not ended and the latest `most_ended` that have, and whether more have.
+
+    A run is its folder, with the values of its run.json.
+    """
+    runs, room, has_more = dict[Path, dict[str, Any]](), most_ended, False
     for folder in registered_folders(history):
         ended = has_final_status(folder)
         if ended and not room:
             has_more = True
-        elif read_run_facts(folder).get("kind") == kind:
-            folders.append(folder)
+        elif (facts := read_run_facts(folder)).get("kind") == kind:
+            runs[folder] = facts
             room -= ended
-    return folders, has_more
+    return runs, has_more
 
 
 def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:

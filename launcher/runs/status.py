@@ -109,8 +109,12 @@ class _SlurmAnswers:
         return job.cluster if self.cluster and job.cluster != self.cluster else None
 
 
-def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
+def read_statuses(
+    folders: Sequence[Path], facts_of: Mapping[Path, Mapping[str, Any]] | None = None
+) -> list[RunStatus]:
     """Return the status of each run, with one question to Slurm for all of them.
+
+    `facts_of` has the values of run.json of runs for which they are read already.
 
     A final state is written into the run's folder, because Slurm forgets a job within minutes.  A run that was given
     up as lost is judged again: its job may have begun since.
@@ -129,7 +133,8 @@ def read_statuses(folders: Sequence[Path]) -> list[RunStatus]:
         open_job = open_jobs.get(folder)
         other_cluster = answers.other_cluster(open_job) if open_job else None
         job_id = open_job.job if open_job and not other_cluster else ""
-        facts, tasks = read_run_facts(folder), read_task_records(folder)
+        facts = (facts_of or {}).get(folder) or read_run_facts(folder)
+        tasks = read_task_records(folder)
         is_certain = job is None or not _may_change(final[folder])
         evidence = Evidence(
             final_status=final[folder],

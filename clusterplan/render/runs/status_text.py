@@ -166,7 +166,9 @@ def _elapsed(status: RunStatus) -> str:
 def _details(status: RunStatus) -> str:
     preemptions = f" ({_preemptions(status)})" if status.preemptions else ""
     restarts = plural(status.restarts, "restart") + preemptions if status.restarts else ""
-    reason = shorten(status.state.reason, _LONGEST_REASON, placeholder=" ...")
+    reason = status.state.reason
+    if len(reason) > _LONGEST_REASON:
+        reason = shorten(reason, _LONGEST_REASON, placeholder=" ...")
     return "; ".join(part for part in (*alarms(status), _sweep(status), reason, restarts) if part)
 
 
