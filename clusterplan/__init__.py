@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.advice.advise import advise as advise
     from .api.estimate import estimate as estimate
     from .api.history.history import History as History
     from .api.history.history import collect as collect
@@ -43,6 +44,7 @@ _HOMES = {
     "Profile": ".cluster_profiles.profile",
     "Workload": ".estimator.job.workload",
     "calibrate": ".api.trials.calibrate",
+    "advise": ".api.advice.advise",
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
@@ -67,6 +69,7 @@ __all__ = [
     "Precision",
     "Profile",
     "Workload",
+    "advise",
     "calibrate",
     "cancel",
     "collect",

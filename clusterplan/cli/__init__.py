@@ -30,6 +30,7 @@ _COMMANDS = {
     "resume": ("resume", "Go on with a run that has ended, from its newest checkpoint."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
     "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
+    "advise": ("advise", "Say whether a training may stop, and what that saves."),
     "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),
     "config": ("config", "Show the settings of this site and of yours."),
     "doctor": ("doctor", "Check whether clusterplan is fit to run here, and say what to do."),

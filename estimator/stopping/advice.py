@@ -103,7 +103,7 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
     window = latest_window(losses, end)
     loss = median([point.value for point in window]) if window else None
     recent = latest_half(losses, _FEWEST_POINTS)
-    trend = slope(*zip(*blocks(recent), strict=True)) if len(recent) > 1 else None
+    trend = slope(*zip(*blocks(recent), strict=True)) if len(recent) >= _FEWEST_POINTS else None
     rates = curve.cost_of("", curve.learning_rates)
     phase = find_phase(rates, curve.total_steps)
     gain, gain_of = gain_until(recent, end) if len(recent) >= _FEWEST_POINTS else None, curve.loss_name

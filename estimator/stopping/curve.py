@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -44,17 +44,18 @@ class Curve:
         sign = -1 if name in self.is_more_better else 1
         return [Point(p.step, sign * p.value) for p in points if math.isfinite(p.value)]
 
+    def with_total(self, total_steps: int) -> "Curve":
+        """Return the curve of a training of `total_steps`."""
+        return replace(self, total_steps=total_steps)
+
     def until(self, step: int) -> "Curve":
         """Return what was known after `step` steps."""
-        return Curve(
-            tuple(p for p in self.losses if p.step <= step),
-            tuple(p for p in self.validations if p.step <= step),
-            tuple(p for p in self.learning_rates if p.step <= step),
-            self.total_steps,
-            self.loss_name,
-            self.validation_name,
-            self.is_more_better,
-            tuple((name, tuple(p for p in points if p.step <= step)) for name, points in self.others),
+        return replace(
+            self,
+            losses=tuple(p for p in self.losses if p.step <= step),
+            validations=tuple(p for p in self.validations if p.step <= step),
+            learning_rates=tuple(p for p in self.learning_rates if p.step <= step),
+            others=tuple((name, tuple(p for p in points if p.step <= step)) for name, points in self.others),
         )
 
 

@@ -1,0 +1,1 @@
+"""May a training stop: the advice as text and JSON."""
