@@ -10,7 +10,7 @@ from ...estimator.measurements.training_loop import (
     steady_lines,
 )
 from ...estimator.stopping.curve import Curve, in_order
-from ..run_folder.progress import read_progress
+from ..run_folder.progress.loop_lines import read_progress
 from ..run_folder.registry import read_run_facts
 from .training_log import TrainingLog
 

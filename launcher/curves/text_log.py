@@ -1,26 +1,24 @@
-"""The log of a training, by the formats that clusterplan reads."""
+"""The curve in the log of a training, by the formats that clusterplan reads."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import InputError
 from ...estimator.stopping.trend import median
+from ..logs.formats.files.read_log import read_log
 from ..logs.formats.job_length import JobLength
 from ..logs.formats.record import LogRecord, RecordKind
-from ..logs.formats.stream import StreamReader
 from .assemble import Columns, Row, assemble_curve
 from .metrics import EVAL_LOSS, LEARNING_RATE, LOSS
 from .training_log import TrainingLog, step_time_of
 
-_PIECE_BYTES = 1 << 20
 
+def read_text_log(path: Path, columns: Columns, total_steps: int | None = None) -> TrainingLog:
+    """Return what a log tells, or a folder with events of TensorBoard.
 
-def read_log(path: Path, columns: Columns, total_steps: int | None = None) -> TrainingLog:
-    """Return what a log tells, in constant memory but for its losses.
-
-    Raises OSError, and InputError if no line of a framework has a loss.
+    Raises InputError if it cannot be read, or if nothing in it has a step and a loss.
     """
-    records = list(_read_records(path, total_steps))
+    records = list(read_log(path, length=JobLength(total_steps=total_steps)))
     rows = list(_rows(records))
     if not rows:
         raise InputError(
@@ -40,14 +38,6 @@ def read_log(path: Path, columns: Columns, total_steps: int | None = None) -> Tr
         origin=f"log of {records[0].format}, {path.name}",
         step_time_s=step_time_of(clock) or (median(stated_s) if stated_s else None),
     )
-
-
-def _read_records(path: Path, total_steps: int | None) -> Iterator[LogRecord]:
-    reader = StreamReader(length=JobLength(total_steps=total_steps))
-    with path.open("rb") as file:
-        while data := file.read(_PIECE_BYTES):
-            yield from reader.feed(data, None, None)
-    yield from reader.finish()
 
 
 def _rows(records: Iterable[LogRecord]) -> Iterator[Row]:

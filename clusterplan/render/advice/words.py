@@ -52,6 +52,8 @@ def say_what_to_do(answer: Answer) -> str:
             return f"plateau, unconfirmed: {_what_confirms(answer)}"
         case State.OVERFITTING:
             return f"overfitting: {_best_checkpoint(answer)}"
+        case State.IMPROVING if answer.judgement.step >= answer.judgement.end:
+            return "improving up to its last step: a longer schedule would gain more"
         case State.UNKNOWN:
             return f"unknown: {_what_is_missing(answer.curve)}"
         case state:

@@ -24,11 +24,11 @@ def read_trainer_state(path: Path) -> list[LogRecord]:
     Raises InputError for a file that is torn or no state, and OSError.
     """
     total = None
-    state = _read_state(path)
+    state = read_state(path)
     if isinstance(state.get("max_steps"), int) and state["max_steps"] > 0:
         total = state["max_steps"]
     records = list(_records(state, total))
-    times = dict(_checkpoint_times(path))
+    times = dict(checkpoint_times(path))
     if not times:
         return records
     ends = [
@@ -39,7 +39,8 @@ def read_trainer_state(path: Path) -> list[LogRecord]:
     return sorted([*records, *ends], key=lambda record: (record.step or 0, record.time_s is not None))
 
 
-def _read_state(path: Path) -> Mapping[str, Any]:
+def read_state(path: Path) -> Mapping[str, Any]:
+    """Return a state, which has a list `log_history`.  Raises InputError for another or a torn file, and OSError."""
     try:
         state = json.loads(path.read_bytes())
     except ValueError as error:
@@ -64,7 +65,8 @@ def _records(state: Mapping[str, Any], total: int | None) -> Iterator[LogRecord]
             yield LogRecord(kind, TRAINER_STATE.name, total_steps=total, **fields)
 
 
-def _checkpoint_times(path: Path) -> Iterator[tuple[int, float]]:
+def checkpoint_times(path: Path) -> Iterator[tuple[int, float]]:
+    """Yield the step of each checkpoint beside that of the state at `path`, and the Unix time at which it was written."""
     for file in path.absolute().parent.parent.glob(f"checkpoint-*/{STATE_FILE}"):
         name = _CHECKPOINT.fullmatch(file.parent.name)
         if name and _CHECKPOINT.fullmatch(path.absolute().parent.name):
