@@ -19,6 +19,7 @@ import fake_nvml as fake
 import pynvml
 import pytest
 import slurm_cluster
+from warm_program import Process, WarmProgram
 
 from clusterplan.cli import main
 
@@ -32,7 +33,6 @@ SCALE = int(
     os.environ.get("CLUSTERPLAN_TEST_SCALE", "1")
 )  # how many times more random cases; `make test-slow`
 
-Process = subprocess.CompletedProcess[str]
 Command = Callable[..., Process]  # the fixtures `clusterplan`, `in_process` and `run_on_gpus`
 MoveClock = Callable[[float], None]
 StartScenario = Callable[..., MoveClock]  # the fixture `gpus`
@@ -107,16 +107,27 @@ def _history_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+warm_program = WarmProgram()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_program() -> Iterator[None]:
+    yield
+    warm_program.close()
+
+
+def run_program(*args: object, **more: Any) -> Process:
+    """Run `clusterplan ARGS` in a process of its own; `more` as of subprocess.run."""
+    return warm_program.run(args, **more)
+
+
 @pytest.fixture
 def clusterplan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `clusterplan ARGS` in an empty folder; return the finished process."""
     _at_home(tmp_path, monkeypatch)
-    program = Path(sys.executable).with_name("clusterplan")
 
-    def run(*args: object, cwd: Path = tmp_path, **extra: Any) -> Process:
-        return subprocess.run(
-            [program, *map(str, args)], cwd=cwd, capture_output=True, text=True, check=False, **extra
-        )
+    def run(*args: object, cwd: Path = tmp_path, **more: Any) -> Process:
+        return run_program(*args, cwd=cwd, **more)
 
     return run
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from conftest import HOSTILE_NAME, Process
+from conftest import HOSTILE_NAME, run_program
 from slurm_cluster import Cluster, until
 
 from clusterplan.launcher.runs.state import OPEN_STATES
@@ -26,11 +26,6 @@ POLL_S = 0.4  # a question to Slurm starts processes
 
 Told = Generator[None, None, None]
 Story = Callable[["Launched"], Told]
-
-
-def run_program(*args: Any, **more: Any) -> Process:
-    program = Path(sys.executable).with_name("clusterplan")
-    return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, **more)
 
 
 class Launched:

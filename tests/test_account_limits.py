@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import slurm_cluster
-from launched import Launched, run_program
+from conftest import run_program
+from launched import Launched
 from test_preflight import CLUSTER, found
 
 from clusterplan.launcher.slurm.limits import Accounting, parse_associations, parse_qos

@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from conftest import SCALE, Process, run_in_process
+from conftest import SCALE, run_in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from warm_program import Process
 
 from clusterplan.estimator.job.workload import Workload, list_flags
 

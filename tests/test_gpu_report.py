@@ -7,7 +7,8 @@ from pathlib import Path
 
 import fake_nvml as fake
 import pytest
-from conftest import ROOT, Process
+from conftest import ROOT
+from warm_program import Process
 
 SCRIPT = ROOT / "tests/gpu/report.py"
 BUSY = "wave gpu=* kind=const hi=90\n"

@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Command, Process
+from conftest import ROOT, Command
 from moe_llava import LLAVA, MOE_LLAVA, Stage, write_repository
+from warm_program import Process
 
 EXAMPLES = sorted(
     path for name in ("moe-llava", "llava-1.5") for path in (ROOT / "examples" / name).glob("*.toml")

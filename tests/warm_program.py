@@ -1,0 +1,197 @@
+"""The program `clusterplan` in processes that have its modules loaded: a fork of one that waits, as a user's has its own.
+
+The tests run the program more than a thousand times, and most of its time is to load Python and our modules.
+A call for which these must be loaded anew (another interpreter's environment, user, standard input ...) runs the real
+program, and so do all calls where there is no /proc or coverage is counted.
+"""
+
+import atexit
+import gc
+import json
+import os
+import pkgutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+Process = subprocess.CompletedProcess[str]
+
+PROGRAM = Path(sys.executable).with_name("clusterplan")
+_BEFORE_START = (
+    "PYTHON",
+    "LD_",
+    "LC_",
+    "LANG",
+    "COV",
+    "OPENBLAS_",
+)  # what Python and libraries read at their start
+_PLAIN = {"cwd", "env"}
+
+
+class WarmProgram:
+    """Start the process that waits, at the first call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folder = tempfile.TemporaryDirectory()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def run(self, args: Sequence[object], **more: Any) -> Process:
+        """Run `clusterplan ARGS`, its output captured; `more` as of subprocess.run."""
+        words = [str(word) for word in args]
+        environment = more.get("env") or dict(os.environ)
+        if not _PLAIN.issuperset(more) or not _can_be_warm(environment):
+            captured = {"capture_output": True, "text": True, **more}
+            return subprocess.run([PROGRAM, *words], check=False, **captured)
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+            socket.socket(socket.AF_UNIX) as ask,
+        ):
+            ask.connect(self._address())
+            request = json.dumps([words, str(more.get("cwd") or Path.cwd()), dict(environment), _umask()])
+            socket.send_fds(ask, [f"{len(request):8}".encode()], [out.fileno(), err.fileno()])
+            ask.sendall(request.encode())
+            code = int(ask.makefile().read())
+            out.seek(0), err.seek(0)
+            return Process([str(PROGRAM), *words], code, _text(out.read()), _text(err.read()))
+
+    def close(self) -> None:
+        if self._server:
+            self._server.stdin.close()
+            self._server.wait()
+        self._folder.cleanup()
+
+    def _address(self) -> str:
+        address = f"{self._folder.name}/socket"
+        with self._lock:
+            if self._server is None:
+                nobody = dict.fromkeys(
+                    ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"), self._folder.name
+                )
+                self._server = subprocess.Popen(
+                    [sys.executable, "-P", __file__, address],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**_ENVIRONMENT, **nobody},
+                )
+                assert self._server.stdout.readline() == b"ready\n"
+        return address
+
+
+def _can_be_warm(environment: Mapping[str, str]) -> bool:
+    def at_start(variables: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in variables.items() if name.startswith(_BEFORE_START)}
+
+    return (
+        "coverage" not in sys.modules
+        and Path("/proc/self/status").exists()
+        and at_start(environment) == at_start(_ENVIRONMENT)
+    )
+
+
+_ENVIRONMENT = dict(os.environ)
+
+
+def _umask() -> int:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line for line in status.splitlines() if line.startswith("Umask")).split()[1], 8)
+
+
+def _text(output: bytes) -> str:
+    return output.decode().replace("\r\n", "\n").replace("\r", "\n")  # as subprocess does
+
+
+def _serve(address: str) -> None:
+    import clusterplan  # noqa: PLC0415  the server's alone
+
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    for module in pkgutil.walk_packages(clusterplan.__path__, "clusterplan."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    _run_once()
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        os.write(1, b"ready\n")
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _answer(connection)
+            connection.close()
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+
+
+def _run_once() -> None:
+    """Let a first command build what a process builds at first use: models, and the table of GPUs."""
+    from clusterplan.cli import main  # noqa: PLC0415  the server's alone
+
+    with redirect_stdout(StringIO()), suppress(SystemExit):
+        main("estimate --samples 1000 --batch-size 32 --gpus 8 --step-time 1".split())
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run one call in a child of this child, which tells its exit code."""
+    head, output, *_ = socket.recv_fds(connection, 8, 2)
+    with connection.makefile("rb") as stream:
+        words, cwd, environment, umask = json.loads(stream.read(int(head)))
+    if (pid := os.fork()) == 0:
+        connection.close()
+        _become_program(words, cwd, environment, umask, output)
+    _, status = os.waitpid(pid, 0)
+    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def _become_program(
+    words: list[str], cwd: str, environment: dict[str, str], umask: int, output: list[int]
+) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in zip((null, *output), (0, 1, 2), strict=True):
+        os.dup2(source, target)
+        os.close(source)
+    code = 1
+    try:
+        os.chdir(cwd)
+        os.umask(umask)
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        sys.argv = [str(PROGRAM), *words]
+        from clusterplan.cli import main  # noqa: PLC0415  the server's alone
+
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:  # noqa: BLE001  as an interpreter ends
+        traceback.print_exc()
+    with suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
