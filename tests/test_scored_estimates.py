@@ -13,9 +13,12 @@ from clusterplan import History, Workload, collect
 from clusterplan.estimator.accuracy.accuracy import Score, StartWait, score_estimates
 from clusterplan.estimator.accuracy.scored_run import ScoredRun, Walltime, score_run
 from clusterplan.estimator.estimate.estimate import estimate_workload
+from clusterplan.estimator.estimate.shapes import Verdicts
 from clusterplan.estimator.gpu_use.forecast import Forecast
 from clusterplan.estimator.ranges import Range
 from clusterplan.launcher.run_folder.folder import write_json
+from clusterplan.launcher.runs.record.estimate import estimate_row
+from clusterplan.render.estimate.as_dict import estimate_as_dict
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from simulated_runs import Course, write_ended, write_submitted
@@ -211,3 +214,21 @@ def test_a_run_that_stopped_at_a_plateau_has_no_wall_clock_to_score(submit: Call
         everything = history.accuracy().everything
     assert (everything.step_time.runs, everything.wall_clock.runs) == (1, 0)
     assert everything.walltime.asked_over_used is None
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_estimate_that_rests_on_probes_alone_is_calibrated(submit: Callable[..., Path]) -> None:
+    job = Workload.of(model="phi2", samples=64_000, batch_size=8, gpus=8, gpu="h100-sxm")
+
+    def kind() -> str:
+        with History() as history:
+            collect(history=history, settle=False)
+            document = estimate_as_dict(
+                estimate_workload(job, None, history.measurements("phi2")), Verdicts(None, None)
+            )
+        return str(estimate_row(document, {}, {"began_s": T0})["source_kind"])
+
+    submit(facts={"probe": True})
+    assert kind() == "calibrated"
+    submit()
+    assert kind() == "measured"

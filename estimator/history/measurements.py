@@ -54,6 +54,6 @@ class HistoryMeasurements(HistoryEstimates):
 
 
 def _measurement(row: Mapping[str, Any]) -> Measurement:
-    values = {name: row[name] for name in _MEASURED}
+    values = {name: row[name] for name in _MEASURED} | {"is_probe": bool(row["is_probe"])}
     when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
     return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)

@@ -64,3 +64,9 @@ def m003_start_forecast(db: Database) -> None:
         " reason TEXT"  # of an unknown one
         ") WITHOUT ROWID"
     )
+
+
+@migrations()
+def m004_probes(db: Database) -> None:
+    """Add whether a measurement is of a probe, a short run of `calibrate`."""
+    db.execute("ALTER TABLE measurement ADD COLUMN is_probe INTEGER NOT NULL DEFAULT 0")

@@ -75,7 +75,7 @@ class HistorySetups(HistoryMeasurements):
         rows = self._rows(
             "SELECT m.run FROM measurement own JOIN measurement m ON m.model = own.model AND m.run != own.run"  # noqa: S608  our own names
             " JOIN run ON run.run = m.run"
-            f" WHERE own.run = :run AND run.kind = 'submit' AND {same}"
+            f" WHERE own.run = :run AND run.kind = 'submit' AND NOT m.is_probe AND {same}"
             " AND m.time_s < own.time_s AND m.time_s >= own.time_s - :age ORDER BY m.time_s DESC LIMIT :most",
             {"run": run, "age": _NOT_OLDER_S, "most": _MOST_EARLIER},
         )

@@ -15,7 +15,7 @@ class Measurement:
     the GPUs computed, `data_wait_share` the share of the step that waited for input.  `startup_s` is from the start of
     an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.  `cluster` is the name of the
     cluster profile.  Of `parameters`, each token passes through `active_parameters`, and `trainable_parameters` are
-    trained.
+    trained.  A probe is a short run of `calibrate`.
     """
 
     model: str
@@ -49,6 +49,7 @@ class Measurement:
     queue_wait_s: float | None = None
     restarts: int | None = None
     energy_per_sample_j: float | None = None
+    is_probe: bool = False
 
     @property
     def shape(self) -> Shape:

@@ -103,10 +103,16 @@ def _parts(prediction: Prediction, step_s: float, work_s: float) -> StepParts:
 
 
 def _source(transfer: Transfer) -> Source:
+    calibrated = all(m.is_probe for m in transfer.repeats or transfer.runs)
     if not transfer.repeats:
         return Source(
-            SourceKind.TRANSFERRED, transfer.origin, len(transfer.runs), transfer.assumed, transfer.beyond
+            SourceKind.TRANSFERRED,
+            transfer.origin,
+            len(transfer.runs),
+            transfer.assumed,
+            transfer.beyond,
+            calibrated=calibrated,
         )
     sources = join_names(dict.fromkeys(m.source for m in transfer.repeats if m.source), 3)
     text = f"{transfer.origin} in this shape{f' ({sources})' if sources else ''}"
-    return Source(SourceKind.MEASURED, text, len(transfer.repeats))
+    return Source(SourceKind.MEASURED, text, len(transfer.repeats), calibrated=calibrated)

@@ -27,7 +27,7 @@ class Source:
     """Where a number comes from: its kind, its origin in words, how many runs, and what was assumed.
 
     `beyond` names the part of the shape that no run reached, with its verb, such as "8 GPUs are"; it is empty if the
-    runs reached all of it.
+    runs reached all of it.  It is `calibrated` if all of the runs were probes.
     """
 
     kind: SourceKind
@@ -35,6 +35,7 @@ class Source:
     runs: int = 0
     assumed: tuple[str, ...] = ()
     beyond: str = ""
+    calibrated: bool = False
 
     @property
     def text(self) -> str:

@@ -102,6 +102,7 @@ def _measure(
         parameters=_read_count(run.get("shape"), "parameters"),
         active_parameters=_read_count(run.get("shape"), "active_parameters"),
         trainable_parameters=_read_count(run.get("shape"), "trainable_parameters"),
+        is_probe=run.get("probe") is True,
     )
     return _with_activity(measurement, steady, history, name)
 

@@ -70,7 +70,12 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
             "largest_batch_size": memory.largest_batch_size,
             "undecided": list(memory.undecided),
         },
-        "source": {"kind": source.kind, "runs": source.runs, "text": source.text},
+        "source": {
+            "kind": source.kind,
+            "runs": source.runs,
+            "calibrated": source.calibrated,
+            "text": source.text,
+        },
         "beyond_measured": bool(source.beyond),
         "request": {
             "time": request.time,

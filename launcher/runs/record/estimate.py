@@ -23,7 +23,7 @@ def estimate_row(
     row = {
         "created_s": created_s,
         "source": source.get("text", ""),
-        "source_kind": source.get("kind"),
+        "source_kind": "calibrated" if source.get("calibrated") else source.get("kind"),
         "runs": source.get("runs"),
         "walltime_s": _walltime_s(document.get("request")) if is_whole else None,
         "walltime_asked_s": _walltime_s(request) if is_whole else None,
