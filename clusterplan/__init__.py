@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.advice.advise import advise as advise
     from .api.estimate import estimate as estimate
+    from .api.history.entries import history_add as history_add
     from .api.history.history import History as History
     from .api.history.history import collect as collect
     from .api.report import report as report
@@ -48,6 +49,7 @@ _HOMES = {
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
+    "history_add": ".api.history.entries",
     "init": ".api.scripts.init",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
@@ -74,6 +76,7 @@ __all__ = [
     "cancel",
     "collect",
     "estimate",
+    "history_add",
     "init",
     "load_profile",
     "mixed_precision",

@@ -35,7 +35,8 @@ LOG_QUANTITIES = (
 )
 
 
-def _log_pattern(value: str) -> str:
+def check_log_pattern(value: str) -> str:
+    """Return a regular expression of lines that report a step.  Raises ValueError if it is none, or names no step."""
     try:
         groups = re.compile(value).groupindex
     except re.error as error:
@@ -79,7 +80,7 @@ class RunOptions(Section):
     srun: Annotated[tuple[str, ...], BeforeValidator(_srun_arguments)] = Field(
         (), description="Arguments that are added to srun, such as `--cpu-bind=none`."
     )
-    log_pattern: Annotated[str, AfterValidator(_log_pattern)] | None = Field(
+    log_pattern: Annotated[str, AfterValidator(check_log_pattern)] | None = Field(
         None,
         description="Regular expression of the lines that report a step, for a script whose lines no format knows. Its named "
         r"groups say what it reads: `step (?P<step>\d+) loss (?P<loss>\S+)`; the names are in the page on log formats.",

@@ -28,6 +28,7 @@ from ...launcher.run_folder.registry import read_run_facts, registered_folders
 from ...launcher.runs.measurement import ADDED, as_json
 from ..measurements import ProgressCallback
 from .history import as_notes, collected_history
+from .logs import LogOptions, read_entry
 
 # The flags are those of a workload where it has them.
 FLAGS = {
@@ -73,23 +74,51 @@ class Entries:
     remarks: tuple[str, ...] = ()
 
 
+def history_add(
+    *logs: str | os.PathLike[str],
+    csv: str | os.PathLike[str] | None = None,
+    framework: str | None = None,
+    log_pattern: str | None = None,
+    progress: ProgressCallback | None = None,
+    **values: Any,
+) -> Entries:
+    """Enter what runs made elsewhere measured, as `clusterplan history add` does, and return what was entered.
+
+    Each log is of one run: what it printed, TensorBoard's events, or another of the known formats.  `values` are the
+    flags of the command by their names: the shape of the runs, and a throughput where there is no log.  A log of
+    another `framework` is refused; `log_pattern` is an expression for lines of one's own.  Raises InputError,
+    RunFolderError and HistoryError.
+    """
+    if unknown := [name for name in values if name not in FLAGS and name not in EnteredRun.model_fields]:
+        raise TypeError(f"{unknown[0]!r} is not a value of a measurement: they are {', '.join(FLAGS)}")
+    return enter_measurements(
+        None if csv is None else Path(csv),
+        {name: value for name, value in values.items() if value is not None},
+        logs=[Path(log) for log in logs],
+        log_options=LogOptions(framework, log_pattern),
+        progress=progress,
+    )
+
+
 def enter_measurements(
     csv: Path | None = None,
     values: Mapping[str, Any] | None = None,
     *,
+    logs: Sequence[Path] = (),
+    log_options: LogOptions | None = None,
     progress: ProgressCallback | None = None,
 ) -> Entries:
-    """Enter throughputs measured elsewhere: the `values` of one by their names in `FLAGS`, or a CSV file.
+    """Enter throughputs measured elsewhere: the `values` of one by their names in `FLAGS`, a CSV file, or logs.
 
     They go into a run folder, and from there into the history; one that the history has is not entered again.  With a
-    file the only value is `source`.  Raises InputError, RunFolderError and HistoryError; an error carries the remarks
+    file the only value is `source`; with logs, each of one run, the values are the shape of all of them.  Raises InputError, RunFolderError and HistoryError; an error carries the remarks
     as its notes.
     """
     now = datetime.now(UTC)
-    name, entries = _read_entries(csv, values or {}, now)
+    name, entries, taken = _read_entries(csv, values or {}, now, logs, log_options or LogOptions())
     _check_dates(entries, now)
     with collected_history(settle=False, progress=progress) as history:
-        recorded, remarks = history.measurements(), list(history.remarks)
+        recorded, remarks = history.measurements(), [*taken, *history.remarks]
     new = select_new(entries, recorded)
     remarks += [*_unknown_gpus(new), *find_doubtful(new, recorded)]
     if repeats := len(entries) - len(new):
@@ -119,19 +148,31 @@ def remove_measurements(run: str, *, progress: ProgressCallback | None = None) -
     return Entries(removed, tuple(history.remarks))
 
 
-def _read_entries(csv: Path | None, values: Mapping[str, Any], now: datetime) -> tuple[str, Sequence[_Entry]]:
-    """Return the name of the run that holds them, and the measurements."""
+def _read_entries(
+    csv: Path | None, values: Mapping[str, Any], now: datetime, logs: Sequence[Path], options: LogOptions
+) -> tuple[str, Sequence[_Entry], Sequence[str]]:
+    """Return the name of the run that holds them, the measurements, and sentences on what was taken from where."""
+    if csv and logs:
+        raise InputError("--csv: does not go with logs; enter the one after the other")
+    if not logs and options != LogOptions():
+        raise InputError(
+            "--framework and --log-pattern say how a log is read: give the log, or leave them out"
+        )
+    if logs:
+        readings = [read_entry(log, values, FLAGS, options) for log in logs]
+        entries = [(entry, entry.measurement(now, "")) for entry, _ in readings]
+        return entries[0][0].model, entries, [sentence for _, sentence in readings]
     if csv is None:
         if not values:
             raise InputError(
-                "nothing to enter: give --model, --gpus, --batch-size and a throughput, or --csv FILE"
+                "nothing to enter: give --model, --gpus, --batch-size and a throughput or a log, or --csv FILE"
             )
         entry = parse_entered(values, FLAGS)
-        return entry.model, [(entry, entry.measurement(now, "entered by hand"))]
+        return entry.model, [(entry, entry.measurement(now, "entered by hand"))], ()
     if extra := [FLAGS[key] for key in values if key != "source"]:
         raise InputError(f"{extra[0]}: does not go with --csv: the file has a column for it")
     source = values.get("source", csv.name)
-    return csv.stem, [(entry, entry.measurement(now, source)) for _, entry in read_csv(csv)]
+    return csv.stem, [(entry, entry.measurement(now, source)) for _, entry in read_csv(csv)], ()
 
 
 def _check_dates(entries: Sequence[_Entry], now: datetime) -> None:

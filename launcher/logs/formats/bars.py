@@ -64,7 +64,8 @@ class Bars:
         bar = self._bars.setdefault(key, _Bar())
         is_news = not bar.is_complete or reading.done < bar.done
         if reading.done < bar.done and reading.elapsed_s <= bar.elapsed_s:
-            bar.earlier, bar.earlier_s = bar.earlier + 1, bar.sum_s
+            bar.earlier += bar.is_complete  # otherwise the run was restarted
+            bar.earlier_s = bar.sum_s
         bar.done, bar.elapsed_s, bar.is_complete = reading.done, reading.elapsed_s, reading.is_complete
         self._choose(key)
         if key == self._training:

@@ -53,6 +53,16 @@ class LogFormat:
     versions: str = ""
     reference: str = ""
 
+    @property
+    def title(self) -> str:
+        """Return the name of the framework, without the programs that are built on it."""
+        return re.split(r"[:,]", self.framework)[0]
+
+    @property
+    def has_clock(self) -> bool:
+        """Return whether its lines may state a time of their own."""
+        return self.source is Source.CLOCKED_FILE or not {"date", "elapsed"}.isdisjoint(self.quantities)
+
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """Return the compiled pattern."""

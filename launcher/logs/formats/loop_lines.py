@@ -44,7 +44,7 @@ class Intervals:
 
     The best source that has spoken so far gives the steps.  The interval of an evaluation or a save is parted into
     the pause and the steps.  A record of kind `start` begins the loop anew: its step and its time, if they are known,
-    are those before the first step.  Lines of steps are at least `shortest_s` apart.
+    are those before the first step.  `source` is the format that gives the steps.  Lines of steps are at least `shortest_s` apart.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Intervals:
     ) -> None:
         self._attempt, self._shortest_s = attempt, shortest_s
         self._forms = {form.name: form for form in formats}
-        self._source: LogFormat | None = None
+        self.source: LogFormat | None = None
         self._is_mean = False  # the step time that its lines state
         self._clock, self._pauses = ClockChoice(), Pauses()
         self._typical = deque[float](maxlen=_RECENT)
@@ -112,9 +112,9 @@ class Intervals:
         form = self._forms[record.format]
         if record.step is None:
             return False
-        if self._source is None or form.source < self._source.source:
-            self._source, self._last, self._latest = form, None, None
-        return form is self._source
+        if self.source is None or form.source < self.source.source:
+            self.source, self._last, self._latest = form, None, None
+        return form is self.source
 
     def _take(self, record: LogRecord) -> Iterator[LoopLine]:
         point, last, latest = self._point(record), self._last, self._latest
@@ -142,9 +142,9 @@ class Intervals:
 
     def _point(self, record: LogRecord) -> _Point:
         assert record.step is not None  # noqa: S101  only records of steps come here
-        assert self._source is not None  # noqa: S101  chosen with the first of them
+        assert self.source is not None  # noqa: S101  chosen with the first of them
         moment, latest = self._clock.moment(record), self._latest
-        self._is_mean = self._source.step_time is StepTime.MEAN
+        self._is_mean = self.source.step_time is StepTime.MEAN
         step_s = record.step_time_s if self._is_mean or moment.clock is Clock.NONE else None
         if not step_s:
             return _Point(record.step, moment, None)

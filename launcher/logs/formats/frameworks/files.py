@@ -48,7 +48,7 @@ TRAINER_STATE = LogFormat(
     source=Source.STATE_FILE,
     where="checkpoint-N/trainer_state.json",
     resume="goes on; no clock: the times are those of the files of successive checkpoints",
-    versions="transformers 4.30 to 5.24",
+    versions="transformers 4 and 5.24",
     reference="transformers/trainer_callback.py, TrainerState",
 )
 LIGHTNING_CSV = LogFormat(

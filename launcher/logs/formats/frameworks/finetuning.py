@@ -25,7 +25,7 @@ FINETUNING = (
         },
         step_time=StepTime.SINCE_START,
         where="logging.jsonl, stdout",
-        versions="ms-swift 2.2 to 3.9",
+        versions="ms-swift 3.9, and before with the inverse unit",
         reference="swift/trainers/callback.py; swift/trainers/mixin.py",
     ),
     LogFormat(
@@ -62,7 +62,7 @@ FINETUNING = (
         source=Source.CLOCKED_FILE,
         where="trainer_log.jsonl",
         resume="steps go on, elapsed_time begins anew: remaining_time is then too small",
-        versions="LLaMA-Factory 0.9",
+        versions="2026-08",
         reference="src/llamafactory/train/callbacks.py, LogCallback",
     ),
     LogFormat(
@@ -73,7 +73,7 @@ FINETUNING = (
         values=_LOSSES,
         source=Source.BAR,
         resume="goes on; the line has no step: it follows from the bar or from the epoch",
-        versions="transformers 4.30 to 5.24, where numbers are quoted",
+        versions="transformers 4 and 5.24, which quotes its numbers",
         reference=f"{_TRAINER}, log; trainer_callback.py, ProgressCallback.on_log",
     ),
     LogFormat(
@@ -84,7 +84,7 @@ FINETUNING = (
         values=_EVALUATION,
         kind=RecordKind.EVALUATION,
         source=Source.BAR,
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference="transformers/trainer_utils.py, speed_metrics",
     ),
     LogFormat(
@@ -103,7 +103,7 @@ FINETUNING = (
         source=Source.BAR,
         step_time=StepTime.SINCE_START,
         resume="until 5.23 the rate is that of the whole schedule over the time of this start",
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference="transformers/trainer_utils.py, speed_metrics",
     ),
     LogFormat(
@@ -112,7 +112,7 @@ FINETUNING = (
         marker=b"Total optimization steps",
         pattern=r"Total optimization steps = (?P<total_steps>[\d,]+)",
         kind=RecordKind.START,
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference=_TRAINER,
     ),
     LogFormat(
@@ -121,7 +121,7 @@ FINETUNING = (
         marker=b"Num Epochs = ",
         pattern=r"Num Epochs = (?P<total_epochs>[\d,.]+)",
         kind=RecordKind.START,
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference=_TRAINER,
     ),
     LogFormat(
@@ -130,7 +130,7 @@ FINETUNING = (
         marker=b"ontinuing training from global step ",
         pattern=r"ontinuing training from global step (?P<step>\d+)",
         kind=RecordKind.START,
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference=_TRAINER,
     ),
     LogFormat(
@@ -139,7 +139,7 @@ FINETUNING = (
         marker=b"Saving model checkpoint to ",
         pattern=r"Saving model checkpoint to \S*checkpoint-(?P<step>\d+)",
         kind=RecordKind.SAVE,
-        versions="transformers 4.30 to 5.24",
+        versions="transformers 4 and 5.24",
         reference=_TRAINER,
     ),
 )

@@ -20,7 +20,7 @@ MEGATRON = (
         },
         step_time=StepTime.MEAN,
         where="stdout of the last rank",
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference=f"{_MEGATRON}, training_log",
     ),
     LogFormat(
@@ -30,7 +30,7 @@ MEGATRON = (
         pattern=r"validation loss at iteration (?P<step>\d+).*?\| lm loss value: (?P<evaluation_loss>\S+)",
         kind=RecordKind.EVALUATION,
         where="stdout of the last rank",
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference=f"{_MEGATRON}, evaluate_and_print_results",
     ),
     LogFormat(
@@ -39,7 +39,7 @@ MEGATRON = (
         marker=b"evaluate ...",
         pattern=r"evaluate \.+: \([\d.]+, (?P<seconds_ms>[\d.]+)\)",
         kind=RecordKind.EVALUATION,
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference="megatron/core/timers.py",
     ),
     LogFormat(
@@ -48,7 +48,7 @@ MEGATRON = (
         marker=b"saving checkpoint at iteration",
         pattern=r"saving checkpoint at iteration +(?P<step>\d+) to ",
         kind=RecordKind.SAVE,
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference="megatron/training/checkpointing.py",
     ),
     LogFormat(
@@ -57,7 +57,7 @@ MEGATRON = (
         marker=b"successfully saved checkpoint from iteration",
         pattern=r"successfully saved checkpoint from iteration +(?P<step>\d+)",
         kind=RecordKind.SAVE,
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference="megatron/training/checkpointing.py",
     ),
     LogFormat(
@@ -66,7 +66,7 @@ MEGATRON = (
         marker=b"save-checkpoint ...",
         pattern=r"save-checkpoint \.+: \([\d.]+, (?P<seconds_ms>[\d.]+)\)",
         kind=RecordKind.SAVE,
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference="megatron/core/timers.py",
     ),
     LogFormat(
@@ -75,7 +75,7 @@ MEGATRON = (
         marker=b"exiting program a",
         pattern=r"exiting program (?:after|at) ",
         kind=RecordKind.END,
-        versions="Megatron-LM 2022 to 2026-08",
+        versions="2026-08",
         reference=_MEGATRON,
     ),
 )
@@ -88,7 +88,7 @@ DEEPSPEED = (
         pattern=rf"(?:\[{_DATE}\].*)?\[Rank (?P<rank>\d+)\] step=(?P<step>\d+), skipped=\d+, lr=\[",
         values={"lr": "learning_rate"},
         resume="goes on; silent where steps_per_print is not set",
-        versions="DeepSpeed 0.9 to 0.19",
+        versions="2026-08",
         reference="deepspeed/runtime/engine.py, _report_progress",
     ),
     LogFormat(
@@ -99,7 +99,7 @@ DEEPSPEED = (
         values={"CurrSamplesPerSec": "samples_per_s"},
         source=Source.BAR,
         resume="its step begins at 0",
-        versions="DeepSpeed 0.9 to 0.19",
+        versions="2026-08",
         reference="deepspeed/utils/timer.py, ThroughputTimer.stop",
     ),
     LogFormat(
@@ -109,7 +109,7 @@ DEEPSPEED = (
         pattern=r"steps: (?P<step>\d+) loss: \S+ .*iter time \(s\): [\d.]+ samples/sec: [\d.]+",
         values={"loss": "loss", "iter time (s)": "step_time_s", "samples/sec": "samples_per_s"},
         step_time=StepTime.MEAN,
-        versions="DeepSpeed 0.9 to 0.19",
+        versions="2026-08",
         reference="deepspeed/runtime/pipe/engine.py, train_batch",
     ),
 )
@@ -129,7 +129,7 @@ PRETRAINING = (
         },
         first_step=0,
         step_time=StepTime.MEAN,
-        versions="NeMo 2.0 to 2.4",
+        versions="NeMo 2",
         reference="nemo/lightning/pytorch/callbacks/progress_printer.py",
     ),
     LogFormat(
@@ -138,7 +138,7 @@ PRETRAINING = (
         marker=b"grad_norm: ",
         pattern=rf"(?:{_DATE} - .*)?(?<!validate )step: +(?P<step>\d+) +loss: ",
         values={"loss": "loss", "tps": "tokens_per_s_per_gpu"},
-        versions="torchtitan 2024-10 to 2026-08",
+        versions="2026-08",
         reference="torchtitan/components/metrics.py, MetricsProcessor.log",
     ),
     LogFormat(
@@ -147,7 +147,7 @@ PRETRAINING = (
         marker=b"validate step: ",
         pattern=rf"(?:{_DATE} - .*)?validate step: +(?P<step>\d+) +loss: +(?P<evaluation_loss>\S+)",
         kind=RecordKind.EVALUATION,
-        versions="torchtitan 2025-06 to 2026-08",
+        versions="2026-08",
         reference="torchtitan/components/metrics.py, MetricsProcessor.log_validation",
     ),
     LogFormat(
@@ -159,7 +159,7 @@ PRETRAINING = (
         first_step=0,
         step_time=StepTime.LAST,
         resume="goes on; the step after an evaluation has its time in it",
-        versions="nanoGPT 2023-02 to 2024-12",
+        versions="2024-12",
         reference="train.py",
     ),
     LogFormat(
@@ -168,7 +168,7 @@ PRETRAINING = (
         marker=b": train loss ",
         pattern=r"step (?P<step>\d+): train loss \S+, val loss (?P<evaluation_loss>\S+)",
         kind=RecordKind.EVALUATION,
-        versions="nanoGPT 2023-02 to 2024-12",
+        versions="2024-12",
         reference="train.py",
     ),
     LogFormat(
@@ -177,7 +177,7 @@ PRETRAINING = (
         marker=b"saving checkpoint to ",
         pattern=r"^saving checkpoint to \S",
         kind=RecordKind.SAVE,
-        versions="nanoGPT 2023-02 to 2024-12",
+        versions="2024-12",
         reference="train.py",
     ),
     LogFormat(
@@ -196,7 +196,7 @@ PRETRAINING = (
         },
         step_time=StepTime.LAST,
         resume="goes on; numbers have 3 digits, such as 1.36K",
-        versions="nanotron 2024-02 to 2026-04",
+        versions="2026-04",
         reference="src/nanotron/trainer.py, train_step_logs",
     ),
 )

@@ -36,7 +36,7 @@ VISION = (
         pattern=r"(?:(?P<date>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - .*)?Epoch\(train\) +\[ *(?P<epoch_number>\d+)\]\[ *(?P<epoch_step>\d+)/(?P<epoch_length>\d+)\] ",
         values={"loss": "loss", **_TIMES},
         step_time=StepTime.MEAN,
-        versions="mmengine 0.7 to 0.10",
+        versions="mmengine 0.10",
         reference="mmengine/runner/log_processor.py, get_log_after_iter",
     ),
     LogFormat(
@@ -46,7 +46,7 @@ VISION = (
         pattern=r"(?:(?P<date>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - .*)?Iter\(train\) +\[ *(?P<step>\d+)/ *(?P<total_steps>\d+)\] ",
         values={"loss": "loss", **_TIMES},
         step_time=StepTime.MEAN,
-        versions="mmengine 0.7 to 0.10",
+        versions="mmengine 0.10",
         reference="mmengine/runner/log_processor.py, get_log_after_iter",
     ),
     LogFormat(
@@ -57,7 +57,7 @@ VISION = (
         values={"loss": "loss", **_TIMES},
         step_time=StepTime.MEAN,
         where="scalars.json",
-        versions="mmengine 0.7 to 0.10",
+        versions="mmengine 0.10",
         reference="mmengine/hooks/logger_hook.py",
     ),
     LogFormat(
@@ -66,7 +66,7 @@ VISION = (
         marker=b"(val) ",
         pattern=r"(?:Epoch|Iter)\(val\) +(?:\[ *\d+\])?\[ *(?P<length>\d+)/(?P=length)\] .*\btime: ",
         kind=RecordKind.EVALUATION,
-        versions="mmengine 0.7 to 0.10",
+        versions="mmengine 0.10",
         reference="mmengine/runner/log_processor.py, get_log_after_epoch",
     ),
     LogFormat(
@@ -75,7 +75,7 @@ VISION = (
         marker=b"Saving checkpoint at ",
         pattern=r"Saving checkpoint at \d+ (?:epochs|iterations)",
         kind=RecordKind.SAVE,
-        versions="mmengine 0.7 to 0.10",
+        versions="mmengine 0.10",
         reference="mmengine/hooks/checkpoint_hook.py",
     ),
 )
