@@ -354,6 +354,12 @@ def test_a_launcher_in_the_text_of_a_shell_is_one() -> None:
             ("bash", "-c", 'python t.py "$@"', "bash", "--from", "a b"),
         ),
         (("bash", "t.sh"), ("bash", "t.sh", "--from", "a b")),
+        # bash(1): the first word behind the text is $0
+        (("bash", "-c", 'python t.py "$@"'), ("bash", "-c", 'python t.py "$@"', "bash", "--from", "a b")),
+        (
+            ("env", "A=1", "/bin/sh", "-ec", "python t.py $*"),
+            ("env", "A=1", "/bin/sh", "-ec", "python t.py $*", "sh", "--from", "a b"),
+        ),
     ],
 )
 def test_the_arguments_of_a_restart_reach_the_program(

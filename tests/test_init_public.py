@@ -167,6 +167,55 @@ def test_mpirun_keeps_its_python(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "gpus", "command"),
+    [
+        # https://github.com/mosaicml/llm-foundry scripts/train/README.md
+        ("composer -n 8 train/train.py a.yaml", 8, "composer -n {gpus} train/train.py a.yaml"),
+        # https://github.com/pytorch/torchtune README.md
+        (
+            "tune run --nproc_per_node 4 full_finetune_distributed",
+            4,
+            "tune run --nproc_per_node {gpus} full_finetune_distributed",
+        ),
+        # https://github.com/hpcaitech/ColossalAI applications/ColossalChat/examples/training_scripts/train_sft.sh
+        (
+            "colossalai run --nproc_per_node 4 --hostfile ./h --master_port 3 t.py",
+            4,
+            "colossalai run --nproc_per_node {gpus} t.py",
+        ),
+        (
+            "fabric run --devices=2 --strategy=ddp t.py --devices 9",
+            2,
+            "fabric run --devices={gpus} --strategy=ddp t.py --devices 9",
+        ),
+        (
+            "timeout 2h uv run accelerate launch --num_processes 2 t.py",
+            2,
+            "timeout 2h uv run accelerate launch --num_processes {gpus} t.py",
+        ),
+        (
+            "accelerate launch --use_parallelism_config --num_processes 2 t.py",
+            2,
+            "accelerate launch --use_parallelism_config --num_processes {gpus} t.py",
+        ),
+    ],
+)
+def test_launchers_are_those_that_a_submission_knows(
+    tmp_path: Path, line: str, gpus: int, command: str
+) -> None:
+    recipe = read(tmp_path, f"{line}\n")
+    assert (recipe.value("training.gpus"), recipe.value("run.command")) == (gpus, tuple(command.split()))
+
+
+def test_a_command_of_the_run_gets_the_variables_of_the_script(tmp_path: Path) -> None:
+    """https://github.com/huggingface/open-r1 slurm/train.slurm greps a number out of a file that a variable names."""
+    script = "F=a.yaml\nN=$(grep '^n' $F | awk '{print $2}')\npython train.py --n $N --x $(hostname)$F\n"
+    assert read(tmp_path, script).value("run.command")[2] == (
+        """exec python train.py --n "$(grep '^n' a.yaml | awk '{print $2}')" --x "$(hostname)a.yaml" "$@\""""
+    )
+
+
+@pytest.mark.parametrize(
     "words",
     ["--model zephyr --task sft --accelerator zero3", "--accelerator zero3 --task sft --model zephyr"],
 )

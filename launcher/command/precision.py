@@ -19,8 +19,9 @@ from ...cluster_profiles.precision import Precision
 from ...errors import InputError
 from ...estimator.job.framework import TRAINERS, Framework
 from .deepspeed import find_config, merge_precision, parse_config
-from .flags import takes_no_flags
+from .flags import option_words, takes_no_flags
 from .processes.launcher import after_accelerate_launch
+from .processes.program import find_program, with_arguments
 from .stated_precision import (
     ACCELERATE_VALUES,
     LIGHTNING_VALUES,
@@ -155,13 +156,15 @@ def _trainer(plain: PrecisionSettings, chosen: Precision) -> PrecisionSettings:
         return replace(plain, note="Trainer's own default")
     if chosen not in TRAINER_FLAGS:
         return _only_exported(plain, f"Trainer has no flag for {chosen}")
-    return _added(plain, TRAINER_FLAGS[chosen], len(plain.command))
+    return _added(plain, TRAINER_FLAGS[chosen])
 
 
 def _accelerate(plain: PrecisionSettings, value: str) -> PrecisionSettings:
-    at = after_accelerate_launch(plain.command)
+    program = find_program(plain.command)
+    at = after_accelerate_launch(program.words)
     if at is not None:
-        return _added(plain, ("--mixed_precision", value), at)
+        words = ("--mixed_precision", value)
+        return _noted(plain, program.with_words((*program.words[:at], *words, *program.words[at:])), words)
     return _exported(
         plain,
         "ACCELERATE_MIXED_PRECISION",
@@ -172,8 +175,9 @@ def _accelerate(plain: PrecisionSettings, value: str) -> PrecisionSettings:
 
 
 def _lightning(plain: PrecisionSettings, value: str) -> PrecisionSettings:
-    if "fit" in plain.command or any(word.startswith("--trainer.") for word in plain.command):
-        return _added(plain, ("--trainer.precision", value), len(plain.command))
+    words = option_words(plain.command)
+    if "fit" in words or any(word.startswith("--trainer.") for word in words):
+        return _added(plain, ("--trainer.precision", value))
     return _exported(plain, "PL_TRAINER_PRECISION", value, "no LightningCLI", "Trainer(precision=...)")
 
 
@@ -190,8 +194,11 @@ def _deepspeed(
     return replace(plain, config=merge_precision(config, chosen), note=f"set in a copy of {path}")
 
 
-def _added(plain: PrecisionSettings, words: tuple[str, ...], at: int) -> PrecisionSettings:
-    command = (*plain.command[:at], *words, *plain.command[at:])
+def _added(plain: PrecisionSettings, words: tuple[str, ...]) -> PrecisionSettings:
+    return _noted(plain, with_arguments(plain.command, words), words)
+
+
+def _noted(plain: PrecisionSettings, command: tuple[str, ...], words: tuple[str, ...]) -> PrecisionSettings:
     return replace(plain, command=command, note=f"{' '.join(words)} added to the command")
 
 

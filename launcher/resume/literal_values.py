@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from ...estimator.job.job_file import keys_called
 from ...estimator.job.workload import Workload
-from ..command.flags import flag_value, with_flag_value
+from ..command.flags import flag_value, option_words, with_flag_value
 from ..command.placeholders import placeholder_names
 from ..command.processes.program import with_arguments
 from ..runs.explain.micro_batch import HF_ACCUMULATION, HF_BATCH_SIZE
@@ -28,7 +28,8 @@ def with_literal_values(workload: Workload, flags: Collection[str]) -> tuple[Wor
     if workload.run is None:
         return workload, frozenset()
     command, reached = workload.run.command, set[str]()
-    options = dict.fromkeys(word.partition("=")[0] for word in command if word.startswith("--"))
+    words = option_words(command)
+    options = dict.fromkeys(word.partition("=")[0] for word in words if word.startswith("--"))
     for flag in _NUMBERS:
         for option in options if flag in flags else ():
             name = option[:2] + option[2:].replace("-", "_")

@@ -20,6 +20,7 @@ from ..command.job_values import check_values_are_known, placeholder_values, sha
 from ..command.launchers import choose_bootstrap, pythons_before, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_braces
 from ..command.precision import precision_settings
+from ..command.processes.program import with_arguments
 from ..command.run_name import name_of_command
 from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from ..recipes.shell.written_out import write_out
@@ -133,7 +134,7 @@ def decide(
         name=name,
         request=request,
         command=fill_placeholders(
-            (*precision.command, *saving.words, *stopping.words),
+            with_arguments(precision.command, (*saving.words, *stopping.words)),
             values,
             later=[OUTPUT, *swept],
             other_braces=options.other_braces,

@@ -13,6 +13,7 @@ from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_s
 from ..command.container import Container, choose_container
 from ..command.deepspeed import find_config
 from ..command.launchers import own_variables
+from ..command.processes import program as processes
 from ..command.processes.faults import files_to_read
 from ..logs.tail import read_tail
 
@@ -29,6 +30,7 @@ _NO_TORCH = 3
 _LACKS_TORCH = (
     f"import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('torch') else {_NO_TORCH})"
 )
+_OTHER_PYTHON = re.compile(r"\b(module|ml|source|conda|mamba|activate|spack)\b|(^|\s)\. |\bPATH=|\bcd\s")
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
 _LARGEST_CONFIG = 1 << 20  # bytes
@@ -72,7 +74,7 @@ def inspect_machine(
     command = run.command
     container = _container(run, cwd, environ)
     program = None if container else find_program(command[0], cwd, environ)
-    python = _interpreter(program) if program else None
+    python = _interpreter_of(command, cwd, environ) if program else None
     config = find_config(command)
     not_started = (
         _container_fault(container, cwd, environ) if container else why_it_cannot_start(command, cwd, environ)
@@ -196,6 +198,15 @@ def _compiled(interpreter: str, path: Path) -> list[str]:
     return (
         [line.strip() for line in process.stderr.splitlines() if line.strip()] if process.returncode else []
     )
+
+
+def _interpreter_of(command: tuple[str, ...], cwd: Path, environ: Mapping[str, str]) -> str | None:
+    """Return the Python that a command starts in the end; None if it starts none, or only the run finds it."""
+    inner = processes.find_program(command)
+    if _OTHER_PYTHON.search(inner.text or "") or "PATH" in inner.variables:
+        return None
+    program = find_program(inner.words[0].strip("'\""), cwd, environ)
+    return _interpreter(program) if program else None
 
 
 def _interpreter(program: str) -> str | None:

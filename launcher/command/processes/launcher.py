@@ -4,9 +4,10 @@ Only words before the script are the launcher's: `accelerate launch train.py --n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from .program import Program, find_program
+from .program import PYTHON, Program, find_program
 from .wrappers import base_name
 
 # With the words between the launcher and its options.
@@ -23,7 +24,7 @@ _VERBS = {
     "lmf": ("train", "sft", "dpo", "rm"),
 }
 _PLAIN = ("torchrun", "deepspeed", "ds", "composer", "horovodrun", "accelerate-launch")
-_MPI = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun")
+MPI = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun")
 _OTHER_NAMES = {"ds": "deepspeed", "accelerate-launch": "accelerate"}
 _COMMAND_LINES = {  # modules that take the words of a program with verbs
     "accelerate": "accelerate",
@@ -47,8 +48,9 @@ _MODULES = {
 _SWITCHES = {
     "torchrun": "--standalone --use_env --no_python --run_path -m --module",
     "accelerate": (
-        "--cpu --multi_gpu --tpu --ipex --use_deepspeed --use_fsdp --use_megatron_lm --use_xpu --quiet -q --debug --same_network "
-        "--no_python -m --module --enable_cpu_affinity --fsdp_cpu_ram_efficient_loading --main_training_function"
+        "--cpu --multi_gpu --tpu --ipex --mps --use_deepspeed --use_fsdp --use_megatron_lm --use_parallelism_config --use_xpu "
+        "--use_cpu --quiet -q --debug --same_network --no_python -m --module --enable_cpu_affinity --downcast_bf16 "
+        "--dynamo_use_fullgraph --dynamo_use_dynamic --dynamo_use_regional_compilation"
     ),
     "deepspeed": (
         "--no_ssh --no_ssh_check --force_multi --save_pid --no_python --no_local_rank --enable_each_rank_log --module -m "
@@ -79,7 +81,7 @@ class Launcher:
     @property
     def is_mpi(self) -> bool:
         """Return whether it is one of MPI."""
-        return self.name in _MPI
+        return self.name in MPI
 
     @property
     def reaches_other_nodes(self) -> bool:
@@ -101,35 +103,68 @@ def find_launcher(command: tuple[str, ...]) -> Launcher | None:
 
 def launcher_of(program: Program) -> Launcher | None:
     """Return the launcher that the program is; None if it is another program."""
-    if program.is_python:
-        return _started_by_python(program)
-    name, words = program.name, program.words
-    if name in ("torchrun", "srun") or name in _PLAIN or name in _MPI:
-        return _launcher(_OTHER_NAMES.get(name, name), words[1:], program)
+    parts = split_launcher(program.words)
+    if parts is None:
+        return None
+    values = {option.name: option.value(program.words) for option in parts.options if option.name}
+    return Launcher(parts.name, values, program, is_open=any(not option.name for option in parts.options))
+
+
+class OptionWords(NamedTuple):
+    """Where an option of a launcher stands with its value; its name has underscores inside, and is "" of a variable."""
+
+    name: str
+    start: int
+    end: int
+
+    def value(self, words: Sequence[str]) -> str:
+        """Return the value among the words; "" of a switch."""
+        _, equals, value = words[self.start].partition("=")
+        following = words[self.end - 1] if self.end - self.start > 1 else ""
+        return (value if equals else following).strip("'\"")
+
+
+class LauncherWords(NamedTuple):
+    """A launcher by its name, the index behind its own words, its options, and the index of the program behind them."""
+
+    name: str
+    first: int
+    options: tuple[OptionWords, ...]
+    program: int
+
+
+def split_launcher(words: Sequence[str]) -> LauncherWords | None:
+    """Return where the parts of a launcher's command line stand; None if the first word starts no launcher.
+
+    >>> split_launcher("accelerate launch --multi_gpu --num_processes 4 t.py --lr 1".split())
+    ... # doctest: +NORMALIZE_WHITESPACE
+    LauncherWords(name='accelerate', first=2, options=(OptionWords(name='--multi_gpu', start=2, end=3),
+    OptionWords(name='--num_processes', start=3, end=5)), program=5)
+    """
+    name = base_name(words[0]) if words else ""
+    if PYTHON.fullmatch(name):
+        return _started_by_python(words)
+    if name in ("torchrun", "srun") or name in _PLAIN or name in MPI:
+        return _split(_OTHER_NAMES.get(name, name), words, 1)
     if words[1:2] and words[1] in _VERBS.get(name, ()):
-        return _launcher(name, words[3 if words[2:3] == ("model",) else 2 :], program)
+        return _split(name, words, 3 if words[2:3] == ("model",) else 2)
     return None
 
 
-def _started_by_python(program: Program) -> Launcher | None:
+def _started_by_python(words: Sequence[str]) -> LauncherWords | None:
     """Return the launcher that Python is given as a module, or as the file that its name stands for."""
-    arguments = program.words[1:]
-    while arguments[:1] == ("-u",):
-        arguments = arguments[1:]
-    if arguments[:1] != ("-m",):
-        is_file = bool(arguments) and not arguments[0].startswith("-")
-        inner = launcher_of(replace(program, words=arguments)) if is_file else None
-        return inner and replace(inner, program=program)
-    module, words = "".join(arguments[1:2]), arguments[2:]
+    at = 1
+    while words[at : at + 1] == ("-u",) or words[at : at + 1] == ["-u"]:
+        at += 1
+    if "".join(words[at : at + 1]) != "-m":
+        inner = split_launcher(words[at:]) if at < len(words) and not words[at].startswith("-") else None
+        return inner and _split(inner.name, words, inner.first + at)
+    module = "".join(words[at + 1 : at + 2])
     if name := _MODULES.get(module):
-        return _launcher(name, words, program)
+        return _split(name, words, at + 2)
     name = _COMMAND_LINES.get(module)
-    return _launcher(name, words[1:], program) if name and words[:1] and words[0] in _VERBS[name] else None
-
-
-def _launcher(name: str, words: Sequence[str], program: Program) -> Launcher:
-    options = _options(name, words)
-    return Launcher(name, {k: v for k, v in options.items() if k}, program, is_open="" in options)
+    verb = "".join(words[at + 2 : at + 3])
+    return _split(name, words, at + 3) if name and verb in _VERBS[name] else None
 
 
 def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
@@ -144,20 +179,20 @@ def after_accelerate_launch(command: tuple[str, ...]) -> int | None:
     return None
 
 
-def _options(name: str, words: Sequence[str]) -> dict[str, str]:
-    """Return the options before the first word that is neither an option nor the value of one; "" is a variable there."""
-    switches = _SWITCHES.get("mpirun" if name in _MPI else name, "").split()
-    options, at = dict[str, str](), 0
+def _split(name: str, words: Sequence[str], first: int) -> LauncherWords:
+    """Return the options up to the first word that is neither one nor the value of one; a variable may hold any."""
+    switches = _SWITCHES.get("mpirun" if name in MPI else name, "").split()
+    options, at = list[OptionWords](), first
     while at < len(words) and words[at].startswith(("-", "$", '"$', '"-', "'-")):
         if "$" in words[at][:2]:
-            options[""], at = words[at], at + 1
+            options.append(OptionWords("", at, at + 1))
+            at += 1
             continue
-        option, equals, value = words[at].strip("'\"").partition("=")
+        option, equals, _ = words[at].strip("'\"").partition("=")
         option = option[:2] + option[2:].replace("-", "_")
         if option == "--":
             break
-        following = words[at + 1] if at + 1 < len(words) else ""
         takes_next = not equals and option not in switches and words[at] not in switches
-        options[option] = (value if equals else following if takes_next else "").strip("'\"")
-        at += 2 if takes_next else 1
-    return options
+        options.append(OptionWords(option, at, min(at + (2 if takes_next else 1), len(words))))
+        at = options[-1].end
+    return LauncherWords(name, first, tuple(options), at)

@@ -10,6 +10,7 @@ from .wrappers import base_name, unwrap
 
 WriteOut = Callable[[str, tuple[str, ...]], str]
 
+PYTHON = re.compile(r"python(\d+(\.\d+)*)?")
 _SHELLS = {"bash", "sh", "dash", "zsh", "ksh"}
 _SHELL_VALUED = re.compile(r"[-+]\w*[oO]|--rcfile|--init-file")  # bash(1)
 
@@ -37,7 +38,7 @@ class Program:
     @property
     def is_python(self) -> bool:
         """Return whether it is a Python interpreter."""
-        return re.fullmatch(r"python(\d+(\.\d+)*)?", self.name) is not None
+        return PYTHON.fullmatch(self.name) is not None
 
     @property
     def is_shell(self) -> bool:
@@ -94,12 +95,19 @@ def find_program(command: tuple[str, ...]) -> Program:
 def with_arguments(command: tuple[str, ...], arguments: Sequence[str]) -> tuple[str, ...]:
     """Return `command` with further arguments for its program: also in the text of a shell, unless that takes "$@".
 
+    The first word behind the text of a shell is its $0, and no argument.
+
     >>> with_arguments(("bash", "-c", "python t.py > log"), ["--from", "a b"])
     ('bash', '-c', "python t.py --from 'a b' > log")
+    >>> with_arguments(("bash", "-c", 'python t.py "$@"'), ["--from", "a b"])
+    ('bash', '-c', 'python t.py "$@"', 'bash', '--from', 'a b')
     """
     program = find_program(command)
-    if program.text is None or not arguments or re.search(r"\$[@*1]", program.text):
+    if program.text is None or not arguments:
         return (*command, *arguments)
+    if re.search(r"\$[@*1]", program.text):
+        own_name = () if program.after else (base_name(_unwrapped(command).words[0]),)
+        return (*command, *own_name, *arguments)
     end = program.spans[-1][1]
     text = f"{program.text[:end]} {shlex.join(arguments)}{program.text[end:]}"
     return (*program.before, text, *program.after)

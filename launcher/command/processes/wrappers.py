@@ -106,22 +106,41 @@ def unwrap(words: Sequence[str]) -> Unwrapped:
     3
     """
     at, variables = _after_assignments(words, 0, {})
-    while at < len(words) and (wrapper := _WRAPPERS.get(base_name(words[at]))):
-        start = _after_options(words, at + 1, wrapper)
-        if wrapper.verbs:
-            if words[start : start + 1] and words[start] not in wrapper.verbs.split():
-                break
-            start = _after_options(words, start + 1, wrapper)
-        start, variables = _after_assignments(words, start, variables)
-        start += wrapper.positional
-        if start >= len(words):
-            break
-        if wrapper.starts_python_files and words[start] in ("-m", "--module"):
-            return Unwrapped(start, variables, needs_python=True, module_words=1)
-        if wrapper.starts_python_files and words[start].endswith((".py", ".pyw")):
-            return Unwrapped(start, variables, needs_python=True)
-        at = start
+    while (end := end_of_wrapper(words, at)) is not None:
+        wrapper = _WRAPPERS[base_name(words[at])]
+        _, variables = _after_assignments(words, _start_of_assignments(words, at, wrapper), variables)
+        if wrapper.starts_python_files and words[end] in ("-m", "--module"):
+            return Unwrapped(end, variables, needs_python=True, module_words=1)
+        if wrapper.starts_python_files and words[end].endswith((".py", ".pyw")):
+            return Unwrapped(end, variables, needs_python=True)
+        at = end
     return Unwrapped(at, variables)
+
+
+def end_of_wrapper(words: Sequence[str], at: int) -> int | None:
+    """Return the index of the program that the wrapper at `at` starts; None if no wrapper stands there, or it starts none.
+
+    >>> end_of_wrapper("env A=1 numactl -N 0 python t.py".split(), 0), end_of_wrapper(["uv", "sync"], 0)
+    (2, None)
+    """
+    wrapper = _WRAPPERS.get(base_name(words[at])) if at < len(words) else None
+    if wrapper is None:
+        return None
+    start = _start_of_assignments(words, at, wrapper)
+    if start < 0:
+        return None
+    end = _after_assignments(words, start, {})[0] + wrapper.positional
+    return end if end < len(words) else None
+
+
+def _start_of_assignments(words: Sequence[str], at: int, wrapper: _Wrapper) -> int:
+    """Return where a wrapper's own words end; -1 if it is called by another verb, which starts no program."""
+    start = _after_options(words, at + 1, wrapper)
+    if not wrapper.verbs:
+        return start
+    if words[start : start + 1] and words[start] not in wrapper.verbs.split():
+        return -1
+    return _after_options(words, start + 1, wrapper)
 
 
 def runs_a_task(words: Sequence[str]) -> bool:

@@ -6,9 +6,20 @@ from .claims import GpuClaim
 from .line import LaunchLine
 
 # The options of a launcher that state GPUs, and what they count.
-_PER_NODE = {"torchrun": ("nproc_per_node",), "deepspeed": ("num_gpus",)}
+_PER_NODE = {
+    "torchrun": ("nproc_per_node",),
+    "tune": ("nproc_per_node",),
+    "deepspeed": ("num_gpus",),
+    "colossalai": ("nproc_per_node",),
+    "composer": ("nproc", "n"),
+    "fabric": ("devices",),
+    "lightning": ("devices",),
+}
 _NODES = {
     "torchrun": ("nnodes",),
+    "tune": ("nnodes",),
+    "fabric": ("num_nodes",),
+    "lightning": ("num_nodes",),
     "deepspeed": ("num_nodes",),
     "accelerate": ("num_machines",),
     "axolotl": ("nnodes", "num_machines"),
@@ -42,22 +53,22 @@ def claim_gpus(launch: LaunchLine, script: str) -> Iterator[GpuClaim]:
 
 
 def _per_node(launch: LaunchLine, nodes: int | None, source: str) -> Iterator[GpuClaim]:
-    key = _PER_NODE[launch.launcher][0]
-    stated = launch.option(key)
-    if launch.launcher == "deepspeed":
+    keys = _PER_NODE[launch.launcher]
+    stated = launch.option(*keys)
+    if launch.launcher not in ("torchrun", "tune"):
         if (included := launch.option("include", "i")) and stated is None:
             hosts = [host.partition(":")[2] for host in included.split("@")]
             if all(hosts):
                 gpus = sum(len(host.split(",")) for host in hosts)
                 yield GpuClaim(gpus, len(hosts), f"{source.partition(':')[0]}: --include {included}")
-        elif (count := _count(launch, key)) is not None:
+        elif (count := _count(launch, *keys)) is not None:
             yield GpuClaim(count * (nodes or 1), nodes, source)
         return
     is_open = launch.option("nnodes") is not None and nodes is None
     if stated is None and not is_open:
         per_node = variables(launch).get("PET_NPROC_PER_NODE", "1")
         yield GpuClaim(int(per_node) * (nodes or 1) if per_node.isdecimal() else None, nodes or 1, source)
-    elif (count := _count(launch, key)) is not None:
+    elif (count := _count(launch, *keys)) is not None:
         yield GpuClaim(None if is_open else count * (nodes or 1), None if is_open else nodes or 1, source)
     else:
         yield GpuClaim(None, None if is_open else nodes or 1, source)

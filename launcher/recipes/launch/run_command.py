@@ -20,7 +20,18 @@ rdzv_conf hostfile H include i exclude e gpu_ids deepspeed_hostfile same_network
 deepspeed_multinode_launcher role tee t log_dir r redirects max_restarts monitor_interval local_addr start_method
 ssh_port p
 """
-_SHAPE = {"num_processes": "{gpus}", "num_machines": "{nodes}", "np": "{gpus}", "n": "{gpus}"}
+_SHAPE = {  # the counts of launchers that stay; those of a node are all of a job on one
+    "accelerate": {"num_processes": "{gpus}", "num_machines": "{nodes}"},
+    "mpirun": {"np": "{gpus}", "n": "{gpus}"},
+    "deepspeed": {"num_gpus": "{gpus}"},
+}
+_SHAPE_ON_ONE_NODE = {
+    "composer": {"nproc": "{gpus}", "n": "{gpus}"},
+    "tune": {"nproc_per_node": "{gpus}"},
+    "colossalai": {"nproc_per_node": "{gpus}"},
+    "fabric": {"devices": "{gpus}"},
+    "lightning": {"devices": "{gpus}"},
+}
 _OF_THE_RUN = re.compile(
     r"\$\{?(SLURM\w*|HOSTNAME|RANDOM|SECONDS|USER|HOME|PWD|TMPDIR|PATH|LD_LIBRARY_PATH|PYTHONPATH|CONDA\w*)\b|\$\(|`"
 )
@@ -74,7 +85,7 @@ def write_run(
     by_torchrun = launch.launcher in ("torchrun", "axolotl") or (
         launch.launcher == "deepspeed" and (shape.nodes or 1) > 1
     )
-    words = _program_words(launch) if by_torchrun else _launcher_words(launch)
+    words = _program_words(launch) if by_torchrun else _launcher_words(launch, shape.nodes or 1)
     words += [
         _literal(word) if number not in arguments.placeholders else Word.of(arguments.placeholders[number])
         for number, word in enumerate(launch.arguments)
@@ -129,20 +140,21 @@ def _program_words(launch: LaunchLine) -> list[Word]:
     return [*head, *([] if is_own else [Word.of(python)]), *launch.program]
 
 
-def _launcher_words(launch: LaunchLine) -> list[Word]:
+def _launcher_words(launch: LaunchLine, nodes: int) -> list[Word]:
     """The launcher with the options that it keeps; counts become placeholders."""
     words = [*launch.prefix, *launch.head]
+    shape = _SHAPE.get(launch.launcher) or (_SHAPE_ON_ONE_NODE.get(launch.launcher, {}) if nodes == 1 else {})
     for name, taken in launch.options:
         if name in _MEETING.split() or name in ("num_nodes", "nnodes"):
             continue
-        placeholder = "{gpus}" if name == "num_gpus" else _SHAPE.get(name)
+        placeholder = shape.get(name)
         if placeholder is None:
             words += taken
         elif len(taken) == 1:
             words.append(Word.of(f"{taken[0].text.partition('=')[0]}={placeholder}"))
         else:
             words += [taken[0], Word.of(placeholder)]
-    is_module = launch.program[:1] == (Word.of("-m"),) and launch.launcher in ("accelerate", "deepspeed")
+    is_module = launch.program[:1] == (Word.of("-m"),) and launch.launcher != "python"
     program = (
         (Word.of("--module"), *launch.program[1:]) if is_module and not launch.interpreter else launch.program
     )
