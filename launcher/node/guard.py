@@ -28,6 +28,7 @@ from ..run_folder.task_records import read_task_record
 from ..sampler.beside import NOT_STARTED, sampler_beside
 from .context import POLL_S, SHARED_DISK_POLL_S, SIGNAL_DELAY_S, TaskContext, wait_for
 from .gpu_locks import GpuLocks
+from .log_reader.beside import log_reader_beside
 from .processes import Children
 from .restart_policy import StopCause
 from .stop.grace import note_reason, preemption_left_s
@@ -63,7 +64,9 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
             else None
         )
         witness = beside.enter_context(term_witness()) if task.place.on_slurm else None
-        without = [process.pid for process in (sampler, witness) if process]
+        starts = not _starts_no_command(task)
+        reader = beside.enter_context(log_reader_beside(task, inner)) if starts else None
+        without = [process.pid for process in (sampler, witness, reader) if process]
         children = Children(open_files=gpus.files, without=without)
         log_sizes = dict[Path, int]()  # earlier attempts wrote into the same logs
         try:

@@ -159,7 +159,9 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.step_time.seconds
-        rows.append(("speed", speed, f"{_time(step)} per step; {estimate.step_time.source.kind}"))
+        source = estimate.step_time.source
+        runs = f", {plural(source.runs, 'run')}" if source.runs else ""
+        rows.append(("speed", speed, f"{_time(step)} per step; {source.kind}{runs}"))
     rows += _memory(estimate)
     jobs = f"{_jobs(estimate)} x " if clock.segments and clock.segments > 1 else ""
     rows.append(

@@ -106,7 +106,7 @@ class Bars:
             RecordKind.STEP,
             form.name,
             step=batches // per_step,
-            total_steps=self._job.total_steps or (total and -(-total // per_step)),
+            total_steps=(total and -(-total // per_step)) or self._job.total_steps,
             elapsed_s=bar.sum_s,
         )
 

@@ -50,7 +50,7 @@ class Intervals:
     def __init__(
         self, attempt: str = "", formats: Sequence[LogFormat] = FORMATS, shortest_s: float = 1.0
     ) -> None:
-        self._attempt, self._shortest_s = attempt, shortest_s
+        self._attempt, self.shortest_s = attempt, shortest_s
         self._forms = {form.name: form for form in formats}
         self.source: LogFormat | None = None
         self._is_mean = False  # the step time that its lines state
@@ -134,7 +134,7 @@ class Intervals:
             self._line_steps = point.step - latest.step
             self._wait_share = record.wait_share
             self._latest = point
-            shortest_s = max(self._shortest_s, point.moment.clock.shortest_s)
+            shortest_s = max(self.shortest_s, point.moment.clock.shortest_s)
             is_long = point.moment.clock is Clock.NONE or point.moment.s - last.moment.s >= shortest_s
             if is_long and point.step - last.step >= _RESOLUTIONS * (record.step_resolution - 1):
                 yield from self._steps(last, point, _steps_s(last, point))

@@ -143,6 +143,21 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], LoopLine]] = {
 }
 
 
+_NAMES: Mapping[type[LoopLine], str] = {
+    LoopStart: "start",
+    LoopSteps: "steps",
+    LoopPause: "pause",
+    LoopEvaluation: "evaluation",
+    LoopEnd: "end",
+    LoopDtype: "dtype",
+}
+
+
+def kind_of(line: LoopLine) -> str:
+    """Return the `kind` of a line, as progress.jsonl has it."""
+    return _NAMES[type(line)]
+
+
 def _seconds(value: float | str) -> float:
     seconds = float(value)
     if not 0 <= seconds < math.inf:

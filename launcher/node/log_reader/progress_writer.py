@@ -1,0 +1,51 @@
+"""Write lines of a training loop into progress.jsonl, as `track` does, each with its source."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ....cluster_profiles.modes import open_file
+from ....estimator.measurements.training_loop import LoopLine
+from ...in_training.progress_file import PROGRESS_FILE
+from ...logs.formats.log_format import LogFormat, Source
+from ...run_folder.progress.best_source import BAR, FILE, LOG
+from ...run_folder.progress.loop_lines import kind_of
+
+_KINDS = {Source.CLOCKED_FILE: FILE, Source.LINE: LOG, Source.BAR: BAR, Source.STATE_FILE: FILE}
+_DIGITS = 6
+
+
+class ProgressWriter:
+    """Append to the progress of the run in `folder`.  Raises OSError if it cannot be opened or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = open_file(folder / PROGRESS_FILE, os.O_APPEND)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def write(self, lines: Iterable[LoopLine], form: LogFormat | None) -> None:
+        """Write lines that follow from the log format `form`."""
+        source = f"{_KINDS[form.source]}:{form.name}" if form else LOG
+        for line in lines:
+            values = {field.name: _json(getattr(line, field.name)) for field in fields(line)}
+            text = json.dumps({"kind": kind_of(line), **values, "source": source})
+            data = text.encode() + b"\n"
+            if os.write(self._file, data) < len(data):
+                raise OSError("the disk is full")
+
+
+def _json(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return round(value, _DIGITS) if math.isfinite(value) else str(value)
