@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .api.scripts.init import init as init
     from .api.submit import submit as submit
     from .api.trials.calibrate import calibrate as calibrate
+    from .api.trials.stages import estimate_stages as estimate_stages
+    from .api.trials.stages import submit_stages as submit_stages
     from .cluster_profiles.catalog import load_profile as load_profile
     from .cluster_profiles.precision import Precision as Precision
     from .cluster_profiles.profile import ClusterProfile as ClusterProfile
@@ -49,6 +51,7 @@ _HOMES = {
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
+    "estimate_stages": ".api.trials.stages",
     "history_add": ".api.history.entries",
     "init": ".api.scripts.init",
     "load_profile": ".cluster_profiles.catalog",
@@ -57,6 +60,7 @@ _HOMES = {
     "resume": ".api.resume.resume",
     "runs": ".api.runs",
     "submit": ".api.submit",
+    "submit_stages": ".api.trials.stages",
     "track": ".launcher.in_training.tracker",
 }
 _ALIASES = {"Profile": "ClusterProfile"}
@@ -76,6 +80,7 @@ __all__ = [
     "cancel",
     "collect",
     "estimate",
+    "estimate_stages",
     "history_add",
     "init",
     "load_profile",
@@ -84,6 +89,7 @@ __all__ = [
     "resume",
     "runs",
     "submit",
+    "submit_stages",
     "track",
 ]
 

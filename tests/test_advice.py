@@ -50,6 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], ClusterProfile | None]] = {
         {"throughput": {"samples_per_s": None}, "architecture": {"parameters": None}},
         profile(),
     ),
+    "try-small-first": ({"data": {"samples": 30_720_000}}, profile()),
     "no-profile": ({}, None),
     "gpu-unknown": ({}, profile(gpu="mygpu")),
     "above-peak": ({"throughput": {"samples_per_s": 88_000}}, profile()),
@@ -369,3 +370,14 @@ def test_plain_advice_fits_its_line() -> None:
     texts = advice(None, data={"samples": 1_024_001}, evaluation={"every_steps": 0})
     assert {len(text) <= 98 for text in texts.values()} == {True}
     assert set(texts) == {"partial-batch", "checkpoint-interval", "no-evaluation", "no-profile"}
+
+
+def test_a_large_job_is_tried_small_first_and_a_small_one_is_not() -> None:
+    """PKU-YuanGroup/MoE-LLaVA#28: 30 million samples on 8 GPUs, of which a million are enough for a first stage."""
+    job = {"batch_size": 32, "gpus": 8, "samples_per_s": 44.3}
+    large, small = (
+        [advice.code for advice in estimate_workload(Workload.of(samples=n, **job)).warnings]
+        for n in (30_000_000, 1_000_000)
+    )
+    assert "try-small-first" in large
+    assert "try-small-first" not in small

@@ -312,3 +312,48 @@ def test_a_probe_runs_where_the_limit_is_shortest(on_slurm: Any) -> Generator[No
     (probe,) = result["probes"]
     assert (probe["partition"], probe["state"], probe["end"]) == ("short", "cancelled", "known")
     assert (result["before"]["source"]["kind"], result["after"]["source"]["kind"]) == ("unknown", "measured")
+
+
+STAGE = """
+import sys, time
+from clusterplan import track
+for step in track(range(int(sys.argv[1])), total=int(sys.argv[1])):
+    time.sleep(0.02)
+"""
+
+
+def stages_of(on_slurm: Any, step_time: str) -> Any:
+    """A job in two stages, the first of which passes if a step takes no longer than is stated."""
+    command = ["python", str(on_slurm.file("train.py", STAGE)), "{max_steps}", "{output}"]
+    job = on_slurm.file(
+        "job.toml",
+        "name = 'net'\n[data]\nsamples = 1_600\n[training]\nbatch_size = 8\ngpus = 1\nframework = 'floor'\n"
+        f"precision = 'fp32'\n[throughput]\nstep_time = '{step_time}'\n[cluster]\nprofile = 'test'\n"
+        f"[run]\nbootstrap = 'per-gpu'\ncommand = {json.dumps(command)}\n",
+    )
+    return on_slurm.submit(job, "--stages", "20%,100%")["stages"]
+
+
+@story
+def test_a_stage_on_slurm_begins_once_the_one_before_has_passed(on_slurm: Any) -> Generator[None, None, None]:
+    first, whole = stages_of(on_slurm, "1s")
+    yield
+    assert on_slurm.ended(whole["run"])["state"] == "completed"
+    check = on_slurm.status(first["run"])["check"]
+    assert (check["passed"], check["findings"][1]["name"], check["findings"][1]["passed"]) == (
+        True,
+        "speed",
+        True,
+    )
+    request = json.loads((Path(whole["folder"]) / "request.json").read_text())["further"]
+    assert ["dependency", f"afterok:{first['job_id']}"] in request
+
+
+@story
+def test_a_stage_on_slurm_that_is_too_slow_cancels_the_next(on_slurm: Any) -> Generator[None, None, None]:
+    first, whole = stages_of(on_slurm, "1ms")
+    yield
+    ended = on_slurm.ended(whole["run"])
+    assert (ended["state"], ended["began_utc"]) == ("cancelled", None)
+    assert "ended as failed: its check failed: a step takes" in ended["reason"]
+    assert on_slurm.status(first["run"])["exit_code"] == 1

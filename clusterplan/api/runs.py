@@ -11,15 +11,18 @@ from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, InputError
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import build_report
+from ..estimator.stages.check import StageVerdict
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, runs_to_show
+from ..launcher.run_folder.stages.stage import read_verdict
 from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
 from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
+from ..render.trials.stage_text import verdict_as_json
 from .result import Result, Results
 
 if TYPE_CHECKING:
@@ -36,11 +39,13 @@ class Run(Result, RunStatus):
     time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
     hour, or of a run that has ended those on its steps; they are read for one run that was asked for by name.  `checkpoint_note` says, of one run that was
     asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
+    `verdict` is that on a stage of a job that has ended.
     """
 
     notes: tuple[Note, ...] | None = None
     remarks: tuple[str, ...] = ()
     checkpoint_note: str | None = None
+    verdict: StageVerdict | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
@@ -48,11 +53,12 @@ class Run(Result, RunStatus):
         if self.notes is None:
             return values
         notes = run_json.notes_as_json(self.notes)
-        return values | {"notes": notes, "checkpoint_note": self.checkpoint_note}
+        check = verdict_as_json(self.verdict)
+        return values | {"notes": notes, "checkpoint_note": self.checkpoint_note, "check": check}
 
     def write(self, page: Page) -> None:
         """Write everything that is known of the run."""
-        status_text.render_status(page, self, self.notes or (), self.checkpoint_note)
+        status_text.render_status(page, self, self.notes or (), self.checkpoint_note, self.verdict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +103,9 @@ def runs(beginning: str | None = None) -> Runs:
     matches = _runs(find_folders(history, "submit", beginning))
     if len(matches) != 1:
         return Runs(tuple(matches))
-    return Runs((replace(_with_notes(matches[0]), checkpoint_note=read_checkpoint_note(matches[0])),))
+    run = matches[0]
+    verdict = read_verdict(run.folder) if run.facts.get("stage") else None
+    return Runs((replace(_with_notes(run), checkpoint_note=read_checkpoint_note(run), verdict=verdict),))
 
 
 def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs:
@@ -142,7 +150,7 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
     values = {
         name: value
         for name, value in vars(status).items()
-        if name not in {"notes", "remarks", "checkpoint_note"}
+        if name not in {"notes", "remarks", "checkpoint_note", "verdict"}
     }
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
 

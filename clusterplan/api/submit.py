@@ -97,14 +97,7 @@ def submit(
     if calibrate_first:
         from .trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for a job that is calibrated first
 
-        calibrate_before(
-            workload,
-            executor,
-            is_sized=to_submit.is_sized,
-            needs_gpus=to_submit.needs_gpus,
-            force=force,
-            sweep=bool(sweep),
-        )
+        calibrate_before(to_submit, executor, force=force, sweep=bool(sweep))
     if measurements is None:
         measurements, history_remarks = find_measurements(workload.model, progress)
         remarks = (*remarks, *history_remarks)

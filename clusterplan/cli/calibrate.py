@@ -5,18 +5,16 @@ from typing import Any
 
 import click
 
-from ..api.submit import needs_gpus, read_job_with_command, run_tables
+from ..api.submit import read_job_to_submit, run_tables
 from ..api.trials.calibrate import (
     Calibration,
-    calibrate_workload,
-    check_is_sized,
+    calibrate_job,
     parse_budget_s,
     parse_within,
 )
 from ..api.trials.calibrator import CalibrationOptions, Calibrator
 from ..cluster_profiles.units import format_duration
 from ..errors import InputError
-from ..launcher.calibration.plan import check_calibration
 from ..launcher.calibration.probe import StopReason
 from ..render.layout import Page, Style
 from ..render.submit_text import dry_run as write_dry_run
@@ -95,18 +93,18 @@ def calibrate(
     if job and path is None:  # a first word that is no job file belongs to the command
         command = (job, *command)
     tables = run_tables(slurm_options(slurm), bootstrap, resume_args, container)
-    workload, is_sized = read_job_with_command(path, command, values, tables)
-    check_is_sized(is_sized=is_sized)
+    to_submit = read_job_to_submit(path, command, values, tables)
+    for remark in to_submit.remarks:
+        say(remark)
     options = CalibrationOptions(
-        executor, parse_budget_s(budget), parse_within(within), partition, needs_gpus(path, values), force
+        executor, parse_budget_s(budget), parse_within(within), partition, force=force
     )
     if dry_run:
-        check_calibration(workload)
-        calibrator = Calibrator(workload, options, dry_run=True)
+        calibrator = Calibrator(to_submit, options, dry_run=True)
         echo_page(lambda page: _dry_run(page, calibrator, options))
         return
     with say_notes():
-        calibration = calibrate_workload(workload, options, say)
+        calibration = calibrate_job(to_submit, options, say)
     echo_result(calibration, as_json=as_json)
     _exit_as(calibration)
 

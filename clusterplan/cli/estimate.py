@@ -13,7 +13,8 @@ from ..errors import InputError, WorkloadError
 from ..estimator.estimate.shapes import Keep
 from ..render.layout import Page, Style
 from .options import echo_page, echo_result, json_option, show_collecting
-from .workload_options import WorkloadCommand, workload_values
+from .stages import echo_staged_estimate, refuse_beside_stages, shares_of, stage_options
+from .workload_options import WorkloadCommand, one_shape, workload_values
 
 
 @click.command(cls=WorkloadCommand)
@@ -33,6 +34,7 @@ from .workload_options import WorkloadCommand, workload_values
 @click.option(
     "--budget", metavar="AMOUNT", help='Mark shapes that cost less: "500 GPU-hours", or "1200 EUR".'
 )
+@stage_options
 @click.option("--explain", is_flag=True, help="Print the arithmetic with the numbers put in.")
 @json_option
 def estimate(
@@ -40,6 +42,8 @@ def estimate(
     keep: str,
     deadline: str | None,
     budget: str | None,
+    progressive: bool,  # noqa: FBT001
+    stages: str | None,
     explain: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flags: Any,
@@ -53,6 +57,10 @@ def estimate(
     if as_json and explain:
         raise WorkloadError("--json and --explain are both given; give one of them")
     job = _job(words, flags, {"--budget": budget, "--deadline": deadline})
+    if shares := shares_of(stages, progressive=progressive):
+        refuse_beside_stages({"--deadline": deadline, "--budget": budget, "--explain": explain})
+        echo_staged_estimate(job, one_shape(flags), shares, as_json=as_json)
+        return
     values, gpus, precisions = workload_values(flags)
     with show_collecting() as progress:
         shapes = estimate_job(

@@ -9,7 +9,7 @@ import click
 from ..api.measurements import find_measurements
 from ..api.scripts.find_script import find_script
 from ..api.submission import prepare_submission, submit_prepared
-from ..api.submit import read_job_to_submit, run_tables
+from ..api.submit import JobToSubmit, read_job_to_submit, run_tables
 from ..errors import InputError
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.submission.decide import SubmitOptions
@@ -19,6 +19,7 @@ from ..render import submit_text
 from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
+from .stages import refuse_beside_stages, shares_of, stage_options, submit_in_stages
 from .workload_options import WorkloadCommand, one_shape
 
 
@@ -68,6 +69,7 @@ class _Submit(WithCommand, WorkloadCommand):
     is_flag=True,
     help="Measure the job by probes, as `calibrate` does, and submit it with the estimate that results.",
 )
+@stage_options
 @click.option("--force", is_flag=True, help="Submit even if the checks refuse.")
 @click.option(
     "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
@@ -87,6 +89,8 @@ def submit(
     resume_args: str,
     container: str | None,
     calibrate_first: bool,  # noqa: FBT001
+    progressive: bool,  # noqa: FBT001
+    stages: str | None,
     force: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
@@ -111,34 +115,34 @@ def submit(
     to_submit = read_job_to_submit(path, command, values, tables)
     for remark in to_submit.remarks:
         say(remark)
-    workload = to_submit.workload
-    if calibrate_first and dry_run:
-        raise InputError("--calibrate-first runs probes: `clusterplan calibrate --dry-run` shows the first")
     if calibrate_first:
-        from ..api.trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for --calibrate-first only
-
-        with say_notes():
-            calibration = calibrate_before(
-                workload,
-                executor,
-                is_sized=to_submit.is_sized,
-                needs_gpus=to_submit.needs_gpus,
-                force=force,
-                sweep=bool(sweeps),
-                tell=say,
-            )
-        say(f"{calibration}\n")
+        _calibrate_first(to_submit, executor, force=force, sweep=bool(sweeps), dry_run=dry_run)
+    submit_options = SubmitOptions(
+        time or to_submit.walltime_s,
+        parse_sweep(sweeps),
+        parallel,
+        requeue,
+        other_braces=to_submit.has_command,
+    )
+    measurements = _find_measurements(to_submit.workload.model)
+    if shares := shares_of(stages, progressive=progressive):
+        refuse_beside_stages({"--sweep": sweeps, "--follow": follow})
+        submit_in_stages(
+            to_submit,
+            shares,
+            submit_options,
+            executor=executor,
+            measurements=measurements,
+            force=force,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+        return
     prepared = prepare_submission(
-        workload,
-        SubmitOptions(
-            time or to_submit.walltime_s,
-            parse_sweep(sweeps),
-            parallel,
-            requeue,
-            other_braces=to_submit.has_command,
-        ),
+        to_submit.workload,
+        submit_options,
         executor=executor,
-        measurements=_find_measurements(workload.model),
+        measurements=measurements,
         is_sized=to_submit.is_sized,
         needs_gpus=to_submit.needs_gpus,
         dry_run=dry_run,
@@ -168,6 +172,19 @@ def _check_output_options(*, sweep: bool, as_json: bool, follow: bool, dry_run: 
         raise InputError(f"--follow shows one run as text: leave out {'--sweep' if sweep else '--json'}")
     if dry_run and as_json:
         raise InputError("--dry-run prints text: leave out --json")
+
+
+def _calibrate_first(
+    job: JobToSubmit, executor: str | None, *, force: bool, sweep: bool, dry_run: bool
+) -> None:
+    """Calibrate a job that is to be submitted then, and say what that showed."""
+    if dry_run:
+        raise InputError("--calibrate-first runs probes: `clusterplan calibrate --dry-run` shows the first")
+    from ..api.trials.calibrate import calibrate_before  # noqa: PLC0415  probes, for --calibrate-first only
+
+    with say_notes():
+        calibration = calibrate_before(job, executor, force=force, sweep=sweep, tell=say)
+    say(f"{calibration}\n")
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from .case import Advice, Case
 
 ADVICE_CODES = {
     "throughput-unknown": "No throughput is given or measured, and no prior applies: time is unknown.",
+    "try-small-first": "The job takes so many GPU-hours that a small part of it should show first that it learns.",
     "suspect-measurement": "A run of the model is hard to believe; it counts less, or not at all.",
     "runs-differ": "Runs of the model contradict the given throughput. The estimate uses the given one.",
     "pauses-in-rate": "The given throughput may hold the evaluations that the estimate adds.",
@@ -54,6 +55,7 @@ def advise(case: Case) -> tuple[Advice, ...]:
 
 _RULES: tuple[Callable[[Case], Iterator[Advice]], ...] = (
     advice_on_machine.advise_on_speed,
+    advice_on_counts.advise_on_size,
     advice_on_counts.advise_on_stated_counts,
     advice_on_machine.advise_on_limit,
     advice_on_steps.advise_on_data,

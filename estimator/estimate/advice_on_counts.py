@@ -1,4 +1,4 @@
-"""Advice on counts that are stated: the steps that a trainer reports, and a global batch."""
+"""Advice on the size of a job, and on counts that are stated: the steps that a trainer reports, and a global batch."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from pydantic import ValidationError
 
-from ...cluster_profiles.units import format_count, format_significant, plural
+from ...cluster_profiles.units import HOUR_S, format_count, format_significant, plural
 from ...errors import WorkloadError
 from ..job.framework import STEP_RULES, Dealing, Framework
 from ..job.workload import Workload
@@ -15,6 +15,7 @@ from .steps import StepCount, count_steps
 
 # In words, with the keys of `training` that it changes, or another `data`.
 Reason = tuple[str, dict[str, object]]
+_LARGE_GPU_HOURS = 1000.0  # from which a false start is worth a few per cent more; our judgement
 _MOST_BY_RAMP_UP = 1.25  # times the steps: BLOOM's ramp-up made 1.07
 _MOST_BY_PACKING = 0.9  # times the steps: more is no padding saved, but rounding
 _MOST_REASONS = 3  # in one line
@@ -22,6 +23,18 @@ _MOST_HELD_OUT_PERCENT = 30
 _MOST_HELD_OUT_BESIDE_PERCENT = (
     10  # beside another reason: ms-swift holds out 1 % unasked, Axolotl's examples 5 %
 )
+
+
+def advise_on_size(case: Case) -> Iterator[Advice]:
+    """Advise on a job that is so large that a mistake in it is dear: MoE-LLaVA#28 was told to begin with 1 M of 30 M samples."""
+    total = case.clock.total
+    hours = total.p50 * case.placement.gpus / HOUR_S if total else 0.0
+    if hours >= _LARGE_GPU_HOURS:
+        yield Advice(
+            "try-small-first",
+            f"{format_count(hours)} GPU-hours: --progressive runs 1 % and 3 % of the steps first, and the rest if the loss falls",
+            hours,
+        )
 
 
 def advise_on_stated_counts(case: Case) -> Iterator[Advice]:

@@ -22,6 +22,7 @@ from .case import Advice, Case
 # Per GPU: 200 Gb/s shared by 8 GPUs is 3.1, 25 Gb/s is 0.4.  The threshold is our judgement; haotian-liu/LLaVA#594
 # reports 5 times the expected time on two nodes without a fast link.
 SLOW_LINK_GB_PER_S = 2.0
+_CALIBRATE = ": `clusterplan calibrate JOB` runs them"
 _WIDE = 1.3  # P90 / P10 of a step time from which another run is worth its cost; our judgement
 _LEAST_MFU = 0.002  # published training has 0.08 to 0.60 (see `priors`); a thousandth of that is another unit
 _INPUT_BOUND_SHARE = 0.1  # of a step; a loader that keeps up costs a few per cent
@@ -68,15 +69,14 @@ def _next_run(case: Case) -> Iterator[Advice]:
     links = links_of_job(case.workload, placement, runs)
     per_node = placement.partition.gpus_per_node if placement.partition else None
     best = next_measurement(runs, [shape], placement.gpus, placement.nodes, links, per_node)
-    factor, machines = step.p90 / step.p10, plural(best.gpus, "GPU")
-    if best.nodes > 1:
-        machines += f" of {plural(best.nodes, 'node')}"
+    factor = step.p90 / step.p10
+    machines = plural(best.gpus, "GPU") + (f" of {plural(best.nodes, 'node')}" if best.nodes > 1 else "")
     if best.gpu and {(m.gpu, m.precision) for m in runs} != {(best.gpu, best.precision)}:
         machines += f", {best.gpu} in {best.precision},"
     yield Advice(
         "measure-next",
         f"the step time is known to a factor of {format_significant(factor, 2)}; 50 steps on {machines} with a "
-        f"micro-batch of {best.batch_size:,} would narrow it most",
+        f"micro-batch of {best.batch_size:,} would narrow it most{_CALIBRATE if case.workload.run else ''}",
         factor,
     )
 
@@ -112,11 +112,10 @@ def why_unknown(workload: Workload, source: Source) -> str:
     """Return why no throughput is known, and how to measure it if none is given."""
     if has_stated_rate(workload):
         return source.text
+    if workload.run and workload.model:
+        return f"{source.text}. `clusterplan calibrate JOB` measures it by short runs of the job itself"
     if STEP_RULES[workload.training.framework].is_trainer:
-        way = (
-            "run it with --max_steps 50 --eval_strategy no --save_strategy no, and give its train_samples_per_second as "
-            "--samples-per-s"
-        )
+        way = "run it with --max_steps 50 --eval_strategy no --save_strategy no, and give its train_samples_per_second as --samples-per-s"
     else:
         way = "time 50 steps after the first 10, and give --step-time SECONDS"
     memory = (

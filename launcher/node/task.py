@@ -15,6 +15,7 @@ from ..run_folder.final_status import has_final_status, withdraw_final_status, w
 from ..run_folder.folder import BEGAN, SUBMITIT
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
+from ..run_folder.registry import read_run_facts
 from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
 from ..slurm.text import memory_mib_of_job
 from .after_attempt import decide_after_attempt
@@ -55,6 +56,8 @@ def run_task(
     def is_stopped() -> bool:
         return signals.cause is not None or cancel_requested_s(folder) is not None
 
+    if why_not := _why_not_begun(task, is_stopped):
+        return _end_before_start(task, why_not)
     with lock_gpus(launch, environment, is_stopped) as gpus:
         # `clusterplan cancel` writes its request, then looks for this process: one of the two sees the other.
         if gpus is None or cancel_requested_s(folder) is not None:
@@ -72,6 +75,15 @@ def run_task(
         task.file.update(state="ended")
         return 0
     return _exit_code(task)
+
+
+def _why_not_begun(task: TaskContext, is_stopped: Callable[[], bool]) -> str | None:
+    """Why a stage may not begin after the one before it; None if it may, or the run is no stage."""
+    if not read_run_facts(task.folder).get("stage"):
+        return None
+    from .stages.order import why_not_begun  # noqa: PLC0415  the checks of stages, for a stage only
+
+    return why_not_begun(task.folder, is_stopped, on_slurm=task.place.on_slurm)
 
 
 def _note_beginning(folder: Path, place: Task) -> None:
@@ -98,8 +110,8 @@ def _begin_attempt(folder: Path, launch: Launch, place: Task, signals: StopSigna
     return TaskContext(folder, launch, place, TaskFile(folder, record), signals, SlurmdLog(folder, place.job))
 
 
-def _end_before_start(task: TaskContext) -> int:
-    write_final_status(task.folder, "cancelled", None, "before it began")
+def _end_before_start(task: TaskContext, why: str = "before it began") -> int:
+    write_final_status(task.folder, "cancelled", None, why)
     task.file.update(state="ended", outcome="stopped", stop_cause=task.signals.cause, ended_s=time.time())
     return 1
 

@@ -29,6 +29,7 @@ from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
 from .explain.memory_option import double_memory
 from .explain.remedy import EndedFacts, Remedy, find_remedy
 from .explain.restarts import Restart, list_restarts, sum_waits_s
+from .explain.trials import with_trial
 from .judge import judge_state, with_early_end
 from .progress.run_progress import read_run_progress
 from .state import Evidence, RunState, State
@@ -150,7 +151,7 @@ def read_statuses(
             slurmd_error=_read_error(files.newest_log(folder, job.job)) if job and not is_certain else None,
             other_cluster=other_cluster,
         )
-        state = judge_state(evidence, time.time())
+        state = with_trial(judge_state(evidence, time.time()), facts, tasks)
         if state.final and state.state != (final[folder] or {}).get("state") and job:
             write_final_status(
                 folder,

@@ -7,14 +7,12 @@ from typing import Any
 from ...cluster_profiles.units import parse_duration_s
 from ...errors import EstimateError, InputError
 from ...estimator.estimate.estimate import Estimate
-from ...estimator.job.workload import Workload
-from ...launcher.calibration.plan import check_calibration
 from ...launcher.calibration.probe import Probe, StopReason
 from ...render.layout import Page
 from ...render.trials import calibration_text
 from ..job import Job
 from ..result import Result
-from ..submit import needs_gpus, read_job_with_command, run_tables
+from ..submit import JobToSubmit, read_job_to_submit, run_tables
 from .calibrator import BUDGET_S, WITHIN, CalibrationOptions, Calibrator, TellCallback
 
 
@@ -90,31 +88,15 @@ def calibrate(
         Traceback (most recent call last):
         clusterplan.errors.InputError: the job has no model, by whose name its measurements are kept: give --model NAME, or model in the job file
     """
-    workload, is_sized = read_job_with_command(
-        job, command, flags, run_tables(slurm or {}, bootstrap, (), container)
-    )
-    check_is_sized(is_sized=is_sized)
+    tables = run_tables(slurm or {}, bootstrap, (), container)
+    to_submit = read_job_to_submit(job, command, flags, tables)
     options = CalibrationOptions(
-        executor,
-        parse_budget_s(budget),
-        parse_within(within),
-        partition,
-        needs_gpus(job, flags),
-        force,
+        executor, parse_budget_s(budget), parse_within(within), partition, force=force
     )
-    calibration = calibrate_workload(workload, options, tell)
+    calibration = calibrate_job(to_submit, options, tell)
     if calibration.reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     return calibration
-
-
-def check_is_sized(*, is_sized: bool) -> None:
-    """Raise InputError unless the size of the job is known."""
-    if not is_sized:
-        raise InputError(
-            "the size of the job is not known, so nothing would be estimated: give --samples and --batch-size, or "
-            "--max-steps, and --gpus"
-        )
 
 
 def parse_budget_s(budget: str | float) -> float:
@@ -142,16 +124,15 @@ def parse_within(within: str | float) -> float:
     return share
 
 
-def calibrate_workload(
-    workload: Workload, options: CalibrationOptions, tell: TellCallback | None = None
+def calibrate_job(
+    job: JobToSubmit, options: CalibrationOptions, tell: TellCallback | None = None
 ) -> Calibration:
-    """Return the calibration of a job that has a command; Ctrl-C is a reason to stop, and is not raised.
+    """Return the calibration of a job; Ctrl-C is a reason to stop, and is not raised.
 
     Raises as `calibrate` does.
     """
     tell = tell or (lambda _: None)
-    check_calibration(workload)
-    calibrator = Calibrator(workload, options)
+    calibrator = Calibrator(job, options)
     before = calibrator.estimate()
     try:
         while plan := calibrator.next_probe():
@@ -174,11 +155,9 @@ def calibrate_workload(
 
 
 def calibrate_before(
-    workload: Workload,
+    job: JobToSubmit,
     executor: str | None,
     *,
-    is_sized: bool,
-    needs_gpus: bool,
     force: bool,
     sweep: bool = False,
     tell: TellCallback | None = None,
@@ -191,9 +170,7 @@ def calibrate_before(
         raise InputError(
             "--calibrate-first measures one run: leave out --sweep, or calibrate one of its runs before"
         )
-    check_is_sized(is_sized=is_sized)
-    options = CalibrationOptions(executor, needs_gpus=needs_gpus, force=force)
-    calibration = calibrate_workload(workload, options, tell)
+    calibration = calibrate_job(job, CalibrationOptions(executor, force=force), tell)
     if calibration.reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     if not calibration.succeeded:

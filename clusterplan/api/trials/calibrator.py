@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ...cluster_profiles.units import format_duration
-from ...errors import ClusterplanError
+from ...errors import ClusterplanError, InputError
 from ...estimator.estimate.estimate import Estimate, estimate_workload
-from ...estimator.job.workload import Workload
-from ...launcher.calibration.plan import NARROW, ProbePlan, plan_probe
+from ...launcher.calibration.plan import NARROW, ProbePlan, check_calibration, plan_probe
 from ...launcher.calibration.probe import Probe, ProbeEnd, Speed, StopReason
 from ...launcher.calibration.watch import stop_probe, watch_probe
 from ...launcher.runs.state import State
@@ -22,6 +21,7 @@ from ...render.trials.calibration_text import describe_probe, describe_shape
 from ..job import with_site_defaults
 from ..measurements import find_measurements
 from ..submission import check_refusals, prepare_submission, submit_prepared
+from ..submit import JobToSubmit
 
 BUDGET_S = 3600.0  # of GPU time
 WITHIN = 0.05
@@ -33,28 +33,35 @@ class CalibrationOptions:
     """How a job is calibrated: the options of `calibrate`.
 
     `budget_gpu_s` is in seconds x GPUs, `within` the precision of a step time, as a share of it.  `partition` is the one
-    for probes; None chooses it.  `needs_gpus` is False for a job that states no GPUs, `force` submits what checks refuse.
+    for probes; None chooses it.  `force` submits what checks refuse.
     """
 
     executor: str | None = None
     budget_gpu_s: float = BUDGET_S
     within: float = WITHIN
     partition: str | None = None
-    needs_gpus: bool = True
     force: bool = False
 
 
 class Calibrator:
     """The probes of one job so far, and what is known of its speed."""
 
-    def __init__(self, workload: Workload, options: CalibrationOptions, *, dry_run: bool = False) -> None:
-        self._options, self._dry_run = options, dry_run
+    def __init__(self, job: JobToSubmit, options: CalibrationOptions, *, dry_run: bool = False) -> None:
+        """Look at the job and where it lands.  Raises InputError if no probe can tell anything."""
+        if not job.is_sized:
+            raise InputError(
+                "the size of the job is not known, so nothing would be estimated: give --samples and --batch-size, or "
+                "--max-steps, and --gpus"
+            )
+        check_calibration(job.workload)
+        workload = job.workload
+        self._needs_gpus, self._options, self._dry_run = job.needs_gpus, options, dry_run
         self._executor = choose_executor(options.executor, None, workload, dry_run=dry_run)
         if self._executor == "slurm":
             workload = with_site_defaults(workload, has_cluster=True)
         self._workload = workload
         destination = choose_destination(
-            self._executor, workload, os.environ, needs_gpus=options.needs_gpus, dry_run=dry_run
+            self._executor, workload, os.environ, needs_gpus=job.needs_gpus, dry_run=dry_run
         )
         self._profile = destination.profile
         self._measurements, self.remarks = find_measurements(workload.model)
@@ -93,7 +100,7 @@ class Calibrator:
             SubmitOptions(plan.most_s, requeue=False),
             executor=self._executor,
             measurements=self._measurements,
-            needs_gpus=self._options.needs_gpus,
+            needs_gpus=self._needs_gpus,
             dry_run=self._dry_run,
         )
         return replace(prepared, decision=replace(prepared.decision, stop_signal="SIGKILL"))

@@ -7,10 +7,12 @@ from typing import Any
 from ...cluster_profiles.local_time import format_local_span, format_utc
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ...estimator.gpu_use.notes import Note
+from ...estimator.stages.check import StageVerdict
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.runs.state import State
 from ...launcher.runs.status import RunStatus
 from ..layout import Page, Style
+from ..trials.stage_text import stage_rows
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
 from .progress_text import UNKNOWN, alarms, ends_in, progress_as_json, progress_rows, steps_of, time_left
 
@@ -57,9 +59,13 @@ def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool 
 
 
 def render_status(
-    page: Page, status: RunStatus, notes: Sequence[Note] = (), checkpoint_note: str | None = None
+    page: Page,
+    status: RunStatus,
+    notes: Sequence[Note] = (),
+    checkpoint_note: str | None = None,
+    verdict: StageVerdict | None = None,
 ) -> None:
-    """Print everything that is known of one run, and the notes on its GPUs."""
+    """Print everything that is known of one run, the verdict on a stage, and the notes on its GPUs."""
     page.mark(STATE_STYLES)
     page.facts(
         [
@@ -68,6 +74,7 @@ def render_status(
             *remedy_rows(status),
             *time_rows(status),
             *progress_rows(status),
+            *stage_rows(status.facts, verdict),
             *_place_rows(status, checkpoint_note),
         ]
     )

@@ -10,6 +10,7 @@ from typing import Any
 from ....cluster_profiles.units import format_duration
 from ...logs.errors import ErrorKind
 from ...run_folder.progress.progress import Progress
+from ...run_folder.stages.stage import CHECK_FAILED, RunStage
 from ..limit_reasons import NEVER
 from ..state import OPEN_STATES, RunState, State
 from .exit_codes import SIGKILL_CODE
@@ -19,6 +20,7 @@ _ON_GPU = re.compile(r"CUDA|\bGPU\b|\bHIP\b|cuda|OutOfMemoryError|_ALLOC_FAILED|
 _SHARED_MEMORY = re.compile(r"/dev/shm|shared memory", re.IGNORECASE)  # noqa: S108  the words of an error
 _TIME_MARGIN = 1.25  # of the time that a run still needs at its last speed
 _MINUTE_S = 60
+_AGAIN = "submit the job again with --progressive, or without it to run all of it at once"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class EndedFacts:
 
 
 def find_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy | None:
-    """Return what to do about a run; None if it goes on by itself, or is completed.
+    """Return what to do about a run; None if it goes on by itself, is completed, or is a probe, which nothing follows.
 
     >>> ended = RunState(State.OUT_OF_MEMORY, "exit code 1: CUDA out of memory", 0.0)
     >>> facts = {"command": ["python", "train.py", "--per_device_train_batch_size", "8"]}
@@ -60,13 +62,25 @@ def find_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy | None:
             return None
         again = f"clusterplan resume {run}"
         return Remedy(f"then `{again}` with options that ask for something else", f"clusterplan cancel {run}")
-    if state.state is State.COMPLETED and not (facts.progress and facts.progress.stopped_early):
+    is_complete = state.state is State.COMPLETED and not (facts.progress and facts.progress.stopped_early)
+    if is_complete or facts.run.get("probe"):
         return None
-    remedy = _find_remedy(run, state, facts)
-    if facts.has_checkpoint or not facts.has_begun:
+    of_stage = _find_stage_remedy(run, state, facts)
+    remedy = of_stage or _find_remedy(run, state, facts)
+    if of_stage or facts.has_checkpoint or not facts.has_begun:
         return remedy
     words, dashes, command = remedy.command.partition(" -- ")
     return replace(remedy, command=f"{words} --from-start{dashes}{command}")
+
+
+def _find_stage_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy | None:
+    """Return what to do about a stage that failed its check, or did not begin because one did; None for any other run."""
+    stage = RunStage.of(facts.run)
+    if stage and state.reason.startswith(CHECK_FAILED):
+        return Remedy(f"mend the cause, then {_AGAIN}", f"clusterplan logs {run}")
+    if stage and stage.before and not facts.has_begun:
+        return Remedy(f"look at that stage, then {_AGAIN}", f"clusterplan status {stage.before.name}")
+    return None
 
 
 def _find_remedy(run: str, state: RunState, facts: EndedFacts) -> Remedy:  # noqa: PLR0911  one line per case

@@ -1,0 +1,1 @@
+"""A stage on its node: it waits for the one before, and its check decides with which code it ends."""

@@ -1,0 +1,37 @@
+"""Runs of a job that is tried first: a probe, and a stage that waits for the one before it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...run_folder.stages.stage import RunStage
+from ...run_folder.task_records import TaskRecord
+from ..state import RunState, State
+
+_BEFORE_ITS_START = (State.PENDING, State.CANCELLED, State.LOST)
+
+
+PROBE_STOPPED = "a probe, stopped by `clusterplan calibrate`"
+
+
+def with_trial(state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> RunState:
+    """Return the state of a run with what it means for a probe, or for a stage that has not begun."""
+    if facts.get("probe") and state.state is State.CANCELLED:
+        return replace(state, reason=PROBE_STOPPED)
+    return _with_stage_before(state, facts, tasks)
+
+
+def _with_stage_before(state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> RunState:
+    """Return the state of a run that has not begun, with what the stage before it means to it.
+
+    Slurm cancels a job whose `afterok` cannot come true any more, and forgets why.
+    """
+    stage = RunStage.of(facts) if facts.get("stage") else None
+    has_begun = any(task.state != "waiting" for task in tasks)
+    if stage is None or stage.before is None or has_begun or state.state not in _BEFORE_ITS_START:
+        return state
+    if why_not := stage.why_not():
+        return replace(state, state=State.CANCELLED, reason=why_not, stale=False)
+    if state.state is State.PENDING and not stage.has_passed_before:
+        return replace(state, reason=f"waiting for the stage before, {stage.before.name}, to pass its check")
+    return state
