@@ -6,8 +6,9 @@ wrong, and only differences of its steps are used (transformers/trainer_callback
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .job_length import JobLength
 from .log_format import LogFormat
@@ -55,7 +56,7 @@ class Bars:
         self._training: tuple[str, int | None] | None = None
         self._first_epoch: int | None = None
 
-    def read_line(self, form: LogFormat, line: str) -> LogRecord | None:
+    def read_line(self, form: LogFormat, line: str, **origin: Any) -> LogRecord | None:
         """Return what the last bar in a line says of the training or of an evaluation; None if it says neither."""
         reading = _read_bar(form, line)
         if reading is None:
@@ -69,10 +70,10 @@ class Bars:
         bar.done, bar.elapsed_s, bar.is_complete = reading.done, reading.elapsed_s, reading.is_complete
         self._choose(key)
         if key == self._training:
-            return self._training_record(form, reading, bar)
+            return self._training_record(form, reading, bar, origin)
         is_inside = not reading.description and self._is_running()
         if is_news and reading.is_complete and (is_inside or _EVALUATION.search(reading.description)):
-            return LogRecord(RecordKind.EVALUATION, form.name, seconds=reading.elapsed_s)
+            return LogRecord(RecordKind.EVALUATION, form.name, seconds=reading.elapsed_s, **origin)
         return None
 
     def _is_running(self) -> bool:
@@ -92,7 +93,9 @@ class Bars:
         if len(self._bars) > _MOST_BARS:
             del self._bars[next(other for other in self._bars if other not in (key, self._training))]
 
-    def _training_record(self, form: LogFormat, reading: _Reading, bar: _Bar) -> LogRecord:
+    def _training_record(
+        self, form: LogFormat, reading: _Reading, bar: _Bar, origin: Mapping[str, Any]
+    ) -> LogRecord:
         epoch = _EPOCH.search(reading.description)
         batches, total = reading.done, reading.length
         is_per_epoch = epoch is not None or bar.earlier > 0
@@ -108,6 +111,7 @@ class Bars:
             step=batches // per_step,
             total_steps=(total and -(-total // per_step)) or self._job.total_steps,
             elapsed_s=bar.sum_s,
+            **origin,
         )
 
     def _epoch(self, form: LogFormat, match: re.Match[str]) -> tuple[int, float | None]:

@@ -58,6 +58,11 @@ class LogFormat:
         """Return the name of the framework, without the programs that are built on it."""
         return re.split(r"[:,]", self.framework)[0]
 
+    @cached_property
+    def is_bar(self) -> bool:
+        """Return whether it is a bar, which is told from other bars before it says anything."""
+        return "done" in self.regex.groupindex
+
     @property
     def has_clock(self) -> bool:
         """Return whether its lines may state a time of their own."""

@@ -1,9 +1,9 @@
 """Numbers as frameworks print them, by quantity: the name of a quantity has the unit in it.  Pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
 
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _SUFFIX = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
@@ -21,11 +21,10 @@ def parse_number(text: str) -> float | None:
     >>> parse_number("6,667"), parse_number("1.36K"), parse_number("31.36%"), parse_number("nan"), parse_number("-")
     (6667.0, 1360.0, 31.36, nan, None)
     """
+    with suppress(ValueError):
+        return float(text)
     match = _WHOLE.fullmatch(text)
-    try:
-        return float(match[1].replace(",", "")) * _SUFFIX[match[2]] if match else float(text)
-    except ValueError:
-        return None
+    return float(match[1].replace(",", "")) * _SUFFIX[match[2]] if match and match[1].strip("+-.") else None
 
 
 def parse_elapsed_s(text: str) -> float | None:
@@ -119,12 +118,9 @@ QUANTITIES: Mapping[str, Callable[[str], dict[str, float]]] = {
 }
 
 
-@lru_cache(maxsize=64)
-def _keys_pattern(keys: Sequence[str]) -> re.Pattern[str]:
-    alternatives = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
-    return re.compile(
-        rf"""(?<![\w/])['"]?({alternatives})['"]?(?:\s*[:=]\s*|\s+)\[?(?:'([^']*)'|"([^"]*)"|(nan|NaN|-?inf|-?Infinity|{_NUMBER}(?:[KMGBT](?!\w))?))"""
-    )
+_VALUE = re.compile(
+    rf"""['"]?(?:\s*[:=]\s*|\s+)\[?(?:'([^']*)'|"([^"]*)"|(nan|NaN|-?inf|-?Infinity|{_NUMBER}(?:[KMGBT](?!\w))?))"""
+)
 
 
 def read_values(text: str, values: Mapping[str, str]) -> dict[str, float]:
@@ -134,7 +130,18 @@ def read_values(text: str, values: Mapping[str, str]) -> dict[str, float]:
     {'loss': 2.31, 'step_time_s': 0.5}
     """
     fields: dict[str, float] = {}
-    for key, *alternatives in _keys_pattern(tuple(values)).findall(text):
-        for name, value in QUANTITIES[values[key]](next(filter(None, alternatives), "")).items():
-            fields.setdefault(name, value)
+    for key, quantity in values.items():
+        at = text.find(key)
+        while at >= 0:
+            match = None if _is_inside(text, at) else _VALUE.match(text, at + len(key))
+            if match:
+                for name, value in QUANTITIES[quantity](match[match.lastindex or 0]).items():
+                    fields.setdefault(name, value)
+                break
+            at = text.find(key, at + 1)
     return fields
+
+
+def _is_inside(text: str, at: int) -> bool:
+    """Return whether a longer word goes on at this place."""
+    return at > 0 and (text[at - 1].isalnum() or text[at - 1] in "_/")

@@ -7,8 +7,10 @@ from .quantities import QUANTITIES, read_values
 from .record import LogRecord, RecordKind
 
 
-def read_line(form: LogFormat, line: str) -> LogRecord | None:
+def read_line(form: LogFormat, line: str, **origin: Any) -> LogRecord | None:
     """Return what a line says as the format `form`; None if it is of another format, or torn.
+
+    `origin` are fields of the record that are known beside the line: when it arrived, and from which rank.
 
     >>> from .frameworks.catalogue import find_format
     >>> line = "iter 100: loss 3.1234, time 145.20ms, mfu 35.10%"
@@ -33,4 +35,4 @@ def read_line(form: LogFormat, line: str) -> LogRecord | None:
     if wait_s is not None and fields.get("step_time_s"):
         fields["wait_share"] = min(wait_s / fields["step_time_s"], 1.0)
     is_evaluation = "evaluation_loss" in fields and "loss" not in fields
-    return LogRecord(RecordKind.EVALUATION if is_evaluation else form.kind, form.name, **fields)
+    return LogRecord(RecordKind.EVALUATION if is_evaluation else form.kind, form.name, **(origin | fields))

@@ -1,6 +1,5 @@
 """The output of a command as it arrives, read into records: pure, and in constant memory."""
 
-import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
@@ -97,20 +96,16 @@ class StreamReader:
         formats: Sequence[LogFormat],
         arrival: tuple[float | None, float | None],
     ) -> Iterator[LogRecord]:
+        origin = {"arrival_s": arrival[0], "monotonic_s": arrival[1], "rank": rank}
         is_line_read = False
         for form in formats:
-            if "done" in form.quantities:
-                record = self._bars.read_line(form, words)
+            if form.is_bar:
+                record = self._bars.read_line(form, words, **origin)
             elif is_line_read:
                 continue
             else:
-                record = read_line(form, words)
+                record = read_line(form, words, **origin)
                 is_line_read = record is not None
-            if record is None:
+            if record is None or self._ranks.setdefault(form.name, record.rank) != record.rank:
                 continue
-            rank = record.rank if record.rank is not None else rank
-            if self._ranks.setdefault(form.name, rank) != rank:
-                continue
-            yield self._epochs.with_step(
-                dataclasses.replace(record, arrival_s=arrival[0], monotonic_s=arrival[1], rank=rank), words
-            )
+            yield self._epochs.with_step(record, words)
