@@ -23,6 +23,8 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:  # noqa: FBT001
 
     Without RUN it shows all open runs, and the latest 50 that have ended.  It works from any folder, and days later,
     even if Slurm has forgotten the job.
+
+    The exit code is 1 if a RUN is stalled: it trains, and no step has come for too long.
     """
     if watch and as_json:
         raise InputError("--watch prints text: leave out --json")
@@ -33,6 +35,8 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:  # noqa: FBT001
         except KeyboardInterrupt:
             return
         shown = _show(run, again=True)
+    if run and any(status.progress and status.progress.stall for status in shown):
+        raise click.exceptions.Exit(1)
 
 
 def _show(run: str | None, *, as_json: bool = False, again: bool = False) -> Runs:

@@ -85,6 +85,11 @@ class RunOptions(Section):
         description="Regular expression of the lines that report a step, for a script whose lines no format knows. Its named "
         r"groups say what it reads: `step (?P<step>\d+) loss (?P<loss>\S+)`; the names are in the page on log formats.",
     )
+    stall_command: tuple[str, ...] = Field(
+        (),
+        description="Program and arguments that run once on the first node when no step has come for too long: "
+        "`clusterplan status` then says `stalled`. CLUSTERPLAN_RUN and CLUSTERPLAN_STALLED_S say which run, and for how long.",
+    )
     max_restarts: Count = Field(100, ge=0, le=10_000, description="Most restarts of the run.")
 
 

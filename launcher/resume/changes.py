@@ -18,7 +18,16 @@ _RESOURCES = (
 )
 _RESOURCE_KEYS = {
     "training": {"gpus"},
-    "run": {"resume", "bootstrap", "srun", "container", "stop_signal", "max_restarts", "log_pattern"},
+    "run": {
+        "resume",
+        "bootstrap",
+        "srun",
+        "container",
+        "stop_signal",
+        "max_restarts",
+        "log_pattern",
+        "stall_command",
+    },
 }
 _ONE_TIME = ("begin", "deadline", "dependency")  # options of sbatch that were meant for the first job
 

@@ -23,7 +23,7 @@ class Launch:
 
     The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
     folder in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
-    says of lines that report a step.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
+    says of lines that report a step.  `stall_command` runs when no step has come for too long.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
     """
 
@@ -45,6 +45,7 @@ class Launch:
     container: Container | None = None
     one_task: bool = False
     log_pattern: str | None = None
+    stall_command: tuple[str, ...] = ()
 
     @property
     def gpus_per_node(self) -> int:
@@ -73,7 +74,7 @@ class Launch:
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{folder / LAUNCH_FILE}: cannot be read: {error}") from None
         arguments = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        for name in ("command", "resume", "local_gpus"):
+        for name in ("command", "resume", "local_gpus", "stall_command"):
             if arguments.get(name) is not None:
                 arguments[name] = tuple(arguments[name])
         arguments["container"] = container_of(arguments.get("container"))

@@ -73,6 +73,7 @@ class Decision:
     grace_s: float
     max_restarts: int
     log_pattern: str | None
+    stall_command: tuple[str, ...]
     limit_s: float | None
     sweep: Sweep
     notes: tuple[str, ...]
@@ -154,6 +155,7 @@ def decide(
         grace_s=grace_s,
         max_restarts=run.max_restarts,
         log_pattern=run.log_pattern,
+        stall_command=run.stall_command,
         limit_s=limit_s,
         sweep=options.sweep,
         notes=(

@@ -40,6 +40,7 @@ def lay_out(
         grace_s=decision.grace_s,
         max_restarts=decision.max_restarts,
         log_pattern=decision.log_pattern,
+        stall_command=decision.stall_command,
         local_gpus=local_gpus,
         limit_s=decision.limit_s,
         checkpoint_pattern=decision.checkpoint.pattern,

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from ....estimator.eta.time_left import Start
 from ...logs.formats.frameworks.catalogue import FORMATS
 from ...logs.formats.frameworks.pretraining import MEGATRON
 from ...logs.formats.log_format import LogFormat
@@ -17,6 +18,7 @@ from ...run_folder.launch import Launch
 from .followed_log import CommandStart, FollowedLog
 from .job_length import read_job_length
 from .progress_writer import ProgressWriter
+from .stall_watch import StallWatch
 
 _POLL_S = 0.05  # also how far a time of arrival may be off
 _PIECE_BYTES = 1 << 16
@@ -73,8 +75,11 @@ def follow_logs(
     It is called with the seconds that it may wait.  Raises OSError where a log cannot be read, or the
     progress cannot be written.
     """
-    pattern = Launch.read(folder).log_pattern
-    formats = (user_format(pattern), *FORMATS) if pattern else FORMATS
+    launch = Launch.read(folder)
+    formats = (user_format(launch.log_pattern), *FORMATS) if launch.log_pattern else FORMATS
+    is_first = not all(log.last_rank for log in logs)
+    command = launch.stall_command if is_first else ()
+    stalls = StallWatch(folder, command, Start(start.time_s, start.step), environment)
     with ExitStack() as files:
         writer = files.enter_context(ProgressWriter(folder))
         followers = [
@@ -93,6 +98,7 @@ def follow_logs(
         has_more = is_stopped = False
         while has_more or not is_stopped:
             is_stopped = is_stopped or wait_for_stop(0.0 if has_more else _POLL_S)
+            stalls.look(time.time())
             elapsed_s = time.monotonic() - began_s
             for follower in followers:
                 follower.intervals.shortest_s = min(max(elapsed_s * _SHARE, _SHORTEST_S), _LONGEST_S)
