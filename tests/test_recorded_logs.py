@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from conftest import ROOT
 
 from clusterplan.errors import InputError
 from clusterplan.estimator.measurements.steady_state import SteadyState, steady_state
-from clusterplan.estimator.measurements.training_loop import LoopStart, LoopSteps
+from clusterplan.estimator.measurements.training_loop import LoopPause, LoopStart, LoopSteps
 from clusterplan.launcher.logs.formats.files.read_log import read_log
 from clusterplan.launcher.logs.formats.files.tensorboard import is_event_file, read_scalars
 from clusterplan.launcher.logs.formats.loop_lines import loop_lines
 from clusterplan.launcher.logs.formats.record import LogRecord, RecordKind
+from clusterplan.launcher.logs.formats.stream import StreamReader
 
 LOGS = ROOT / "tests/logs"
 
@@ -144,6 +146,24 @@ def test_a_path_that_is_no_log_is_refused(tmp_path: Path) -> None:
 
 def test_a_binary_file_has_no_records() -> None:
     assert list(read_log(Path(shutil.which("true") or "/bin/true"))) == []
+
+
+@pytest.mark.parametrize("name", [row[0] for row in RECORDED if row[0] != "tensorboard"])
+def test_a_damaged_log_is_read_without_an_error(name: str) -> None:
+    """Bytes are lost, doubled, swapped and replaced by digits, as a node that fails or several ranks leave them."""
+    chance, data = random.Random(name), bytearray((LOGS / name).read_bytes())
+    for _ in range(len(data) // 20):
+        at = chance.randrange(len(data) - 20)
+        piece = bytes(data[at : at + chance.randrange(1, 20)])
+        data[at : at + len(piece)] = chance.choice(
+            [b"", piece + piece, piece[::-1], b"9" * 400, b"e999", b"nan"]
+        )
+    reader = StreamReader()
+    for at in range(0, len(data), 1000):
+        records = reader.feed(bytes(data[at : at + 1000]), 1e9 + at, float(at))
+        assert all(record.step is None or 0 <= record.step < 1e16 for record in records)
+    lines = loop_lines([*StreamReader().feed(bytes(data), None, None), *reader.finish()])
+    assert all(0 <= line.seconds < 1e15 for line in lines if isinstance(line, LoopSteps | LoopPause))
 
 
 def test_a_log_is_read_in_pieces(tmp_path: Path) -> None:

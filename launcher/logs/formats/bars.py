@@ -19,7 +19,7 @@ _TRAINING = re.compile(r"train|epoch|step|iter", re.IGNORECASE)
 _EVALUATION = re.compile(r"val|eval|test|predict|sanity", re.IGNORECASE)
 _EPOCH = re.compile(r"epoch\D{0,3}(\d+)(?:\s*(?:/|of)\s*(\d+))?", re.IGNORECASE)
 _BEFORE_COUNT = re.compile(r":?\s*(?:\d+%)?\s*(?:\|[^|]*\|?|[━╸╺ ]+)?\s*$")
-_MOST_BARS = 32
+_MOST_BARS, _LONGEST = 32, 300
 
 
 class _Reading(NamedTuple):
@@ -141,6 +141,7 @@ def _read_bar(form: LogFormat, line: str) -> _Reading | None:
     elapsed_s = parse_elapsed_s(match["elapsed"])
     if done is None or elapsed_s is None:
         return None
-    description = _BEFORE_COUNT.sub("", line[: match.start()]).strip()
+    begin = max(match.start() - _LONGEST, 0)
+    description = _BEFORE_COUNT.sub("", line[begin : match.start()]).strip()
     total = None if length is None else int(length)
     return _Reading(description, int(done), total, elapsed_s, is_complete=done == length)

@@ -12,6 +12,7 @@ _CLOCK = re.compile(r"(?:(?P<d>\d+) days?, )?(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d
 _PIECES = re.compile(r"(\d+(?:\.\d+)?)\s*([dhms])")
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _US_DATE = re.compile(r"^(\d\d)/(\d\d)/(\d{4})")  # of nanotron
+_MOST, _MOST_DIGITS = 1e15, 40  # what is larger is torn, or no number of a training
 _OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 
 
@@ -23,8 +24,10 @@ def parse_number(text: str) -> float | None:
     """
     with suppress(ValueError):
         return float(text)
-    match = _WHOLE.fullmatch(text)
-    return float(match[1].replace(",", "")) * _SUFFIX[match[2]] if match and match[1].strip("+-.") else None
+    with suppress(ValueError):
+        if match := _WHOLE.fullmatch(text):
+            return float(match[1].replace(",", "")) * _SUFFIX[match[2]]
+    return None
 
 
 def parse_elapsed_s(text: str) -> float | None:
@@ -33,7 +36,8 @@ def parse_elapsed_s(text: str) -> float | None:
     >>> parse_elapsed_s("07:02"), parse_elapsed_s("1 day, 2:03:04"), parse_elapsed_s("4m 28s")
     (422.0, 93784.0, 268.0)
     """
-    if match := _CLOCK.fullmatch(text.strip()):
+    text = text.strip()[:_MOST_DIGITS]
+    if match := _CLOCK.fullmatch(text):
         days, hours, minutes, seconds = (float(match[unit] or 0) for unit in "dhms")
         return days * 86400 + hours * 3600 + minutes * 60 + seconds
     if pieces := _PIECES.findall(text):
@@ -50,10 +54,18 @@ def parse_date(text: str) -> float | None:
         return None
 
 
+def _loss(name: str) -> Callable[[str], dict[str, float]]:
+    def read(text: str) -> dict[str, float]:
+        number = parse_number(text)
+        return {} if number is None else {name: number}  # NaN is one, too
+
+    return read
+
+
 def _scaled(name: str, factor: float = 1.0) -> Callable[[str], dict[str, float]]:
     def read(text: str) -> dict[str, float]:
         number = parse_number(text)
-        return {} if number is None else {name: number * factor}
+        return {} if number is None or not 0 <= number < _MOST else {name: number * factor}
 
     return read
 
@@ -61,26 +73,27 @@ def _scaled(name: str, factor: float = 1.0) -> Callable[[str], dict[str, float]]
 def _count(name: str, offset: int = 0) -> Callable[[str], dict[str, float]]:
     def read(text: str) -> dict[str, float]:
         number = parse_number(text)
-        return {} if number is None or number != number // 1 else {name: int(number) + offset}
+        is_count = number is not None and 0 <= number < _MOST and number.is_integer()
+        return {name: int(number or 0) + offset} if is_count else {}
 
     return read
 
 
 def _inverse(text: str) -> dict[str, float]:
     number = parse_number(text)
-    return {"step_time_s": 1 / number} if number else {}
+    return {"step_time_s": 1 / number} if number and 1 / _MOST < number < _MOST else {}
 
 
 def _parsed(name: str, parse: Callable[[str], float | None]) -> Callable[[str], dict[str, float]]:
     def read(text: str) -> dict[str, float]:
         value = parse(text)
-        return {} if value is None else {name: value}
+        return {name: value} if value is not None and 0 <= value < _MOST else {}
 
     return read
 
 
 def _step_of_total(text: str) -> dict[str, float]:
-    match = _OF.fullmatch(text)
+    match = _OF.fullmatch(text[:_MOST_DIGITS])
     return {"step": int(match[1]), "total_steps": int(match[2])} if match else {}
 
 
@@ -107,9 +120,9 @@ QUANTITIES: Mapping[str, Callable[[str], dict[str, float]]] = {
     "tokens_per_s": _scaled("tokens_per_s"),
     "tokens_per_s_per_gpu": _scaled("tokens_per_s_per_gpu"),
     "global_batch_size": _count("global_batch_size"),
-    "loss": _scaled("loss"),
-    "learning_rate": _scaled("learning_rate"),
-    "evaluation_loss": _scaled("evaluation_loss"),
+    "loss": _loss("loss"),
+    "learning_rate": _loss("learning_rate"),
+    "evaluation_loss": _loss("evaluation_loss"),
     "seconds": _scaled("seconds"),
     "seconds_ms": _scaled("seconds", 1e-3),
     "wait_s": _scaled("wait_s"),

@@ -11,7 +11,7 @@ MEGATRON = (
         name="megatron",
         framework="Megatron-LM",
         marker=b"elapsed time per iteration (ms)",
-        pattern=rf"(?:\[{_DATE}\])?\s*iteration\s+(?P<step>\d+)/\s*(?P<total_steps>\d+) \|.*elapsed time per iteration \(ms\): [\d.]+ ?\|",
+        pattern=rf"(?:\[{_DATE}\] ?)?iteration +(?P<step>\d+)/ *(?P<total_steps>\d+) \|.*elapsed time per iteration \(ms\): [\d.]+ ?\|",
         values={
             "elapsed time per iteration (ms)": "step_time_ms",
             "learning rate": "learning_rate",
