@@ -18,10 +18,12 @@ from ..estimator.estimate.shapes import (
     find_knee,
     judge_bounds,
     parse_budget,
+    parse_keep,
     vary_shapes,
 )
 from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
+from ..estimator.queue.shape_start import ShapeStart
 from ..render.estimate.as_dict import estimate_as_dict, estimates_as_dict
 from ..render.estimate.text import Bound, write_estimate, write_estimates
 from ..render.layout import Page
@@ -43,20 +45,21 @@ class JobEstimate(Result, Estimate):
     run in seconds, with its `clock.parts`; `samples_per_s` = global batch / step time, and `gpu_hours` = GPUs x
     wall-clock / 3600.  Each of these is a range with `p10`, `p50` and `p90`, or None while no throughput is known.
     `placement` is the shape, `memory` the peak per GPU, and `warnings` the advice.  `verdicts` has `yes` for a bound
-    that is met at P90, `maybe` at P50 only, otherwise `no`.
+    that is met at P90, `maybe` at P50 only, otherwise `no`.  `start` is when it would start and end, if the queue was asked.
     """
 
     verdicts: Verdicts = _NO_BOUNDS
     bounds: tuple[Bound, ...] = ()
     remarks: tuple[str, ...] = ()
+    start: ShapeStart | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --json`; docs/reference/json.md describes the keys."""
-        return estimate_as_dict(self, self.verdicts)
+        return estimate_as_dict(self, self.verdicts, self.start)
 
     def write(self, page: Page) -> None:
         """Write the answer, the parts of the wall-clock, and the advice."""
-        write_estimate(page, self, self.verdicts, self.bounds)
+        write_estimate(page, self, self.verdicts, self.bounds, self.start)
 
     def explain(self) -> list[str]:
         """Return the arithmetic with the numbers put in, one line per equation."""
@@ -86,13 +89,19 @@ class Comparison(Results[JobEstimate]):
         """Return the index of the largest shape that keeps 75 % of the smallest one's efficiency; None if all do."""
         return find_knee(self)
 
+    @property
+    def starts(self) -> tuple[ShapeStart, ...]:
+        """Return when each shape would start and end; none if the queue was not asked."""
+        return tuple(e.start for e in self if e.start)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan estimate --gpus A,B --json`: `shapes` of single estimates, compared."""
-        return estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best)
+        return estimates_as_dict(self, self.keep, [e.verdicts for e in self], self.best, self.starts)
 
     def write(self, page: Page) -> None:
         """Write one row per shape, the best shape, the sources of the numbers, and the advice."""
-        write_estimates(page, self, self.keep, [e.verdicts for e in self], self[0].bounds, self.best)
+        verdicts = [e.verdicts for e in self]
+        write_estimates(page, self, self.keep, verdicts, self[0].bounds, self.best, self.starts)
 
 
 @overload
@@ -141,6 +150,7 @@ def estimate(
     keep: Keep | str = Keep.PER_GPU_BATCH,
     deadline: str | None = None,
     budget: str | None = None,
+    queue: bool = False,
     now: datetime | None = None,
     progress: ProgressCallback | None = None,
     **flags: Any,
@@ -157,7 +167,7 @@ def estimate(
     combination; `keep` says whether each GPU keeps its batch (`"per-gpu-batch"`) or all of them the global batch
     (`"global-batch"`).  `deadline` is a duration such as "2d" or a date, `budget` such as "500 GPU-hours" or
     "1200 EUR": the estimates say whether they meet them.  `now` is by default the present; the age of measurements and
-    a deadline's date count from it.  `progress` is called with the number of the run that is read from disk and the
+    a deadline's date count from it.  With `queue`, Slurm is asked when each shape would start, and a deadline counts that wait.  `progress` is called with the number of the run that is read from disk and the
     number of runs, if that takes longer than half a second.
 
     Quantities that depend on speed are None while no throughput is known.  Raises WorkloadError for a wrong value,
@@ -183,8 +193,12 @@ def estimate(
     local_now = now.astimezone().replace(tzinfo=None)  # an offset would hold today's only
     deadline_s = _parse("--deadline", deadline, lambda text: parse_deadline_s(text, local_now))
     limit = _parse("--budget", budget, parse_budget)
-    kept = _parse("--keep", keep, _parse_keep) or Keep.PER_GPU_BATCH
+    kept = _parse("--keep", keep, parse_keep) or Keep.PER_GPU_BATCH
     cluster = _load_profile(profile, base)
+    if queue:
+        from .queue import shape_starts  # noqa: PLC0415  questions to Slurm, where nobody asks them
+
+        cluster = cluster or shape_starts.read_slurm_profile()
     shapes = vary_shapes(base, counts or [base.training.gpus], precisions or [base.training.precision], kept)
     if "nodes" in flags:
         shapes = [workload.model_copy(update={"cluster": base.cluster}) for workload in shapes]
@@ -198,6 +212,8 @@ def estimate(
         )
         for plain in (estimate_workload(shape, cluster, measurements, now) for shape in dict.fromkeys(shapes))
     )
+    if queue:
+        estimates = shape_starts.with_starts(estimates, deadline_s)
     several = isinstance(gpus, _SEVERAL) or isinstance(precision, _SEVERAL)
     return Comparison(estimates, kept) if several else estimates[0]
 
@@ -220,12 +236,6 @@ def _parse(flag: str, text: str | None, parse: Callable[[str], T]) -> T | None:
         return None if text is None else parse(text)
     except ValueError as error:
         raise WorkloadError(f"{flag}: {text!r} {error}") from None
-
-
-def _parse_keep(text: str) -> Keep:
-    if text not in list(Keep):
-        raise ValueError(f"is not one of {', '.join(Keep)}")
-    return Keep(text)
 
 
 def _bounds(deadline: str | None, deadline_s: float | None, budget: str | None) -> tuple[Bound, ...]:

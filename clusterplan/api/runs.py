@@ -11,7 +11,9 @@ from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, InputError
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import build_report
+from ..estimator.queue.shape_start import correct
 from ..estimator.stages.check import StageVerdict
+from ..launcher.forecast.waiting import Waiting, read_waiting
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, runs_to_show
@@ -22,6 +24,7 @@ from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
+from ..render.runs.waiting_text import waiting_as_dict
 from ..render.trials.stage_text import verdict_as_json
 from .result import Result, Results
 
@@ -40,12 +43,14 @@ class Run(Result, RunStatus):
     hour, or of a run that has ended those on its steps; they are read for one run that was asked for by name.  `checkpoint_note` says, of one run that was
     asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
     `verdict` is that on a stage of a job that has ended.
+    `waiting` says of one pending run on Slurm when it would start, and what would make it start sooner.
     """
 
     notes: tuple[Note, ...] | None = None
     remarks: tuple[str, ...] = ()
     checkpoint_note: str | None = None
     verdict: StageVerdict | None = None
+    waiting: Waiting | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
@@ -53,12 +58,19 @@ class Run(Result, RunStatus):
         if self.notes is None:
             return values
         notes = run_json.notes_as_json(self.notes)
-        check = verdict_as_json(self.verdict)
-        return values | {"notes": notes, "checkpoint_note": self.checkpoint_note, "check": check}
+        queue = waiting_as_dict(self.waiting) if self.waiting else None
+        more = {
+            "checkpoint_note": self.checkpoint_note,
+            "check": verdict_as_json(self.verdict),
+            "queue": queue,
+        }
+        return values | {"notes": notes, **more}
 
     def write(self, page: Page) -> None:
         """Write everything that is known of the run."""
-        status_text.render_status(page, self, self.notes or (), self.checkpoint_note, self.verdict)
+        status_text.render_status(
+            page, self, self.notes or (), self.checkpoint_note, self.verdict, self.waiting
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,7 +117,8 @@ def runs(beginning: str | None = None) -> Runs:
         return Runs(tuple(matches))
     run = matches[0]
     verdict = read_verdict(run.folder) if run.facts.get("stage") else None
-    return Runs((replace(_with_notes(run), checkpoint_note=read_checkpoint_note(run), verdict=verdict),))
+    note, waiting = read_checkpoint_note(run), _read_waiting(run)
+    return Runs((replace(_with_notes(run), checkpoint_note=note, verdict=verdict, waiting=waiting),))
 
 
 def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs:
@@ -150,9 +163,28 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
     values = {
         name: value
         for name, value in vars(status).items()
-        if name not in {"notes", "remarks", "checkpoint_note", "verdict"}
+        if name not in {"notes", "remarks", "checkpoint_note", "verdict", "waiting"}
     }
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
+
+
+def _read_waiting(run: Run) -> Waiting | None:
+    """How a run waits in Slurm's queue; None of any other."""
+    if (
+        run.state.state is not State.PENDING
+        or run.state.stale
+        or not run.job
+        or run.facts.get("executor") != "slurm"
+    ):
+        return None
+    waiting = read_waiting(run.job)
+    if waiting is None:
+        return None
+    from .queue.shape_starts import read_correction  # noqa: PLC0415  an estimate's needs, for a pending run only
+
+    start, cluster = waiting.start, waiting.cluster
+    forecast = correct(start.forecast, read_correction(start.forecast.basis, cluster))
+    return replace(waiting, start=replace(start, forecast=forecast))
 
 
 def _with_notes(run: Run) -> Run:

@@ -29,12 +29,17 @@ from .workload_options import WorkloadCommand, one_shape, workload_values
 @click.option(
     "--deadline",
     metavar="WHEN",
-    help='Mark shapes that end in time: "2d", or a date. Queue time is not counted.',
+    help='Mark shapes that end in time: "2d", or a date. The wait in the queue counts with --queue.',
 )
 @click.option(
     "--budget", metavar="AMOUNT", help='Mark shapes that cost less: "500 GPU-hours", or "1200 EUR".'
 )
 @stage_options
+@click.option(
+    "--queue",
+    is_flag=True,
+    help="Ask Slurm when each shape would start, and say which ends first.",
+)
 @click.option("--explain", is_flag=True, help="Print the arithmetic with the numbers put in.")
 @json_option
 def estimate(
@@ -44,6 +49,7 @@ def estimate(
     budget: str | None,
     progressive: bool,  # noqa: FBT001
     stages: str | None,
+    queue: bool,  # noqa: FBT001
     explain: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flags: Any,
@@ -58,7 +64,9 @@ def estimate(
         raise WorkloadError("--json and --explain are both given; give one of them")
     job = _job(words, flags, {"--budget": budget, "--deadline": deadline})
     if shares := shares_of(stages, progressive=progressive):
-        refuse_beside_stages({"--deadline": deadline, "--budget": budget, "--explain": explain})
+        refuse_beside_stages(
+            {"--deadline": deadline, "--budget": budget, "--queue": queue, "--explain": explain}
+        )
         echo_staged_estimate(job, one_shape(flags), shares, as_json=as_json)
         return
     values, gpus, precisions = workload_values(flags)
@@ -70,6 +78,7 @@ def estimate(
             keep=keep,
             deadline=deadline,
             budget=budget,
+            queue=queue,
             progress=progress,
             **values,
         )

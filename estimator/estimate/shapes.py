@@ -68,6 +68,13 @@ def parse_budget(text: str) -> Budget:
     raise error
 
 
+def parse_keep(text: str) -> Keep:
+    """Return the batch that stays the same, by its name.  Raises ValueError."""
+    if text not in list(Keep):
+        raise ValueError(f"is not one of {', '.join(Keep)}")
+    return Keep(text)
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """The verdict on one shape for each bound; None without that bound."""
@@ -155,12 +162,13 @@ def judge_bounds(estimate: Estimate, deadline_s: float | None, budget: Budget | 
             )
         spent = estimate.cost.amount
     return Verdicts(
-        deadline=_verdict(estimate.clock.total, deadline_s) if deadline_s is not None else None,
-        budget=_verdict(spent, budget.amount) if budget else None,
+        deadline=judge(estimate.clock.total, deadline_s) if deadline_s is not None else None,
+        budget=judge(spent, budget.amount) if budget else None,
     )
 
 
-def _verdict(amount: Range | None, bound: float) -> Verdict:
+def judge(amount: Range | None, bound: float) -> Verdict:
+    """Return whether an amount is within a bound."""
     if amount is None:  # the run never ends
         return Verdict.NO
     return Verdict.YES if amount.p90 <= bound else Verdict.MAYBE if amount.p50 <= bound else Verdict.NO

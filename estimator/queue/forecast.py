@@ -9,10 +9,10 @@ from ..ranges import Range
 from .limit_use import LimitUse
 from .plan import MOST_PLANNED, Span, jobs_before, limit_ends_s, place_elements, plan
 from .state import PendingJob, QueueState, Request
-from .timeline import Board
+from .timeline import Board, Fitting
 
 _MOST_DRAWS, _FEWEST_DRAWS = 41, 9
-_WORK = 200_000  # jobs x nodes x draws: a second or two
+_WORK = 120_000  # jobs x nodes x draws: a second
 _SEED = 14
 
 
@@ -29,7 +29,8 @@ class WaitForecast:
 
     `by_limits_s` is the wait if every job before it runs to its limit; None if it never starts so.  `wait_s` is the range
     if jobs end as jobs of late did; None by limits alone.  `hole_s` is for how long its GPUs are free now: 0 if
-    they are not, infinite if nothing ends it.  `before` counts the jobs before it in line.
+    they are not, infinite if nothing ends it.  `before` counts the jobs before it in line, and
+    `corrected_by` the earlier forecasts that `wait_s` is corrected by.
     """
 
     by_limits_s: float | None
@@ -37,6 +38,7 @@ class WaitForecast:
     hole_s: float
     before: int
     basis: Basis
+    corrected_by: int = 0
 
     @property
     def expected_s(self) -> float | None:
@@ -94,6 +96,7 @@ class _Line:
     ) -> None:
         self.state, self.use = state, use
         self.before = jobs_before(state, request, job)
+        self.fitting: Fitting = {}
         self.earliest_s = max(state.now_s, job.earliest_s if job else 0.0)
 
     def forecast(
@@ -101,7 +104,7 @@ class _Line:
     ) -> list[WaitForecast]:
         """Return the forecast of each request, whose starts `find` gives on a board."""
         now_s, in_line = self.state.now_s, sum(each.count for each in self.before)
-        board = plan(self.state, self.before, limit_ends_s(self.state), _whole_limit)
+        board = plan(self.state, self.before, limit_ends_s(self.state), _whole_limit, self.fitting)
         holes_s = [board.hole_s(each) for each in requests]
         by_limits = find(board, _whole_limit)
         drawn = list(zip(*self._draw(in_line, find), strict=True)) or [()] * len(requests)
@@ -133,7 +136,7 @@ class _Line:
             def span(job: PendingJob, _: int, use: LimitUse = use, rng: random.Random = rng) -> float:
                 return use.draw(job.user, rng.random()) * job.request.limit_s
 
-            yield find(plan(state, self.before, ends_s, span), span)
+            yield find(plan(state, self.before, ends_s, span, self.fitting), span)
 
 
 def _whole_limit(job: PendingJob, _: int) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from .state import PendingJob, QueueState, Request, RunningJob, order_of
-from .timeline import Board
+from .timeline import Board, Fitting
 
 MOST_PLANNED = 2_000  # jobs in the line; those behind are not planned, one by one it would take too long
 
@@ -27,9 +27,15 @@ def jobs_before(state: QueueState, request: Request, job: PendingJob | None = No
     return sorted(before, key=lambda each: order_of(state, each))
 
 
-def plan(state: QueueState, before: Sequence[PendingJob], ends_s: Mapping[str, float], span: Span) -> Board:
+def plan(
+    state: QueueState,
+    before: Sequence[PendingJob],
+    ends_s: Mapping[str, float],
+    span: Span,
+    fitting: Fitting | None = None,
+) -> Board:
     """Return the board on which the running jobs end at `ends_s`, and the jobs of `before` are planned."""
-    board = Board(state.nodes, state.reservations, state.now_s)
+    board = Board(state.nodes, state.reservations, state.now_s, fitting)
     _put_running(board, state, ends_s)
     ends, room = dict(ends_s), MOST_PLANNED
     for job in before:

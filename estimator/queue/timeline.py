@@ -1,7 +1,7 @@
 """What is free on each node over time, and when a request fits: the board on which the queue is planned."""
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 
 from .state import Node, Request, Reservation
@@ -59,31 +59,34 @@ class NodeTimeline:
         return place
 
     def first_start_s(
-        self, amounts: Amounts, earliest_s: float, span_s: float, limit_s: float, reservation: str
+        self, amounts: Amounts, earliest_s: float, latest_s: float, span_s: float, request: Request
     ) -> float:
-        """Return the first time from which `amounts` are free for `span_s`, and no reservation comes within `limit_s`."""
+        """Return the first time from which `amounts` are free for `span_s`; infinite if that is after `latest_s`.
+
+        No reservation may come within the shortest time of `request`.
+        """
         times, free, count = self.times, self.free, len(self.times)
         place = max(bisect_right(times, earliest_s) - 1, 0)
-        while place < count:
-            row = free[place]
-            if any(row[slot] < amount for slot, amount in amounts):
+        while place < count and times[place] <= latest_s:
+            if not _fits(free[place], amounts):
                 place += 1
                 continue
             start_s = max(times[place], earliest_s)
-            if (blocked_s := self._blocked_until_s(start_s, limit_s, reservation)) > start_s:
+            if self.blocks or request.reservation:
+                blocked_s = self._blocked_until_s(start_s, request.shortest_s, request.reservation)
                 if blocked_s == math.inf:
                     return math.inf
-                earliest_s = blocked_s
-                place = max(bisect_right(times, earliest_s) - 1, 0)
-                continue
+                if blocked_s > start_s:
+                    earliest_s = blocked_s
+                    place = max(bisect_right(times, earliest_s) - 1, 0)
+                    continue
             following, end_s = place + 1, start_s + span_s
             while following < count and times[following] < end_s:
-                row = free[following]
-                if any(row[slot] < amount for slot, amount in amounts):
+                if not _fits(free[following], amounts):
                     break
                 following += 1
             else:
-                return start_s
+                return start_s if start_s <= latest_s else math.inf
             place = following + 1
         return math.inf
 
@@ -92,7 +95,7 @@ class NodeTimeline:
         place = max(bisect_right(self.times, start_s) - 1, 0)
         until_s = math.inf
         for i in range(place, len(self.times)):
-            if any(self.free[i][slot] < amount for slot, amount in amounts):
+            if not _fits(self.free[i], amounts):
                 until_s = max(self.times[i], start_s)
                 break
         begins = [
@@ -117,11 +120,30 @@ class NodeTimeline:
         return max(ends, default=start_s)
 
 
-class Board:
-    """The timelines of all nodes on which jobs may start."""
+def _fits(row: Sequence[int], amounts: Amounts) -> bool:
+    for slot, amount in amounts:  # noqa: SIM110  twice as fast, and asked a million times
+        if row[slot] < amount:
+            return False
+    return True
 
-    def __init__(self, nodes: Iterable[Node], reservations: Iterable[Reservation], now_s: float) -> None:
+
+Fitting = dict[
+    Request, list[tuple[str, Amounts]]
+]  # the nodes that can ever hold a request, and what it takes
+
+
+class Board:
+    """The timelines of all nodes on which jobs may start; boards of the same nodes may share what fits on them."""
+
+    def __init__(
+        self,
+        nodes: Iterable[Node],
+        reservations: Iterable[Reservation],
+        now_s: float,
+        fitting: Fitting | None = None,
+    ) -> None:
         self.now_s = now_s
+        self._fitting: Fitting = {} if fitting is None else fitting
         self.nodes: Mapping[str, NodeTimeline] = {
             node.name: NodeTimeline(node, now_s) for node in nodes if node.is_up
         }
@@ -131,15 +153,17 @@ class Board:
 
     def fitting(self, request: Request) -> list[tuple[NodeTimeline, Amounts]]:
         """Return the nodes that can ever hold their part of the request, with what it takes of each."""
-        names = set(request.partitions)
-        return [
-            (line, amounts)
-            for line in self.nodes.values()
-            if names & line.node.partitions
-            and (not request.only_nodes or line.node.name in request.only_nodes)
-            and request.features <= line.node.features
-            and (amounts := line.amounts(request)) is not None
-        ]
+        if request not in self._fitting:
+            names = set(request.partitions)
+            self._fitting[request] = [
+                (name, amounts)
+                for name, line in self.nodes.items()
+                if names & line.node.partitions
+                and (not request.only_nodes or name in request.only_nodes)
+                and request.features <= line.node.features
+                and (amounts := line.amounts(request)) is not None
+            ]
+        return [(self.nodes[name], amounts) for name, amounts in self._fitting[request]]
 
     def find(
         self, request: Request, earliest_s: float, span_s: float
@@ -149,30 +173,30 @@ class Board:
         `span_s` is how long other jobs must leave room for it; reservations must leave room for its limit.  Of the nodes
         that are free then, those with the fewest free GPUs are taken.
         """
-        fitting, time_s = self.fitting(request), max(earliest_s, self.now_s)
-        if len(fitting) < request.nodes:
+        fitting, time_s, count = self.fitting(request), max(earliest_s, self.now_s), request.nodes
+        if len(fitting) < count:
             return None
-        limit_s = request.shortest_s
-        starts = [
-            line.first_start_s(amounts, time_s, span_s, limit_s, request.reservation)
-            for line, amounts in fitting
-        ]
+        starts = [-math.inf] * len(fitting)
         while True:
-            common_s = sorted(starts)[request.nodes - 1]
+            earliest = list[float]()  # the first starts so far, ascending, at most `count`
+            for i, (line, amounts) in enumerate(fitting):
+                if starts[i] < time_s:
+                    latest_s = earliest[-1] if len(earliest) == count else math.inf
+                    starts[i] = line.first_start_s(amounts, time_s, latest_s, span_s, request)
+                if len(earliest) < count or starts[i] < earliest[-1]:
+                    insort(earliest, starts[i])
+                    del earliest[count:]
+            common_s = earliest[-1]
             if common_s == math.inf:
                 return None
-            if common_s > time_s:  # before it, too few nodes are free
-                time_s = common_s
-                starts = [
-                    start_s
-                    if start_s >= time_s
-                    else line.first_start_s(amounts, time_s, span_s, limit_s, request.reservation)
-                    for start_s, (line, amounts) in zip(starts, fitting, strict=True)
-                ]
-            free = [each for each, start_s in zip(fitting, starts, strict=True) if start_s == time_s]
-            if len(free) >= request.nodes:
-                free.sort(key=lambda each: each[0].free_gpus(time_s))
-                return time_s, free[: request.nodes]
+            free = [each for each, start_s in zip(fitting, starts, strict=True) if start_s == common_s]
+            if len(free) >= count:
+                free.sort(key=lambda each: each[0].free_gpus(common_s))
+                return common_s, free[:count]
+            # Before it, too few nodes are free; whether those that were free still are is asked again, and whether
+            # those are that were too late for the first starts.
+            time_s = common_s
+            starts = [-math.inf if start_s == math.inf else start_s for start_s in starts]
 
     def hole_s(self, request: Request) -> float:
         """Return for how long the request fits from now on; 0 if it does not, infinite if nothing ends it."""

@@ -6,11 +6,15 @@ from typing import Any
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.intervals import interval_steps
 from ...estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
+from ...estimator.queue.shape_start import ShapeStart, first_to_end
 from ...estimator.ranges import Range
 from ...launcher.submission.request import request_of
+from .start_text import start_as_dict
 
 
-def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
+def estimate_as_dict(
+    estimate: Estimate, verdicts: Verdicts, start: ShapeStart | None = None
+) -> dict[str, Any]:
     """Return the keys of a single estimate."""
     steps, clock, placement, source = (
         estimate.steps,
@@ -84,11 +88,16 @@ def estimate_as_dict(estimate: Estimate, verdicts: Verdicts) -> dict[str, Any]:
         },
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
         "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],
+        **({"start": start_as_dict(start)} if start else {}),
     }
 
 
 def estimates_as_dict(
-    estimates: Sequence[Estimate], keep: Keep, verdicts: Sequence[Verdicts], best: int | None
+    estimates: Sequence[Estimate],
+    keep: Keep,
+    verdicts: Sequence[Verdicts],
+    best: int | None,
+    starts: Sequence[ShapeStart] = (),
 ) -> dict[str, Any]:
     """Return `shapes` of single estimates, compared with the first of all and with the first of their precision."""
     base = estimates[0]
@@ -97,9 +106,14 @@ def estimates_as_dict(
         "best": best,
         "knee": find_knee(estimates),
         "knee_range": [find_knee(estimates, "p10"), find_knee(estimates, "p90")],
+        **({"ends_first": first_to_end(starts)} if starts else {}),
         "shapes": [
-            {**estimate_as_dict(e, v), "speed_up": speed_up(base, e), "efficiency": efficiency(estimates, e)}
-            for e, v in zip(estimates, verdicts, strict=True)
+            {
+                **estimate_as_dict(e, v, s),
+                "speed_up": speed_up(base, e),
+                "efficiency": efficiency(estimates, e),
+            }
+            for e, v, s in zip(estimates, verdicts, starts or (None,) * len(estimates), strict=True)
         ],
     }
 

@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 from ...cluster_profiles.units import format_count, format_duration, format_significant, plural
 from ...estimator.estimate.estimate import Estimate
-from ...estimator.estimate.shapes import WORTHWHILE, Keep, Verdicts, efficiency, find_knee, speed_up
+from ...estimator.estimate.shapes import Keep, Verdicts, efficiency, speed_up
 from ...estimator.memory.peak import Fit
 from ...estimator.memory.states import gigabytes
+from ...estimator.queue.shape_start import ShapeStart
 from ...estimator.ranges import Range
 from ...launcher.submission.request import request_of
 from ..layout import Page, Style
 from .explain import step_text
+from .knee import knee_line
 from .origins import origins, source_of
+from .start_text import basis_lines, ends_line, start_columns, start_lines, start_rows
 
 UNKNOWN, NEVER = "unknown", "never"
 _QUESTION = {
@@ -38,9 +41,17 @@ class Bound(NamedTuple):
     shown: str
 
 
-def write_estimate(page: Page, estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> None:
+def write_estimate(
+    page: Page,
+    estimate: Estimate,
+    verdicts: Verdicts,
+    bounds: Sequence[Bound],
+    start: ShapeStart | None = None,
+) -> None:
     """Write one estimate: the answer, the parts of its wall-clock, and the advice."""
-    page.facts(_answer(estimate, verdicts, bounds))
+    page.facts([*_answer(estimate, verdicts, bounds), *(start_rows(start) if start else [])])
+    for line in basis_lines([start]) if start else []:
+        page.sentence(line)
     if estimate.step_time.seconds:
         page.line()
         page.table(
@@ -61,10 +72,11 @@ def write_estimates(
     verdicts: Sequence[Verdicts],
     bounds: Sequence[Bound],
     best: int | None,
+    starts: Sequence[ShapeStart] = (),
 ) -> None:
     """Write one row per shape, then the best of them, the sources of the numbers, and the advice."""
-    columns = _columns(estimates, verdicts)
-    text_columns = {"precision", "source", "fits", "deadline", "budget"}
+    columns = _columns(estimates, verdicts) | start_columns(starts)
+    text_columns = {"precision", "source", "fits", "deadline", "budget", "ends"}
     right = [i for i, name in enumerate(columns) if name not in text_columns]
     shown = page.table(list(columns), list(zip(*columns.values(), strict=True)), right, _FIRST_TO_GO)
 
@@ -74,11 +86,13 @@ def write_estimates(
         page.line(f"best: {names[best]}: {_request(estimates[best])}", Style.ANSWER)
     elif bounds:
         page.line(f"best: none; no shape meets {'both' if len(bounds) > 1 else 'it'} at P90", Style.ANSWER)
+    if ends := ends_line(starts, names):
+        page.line(ends, Style.ANSWER)
     if bounds:
         page.sentence(
             f"{', '.join(f'{b.name} {b.shown}' for b in bounds)}: yes if P90 meets it, maybe if only P50 does, no otherwise"
         )
-    if knee := _knee(estimates, names):
+    if knee := knee_line(estimates, names):
         page.line(knee)
     if len({e.placement.gpus for e in estimates}) > 1:
         batches = {e.workload.training.step_samples for e in estimates}
@@ -89,7 +103,7 @@ def write_estimates(
     if "efficiency" in shown:
         first = "the first row of its precision" if "precision" in shown else names[0]
         page.line(f"efficiency: samples/s per GPU against {first}")
-    for line in origins(estimates, names):
+    for line in (*origins(estimates, names), *start_lines(starts, names)):
         page.sentence(line)
     _advice(page, estimates, names, best)
 
@@ -122,21 +136,6 @@ def _columns(estimates: Sequence[Estimate], verdicts: Sequence[Verdicts]) -> dic
         if len({*columns[name]} - {""}) == 1:
             del columns[name]
     return {name: cells for name, cells in columns.items() if any(cells)}
-
-
-def _knee(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None:
-    """The largest shape that is worth its GPUs, and the range in which it may be."""
-    counts = [e.placement.gpus for e in estimates]
-    if len({*counts}) < len(counts) or any(efficiency(estimates, e) is None for e in estimates):
-        return None
-    beyond = f"beyond {names[counts.index(max(counts))]}"
-    low, middle, high = (
-        beyond if i is None else names[i] for i in (find_knee(estimates, q) for q in ("p10", "p50", "p90"))
-    )
-    text = f"knee: {middle}, the most with an efficiency of at least {WORTHWHILE:.0%}"
-    if middle == beyond:
-        text = f"knee: {beyond}; all have an efficiency of at least {WORTHWHILE:.0%}"
-    return text if low == high else f"{text} ({low} at P10, {high} at P90)"
 
 
 def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from ...cluster_profiles.local_time import format_local_span, format_utc
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ...estimator.gpu_use.notes import Note
 from ...estimator.stages.check import StageVerdict
+from ...launcher.forecast.waiting import Waiting
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.runs.state import State
 from ...launcher.runs.status import RunStatus
@@ -15,6 +16,7 @@ from ..layout import Page, Style
 from ..trials.stage_text import stage_rows
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
 from .progress_text import UNKNOWN, alarms, ends_in, progress_as_json, progress_rows, steps_of, time_left
+from .waiting_text import waiting_rows
 
 NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
@@ -64,13 +66,15 @@ def render_status(
     notes: Sequence[Note] = (),
     checkpoint_note: str | None = None,
     verdict: StageVerdict | None = None,
+    waiting: Waiting | None = None,
 ) -> None:
-    """Print everything that is known of one run, the verdict on a stage, and the notes on its GPUs."""
+    """Print everything that is known of one run: how it waits, the verdict on a stage, the notes on its GPUs."""
     page.mark(STATE_STYLES)
     page.facts(
         [
             ("run", status.run, ""),
             ("state", status.state.state, status.state.reason),
+            *waiting_rows(waiting),
             *remedy_rows(status),
             *time_rows(status),
             *progress_rows(status),

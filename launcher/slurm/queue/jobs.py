@@ -128,7 +128,7 @@ def _request(row: Row) -> Request:
         partitions=tuple(row["Partition"].split(",")),
         gpu_type=gpu_type,
         cpus=per_node_cpus,
-        memory_mib=_memory_mib(row["MinMemory"], per_node_cpus),
+        memory_mib=parse_memory_mib(row["MinMemory"], per_node_cpus),
         exclusive=row["OverSubscribe"] in ("NO", "EXCLUSIVE"),
         only_nodes=frozenset(expand_hostlist(row["ReqNodes"])),
         features=frozenset(parse_features(row["Feature"])),
@@ -167,10 +167,10 @@ def parse_gpu_request(text: str) -> dict[str, int]:
     return counts
 
 
-def _memory_mib(text: str, cpus: int) -> int:
+def parse_memory_mib(text: str, cpus: int) -> int:
     """Return the MiB of a node: squeue prints them for a node, or with a `c` for each CPU.
 
-    >>> _memory_mib("32G", 4), _memory_mib("1000Mc", 4), _memory_mib("0", 4)
+    >>> parse_memory_mib("32G", 4), parse_memory_mib("1000Mc", 4), parse_memory_mib("0", 4)
     (32768, 4000, 0)
     """
     match = _MEMORY.fullmatch(text)

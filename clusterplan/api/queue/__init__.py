@@ -1,0 +1,1 @@
+"""When jobs would start, from the queue as Slurm shows it now."""

@@ -1,0 +1,36 @@
+"""A pending run: when it would start, its place in line, and what would make it start sooner."""
+
+from typing import Any
+
+from ...cluster_profiles.units import format_duration, join_names
+from ...estimator.queue.forecast import Basis
+from ...launcher.forecast.waiting import Waiting
+from ..estimate.start_text import start_as_dict, start_rows
+from .ending_text import Row
+
+_AT_ONCE_S = 60.0
+
+
+def waiting_rows(waiting: Waiting | None) -> list[Row]:
+    """Return when a pending run would start and what would make it start sooner; nothing of any other run."""
+    if waiting is None:
+        return []
+    start, forecast = waiting.start, waiting.start.forecast
+    (name, answer, remark), *_ = start_rows(start)
+    partition = join_names(start.request.partitions, between=" or ")
+    basis = "" if forecast.basis is Basis.USAGE or forecast.corrected_by else "; by limits, usually sooner"
+    record = f"; corrected by {forecast.corrected_by} earlier forecasts" if forecast.corrected_by else ""
+    hidden = "; this site hides the jobs of others" if start.hides_jobs else ""
+    rows = [
+        (name, answer, f"{remark}{f' in partition {partition}' if remark else ''}{basis}{record}{hidden}")
+    ]
+    for i, way in enumerate(waiting.ways):
+        wait = "now" if way.wait_s < _AT_ONCE_S else f"in {format_duration(way.wait_s)}"
+        rows.append(("" if i else "sooner", way.text, f"it would start {wait}"))
+    return rows
+
+
+def waiting_as_dict(waiting: Waiting) -> dict[str, Any]:
+    """Return the key `queue` of a run; docs/reference/json.md describes it."""
+    sooner = [{"change": way.text, "wait_s": way.wait_s} for way in waiting.ways]
+    return {**start_as_dict(waiting.start), "sooner": sooner}

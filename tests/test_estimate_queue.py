@@ -1,0 +1,223 @@
+"""`estimate --queue` and pending runs, beside Slurm's commands as scripts that print a recorded queue."""
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from recorded_queue import CONFIG, JOBS, NODES, NOW_S, PARTITIONS, RESERVATIONS
+
+from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.queue.state import PendingJob, Request
+from clusterplan.launcher.forecast.request import find_obstacle, queue_request
+from clusterplan.launcher.forecast.waiting import describe_waiting
+from clusterplan.launcher.slurm.queue.reader import build_queue_state
+from clusterplan.launcher.submission.request import SlurmRequest
+
+JOB = "estimate --queue --samples 400000 --batch-size 32 --samples-per-s-per-gpu 50 --gpus".split()
+SINFO = (
+    "".join(f"gpu{i}|long|mixed|16|64000|gpu:a100:8\n" for i in (1, 2, 3))
+    + "gpu4|old|mixed|16|64000|gpu:v100:8\n"
+)
+STATE = build_queue_state(NOW_S, JOBS, NODES, PARTITIONS, RESERVATIONS, CONFIG)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Slurm's commands of a site, in a folder that is all of PATH; each prints the file of its name."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    shift_s = round(time.time() - NOW_S)
+    moved = re.sub(r"\b1795\d{6}\b", lambda match: str(int(match[0]) + shift_s), JOBS)
+    texts = {
+        "squeue": moved,
+        "sinfo": SINFO,
+        "node": NODES,
+        "partition": PARTITIONS,
+        "reservation": "",
+        "config": f"ClusterName = west\nSLURM_VERSION = 22.05.8\n{CONFIG}",
+        "sacct": "",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    (folder / "sbatch.txt").write_text(
+        "sbatch: Job 9 to start at 1795904235 using 1 processors on nodes gpu1 in partition long\n",
+        encoding="utf-8",
+    )
+    shown = f"while read -r line; do printf '%s\\n' \"$line\"; done < {folder}"
+    for name in ("squeue", "sinfo", "sacct"):
+        write_command(folder, name, f"{shown}/{name}.txt")
+    write_command(folder, "scontrol", f'for last; do :; done; {shown}/"$last".txt')
+    write_command(
+        folder, "sbatch", f"{{ {shown}/sbatch.txt; }} >&2; exit $(( $(grep -c failure {folder}/sbatch.txt) ))"
+    )
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def write_command(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.mark.usefixtures("site")
+def test_shapes_are_ranked_by_their_end(in_process: Command) -> None:
+    done = in_process(*JOB, "2,8,16")
+    assert done.returncode == 0, done.stderr
+    assert "ends first: 8 GPUs" in done.stdout
+    assert "starts in" in done.stdout
+    assert "free now: 2 GPUs for up to 29m" in done.stdout
+    assert "starts are by limits" in done.stdout
+
+
+@pytest.mark.usefixtures("site")
+def test_the_json_has_waits_in_seconds_and_times_in_utc(in_process: Command) -> None:
+    answer = json.loads(in_process(*JOB, "2,8", "--json").stdout)
+    assert answer["ends_first"] == 1
+    small, large = (shape["start"] for shape in answer["shapes"])
+    assert (small["basis"], small["wait_s"], small["jobs_before"]) == ("limits", None, 15)
+    assert 1700 < small["free_now_for_s"] < 1800
+    assert large["end_utc"].endswith("Z")
+    assert not large["free_now"]
+
+
+@pytest.mark.usefixtures("site")
+def test_a_deadline_counts_the_wait(in_process: Command) -> None:
+    without = [word for word in JOB if word != "--queue"]
+    assert (
+        json.loads(in_process(*without, "2", "--deadline", "2h", "--json").stdout)["meets"]["deadline"]
+        == "yes"
+    )
+    assert json.loads(in_process(*JOB, "2", "--deadline", "2h", "--json").stdout)["meets"]["deadline"] == "no"
+
+
+def test_accounting_gives_a_range(in_process: Command, site: Path) -> None:
+    ended = "".join(f"root|00:{minutes:02}:00|01:00:00\n" for minutes in range(2, 60))
+    (site / "sacct.txt").write_text(ended, encoding="utf-8")
+    start = json.loads(in_process(*JOB, "2", "--json").stdout)["start"]
+    assert start["basis"] == "usage"
+    assert start["wait_s"]["p10"] <= start["wait_s"]["p50"] <= start["wait_s"]["p90"]
+    assert start["wait_s"]["p50"] < start["wait_by_limits_s"]
+    assert "what the jobs of the last two days used" in in_process(*JOB, "2").stdout
+
+
+def test_what_slurm_refuses_never_starts(in_process: Command, site: Path) -> None:
+    fault = "allocation failure: Requested node configuration is not available"
+    (site / "sbatch.txt").write_text(f"{fault}\n", encoding="utf-8")
+    done = in_process(*JOB, "2")
+    assert "starts     never" in done.stdout
+    assert "Requested node configuration is not available" in done.stdout
+
+
+def test_a_site_that_hides_jobs_is_said(in_process: Command, site: Path) -> None:
+    (site / "squeue.txt").write_text("", encoding="utf-8")
+    (site / "config.txt").write_text("ClusterName = west\nPrivateData = jobs\n", encoding="utf-8")
+    shown = " ".join(in_process(*JOB, "2").stdout.split())
+    assert "this site hides the jobs of others" in shown
+    assert "22 GPUs of theirs" in shown
+
+
+@pytest.mark.usefixtures("site")
+def test_twenty_runs_of_the_cluster_correct_the_start(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    with History(tmp_path / "history.db") as history, history.writing():
+        for i in range(20):
+            facts = {"run": f"r{i}", "folder": "", "state": "completed", "began_s": 0.0, "started_s": 1740.0}
+            history.put_run(facts)
+            kept = {"made_s": 0.0, "basis": "limits", "by_limits_s": 3540.0, "cluster": "west"}
+            history.put_start_forecast(f"r{i}", kept)
+    start = json.loads(in_process(*JOB, "2", "--json").stdout)["start"]
+    assert start["corrected_by_runs"] == 20
+    assert start["wait_s"]["p50"] == pytest.approx(start["wait_by_limits_s"] / 2, rel=0.02)
+    assert "corrected by what came of the last 20 forecasts" in in_process(*JOB, "2").stdout
+
+
+def test_without_slurm_there_is_one_line(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = in_process(*JOB, "2")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("Error: --queue: sbatch is not found here")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_controller_that_does_not_answer_is_said(in_process: Command, site: Path) -> None:
+    write_command(
+        site, "scontrol", "echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1"
+    )
+    done = in_process(*JOB, "2")
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+
+
+def pending(gpus: int, limit_s: float, nodes: int = 1) -> PendingJob:
+    return PendingJob("99", "ann", Request(nodes, gpus, limit_s, ("long",)), 1.0, NOW_S)
+
+
+def test_a_pending_job_is_told_of_the_hole_that_it_would_fit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no accounting
+    waiting = describe_waiting(STATE, pending(2, 5 * 3600))
+    assert waiting.start.forecast.by_limits_s > 0
+    assert (waiting.ways[0].text, waiting.ways[0].wait_s) == ("scontrol update JobId=99 TimeLimit=29", 0)
+
+
+def test_a_pending_job_is_told_of_fewer_gpus_and_of_another_partition(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    texts = [way.text for way in describe_waiting(STATE, pending(5, 3600)).ways]
+    assert "scontrol update JobId=99 Partition=old" in texts
+    texts = [way.text for way in describe_waiting(STATE, pending(4, 1200)).ways]
+    assert "--gpus 2 in place of 4" in texts
+
+
+def test_a_job_that_starts_at_once_needs_no_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    waiting = describe_waiting(STATE, pending(2, 600))
+    assert (waiting.start.forecast.by_limits_s, waiting.ways) == (0, ())
+
+
+def test_options_of_sbatch_become_what_the_queue_is_asked_for() -> None:
+    further = (
+        ("cpus-per-task", 4),
+        ("mem", "8G"),
+        ("exclusive", True),
+        ("constraint", "a&b"),
+        ("nodelist", "gpu[1-2]"),
+    )
+    request = SlurmRequest(2, 8, 90, partition="long", time="01:00:00", further=further, tasks_per_node=2)
+    wanted = queue_request(request, STATE)
+    assert (wanted.nodes, wanted.gpus, wanted.limit_s, wanted.cpus, wanted.memory_mib) == (
+        2,
+        4,
+        3600,
+        8,
+        8192,
+    )
+    assert (wanted.exclusive, wanted.features, wanted.only_nodes) == (
+        True,
+        frozenset("ab"),
+        frozenset({"gpu1", "gpu2"}),
+    )
+
+
+def test_a_job_without_partition_and_time_has_those_of_the_cluster() -> None:
+    wanted = queue_request(SlurmRequest(1, 1, 90), STATE)
+    assert (wanted.partitions, wanted.limit_s) == (("long",), 86400)
+
+
+def test_a_partition_that_is_down_or_unknown_never_starts_a_job() -> None:
+    wanted = queue_request(SlurmRequest(1, 1, 90), STATE)
+    assert find_obstacle(wanted, STATE) is None
+    assert "no partition 'fast'" in find_obstacle(replace(wanted, partitions=("fast",)), STATE)
+    down = {**STATE.partitions, "long": replace(STATE.partitions["long"], is_up=False)}
+    assert "'long' is down" in find_obstacle(wanted, replace(STATE, partitions=down))
