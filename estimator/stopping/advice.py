@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from .curve import Curve, Point
-from .schedule import Phase, find_phase, has_risen
+from .schedule import Phase, comparable, find_phase
 from .trend import Interval, blocks, deviation, gain_until, latest_half, median, slope
 from .validation import CONFIRMATIONS, Validations, judge_validations
 
@@ -98,13 +98,13 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
     losses = curve.cost_of(curve.loss_name, curve.losses)
     step = curve.step
     end = max(curve.total_steps or 2 * step, step)
-    values = curve.cost_of(curve.validation_name, curve.validations)
+    rates = curve.cost_of("", curve.learning_rates)
+    values = comparable(curve.cost_of(curve.validation_name, curve.validations), rates)
     validations = judge_validations(values, end, rules.min_gain)
     window = latest_window(losses, end)
     loss = median([point.value for point in window]) if window else None
     recent = latest_half(losses, _FEWEST_POINTS)
     trend = slope(*zip(*blocks(recent), strict=True)) if len(recent) >= _FEWEST_POINTS else None
-    rates = curve.cost_of("", curve.learning_rates)
     phase = find_phase(rates, curve.total_steps)
     gain, gain_of = gain_until(recent, end) if len(recent) >= _FEWEST_POINTS else None, curve.loss_name
     scale = abs(loss or 0.0)
@@ -118,7 +118,7 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
     )
     if _has_diverged(curve, losses, end):
         state = State.DIVERGED
-    elif validations and _overfits(losses, validations, end) and not has_risen(rates, validations.best.step):
+    elif validations and _overfits(losses, validations, end):
         state = State.OVERFITTING
     elif phase is Phase.WARM_UP or step < WINDOW_SHARE * (curve.total_steps or 0):
         state = State.WARMING

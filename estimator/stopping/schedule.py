@@ -44,14 +44,27 @@ def find_phase(rates: Sequence[Point], total_steps: int | None) -> Phase:
     return Phase.DECAYED if _ends_with_training(rates, total_steps) else Phase.LOW_WITHOUT_END
 
 
-def has_risen(rates: Sequence[Point], step: int) -> bool:
-    """Return whether the rate is higher than at `step`: then a higher loss is no sign of overfitting.
+def comparable(validations: Sequence[Point], rates: Sequence[Point]) -> list[Point]:
+    """Return validations without those that are no better than the best before, at a higher learning rate than it.
 
-    >>> has_risen([Point(1, 0.1), Point(2, 0.01), Point(3, 0.1)], 2)
-    True
+    Such a one says nothing: after a restart, validation is worse until the rate has fallen again.
+
+    >>> rates = [Point(1, 0.01), Point(2, 0.1), Point(3, 0.01)]
+    >>> [p.step for p in comparable([Point(1, 2.0), Point(2, 2.5), Point(3, 1.9)], rates)]
+    [1, 3]
     """
-    before = [point.value for point in rates if point.step <= step]
-    return bool(before) and rates[-1].value > before[-1] * (1 + _SAME)
+    kept: list[Point] = []
+    best: tuple[float, float] | None = None  # its value and the rate at it
+    number, rate = 0, 0.0
+    for point in validations:
+        while number < len(rates) and rates[number].step <= point.step:
+            rate, number = rates[number].value, number + 1
+        if best is None or point.value < best[0]:
+            best = point.value, rate
+        elif rate > best[1] * (1 + _SAME):
+            continue
+        kept.append(point)
+    return kept
 
 
 def _ends_with_training(rates: Sequence[Point], total_steps: int | None) -> bool:
