@@ -17,9 +17,10 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Generic, SupportsFloat, TypeVar
+from typing import Any, Generic, SupportsFloat, TypeVar
 
 from .autograd_dtype import find_autograd_dtype
+from .loss_record import LossRecord
 from .progress_file import open_progress_file, read_number
 
 T = TypeVar("T")
@@ -66,11 +67,12 @@ class Tracker(Generic[T]):
     """The steps of one loop; made by `track`."""
 
     def __init__(
-        self, iterable: Iterable[T] | None, start: int, facts: Mapping[str, object], per_step: int
+        self, iterable: Iterable[T] | None, start: int, facts: Mapping[str, Any], per_step: int
     ) -> None:
         self._iterable, self._per_step, self._step = iterable, per_step, start
-        self._facts: Mapping[str, object] | None = facts  # None once they are written
+        self._facts: Mapping[str, Any] | None = facts  # None once they are written
         self._file = open_progress_file()
+        self._record = LossRecord(facts["total"])
         self._loss: SupportsFloat | None = None
         self._learning_rate: SupportsFloat | None = None
         self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
@@ -109,10 +111,10 @@ class Tracker(Generic[T]):
 
     def loss(self, value: SupportsFloat) -> None:
         """Take the loss.  A tensor is read only when a line is written, so the step does not wait for the GPU."""
-        if self._file is not None:
-            if self._dtype_steps_left:
-                self._find_dtype(value)
-            self._loss = value.detach() if hasattr(value, "detach") else value
+        if self._file is not None and self._dtype_steps_left:
+            self._find_dtype(value)
+        self._loss = value.detach() if hasattr(value, "detach") else value
+        self._record.log(self._step, loss=self._loss)
 
     def log(
         self,
@@ -128,6 +130,16 @@ class Tracker(Generic[T]):
             self._learning_rate = learning_rate
         if eval_loss is not None and (value := read_number(eval_loss)) is not None:
             self._append("evaluation", loss=value)
+        self._record.log(self._step, learning_rate=learning_rate, evaluation=eval_loss)
+
+    def should_stop(
+        self, min_gain: float = 0.01, band: tuple[float, float] | None = None, *, constant_lr: bool = False
+    ) -> bool:
+        """Return whether what was logged confirms that the rest would gain less than `min_gain`, as `clusterplan advise`.
+
+        Ask after a validation, on one rank for all: the others have other losses, and would answer otherwise.
+        """
+        return self._record.may_stop(min_gain, band, constant_lr=constant_lr)
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
