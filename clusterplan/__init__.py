@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .estimator.estimate.estimate import Estimate as Estimate
     from .estimator.job.workload import Workload as Workload
     from .estimator.measurements.measurement import Measurement as Measurement
+    from .launcher.in_training.framework_callbacks import lightning_callback as lightning_callback
+    from .launcher.in_training.framework_callbacks import trainer_callback as trainer_callback
     from .launcher.in_training.mixed_precision import mixed_precision as mixed_precision
     from .launcher.in_training.tracker import track as track
 
@@ -54,6 +56,7 @@ _HOMES = {
     "estimate_stages": ".api.trials.stages",
     "history_add": ".api.history.entries",
     "init": ".api.scripts.init",
+    "lightning_callback": ".launcher.in_training.framework_callbacks",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
     "report": ".api.report",
@@ -61,6 +64,7 @@ _HOMES = {
     "runs": ".api.runs",
     "submit": ".api.submit",
     "submit_stages": ".api.trials.stages",
+    "trainer_callback": ".launcher.in_training.framework_callbacks",
     "track": ".launcher.in_training.tracker",
 }
 _ALIASES = {"Profile": "ClusterProfile"}
@@ -83,6 +87,7 @@ __all__ = [
     "estimate_stages",
     "history_add",
     "init",
+    "lightning_callback",
     "load_profile",
     "mixed_precision",
     "report",
@@ -91,6 +96,7 @@ __all__ = [
     "submit",
     "submit_stages",
     "track",
+    "trainer_callback",
 ]
 
 

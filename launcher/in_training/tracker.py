@@ -103,7 +103,7 @@ class Tracker(Generic[T]):
                     items = 0
                     self._count(request_s)
         finally:
-            self._end()
+            self.end()
 
     def advance(self) -> None:
         """Count one more step, in a loop that does not iterate over this object."""
@@ -169,7 +169,7 @@ class Tracker(Generic[T]):
             if self._facts is not None:
                 self._append("start", **self._facts)
                 self._facts = None
-            atexit.register(self._end)  # an uncaught exception keeps the loop's frame alive until then
+            atexit.register(self.end)  # an uncaught exception keeps the loop's frame alive until then
         self._fresh = True
         self._paused_s = self._waited_s = 0.0  # in the step under way
         self._began_s = self._written_s = time.perf_counter()
@@ -228,12 +228,12 @@ class Tracker(Generic[T]):
             self._append("dtype", dtype=self._dtype)
             self._dtype = None
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """End the loop, however it ended; it may be entered again."""
         if self._file is not None:
             self._flush()
             self._append("end")
-            atexit.unregister(self._end)
+            atexit.unregister(self.end)
 
     def _append(self, kind: str, **values: object) -> None:
         if self._file is None:
