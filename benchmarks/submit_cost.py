@@ -3,13 +3,15 @@
     python benchmarks/submit_cost.py [--runs 5] [--elements 500] [--work 10]
 
 One job and an array are submitted held, so that nothing else runs; whole processes are timed, in turns, and medians are
-printed.  Then it times `clusterplan status` over all these runs and counts the calls of Slurm's commands, and runs a
+printed, of the time on the clock and of that on the CPU.  `imports` loads what submitit and clusterplan are made of, and
+does nothing.  Then it times `clusterplan status` over all these runs and counts the calls of Slurm's commands, and runs a
 command of fixed work in a job of each kind.  Only root can start the test Slurm.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -32,6 +34,12 @@ n = int(sys.argv[2])
 executor.map_array(abs, range(n)) if n > 1 else executor.submit(abs, 1)
 """
 # Adds as many floats as its argument says; writes the Unix time of its start, and the seconds it took.
+IMPORTS = """
+import click, submitit
+from pydantic import BaseModel
+class Model(BaseModel):
+    number: int
+"""
 WORK = """
 import json, sys, time
 start_s, start, total = time.time(), time.perf_counter(), 0.0
@@ -43,14 +51,19 @@ os.replace(sys.argv[1] + ".part", sys.argv[1])
 """
 
 
-def run_timed(command: list[str]) -> float:
-    """Run a process that must succeed; return its seconds."""
-    start = time.perf_counter()
+def run_timed(command: list[str]) -> tuple[float, float]:
+    """Run a process that must succeed; return its seconds on the clock, and on the CPU with its children."""
+    start, cpu_s = time.perf_counter(), children_cpu_s()
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if process.returncode:
         sys.exit(f"{' '.join(command)} exited with {process.returncode}: {process.stderr.strip()}")
-    return seconds
+    return seconds, children_cpu_s() - cpu_s
+
+
+def children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def submissions(folder: Path, count: int) -> dict[str, list[str]]:
@@ -70,28 +83,43 @@ def submissions(folder: Path, count: int) -> dict[str, list[str]]:
         else ([], [])
     )
     options = ["--hold", "--gpus-per-node=1", "--time=10", f"--output={folder}/%A_%a.out"]
-    return {
+    submit = [CLUSTERPLAN, "submit", "--time", "10m"]
+    commands = {
         "sbatch": ["sbatch", *options, *array, str(script)],
         "submitit": [sys.executable, "-c", SUBMITIT, str(folder / "submitit"), str(count)],
-        "clusterplan submit": [CLUSTERPLAN, "submit", str(job), "--time", "10m", *sweep],
+        "clusterplan submit": [*submit, str(job), *sweep],
+    }
+    if count > 1:
+        return commands
+    return {
+        **commands,
+        "... without an estimate": [*submit, "--gpus", "1", "--slurm", "hold", "--", "true"],
+        "imports": [sys.executable, "-c", IMPORTS],
     }
 
 
-def median_s(commands: dict[str, list[str]], runs: int, after: Callable[[], object]) -> dict[str, float]:
-    """Run the commands in turns; return the median seconds of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
+def median_s(
+    commands: dict[str, list[str]], runs: int, after: Callable[[], object]
+) -> dict[str, tuple[float, float]]:
+    """Run the commands in turns; return the median seconds of each, on the clock and on the CPU."""
+    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            seconds[name].append(run_timed(command))
+            pairs[name].append(run_timed(command))
             after()
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        name: (statistics.median(clock), statistics.median(cpu))
+        for name, (clock, cpu) in ((name, zip(*values, strict=True)) for name, values in pairs.items())
+    }
 
 
-def print_table(title: str, medians: dict[str, float]) -> None:
+def print_table(title: str, medians: dict[str, tuple[float, float]]) -> None:
     print(title)
-    ours = medians["clusterplan submit"]
-    for name, seconds in medians.items():
-        print(f"  {name:20s} {seconds:7.3f} s   clusterplan / this = {ours / seconds:.2f}")
+    ours = medians["clusterplan submit"][0]
+    for name, (seconds, cpu_s) in medians.items():
+        print(
+            f"  {name:24s} {seconds:7.3f} s   {cpu_s:7.3f} s CPU   clusterplan / this = {ours / seconds:.2f}"
+        )
 
 
 def print_status(folder: Path) -> None:
@@ -105,14 +133,14 @@ def print_status(folder: Path) -> None:
             )
             (shims / name).chmod(0o755)
     process = subprocess.run([CLUSTERPLAN, "status", "--json"], capture_output=True, text=True, check=True)
-    seconds = statistics.median(run_timed([CLUSTERPLAN, "status"]) for _ in range(3))
+    seconds, cpu_s = median_s({"status": [CLUSTERPLAN, "status"]}, 3, lambda: None)["status"]
     path, os.environ["PATH"] = os.environ["PATH"], f"{shims}:{os.environ['PATH']}"
     run_timed([CLUSTERPLAN, "status"])
     os.environ["PATH"] = path
     names = calls.read_text(encoding="utf-8").split() if calls.exists() else []
     runs = len(json.loads(process.stdout)["runs"])
     print(
-        f"status of {runs:,} runs: {seconds:.3f} s, {len(names)} calls of Slurm ({', '.join(sorted(set(names)))})"
+        f"status of {runs:,} runs: {seconds:.3f} s, {cpu_s:.3f} s CPU, {len(names)} calls of Slurm ({', '.join(sorted(set(names)))})"
     )
 
 
