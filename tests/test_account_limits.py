@@ -14,7 +14,7 @@ from conftest import run_program
 from launched import Launched
 from test_preflight import CLUSTER, found
 
-from clusterplan.launcher.slurm.limits import Accounting, parse_associations, parse_qos
+from clusterplan.launcher.slurm.limits import Accounting, parse_accounts, parse_associations, parse_qos
 from clusterplan.launcher.slurm.nodes import parse_partitions, parse_settings
 
 QOS = """\
@@ -80,6 +80,63 @@ def test_the_association_of_the_partition_comes_before_the_general_one() -> None
     assert accounting is not None
     (limits,) = [one for one in accounting.limits_of(None, None, "old", None) if "account" in one.holder]
     assert (limits.wall_s, limits.in_all) == (None, {"gres/gpu": 2})
+
+
+def test_the_accounts_above_count_too() -> None:
+    """A group limit counts at each level, so the least of them holds; each other limit is that of the nearest."""
+    accounts = parse_accounts(
+        "lab|physics||||gres/gpu=8\nphysics|root|01:00:00|node=2||gres/gpu=4\nroot|||||"
+    )
+    accounting = replace(CENTRE.accounting, accounts=accounts)
+    cluster = replace(CENTRE, accounting=accounting)
+    assert codes(cluster, gpus="4") == []
+    assert codes(cluster, gpus="5") == ["account-limit!"]
+    assert [one.holder for one in accounting.limits_of("lab", None, "long", None)][-2:] == [
+        "account 'physics'",
+        "account 'root'",
+    ]
+
+
+def test_the_longest_walltime_of_a_job_is_the_least_of_all_limits() -> None:
+    assert CENTRE.longest_walltime_s("long", {}) == 20 * 60  # the account's
+    assert CENTRE.longest_walltime_s("long", {"qos": "debug"}) == 10 * 60
+    assert CENTRE.longest_walltime_s("short", {"qos": "long"}) == 30 * 60  # the partition's own
+
+
+SACCTMGR = """#!/bin/sh
+case "$*" in
+    *"show user"*) echo lab ;;
+    *"user= "*) echo "lab|root||||" ;;
+    *assoc*) echo "lab|||00:20:00|||" ;;
+    *qos*) echo "debug||00:10:00||||||" ;;
+esac
+"""
+RECORDED = {
+    "partition": "PartitionName=gpu Default=YES MaxTime=1-00:00:00 State=UP",
+    "config": "ClusterName = centre\nAccountingStorageEnforce = limits",
+    "reservation": "No reservations in the system",
+}
+
+
+def test_the_walltime_of_an_estimate_is_cut_to_the_limit_of_the_account(launched: Any) -> None:
+    """A centre whose partition has a day, and its account 20 minutes: as UMIACS and Alpine limit by QOS."""
+    folder = launched.folder / "bin"
+    folder.mkdir()
+    scontrol = "".join(f"*{what}*) echo '{text}' ;;\n" for what, text in RECORDED.items())
+    programs = {
+        "scontrol": f'#!/bin/sh\ncase "$*" in\n{scontrol}esac\n',
+        "sinfo": "#!/bin/sh\necho 'n1|gpu|idle|16|64000|gpu:a100:8'\n",
+        "sacctmgr": SACCTMGR,
+        "sbatch": "#!/bin/sh\nexit 1\n",
+    }
+    for name, text in programs.items():
+        path = launched.file(f"bin/{name}", text)
+        path.chmod(0o755)
+    size = ["--samples", "9_000", "--batch-size", "1", "--step-time", "1", "--gpus", "1"]
+    environment = {"PATH": f"{folder}{os.pathsep}{launched.environment['PATH']}"}
+    done = launched("submit", "--dry-run", *size, "--", "true", env=environment)
+    assert "#SBATCH --time=00:20:00" in done.stdout
+    assert "cut to the limit of account 'lab', 20m per job" in done.stdout
 
 
 def test_no_limit_is_no_limit() -> None:

@@ -16,7 +16,7 @@ from clusterplan.estimator.job.placement import Placement, place
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.launcher.slurm.cluster import Cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
-from clusterplan.launcher.submission.fit import check_on_cluster
+from clusterplan.launcher.submission.fit.check import check_on_cluster
 from clusterplan.launcher.submission.request import SlurmRequest
 from clusterplan.render.profiles import profile_as_toml
 

@@ -10,9 +10,11 @@ import pytest
 from clusterplan.cluster_profiles.gpu import find_gpu
 from clusterplan.cluster_profiles.precision import Precision
 from clusterplan.estimator.job.run import RunOptions
+from clusterplan.estimator.queue.state import Reservation
 from clusterplan.launcher.command.processes.faults import CommandFault
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.cluster import Cluster
+from clusterplan.launcher.slurm.cluster_reader import read_cluster
 from clusterplan.launcher.slurm.nodes import parse_nodes, parse_partitions, parse_settings
 from clusterplan.launcher.submission.machine import Machine, inspect_machine
 from clusterplan.launcher.submission.preflight import PreflightJob, find_problems
@@ -223,6 +225,68 @@ def test_a_folder_that_slurm_takes_for_a_pattern_is_refused(folder: str) -> None
     assert found(here={"folder": Path(folder)}, cluster=None) == []
 
 
+def reserved(*reservations: tuple[float, float, str]) -> Cluster:
+    """The cluster at 0 s, with reservations from and until so many seconds."""
+    kept = tuple(
+        Reservation("maint", begin, end, frozenset(nodes.split())) for begin, end, nodes in reservations
+    )
+    return replace(CLUSTER, reservations=kept, now_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("reservation", "request_", "is_said"),
+    [
+        ((480, 4080, "a1 a2 a3"), {"time": "01:00:00"}, True),
+        ((480, 4080, "a1 a2 a3"), {"time": "00:08:00"}, False),
+        ((480, 4080, "a1"), {"time": "01:00:00"}, False),  # a2 is free for one node
+        ((480, 4080, "a1"), {"time": "01:00:00", "nodes": 2}, True),
+        ((480, 4080, "v1"), {"time": "01:00:00"}, False),  # of another partition
+        ((-60, 0, "a1 a2 a3"), {"time": "01:00:00"}, False),  # over
+        ((480, 4080, "a1 a2 a3"), {"time": "01:00:00", "further": (("reservation", "maint"),)}, False),
+    ],
+)
+def test_a_maintenance_that_comes_before_the_jobs_end_is_said(
+    reservation: Any, request_: dict[str, Any], is_said: bool
+) -> None:
+    codes = found(cluster=reserved(reservation), **{"nodes": 1, **request_})
+    assert ("reserved" in codes) == is_said
+
+
+def test_a_walltime_that_ends_before_the_maintenance_is_named() -> None:
+    """As a job of 1 h was seen to wait 8 minutes before one, while one of 7 minutes began at once (Slurm 22.05)."""
+    job = PreflightJob(requested(nodes=1, time="01:00:00"))
+    text = find_problems(job, HERE, reserved((480, 4080, "a1 a2 a3")))[0].text
+    assert text.startswith("reservation 'maint' keeps 2 nodes of partition 'long' from ")
+    assert text.endswith("a job of 1h waits for its end; --time 7m fits before it")
+    now = find_problems(job, HERE, reserved((-60, 4080, "a1 a2 a3")))[0].text
+    assert "keeps 2 nodes of partition 'long' until " in now
+    assert now.endswith("waits for its end")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ((("mem", "600G"),), "mem=600G is more than a node of partition 'long' has: give at most mem=500G"),
+        ((("mem", "500G"),), None),
+        ((("mem", "0"),), None),
+        ((("mem-per-gpu", "100G"),), "mem-per-gpu=100G for 8 GPUs of a node is more than"),
+        ((("mem-per-cpu", "10G"), ("cpus-per-task", "64")), "mem-per-cpu=10G for 64 CPUs of a node"),
+    ],
+)
+def test_more_memory_than_any_node_has_is_refused(options: Any, text: str | None) -> None:
+    problems = find_problems(PreflightJob(requested(nodes=1, further=options)), HERE, CLUSTER)
+    said = [problem.text for problem in problems if problem.code == "memory"]
+    assert [text in one for one in said] == [True] if text else said == []
+
+
+def test_a_site_without_a_default_partition_may_route_by_qos() -> None:
+    """NERSC's users name a QOS or a constraint, and no partition (Parsl/libsubmit#66)."""
+    without = tuple(replace(one, default=False) for one in CLUSTER.partitions)
+    cluster = replace(CLUSTER, partitions=without)
+    assert found(cluster=cluster) == ["partition!"]
+    assert found(cluster=cluster, further=(("qos", "regular"),)) == ["partition"]
+
+
 def test_refusals_come_first() -> None:
     assert found(here={"inside_job": "17"}, nodes=9) == ["nodes!", "inside-job"]
 
@@ -236,7 +300,7 @@ def test_every_finding_names_what_is_wrong_and_what_would_be_right() -> None:
 
 @pytest.mark.usefixtures("slurm")
 def test_the_live_cluster_is_what_a_job_is_held_against() -> None:
-    cluster = asking.read_cluster()
+    cluster = read_cluster()
     assert found(cluster=cluster, partition="long") == []
     # sbatch takes it, and lets it wait for ever.
     assert asking.forecast_start(["--partition=short", "--time=60"]).refusal is None

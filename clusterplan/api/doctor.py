@@ -22,6 +22,7 @@ from ..launcher.sampler import nvml
 from ..launcher.slurm import client as slurm
 from ..launcher.slurm import discovery
 from ..launcher.slurm.cluster import Cluster
+from ..launcher.slurm.cluster_reader import read_cluster
 from ..render.doctor import Finding, findings_as_dict, write_findings
 from ..render.layout import Page
 from .result import Result
@@ -114,7 +115,7 @@ def _slurm() -> tuple[Cluster | None, Finding]:
         return None, Finding("slurm", "note", "sbatch is not found: runs start on this machine", advice)
     began_s = time.monotonic()
     try:
-        cluster = slurm.read_cluster()
+        cluster = read_cluster()
     except SlurmUnavailable as error:
         return None, Finding(
             "slurm", "fault", str(error), "ask your administrators; `scontrol ping` says who answers"

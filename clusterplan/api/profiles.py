@@ -10,6 +10,7 @@ from ..cluster_profiles.profile import ClusterProfile
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher.slurm import client as slurm
 from ..launcher.slurm import discovery
+from ..launcher.slurm.cluster_reader import read_cluster
 from ..render import profiles as pages
 from ..render.layout import Page
 from .result import Result
@@ -93,7 +94,7 @@ def check_profile(name: str) -> ProfileCheck:
     if profile_path(name).resolve().parent == BUNDLED.resolve() or not slurm.is_available():
         return ProfileCheck(name, profile, None)
     try:
-        return ProfileCheck(name, profile, tuple(discovery.differences(profile, slurm.read_cluster())))
+        return ProfileCheck(name, profile, tuple(discovery.differences(profile, read_cluster())))
     except SlurmUnavailable as error:
         return ProfileCheck(name, profile, None, (f"not compared with the cluster: {error}",))
 
@@ -104,7 +105,7 @@ def discover_profile(name: str | None = None, output: Path | None = None) -> Dis
     Without either nothing is written.  A file that exists is never overwritten.  Raises ProfileError and
     SlurmUnavailable.
     """
-    discovered = discovery.build_profile(slurm.read_cluster(), name)
+    discovered = discovery.build_profile(read_cluster(), name)
     text = pages.profile_as_toml(discovered.profile, discovered.notes)
     if name and ("/" in name or name.endswith(".toml")):
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")

@@ -73,7 +73,7 @@ def _booked(submission: Submission) -> tuple[str, str]:
     if local_gpus is not None:
         return "no GPU", "none can be used on this machine: the run is on the CPU"
     per_node = f" of {request.gpus_per_node}" if request.nodes > 1 else ""
-    partition = f"partition {request.partition}" if request.partition else "the default partition"
+    partition = f"partition {request.partition}" if request.partition else "the partition that Slurm chooses"
     shown = f"{request.gpus} x {request.gres}" if request.gres else gpus
     return shown, f"{plural(request.nodes, 'node')}{per_node} in {partition}{each}"
 

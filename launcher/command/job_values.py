@@ -29,14 +29,21 @@ def placeholder_values(
     }
 
 
-def shape_variables(workload: Workload, placement: Placement) -> dict[str, str]:
-    """Return the variables that tell a script the shape it trains in."""
-    shape = {
-        "BATCH_SIZE": workload.training.batch_size,
-        "ACCUMULATION": workload.training.accumulation,
-        "GPUS": placement.gpus,
-        "NODES": placement.nodes,
-    }
+def shape_variables(workload: Workload, placement: Placement, *, is_sized: bool = True) -> dict[str, str]:
+    """Return the variables that tell a script the shape it trains in, as far as it is stated.
+
+    A job that is not `is_sized`, whose size is not known, has a batch of 1 unless it states another.
+
+    >>> from clusterplan.estimator.job.placement import place
+    >>> job = Workload.of(samples=1, batch_size=1, gpus=2)
+    >>> shape_variables(job, place(job, None), is_sized=False)
+    {'CLUSTERPLAN_GPUS': '2', 'CLUSTERPLAN_NODES': '1'}
+    """
+    training = workload.training
+    batch = {"BATCH_SIZE": training.batch_size} if is_sized or training.batch_size > 1 else {}
+    states_steps = not {"accumulation", "global_batch"}.isdisjoint(training.model_fields_set)
+    accumulation = {"ACCUMULATION": training.accumulation} if states_steps else {}
+    shape = {**batch, **accumulation, "GPUS": placement.gpus, "NODES": placement.nodes}
     return {f"CLUSTERPLAN_{name}": str(value) for name, value in shape.items()}
 
 

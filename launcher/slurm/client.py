@@ -6,17 +6,13 @@ and SlurmRefused if Slurm says no.
 """
 
 import os
-import pwd
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import cache
 
 from ...errors import SlurmRefused, SlurmUnavailable
-from .cluster import Cluster
 from .jobs import (
     ACCOUNT_FORMAT,
     QUEUE_FORMAT,
@@ -39,11 +35,7 @@ from .nodes import (
 )
 from .text import last_complaint, without_colours
 
-if TYPE_CHECKING:
-    from .limits import Accounting
-
 _JOBS_PER_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
-_LIMITS_TIMEOUT_S = 3.0  # a submission does not wait for its database
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
 _OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_")
 _KEPT = {"SLURM_CONF"}
@@ -152,39 +144,6 @@ def read_nodes() -> list[NodeFacts]:
 def read_settings() -> SlurmSettings:
     """Return the settings of the cluster."""
     return parse_settings(ask("scontrol", "show", "config"))
-
-
-def read_limits() -> "Accounting | None":
-    """Return the limits of this user and of every QOS; None if accounting does not answer at once."""
-    from . import limits  # noqa: PLC0415  the limits, where none are enforced
-
-    user = pwd.getpwuid(os.getuid()).pw_name
-    questions = (
-        ("user", "where", f"name={user}", "format=DefaultAccount"),
-        ("assoc", "where", f"user={user}", f"format={limits.ASSOCIATION_FORMAT}"),
-        ("qos", f"format={limits.QOS_FORMAT}"),
-    )
-    try:
-        with ThreadPoolExecutor() as pool:
-            ask_one = partial(
-                ask, "sacctmgr", "--noheader", "--parsable2", "show", timeout_s=_LIMITS_TIMEOUT_S
-            )
-            accounts, associations, qos = pool.map(lambda words: ask_one(*words), questions)
-    except (SlurmUnavailable, SlurmRefused):
-        return None
-    lines = accounts.split()
-    return limits.Accounting(
-        lines[-1] if lines else None, limits.parse_associations(associations), limits.parse_qos(qos)
-    )
-
-
-def read_cluster() -> Cluster:
-    """Return partitions, nodes and settings: three questions, asked at once; then the limits, where they are enforced."""
-    with ThreadPoolExecutor() as pool:
-        futures = pool.submit(read_partitions), pool.submit(read_nodes), pool.submit(read_settings)
-    settings = futures[2].result()
-    accounting = read_limits() if settings.enforces_limits else None
-    return Cluster(tuple(futures[0].result()), tuple(futures[1].result()), settings, accounting)
 
 
 def forecast_start(options: Sequence[str]) -> StartForecast:

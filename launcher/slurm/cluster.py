@@ -1,12 +1,14 @@
 """A cluster as Slurm describes it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .nodes import NodeFacts, PartitionFacts, SlurmSettings
 
-if TYPE_CHECKING:  # most sites enforce none
-    from .limits import Accounting
+if TYPE_CHECKING:  # most sites have none
+    from ...estimator.queue.state import Reservation
+    from .limits import Accounting, Limits
 
 
 def partition_names(partitions: str | None) -> tuple[str | None, ...]:
@@ -20,12 +22,17 @@ def partition_names(partitions: str | None) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The partitions, nodes and settings of one Slurm; `accounting` has its limits of users, if they are enforced."""
+    """The partitions, nodes and settings of one Slurm, and its reservations, at the Unix time `now_s`.
+
+    `accounting` has its limits of users, if they are enforced.
+    """
 
     partitions: tuple[PartitionFacts, ...]
     nodes: tuple[NodeFacts, ...]
     settings: SlurmSettings
     accounting: "Accounting | None" = None
+    reservations: tuple["Reservation", ...] = ()
+    now_s: float = 0.0
 
     def nodes_of(self, partition: str) -> tuple[NodeFacts, ...]:
         """Return the nodes of one partition, in any state."""
@@ -44,10 +51,20 @@ class Cluster:
         limits = [one.default_limit_s or one.limit_s for one in facts if one]
         return min((limit for limit in limits if limit), default=None)
 
-    def longest_walltime_s(self, partitions: str | None) -> float | None:
-        """Return the longest limit that a job may ask for in each of these partitions; None if there is none."""
-        facts = [self.partition(name) for name in partition_names(partitions)]
-        return min((one.limit_s for one in facts if one and one.limit_s), default=None)
+    def longest_walltime_s(self, partitions: str | None, options: Mapping[str, object]) -> float | None:
+        """Return the longest limit that a job with these options may ask for in each of these partitions; None if there is none."""
+        facts = [one for name in partition_names(partitions) if (one := self.partition(name))]
+        limits = [limits.wall_s for one in facts if (limits := self.wall_limit(one.name, options))]
+        return min((limit for limit in (*limits, *(one.limit_s for one in facts)) if limit), default=None)
+
+    def wall_limit(self, partition: str, options: Mapping[str, object]) -> "Limits | None":
+        """Return the limits of the QOS or the account that set how long a job with these options of sbatch may run."""
+        if self.accounting is None:
+            return None
+        facts = self.partition(partition)
+        account, qos = (str(options[name]) if name in options else None for name in ("account", "qos"))
+        levels = self.accounting.limits_of(account, qos, partition, facts.qos if facts else None)
+        return next((limits for limits in levels if limits.wall_s), None)
 
     def preempts(self, partition: PartitionFacts) -> bool:
         """Return whether a job of `partition` may be preempted."""

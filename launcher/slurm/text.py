@@ -117,6 +117,19 @@ def parse_limit_s(text: str) -> float | None:
         return None
 
 
+def parse_memory_mib(text: str) -> int | None:
+    """Return an amount of memory as sbatch reads it, in MiB: megabytes without a unit; None for anything else.
+
+    >>> parse_memory_mib("400G"), parse_memory_mib("4000"), parse_memory_mib("1.5T"), parse_memory_mib("all")
+    (409600, 4000, None, None)
+    """
+    match = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip(), re.IGNORECASE)
+    if match is None:
+        return None
+    number, unit = int(match[1]), match[2].upper() or "M"
+    return number // 1024 if unit == "K" else number * 1024 ** "MGT".index(unit)
+
+
 def memory_mib_of_job(environment: Mapping[str, str]) -> int | None:
     """Return the MiB that Slurm gives a job on this node, by the variables of its step; None if it does not say.
 

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...cluster_profiles.gpu_choice import describe_others
-from ...cluster_profiles.units import format_duration, plural
 from ...errors import WorkloadError
 from ...estimator.job.framework import TRAINERS, Bootstrap, Framework
 from ...estimator.job.given import CheckpointPlan
-from ...estimator.job.placement import Placement, is_uneven
+from ...estimator.job.placement import is_uneven
 from ...estimator.job.run import RunOptions
 from ...estimator.job.workload import Workload
 from ..command.container import Container
 from ..command.job_values import check_values_are_known, placeholder_values, shape_variables
-from ..command.launchers import choose_bootstrap, pythons_before, reaches_other_nodes, tasks_per_node
+from ..command.launchers import choose_bootstrap, reaches_other_nodes, tasks_per_node
 from ..command.placeholders import LATEST, OUTPUT, fill_placeholders, notes_on_braces
 from ..command.precision import precision_settings
 from ..command.processes.program import with_arguments
@@ -26,6 +24,7 @@ from ..command.trainer import NO_FLAGS, saving_flags, stopping_flags
 from ..recipes.shell.written_out import write_out
 from .destination import Destination
 from .machine import Machine
+from .notes import bootstrap_note, container_notes, limit_notes, request_notes
 from .request import SlurmRequest, decide_request
 from .sweep import NO_SWEEP, Sweep, check_sweep_reaches
 
@@ -127,6 +126,7 @@ def decide(
         parallel=options.parallel,
         standing={name: str(option.value) for name, option in destination.standing_options.items()},
         default_partition=destination.default_partition,
+        leaves_partition_open=destination.leaves_partition_open,
     )
     grace_s = max(request.signal_delay_s - _KILL_MARGIN_S, _SHORTEST_GRACE_S)
     limit_s = None if on_slurm else options.walltime_s
@@ -146,7 +146,7 @@ def decide(
         container=machine.container,
         environment={
             **precision.environment,
-            **shape_variables(workload, placement),
+            **shape_variables(workload, placement, is_sized=estimate is not None),
             **machine.own_variables,
         },
         deepspeed_config=precision.config,
@@ -162,12 +162,12 @@ def decide(
             precision.note,
             *saving.notes,
             *stopping.notes,
-            _bootstrap_note(bootstrap, placement, run.command, one_task=one_task),
-            *_container_notes(machine.container),
+            bootstrap_note(bootstrap, placement, run.command, one_task=one_task),
+            *container_notes(machine.container),
             *braces,
             *(f"{name}={value} of your environment is kept" for name, value in machine.own_variables.items()),
-            *_request_notes(request, workload, destination),
-            *_limit_notes(limit_s, grace_s),
+            *request_notes(request, workload, destination),
+            *limit_notes(limit_s, grace_s),
         ),
     )
 
@@ -193,58 +193,3 @@ def _recommended_steps(estimate: "Estimate") -> int | None:
     from ...estimator.estimate.intervals import recommended_steps  # noqa: PLC0415  the estimate
 
     return recommended_steps(estimate)
-
-
-def _bootstrap_note(
-    bootstrap: Bootstrap, placement: Placement, command: tuple[str, ...], *, one_task: bool
-) -> str:
-    if bootstrap is Bootstrap.TORCHRUN:
-        others = "".join(f"; before it, `{each}` runs once per node" for each in pythons_before(command))
-        return f"torchrun starts a process for each of {plural(placement.gpus_per_node, 'GPU')} of a node{others}"
-    if bootstrap is Bootstrap.PER_GPU:
-        return "one task per GPU, with RANK, WORLD_SIZE, LOCAL_RANK and MASTER_ADDR set"
-    if placement.gpus > 1 and not one_task:
-        return "one task per node, which runs the command as it is"
-    return "one task runs the command as it is"
-
-
-def _container_notes(container: Container | None) -> list[str]:
-    if container is None:
-        return []
-    return [
-        f"{container.runtime} runs the command in {container.image}; clusterplan itself stays outside of it"
-    ]
-
-
-def _request_notes(request: SlurmRequest, workload: Workload, destination: Destination) -> list[str]:
-    stated = dict(workload.slurm)
-    partition = destination.placement.partition if destination.on_slurm else None
-    others = describe_others(partition) if partition and not workload.cluster.gpu else None
-    notes = [others] if others else []
-    notes += [
-        f"--{name}={option.value}, as {option.source} says"
-        for name, option in destination.standing_options.items()
-        if name not in stated
-    ]
-    if request.time_min:
-        notes.append(
-            f"Slurm may shorten that to {request.time_min} if it can start sooner; the run goes on afterwards"
-        )
-    walltime_s = request.walltime_s or destination.default_walltime_s
-    if walltime_s and destination.on_slurm:
-        whose = "its" if request.time else "the partition's"
-        notes.append(
-            f"warned {request.signal_delay_s} s before {whose} limit of {format_duration(walltime_s)}, "
-            "to save and go on"
-        )
-    return notes
-
-
-def _limit_notes(limit_s: float | None, grace_s: float) -> list[str]:
-    if limit_s is None:
-        return []
-    note = (
-        f"told to save and end {grace_s:g} s before its {format_duration(limit_s)} are over, counted from when it has "
-        "its GPUs; nothing starts it again then"
-    )
-    return [note]

@@ -1,5 +1,6 @@
 """Where a job is submitted to: Slurm, as it is now, or this machine."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ...estimator.job.placement import Placement, place
 from ...estimator.job.workload import Workload
 from ..slurm import client as slurm
 from ..slurm.cluster import Cluster
+from ..slurm.cluster_reader import read_cluster
 from ..slurm.discovery import build_profile
 from .problem import Problem, refusal, warning
 
@@ -26,7 +28,8 @@ class Destination:
 
     `cluster` is None where no Slurm was asked, `profile` where no machine is described.  `standing_options` are those
     that the site or the user keeps for every job on Slurm, and `problems` what went wrong while it was looked at.
-    `local_gpus` are the UUIDs of the GPUs of this machine that a run may wait for; None on Slurm.
+    `local_gpus` are the UUIDs of the GPUs of this machine that a run may wait for; None on Slurm.  `limit_holder` is the
+    QOS or account whose limit of time is shorter than the partition's, None if none is.
     """
 
     executor: str
@@ -36,6 +39,7 @@ class Destination:
     standing_options: Mapping[str, Setting] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     local_gpus: tuple[str, ...] | None = None
+    limit_holder: str | None = None
 
     @property
     def on_slurm(self) -> bool:
@@ -52,6 +56,15 @@ class Destination:
         """Return the partition that Slurm gives to jobs that name none, "" if there is none; None if no Slurm was asked."""
         default = self.cluster.partition(None) if self.cluster else None
         return default.name if default else "" if self.cluster else None
+
+    @property
+    def leaves_partition_open(self) -> bool:
+        """Return whether nobody names a partition, and the one that is placed on is only the most patient of several.
+
+        A site without a default partition may choose one by the QOS or a constraint (NERSC; Parsl/libsubmit#66).
+        """
+        several = self.profile is not None and len(self.profile.partitions) > 1
+        return self.default_partition == "" and self.placement.by_default and several
 
     @property
     def cluster_name(self) -> str | None:
@@ -75,9 +88,29 @@ def choose_destination(
     if not on_slurm:
         return _this_machine(workload, environment, needs_gpus=needs_gpus)
     cluster, problems = _read_cluster(dry_run=dry_run) if slurm.is_available() else (None, ())
-    profile = _choose_profile(workload, cluster)
     standing = _standing_options(environment)
-    return Destination(executor, place(workload, profile), cluster, profile, standing, problems)
+    options = {name: str(option.value) for name, option in standing.items()} | dict(workload.slurm)
+    profile = _choose_profile(workload, cluster)
+    holders: dict[str, str] = {}
+    if profile and cluster and cluster.accounting:
+        profile, holders = _with_account_limits(profile, cluster, options)
+    placement = place(workload, profile)
+    holder = holders.get(placement.partition_name or "")
+    return Destination(executor, placement, cluster, profile, standing, problems, limit_holder=holder)
+
+
+def _with_account_limits(
+    profile: ClusterProfile, cluster: Cluster, options: Mapping[str, object]
+) -> tuple[ClusterProfile, dict[str, str]]:
+    """The profile, in which no partition has a longer limit than the QOS or the account, and whose limit each is."""
+    partitions, holders = [], dict[str, str]()
+    for partition in profile.partitions:
+        limits = cluster.wall_limit(partition.name, options)
+        if limits and limits.wall_s and limits.wall_s < (partition.time_limit or math.inf):
+            partition = partition.model_copy(update={"time_limit": limits.wall_s})  # noqa: PLW2901  the same, cut
+            holders[partition.name] = limits.holder
+        partitions.append(partition)
+    return profile.model_copy(update={"partitions": tuple(partitions)}), holders
 
 
 def _this_machine(workload: Workload, environment: Mapping[str, str], *, needs_gpus: bool) -> Destination:
@@ -144,7 +177,7 @@ def _standing_options(environment: Mapping[str, str]) -> dict[str, Setting]:
 
 def _read_cluster(*, dry_run: bool) -> tuple[Cluster | None, tuple[Problem, ...]]:
     try:
-        return slurm.read_cluster(), ()
+        return read_cluster(), ()
     except SlurmUnavailable as error:
         if not dry_run:
             raise SlurmUnavailable(f"{error}; --executor local runs it on this machine") from None
@@ -156,6 +189,10 @@ def _choose_profile(workload: Workload, cluster: Cluster | None) -> ClusterProfi
     if workload.cluster.profile:
         return load_profile(workload.cluster.profile)
     try:
-        return build_profile(cluster).profile if cluster else None
+        profile = build_profile(cluster).profile if cluster else None
     except ProfileError:  # no GPU anywhere: sbatch decides
         return None
+    if profile is None or profile.default_partition:
+        return profile
+    most_patient = max(profile.partitions, key=lambda one: one.time_limit or math.inf)
+    return profile.model_copy(update={"default_partition": most_patient.name})

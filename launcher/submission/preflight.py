@@ -12,7 +12,7 @@ from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ..command.processes.faults import CommandFault
 from ..slurm.cluster import Cluster
-from .fit import check_on_cluster, possible_gpus
+from .fit.check import check_on_cluster, possible_gpus
 from .machine import Machine
 from .problem import Problem, refusal, warning
 from .request import SlurmRequest
@@ -140,7 +140,7 @@ def _check_walltime(job: PreflightJob, cluster: Cluster | None) -> Iterator[Prob
     if cluster and walltime_s < _SANE_SHARE * warned_s and not ends_before:
         when = f"up to {format_duration(warned_s)} before that" if warned_s < walltime_s else "from its start"
         enough_s = _SANE_SHARE * warned_s
-        limit_s = cluster.longest_walltime_s(request.partition)
+        limit_s = cluster.longest_walltime_s(request.partition, dict(request.further))
         remedy = (
             f": better --time {format_duration(enough_s)} or more"
             if limit_s is None or enough_s <= limit_s

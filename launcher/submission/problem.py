@@ -25,6 +25,8 @@ PROBLEM_CODES = {
     "gpu-choice": "The job names no GPU type, and Slurm may give it slices.",
     "gpu-count": "No node of the partition has as many GPUs of that type.",
     "nodes": "The partition has too few of these nodes, or gives a job too few: Slurm would let it wait for ever.",
+    "memory": "No node that has the GPUs has as much memory.",
+    "reserved": "A reservation, such as a maintenance, begins before the job could end: it waits until that is over.",
     "precision": "The GPU has no hardware for that precision.",
     "checkpoint": "A job under the limit would end before its first checkpoint.",
     "signal": "The warning before the limit takes much of the walltime.",

@@ -110,13 +110,15 @@ def decide_request(
     parallel: int | None = None,
     standing: Mapping[str, str] | None = None,
     default_partition: str | None = None,
+    leaves_partition_open: bool = False,
 ) -> SlurmRequest:
     """Return the request for one job of `workload` as placed.
 
     The walltime is `walltime_s`, else the estimate's: P95 of the wall-clock and a grace period, never above the
     partition's limit.  It is rounded up to minutes, as Slurm does.  `default_walltime_s` limits a job that asks for none.
     `standing` are options for where the job file has none.  `default_partition` is the one that Slurm gives to jobs
-    that name none, "" if there is none; None if no Slurm was asked, and the profile's holds.
+    that name none, "" if there is none; None if no Slurm was asked, and the profile's holds.  With
+    `leaves_partition_open` the request names no partition, and no type of GPU but one that is stated.
 
     >>> from clusterplan.estimator.job.placement import place
     >>> from clusterplan.estimator.job.workload import Workload
@@ -133,8 +135,10 @@ def decide_request(
         nodes=placement.nodes,
         gpus=placement.gpus,
         tasks_per_node=tasks_per_node,
-        gres=partition.gres if partition else None,
-        partition=placement.partition_name,
+        gres=partition.gres
+        if partition and not (leaves_partition_open and not workload.cluster.gpu)
+        else None,
+        partition=None if leaves_partition_open else placement.partition_name,
         time=_whole_minutes_time(request_s) if request_s else None,
         segments=clock.segments if clock else None,
         signal_delay_s=signal_delay_s(_save_s(workload, estimate), request_s or default_walltime_s),

@@ -1,26 +1,19 @@
-"""Whether a request fits the cluster as it is now: its partition, limit, nodes and GPUs.  Pure."""
+"""Whether a request fits its partitions: their limits, nodes and GPUs.  Pure."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from ...cluster_profiles.gpu import Gpu, match_gpus
-from ...cluster_profiles.mig import parse_slice
-from ...cluster_profiles.units import format_duration, join_names, plural
-from ..slurm.cluster import Cluster, partition_names
-from ..slurm.nodes import NodeFacts, PartitionFacts
-from .problem import Problem, refusal, warning
-from .request import SlurmRequest
+from ....cluster_profiles.gpu import Gpu, match_gpus
+from ....cluster_profiles.mig import parse_slice
+from ....cluster_profiles.units import format_duration, join_names, plural
+from ...slurm.cluster import Cluster, partition_names
+from ...slurm.nodes import NodeFacts, PartitionFacts
+from ..problem import Problem, refusal, warning
+from ..request import SlurmRequest
+from .limits import check_limits
+from .memory import check_memory
+from .reservations import check_reservations
 
-if TYPE_CHECKING:
-    from ..slurm.limits import Accounting
-
-_MOST = {  # fields of `Limits`
-    "per_job": "gives a job at most",
-    "per_node": "gives a job per node at most",
-    "per_user": "gives one user at most",
-    "per_account": "gives one account at most",
-    "in_all": "has for all jobs together",
-}
+_ROUTES = ("qos", "constraint", "reservation")  # by which a site may choose the partition
 
 
 def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iterator[Problem]:
@@ -40,9 +33,7 @@ def check_on_cluster(request: SlurmRequest, runs: int, cluster: Cluster) -> Iter
 def _check_partition(request: SlurmRequest, name: str | None, cluster: Cluster) -> Iterator[Problem]:
     partition = cluster.partition(name)
     if partition is None:
-        names = join_names(p.name for p in cluster.partitions)
-        wrong = f"partition {name!r} does not exist" if name else "there is no default partition"
-        yield refusal("partition", f"{wrong}: give one of {names}")
+        yield _no_partition(request, name, cluster)
         return
     if not partition.up:
         yield warning("partition-down", f"partition {partition.name!r} is not up: the job waits until it is")
@@ -52,40 +43,31 @@ def _check_partition(request: SlurmRequest, name: str | None, cluster: Cluster) 
             "time-limit",
             f"a walltime of {format_duration(walltime_s)} is above the limit of partition {partition.name!r}, {format_duration(limit_s)}: the job would wait for ever",
         )
-    yield from _check_nodes(request, partition, cluster.nodes_of(partition.name))
+    nodes = cluster.nodes_of(partition.name)
+    misfits = list(_check_nodes(request, partition, nodes))
+    yield from misfits
+    if not any(problem.refuses for problem in misfits):
+        large_enough = [node for node in nodes if _count_gpus(node, request.gres) >= request.gpus_per_node]
+        yield from check_memory(request, partition.name, large_enough)
+        yield from check_reservations(request, partition.name, large_enough, cluster)
     if cluster.accounting:
-        yield from _check_limits(request, partition, cluster.accounting)
+        yield from check_limits(request, partition, cluster.accounting)
 
 
-def _check_limits(
-    request: SlurmRequest, partition: PartitionFacts, accounting: "Accounting"
-) -> Iterator[Problem]:
-    """Yield what the QOS or the account never lets a job have; of each kind of limit, only the first holds."""
-    stated = {name: str(value) for name, value in request.further}
-    levels = accounting.limits_of(stated.get("account"), stated.get("qos"), partition.name, partition.qos)
-    wall = next((limits for limits in levels if limits.wall_s), None)
-    if wall and wall.wall_s and request.walltime_s and request.walltime_s > wall.wall_s:
-        yield refusal(
-            "account-limit",
-            f"a walltime of {format_duration(request.walltime_s)} is above the limit of {wall.holder}, {format_duration(wall.wall_s)}: the job would wait for ever",
+def _no_partition(request: SlurmRequest, name: str | None, cluster: Cluster) -> Problem:
+    """Some sites have no default partition, and choose one by the QOS or another option (Parsl/libsubmit#66, NERSC)."""
+    names = join_names(p.name for p in cluster.partitions)
+    if name:
+        return refusal("partition", f"partition {name!r} does not exist: give one of {names}")
+    routes = [f"{option}={value}" for option, value in request.further if option in _ROUTES]
+    if routes:
+        return warning(
+            "partition", f"there is no default partition: the site has to choose one by {join_names(routes)}"
         )
-    asks = {"node": request.nodes, "gres/gpu": request.gpus, f"gres/gpu:{request.gres}": request.gpus}
-    for resource, count in asks.items():
-        name = "node" if resource == "node" else f"{request.gres} GPU" if ":" in resource else "GPU"
-        for kind, gives in _MOST.items():
-            wanted = request.gpus_per_node if kind == "per_node" else count
-            holder = next((limits for limits in levels if resource in getattr(limits, kind)), None)
-            if holder and wanted > (most := getattr(holder, kind)[resource]):
-                yield refusal(
-                    "account-limit",
-                    f"the request is for {plural(wanted, name)}, and {holder.holder} {gives} {most:,}: the job would wait for ever",
-                )
-        least = next((limits.at_least[resource] for limits in levels if resource in limits.at_least), 0)
-        if count < least:
-            yield refusal(
-                "account-limit",
-                f"the request is for {plural(count, name)}, and its QOS takes no job with fewer than {least:,}",
-            )
+    return refusal(
+        "partition",
+        f"there is no default partition: give one of {names}, or --slurm qos=NAME where the site chooses one by that",
+    )
 
 
 def possible_gpus(request: SlurmRequest, cluster: Cluster) -> list[Gpu]:
