@@ -19,6 +19,7 @@ from ...estimator.queue.state import QueueState, Request
 from ...launcher.forecast.request import find_obstacle, queue_request
 from ...launcher.run_folder.folder import file_exists, history_path
 from ...launcher.slurm import client as slurm
+from ...launcher.slurm.cluster_reader import read_cluster
 from ...launcher.slurm.discovery import build_profile
 from ...launcher.slurm.queue.reader import read_limit_use, read_queue_state
 from ...launcher.submission.request import SlurmRequest, request_of
@@ -33,7 +34,7 @@ def read_slurm_profile() -> ClusterProfile | None:
     """Return the profile of the Slurm that answers here; None if it has no GPUs.  Raises SlurmUnavailable."""
     check_slurm()
     with suppress(ProfileError):
-        return build_profile(slurm.read_cluster()).profile
+        return build_profile(read_cluster()).profile
     return None
 
 
