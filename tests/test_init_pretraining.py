@@ -230,7 +230,8 @@ def test_nanogpt(tmp_path: Path) -> None:
     recipe = read(tmp_path, "config/train_gpt2.py")
     assert values(recipe, *BATCHES, *PAUSES) == [12, 480, 600_001, 1024, 1000, 1000]
     assert [question.key for question in recipe.questions] == ["training.gpus"]
-    assert recipe.value("run.command") == ("python", "train.py", "config/train_gpt2.py", "--out_dir={output}")
+    added = ("--batch_size={batch_size}", "--out_dir={output}")
+    assert recipe.value("run.command") == ("python", "train.py", "config/train_gpt2.py", *added)
     known = read(tmp_path, "config/train_gpt2.py", gpus=8)
     assert values(known, "training.accumulation", "training.precision") == [5, "bf16"]
 

@@ -126,6 +126,34 @@ def test_a_script_without_lines_for_sbatch_is_taken_as_well(dry_run: Run, folder
     assert "once there is a checkpoint: --resume_from_checkpoint '{latest}'" in done.stdout
 
 
+# https://github.com/NVIDIA/Megatron-LM examples/gpt3/train_gpt3_175b_distributed.sh
+MEGATRON = """#!/bin/bash
+#SBATCH --nodes=1 --gres=gpu:8
+CHECKPOINTS=$1
+DISTRIBUTED_ARGS=(--nproc_per_node 8 --nnodes 1 --master_addr localhost --master_port 6000)
+MODEL_ARGS=(--num-layers 96 --hidden-size 12288 --num-attention-heads 96 --seq-length 2048)
+TRAINING_ARGS=(--micro-batch-size 1 --global-batch-size 32 --train-iters 500000 --fp16)
+torchrun ${DISTRIBUTED_ARGS[@]} pretrain_gpt.py ${MODEL_ARGS[@]} ${TRAINING_ARGS[@]} --tensor-model-parallel-size 4 \\
+    --save-interval 10000 --save $CHECKPOINTS --load $CHECKPOINTS
+"""
+
+
+def test_a_script_of_megatron_is_submitted(dry_run: Run, folder: Path) -> None:
+    (folder / "gpt3.sh").write_text(MEGATRON)
+    (folder / "pretrain_gpt.py").write_text("")
+    alone = dry_run("gpt3.sh")
+    assert "--save $1: only the run knows this folder: checkpoints go to the run's own" in alone.stderr
+    done = dry_run("--batch-size", "2", "--", "bash", "gpt3.sh", "ckpt")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "training batch_size 2, gpus 8, global_batch 32, max_steps 500_000, framework megatron" in done.stderr
+    )
+    command = "--nproc_per_node=8 --node_rank=0 '--master_addr=$FIRST_NODE' --master_port=$MASTER_PORT pretrain_gpt.py"
+    assert command in done.stdout
+    assert "--micro-batch-size 2 --global-batch-size 32 --train-iters 500000" in done.stdout
+    assert f"--save {folder / 'ckpt'} --load {folder / 'ckpt'}" in done.stdout
+
+
 def test_a_script_that_states_no_gpus_gets_one_and_says_so(dry_run: Run, folder: Path) -> None:
     (folder / "plain.sh").write_text(PLAIN.replace("torchrun --nproc_per_node 4", "deepspeed"))
     done = dry_run("plain.sh")

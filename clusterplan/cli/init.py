@@ -70,7 +70,8 @@ def init(
         clusterplan init -- torchrun --nproc_per_node 8 train.py --bf16
 
     It takes #SBATCH lines, the variables of the script, torchrun, accelerate, deepspeed and srun, the arguments and
-    configs of Hugging Face's Trainer, LLaMA-Factory, axolotl, ms-swift, Megatron-LM, torchtitan and nanoGPT.
+    configs of Hugging Face's Trainer, LLaMA-Factory, axolotl, ms-swift, Lightning, hydra, litgpt, llm-foundry, Megatron-LM,
+    torchtitan and nanoGPT.
     """
     values = one_shape(flags)
     file = _read(source, words, values)

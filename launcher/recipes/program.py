@@ -12,10 +12,12 @@ from .formats.own_loop import placeholders_of as own_loop_placeholders
 from .formats.own_loop import read_own_loop
 from .formats.surroundings import Surroundings
 from .formats.yaml_text import parse_yaml
+from .hydra_config import read_hydra_config
 from .launch.line import LaunchLine
 from .launch.run_command import ArgumentWords
-from .recipe import Recipe, Setting
+from .recipe import Question, Recipe, Setting
 
+_STEPS = ("{max_steps}", "{save_steps}")  # not added where the file has none
 _COUNTS = ("{batch_size}", "{accumulation}", "{save_steps}", "{max_steps}")
 _LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "mpirun", "axolotl", "python")
 
@@ -50,6 +52,8 @@ def parse_program(launch: LaunchLine, files: Files, script: str) -> ProgramArgum
     lines = [word.line or launch.command.line for word in launch.arguments]
     on_line = parse_arguments(words, script, lines)
     config, in_files = read_config_files(words, files)
+    if not in_files and (composed := read_hydra_config(launch.program_name, words, files)):
+        config, in_files = composed
     return ProgramArguments(
         tuple(words), on_line, in_files, config, find_format(_name_of(launch), {**in_files, **on_line})
     )
@@ -66,6 +70,9 @@ def read_program(
     )
     recipe = format_.read(program.all, around) if format_ else read_own_loop(program.on_line, around)
     recipe = recipe.over(_launcher_settings(launch, files, script))
+    if {"-m", "--multirun"} & {*program.words} and any(not a.is_option for a in program.on_line.values()):
+        why = f"{launch.place(script)}: hydra's --multirun starts several runs: give what differs as a placeholder, and its values by --sweep"
+        recipe = recipe.asking(Question("run.runs", why))
     if recipe.value("training.precision") is None:
         recipe = recipe.set(
             Setting("training.precision", "auto", "nothing states it: the best that the GPUs have")
@@ -88,6 +95,8 @@ def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, 
         names.setdefault("max_steps", "{max_steps}")
     if not recipe.value("checkpoint.every_steps"):  # it saves by epochs, or never
         names = {name: placeholder for name, placeholder in names.items() if placeholder != "{save_steps}"}
+    if not recipe.value("training.max_steps"):
+        names = {name: placeholder for name, placeholder in names.items() if placeholder != "{max_steps}"}
     placeholders, added = dict[int, str](), list[str]()
     for name, placeholder in names.items():
         argument = program.on_line.get(name)
@@ -97,7 +106,7 @@ def _placeholders(program: ProgramArguments, recipe: Recipe) -> tuple[dict[int, 
             option, equals, _ = words[argument.at].partition("=")
             is_assigned = equals and (option.startswith("-") or not argument.is_option)
             placeholders[argument.at] = f"{option}={placeholder}" if is_assigned else placeholder
-        elif argument is None and (name in program.in_files or name != "max_steps"):
+        elif argument is None and (name in program.in_files or placeholder not in _STEPS):
             added.append(f"{name}={placeholder}")
     if format_ is None or format_.prefix is None or not program.in_files:
         return placeholders, ()

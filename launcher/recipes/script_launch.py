@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import InputError
 from .batch_machines import BatchShape
 from .batch_request import read_batch_request
+from .data_files import count_samples
 from .files import Files
 from .launch.claims import GpuClaim, agree_on_gpus
 from .launch.gpus import claim_gpus, gpus_hinted, nodes_in_doubt
@@ -52,6 +53,7 @@ def read_launch(
     doubts = (question for question in program.recipe.questions if question.key in _MACHINES)
     recipe = recipe.asking(*(question for question in doubts if question.key not in script.stated))
     recipe = _in_its_folder(recipe, launch, script)
+    recipe = _with_counted_samples(recipe, arguments, near)
     recipe = _with_cpus(recipe, shape, job)
     recipe = recipe.noting(*launches.remarks)
     if launch.command.doubt:
@@ -138,6 +140,17 @@ def _srun_request(launch: LaunchLine, script: str) -> tuple[Recipe, BatchShape]:
         place = f"{script} line {line}: srun {' '.join(kept)}"
         request = Recipe.of(Setting("run.srun", kept, place)).over(request)
     return request, shape
+
+
+def _with_counted_samples(recipe: Recipe, arguments: ProgramArguments, files: Files) -> Recipe:
+    """A proposal for the samples, where the data file that is named is here."""
+    has_length = any(recipe.value(key) for key in ("data.samples", "data.tokens", "training.max_steps"))
+    is_asked = any(question.key == "data.samples" for question in recipe.questions)
+    counted = None if has_length or is_asked else count_samples(arguments.all, files)
+    if counted is None:
+        return recipe
+    why = f"{counted[1]}: {counted[0]:,} samples are in the file, before the program's filters and splits"
+    return recipe.asking(Question("data.samples", why, counted[0]))
 
 
 def _in_its_folder(recipe: Recipe, launch: LaunchLine, script: "Script") -> Recipe:

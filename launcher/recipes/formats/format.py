@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from ..arguments import Arguments
 from ..launch.claims import GpuClaim
 from ..recipe import Recipe
-from .finetuning import axolotl, llama_factory, ms_swift
+from . import lightning
+from .finetuning import axolotl, llama_factory, ms_swift, swift_megatron
 from .hf_trainer import is_trainer, read_trainer
 from .own_loop import is_own_loop
-from .pretraining import megatron, nanogpt, torchtitan
+from .pretraining import litgpt, llm_foundry, megatron, nanogpt, torchtitan
 from .surroundings import Surroundings
 from .trainer_files import add_trainer_files
 
@@ -69,6 +70,14 @@ def _trainer_placeholders(_: Arguments) -> Mapping[str, str]:
 
 FORMATS = (
     Format(
+        "ms-swift on Megatron",
+        swift_megatron.is_swift_megatron,
+        swift_megatron.read_swift_megatron,
+        swift_megatron.placeholders_of,
+        "--",
+        claim_gpus=ms_swift.claim_gpus,
+    ),
+    Format(
         "ms-swift",
         ms_swift.is_swift,
         ms_swift.read_swift_program,
@@ -100,6 +109,37 @@ FORMATS = (
         torchtitan.placeholders_of,
         "--",
         lambda config, _: ("python", "-m", "torchtitan.train", f"--job.config_file={config}"),
+    ),
+    Format(
+        "litgpt",
+        litgpt.is_litgpt,
+        litgpt.read_litgpt,
+        litgpt.placeholders_of,
+        "--",
+        claim_gpus=litgpt.claim_gpus,
+    ),
+    Format(
+        "llm-foundry",
+        llm_foundry.is_llm_foundry,
+        llm_foundry.read_llm_foundry,
+        llm_foundry.placeholders_of,
+        "",
+    ),
+    Format(
+        "Lightning",
+        lightning.is_lightning_by_hydra,
+        lightning.read_lightning,
+        lightning.placeholders_by_hydra,
+        "",
+        claim_gpus=lightning.claim_gpus,
+    ),
+    Format(
+        "Lightning",
+        lightning.is_lightning,
+        lightning.read_lightning,
+        lightning.placeholders_of,
+        "--",
+        claim_gpus=lightning.claim_gpus,
     ),
     Format("Megatron-LM", megatron.is_megatron, megatron.read_megatron, megatron.placeholders_of),
     Format(

@@ -47,7 +47,10 @@ def claim_gpus(launch: LaunchLine, script: str) -> Iterator[GpuClaim]:
         yield GpuClaim(None, nodes, source)
     environment = variables(launch)
     in_environment = environment.get("NPROC_PER_NODE", "")
-    if launch.launcher in ("swift", "megatron", "llamafactory-cli", "lmf") and in_environment.isdecimal():
+    if (
+        launch.launcher in ("swift", "megatron", "llamafactory-cli", "lmf", "xtuner")
+        and in_environment.isdecimal()
+    ):
         count = int(environment["NNODES"]) if environment.get("NNODES", "").isdecimal() else 1
         yield GpuClaim(int(in_environment) * count, count, f"{place}: NPROC_PER_NODE={in_environment}")
 

@@ -13,8 +13,13 @@ from ..shell.state import ShellCommand
 from ..shell.word import Word
 from .srun import SrunOption, split_srun
 
-# Libraries that start no processes beside their own, by their verbs.
-_PROGRAMS = {
+# Programs of libraries, by their verbs; those without any are given their arguments at once.
+_PROGRAMS: dict[str, tuple[str, ...]] = {
+    "fairseq-train": (),
+    "fairseq-hydra-train": (),
+    "mgen": ("fit",),
+    "trl": ("sft", "dpo", "grpo", "kto", "reward", "rloo"),
+    "xtuner": ("train",),
     "litgpt": (
         *("pretrain", "finetune", "finetune_full", "finetune_lora", "finetune_adapter"),
         "finetune_adapter_v2",
@@ -113,8 +118,10 @@ def _split_launcher(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | N
     name, verb = base_name(texts[0]), "".join(texts[1:2])
     if name == "axolotl" and verb == "train":
         return _split_axolotl(base, words)
-    if verb in _PROGRAMS.get(name, ()):
-        return replace(base, launcher=name, head=words[:1], program=words[1:2], arguments=words[2:])
+    if name in _PROGRAMS and (verb in _PROGRAMS[name] or not _PROGRAMS[name]):
+        first = 1 if _PROGRAMS[name] else 0
+        head, program, arguments = words[:first], words[first : first + 1], words[first + 1 :]
+        return replace(base, launcher=name, head=head, program=program, arguments=arguments)
     parts = split_launcher(texts)
     if parts is None:
         is_python = PYTHON.fullmatch(name) is not None
@@ -136,13 +143,13 @@ def _split_launcher(base: LaunchLine, words: tuple[Word, ...]) -> LaunchLine | N
         else parts.name.replace("torch.distributed.launch", "torchrun")
     )
     options = [(option.name.lstrip("-"), words[option.start : option.end]) for option in parts.options]
-    program = parts.program
-    if program == len(words) and options and not options[-1][0]:  # deepspeed $COMMAND
-        options, program = options[:-1], program - 1
+    at = parts.program
+    if at == len(words) and options and not options[-1][0]:  # deepspeed $COMMAND
+        options, at = options[:-1], at - 1
     is_module = any(name in ("m", "module") for name, _ in options)
     kept = tuple(option for option in options if option[0] not in ("m", "module"))
     base = replace(base, launcher=launcher, head=words[: parts.first], options=kept)
-    return _with_program(base, words[program:], is_module=is_module)
+    return _with_program(base, words[at:], is_module=is_module)
 
 
 def _with_program(base: LaunchLine, words: tuple[Word, ...], *, is_module: bool) -> LaunchLine | None:

@@ -18,7 +18,7 @@ from .adapter import name_model, note_adapter
 _DEFAULTS = TrainerDefaults("ms-swift", batch_size=1, recompute=True)
 _SAMPLES_PER_STEP = 16  # where no accumulation is given
 _BUILT_IN = re.compile(r"zero([0-3])(_offload)?")  # DeepSpeed configs that it has itself
-_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 def is_swift(program: str, arguments: Arguments) -> bool:
@@ -87,7 +87,7 @@ def read_swift(arguments: Arguments, gpus: int | None) -> Recipe:
     recipe = read_trainer({**arguments, **epochs}, _DEFAULTS)
     recipe = Recipe.of(*_evaluations(arguments), *_parallel(arguments)).over(recipe)
     if dtype := arguments.get("torch_dtype"):
-        precision = _DTYPES.get(str(dtype.value).rpartition(".")[2])
+        precision = DTYPES.get(str(dtype.value).rpartition(".")[2])
         recipe = (
             recipe.over(Recipe.of(Setting("training.precision", precision, dtype.source)))
             if precision
@@ -96,7 +96,7 @@ def read_swift(arguments: Arguments, gpus: int | None) -> Recipe:
         recipe = replace(
             recipe, remarks=tuple(remark for remark in recipe.remarks if dtype.source not in remark)
         )
-    recipe = recipe.over(_samples(arguments)).over(_method(arguments))
+    recipe = recipe.over(read_samples(arguments)).over(read_method(arguments))
     if recipe.value("training.accumulation") is None:
         recipe = recipe.over(_accumulation(int(recipe.value("training.batch_size") or 1), gpus))
     return recipe
@@ -109,13 +109,14 @@ def _parallel(arguments: Arguments) -> Iterator[Setting]:
             yield Setting(f"training.{ours}", *size)
 
 
-def _method(arguments: Arguments) -> Recipe:
+def read_method(arguments: Arguments, default: str = "lora") -> Recipe:
+    """Return the model's name, and what is left to say of its adapter; `default` is the method where none is given."""
     names = ("tuner_type", "train_type", "sft_type")
     method = next((arguments[name] for name in names if name in arguments), None)
     bits = find_number(arguments, "quant_bits")
     source = method.source if method else "ms-swift's default of tuner_type"
     recipe = note_adapter(
-        str(method.value) if method else "lora",
+        str(method.value) if method else default,
         source,
         int(bits[0]) if bits else None,
         bits[1] if bits else "",
@@ -133,11 +134,15 @@ def _accumulation(batch_size: int, gpus: int | None) -> Recipe:
     )
 
 
+def evaluates(arguments: Arguments) -> bool:
+    """Return whether there are data for evaluations."""
+    ratio = arguments.get("split_dataset_ratio")
+    return "val_dataset" in arguments or (ratio is not None and (ratio.number or 0) > 0)
+
+
 def _evaluations(arguments: Arguments) -> Iterator[Setting]:
     """None without data for them, whatever eval_steps says; otherwise as often as checkpoints."""
-    ratio = arguments.get("split_dataset_ratio")
-    has_data = "val_dataset" in arguments or (ratio is not None and (ratio.number or 0) > 0)
-    if not has_data:
+    if not evaluates(arguments):
         yield Setting(
             "evaluation.every_steps",
             0,
@@ -149,8 +154,8 @@ def _evaluations(arguments: Arguments) -> Iterator[Setting]:
         yield Setting("evaluation.every_steps", 500, "ms-swift's default: as save_steps")
 
 
-def _samples(arguments: Arguments) -> Recipe:
-    """`name#N` takes N rows of a data set."""
+def read_samples(arguments: Arguments) -> Recipe:
+    """Return the samples, if every data set is `name#N`, which takes N of its rows."""
     dataset = arguments.get("dataset")
     if dataset is None:
         return Recipe()

@@ -57,7 +57,7 @@ def read_megatron(arguments: Arguments, around: Surroundings) -> Recipe:
     recipe = Recipe.of(
         *_batches(arguments),
         *_length(arguments),
-        *_parallel(arguments),
+        *read_parallel(arguments),
         *_states(arguments),
         *_pauses(arguments),
         Setting("training.framework", "megatron", "Megatron's arguments"),
@@ -94,7 +94,8 @@ def _length(arguments: Arguments) -> Iterator[Setting]:
     yield from _number(arguments, "training.max_steps", "train_iters")
 
 
-def _parallel(arguments: Arguments) -> Iterator[Setting]:
+def read_parallel(arguments: Arguments) -> Iterator[Setting]:
+    """Yield the sizes of tensor, pipeline and context parallel."""
     for name, ours in _PARALLEL.items():
         if (size := find_number(arguments, name)) and size[0] > 1:
             yield Setting(f"training.{ours}", *size)
@@ -108,13 +109,9 @@ def _states(arguments: Arguments) -> Iterator[Setting]:
         yield Setting("training.precision", precision, arguments[precision].source)
     else:
         yield Setting("training.precision", "fp32", "Megatron's default: neither --bf16 nor --fp16 is given")
-    shards = arguments.get("use_megatron_fsdp", arguments.get("use_custom_fsdp"))
-    strategy = arguments.get("data_parallel_sharding_strategy")
     distributed = arguments.get("use_distributed_optimizer")
-    if shards and strategy:
-        yield Setting("training.zero_stage", _FSDP_STAGES.get(str(strategy.value), 0), strategy.source)
-    elif fsdp2 := arguments.get("use_torch_fsdp2"):
-        yield Setting("training.zero_stage", 3, fsdp2.source)
+    if sharding := [*read_sharding(arguments)]:
+        yield from sharding
     elif distributed:
         yield Setting("training.zero_stage", 1, distributed.source)
     else:
@@ -132,6 +129,16 @@ def _states(arguments: Arguments) -> Iterator[Setting]:
             yield Setting("training.recompute", value=True, source=old.source)
     yield from _number(arguments, "architecture.layers", "num_layers")
     yield from _number(arguments, "architecture.hidden", "hidden_size")
+
+
+def read_sharding(arguments: Arguments) -> Iterator[Setting]:
+    """Yield the stage of ZeRO that Megatron's or torch's FSDP is; nothing without one."""
+    shards = arguments.get("use_megatron_fsdp", arguments.get("use_custom_fsdp"))
+    strategy = arguments.get("data_parallel_sharding_strategy")
+    if shards and strategy:
+        yield Setting("training.zero_stage", _FSDP_STAGES.get(str(strategy.value), 0), strategy.source)
+    elif fsdp2 := arguments.get("use_torch_fsdp2"):
+        yield Setting("training.zero_stage", 3, fsdp2.source)
 
 
 def _pauses(arguments: Arguments) -> Iterator[Setting]:

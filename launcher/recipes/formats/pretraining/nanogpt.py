@@ -34,7 +34,7 @@ def is_nanogpt(_: str, arguments: Arguments) -> bool:
 
 def placeholders_of(_: Arguments) -> Mapping[str, str]:
     """Return the placeholders; the accumulation is that of all GPUs, and so stays as it is."""
-    return {"out_dir": "{output}"}
+    return {"batch_size": "{batch_size}", "out_dir": "{output}"}
 
 
 def parse_assignments(text: str, name: str) -> dict[str, Argument]:
