@@ -37,6 +37,7 @@ from clusterplan.errors import NotEnoughHistory
 from clusterplan.estimator.job.flops import hidden_size
 from clusterplan.estimator.job.workload import Architecture
 from clusterplan.estimator.measurements.measurement import Measurement
+from clusterplan.estimator.measurements.repeats import learn_spread
 from clusterplan.estimator.step_time.model.belief import PRIOR, Prior
 from clusterplan.estimator.step_time.model.predict import fit
 from clusterplan.estimator.step_time.repeats import measured_range
@@ -160,7 +161,7 @@ def repeats_held(runs: Sequence[Run]) -> dict[str, tuple[float, int]]:
     held = dict[str, list[bool]]()
     for repeats in group_by(runs, lambda r: (r.source, r.series, configuration(r))).values():
         for one, other in permutations(repeats, 2):
-            span = measured_range([measurement_of(one)])
+            span = measured_range([measurement_of(one)], learn_spread([]))
             held.setdefault(one.source, []).append(span.p10 <= other.step_time_s <= span.p90)
     return {source: (float(np.mean(hits)), len(hits)) for source, hits in held.items()}
 

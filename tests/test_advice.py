@@ -119,7 +119,7 @@ def test_a_rate_that_runs_contradict_is_said(step_time: float, said: bool) -> No
     assert bool(texts) == said
     if said:
         assert (
-            "means 2s per step, but runs took 4.76s to 5.25s (from 1 run of m on 8 a100-sxm4-80gb" in texts[0]
+            "means 2s per step, but runs took 4.74s to 5.28s (from 1 run of m on 8 a100-sxm4-80gb" in texts[0]
         )
 
 

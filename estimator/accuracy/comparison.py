@@ -3,15 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from ..measurements.measurement import Measurement
-from ..measurements.repeats import sd_of_repeats
-from ..priors import STATED_SPREAD
+from ..measurements.repeats import learn_spread
 from .differences import Difference, find_differences
 from .run_facts import RunFacts
 
-_Z95 = NormalDist().inv_cdf(0.975)
+_CLEAR = 0.975  # one pair of forty differs as much by chance, in this direction
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,11 @@ def compare_runs(first: RunFacts, second: RunFacts, repeats: Sequence[RunFacts] 
     """Return the comparison of two runs; `repeats` are runs in the shape of the earlier one, itself included."""
     one, other = first.measurement, second.measurement
     times_s = [run.measurement.step_time_s for run in repeats if run.measurement]
-    sd = sd_of_repeats(times_s or [1.0], STATED_SPREAD)
     return RunComparison(
         first,
         second,
         samples_per_s(other) / samples_per_s(one) if one and other else None,
-        math.exp(_Z95 * sd * math.sqrt(2)),
+        learn_spread([times_s] if times_s else []).factor(1, _CLEAR),
         len(times_s),
         tuple(find_differences(first, second)),
     )

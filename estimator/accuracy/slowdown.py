@@ -1,19 +1,17 @@
 """A run that is slower than its own history: the runs of its model in its shape before it."""
 
-import math
 from collections.abc import Iterator, Sequence
-from statistics import NormalDist, median
+from statistics import median
 
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ..gpu_use.notes import Note
-from ..measurements.repeats import sd_of_repeats
-from ..priors import STATED_SPREAD
+from ..measurements.repeats import learn_spread
 from .differences import CLEAR_WAIT, TEXTS, order_packages
 from .run_facts import RunFacts
 
 SLOWER_SHARE = 0.03  # of the step time, from which a run is noted
 _LEAST_EARLIER = 2
-_Z99 = NormalDist().inv_cdf(0.99)  # one run of a hundred is as slow by chance
+_CLEAR = 0.99  # one run of a hundred is as slow by chance
 _MOST_NAMED = 6
 
 
@@ -33,8 +31,7 @@ def find_slowdown(run: RunFacts, earlier: Sequence[RunFacts]) -> Note | None:
     if len(times_s) < _LEAST_EARLIER:
         return None
     step_s, usual_s = run.measurement.step_time_s, median(times_s)
-    sd = sd_of_repeats(times_s, STATED_SPREAD) * math.sqrt(1 + 1 / len(times_s))
-    if step_s <= usual_s * max(1 + SLOWER_SHARE, math.exp(_Z99 * sd)):
+    if step_s <= usual_s * max(1 + SLOWER_SHARE, learn_spread([times_s]).factor(len(times_s), _CLEAR)):
         return None
     differing = list(_what_differs(run, repeats))
     why = (
