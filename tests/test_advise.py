@@ -229,3 +229,42 @@ def test_python_gives_the_same_answer(in_process: Command, seed: Path) -> None:
     )
     assert answer.as_dict() == answer_of(in_process, seed, "--band", "1.0,1.2", *SEED)
     assert not answer.may_stop
+
+
+def test_run_is_judged_by_what_its_loop_and_its_log_tell(in_process: Command, tmp_path: Path) -> None:
+    """The loop counts the steps with `track`; the losses and validations stand in what the framework prints."""
+    folder = tmp_path / "runs" / "a"
+    folder.mkdir(parents=True)
+    facts = {"format": 1, "run": "a", "kind": "submit", "steps": 10_000, "shape": {"gpus": 4}}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    curve, rates = train(linear), {p.step: p.value for p in train(linear).learning_rates}
+    lines: list[dict[str, object]] = [{"kind": "start", "time_s": 1, "step": 0, "total": 10_000}]
+    for point in curve.losses[:150]:
+        log = {
+            "kind": "steps",
+            "source": "log:hf",
+            "time_s": 1,
+            "step": point.step,
+            "steps": 50,
+            "seconds": 99,
+        }
+        lines.append(log | {"longest_s": 2, "loss": point.value, "learning_rate": rates[point.step]})
+        loop = {"kind": "steps", "time_s": 1, "step": point.step, "steps": 50, "seconds": 100}
+        lines.append(loop | {"longest_s": 2, "loss": None, "learning_rate": None})
+    lines += [
+        {"kind": "evaluation", "source": "log:hf", "time_s": 1, "step": p.step, "loss": p.value}
+        for p in curve.validations
+        if p.step <= 7_500
+    ]
+    (folder / "progress.jsonl").write_text(
+        "".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8"
+    )
+    answer = answer_of(in_process, folder)
+    assert (answer["state"], answer["step"], answer["validation"]["count"]) == ("improving", 7_500, 30)
+    assert answer["left"]["gpu_hours"] == pytest.approx(2_500 * 2 * 4 / 3600)
+
+
+def test_run_that_nobody_knows_is_one_clear_line(in_process: Command) -> None:
+    done = in_process("advise", "no-such-run")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "no-such-run: no such file, and no run begins with it" in done.stderr

@@ -1,33 +1,37 @@
-"""The curve of a run, from the lines of its loop."""
+"""The curve of a run, from the lines of its loop and of its log."""
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...estimator.measurements.training_loop import (
     LoopEvaluation,
+    LoopLine,
     LoopPause,
     LoopStart,
     LoopSteps,
     steady_lines,
 )
-from ...estimator.stopping.curve import Curve, in_order
-from ..run_folder.progress.loop_lines import read_progress
+from ...estimator.stopping.curve import Curve, Point, in_order
+from ..run_folder.progress.best_source import SourcedLine, lines_of_best_sources
+from ..run_folder.progress.loop_lines import read_sourced_lines
 from ..run_folder.registry import read_run_facts
 from .training_log import TrainingLog
 
 
 def read_run(folder: Path) -> TrainingLog:
     """Return what a run's folder tells, from all its attempts.  Raises OSError."""
-    lines, _ = read_progress(folder)
+    sourced, _ = read_sourced_lines(folder)
     facts = read_run_facts(folder)
+    lines = lines_of_best_sources(sourced)
     stated = next(
         (line.total for line in reversed(lines) if isinstance(line, LoopStart) and line.total), None
     )
-    steps = [line for line in lines if isinstance(line, LoopSteps)]
     curve = Curve(
-        losses=in_order((line.step, line.loss) for line in steps if line.loss is not None),
-        validations=in_order((line.step, line.loss) for line in lines if isinstance(line, LoopEvaluation)),
-        learning_rates=in_order(
-            (line.step, line.learning_rate) for line in steps if line.learning_rate is not None
+        losses=_series(sourced, lambda line: line.loss if isinstance(line, LoopSteps) else None),
+        validations=_series(sourced, lambda line: line.loss if isinstance(line, LoopEvaluation) else None),
+        learning_rates=_series(
+            sourced, lambda line: line.learning_rate if isinstance(line, LoopSteps) else None
         ),
         total_steps=stated or facts.get("steps"),
     )
@@ -40,3 +44,16 @@ def read_run(folder: Path) -> TrainingLog:
         step_time_s=(trained_s + paused_s) / sum(line.steps for line in steady) if steady else None,
         gpus=(facts.get("shape") or {}).get("gpus"),
     )
+
+
+def _series(
+    sourced: Sequence[SourcedLine], value_of: Callable[[LoopLine], float | None]
+) -> tuple[Point, ...]:
+    """The points of the source that has most of them: `track` may tell the steps, and the log their losses."""
+    by_source = defaultdict[str, list[tuple[int, float]]](list)
+    for source, line in sourced:
+        value = value_of(line)
+        if value is not None:
+            by_source[source].append((line.step, value))
+    longest = max(by_source, key=lambda source: len(by_source[source]), default="")
+    return in_order(by_source[longest])

@@ -95,5 +95,5 @@ def _lines(folder: str | None) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             continue
-        if isinstance(line, dict):
+        if isinstance(line, dict) and not line.get("source"):  # others read what the command prints
             yield line

@@ -33,6 +33,12 @@ def read_progress(folder: Path) -> tuple[list[LoopLine], int]:
     A torn line, or one of an unknown kind, is left out; so is a last line without its end yet.
     Raises OSError, but not for a missing file.
     """
+    lines, offset = read_sourced_lines(folder)
+    return lines_of_best_sources(lines), offset
+
+
+def read_sourced_lines(folder: Path) -> tuple[list[SourcedLine], int]:
+    """Return the lines of all sources, as `read_progress` reads them."""
     lines, offset = list[SourcedLine](), 0
     try:
         with (folder / PROGRESS_FILE).open("rb") as file:
@@ -44,7 +50,7 @@ def read_progress(folder: Path) -> tuple[list[LoopLine], int]:
                     lines.append(line)
     except FileNotFoundError:
         pass
-    return lines_of_best_sources(lines), offset
+    return lines, offset
 
 
 def read_first_and_latest(folder: Path) -> list[LoopLine]:
