@@ -9,11 +9,16 @@ PAGES = README.md $(shell find docs -name "*.md" | sort)
 # Compiled modules are kept, whatever the environment says: the tests start clusterplan more than a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow coverage lint format docs docs-pages wheel bench accuracy gpu slurm-up slurm-down clean
+.PHONY: demo demo-loop test test-slow coverage lint format docs docs-pages wheel bench accuracy gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py
+
+## The whole loop on a job that nobody has measured: estimate, calibrate, submit, resume, report; on Slurm if there is one,
+## else on this machine, in less than 3 minutes.
+demo-loop: .venv/installed
+	@$(BIN)/python examples/demo_loop.py
 
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2

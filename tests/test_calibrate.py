@@ -179,18 +179,15 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
         Path(json.loads((Path(probe["folder"]) / "launch.json").read_text())["output"]).parts[-2]
         == probe["run"]
     )
-    again = launched("calibrate", job, *ON_CPU)
-    assert (again.returncode, "0s of 1h GPU time used" in again.stdout) == (0, True)
-
-
-def test_a_job_calibrated_first_is_submitted_with_what_that_showed(launched: Any) -> None:
-    job = example(launched)
-    run = launched.submit(job, *ON_CPU, "--calibrate-first")
+    run = launched.submit(job, *ON_CPU, "--calibrate-first")  # it is known: no further probe
     assert launched("cancel", run["run"]).returncode == 0
     estimate = json.loads((Path(run["folder"]) / "estimate.json").read_text())
     assert (estimate["source"]["kind"], estimate["source"]["runs"]) == ("measured", 1)
-    refused = launched("submit", job, *ON_CPU, "--calibrate-first", "--sweep", "seed=1,2")
-    assert (refused.returncode, "--calibrate-first measures one run" in refused.stderr) == (2, True)
+
+
+def test_a_sweep_cannot_be_calibrated_first(launched: Any, in_process: Any) -> None:
+    done = in_process("submit", example(launched), *ON_CPU, "--calibrate-first", "--sweep", "seed=1,2")
+    assert (done.returncode, "--calibrate-first measures one run" in done.stderr) == (2, True)
 
 
 def test_a_job_that_reports_no_step_is_said(launched: Any) -> None:
@@ -250,3 +247,15 @@ def test_a_wrong_value_is_said_before_anything_runs(
 ) -> None:
     done = in_process("calibrate", example(launched), "--executor", "local", *arguments)
     assert (done.returncode, fault in done.stderr) == (2, True)
+
+
+@pytest.mark.slow  # a run of 40 s that reaches its limit
+def test_the_whole_loop_is_shown(launched: Any) -> None:
+    demo = Path(EXAMPLE).with_name("demo_loop.py")
+    nowhere = {**launched.environment, "SLURM_CONF": str(launched.folder / "none")}
+    done = subprocess.run([sys.executable, demo], capture_output=True, text=True, env=nowhere, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = [line for line in done.stdout.splitlines() if line.startswith("$ clusterplan")]
+    assert [line.split()[2] for line in shown] == (
+        "estimate calibrate estimate submit status resume status report history estimate".split()
+    )
