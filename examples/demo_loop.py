@@ -21,7 +21,7 @@ name = "loop"
 model = "cpu-ddp"
 
 [data]
-samples = 25_600
+samples = 19_200
 
 [training]
 batch_size = 32
@@ -42,7 +42,7 @@ command = ["{sys.executable}", "{ROOT}/examples/cpu_ddp.py", "--steps", "{{max_s
            "--output", "{{output}}", "--checkpoint-every", "{{save_steps}}", "--step-time", "0.1"]
 resume = ["--resume", "{{latest}}"]
 """
-ENDED_S = 150  # for a run of 40 s with one stop in between, on a slow machine
+ENDED_S = 150  # for a run of 30 s with a stop or two, on a slow machine
 POLL_S = 1.0
 
 

@@ -156,7 +156,16 @@ def job_file(launched: Any, command: Any, gpus: int = 1) -> Any:
 
 
 def example(launched: Any) -> Any:
-    command = ["python", EXAMPLE, "--steps", "{max_steps}", "--output", "{output}", "--step-time", "0.05"]
+    command = [
+        "python",
+        EXAMPLE,
+        "--steps",
+        "{max_steps}",
+        "--output",
+        "{output}",
+        "--step-time",
+        "0.05",
+    ]  # saves every 20
     return job_file(launched, command)
 
 
@@ -179,6 +188,8 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
         Path(json.loads((Path(probe["folder"]) / "launch.json").read_text())["output"]).parts[-2]
         == probe["run"]
     )
+    assert not list((Path(probe["folder"]) / "output").iterdir())
+    assert launched.status(probe["run"])["reason"] == "a probe, stopped by `clusterplan calibrate`"
     run = launched.submit(job, *ON_CPU, "--calibrate-first")  # it is known: no further probe
     assert launched("cancel", run["run"]).returncode == 0
     estimate = json.loads((Path(run["folder"]) / "estimate.json").read_text())
@@ -249,7 +260,7 @@ def test_a_wrong_value_is_said_before_anything_runs(
     assert (done.returncode, fault in done.stderr) == (2, True)
 
 
-@pytest.mark.slow  # a run of 40 s that reaches its limit
+@pytest.mark.slow  # a run of 30 s that reaches its limit
 def test_the_whole_loop_is_shown(launched: Any) -> None:
     demo = Path(EXAMPLE).with_name("demo_loop.py")
     nowhere = {**launched.environment, "SLURM_CONF": str(launched.folder / "none")}

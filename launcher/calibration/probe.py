@@ -50,11 +50,6 @@ class Probe:
     error: float | None = None
     reason: str = ""
 
-    @property
-    def is_measured(self) -> bool:
-        """Return whether it had enough steady steps to be a measurement."""
-        return self.step_time_s is not None
-
 
 @dataclass(frozen=True)
 class Speed:

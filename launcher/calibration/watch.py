@@ -1,9 +1,12 @@
 """Watch a probe until its step time is known, and stop it."""
 
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from ...cluster_profiles.modes import make_inner_folder
 from ..run_folder.progress.loop_lines import read_progress
 from ..runs.cancel import cancel_runs
 from ..runs.state import State
@@ -36,6 +39,14 @@ def watch_probe(
         if (status.elapsed_s or 0.0) >= most_s:
             return ProbeEnd.TIME_OVER, speed, stop_probe(folder, executor)
         time.sleep(_POLL_S[executor])
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what a probe has saved in the folder of its run: nothing goes on from it, and it may be large."""
+    output = folder / "output"
+    shutil.rmtree(output, ignore_errors=True)
+    with suppress(OSError):
+        make_inner_folder(output)
 
 
 def stop_probe(folder: Path, executor: str) -> RunStatus:

@@ -1,6 +1,7 @@
 """The course of a calibration: probe after probe, each planned by what the ones before it showed."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from ...errors import ClusterplanError, InputError
 from ...estimator.estimate.estimate import Estimate, estimate_workload
 from ...launcher.calibration.plan import NARROW, ProbePlan, check_calibration, plan_probe
 from ...launcher.calibration.probe import Probe, ProbeEnd, Speed, StopReason
-from ...launcher.calibration.watch import stop_probe, watch_probe
+from ...launcher.calibration.watch import remove_checkpoints, stop_probe, watch_probe
 from ...launcher.runs.state import State
 from ...launcher.runs.status import RunStatus
 from ...launcher.submission.decide import SubmitOptions
@@ -25,6 +26,7 @@ from ..submit import JobToSubmit
 
 BUDGET_S = 3600.0  # of GPU time
 WITHIN = 0.05
+_PATIENCE_S = 10.0  # with the queue, before it is said why a probe waits
 TellCallback = Callable[[str], None]
 
 
@@ -74,11 +76,7 @@ class Calibrator:
     def is_narrow(self) -> bool:
         """Return whether the step time of the job is known well enough, so that another probe is not worth its cost."""
         step = self.estimate().step_time.seconds
-        return (
-            step is not None
-            and step.p90 < NARROW * step.p10
-            and any(probe.is_measured for probe in self.probes)
-        )
+        return step is not None and step.p90 < NARROW * step.p10
 
     def next_probe(self) -> ProbePlan | None:
         """Return the probe to run next; None if the job is known, or the rest of the budget holds none."""
@@ -115,11 +113,15 @@ class Calibrator:
         run = submit_prepared(prepared, force=self._options.force, facts={"probe": True}).runs[0]
         where = f", partition {name}" if (name := prepared.decision.request.partition) else ""
         tell(f"{run.run}: {describe_shape(plan.shape)}{where}, for {format_duration(plan.most_s)} at most")
-        last = Speed(0, None, None)
+        last, told, began_s = Speed(0, None, None), "", time.monotonic()
 
-        def look(_: RunStatus, speed: Speed) -> None:
-            nonlocal last
+        def look(status: RunStatus, speed: Speed) -> None:
+            nonlocal last, told
             last = speed
+            waits = status.state.state is State.PENDING and time.monotonic() - began_s > _PATIENCE_S
+            if waits and status.state.reason != told:
+                told = status.state.reason
+                tell(f"{run.run} waits: {told}")
 
         try:
             end, speed, status = watch_probe(
@@ -162,6 +164,8 @@ class Calibrator:
         )
         self.probes.append(probe)
         self._read_history()
+        if end is not ProbeEnd.FAILED and status.state.final:
+            remove_checkpoints(run.folder)
         return probe
 
     def _read_history(self) -> None:

@@ -36,10 +36,9 @@ def write_stages(page: Page, stages: Sequence[Stage]) -> None:
         "each stage is a run with an {output} of its own, and begins if the one before passed its check: "
         "`clusterplan submit JOB --progressive`"
     )
-    first = stages[0].estimate
-    for advice in first.warnings:
+    for advice in stages[0].estimate.warnings:
         if advice.code == "throughput-unknown":
-            page.sentence(f"{advice.text}; `clusterplan calibrate JOB` measures it")
+            page.sentence(advice.text)
 
 
 def stages_as_dict(stages: Sequence[Stage]) -> dict[str, Any]:
