@@ -166,6 +166,14 @@ LINES: list[tuple[str, str, dict[str, Any]]] = [
         {"format": "mmengine-iteration", "step": 50, "total_steps": 80000, "loss": 1.2345},
     ),
     (
+        "axolotl: the Trainer's line with more (src/axolotl/core/trainers/base.py, log)",
+        (
+            "{'loss': '1.23', 'grad_norm': '0.5', 'learning_rate': '1e-05', 'ppl': '3.42', 'memory/max_active (GiB)': '20.1',"
+            " 'tokens/train_per_sec_per_gpu': '5210', 'epoch': '0.02'}"
+        ),
+        {"format": "hf-trainer", "loss": 1.23, "tokens_per_s_per_gpu": 5210.0},
+    ),
+    (
         "transformers/trainer_utils.py, speed_metrics",
         "{'eval_loss': '2.1', 'eval_runtime': '3.1', 'eval_samples_per_second': '12', 'epoch': '0.02'}",
         {"kind": RecordKind.EVALUATION, "evaluation_loss": 2.1, "seconds": 3.1},

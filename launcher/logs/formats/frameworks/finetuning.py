@@ -4,7 +4,13 @@ from ..log_format import LogFormat, Source, StepTime
 from ..record import RecordKind
 
 _TRAINER = "transformers/trainer.py"
-_LOSSES = {"loss": "loss", "learning_rate": "learning_rate", "epoch": "epoch"}
+_LOSSES = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "epoch": "epoch",
+    "tokens/train_per_sec_per_gpu": "tokens_per_s_per_gpu",  # of axolotl
+    "train_tokens_per_second": "tokens_per_s",
+}
 _EVALUATION = {"eval_loss": "evaluation_loss", "eval_runtime": "seconds", "epoch": "epoch"}
 
 # ms-swift and LLaMA-Factory write the fields of the Trainer and more, so their rows stand before the Trainer's.
