@@ -143,7 +143,7 @@ def test_a_script_of_megatron_is_submitted(dry_run: Run, folder: Path) -> None:
     (folder / "pretrain_gpt.py").write_text("")
     alone = dry_run("gpt3.sh")
     assert "--save $1: only the run knows this folder: checkpoints go to the run's own" in alone.stderr
-    done = dry_run("--batch-size", "2", "--", "bash", "gpt3.sh", "ckpt")
+    done = dry_run("--batch-size=2", "--", "bash", "gpt3.sh", "ckpt")
     assert done.returncode == 0, done.stderr
     assert (
         "training batch_size 2, gpus 8, global_batch 32, max_steps 500_000, framework megatron" in done.stderr
