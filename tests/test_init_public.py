@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from clusterplan.estimator.job.framework import Bootstrap
+from clusterplan.launcher.command.processes.faults import find_command_faults
+from clusterplan.launcher.command.processes.nodes import Surroundings
 from clusterplan.launcher.recipes.recipe import Recipe
 from clusterplan.launcher.recipes.source import read_source
 
@@ -52,6 +55,32 @@ def test_deepspeed_chat_is_no_trainer(tmp_path: Path) -> None:
     }
     assert recipe.value("run.resume") is None  # it has no such option
     assert recipe.value("checkpoint.every_steps") is None
+
+
+def test_deepspeed_on_two_nodes_is_started_on_each(tmp_path: Path) -> None:
+    """Its loop reads --local_rank, which torchrun does not give."""
+    recipe = read(
+        tmp_path, DEEPSPEED_CHAT.replace("deepspeed main", "deepspeed --num_gpus 8 main"), gpus=16, nodes=2
+    )
+    text = recipe.value("run.command")[2]
+    assert (
+        'hostnames "$SLURM_JOB_NODELIST" | sed "s/$/ slots=$NPROC_PER_NODE/" > "$CLUSTERPLAN_RUN_FOLDER/hosts.$NODE_RANK"'
+        in text
+    )
+    assert 'exec deepspeed --no_ssh --node_rank "$NODE_RANK" --master_addr "$MASTER_ADDR"' in text
+    assert '/hosts.$NODE_RANK" main.py --data_split' in text
+    assert recipe.value("run.bootstrap") == "single"
+    around = Surroundings(2, 16)
+    faults = find_command_faults(recipe.value("run.command"), Bootstrap.SINGLE, around, {}, is_stated=True)
+    assert not [fault for fault in faults if fault.code == "node-alone"]
+
+
+def test_a_trainer_of_deepspeed_on_two_nodes_is_started_by_torchrun(tmp_path: Path) -> None:
+    line = "deepspeed --num_gpus 8 t.py --per_device_train_batch_size 4 --output_dir out --deepspeed z.json\n"
+    recipe = read(tmp_path, line, gpus=16, nodes=2)
+    assert recipe.value("run.bootstrap") == "torchrun"
+    assert recipe.value("run.command")[:2] == ("python", "t.py")
+    assert remarks_with(read(tmp_path, line.replace("--num_gpus 8", "")), "for more give --nodes to init")
 
 
 def test_arguments_that_a_script_tests_for_are_missing_where_none_are_given(tmp_path: Path) -> None:

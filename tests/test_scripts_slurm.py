@@ -36,6 +36,51 @@ def test_a_script_of_moe_llava_is_warned_goes_on_and_completes(on_slurm: Any) ->
     assert (output / "checkpoint-60").is_dir()
 
 
+# What `deepspeed --no_ssh` does on its node: https://github.com/deepspeedai/DeepSpeed deepspeed/launcher/runner.py.
+DEEPSPEED = """#!/usr/bin/env python3
+import argparse, os, socket, subprocess, sys
+parser = argparse.ArgumentParser(allow_abbrev=False)
+for name in ("--node_rank", "--master_addr", "--master_port", "--hostfile"):
+    parser.add_argument(name, required=True)
+parser.add_argument("--no_ssh", action="store_true", required=True)
+options, command = parser.parse_known_args()
+hosts = [line.split() for line in open(options.hostfile)]
+slots = int(hosts[int(options.node_rank)][1].partition("=")[2])
+world = sum(int(slot.partition("=")[2]) for _, slot in hosts)
+for local in range(slots):
+    rank = int(options.node_rank) * slots + local
+    environment = {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": options.master_addr}
+    subprocess.run([sys.executable, command[0], f"--local_rank={local}", *command[1:]], env=os.environ | environment, check=True)
+"""
+OWN_LOOP = """
+import os, sys
+print("trains", os.environ["RANK"], "of", os.environ["WORLD_SIZE"], "at", os.environ["MASTER_ADDR"], sys.argv[1:], flush=True)
+"""
+
+
+@story
+def test_deepspeed_of_a_loop_of_its_own_trains_on_two_nodes(on_slurm: Any) -> Generator[None, None, None]:
+    """https://github.com/microsoft/DeepSpeedExamples applications/DeepSpeed-Chat, multi_node/run_66b.sh: it reads --local_rank."""
+    programs = on_slurm.folder / "bin"
+    programs.mkdir()
+    (programs / "deepspeed").write_text(DEEPSPEED)
+    (programs / "deepspeed").chmod(0o755)
+    on_slurm.environment["PATH"] = f"{programs}{os.pathsep}{on_slurm.environment['PATH']}"
+    on_slurm.file("main.py", OWN_LOOP)
+    line = "deepspeed --num_gpus 8 main.py --per_device_train_batch_size 4 --num_train_epochs 2 --zero_stage 3 --deepspeed\n"
+    on_slurm.file("run_66b.sh", line)
+    read = on_slurm("init", "run_66b.sh", "--samples", 64, "--gpus", 4, "--nodes", 2)
+    assert read.returncode == 0, read.stderr
+    run = on_slurm.submit("job.toml")
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert ended["state"] == "completed", ended["reason"]
+    printed = on_slurm("logs", run["run"], "--all").stdout
+    for rank in range(4):
+        assert f"trains {rank} of 4 at gpu" in printed
+    assert "['--local_rank=1', '--per_device_train_batch_size', '4'" in printed
+
+
 @story
 def test_the_lines_for_sbatch_of_a_script_reach_the_job(on_slurm: Any) -> Generator[None, None, None]:
     on_slurm.file("train.py", "import os\nprint('said', os.environ['GREETING'], flush=True)\n")

@@ -53,10 +53,10 @@ def read_hydra_config(program: str, words: Sequence[str], files: Files) -> tuple
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for at, word in enumerate(words):
         option, equals, value = word.partition("=")
         if option.startswith("-") and (name := _OPTIONS.get(option.lstrip("-"))):
-            yield name, value if equals else following
+            yield name, value if equals else "".join(words[at + 1 : at + 2])
 
 
 class _Composer:

@@ -78,7 +78,10 @@ def read_program(
             Setting("training.precision", "auto", "nothing states it: the best that the GPUs have")
         )
     placeholders, added = _placeholders(program, recipe)
-    return Program(recipe, ArgumentWords(placeholders, added, recipe.value("run.bootstrap")))
+    words = ArgumentWords(
+        placeholders, added, recipe.value("run.bootstrap"), reads_local_rank=format_ is None
+    )
+    return Program(recipe, words)
 
 
 def _name_of(launch: LaunchLine) -> str:

@@ -10,37 +10,16 @@ from dataclasses import dataclass
 from ..recipe import Question, Recipe, Setting
 from ..shell.state import ShellCommand
 from ..shell.word import Piece, Word
+from .launcher_words import WHERE_NODES_MEET, WRITE_HOSTS, launcher_words
 from .line import LaunchLine
 from .setup import OWN_VARIABLES, Launches
 
-# By these the processes of a run meet, or one node is told from another: clusterplan sets them.
-_MEETING = """
-master_addr master_port node_rank machine_rank main_process_ip main_process_port rdzv_id rdzv_backend rdzv_endpoint
-rdzv_conf hostfile H include i exclude e gpu_ids deepspeed_hostfile same_network standalone no_ssh launcher
-deepspeed_multinode_launcher role tee t log_dir r redirects max_restarts monitor_interval local_addr start_method
-ssh_port p
-"""
-_SHAPE = {  # the counts of launchers that stay; those of a node are all of a job on one
-    "accelerate": {"num_processes": "{gpus}", "num_machines": "{nodes}"},
-    "mpirun": {"np": "{gpus}", "n": "{gpus}"},
-    "deepspeed": {"num_gpus": "{gpus}"},
-}
-_SHAPE_ON_ONE_NODE = {
-    "composer": {"nproc": "{gpus}", "n": "{gpus}"},
-    "tune": {"nproc_per_node": "{gpus}"},
-    "colossalai": {"nproc_per_node": "{gpus}"},
-    "fabric": {"devices": "{gpus}"},
-    "lightning": {"devices": "{gpus}"},
-}
 _OF_THE_RUN = re.compile(
     r"\$\{?(SLURM\w*|HOSTNAME|RANDOM|SECONDS|USER|HOME|PWD|TMPDIR|PATH|LD_LIBRARY_PATH|PYTHONPATH|CONDA\w*)\b|\$\(|`"
 )
 _OF_THE_SCRIPT = re.compile(
     r"\$(?:[\d@*]|\{[\d@*]+\})"
 )  # its arguments: inside `bash -c` they would be the run's
-_WHERE_NODES_MEET = {
-    "accelerate": '--machine_rank "$NODE_RANK" --main_process_ip "$MASTER_ADDR" --main_process_port "$MASTER_PORT"',
-}
 
 
 @dataclass(frozen=True)
@@ -61,12 +40,14 @@ class JobShape:
 class ArgumentWords:
     """What becomes of a program's arguments: placeholders in place of some, by their index, and words behind the last.
 
-    `bootstrap` starts the program if it has no launcher; None: as the line does.
+    `bootstrap` starts the program if it has no launcher; None: as the line does.  `reads_local_rank` is whether it may
+    read the argument --local_rank, which deepspeed adds and torchrun does not.
     """
 
     placeholders: Mapping[int, str]
     added: tuple[str, ...] = ()
     bootstrap: str | None = None
+    reads_local_rank: bool = False
 
 
 def write_run(
@@ -82,20 +63,30 @@ def write_run(
     the line names.
     """
     launch, place = launches.training, launches.training.place(script)
+    deepspeed_on_nodes = launch.launcher == "deepspeed" and (shape.nodes or 1) > 1
     by_torchrun = launch.launcher in ("torchrun", "axolotl") or (
-        launch.launcher == "deepspeed" and (shape.nodes or 1) > 1
+        deepspeed_on_nodes and not arguments.reads_local_rank
     )
-    words = _program_words(launch) if by_torchrun else _launcher_words(launch, shape.nodes or 1)
+    words = _program_words(launch) if by_torchrun else launcher_words(launch, shape.nodes or 1)
     words += [
         _literal(word) if number not in arguments.placeholders else Word.of(arguments.placeholders[number])
         for number, word in enumerate(launch.arguments)
     ]
     words += map(Word.of, arguments.added)
     environment = _environment(launches)
-    meets = "" if by_torchrun or (shape.nodes or 1) == 1 else _WHERE_NODES_MEET.get(launch.launcher, "")
+    meets = "" if by_torchrun or (shape.nodes or 1) == 1 else WHERE_NODES_MEET.get(launch.launcher, "")
     before = [*_set_up(launches), *_write_files(words, written)]
+    if deepspeed_on_nodes and not by_torchrun:
+        before.append(WRITE_HOSTS)
     settings = [Setting("run.command", _command(launches, before, environment, words, meets), place)]
     remarks = []
+    if deepspeed_on_nodes and not by_torchrun:
+        why = "deepspeed is started on each node, without ssh, as DeepSpeed 0.14 and later can"
+        settings.append(Setting("run.bootstrap", "single", f"{place}: {why}"))
+    if launch.launcher == "deepspeed" and shape.nodes is None:
+        remarks.append(
+            f"{place}: deepspeed as it stands here trains on one node: for more give --nodes to init"
+        )
     if by_torchrun:
         settings.append(Setting("run.bootstrap", "torchrun", f"{place}: {launch.launcher}"))
         if launch.launcher == "deepspeed":
@@ -138,27 +129,6 @@ def _program_words(launch: LaunchLine) -> list[Word]:
     python = name if base.startswith("python") else f"{folder}{slash}python"
     is_own = launch.option("no_python") is not None and not launch.program[-1].text.endswith(".py")
     return [*head, *([] if is_own else [Word.of(python)]), *launch.program]
-
-
-def _launcher_words(launch: LaunchLine, nodes: int) -> list[Word]:
-    """The launcher with the options that it keeps; counts become placeholders."""
-    words = [*launch.prefix, *launch.head]
-    shape = _SHAPE.get(launch.launcher) or (_SHAPE_ON_ONE_NODE.get(launch.launcher, {}) if nodes == 1 else {})
-    for name, taken in launch.options:
-        if name in _MEETING.split() or name in ("num_nodes", "nnodes"):
-            continue
-        placeholder = shape.get(name)
-        if placeholder is None:
-            words += taken
-        elif len(taken) == 1:
-            words.append(Word.of(f"{taken[0].text.partition('=')[0]}={placeholder}"))
-        else:
-            words += [taken[0], Word.of(placeholder)]
-    is_module = launch.program[:1] == (Word.of("-m"),) and launch.launcher != "python"
-    program = (
-        (Word.of("--module"), *launch.program[1:]) if is_module and not launch.interpreter else launch.program
-    )
-    return [*words, *launch.interpreter, *program]
 
 
 def _environment(launches: Launches) -> list[tuple[str, Word]]:
