@@ -21,6 +21,8 @@ from launched import (
 )
 from slurm_cluster import Cluster, until
 
+from clusterplan.launcher.forecast.kept import read_start_forecast
+
 
 @story
 def test_runs_teach_the_next_estimate_and_are_held_against_theirs(
@@ -45,6 +47,21 @@ def test_runs_teach_the_next_estimate_and_are_held_against_theirs(
     report = json.loads(on_slurm("report", run["run"], "--json").stdout)
     assert [forecast["what"] for forecast in report["forecasts"]] == ["step time", "wall-clock"]
     assert report["forecasts"][0]["actual_s"] > 0.05
+
+
+@story
+def test_a_pending_run_keeps_its_forecast_and_says_when_it_would_start(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    run = on_slurm.submit("--gpus", 1, "--time", "10m", "--slurm", "begin=now+1hour", "--", "true")
+    yield
+    start = until(lambda: read_start_forecast(Path(run["folder"])), "a forecast")
+    assert (start.basis, start.partition, start.cluster) == ("limits", "long", "test")
+    assert start.by_limits_s > 3000
+    queue = until(lambda: on_slurm.status(run["run"])["queue"], "an answer of Slurm")
+    assert queue["wait_by_limits_s"] > 0
+    assert "\nstarts  " in on_slurm("status", run["run"]).stdout
+    assert on_slurm("cancel", run["run"]).returncode == 0
 
 
 @story

@@ -10,19 +10,18 @@ from dataclasses import replace
 from ....errors import SlurmRefused, SlurmUnavailable
 from ....estimator.queue.limit_use import LimitUse, learn_limit_use
 from ....estimator.queue.state import QueueState, Rules
-from ..client import ask
+from ..client import TIMEOUT_S, ask
 from ..cluster import Cluster
 from ..nodes import parse_partitions, parse_settings
 from .jobs import QUEUE_FIELDS, USE_FIELDS, parse_limit_use, parse_pending, parse_running
 from .nodes import parse_queue_nodes, parse_reservations
 
 _STATES = "PENDING,RUNNING,COMPLETING,CONFIGURING,SUSPENDED"
-_TIMEOUT_S = 10.0
 _ACCOUNTING_TIMEOUT_S = 3.0  # nobody waits for a database: without it the limits count
 _USE_SINCE = "now-2days"
 
 
-def read_queue_state(now_s: float, timeout_s: float = _TIMEOUT_S) -> QueueState:
+def read_queue_state(now_s: float, timeout_s: float = TIMEOUT_S) -> QueueState:
     """Return the queue as Slurm shows it to this user at `now_s`.  Raises SlurmUnavailable and SlurmRefused."""
     questions = (
         ("squeue", "--noheader", f"--states={_STATES}", f"--Format={QUEUE_FIELDS}"),
