@@ -258,6 +258,15 @@ def test_bars_of_epochs_count_on_and_their_length_is_not_that_of_the_run() -> No
     assert (second.step, second.total_steps, second.elapsed_s) == (55, 150, 55)
 
 
+def test_a_bar_without_a_name_as_long_as_an_epoch_is_one() -> None:
+    """A loop over `tqdm(loader)` in each of 3 epochs shows no total of the run; the job file has it."""
+    log = "\r 10%|#| 10/100 [00:05<00:45,  2.00it/s]"
+    (record,) = read(log, total_steps=150, epochs=3, accumulation=2)
+    assert (record.step, record.total_steps) == (5, 150)
+    (record,) = read(log, total_steps=100, epochs=3)
+    assert (record.step, record.total_steps) == (10, 100)
+
+
 def test_bars_without_a_name_that_begin_anew_are_epochs() -> None:
     bar = "{0}%|#| {0}/100 [00:{1:02}<00:10, 2.00it/s]\r"
     log = "".join(bar.format(n, n // 2) for n in (0, 50, 100, 0, 50))

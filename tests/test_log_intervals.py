@@ -174,6 +174,17 @@ def test_the_line_of_a_late_rank_is_no_restart() -> None:
     assert [line.step for line in lines if isinstance(line, LoopSteps)] == [10, 20, 30, 40]
 
 
+def test_clocks_of_two_nodes_may_differ() -> None:
+    """Both print each step, and the clock of one is 15 s behind: three intervals of 10 s."""
+    records = [
+        LogRecord(RecordKind.STEP, "deepspeed", time_s=1e9 + at, step=step)
+        for step, at in [(10, 0.5), (10, -14.5), (20, 10.5), (20, -4.5), (30, 20.5), (20, -4.5), (40, 30.5)]
+    ]
+    lines = loop_lines(records)
+    assert sum(isinstance(line, LoopStart) for line in lines) == 1
+    assert [line.seconds for line in lines if isinstance(line, LoopSteps)] == [0, 10, 10, 10]
+
+
 def test_steps_that_fall_back_are_a_new_start() -> None:
     steps = [*range(10, 60, 10), *range(20, 60, 10)]
     records = [

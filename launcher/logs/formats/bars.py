@@ -20,6 +20,7 @@ _EVALUATION = re.compile(r"val|eval|test|predict|sanity", re.IGNORECASE)
 _EPOCH = re.compile(r"epoch\D{0,3}(\d+)(?:\s*(?:/|of)\s*(\d+))?", re.IGNORECASE)
 _BEFORE_COUNT = re.compile(r":?\s*(?:\d+%)?\s*(?:\|[^|]*\|?|[━╸╺ ]+)?\s*$")
 _MOST_BARS, _LONGEST = 32, 300
+_NEAR = 0.02  # two lengths
 
 
 class _Reading(NamedTuple):
@@ -96,22 +97,33 @@ class Bars:
     def _training_record(
         self, form: LogFormat, reading: _Reading, bar: _Bar, origin: Mapping[str, Any]
     ) -> LogRecord:
-        epoch = _EPOCH.search(reading.description)
-        batches, total = reading.done, reading.length
-        is_per_epoch = epoch is not None or bar.earlier > 0
-        if is_per_epoch and reading.length:
+        epoch, length = _EPOCH.search(reading.description), reading.length
+        step, total = reading.done, length
+        if length and (epoch or bar.earlier or self._is_of_epoch(length)):
             number, epochs = self._epoch(form, epoch) if epoch else (bar.earlier, None)
-            batches += number * reading.length
+            of_epoch = -(-length // self._job.accumulation)
+            step = number * of_epoch + reading.done // self._job.accumulation
+            if reading.is_complete:
+                step = (number + 1) * of_epoch
             epochs = epochs or self._job.epochs
-            total = round(epochs * reading.length) if epochs else None
-        per_step = self._job.accumulation if is_per_epoch else 1
+            total = round(epochs * of_epoch) if epochs else None
         return LogRecord(
             RecordKind.STEP,
             form.name,
-            step=batches // per_step,
-            total_steps=(total and -(-total // per_step)) or self._job.total_steps,
+            step=step,
+            total_steps=total or self._job.total_steps,
             elapsed_s=bar.sum_s,
             **origin,
+        )
+
+    def _is_of_epoch(self, length: int) -> bool:
+        """Return whether a bar without a name is as long as the batches of an epoch, and not as the steps of the job."""
+        job = self._job
+        if not job.total_steps or not job.epochs:
+            return False
+        of_epoch = job.total_steps * job.accumulation / job.epochs
+        return (
+            abs(length - of_epoch) <= max(job.accumulation, _NEAR * of_epoch) < abs(length - job.total_steps)
         )
 
     def _epoch(self, form: LogFormat, match: re.Match[str]) -> tuple[int, float | None]:

@@ -123,11 +123,10 @@ class Intervals:
         if last is None or latest is None or not last.moment.clock.is_same(point.moment.clock):
             if point.step != self._ended_at:  # otherwise a bar drawn anew after the end
                 yield from self._begin(point)
+        elif self._is_restart(latest, point):
+            yield from self._begin(point)
         elif point.step < latest.step or point.moment.s < latest.moment.s:
-            if (
-                point.moment.s < latest.moment.s or latest.step - point.step > self._line_steps
-            ):  # otherwise the line of a rank that is late
-                yield from self._begin(point)
+            return  # the line of a rank that is late, or whose clock is behind
         elif self._pauses:
             yield from self._part(last, point)
         elif point.step > latest.step:
@@ -139,6 +138,11 @@ class Intervals:
             if is_long and point.step - last.step >= _RESOLUTIONS * (record.step_resolution - 1):
                 yield from self._steps(last, point, _steps_s(last, point))
                 self._last = point
+
+    def _is_restart(self, latest: _Point, point: _Point) -> bool:
+        if point.step < latest.step:
+            return latest.step - point.step > self._line_steps
+        return point.step > latest.step and point.moment.s < latest.moment.s
 
     def _point(self, record: LogRecord) -> _Point:
         assert record.step is not None  # noqa: S101  only records of steps come here
