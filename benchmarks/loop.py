@@ -8,8 +8,8 @@ and the estimate reads that.  Only the estimator, the collector and the history 
 
 The first run is in half of the target's GPUs or in the target, the second in the target, and all others in the target
 or in a neighbour of it: twice or half its GPUs, or its micro-batch.  Data differ by up to a factor of four.  Each run
-asks for the walltime of its estimate; one that needs more ends there.  Beside it is the habit "the longest so far times
-1.5", which torc has (github.com/NREL/torc, its runtime multiplier).
+asks for the walltime of its estimate; one that needs more ends there.  Beside it is a habit, "the longest so far times
+1.5": by 1.5 torc lengthens a job that met its limit (github.com/NREL/torc, `torc watch --recover`).
 """
 
 import argparse
@@ -220,9 +220,10 @@ def calibrated(loop: Loop, tally: Tally) -> None:
     workload, left_s, done = loop.workload(loop.target), BUDGET_GPU_S, list[Layout]()
     truth = run_step_s(loop.site, loop.network, loop.target, draw_factors(loop.site, loop.rng))
     with History(history_path) as history:
-        tally.add("before any run", "target", loop.ask(workload, history), truth)
         while True:
             estimate = loop.ask(workload, history)
+            if not done:
+                tally.add("before any run", "target", estimate, truth)
             step = estimate.step_time.seconds
             if done and step and step.p90 < NARROW * step.p10:
                 break
@@ -234,7 +235,7 @@ def calibrated(loop: Loop, tally: Tally) -> None:
             probe = estimate_workload(plan.workload, loop.profile)
             left_s -= shape.gpus * min(plan.most_s, loop.probe(layout, probe, history))
             done.append(layout)
-        tally.add("after a calibration", "target", loop.ask(workload, history), truth)
+        tally.add("after a calibration", "target", estimate, truth)
 
 
 def one_loop(loop: Loop, tally: Tally) -> None:

@@ -38,6 +38,8 @@ def compare(
     with collected_history(progress=progress) as history:
         runs = [history.find_run(run) for run in (first, second)]
         facts = [history.run_facts(run["run"]) for run in runs]
-        earlier = min(range(2), key=lambda i: runs[i]["began_utc"] or "")
-        repeats = [facts[earlier], *history.earlier_repeats(facts[earlier].run)]
+        earlier, later = sorted((0, 1), key=lambda i: runs[i]["began_utc"] or "")
+        repeats = history.earlier_repeats(facts[later].run)
+        if facts[earlier] not in repeats:  # of another shape
+            repeats = [facts[earlier], *history.earlier_repeats(facts[earlier].run)]
         return Comparison(**vars(compare_runs(facts[0], facts[1], repeats)), remarks=tuple(history.remarks))

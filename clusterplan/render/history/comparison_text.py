@@ -63,11 +63,11 @@ def _measured(first: RunFacts, second: RunFacts) -> Iterator[tuple[str, str, str
         "step time": (lambda run: run.measurement.step_time_s if run.measurement else None, format_duration),
         "waits for input": (
             lambda run: run.measurement.data_wait_share if run.measurement else None,
-            "{:.0%}".format,
+            _percent,
         ),
         "GPUs busy": (
             lambda run: None if run.utilisation_percent is None else run.utilisation_percent / 100,
-            "{:.0%}".format,
+            _percent,
         ),
         "memory peak": (lambda run: run.memory_peak_bytes, lambda n: f"{format_significant(n / 1e9)} GB"),
         "energy per sample": (
@@ -79,7 +79,15 @@ def _measured(first: RunFacts, second: RunFacts) -> Iterator[tuple[str, str, str
         values = value_of(first), value_of(second)
         if values != (None, None):
             one, other = ("not known" if value is None else spell(value) for value in values)
-            yield name, one, other, _change(*values)
+            yield name, one, other, _points(*values) if spell is _percent else _change(*values)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def _points(first: float | None, second: float | None) -> str:
+    return "" if first is None or second is None else f"{(second - first) * 100:+.0f} points"
 
 
 def _change(first: float | None, second: float | None) -> str:
