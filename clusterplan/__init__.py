@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.advice.advise import advise as advise
     from .api.estimate import estimate as estimate
+    from .api.history.accuracy import history_accuracy as history_accuracy
+    from .api.history.comparison import history_compare as history_compare
     from .api.history.entries import history_add as history_add
     from .api.history.history import History as History
     from .api.history.history import collect as collect
@@ -55,7 +57,9 @@ _HOMES = {
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
     "estimate_stages": ".api.trials.stages",
+    "history_accuracy": ".api.history.accuracy",
     "history_add": ".api.history.entries",
+    "history_compare": ".api.history.comparison",
     "init": ".api.scripts.init",
     "lightning_callback": ".launcher.in_training.framework_callbacks",
     "load_profile": ".cluster_profiles.catalog",
@@ -87,7 +91,9 @@ __all__ = [
     "collect",
     "estimate",
     "estimate_stages",
+    "history_accuracy",
     "history_add",
+    "history_compare",
     "init",
     "lightning_callback",
     "load_profile",

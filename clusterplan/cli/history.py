@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..api.history.accuracy import accuracy as score_accuracy
-from ..api.history.comparison import compare as compare_runs
+from ..api.history.accuracy import history_accuracy
+from ..api.history.comparison import history_compare
 from ..api.history.runs import list_runs, show_run
 from ..api.history.upkeep import check_history, import_runs, rebuild_history
 from ..api.history.upkeep import prune as prune_history
@@ -88,7 +88,7 @@ def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
     The error of step times and wall-clocks, how many were in range, and whether the walltime was enough: by the source of the estimate, and over time.
     """
     with show_collecting() as progress:
-        result = score_accuracy(model, progress=progress)
+        result = history_accuracy(model, progress=progress)
     echo_result(result, as_json=as_json)
 
 
@@ -102,7 +102,7 @@ def compare(first: str, second: str, as_json: bool) -> None:  # noqa: FBT001
     FIRST and SECOND are ids or their beginnings.
     """
     with show_collecting() as progress:
-        result = compare_runs(first, second, progress=progress)
+        result = history_compare(first, second, progress=progress)
     echo_result(result, as_json=as_json)
 
 

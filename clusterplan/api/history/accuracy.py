@@ -29,11 +29,16 @@ class AccuracyReport(Result, Accuracy):
         accuracy_text.render_accuracy(page, self)
 
 
-def accuracy(model: str | None = None, *, progress: ProgressCallback | None = None) -> AccuracyReport:
+def history_accuracy(model: str | None = None, *, progress: ProgressCallback | None = None) -> AccuracyReport:
     """Score the estimates that runs were submitted with by what the runs took, as `clusterplan history accuracy` does.
 
     `model` leaves runs of all other models out: those whose model does not contain this text.  Everything new in run
     folders is collected before; `progress` is that of `collect`.  Raises HistoryError.
+
+    Examples:
+        >>> scores = history_accuracy("no-such-model")
+        >>> scores.everything is None
+        True
     """
     with collected_history(progress=progress) as history:
         return AccuracyReport(**vars(history.accuracy(model)), remarks=tuple(history.remarks))

@@ -27,13 +27,18 @@ class Comparison(Result, RunComparison):
         comparison_text.render_comparison(page, self)
 
 
-def compare(
+def history_compare(
     first: str | RunStatus, second: str | RunStatus, *, progress: ProgressCallback | None = None
 ) -> Comparison:
     """Compare two runs, each by its id or its beginning, as `clusterplan history compare` does.
 
     Everything new in run folders is collected before; `progress` is that of `collect`.  Raises InputError if no run has
     that beginning, and HistoryError.
+
+    Examples:
+        >>> history_compare("no-such-run", "other-run")
+        Traceback (most recent call last):
+        clusterplan.errors.InputError: there are no runs yet: `clusterplan sample -- COMMAND` makes one
     """
     with collected_history(progress=progress) as history:
         runs = [history.find_run(run) for run in (first, second)]
