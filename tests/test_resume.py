@@ -334,3 +334,69 @@ def test_a_number_that_stands_in_the_command_itself_is_changed_there(launched: A
     new = resumed(launched, run["run"], "--batch-size", 4, "--accumulation", 2)
     launched.ended(new["run"])
     assert log(new) == [f"from {new['step']} with 4 x 2"]
+
+
+def test_a_dry_run_says_what_would_go_on_and_changes_nothing(launched: Any) -> None:
+    run = ended(launched)
+    before = sorted(path.name for path in Path(run["folder"]).iterdir())
+    shown = launched("resume", run["run"], "--dry-run")
+    assert f"{run['run']} goes on at step 20, from" in in_one_row(shown.stdout)
+    assert "task 0: python train.py --steps 60" in shown.stdout
+    new = launched("resume", run["run"], "--batch-size", 4, "--dry-run")
+    assert "because the training changes (batch_size 8 -> 4)" in in_one_row(new.stdout)
+    assert (shown.returncode, new.returncode) == (0, 0)
+    assert sorted(path.name for path in Path(run["folder"]).iterdir()) == before
+    assert launched.status(run["run"])["state"] == "failed"
+
+
+def test_a_run_that_another_goes_on_from_names_that_one(launched: Any) -> None:
+    run = ended(launched)
+    assert "go on       clusterplan resume" in launched("status", run["run"]).stdout
+    new = resumed(launched, run["run"], "--batch-size", 4, "--accumulation", 2)
+    launched.ended(new["run"])
+    old = launched.status(run["run"])
+    assert (old["continued_by"], old["remedy"]) == (new["run"], None)
+    assert f"goes on as {new['run']}" in launched("logs", run["run"]).stderr
+    assert launched.status(new["run"])["continued_by"] is None
+
+
+def test_a_new_run_keeps_the_values_of_its_sweep(launched: Any) -> None:
+    file = job(launched)
+    file.write_text(file.read_text().replace('"--output"', '"--seed", "{seed}", "--output"'))
+    launched.file("train.py", TRAINS.replace('"--steps", ', '"--steps", "--seed", '))
+    launched.file("end", "3")
+    runs = launched.submit("--executor", "local", file, "--sweep", "seed=7,8")["runs"]
+    for run in runs:
+        launched.ended(run["run"])
+    (launched.folder / "end").unlink()
+    new = resumed(launched, runs[1]["run"], "--batch-size", 4)
+    assert launched.ended(new["run"])["sweep"] == {"seed": "8"}
+    words = ["python", "train.py", "--steps", "40", "--output", "{output}"]
+    other = resumed(launched, runs[0]["run"], "--", *words)
+    assert launched.ended(other["run"])["sweep"] is None
+
+
+def test_other_gpus_keep_the_run_and_change_its_shape(launched: Any) -> None:
+    run = ended(launched)
+    # One process, because torchrun is not here; forced, because there are no GPUs.
+    again = launched("resume", "--json", run["run"], "--gpus", 2, "--bootstrap", "single", "--force")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["run"] == run["run"]
+    after = launched.ended(run["run"])
+    assert (after["state"], after["steps_done"]) == ("completed", 30)  # twice the samples per step
+    facts = json.loads((Path(run["folder"]) / "run.json").read_text())
+    assert (facts["shape"]["gpus"], "shape_since_s" in facts) == (2, True)
+
+
+def test_a_lost_run_goes_on(launched: Any) -> None:
+    """Its process is gone, and no file says how it ended: as after the loss of the machine that it ran on."""
+    run = ended(launched)
+    folder = Path(run["folder"])
+    (folder / "status.json").unlink()
+    for path in (folder / "tasks").iterdir():
+        path.unlink()
+    entry = json.loads((folder / "jobs.jsonl").read_text())
+    (folder / "jobs.jsonl").write_text(json.dumps(entry | {"submitted_s": 0.0}) + "\n")
+    assert launched.status(run["run"])["state"] == "lost"
+    assert resumed(launched, run["run"])["step"] == 20
+    assert launched.ended(run["run"])["state"] == "completed"

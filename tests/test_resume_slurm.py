@@ -7,7 +7,7 @@ from typing import Any
 
 from launched import ENDED_S, story
 from slurm_cluster import until
-from test_resume import job, log, resumed
+from test_resume import ended, job, log, resumed
 
 
 @story
@@ -41,3 +41,13 @@ def test_a_failed_run_goes_on_in_another_partition_without_waiting_again(
     yield
     assert on_slurm.ended(run["run"])["state"] == "completed"
     assert log(run) == ["from 0 with 8 x 1", "from 20 with 8 x 1"]
+
+
+@story
+def test_a_run_of_this_machine_goes_on_on_slurm(on_slurm: Any) -> Generator[None, None, None]:
+    run = ended(on_slurm)
+    again = resumed(on_slurm, run["run"], "--executor", "slurm", "--time", "10m")
+    assert (again["run"], again["executor"], again["step"]) == (run["run"], "slurm", 20)
+    yield
+    after = on_slurm.ended(run["run"])
+    assert (after["state"], after["job_id"], after["attempts"]) == ("completed", again["job_id"], 2)

@@ -190,3 +190,15 @@ def test_a_history_of_one_user_stays_that_users(lab: Path, run_as: As) -> None:
     for path in (lab / "shared/history.db", Path(run["folder"]), lab / "shared/history.runs"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     assert "permission denied for games" in run_as(BEN, "status").stderr
+
+
+def test_a_run_is_resumed_by_its_own_user_alone(lab: Path, run_as: As) -> None:
+    share(lab, 0o2775)
+    run = submit(run_as, ADA, "sh", "-c", "test -e again", umask=0o002)
+    assert state_at_end(run_as, ADA, run) == "failed"
+    other = run_as(BEN, "resume", run["run"], "--from-start")
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1), other.stderr
+    assert "Permission denied" in other.stderr
+    (lab / ADA[0] / "again").touch()
+    assert run_as(ADA, "resume", run["run"], "--from-start").returncode == 0
+    assert state_at_end(run_as, ADA, run) == "completed"

@@ -8,6 +8,8 @@ import click
 from ..api.resume.prepare import prepare_resumption
 from ..api.resume.resume import resume_prepared
 from ..api.submit import run_tables
+from ..errors import InputError
+from ..render import resume_text
 from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
@@ -39,6 +41,7 @@ class _Resume(WithCommand, WorkloadCommand):
 @click.option(
     "--follow", is_flag=True, help="Show what the run prints until it ends; Ctrl-C leaves it running."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would go on, and from where; submit nothing.")
 @json_option
 def resume(
     run: str,
@@ -53,6 +56,7 @@ def resume(
     from_start: bool,  # noqa: FBT001
     force: bool,  # noqa: FBT001
     follow: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flags: Any,
 ) -> None:
@@ -66,6 +70,10 @@ def resume(
 
     If only resources change, the same run goes on. If the training changes, a new run goes on from the checkpoint.
     """
+    if dry_run and (as_json or follow):
+        raise InputError(
+            f"--dry-run prints text and submits nothing: leave out {'--json' if as_json else '--follow'}"
+        )
     with show_collecting() as progress:
         prepared = prepare_resumption(
             run,
@@ -78,6 +86,15 @@ def resume(
             from_start=from_start,
             progress=progress,
         )
+    if dry_run:
+        for text in (*(problem.text for problem in prepared.prepared.refusals()), *prepared.remarks):
+            say(text)
+        echo_page(
+            lambda page: resume_text.dry_run(
+                page, prepared.prepared, prepared.ended.folder.name, prepared.checkpoint, prepared.changes
+            )
+        )
+        return
     with say_notes():
         result = resume_prepared(prepared, force=force)
     for remark in result.remarks:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..launcher.run_folder.checkpoints import Checkpoint
-from ..launcher.submission.submission import Submission
+from ..launcher.submission.submission import PreparedSubmission, Submission
 from . import submit_text
 from .layout import Page
 
@@ -19,6 +19,20 @@ def resumed(
     page.sentence(describe_resumption(submission.runs[0].run, resumes, checkpoint, changes))
     page.line()
     submit_text.submitted(page, submission)
+
+
+def dry_run(
+    page: Page,
+    prepared: PreparedSubmission,
+    resumes: str,
+    checkpoint: Checkpoint | None,
+    changes: Sequence[str],
+) -> None:
+    """Write what would go on and from where, then what would be submitted."""
+    run = "a run with an id of its own" if changes else resumes
+    page.sentence(describe_resumption(run, resumes, checkpoint, changes))
+    page.line()
+    submit_text.dry_run(page, prepared)
 
 
 def describe_resumption(run: str, resumes: str, checkpoint: Checkpoint | None, changes: Sequence[str]) -> str:

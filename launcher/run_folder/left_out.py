@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...cluster_profiles.modes import open_file
-from .checkpoints import Checkpoint, find_checkpoints
+from ...errors import RunFolderError
+from .checkpoints import Checkpoint, find_checkpoints, find_newest_checkpoint
 from .launch import Launch
 
 LEFT_OUT_FILE = "left_out.jsonl"
@@ -63,3 +64,13 @@ def _parse_line(line: str) -> Save | None:
         return Save(str(values["path"]), float(values["changed_s"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def find_newest_of_run(folder: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a run, left out or not; None without one, or where its folder cannot be read."""
+    with suppress(OSError, ValueError, RunFolderError):
+        launch = Launch.read(folder)
+        return (
+            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
+        )
+    return None

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import RunFolderError, SlurmRefused, SlurmUnavailable
+from ...errors import SlurmRefused, SlurmUnavailable
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import Checkpoint, find_newest_checkpoint
+from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.final_status import LOST, read_final_status, was_killed, write_final_status
 from ..run_folder.job_files import JobFiles
 from ..run_folder.job_log import JobEntry, read_jobs
-from ..run_folder.launch import Launch
+from ..run_folder.left_out import find_newest_of_run
+from ..run_folder.locks.resumptions import read_successor
 from ..run_folder.progress.progress import Progress
 from ..run_folder.registry import read_request_options, read_run_facts
 from ..run_folder.task_records import (
@@ -64,6 +65,7 @@ class RunStatus:
     checkpoint: Checkpoint | None = None
     has_saved: bool = False
     looked_s: float = 0.0
+    continued_by: str | None = None
 
     @property
     def user(self) -> str:
@@ -79,7 +81,9 @@ class RunStatus:
 
     @property
     def remedy(self) -> Remedy | None:
-        """Return what to do about a run that has ended otherwise than it should."""
+        """Return what to do about a run that has ended otherwise than it should, and that no other run goes on from."""
+        if self.continued_by:
+            return None
         facts = EndedFacts(
             run=self.facts,
             has_checkpoint=self.has_saved or self.checkpoint is not None,
@@ -188,9 +192,10 @@ def read_statuses(
                 )
                 if state.state in _NEEDS_MEMORY
                 else "",
-                checkpoint=_find_checkpoint(folder) if len(folders) == 1 else None,
+                checkpoint=find_newest_of_run(folder) if len(folders) == 1 else None,
                 has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
                 looked_s=time.time(),
+                continued_by=read_successor(folder) if state.final else None,
             )
         )
     return statuses
@@ -236,12 +241,3 @@ def _read_accounting(jobs: Sequence[str]) -> Mapping[str, JobFacts]:
 def _read_error(log: Path | None) -> str | None:
     """Return the line that says why slurmd, or its out-of-memory handler, ended the job; None without a log."""
     return find_log_error(read_tail(log, _LOG_END_BYTES)).line if log else None
-
-
-def _find_checkpoint(folder: Path) -> Checkpoint | None:
-    with suppress(OSError, ValueError, RunFolderError):
-        launch = Launch.read(folder)
-        return (
-            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
-        )
-    return None

@@ -81,7 +81,7 @@ def new_run_folders(
     try:
         for values in sweep:
             folders.append(
-                create_run_folder(name, root, now, {**facts, "sweep": dict(values) or None}, group)
+                create_run_folder(name, root, now, {"sweep": dict(values) or None, **facts}, group)
             )
             if diff:
                 _write_or_link(DIFF_FILE, diff, folders)

@@ -127,7 +127,7 @@ def resume_prepared(resumption: PreparedResumption, *, force: bool = False) -> R
     record = begin_resumption(ended.folder, resumption.number, step, path)
     try:
         if resumption.changes:
-            submission = submit_prepared(prepared, force=force, facts={"resumes": ended.folder.name})
+            submission = submit_prepared(prepared, force=force, facts=_linked_facts(resumption))
         else:
             submission = _submit_again(resumption)
     except BaseException:  # Ctrl-C too
@@ -135,6 +135,12 @@ def resume_prepared(resumption: PreparedResumption, *, force: bool = False) -> R
         raise
     remarks = (*resumption.remarks, *_note(record, ended.folder, submission.runs[0]))
     return ResumedRun(submission, ended.folder.name, checkpoint, resumption.changes, remarks)
+
+
+def _linked_facts(resumption: PreparedResumption) -> dict[str, Any]:
+    """What run.json of a new run says of the old one: its id, and its values of a sweep, which are in its command still."""
+    sweep = None if "another command" in resumption.changes else resumption.ended.facts.get("sweep")
+    return {"resumes": resumption.ended.folder.name, **({"sweep": sweep} if sweep else {})}
 
 
 def _submit_again(resumption: PreparedResumption) -> Submission:

@@ -19,6 +19,11 @@ def remedy_rows(status: RunStatus) -> list[Row]:
     """Return what to do about a run that does not go on by itself: the command, then why."""
     remedy = status.remedy
     rows = [("go on", remedy.command, ""), ("", "", remedy.text)] if remedy else []
+    rows += (
+        [("goes on", status.continued_by, "a new run, with a changed training")]
+        if status.continued_by
+        else []
+    )
     crashed = status.state.state in _CRASHES and status.began_s is not None
     return [*rows, ("log", f"clusterplan logs {status.run}", "")] if crashed else rows
 
@@ -45,6 +50,7 @@ def end_lines(status: RunStatus) -> list[str]:
     if not state.reason and state.state in (State.COMPLETED, *OPEN_STATES):
         return []
     lines = [f"{status.run}: {state.state}" + (f", {state.reason}" if state.reason else "")]
+    lines += [f"goes on as {status.continued_by}"] if status.continued_by else []
     return [*lines, f"go on: {remedy.command}", f"       {remedy.text}"] if remedy else lines
 
 
@@ -63,6 +69,7 @@ def ending_as_json(status: RunStatus | None) -> dict[str, Any]:
         "failure": _failure(status.state.failure) if status else None,
         "restarts": [asdict(start) for start in status.starts] if status else None,
         "remedy": asdict(remedy) if remedy else None,
+        "continued_by": status.continued_by if status else None,
     }
 
 

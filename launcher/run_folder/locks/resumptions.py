@@ -98,6 +98,12 @@ def since_resumption(folder: Path, tasks: Sequence[TaskRecord]) -> list[TaskReco
     return [task for task in tasks if latest is None or task.job not in latest.jobs]
 
 
+def read_successor(folder: Path) -> str | None:
+    """Return the run that goes on from this one, because its training was changed; None if none does."""
+    latest = _read_latest(folder)
+    return latest.run if latest and latest.run not in (None, folder.name) else None
+
+
 def _read_latest(folder: Path) -> Resumption | None:
     numbers = [int(path.name.split(".")[1]) for path in folder.glob("resume.*.json")]
     if not numbers:
