@@ -196,6 +196,21 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
     assert (estimate["source"]["kind"], estimate["source"]["runs"]) == ("measured", 1)
 
 
+def test_a_shape_that_the_command_cannot_have_is_left_out(launched: Any, in_process: Any) -> None:
+    """`torchrun --nproc_per_node 2` would start two processes on one GPU."""
+    script = launched.file("train.py", "")
+    torchrun = launched.file("torchrun", "#!/bin/sh\n")
+    torchrun.chmod(0o755)
+    command = [torchrun, "--nproc_per_node", "2", script, "--output_dir", "{output}"]
+    job = job_file(launched, command, gpus=2).read_text().replace("per-gpu", "single")
+    done = in_process("calibrate", launched.file("job.toml", job), "--executor", "slurm", "--dry-run")
+    assert (done.returncode, "the first probe: 2 GPUs" in done.stdout) == (0, True), done.stderr
+    free = launched.file("job.toml", job.replace('"--nproc_per_node", "2"', '"--nproc_per_node", "{gpus}"'))
+    assert (
+        "the first probe: 1 GPU," in in_process("calibrate", free, "--executor", "slurm", "--dry-run").stdout
+    )
+
+
 def test_a_sweep_cannot_be_calibrated_first(launched: Any, in_process: Any) -> None:
     done = in_process("submit", example(launched), *ON_CPU, "--calibrate-first", "--sweep", "seed=1,2")
     assert (done.returncode, "--calibrate-first measures one run" in done.stderr) == (2, True)

@@ -119,17 +119,18 @@ def _exit_as(calibration: Calibration) -> None:
 
 def _dry_run(page: Page, calibrator: Calibrator, options: CalibrationOptions) -> None:
     """Write the first probe; the next ones depend on what it shows."""
-    plan = calibrator.next_probe()
-    if plan is None:
-        page.sentence("no probe would be run: every shape that the budget holds has been measured")
+    ready = calibrator.next_probe()
+    if ready is None:
+        page.sentence(
+            "no probe would be run: the step time is known, or no shape is left that the budget holds"
+        )
         return
-    prepared = calibrator.prepare(plan)
-    page.line(f"the first probe: {describe_shape(plan.shape)}", Style.BOLD)
+    page.line(f"the first probe: {describe_shape(ready.plan.shape)}", Style.BOLD)
     page.sentence(
-        f"  it ends once its step time is known to {options.within:.0%}, or after {format_duration(plan.most_s)}; further "
+        f"  it ends once its step time is known to {options.within:.0%}, or after {format_duration(ready.plan.most_s)}; further "
         f"ones follow by what it shows, until {format_duration(options.budget_gpu_s)} of GPU time are used"
     )
     page.line()
-    for problem in prepared.problems:
+    for problem in ready.prepared.problems:
         say(problem.text)
-    write_dry_run(page, prepared)
+    write_dry_run(page, ready.prepared)

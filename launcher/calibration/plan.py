@@ -33,11 +33,17 @@ _OUTPUT_FLAG = re.compile(
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """The next probe: its shape, the workload that has it, and the longest time that it may hold its GPUs."""
+    """The next probe: its shape, the workload that has it, and the longest time that it may hold its GPUs.
+
+    `is_elsewhere`: it is on another partition than the job, chosen for its shorter limit.  `is_of_job`: its shape is the
+    job's own.
+    """
 
     shape: Shape
     workload: Workload
     most_s: float
+    is_elsewhere: bool = False
+    is_of_job: bool = False
 
 
 def check_calibration(workload: Workload) -> None:
@@ -116,15 +122,24 @@ def plan_probe(
     startup_s = startup.p50 if startup else _STARTUP_S
     shape = most_informative_per_gpu_second(runs, candidates, target, startup_s, _STEPS, links)
     most_s = min(left_gpu_s / shape.gpus, MOST_PROBE_S)
-    where = _named_partition(workload, partition) or find_short_partition(profile, placement, shape, most_s)
+    short = None if partition else find_short_partition(profile, placement, shape, most_s)
+    where = short or ((partition, workload.cluster.gpu) if partition else None)
     probe = as_probe(workload, shape, where, estimate.steps.total)
     limit_s = place(probe, profile).limit_s
-    return ProbePlan(shape, probe, min(most_s, limit_s or most_s))
+    return ProbePlan(
+        shape, probe, min(most_s, limit_s or most_s), short is not None, is_shape_of_job(workload, shape)
+    )
 
 
 def can_change(workload: Workload, name: str) -> bool:
     """Return whether the command has the placeholder of a value, without which every probe would have the same one."""
     return name in placeholder_names(run_of(workload).command)
+
+
+def is_shape_of_job(workload: Workload, shape: Shape) -> bool:
+    """Return whether a probe has the GPUs and the micro-batch of the job itself."""
+    training = workload.training
+    return (shape.gpus, shape.batch_size) == (training.gpus, training.batch_size)
 
 
 def may_fit(
@@ -134,8 +149,7 @@ def may_fit(
 
     That of the job itself is always tried.
     """
-    training = workload.training
-    if (shape.gpus, shape.batch_size) == (training.gpus, training.batch_size):
+    if is_shape_of_job(workload, shape):
         return True
     probe = as_probe(workload, shape, None, 1)
     memory = estimate_memory(probe, place(probe, profile), measurements)
@@ -167,10 +181,6 @@ def as_probe(workload: Workload, shape: Shape, where: tuple[str, str | None] | N
             "run": run.model_copy(update={"resume": (), "max_restarts": 0}),
         }
     )
-
-
-def _named_partition(workload: Workload, partition: str | None) -> tuple[str, str | None] | None:
-    return (partition, workload.cluster.gpu) if partition else None
 
 
 def find_short_partition(

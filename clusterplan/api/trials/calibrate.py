@@ -135,8 +135,8 @@ def calibrate_job(
     calibrator = Calibrator(job, options)
     before = calibrator.estimate()
     try:
-        while plan := calibrator.next_probe():
-            calibrator.run(plan, tell)
+        while ready := calibrator.next_probe():
+            calibrator.run(ready, tell)
             if stop := calibrator.reason_to_stop():
                 reason = stop
                 break

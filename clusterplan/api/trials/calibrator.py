@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ...cluster_profiles.units import format_duration
-from ...errors import ClusterplanError, InputError
+from ...errors import ClusterplanError, InputError, JobUnknown, SubmissionError
 from ...estimator.estimate.estimate import Estimate, estimate_workload
-from ...launcher.calibration.plan import NARROW, ProbePlan, check_calibration, plan_probe
+from ...estimator.job.shape import Shape
+from ...launcher.calibration.plan import NARROW, ProbePlan, check_calibration, is_shape_of_job, plan_probe
 from ...launcher.calibration.probe import Probe, ProbeEnd, Speed, StopReason
 from ...launcher.calibration.watch import remove_checkpoints, stop_probe, watch_probe
 from ...launcher.runs.state import State
@@ -26,6 +27,7 @@ from ..submit import JobToSubmit
 
 BUDGET_S = 3600.0  # of GPU time
 WITHIN = 0.05
+_OTHER_GPUS = ("one-process", "node-alone")  # of PROBLEM_CODES: the command states GPUs or nodes of its own
 _PATIENCE_S = 10.0  # with the queue, before it is said why a probe waits
 TellCallback = Callable[[str], None]
 
@@ -43,6 +45,14 @@ class CalibrationOptions:
     within: float = WITHIN
     partition: str | None = None
     force: bool = False
+
+
+@dataclass(frozen=True)
+class ReadyProbe:
+    """A probe that is planned and prepared, and of which nothing is written yet."""
+
+    plan: ProbePlan
+    prepared: PreparedSubmission
 
 
 class Calibrator:
@@ -67,7 +77,10 @@ class Calibrator:
         )
         self._profile = destination.profile
         self._measurements, self.remarks = find_measurements(workload.model)
-        self.probes: list[Probe] = []
+        self.probes = list[Probe]()
+        self._partition = options.partition
+        self._refused = list[Shape]()
+        self._last_refused: ReadyProbe | None = None
 
     def estimate(self) -> Estimate:
         """Return the estimate of the job by what is known so far."""
@@ -78,20 +91,45 @@ class Calibrator:
         step = self.estimate().step_time.seconds
         return step is not None and step.p90 < NARROW * step.p10
 
-    def next_probe(self) -> ProbePlan | None:
-        """Return the probe to run next; None if the job is known, or the rest of the budget holds none."""
-        if self.is_narrow():
-            return None
-        return plan_probe(
-            self.estimate(),
-            self._measurements,
-            self._profile,
-            left_gpu_s=self._options.budget_gpu_s - sum(probe.gpu_s for probe in self.probes),
-            partition=self._options.partition,
-            without=[probe.shape for probe in self.probes],
+    def next_probe(self) -> ReadyProbe | None:
+        """Return the probe to run next; None if the job is known, or the rest of the budget holds none.
+
+        A shape that the checks refuse, as of a command that states its own number of GPUs, is left out; the job's own is
+        refused when it is run.
+        """
+        while not self.is_narrow():
+            plan = plan_probe(
+                self.estimate(),
+                self._measurements,
+                self._profile,
+                left_gpu_s=self._options.budget_gpu_s - sum(probe.gpu_s for probe in self.probes),
+                partition=self._partition,
+                without=[*self._refused, *(probe.shape for probe in self.probes)],
+            )
+            if plan is None:
+                return None if self.probes else self._last_refused
+            ready = ReadyProbe(plan, self._prepare(plan))
+            if plan.is_of_job or not self._is_unfit(ready.prepared):
+                return ready
+            if not self._leave_partition(plan):
+                self._refused.append(plan.shape)
+                self._last_refused = ready
+        return None
+
+    def _is_unfit(self, prepared: PreparedSubmission) -> bool:
+        """Whether the checks refuse a probe, or its command would not use the GPUs of its shape."""
+        return any(
+            problem.code in _OTHER_GPUS or (problem.refuses and not self._options.force)
+            for problem in prepared.problems
         )
 
-    def prepare(self, plan: ProbePlan) -> PreparedSubmission:
+    def _leave_partition(self, plan: ProbePlan) -> bool:
+        """Let all further probes run on the job's partition, if this one was to run on another."""
+        if plan.is_elsewhere:
+            self._partition = self.estimate().placement.partition_name
+        return plan.is_elsewhere
+
+    def _prepare(self, plan: ProbePlan) -> PreparedSubmission:
         """Decide how a probe is submitted: it is killed at once when it is stopped, because nothing goes on from it."""
         prepared = prepare_submission(
             plan.workload,
@@ -103,15 +141,23 @@ class Calibrator:
         )
         return replace(prepared, decision=replace(prepared.decision, stop_signal="SIGKILL"))
 
-    def run(self, plan: ProbePlan, tell: TellCallback) -> Probe:
-        """Run a probe to its end, and return it; Ctrl-C stops it and is raised once that is done.
+    def run(self, ready: ReadyProbe, tell: TellCallback) -> None:
+        """Run a probe to its end; Ctrl-C stops it and is raised once that is done.
 
-        Raises InputError if the checks refuse it, and else as `submit` does.
+        One that Slurm refuses on another partition than the job's is left for the next to run there.  Raises InputError
+        if the checks refuse it, and else as `submit` does.
         """
-        prepared = self.prepare(plan)
+        plan, prepared = ready.plan, ready.prepared
         check_refusals(prepared, force=self._options.force)
-        run = submit_prepared(prepared, force=self._options.force, facts={"probe": True}).runs[0]
-        where = f", partition {name}" if (name := prepared.decision.request.partition) else ""
+        partition = prepared.decision.request.partition
+        try:
+            run = submit_prepared(prepared, force=self._options.force, facts={"probe": True}).runs[0]
+        except SubmissionError as error:
+            if isinstance(error, JobUnknown) or not self._leave_partition(plan):
+                raise
+            tell(f"partition {partition} takes no probe: {error}")
+            return
+        where = f", partition {partition}" if partition else ""
         tell(f"{run.run}: {describe_shape(plan.shape)}{where}, for {format_duration(plan.most_s)} at most")
         last, told, began_s = Speed(0, None, None), "", time.monotonic()
 
@@ -133,16 +179,16 @@ class Calibrator:
             raise
         probe = self._keep(run, plan, end, speed, status)
         tell(f"{run.run}: {describe_probe(probe)}")
-        return probe
 
     def reason_to_stop(self) -> StopReason | None:
         """Return why no further probe makes sense after the last one; None if one may."""
+        if not self.probes:
+            return None
         probe = self.probes[-1]
-        own = self._workload.training.gpus, self._workload.training.batch_size
         if probe.end is ProbeEnd.FAILED:
-            is_own_choice = (probe.shape.gpus, probe.shape.batch_size) != own
             # Sharded states may need all GPUs of the job.
-            return None if probe.state is State.OUT_OF_MEMORY and is_own_choice else StopReason.FAILED
+            is_smaller = not is_shape_of_job(self._workload, probe.shape)
+            return None if probe.state is State.OUT_OF_MEMORY and is_smaller else StopReason.FAILED
         return None if probe.steps else StopReason.NO_PROGRESS
 
     def _keep(
