@@ -148,6 +148,22 @@ def test_two_runs_in_one_file(add: Callable[..., Any], tmp_path: Path) -> None:
     assert "holds two runs" in refused(add, tmp_path, trainer + trainer)
 
 
+def test_a_run_and_its_resume_in_one_file(
+    add: Callable[..., Any], tmp_path: Path, entered: Callable[[], Any]
+) -> None:
+    """Slurm appends to the log of a requeued job: the Trainer's bar begins at 0 again, and jumps to step 21."""
+    log = tmp_path / "requeued.log"
+    first = (LOGS / "hf-trainer-4.log").read_bytes()
+    second = (LOGS / "hf-trainer-5-resumed.log").read_bytes()
+    log.write_bytes(
+        first[: first.index(b"| 26/60")] + b"\nslurmstepd: error: *** JOB 7 CANCELLED ***\n" + second
+    )
+    assert add(log).returncode == 0
+    (measured,) = entered()
+    assert measured.step_time_s == pytest.approx(2.5, rel=0.02)
+    assert measured.n_steps > 45
+
+
 def test_steps_that_go_back(add: Callable[..., Any], tmp_path: Path) -> None:
     line = refused(add, tmp_path, iterations(*range(0, 60, 10), *range(20, 90, 10)))
     assert line == (

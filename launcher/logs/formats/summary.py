@@ -16,7 +16,7 @@ from .log_format import LogFormat
 from .loop_lines import Intervals
 from .record import LogRecord, RecordKind
 
-_JUMP = 5.0  # times faster than usual: the steps before a resume, at which a bar jumps to its place
+_JUMP = 2  # times the most steps that a line held: those before a resume, over which a bar jumps to its place
 _YEAR_S = 365 * 86400.0
 
 
@@ -120,7 +120,7 @@ class _Starts:
     def __init__(self) -> None:
         self._first: int | None = None
         self._latest = 0
-        self._typical_s = 0.0
+        self._most_steps = 0
         self._is_marked = self._has_ended = False
         self._new: LoopStart | None = None
 
@@ -136,11 +136,11 @@ class _Starts:
                 self._check_steps(line)
 
     def _check_steps(self, line: LoopSteps) -> None:
-        per_step_s, start = line.seconds / line.steps, self._new
+        start = self._new
         if self._first is None:
             self._first = start.step if start else line.step
         elif start is not None:
-            jumps = 0 < per_step_s * _JUMP < self._typical_s
+            jumps = line.steps > _JUMP * self._most_steps
             resumed_at = line.step - 1 if jumps else start.step
             if self._has_ended or resumed_at <= self._first:
                 raise InputError(
@@ -150,8 +150,8 @@ class _Starts:
                 raise InputError(
                     f"the steps go back from {self._latest:,} to {line.step:,}: cut the log there, and give each part a file of its own"
                 )
-        elif per_step_s:
-            self._typical_s = per_step_s
+        else:
+            self._most_steps = max(self._most_steps, line.steps)
         self._new, self._is_marked, self._latest = None, False, line.step
 
 
