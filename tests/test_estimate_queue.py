@@ -13,7 +13,7 @@ from recorded_queue import CONFIG, JOBS, NODES, NOW_S, PARTITIONS, RESERVATIONS
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.queue.state import PendingJob, Request
 from clusterplan.launcher.forecast.request import find_obstacle, queue_request
-from clusterplan.launcher.forecast.waiting import describe_waiting
+from clusterplan.launcher.forecast.waiting import Way, describe_waiting
 from clusterplan.launcher.slurm.queue.reader import build_queue_state
 from clusterplan.launcher.submission.request import SlurmRequest
 
@@ -167,7 +167,7 @@ def test_a_pending_job_is_told_of_the_hole_that_it_would_fit(
     monkeypatch.setenv("PATH", str(tmp_path))  # no accounting
     waiting = describe_waiting(STATE, pending(2, 5 * 3600))
     assert waiting.start.forecast.by_limits_s > 0
-    assert (waiting.ways[0].text, waiting.ways[0].wait_s) == ("scontrol update JobId=99 TimeLimit=29", 0)
+    assert Way("scontrol update JobId=99 TimeLimit=29", 0, shortens=True) in waiting.ways
 
 
 def test_a_pending_job_is_told_of_fewer_gpus_and_of_another_partition(
@@ -178,6 +178,16 @@ def test_a_pending_job_is_told_of_fewer_gpus_and_of_another_partition(
     assert "scontrol update JobId=99 Partition=old" in texts
     texts = [way.text for way in describe_waiting(STATE, pending(4, 1200)).ways]
     assert "--gpus 2 in place of 4" in texts
+
+
+def test_no_job_is_sent_to_a_partition_that_is_preempted_or_not_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    closed = PARTITIONS.replace("PartitionName=old", "PartitionName=old AllowAccounts=lab")
+    state = build_queue_state(NOW_S, JOBS, NODES, closed, RESERVATIONS, CONFIG)
+    texts = [way.text for way in describe_waiting(state, pending(2, 5 * 3600)).ways]
+    assert not any("Partition=" in text for text in texts)
 
 
 def test_a_job_that_starts_at_once_needs_no_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

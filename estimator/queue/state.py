@@ -110,6 +110,7 @@ class Rules:
     default_limit_s: float | None = None
     max_nodes: int | None = None
     is_up: bool = True
+    is_open: bool = True  # to every group and account
     is_preempted: bool = False  # by partitions of a higher tier
 
 

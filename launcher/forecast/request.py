@@ -62,7 +62,9 @@ def find_obstacle(request: Request, state: QueueState) -> str | None:
     for name in request.partitions:
         rules = state.partitions.get(name)
         if rules is None:
-            obstacles.append(f"there is no partition {name!r}")
+            obstacles.append(
+                f"there is no partition {name!r}" if name else "Slurm has no default partition: name one"
+            )
         elif not rules.is_up:
             obstacles.append(f"partition {name!r} is down")
         elif rules.max_nodes and request.nodes > rules.max_nodes:

@@ -21,10 +21,14 @@ _MOST_WAYS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """A change of a job that would make it start sooner, as a command or in words, and its wait then in seconds."""
+    """A change of a job that would make it start sooner, as a command or in words, and its wait then in seconds.
+
+    `shortens` if the job then has less time, which suits a run that resumes.
+    """
 
     text: str
     wait_s: float
+    shortens: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,25 +69,31 @@ def describe_waiting(state: QueueState, job: PendingJob, ahead: int = 0) -> Wait
             others,
             pending=(*others.pending, replace(job, job_id="", count=ahead, submitted_s=job.submitted_s - 1)),
         )
-    ways = list(_ways(others, job))
+    changes = list(_changes(others, job))
     use = read_limit_use(job.request.partitions)
-    requests = [job.request, *(request for _, request in ways)]
+    requests = [job.request, *(request for _, request in changes)]
     own, *forecasts = forecast_waits(others, requests, use, job)
     start = ShapeStart(
         state.now_s, job.request, own, hides_jobs=state.hides_jobs, hidden_gpus=state.hidden_gpus()
     )
-    texts = [text for text, _ in ways]
-    if own.hole_s >= _SHORTEST_LIMIT_S and own.expected_s and own.hole_s < job.request.limit_s:
+    ways = [
+        Way(text, wait_s, shortens=request.limit_s < job.request.limit_s)
+        for (text, request), each in zip(changes, forecasts, strict=True)
+        if (wait_s := each.expected_s) is not None
+    ]
+    if _SHORTEST_LIMIT_S <= own.hole_s < job.request.limit_s:
         minutes = int(own.hole_s // MINUTE_S)
-        texts = [f"scontrol update JobId={job.job_id} TimeLimit={minutes}", *texts]
-        forecasts = [replace(own, by_limits_s=0.0, wait_s=None), *forecasts]
-    waits = [(text, each.expected_s) for text, each in zip(texts, forecasts, strict=True)]
-    return Waiting(start, tuple(_better(waits, own.expected_s)), state.cluster)
+        ways.append(Way(f"{_update(job)} TimeLimit={minutes}", 0.0, shortens=True))
+    return Waiting(start, tuple(_better(ways, own.expected_s)), state.cluster)
 
 
-def _ways(state: QueueState, job: PendingJob) -> Iterator[tuple[str, Request]]:
+def _update(job: PendingJob) -> str:
+    return f"scontrol update JobId={job.job_id}"
+
+
+def _changes(state: QueueState, job: PendingJob) -> Iterator[tuple[str, Request]]:
     """Yield changes of the job that leave it useful: half the time, half the GPUs, each other partition."""
-    request, update = job.request, f"scontrol update JobId={job.job_id}"
+    request, update = job.request, _update(job)
     if _SHORTEST_LIMIT_S * 2 <= request.limit_s < float("inf"):
         minutes = int(request.limit_s / 2 // MINUTE_S)
         yield f"{update} TimeLimit={minutes}", replace(request, limit_s=minutes * MINUTE_S)
@@ -96,13 +106,14 @@ def _ways(state: QueueState, job: PendingJob) -> Iterator[tuple[str, Request]]:
         )
         yield f"--gpus {fewer.nodes * fewer.gpus} in place of {gpus}", fewer
     for name, rules in state.partitions.items():
-        fits = rules.is_up and (rules.limit_s is None or request.limit_s <= rules.limit_s)
-        if fits and name not in request.partitions:
+        fits = rules.limit_s is None or request.limit_s <= rules.limit_s
+        is_usable = rules.is_up and rules.is_open and not rules.is_preempted
+        if fits and is_usable and name not in request.partitions:
             yield f"{update} Partition={name}", replace(request, partitions=(name,))
 
 
-def _better(waits: list[tuple[str, float | None]], own_s: float | None) -> list[Way]:
-    ways = [Way(text, wait_s) for text, wait_s in waits if wait_s is not None]
+def _better(ways: list[Way], own_s: float | None) -> list[Way]:
+    """Return the ways that are worth it, the shortest wait first."""
     gain_s = max(own_s * _LEAST_GAIN, _LEAST_GAIN_S) if own_s is not None else 0.0
     better = [way for way in ways if own_s is None or way.wait_s + gain_s <= own_s]
-    return sorted(better, key=lambda way: way.wait_s)[:_MOST_WAYS]
+    return sorted(better, key=lambda way: (way.wait_s, way.shortens))[:_MOST_WAYS]

@@ -23,6 +23,7 @@ class PartitionFacts:
     preempt_mode: str
     max_nodes: int | None
     qos: str | None = None
+    open_to_all: bool = True  # every group and account
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def parse_partitions(text: str) -> list[PartitionFacts]:
             priority_tier=int(pairs.get("PriorityTier", "1")),
             preempt_mode=pairs.get("PreemptMode", ""),
             max_nodes=int(most) if (most := pairs.get("MaxNodes", "")).isdecimal() else None,
+            open_to_all=all(pairs.get(who, "ALL") == "ALL" for who in ("AllowGroups", "AllowAccounts")),
             qos=qos if (qos := pairs.get("QoS")) not in ("N/A", "(null)") else None,
         )
         for pairs in (dict(_words(line)) for line in text.splitlines())

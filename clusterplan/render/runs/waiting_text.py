@@ -26,11 +26,12 @@ def waiting_rows(waiting: Waiting | None) -> list[Row]:
     ]
     for i, way in enumerate(waiting.ways):
         wait = "now" if way.wait_s < _AT_ONCE_S else f"in {format_duration(way.wait_s)}"
-        rows.append(("" if i else "sooner", way.text, f"it would start {wait}"))
+        shorter = "; it has to end by then, or to resume afterwards" if way.shortens else ""
+        rows.append(("" if i else "sooner", way.text, f"it would start {wait}{shorter}"))
     return rows
 
 
 def waiting_as_dict(waiting: Waiting) -> dict[str, Any]:
     """Return the key `queue` of a run; docs/reference/json.md describes it."""
-    sooner = [{"change": way.text, "wait_s": way.wait_s} for way in waiting.ways]
+    sooner = [{"change": way.text, "wait_s": way.wait_s, "shortens": way.shortens} for way in waiting.ways]
     return {**start_as_dict(waiting.start), "sooner": sooner}

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from ....cluster_profiles.units import ceil_div
+from ....cluster_profiles.units import MINUTE_S, ceil_div
 from ....estimator.queue.limit_use import EndedJob
 from ....estimator.queue.state import PendingJob, Request, RunningJob
 from ..text import parse_limit_s, parse_slurm_time_s
@@ -124,7 +124,7 @@ def _request(row: Row) -> Request:
     return Request(
         nodes=nodes,
         gpus=gpus,
-        limit_s=math.inf if limit_s is None else limit_s,
+        limit_s=math.inf if limit_s is None else max(limit_s, MINUTE_S),
         partitions=tuple(row["Partition"].split(",")),
         gpu_type=gpu_type,
         cpus=per_node_cpus,

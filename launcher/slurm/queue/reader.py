@@ -54,6 +54,7 @@ def build_queue_state(
                 default_limit_s=each.default_limit_s,
                 max_nodes=each.max_nodes,
                 is_up=each.up,
+                is_open=each.open_to_all,
                 is_preempted=cluster.yields_to_tiers(each),
             )
             for each in facts
