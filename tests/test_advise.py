@@ -74,7 +74,7 @@ def test_cost_is_at_the_rates_of_the_user_with_their_date(
     profile = tmp_path / "mine.toml"
     profile.write_text(
         'name = "mine"\n[rates]\ncurrency = "EUR"\ndate = 2026-01-01\nper_gpu_hour = 2\n'
-        '[[partitions]]\nname = "gpu"\nnodes = 4\ngpus_per_node = 8\ngpu = "a100-80gb-sxm"\n',
+        '[[partitions]]\nname = "gpu"\nnodes = 4\ngpus_per_node = 8\ngpu = "a100-sxm4-80gb"\n',
         encoding="utf-8",
     )
     left = answer_of(in_process, seed, "--band", "1.0,1.2", *SEED, "--profile", profile)["left"]

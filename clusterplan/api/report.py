@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..estimator.gpu_use.cost import RunCost, run_cost
+from ..estimator.cost.run_cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
 from ..launcher.run_folder.folder import links_folder
 from ..launcher.run_folder.registry import read_partition, read_run_facts

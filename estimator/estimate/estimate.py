@@ -7,6 +7,7 @@ from datetime import datetime
 from ...cluster_profiles.gpu import match_gpus, may_be_same_gpu, nearest_gpus
 from ...cluster_profiles.profile import ClusterProfile
 from ...errors import WorkloadError
+from ..cost.energy import Energy, estimate_energy
 from ..job.placement import Placement, place
 from ..job.workload import Workload
 from ..measurements.measurement import Measurement
@@ -34,7 +35,7 @@ class Estimate:
     """The answer for one workload on one cluster.
 
     `clock`, `samples_per_s`, `gpu_hours` and `cost` follow from the step time: they are None, or have no total, while it
-    is unknown.
+    is unknown.  `energy` is that of the GPUs, None if nothing tells it.
     """
 
     workload: Workload
@@ -47,6 +48,7 @@ class Estimate:
     gpu_hours: Range | None
     cost: Cost | None
     warnings: tuple[Advice, ...]
+    energy: Energy | None = None
 
 
 def estimate_workload(
@@ -98,6 +100,9 @@ def estimate_workload(
                 profile is not None,
                 measurements,
             )
+        ),
+        energy=estimate_energy(
+            steps.samples, workload, placement, measurements, gpu_hours, profile.rates if profile else None
         ),
     )
 

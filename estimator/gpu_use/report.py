@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
@@ -16,6 +17,14 @@ from .precision import find_precision_notes
 from .reading import DISPLAYS
 from .record import RunRecord, gpu_index, gpus_allocated_s, run_gpu, run_nodes, sampled_between_s
 from .utilisation import Timeline
+
+
+class EnergySource(StrEnum):
+    """What the energy of a run was told by, the best first."""
+
+    COUNTERS = "counters"
+    POWER = "power"
+    POWER_LIMIT = "power_limit"
 
 
 @dataclass(frozen=True)
@@ -81,10 +90,25 @@ class RunReport:
         return weighted_mean(shares) if gauge.fold == "mean" else max((s for s, _ in shares), default=None)
 
     @property
+    def energy_source(self) -> EnergySource | None:
+        """Return what tells the energy: the GPUs' counters, otherwise their mean power or only its limit; None is nothing."""
+        return next((source for source in EnergySource if self._kwh_by(source) is not None), None)
+
+    @property
     def energy_kwh(self) -> float | None:
-        """Return the energy of all GPUs that have a counter."""
-        counted_j = [joules for gpu in self.gpus if (joules := gpu.metrics["energy_j"]) is not None]
-        return sum(counted_j) / 3.6e6 if counted_j else None
+        """Return the energy of the GPUs by the best source; with `POWER_LIMIT` that is the most that it can be."""
+        return self._kwh_by(self.energy_source) if self.energy_source else None
+
+    def _kwh_by(self, source: EnergySource) -> float | None:
+        """Return the sum of the GPUs' counters, or a mean power times the GPU-hours."""
+        if source is EnergySource.COUNTERS:
+            counted_j = [joules for gpu in self.gpus if (joules := gpu.metrics["energy_j"]) is not None]
+            return sum(counted_j) / 3.6e6 if counted_j else None
+        if source is EnergySource.POWER:
+            power_w = self.mean("power_mean_w")
+        else:
+            power_w = weighted_mean((gpu.power_limit_w, 1) for gpu in self.gpus)
+        return None if power_w is None or self.gpu_hours is None else power_w * self.gpu_hours / 1000
 
 
 def build_report(record: RunRecord, since_s: float | None = None, ended_s: float | None = None) -> RunReport:

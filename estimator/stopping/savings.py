@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 _HOUR_S = 3600
-_JOULES_PER_KWH = 3.6e6
+JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,6 @@ def price_steps(steps: int, price: Price) -> Savings:
         steps,
         seconds,
         gpu_hours,
-        None if price.step_j is None else steps * price.step_j / _JOULES_PER_KWH,
+        None if price.step_j is None else steps * price.step_j / JOULES_PER_KWH,
         None if gpu_hours is None or price.gpu_hour is None else gpu_hours * price.gpu_hour,
     )

@@ -42,6 +42,7 @@ def read_run(folder: Path) -> TrainingLog:
         curve=curve,
         origin=f"run {folder.name}",
         step_time_s=(trained_s + paused_s) / sum(line.steps for line in steady) if steady else None,
+        steps=curve.step - next((line.step for line in lines if isinstance(line, LoopStart)), 0),
         gpus=(facts.get("shape") or {}).get("gpus"),
     )
 

@@ -12,13 +12,14 @@ from ...estimator.stopping.trend import median
 class TrainingLog:
     """The curve of one training; None is what it does not tell.
 
-    `step_time_s` are seconds per step with its pauses, `gpus` all its GPUs, and `origin` what it was read from.
+    `step_time_s` are seconds per step with its pauses, `steps` those that the run itself has done, `gpus` all its GPUs, and `origin` what it was read from.
     `trainers_choice` is the metric by which the trainer chose its best checkpoint.
     """
 
     curve: Curve
     origin: str
     step_time_s: float | None = None
+    steps: int | None = None
     gpus: int | None = None
     trainers_choice: str | None = None
 

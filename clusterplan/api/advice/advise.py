@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InputError
+from ...errors import ClusterplanError, InputError
 from ...estimator.stopping.advice import MIN_GAIN, Rules, State, StopAdvice, advise_stop
 from ...estimator.stopping.curve import Curve
-from ...estimator.stopping.savings import Price, Savings, price_steps
+from ...estimator.stopping.savings import JOULES_PER_KWH, Price, Savings, price_steps
 from ...launcher.curves.assemble import Columns
 from ...launcher.curves.read import read_training_log
 from ...launcher.curves.run import read_run
 from ...launcher.curves.training_log import TrainingLog
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.registry import find_folders, read_partition
+from ...launcher.sampler.spool import SUFFIX
 from ...render.advice.as_dict import advice_as_dict
 from ...render.advice.text import write_advice
 from ...render.layout import Page
@@ -171,8 +172,11 @@ def _price(
     step = estimate.step_time.seconds if estimate else None
     step_time_s = log.step_time_s if step is None else step.p50
     gpus = estimate.placement.gpus if estimate else log.gpus
+    step_j = _measured_step_j(folder, log) if folder else None
+    if estimate and estimate.energy and estimate.energy.kwh:
+        step_j = estimate.energy.kwh.p50 * JOULES_PER_KWH / estimate.steps.total
     if profile is None:
-        return Price(step_time_s, gpus)
+        return Price(step_time_s, gpus, step_j)
     from ...cluster_profiles.catalog import load_profile  # noqa: PLC0415  pydantic, for advice without rates
 
     cluster = load_profile(profile) if isinstance(profile, str) else profile
@@ -186,7 +190,26 @@ def _price(
     return Price(
         step_time_s,
         gpus,
+        step_j,
         gpu_hour=rates.gpu_hour(partition),
         currency=rates.currency,
         rates_of=rates.date.isoformat(),
     )
+
+
+def _measured_step_j(folder: Path, log: TrainingLog) -> float | None:
+    """Return the joules of a step of a run, by its GPUs' counters; None if they were not read."""
+    if not any(folder.glob(f"*{SUFFIX}")):
+        return None
+    from ...launcher.runs.collect import collect_run  # noqa: PLC0415  SQLite, for a file
+    from ..history.history import History  # noqa: PLC0415  likewise
+
+    try:
+        with History() as history:
+            collect_run(folder, history, steps=False)
+            counted_j = [
+                gpu["energy_j"] for gpu in history.run_gpus(folder.name) if gpu["energy_j"] is not None
+            ]
+    except ClusterplanError:
+        return None
+    return sum(counted_j) / log.steps if counted_j and log.steps else None

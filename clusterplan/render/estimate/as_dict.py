@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...estimator.cost.energy import Energy
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.intervals import interval_steps
 from ...estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
@@ -58,6 +59,7 @@ def estimate_as_dict(
         "cost": {**_values(cost.amount), "currency": cost.currency, "rates_of": cost.rates_of}
         if cost
         else None,
+        "energy": _energy(estimate.energy),
         "wall_clock_s": {**_values(clock.total), "p95": clock.p95} if clock.total else None,
         "wall_clock_parts_s": {
             name: {
@@ -89,6 +91,23 @@ def estimate_as_dict(
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
         "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],
         **({"start": start_as_dict(start)} if start else {}),
+    }
+
+
+def _energy(energy: Energy | None) -> dict[str, Any] | None:
+    if energy is None:
+        return None
+    footprint = energy.footprint
+    return {
+        "kwh": _range(energy.kwh),
+        "at_most_kwh": energy.at_most_kwh,
+        "source": "measured" if energy.kwh else "tdp",
+        "per_sample_j": energy.per_sample_j,
+        "runs": energy.runs,
+        "cost": footprint.energy_cost if footprint else None,
+        "co2_kg": footprint.co2_kg if footprint else None,
+        "currency": footprint.currency if footprint else None,
+        "rates_of": footprint.rates_of if footprint else None,
     }
 
 

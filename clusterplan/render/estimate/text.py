@@ -12,6 +12,7 @@ from ...estimator.memory.states import gigabytes
 from ...estimator.queue.shape_start import ShapeStart
 from ...estimator.ranges import Range
 from ...launcher.submission.request import request_of
+from ..footprint import energy_rows
 from ..layout import Page, Style
 from .explain import step_text
 from .knee import knee_line
@@ -155,6 +156,7 @@ def _answer(estimate: Estimate, verdicts: Verdicts, bounds: Sequence[Bound]) -> 
     if cost := estimate.cost:
         amount = f"{_number(cost.amount)} {cost.currency}"
         rows.append(("cost", amount, f"{_between_numbers(cost.amount)}, rates of {cost.rates_of}"))
+    rows += energy_rows(estimate.energy)
     if estimate.samples_per_s:
         speed = f"{_number(estimate.samples_per_s)} samples/s"
         step = estimate.step_time.seconds

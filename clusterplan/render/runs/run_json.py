@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...estimator.gpu_use.cost import RunCost
+from ...estimator.cost.run_cost import RunCost
 from ...estimator.gpu_use.notes import Note
 from ...estimator.gpu_use.reading import DISPLAYS
 from ...estimator.gpu_use.report import GpuReport, RunReport
@@ -30,6 +30,7 @@ def report_as_json(
         "duration_s": report.seconds,
         "gpu_hours": report.gpu_hours,
         "energy_kwh": report.energy_kwh,
+        "energy_source": report.energy_source,
         "footprint": None if cost is None else asdict(cost),
         **{s.column: report.mean(s.column) for s in DISPLAYS if s.gauge and s.gauge.per_run},
         "precision_planned": report.precision_planned,

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from ...cluster_profiles.local_time import local_time_of_utc
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
-from ...estimator.gpu_use.cost import RunCost
+from ...estimator.cost.run_cost import RunCost
 from ...estimator.gpu_use.forecast import Forecast
 from ...estimator.gpu_use.metrics import Display
 from ...estimator.gpu_use.precision import is_same_precision
 from ...estimator.gpu_use.reading import DISPLAYS
-from ...estimator.gpu_use.report import GpuReport, RunReport
+from ...estimator.gpu_use.report import EnergySource, GpuReport, RunReport
 from ...launcher.runs.status import RunStatus
 from ..layout import Page, Style
 from .ending_text import Row, remedy_rows, restart_rows
@@ -20,6 +20,11 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40
 _UNKNOWN = "not known"
 _TIMELINE = "over time"
+_ENERGY_WORDS = {
+    EnergySource.COUNTERS: "counters",
+    EnergySource.POWER: "mean power, because they have no counter",
+    EnergySource.POWER_LIMIT: "power limit, because their power cannot be read",
+}
 
 
 def render_report(
@@ -77,8 +82,9 @@ def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str
     gpu_types = join_names(dict.fromkeys(gpu.name for gpu in report.gpus if gpu.name))
     gpus = plural(len(report.gpus), "GPU") + (f", {gpu_types}" if gpu_types else "")
     yield "GPU-hours", _number(report.gpu_hours), gpus + _cost(cost, "gpu_hours_cost")
-    counters = "of the GPUs alone, by their counters" + _cost(cost, "energy_cost")
-    yield "energy", _number(report.energy_kwh, "kWh"), counters
+    most = "at most " if report.energy_source is EnergySource.POWER_LIMIT else ""
+    origin = f"of the GPUs alone, by their {_ENERGY_WORDS[report.energy_source or EnergySource.COUNTERS]}"
+    yield "energy", most + _number(report.energy_kwh, "kWh"), origin + _cost(cost, "energy_cost")
 
 
 def _precision(report: RunReport) -> Iterator[tuple[str, str, str]]:
