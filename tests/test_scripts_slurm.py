@@ -71,13 +71,13 @@ def test_deepspeed_of_a_loop_of_its_own_trains_on_two_nodes(on_slurm: Any) -> Ge
     on_slurm.file("run_66b.sh", line)
     read = on_slurm("init", "run_66b.sh", "--samples", 64, "--gpus", 4, "--nodes", 2)
     assert read.returncode == 0, read.stderr
-    run = on_slurm.submit("job.toml")
+    run = on_slurm.submit("job.toml", "--force")  # the nodes of the test Slurm are one machine, and share /tmp
     yield
     ended = on_slurm.ended(run["run"])
     assert ended["state"] == "completed", ended["reason"]
     printed = on_slurm("logs", run["run"], "--all").stdout
     for rank in range(4):
-        assert f"trains {rank} of 4 at gpu" in printed
+        assert f"trains {rank} of 4 at " in printed
     assert "['--local_rank=1', '--per_device_train_batch_size', '4'" in printed
 
 
