@@ -1,0 +1,51 @@
+"""The codes and names of clusterplan and of Slurm with their meaning, as tables."""
+
+from collections.abc import Mapping
+
+from clusterplan.estimator.estimate.advice import ADVICE_CODES
+from clusterplan.estimator.job.framework import OTHER_NAMES, STEP_RULES
+from clusterplan.launcher.runs.limit_reasons import explain_limit
+from clusterplan.launcher.runs.queue_reasons import REASONS
+from clusterplan.launcher.submission.problem import PROBLEM_CODES
+
+_LIMITS = (  # of the names that `explain_limit` reads
+    "QOSMaxWallDurationPerJobLimit",
+    "AssocMaxWallDurationPerJobLimit",
+    "QOSMaxGRESPerJob",
+    "QOSMaxGRESPerNode",
+    "QOSMaxGRESPerUser",
+    "QOSMinGRES",
+    "QOSMaxJobsPerUserLimit",
+    "AssocGrpGRES",
+    "AssocGrpGRESMinutes",
+)
+
+
+def advice() -> str:
+    """Every code, and its meaning."""
+    return _in_words("code", "meaning", ADVICE_CODES)
+
+
+def preflight() -> str:
+    """Every code of the checks before a job is queued."""
+    return _in_words("code", "meaning", PROBLEM_CODES)
+
+
+def waiting() -> str:
+    """Every reason of Slurm's that has words of our own."""
+    limits = {name: explain_limit(name) or "" for name in _LIMITS}
+    return _in_words("Slurm's reason", "in words", REASONS | limits)
+
+
+def _in_words(what: str, means: str, known: Mapping[str, str]) -> str:
+    rows = "\n".join(f"| `{code}` | {text} |" for code, text in known.items())
+    return f"\n| {what} | {means} |\n|---|---|\n{rows}\n"
+
+
+def frameworks() -> str:
+    """Every value of --framework."""
+    rows = "\n".join(
+        f"| `{f}` | {rule.name} | {rule.total.rule} | {', '.join(OTHER_NAMES.get(f, '').split())} |"
+        for f, rule in STEP_RULES.items()
+    )
+    return f"\n| `--framework` | whose steps | rule | other names |\n|---|---|---|---|\n{rows}\n"
