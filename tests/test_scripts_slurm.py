@@ -71,7 +71,7 @@ def test_deepspeed_of_a_loop_of_its_own_trains_on_two_nodes(on_slurm: Any) -> Ge
     on_slurm.file("run_66b.sh", line)
     read = on_slurm("init", "run_66b.sh", "--samples", 64, "--gpus", 4, "--nodes", 2)
     assert read.returncode == 0, read.stderr
-    run = on_slurm.submit("job.toml", "--force")  # the nodes of the test Slurm are one machine, and share /tmp
+    run = on_slurm.submit("job.toml", "--force")  # the nodes of the test Slurm share /tmp
     yield
     ended = on_slurm.ended(run["run"])
     assert ended["state"] == "completed", ended["reason"]
