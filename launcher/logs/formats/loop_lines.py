@@ -21,13 +21,10 @@ from ....estimator.measurements.training_loop import (
 from .clock import Clock, ClockChoice, Moment
 from .frameworks.catalogue import FORMATS
 from .log_format import LogFormat, StepTime
-from .pauses import Pauses
+from .pauses import Pauses, part_interval
 from .record import LogRecord, RecordKind
 
 _RECENT = 15  # intervals, of which the median is the typical step time
-_LEAST_SHARE, _MOST_SHARE = 0.3, 3.0  # of the typical time, for the steps beside a pause
-_SHORTEST_OTHER_S = 0.5  # a pause that no line explains, or several lines at once
-OTHER = "other"
 _RESOLUTIONS = 20  # steps of an interval, in units of what the steps are known to
 
 
@@ -174,27 +171,15 @@ class Intervals:
 
     def _part(self, last: _Point, point: _Point) -> Iterator[LoopLine]:
         """Part an interval into the pauses that lines told of, and its steps."""
-        seconds, steps = self._pauses.seconds(), point.step - last.step
-        elapsed_s = point.moment.s - last.moment.s
-        stated_s = sum(s for s in seconds.values() if s is not None)
-        is_stated = None not in seconds.values()
-        if steps == 0 and not is_stated:
+        pauses_s, steps = self._pauses.seconds(), point.step - last.step
+        if steps == 0 and None in pauses_s.values():
             return  # a bar drawn anew; the pause may not be over
-        typical_s = statistics.median(self._typical) * steps if self._typical else None
-        if point.stated_s is not None and self._is_mean:
-            trained_s: float | None = _steps_s(last, point)
-        elif is_stated and elapsed_s > stated_s and _is_near(elapsed_s - stated_s, typical_s):
-            trained_s = elapsed_s - stated_s
-        else:
-            trained_s = typical_s
-        rest_s = None if trained_s is None else elapsed_s - stated_s - trained_s
-        untimed = [what for what, s in seconds.items() if s is None]
-        if rest_s is not None and (untimed or rest_s > max(_SHORTEST_OTHER_S, trained_s or 0.0)):
-            seconds[untimed[0] if len(untimed) == 1 else OTHER] = rest_s
-        for what, s in seconds.items():
-            if s is not None and s > 0:
-                yield LoopPause(point.moment.wall_s, last.step, what, s)
-        yield from self._steps(last, point, trained_s or 0.0)
+        stated_s = _steps_s(last, point) if point.stated_s is not None and self._is_mean else None
+        usual_s = statistics.median(self._typical) * steps if self._typical else None
+        pauses, trained_s = part_interval(point.moment.s - last.moment.s, pauses_s, stated_s, usual_s)
+        for what, seconds in pauses.items():
+            yield LoopPause(point.moment.wall_s, last.step, what, seconds)
+        yield from self._steps(last, point, trained_s)
         self._pauses.clear()
         self._last = self._latest = point
 
@@ -224,10 +209,6 @@ class Intervals:
             if latest.stated_s is not None or seconds >= latest.moment.clock.shortest_s:
                 yield from self._steps(last, latest, seconds)
                 self._last = latest
-
-
-def _is_near(seconds: float, typical_s: float | None) -> bool:
-    return typical_s is None or _LEAST_SHARE * typical_s <= seconds <= _MOST_SHARE * typical_s
 
 
 def _steps_s(last: _Point, point: _Point) -> float:
