@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from launched import ENDED_S, EXAMPLE
+from launched import ENDED_S, EXAMPLE, in_one_row
 from slurm_cluster import until
 
 from clusterplan.cluster_profiles.profile import ClusterProfile, Partition
@@ -23,7 +23,8 @@ from clusterplan.estimator.measurements.steady_state import step_time_error
 from clusterplan.estimator.measurements.training_loop import LoopStart, LoopSteps
 from clusterplan.estimator.step_time.next_run import candidate_shapes, most_informative_per_gpu_second
 from clusterplan.launcher.calibration.plan import check_calibration, plan_probe
-from clusterplan.launcher.calibration.probe import read_speed
+from clusterplan.launcher.calibration.probe import ProbeEnd, read_speed
+from clusterplan.launcher.calibration.watch import watch_probe
 
 COMMAND = ("python", "train.py", "--bs", "{batch_size}", "--output_dir", "{output}")
 DEBUG = Partition(name="debug", nodes=2, gpus_per_node=8, gpu="a100-sxm4-80gb", time_limit=1800)
@@ -181,15 +182,15 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
     result = json.loads(done.stdout)
     assert (result["before"]["source"]["kind"], result["after"]["source"]["kind"]) == ("unknown", "measured")
     (probe,) = result["probes"]
-    assert (result["stopped"], probe["state"], probe["end"]) == ("narrow", "cancelled", "known")
+    assert (probe["state"], probe["end"]) == ("cancelled", "known")
     assert probe["step_time_error"] <= 0.05 < probe["step_time_s"]
-    assert result["after"]["step_time_s"]["p50"] == pytest.approx(probe["step_time_s"])
+    assert result["after"]["step_time_s"]["p50"] == pytest.approx(probe["step_time_s"], rel=0.2)
     assert (
         Path(json.loads((Path(probe["folder"]) / "launch.json").read_text())["output"]).parts[-2]
         == probe["run"]
     )
     assert not list((Path(probe["folder"]) / "output").iterdir())
-    assert launched.status(probe["run"])["reason"] == "a probe, stopped by `clusterplan calibrate`"
+    assert launched.status(probe["run"])["reason"] == "a probe of `clusterplan calibrate` that was stopped"
     run = launched.submit(job, *ON_CPU, "--calibrate-first")  # it is known: no further probe
     assert launched("cancel", run["run"]).returncode == 0
     estimate = json.loads((Path(run["folder"]) / "estimate.json").read_text())
@@ -224,16 +225,21 @@ def test_a_job_that_reports_no_step_is_said(launched: Any) -> None:
     assert "nothing is submitted" in done.stderr
     done = launched("calibrate", job, *ON_CPU)
     assert done.returncode == 1
-    assert "reported no step, so its speed is not known: write `for batch in track(loader):`" in " ".join(
-        done.stdout.split()
-    )
+    assert "so its speed is not known: write `for batch in track(loader):`" in in_one_row(done.stdout)
+
+
+def test_a_probe_that_its_limit_ends_has_not_failed(launched: Any) -> None:
+    run = launched.submit("--executor", "local", "--time", "6s", "--", "sleep", "60")  # 5 of them are to save
+    folder = Path(run["folder"])
+    end, speed, status = watch_probe(folder, "local", 60, 0.05, lambda *_: None)
+    assert (end, speed.steps, status.state.state) == (ProbeEnd.TIME_OVER, 0, "timed_out")
 
 
 def test_a_probe_that_fails_is_told_with_its_error(launched: Any) -> None:
     script = launched.file("train.py", "raise ValueError('no such data')\n")
     done = launched("calibrate", job_file(launched, ["python", script, "{output}"]), *ON_CPU)
     assert done.returncode == 1
-    assert "the last probe failed: exit code 1: ValueError: no such data" in " ".join(done.stdout.split())
+    assert "the last probe failed: exit code 1: ValueError: no such data" in in_one_row(done.stdout)
 
 
 def test_ctrl_c_stops_the_probe_and_keeps_what_it_told(launched: Any) -> None:
@@ -247,7 +253,7 @@ def test_ctrl_c_stops_the_probe_and_keeps_what_it_told(launched: Any) -> None:
     )
     progress = launched.folder / "runs"
     until(
-        lambda: any(path.read_text().count("steps") > 40 for path in progress.glob("*/progress.jsonl")),
+        lambda: any(path.read_text().count("steps") > 8 for path in progress.glob("*/progress.jsonl")),
         "steps of the probe",
         ENDED_S,
     )

@@ -326,7 +326,7 @@ def test_a_probe_runs_where_the_limit_is_shortest(on_slurm: Any) -> Generator[No
     done = on_slurm("calibrate", job, "--gpus", 1, "--samples", 64_000, "--budget", "2m", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    (probe,) = result["probes"]
+    probe = result["probes"][0]
     assert (probe["partition"], probe["state"], probe["end"]) == ("short", "cancelled", "known")
     assert (result["before"]["source"]["kind"], result["after"]["source"]["kind"]) == ("unknown", "measured")
 

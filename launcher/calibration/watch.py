@@ -15,6 +15,7 @@ from .probe import ProbeEnd, Speed, read_speed
 
 _POLL_S = {"slurm": 2.0, "local": 0.5}  # a question to Slurm starts processes
 _STOPPED_S = 120.0  # for Slurm to end a job that it was told to cancel
+_ENDS = {State.COMPLETED: ProbeEnd.ENDED, State.TIMED_OUT: ProbeEnd.TIME_OVER}
 LookCallback = Callable[[RunStatus, Speed], None]
 
 
@@ -32,8 +33,7 @@ def watch_probe(
         speed = read_speed(lines)
         look(status, speed)
         if status.state.final:
-            failed = status.state.state is not State.COMPLETED
-            return ProbeEnd.FAILED if failed else ProbeEnd.ENDED, speed, status
+            return _ENDS.get(status.state.state, ProbeEnd.FAILED), speed, status
         if speed.error is not None and speed.error <= within:
             return ProbeEnd.KNOWN, speed, stop_probe(folder, executor)
         if (status.elapsed_s or 0.0) >= most_s:

@@ -109,11 +109,14 @@ class Calibrator:
             if plan is None:
                 return None if self.probes else self._last_refused
             ready = ReadyProbe(plan, self._prepare(plan))
-            if plan.is_of_job or not self._is_unfit(ready.prepared):
+            if not self._is_unfit(ready.prepared):
                 return ready
-            if not self._leave_partition(plan):
-                self._refused.append(plan.shape)
-                self._last_refused = ready
+            if self._leave_partition(plan):
+                continue
+            if plan.is_of_job:
+                return ready
+            self._refused.append(plan.shape)
+            self._last_refused = ready
         return None
 
     def _is_unfit(self, prepared: PreparedSubmission) -> bool:

@@ -76,7 +76,7 @@ def stop_text(reason: StopReason, probes: Sequence[Probe]) -> str:
         return f"the last probe failed: {last.reason}; `clusterplan logs {last.run}` shows what it printed"
     if reason is StopReason.NO_PROGRESS and last:
         return (
-            f"{last.run} reported no step, so its speed is not known: write `for batch in track(loader):` around its "
+            f"{last.run} reported no step in {format_duration(last.gpu_s / last.shape.gpus)}, so its speed is not known: write `for batch in track(loader):` around its "
             "loop (from clusterplan import track), or let it print what its framework prints of its steps"
         )
     if reason is StopReason.BUDGET:

@@ -11,7 +11,7 @@ from ..state import RunState, State
 _BEFORE_ITS_START = (State.PENDING, State.CANCELLED, State.LOST)
 
 
-PROBE_STOPPED = "a probe, stopped by `clusterplan calibrate`"
+PROBE_STOPPED = "a probe of `clusterplan calibrate` that was stopped"
 
 
 def with_trial(state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> RunState:
