@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .launcher.in_training.framework_callbacks import lightning_callback as lightning_callback
     from .launcher.in_training.framework_callbacks import trainer_callback as trainer_callback
     from .launcher.in_training.mixed_precision import mixed_precision as mixed_precision
-    from .launcher.in_training.stop_callback import stop_callback as stop_callback
     from .launcher.in_training.tracker import track as track
 
 _HOMES = {
@@ -67,7 +66,6 @@ _HOMES = {
     "report": ".api.report",
     "resume": ".api.resume.resume",
     "runs": ".api.runs",
-    "stop_callback": ".launcher.in_training.stop_callback",
     "submit": ".api.submit",
     "submit_stages": ".api.trials.stages",
     "trainer_callback": ".launcher.in_training.framework_callbacks",
@@ -101,7 +99,6 @@ __all__ = [
     "report",
     "resume",
     "runs",
-    "stop_callback",
     "submit",
     "submit_stages",
     "track",

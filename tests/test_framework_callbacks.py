@@ -59,7 +59,9 @@ def test_a_trainers_callback_reports_steps_losses_evaluations_and_saves(folder: 
 def test_lightnings_callback_counts_optimizer_steps_and_not_batches(folder: Path) -> None:
     """lightning/pytorch/loops/training_epoch_loop.py; the sanity check before training is no evaluation of it."""
     callback = lightning_callback()
-    trainer = SimpleNamespace(global_step=0, estimated_stepping_batches=5, sanity_checking=True)
+    trainer = SimpleNamespace(
+        global_step=0, estimated_stepping_batches=5, sanity_checking=True, optimizers=[], callback_metrics={}
+    )
     callback.on_validation_start(trainer, None)
     callback.on_validation_end(trainer, None)
     trainer.sanity_checking = False
@@ -88,3 +90,50 @@ def test_the_framework_has_to_be_imported_first(make: Any, monkeypatch: pytest.M
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(RuntimeError, match=r"^import \S+.* first: the callback is for its Trainer$"):
         make()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_trainers_callback_ends_the_training_at_a_confirmed_plateau_if_asked_to() -> None:
+    """transformers/trainer_callback.py: TrainerControl.should_training_stop."""
+    stopped_at = {}
+    for stop in (True, False):
+        callback, control = trainer_callback(stop=stop), SimpleNamespace(should_training_stop=False)
+        state = SimpleNamespace(global_step=0, max_steps=1000)
+        callback.on_train_begin(SimpleNamespace(per_device_train_batch_size=4), state, control)
+        for step in range(10, 1001, 10):
+            state.global_step = step
+            callback.loop.count_to(step)
+            callback.on_log(
+                None, state, control, logs={"loss": 2.0, "learning_rate": 1e-3 * (1 - step / 1000)}
+            )
+            if step % 50 == 0:
+                callback.on_log(None, state, control, logs={"eval_loss": 2.0})
+            if control.should_training_stop:
+                stopped_at[stop] = step
+                break
+    assert list(stopped_at) == [True]
+    assert 900 <= stopped_at[True] < 1000  # the learning rate is below 10 % of its peak
+
+
+@pytest.mark.usefixtures("folder")
+def test_lightnings_callback_ends_the_training_at_a_confirmed_plateau_if_asked_to() -> None:
+    """lightning/pytorch/callbacks/early_stopping.py: trainer.should_stop, the same on all ranks."""
+    trainer = SimpleNamespace(
+        global_step=0,
+        estimated_stepping_batches=1000,
+        optimizers=[SimpleNamespace(param_groups=[{"lr": 0.0}])],
+        callback_metrics={"val_loss": 2.0},
+        sanity_checking=False,
+        strategy=SimpleNamespace(broadcast=bool),
+        should_stop=False,
+    )
+    callback = lightning_callback(stop=True)
+    callback.on_train_start(trainer, None)
+    while not trainer.should_stop and trainer.global_step < 1000:
+        trainer.global_step += 10
+        trainer.optimizers[0].param_groups[0]["lr"] = 1e-3 * (1 - trainer.global_step / 1000)
+        callback.on_train_batch_end(trainer, None, {"loss": 2.0}, None, 0)
+        if trainer.global_step % 50 == 0:
+            callback.on_validation_start(trainer, None)
+            callback.on_validation_end(trainer, None)
+    assert 900 <= trainer.global_step < 1000

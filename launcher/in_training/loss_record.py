@@ -71,15 +71,23 @@ def _float(value: SupportsFloat) -> float | None:
 
 
 def _read_earlier(folder: str | None) -> dict[str, Logged]:
-    """What earlier attempts of a run wrote; of other lines and torn ones, nothing."""
+    """What earlier attempts of a run wrote, the same on all ranks; of other lines and torn ones, nothing."""
     earlier: dict[str, Logged] = {_LOSS: [], _LEARNING_RATE: [], _EVALUATION: []}
+    current = os.environ.get("CLUSTERPLAN_ATTEMPT", "")
+    attempt = current
     for line in _lines(folder):
         try:
-            step, is_evaluation = int(line["step"]), line["kind"] == _EVALUATION
-            pairs = ((_EVALUATION if is_evaluation else _LOSS, "loss"), (_LEARNING_RATE, "learning_rate"))
-            for kind, key in pairs:
+            kind, step = line["kind"], int(line["step"])
+            if kind == "start":
+                attempt = str(line.get("attempt") or "")
+            if attempt == current:
+                continue
+            for name, key in (
+                (_EVALUATION if kind == _EVALUATION else _LOSS, "loss"),
+                (_LEARNING_RATE, "learning_rate"),
+            ):
                 if line.get(key) is not None:
-                    earlier[kind].append((step, float(line[key])))
+                    earlier[name].append((step, float(line[key])))
         except (KeyError, TypeError, ValueError):
             continue
     return earlier
