@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from clusterplan.estimator.estimate.advice import ADVICE_CODES
 from clusterplan.estimator.job.framework import OTHER_NAMES, STEP_RULES
-from clusterplan.launcher.runs.limit_reasons import explain_limit
-from clusterplan.launcher.runs.queue_reasons import REASONS
+from clusterplan.launcher.runs.waiting.limit_reasons import explain_limit
+from clusterplan.launcher.runs.waiting.queue_reasons import REASONS
 from clusterplan.launcher.submission.problem import PROBLEM_CODES
 
 _LIMITS = (  # of the names that `explain_limit` reads

@@ -13,9 +13,9 @@ from clusterplan.launcher.run_folder.progress.progress import Progress
 from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.explain.remedy import EndedFacts, Remedy, find_remedy
 from clusterplan.launcher.runs.explain.restarts import Restart, list_restarts
-from clusterplan.launcher.runs.queue_reasons import REASONS
 from clusterplan.launcher.runs.state import RunState, State
 from clusterplan.launcher.runs.status import RunStatus
+from clusterplan.launcher.runs.waiting.queue_reasons import REASONS
 from clusterplan.render.layout import Page
 from clusterplan.render.runs.status_text import render_statuses
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clusterplan.launcher.runs.limit_reasons import NEVER, explain_limit
+from clusterplan.launcher.runs.waiting.limit_reasons import NEVER, explain_limit
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from clusterplan.launcher.run_folder.final_status import read_final_status, writ
 from clusterplan.launcher.run_folder.job_log import JobEntry
 from clusterplan.launcher.run_folder.task_records import Attempt, TaskRecord
 from clusterplan.launcher.runs.judge import judge_state
-from clusterplan.launcher.runs.queue_reasons import REASONS, explain_wait
 from clusterplan.launcher.runs.state import Evidence, State
+from clusterplan.launcher.runs.waiting.queue_reasons import REASONS, explain_wait
 from clusterplan.launcher.slurm.jobs import QueuedJob, parse_account, parse_queue
 
 NIGHT = 1_795_600_000.0

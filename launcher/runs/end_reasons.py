@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..slurm.jobs import PREEMPTED
 from .explain.exit_codes import SIGKILL_CODE, explain_exit, explain_failure
-from .queue_reasons import PREEMPTED_REASON, explain_refusal
 from .state import Evidence, RunState, State
+from .waiting.queue_reasons import PREEMPTED_REASON, explain_refusal
 
 STATES_OF_SLURM: Mapping[str, State] = {
     "COMPLETED": State.COMPLETED,

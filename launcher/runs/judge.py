@@ -16,8 +16,8 @@ from ..slurm.jobs import JobFacts, QueuedJob
 from .end_reasons import BEFORE_START, KILLED, STATES_OF_SLURM, explain_end
 from .explain.earlier_start import explain_earlier_start
 from .explain.exit_codes import SIGKILL_CODE, explain_failure
-from .queue_reasons import WAITING_STATES, explain_wait
 from .state import Evidence, RunState, State, exit_code_of_tasks
+from .waiting.queue_reasons import WAITING_STATES, explain_wait
 
 STALE_S = 120.0  # six heartbeats
 _NEW_JOB_S = 30.0  # for squeue to list a job that was just submitted

@@ -34,6 +34,7 @@ from .explain.trials import with_trial
 from .judge import judge_state, with_early_end
 from .progress.run_progress import read_run_progress
 from .state import Evidence, RunState, State
+from .waiting.release import release_failed_launch
 
 _LOG_END_BYTES = 8192
 _NEEDS_MEMORY = (State.FAILED, State.OUT_OF_MEMORY)
@@ -146,7 +147,7 @@ def read_statuses(
             jobs=jobs[folder],
             tasks=tasks,
             exit_codes={} if is_certain else files.read_exit_codes(folder, {j.job for j in jobs[folder]}),
-            queued_job=answers.queued_job(job_id),
+            queued_job=release_failed_launch(folder, answers.queued_job(job_id)),
             slurm_answers=answers.answers,
             accounting=answers.accounting.get(job_id),
             is_alive=is_process_alive(tasks[-1]) if tasks else None,

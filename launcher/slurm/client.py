@@ -131,6 +131,11 @@ def requeue(job_id: str) -> None:
     ask("scontrol", "requeue", job_id)
 
 
+def release(job_id: str) -> None:
+    """Let a job go that Slurm holds: it waits for nodes again."""
+    ask("scontrol", "release", job_id)
+
+
 def read_partitions() -> list[PartitionFacts]:
     """Return the partitions that this user may see."""
     return parse_partitions(ask("scontrol", "--oneliner", "show", "partition"))

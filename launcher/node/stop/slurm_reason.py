@@ -3,7 +3,7 @@
 The controller reports every job that it ends as COMPLETING; slurmd names the reason before it sends SIGTERM.
 In the grace of a preemption it is the other way round: slurmd says nothing, and the controller knows.
 The task asks while it is stopped, and its answer is a state of Slurm.  The words for users are made afterwards:
-`runs.end_reasons` and `runs.queue_reasons`.
+`runs.end_reasons` and `runs.waiting.queue_reasons`.
 """
 
 import re

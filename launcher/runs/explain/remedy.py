@@ -11,8 +11,8 @@ from ....cluster_profiles.units import format_duration
 from ...logs.errors import ErrorKind
 from ...run_folder.progress.progress import Progress
 from ...run_folder.stages.stage import CHECK_FAILED, RunStage
-from ..limit_reasons import NEVER
 from ..state import OPEN_STATES, RunState, State
+from ..waiting.limit_reasons import NEVER
 from .exit_codes import SIGKILL_CODE
 from .micro_batch import read_micro_batch
 

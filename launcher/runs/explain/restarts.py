@@ -7,7 +7,7 @@ from itertools import groupby, pairwise
 from ....cluster_profiles.units import join_names
 from ...run_folder.task_records import TaskRecord
 from ...slurm.jobs import PREEMPTED
-from ..queue_reasons import PREEMPTED_REASON
+from ..waiting.queue_reasons import PREEMPTED_REASON
 from .exit_codes import explain_failure
 
 _MOST_NODES = 4  # named in a line

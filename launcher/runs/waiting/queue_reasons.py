@@ -6,12 +6,14 @@ why Slurm stops a task, while the task still runs.
 
 import re
 
-from ...cluster_profiles.local_time import format_local_time
-from ...cluster_profiles.units import format_duration
-from ..run_folder.task_records import TaskRecord
-from ..slurm.jobs import PREEMPTED, QueuedJob
+from ....cluster_profiles.local_time import format_local_time
+from ....cluster_profiles.units import format_duration
+from ...run_folder.task_records import TaskRecord
+from ...slurm.jobs import PREEMPTED, QueuedJob
 from .limit_reasons import NEVER, explain_limit
 
+LAUNCH_FAILED = "launch failed requeued held"
+RELEASED = "launch failed, released"  # ours: Slurm has no word for it yet
 PREEMPTED_REASON = "a job of higher priority took its place"
 WAITING_STATES = {
     "PENDING",
@@ -43,7 +45,8 @@ REASONS = {
     "JobHeldAdmin": "an administrator holds it",
     "JobHoldMaxRequeue": "Slurm holds it after too many requeues: `scontrol release JOB` lets it go",
     "job requeued in held state": "Slurm holds it after its requeue: `scontrol release JOB` lets it go",
-    "launch failed requeued held": "Slurm holds it because a node could not start it: `scontrol release JOB` lets it go",
+    LAUNCH_FAILED: "Slurm holds it because a node could not start it: `scontrol release JOB` lets it go",
+    RELEASED: "a node could not start it, and Slurm held it: now released, it waits for nodes again",
     "JobArrayTaskLimit": "its sweep already runs as many jobs at once as it may",
     "Licenses": "waiting for licences",
     "BadConstraints": f"no node has all that it asks for: {NEVER}",
@@ -74,7 +77,7 @@ _HOLDS = {
     "JobHoldMaxRequeue",
     "MaxRequeueExceeded",
     "job requeued in held state",
-    "launch failed requeued held",
+    LAUNCH_FAILED,
 }
 _HELD_STATES = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 _SHORTEST_FORECAST_S = 60.0  # Slurm's own forecasts change by more than that
