@@ -251,7 +251,10 @@ def one_loop(loop: Loop, tally: Tally) -> None:
                     if layouts:
                         layout = rng.choice(layouts)
                         actual = run_step_s(loop.site, loop.network, layout, draw_factors(loop.site, rng))
-                        tally.add(stage, shape, loop.ask(loop.workload(layout), history), actual)
+                        estimate = loop.ask(loop.workload(layout), history)
+                        tally.add(stage, shape, estimate, actual)
+                        if shape == "never run":
+                            tally.add(stage, f"with {_difference(layout, loop.target)}", estimate, actual)
             if number == RUNS:
                 break
             layout = _next_layout(loop, number, around)
@@ -268,6 +271,17 @@ def one_loop(loop: Loop, tally: Tally) -> None:
         tally.runs += history.scored_runs()
 
 
+def _difference(layout: Layout, target: Layout) -> str:
+    """In what a neighbour of the target differs from it; the target itself may be new too."""
+    for what, ours, targets in (
+        ("the GPUs", layout.gpus, target.gpus),
+        ("the micro-batch", layout.batch_size, target.batch_size),
+    ):
+        if ours != targets:
+            return f"{'twice' if ours > targets else 'half'} {what}"
+    return "nothing else"
+
+
 def _next_layout(loop: Loop, number: int, around: Sequence[Layout]) -> Layout:
     half = replace(loop.target, gpus=loop.target.gpus // 2, nodes=-(-loop.target.gpus // 2 // GPUS_PER_NODE))
     if number == 0:
@@ -281,7 +295,9 @@ def report(tally: Tally) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|"
     pooled = dict(tally.forecasts)
     for stage in dict.fromkeys(stage for stage, shape in tally.forecasts if shape != "target"):
-        pooled[stage, "both"] = [f for (s, _), of in tally.forecasts.items() if s == stage for f in of]
+        pooled[stage, "both"] = [
+            f for shape in ("run before", "never run") for f in tally.forecasts.get((stage, shape), [])
+        ]
     for (stage, shape), forecasts in sorted(pooled.items(), key=lambda item: _place(*item[0])):
         width = median(f.estimated.p90 / f.estimated.p10 for f in forecasts)
         yield f"| {stage} | {shape} | {_cells(score_forecasts(forecasts))} | {width:.2f} |"
@@ -299,9 +315,9 @@ def report(tally: Tally) -> Iterator[str]:
         yield f"| {group.name} | {_cells(group.step_time)} | {_cells(group.wall_clock)} |"
 
 
-def _place(stage: str, shape: str) -> tuple[int, str]:
+def _place(stage: str, shape: str) -> tuple[int, int, str]:
     stages = ["before any run", "after a calibration", *(f"after {n} run{'s' * (n > 1)}" for n in AFTER)]
-    return stages.index(stage), shape
+    return stages.index(stage), shape.startswith("with"), shape
 
 
 def _cells(score: Score) -> str:

@@ -17,6 +17,8 @@ from clusterplan.estimator.estimate.shapes import Verdicts
 from clusterplan.estimator.gpu_use.forecast import Forecast
 from clusterplan.estimator.ranges import Range
 from clusterplan.launcher.run_folder.folder import write_json
+from clusterplan.launcher.run_folder.task_records import TaskRecord
+from clusterplan.launcher.runs.record.attempts import AttemptSum, sum_attempts
 from clusterplan.launcher.runs.record.estimate import estimate_row
 from clusterplan.render.estimate.as_dict import estimate_as_dict
 
@@ -104,11 +106,11 @@ def test_a_run_that_did_not_run_to_its_end_counts_for_the_step_time_alone(values
 @pytest.mark.parametrize(
     ("values", "walltime"),
     [
-        ({}, Walltime(15.0, 10.5, enough=True, by_user=False)),
-        ({"segments": 3, "limits_met": 2}, Walltime(45.0, 10.5, enough=True, by_user=False)),
-        ({"limits_met": 1}, Walltime(15.0, 10.5, enough=False, by_user=False)),
-        ({"state": "timed_out"}, Walltime(15.0, None, enough=False, by_user=False)),
-        ({"walltime_asked_s": 60.0}, Walltime(60.0, 10.5, enough=True, by_user=True)),
+        ({}, Walltime(15.0, 10.5, enough=True, as_estimated=True)),
+        ({"segments": 3, "limits_met": 2}, Walltime(45.0, 10.5, enough=True, as_estimated=True)),
+        ({"limits_met": 1}, Walltime(15.0, 10.5, enough=False, as_estimated=True)),
+        ({"state": "timed_out"}, Walltime(15.0, None, enough=False, as_estimated=True)),
+        ({"walltime_asked_s": 60.0}, Walltime(60.0, 10.5, enough=True, as_estimated=False)),
         ({"state": "failed"}, None),
         ({"walltime_asked_s": None}, None),
     ],
@@ -127,6 +129,31 @@ def test_starts_are_scored_beside_their_forecasts() -> None:
     ]
     start = score_estimates([], waits).start
     assert (start.runs, start.error_s, start.with_range, start.in_range) == (3, 60, 2, 1)
+
+
+def task(restart: int, began_s: float, ended_s: float | None, **values: Any) -> TaskRecord:
+    facts = {
+        "job": "7",
+        "restart": restart,
+        "rank": 0,
+        "ranks": 2,
+        "node": "n1",
+        "host": "n1",
+        "pid": 1,
+        "birth": "1",
+    }
+    return TaskRecord(**{**facts, "began_s": began_s, "beat_s": began_s + 50, "ended_s": ended_s, **values})
+
+
+def test_a_run_trained_in_all_its_attempts_and_not_between_them() -> None:
+    tasks = [
+        task(0, 0, 100, stop_cause="time_limit"),
+        task(0, 5, 103, rank=1),
+        task(1, 500, None),  # killed: its last heartbeat counts
+        task(2, 600, None, state="waiting"),
+    ]
+    assert sum_attempts(tasks) == AttemptSum(attempts=2, trained_s=153, limits_met=1)
+    assert sum_attempts(tasks[-1:]) is None
 
 
 @pytest.fixture

@@ -51,13 +51,13 @@ class Score:
 class WalltimeScore:
     """The walltime that estimates asked for: in how many of the runs it was enough, and the median of asked / used.
 
-    `by_user` counts the runs whose walltime a person asked for, which are not scored.
+    `others` counts the runs with another walltime than the estimate's, which are not scored.
     """
 
     runs: int
     enough: int
     asked_over_used: float | None
-    by_user: int
+    others: int
 
     @property
     def is_enough(self) -> bool:
@@ -175,11 +175,11 @@ def _score_starts(waits: Sequence[StartWait]) -> StartScore | None:
 
 
 def _score_walltime(walltimes: Sequence[Walltime]) -> WalltimeScore:
-    estimated = [walltime for walltime in walltimes if not walltime.by_user]
+    estimated = [walltime for walltime in walltimes if walltime.as_estimated]
     ratios = [walltime.asked_s / walltime.used_s for walltime in estimated if walltime.used_s]
     return WalltimeScore(
         runs=len(estimated),
         enough=sum(walltime.enough for walltime in estimated),
         asked_over_used=median(ratios) if ratios else None,
-        by_user=len(walltimes) - len(estimated),
+        others=len(walltimes) - len(estimated),
     )

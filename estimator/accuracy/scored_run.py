@@ -15,13 +15,13 @@ _WHOLE_SHARE = 0.9  # of the steps that were estimated; a run that stops before 
 class Walltime:
     """The walltime of a run: asked for and used in seconds, over all its jobs; `enough` if no job too many met its limit.
 
-    `by_user` says that a person asked for it, and not the estimate.  `used_s` is None for a run that did not end by itself.
+    `as_estimated` says that it was the estimate's, and not that of a person or of a limit.  `used_s` is None for a run that did not end by itself.
     """
 
     asked_s: float
     used_s: float | None
     enough: bool
-    by_user: bool
+    as_estimated: bool
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ def _walltime(row: Mapping[str, Any]) -> Walltime | None:
     if asked_s is None or row["state"] not in (COMPLETED, _TIMED_OUT):
         return None
     enough = row["state"] == COMPLETED and (row["limits_met"] or 0) < segments
-    by_user = asked_s != row["walltime_s"]
-    return Walltime(asked_s * segments, whole_training_s(row), enough, by_user)
+    as_estimated = asked_s == row["walltime_s"]
+    return Walltime(asked_s * segments, whole_training_s(row), enough, as_estimated)

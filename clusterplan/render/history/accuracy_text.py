@@ -39,8 +39,8 @@ def _walltime(walltime: WalltimeScore) -> Iterator[tuple[str, str, str]]:
     if not walltime.runs:
         yield "walltime", "not known", "no job of these runs was given the walltime of its estimate"
         return
-    ratio, by_user = walltime.asked_over_used, walltime.by_user
-    stated = f"; {plural(by_user, 'run')} with a walltime of the user's own left out" if by_user else ""
+    ratio, others = walltime.asked_over_used, walltime.others
+    stated = f"; {plural(others, 'run')} with another walltime than the estimate's left out" if others else ""
     asked = f"asked for {format_significant(ratio)} times what was used, in the median" if ratio else ""
     yield "walltime", f"enough in {walltime.enough:,} of {plural(walltime.runs, 'run')}", f"{asked}{stated}"
 
@@ -109,7 +109,7 @@ def _group_as_json(group: Group) -> dict[str, Any]:
             "runs": walltime.runs,
             "enough": walltime.enough,
             "asked_over_used": walltime.asked_over_used,
-            "by_user": walltime.by_user,
+            "others": walltime.others,
         },
     }
 
