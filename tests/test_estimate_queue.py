@@ -11,16 +11,24 @@ from conftest import Command
 from recorded_queue import CONFIG, JOBS, NODES, NOW_S, PARTITIONS, RESERVATIONS
 
 from clusterplan.estimator.history.runs import History
+from clusterplan.estimator.queue.forecast import forecast_waits
+from clusterplan.estimator.queue.shape_start import ShapeStart
 from clusterplan.estimator.queue.state import PendingJob, Request
 from clusterplan.launcher.forecast.request import find_obstacle, queue_request
 from clusterplan.launcher.forecast.waiting import Way, describe_waiting
+from clusterplan.launcher.run_folder.job_log import append_job
 from clusterplan.launcher.slurm.queue.reader import build_queue_state
 from clusterplan.launcher.submission.request import SlurmRequest
+from clusterplan.render.estimate.start_text import start_rows
 
 JOB = "estimate --queue --samples 400000 --batch-size 32 --samples-per-s-per-gpu 50 --gpus".split()
 SINFO = (
     "".join(f"gpu{i}|long|mixed|16|64000|gpu:a100:8\n" for i in (1, 2, 3))
     + "gpu4|old|mixed|16|64000|gpu:v100:8\n"
+)
+OWN = (
+    f"99|PENDING|long|1|1|1|1|1000M|gres:gpu:2|N/A|N/A|cpu=1|5:00:00|N/A|{NOW_S:.0f}|{NOW_S:.0f}|root|||(null)|(null)"
+    "|OK|(null)|Priority|\n"
 )
 STATE = build_queue_state(NOW_S, JOBS, NODES, PARTITIONS, RESERVATIONS, CONFIG)
 
@@ -34,6 +42,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     moved = re.sub(r"\b1795\d{6}\b", lambda match: str(int(match[0]) + shift_s), JOBS)
     texts = {
         "squeue": moved,
+        "own": "99|PENDING|N/A|N/A|5:00:00|long||Priority\n",
         "sinfo": SINFO,
         "node": NODES,
         "partition": PARTITIONS,
@@ -48,8 +57,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encoding="utf-8",
     )
     shown = f"while read -r line; do printf '%s\\n' \"$line\"; done < {folder}"
-    for name in ("squeue", "sinfo", "sacct"):
+    for name in ("sinfo", "sacct"):
         write_command(folder, name, f"{shown}/{name}.txt")
+    write_command(
+        folder, "squeue", f'name=own; case "$*" in *--Format*) name=squeue; esac; {shown}/"$name".txt'
+    )
     write_command(folder, "scontrol", f'for last; do :; done; {shown}/"$last".txt')
     write_command(
         folder, "sbatch", f"{{ {shown}/sbatch.txt; }} >&2; exit $(( $(grep -c failure {folder}/sbatch.txt) ))"
@@ -157,6 +169,28 @@ def test_a_controller_that_does_not_answer_is_said(in_process: Command, site: Pa
     assert done.stderr.count("\n") == 1
 
 
+def test_status_says_when_a_pending_run_would_start_and_what_helps(
+    in_process: Command, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (site / "squeue.txt").open("a", encoding="utf-8") as queue_file:
+        queue_file.write(OWN)
+    folder = tmp_path / "net-20261128T120000-abcd"
+    (folder / "tasks").mkdir(parents=True)
+    facts = {"run": folder.name, "kind": "submit", "name": "net", "began_s": 1000.0, "executor": "slurm"}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    append_job(folder, "slurm", "99", "west")
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    shown = " ".join(in_process("status", folder).stdout.split())
+    assert "other jobs come first" in shown
+    assert "15 jobs before it in partition long; by limits, usually sooner" in shown
+    assert "scontrol update JobId=99 TimeLimit=29 it would start now; it has to end by then" in shown
+    queue = json.loads(in_process("status", folder, "--json").stdout)["runs"][0]["queue"]
+    assert queue["jobs_before"] == 15
+    assert {"change": "scontrol update JobId=99 TimeLimit=29", "wait_s": 0.0, "shortens": True} in queue[
+        "sooner"
+    ]
+
+
 def pending(gpus: int, limit_s: float, nodes: int = 1) -> PendingJob:
     return PendingJob("99", "ann", Request(nodes, gpus, limit_s, ("long",)), 1.0, NOW_S)
 
@@ -194,6 +228,15 @@ def test_a_job_that_starts_at_once_needs_no_advice(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     waiting = describe_waiting(STATE, pending(2, 600))
     assert (waiting.start.forecast.by_limits_s, waiting.ways) == (0, ())
+
+
+def test_time_min_is_what_uses_the_hole() -> None:
+    wanted = Request(1, 2, 5 * 3600, ("long",), time_min_s=1200)
+    (forecast,) = forecast_waits(STATE, [wanted])
+    start = ShapeStart(NOW_S, wanted, forecast)
+    rows = {name: f"{answer}; {remark}" for name, answer, remark in start_rows(start)}
+    assert rows["starts"].startswith("now")
+    assert "2 GPUs for up to 29m 55s; so --time-min lets Slurm start it there" in rows["free now"]
 
 
 def test_options_of_sbatch_become_what_the_queue_is_asked_for() -> None:

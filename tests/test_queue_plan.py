@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import SCALE
 
-from clusterplan.estimator.queue.forecast import Basis, WaitForecast, forecast_waits
+from clusterplan.estimator.queue.forecast import Basis, WaitForecast, forecast_elements, forecast_waits
 from clusterplan.estimator.queue.limit_use import EndedJob, learn_limit_use
 from clusterplan.estimator.queue.record import KeptForecast, learn_correction
 from clusterplan.estimator.queue.state import (
@@ -175,6 +175,21 @@ def test_the_job_itself_does_not_stand_in_its_own_way() -> None:
     own = running("7_1", "n0", 8, HOUR_S)
     state = queue(own, of=(node("n0", used_gpus=8),)).without(frozenset({"7"}))
     assert wait_s(state, request(8, HOUR_S)) == 0
+
+
+@pytest.mark.parametrize(("at_once", "waits_h"), [(None, [1, 1, 2]), (1, [1, 2, 3])])
+def test_each_element_of_a_sweep_has_its_own_wait(at_once: int | None, waits_h: list[float]) -> None:
+    state = queue(running("r", "n0", 8, HOUR_S), nodes=1)
+    job = pending("p", request(4, HOUR_S), count=3, at_once=at_once)
+    assert [each.by_limits_s / HOUR_S for each in forecast_elements(state, job)] == waits_h
+    use = learn_limit_use([EndedJob("ann", 100, 100)] * 30)
+    drawn = forecast_elements(state, job, use)
+    assert [each.wait_s.p50 / HOUR_S for each in drawn] == waits_h
+
+
+def test_an_element_that_never_fits_has_no_wait() -> None:
+    job = pending("p", request(9, HOUR_S), count=2)
+    assert [each.by_limits_s for each in forecast_elements(queue(nodes=1), job)] == [None, None]
 
 
 def test_what_jobs_use_of_their_limits_makes_a_range() -> None:

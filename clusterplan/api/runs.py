@@ -11,9 +11,7 @@ from ..cluster_profiles.units import join_names
 from ..errors import ClusterplanError, InputError
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import build_report
-from ..estimator.queue.shape_start import correct
 from ..estimator.stages.check import StageVerdict
-from ..launcher.forecast.waiting import Waiting, read_waiting
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import find_folders, runs_to_show
@@ -24,11 +22,11 @@ from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
-from ..render.runs.waiting_text import waiting_as_dict
 from ..render.trials.stage_text import verdict_as_json
 from .result import Result, Results
 
 if TYPE_CHECKING:
+    from ..launcher.forecast.waiting import Waiting
     from ..launcher.submission.submission import SubmittedRun  # everything of a submission, for `status`
 
 _MOST_ENDED = 50
@@ -50,7 +48,7 @@ class Run(Result, RunStatus):
     remarks: tuple[str, ...] = ()
     checkpoint_note: str | None = None
     verdict: StageVerdict | None = None
-    waiting: Waiting | None = None
+    waiting: "Waiting | None" = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `clusterplan status --json` lists it; docs/reference/json.md describes the keys."""
@@ -58,7 +56,7 @@ class Run(Result, RunStatus):
         if self.notes is None:
             return values
         notes = run_json.notes_as_json(self.notes)
-        queue = waiting_as_dict(self.waiting) if self.waiting else None
+        queue = status_text.waiting_as_json(self.waiting)
         more = {
             "checkpoint_note": self.checkpoint_note,
             "check": verdict_as_json(self.verdict),
@@ -168,7 +166,7 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
 
 
-def _read_waiting(run: Run) -> Waiting | None:
+def _read_waiting(run: Run) -> "Waiting | None":
     """How a run waits in Slurm's queue; None of any other."""
     if (
         run.state.state is not State.PENDING
@@ -177,10 +175,13 @@ def _read_waiting(run: Run) -> Waiting | None:
         or run.facts.get("executor") != "slurm"
     ):
         return None
+    from ..estimator.queue.shape_start import correct  # noqa: PLC0415  the queue, for a pending run only
+    from ..launcher.forecast.waiting import read_waiting  # noqa: PLC0415  likewise
+
     waiting = read_waiting(run.job)
     if waiting is None:
         return None
-    from .queue.shape_starts import read_correction  # noqa: PLC0415  an estimate's needs, for a pending run only
+    from .queue.shape_starts import read_correction  # noqa: PLC0415  likewise
 
     start, cluster = waiting.start, waiting.cluster
     forecast = correct(start.forecast, read_correction(start.forecast.basis, cluster))

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cluster_profiles.local_time import format_local_span, format_utc
 from ...cluster_profiles.units import format_duration, format_significant, join_names, plural
 from ...estimator.gpu_use.notes import Note
 from ...estimator.stages.check import StageVerdict
-from ...launcher.forecast.waiting import Waiting
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.runs.state import State
 from ...launcher.runs.status import RunStatus
@@ -16,7 +15,9 @@ from ..layout import Page, Style
 from ..trials.stage_text import stage_rows
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
 from .progress_text import UNKNOWN, alarms, ends_in, progress_as_json, progress_rows, steps_of, time_left
-from .waiting_text import waiting_rows
+
+if TYPE_CHECKING:
+    from ...launcher.forecast.waiting import Waiting
 
 NOTES_OF_S = (
     3600.0  # only the latest readings, so that a look at a run of days takes no longer than at a new run
@@ -66,7 +67,7 @@ def render_status(
     notes: Sequence[Note] = (),
     checkpoint_note: str | None = None,
     verdict: StageVerdict | None = None,
-    waiting: Waiting | None = None,
+    waiting: "Waiting | None" = None,
 ) -> None:
     """Print everything that is known of one run: how it waits, the verdict on a stage, the notes on its GPUs."""
     page.mark(STATE_STYLES)
@@ -74,7 +75,7 @@ def render_status(
         [
             ("run", status.run, ""),
             ("state", status.state.state, status.state.reason),
-            *waiting_rows(waiting),
+            *_waiting_rows(waiting),
             *remedy_rows(status),
             *time_rows(status),
             *progress_rows(status),
@@ -88,6 +89,24 @@ def render_status(
             "notes" if status.state.final else f"notes on the last {format_duration(NOTES_OF_S)}", Style.BOLD
         )
         page.notes([(note.code, note.text) for note in notes])
+
+
+def _waiting_rows(waiting: "Waiting | None") -> list[Row]:
+    """Return when a pending run would start, and what would make it start sooner."""
+    if waiting is None:
+        return []
+    from .waiting_text import waiting_rows  # noqa: PLC0415  the queue, for a pending run only
+
+    return waiting_rows(waiting)
+
+
+def waiting_as_json(waiting: "Waiting | None") -> dict[str, Any] | None:
+    """Return the key `queue` of a run; None of one that does not wait in Slurm's queue."""
+    if waiting is None:
+        return None
+    from .waiting_text import waiting_as_dict  # noqa: PLC0415  likewise
+
+    return waiting_as_dict(waiting)
 
 
 def _place_rows(status: RunStatus, checkpoint_note: str | None) -> list[Row]:

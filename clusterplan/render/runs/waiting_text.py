@@ -11,10 +11,8 @@ from .ending_text import Row
 _AT_ONCE_S = 60.0
 
 
-def waiting_rows(waiting: Waiting | None) -> list[Row]:
-    """Return when a pending run would start and what would make it start sooner; nothing of any other run."""
-    if waiting is None:
-        return []
+def waiting_rows(waiting: Waiting) -> list[Row]:
+    """Return when a pending run would start, and what would make it start sooner."""
     start, forecast = waiting.start, waiting.start.forecast
     (name, answer, remark), *_ = start_rows(start)
     partition = join_names(start.request.partitions, between=" or ")
