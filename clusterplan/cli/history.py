@@ -97,7 +97,9 @@ def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
 @click.argument("second")
 @json_option
 def compare(first: str, second: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show two runs side by side: which is faster, whether that is more than chance, and what differs.
+    """Show two runs side by side.
+
+    It says which is faster, whether that is more than chance, and what differs.
 
     FIRST and SECOND are ids or their beginnings.
     """
