@@ -19,7 +19,7 @@ def report_as_json(
     return {
         "run": report.run,
         "name": report.name,
-        "state": report.state,
+        "state": status.state.state if status else report.state,
         "reason": status.state.reason if status else None,
         "steps_done": status.progress.steps_done if status and status.progress else None,
         "steps_total": status.progress.total if status and status.progress else None,
