@@ -155,7 +155,9 @@ class Loop:
         """Let a probe be stopped after a few steps, and collect it; return how long it held its GPUs."""
         course = self.course(layout, estimate, draw_factors(self.site, self.rng))
         stopped = replace(course, state="cancelled", stops_after=min(PROBE_STEPS, course.steps))
-        folder = write_submitted("probe", self.folder / "runs", history.path, estimate, self.now_s)
+        folder = write_submitted(
+            "probe", self.folder / "runs", history.path, estimate, self.now_s, {"probe": True}
+        )
         began_s, self.now_s = self.now_s, write_ended(folder, stopped, self.now_s)
         collect([folder], history, settle=False)
         return self.now_s - began_s

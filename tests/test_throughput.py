@@ -447,6 +447,14 @@ def test_a_run_is_known_as_well_as_other_shapes_repeat_on_its_site() -> None:
     assert 0.05 < width(2.0) < width(2.0, 2.2, 1.9)
 
 
+def test_a_probe_answers_for_its_shape_until_a_whole_run_does() -> None:
+    job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
+    probe, whole = measured(step_time_s=4.0, is_probe=True), measured(step_time_s=4.2)
+    for runs, step_s, is_calibrated in (([probe], 4.0, True), ([probe, whole], 4.2, False)):
+        step = estimate_workload(job, load_profile("slurm-a100"), runs).step_time
+        assert (step.seconds.p50, step.source.calibrated) == (step_s, is_calibrated)
+
+
 def test_another_run_may_differ_by_more_than_the_few_there_are() -> None:
     job = Workload.of(**SEED, model="phi2", profile="slurm-a100")
     runs = [measured(step_time_s=4.0), measured(step_time_s=5.0), measured(step_time_s=6.0)]

@@ -16,8 +16,12 @@ _MISTAKE_FACTOR = 10.0
 
 
 def credible_repeats(shape: Shape, prediction: Prediction) -> tuple[Measurement, ...]:
-    """Return the runs of exactly `shape` without mistakes: a wrong unit, or a single run that all others contradict."""
+    """Return the runs of exactly `shape` without mistakes: a wrong unit, or a single run that all others contradict.
+
+    Probes count where there is no whole run: their GPUs have hardly got warm.
+    """
     repeats = [m for m in prediction.runs if m.shape == shape]
+    repeats = [m for m in repeats if not m.is_probe] or repeats
     mistakes = {
         id(s.measurement)
         for s in prediction.suspects
