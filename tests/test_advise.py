@@ -131,6 +131,7 @@ def test_metric_of_the_user_counts(in_process: Command, tmp_path: Path) -> None:
         ("step", "train_loss", "val_loss", "lr-AdamW"),
         ("trainer/global_step", "run 7 - train/loss", "run 7 - eval/loss", "run 7 - train/learning_rate"),
         ("Iteration", "lm loss", "validation_loss", "learning rate"),
+        ("epoch", "loss", "val_loss", "lr"),
     ],
 )
 def test_columns_are_found_by_their_names(in_process: Command, tmp_path: Path, header: Sequence[str]) -> None:
@@ -182,6 +183,7 @@ def test_divergence_is_exit_code_1(in_process: Command, tmp_path: Path) -> None:
         ("a.csv", "step,loss\n", "the table has no rows"),
         ("a.csv", "a,b\n1,2\n", "--columns step=NAME"),
         ("a.csv", "step,b\n1,2\n", "--columns loss=NAME"),
+        ("a.csv", "\0\1\2,\3", "it is not text"),
         ("a.csv", "step,loss\nx,2\n", "holds no whole number"),
         ("a.csv", "run,step,loss\na,1,2\na,2,2\nb,1,2\nb,2,2\n", "holds 2 trainings by its column run"),
         ("trainer_state.json", '{"log_history": [{"step"', "is torn"),

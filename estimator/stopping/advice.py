@@ -10,6 +10,7 @@
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -113,7 +114,7 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
     in_band = rules.band is not None and loss is not None and _reaches(rules.band, loss, curve)
     is_plateau = in_band or (
         gain is not None
-        and gain.value < rules.min_gain * scale
+        and gain.value <= rules.min_gain * scale
         and (gain_of == curve.loss_name or _confirms(validations, values, end))
     )
     if _has_diverged(curve, losses, end):
@@ -133,7 +134,7 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
         and _confirms(validations, values, end)
         and validations is not None
         and validations.gain is not None
-        and validations.gain.high + validations.uncertainty < rules.min_gain * scale
+        and validations.gain.high + validations.uncertainty <= rules.min_gain * scale
     ):
         state = State.STOP_CONFIRMED
     else:
@@ -157,7 +158,7 @@ def advise_stop(curve: Curve, rules: Rules = _DEFAULT) -> StopAdvice:
 def latest_window(losses: Sequence[Point], end: int) -> Sequence[Point]:
     """Return the latest 50 points, or those of the latest 2 % of all steps if these are more; at most half of all."""
     since = (losses[-1].step if losses else 0) - WINDOW_SHARE * end
-    in_share = sum(point.step > since for point in losses)
+    in_share = len(losses) - bisect_right(losses, since, key=lambda point: point.step)
     return losses[-max(min(WINDOW_POINTS, len(losses) // 2), in_share, 1) :]
 
 

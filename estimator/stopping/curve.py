@@ -41,8 +41,8 @@ class Curve:
 
     def cost_of(self, name: str, points: Sequence[Point]) -> list[Point]:
         """Return the finite points of a metric with its sign such that less is better."""
-        sign = -1 if name in self.is_more_better else 1
-        return [Point(p.step, sign * p.value) for p in points if math.isfinite(p.value)]
+        finite = [point for point in points if math.isfinite(point.value)]
+        return [Point(p.step, -p.value) for p in finite] if name in self.is_more_better else finite
 
     def with_total(self, total_steps: int) -> "Curve":
         """Return the curve of a training of `total_steps`."""

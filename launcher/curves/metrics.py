@@ -13,7 +13,17 @@ STEP, LOSS, EVAL_LOSS, LEARNING_RATE, TOTAL, SECONDS = (
 )
 # The names of each quantity, in small letters with _ for all other signs; the first that is there counts.
 NAMES: Mapping[str, Sequence[str]] = {
-    STEP: ("step", "global_step", "trainer_global_step", "steps", "iteration", "iter", "current_steps", "it"),
+    STEP: (
+        "step",
+        "global_step",
+        "trainer_global_step",
+        "steps",
+        "iteration",
+        "iter",
+        "current_steps",
+        "it",
+        "epoch",
+    ),
     LOSS: (
         *("reward", "train_reward", "rewards_mean"),  # of reinforcement learning, whose loss says nothing
         *("loss", "train_loss", "training_loss", "loss_train", "train_loss_step", "loss_step", "lm_loss"),

@@ -41,6 +41,8 @@ def _read(path: Path, columns: Columns, total_steps: int | None) -> TrainingLog:
     if not beginning.strip():
         raise InputError(f"{path}: the file is empty: nothing was logged yet")
     if path.suffix in _TABLES:
+        if b"\0" in beginning:
+            raise InputError(f"{path}: not a table: it is not text")
         return parse_table(path.read_text(encoding="utf-8-sig", errors="replace"), path, columns)
     if path.name == STATE_FILE or (path.suffix == ".json" and b'"log_history"' in path.read_bytes()):
         return read_trainer_state_log(path, columns)

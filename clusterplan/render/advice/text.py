@@ -60,10 +60,11 @@ def _gain(answer: Answer) -> Iterator[Row]:
         return
     scale = gain_scale(answer)
     share = judgement.gain.times(100 / scale)
-    until = f"until step {format_count(judgement.end)}, as in the latest half, {_ends(share, '.2g')} %"
+    low, value, high = (_percent(number) for number in (share.low, share.value, share.high))
+    until = f"until step {format_count(judgement.end)}, as in the latest half, {low} to {high} %"
     yield (
         "gain left",
-        f"{share.value:.2g} %",
+        f"{value} %",
         f"of {judgement.gain_of} {until}; {answer.rules.min_gain * 100:.3g} % is worth it",
     )
 
@@ -130,3 +131,8 @@ def _shown(name: str, cost: float, curve: Curve) -> str:
 
 def _ends(interval: Interval, form: str) -> str:
     return f"{interval.low:{form}} to {interval.high:{form}}"
+
+
+def _percent(share: float) -> str:
+    """Two digits, but no power of ten."""
+    return f"{share:.0f}" if abs(share) >= 10 else f"{share:.2g}"  # noqa: PLR2004  two digits

@@ -65,6 +65,8 @@ def _best_checkpoint(answer: Answer) -> str:
     worse = (
         f"take the checkpoint of step {format_count(best)}: {answer.curve.validation_name} got worse since"
     )
+    if answer.judgement.phase is Phase.HIGH and not answer.rules.is_lr_constant:
+        worse += ", at a high learning rate, whose decay may still lower it"
     return worse + _still(answer)
 
 
