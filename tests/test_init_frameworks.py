@@ -132,6 +132,14 @@ def test_an_experiment_stands_over_the_groups(tmp_path: Path) -> None:
     assert values(recipe, "training.gpus", "training.epochs") == [4, 3]
 
 
+@pytest.mark.parametrize(
+    "words", ["--batch-size=8 --trainer=ddp", "configs/x.py --work-dir=w", "--lr 1 trainer=ddp"]
+)
+def test_words_of_another_parser_compose_nothing(tmp_path: Path, words: str) -> None:
+    write(tmp_path, HYDRA)
+    assert read(tmp_path, f"python src/train.py {words}\n").value("training.framework") == "torch"
+
+
 def test_several_runs_of_hydra_are_asked_about(tmp_path: Path) -> None:
     recipe = read(tmp_path, "python src/train.py -m data.batch_size=32,64 trainer.max_epochs=3\n")
     (question,) = (question for question in recipe.questions if question.key == "run.runs")

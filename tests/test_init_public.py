@@ -80,7 +80,7 @@ def test_a_trainer_of_deepspeed_on_two_nodes_is_started_by_torchrun(tmp_path: Pa
     recipe = read(tmp_path, line, gpus=16, nodes=2)
     assert recipe.value("run.bootstrap") == "torchrun"
     assert recipe.value("run.command")[:2] == ("python", "t.py")
-    assert remarks_with(read(tmp_path, line.replace("--num_gpus 8", "")), "for more give --nodes to init")
+    assert remarks_with(read(tmp_path, line.replace("--num_gpus 8", "")), "for more give --nodes")
 
 
 def test_arguments_that_a_script_tests_for_are_missing_where_none_are_given(tmp_path: Path) -> None:
@@ -276,6 +276,20 @@ srun --wait=60 bash -c "$LAUNCHER scripts/$TASK.py --config $MODEL.yaml" 2>&1
     assert [recipe.value(key) for key in keys] == [16, 1, "bf16", 8]
     assert "scripts/sft.py --config zephyr.yaml" in recipe.value("run.command")[2]
     assert remarks_with(recipe, "--config_file zero3.yaml: there is no such file here")
+
+
+def test_the_settings_that_a_script_sources_are_known(tmp_path: Path) -> None:
+    """https://github.com/OpenRLHF/OpenRLHF examples/scripts/train_llama_slurm.sh sources the script with the arguments."""
+    (tmp_path / "sft.sh").write_text(
+        'ARGS="t.py --micro_train_batch_size 2"\nif [[ ${1} != "slurm" ]]; then deepspeed $ARGS; fi\n'
+    )
+    recipe = read(
+        tmp_path, "#SBATCH --gres=gpu:8\nsource ./sft.sh slurm\nsrun torchrun --nproc_per_node 8 $ARGS\n"
+    )
+    assert recipe.value("training.batch_size") == 2
+    assert recipe.settings["training.batch_size"].source == "run.sh line 3: --micro_train_batch_size 2"
+    text = recipe.value("run.command")[2]
+    assert text == """source ./sft.sh slurm; exec python t.py --micro_train_batch_size '{batch_size}' "$@\""""
 
 
 def test_an_argument_of_the_script_in_its_setup_is_asked(tmp_path: Path) -> None:

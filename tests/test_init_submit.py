@@ -188,6 +188,55 @@ def test_a_script_that_cannot_be_taken_apart_runs_as_it_is(
     assert words in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "task"),
+    [
+        # the share of data whose size is not known, and epochs of a run that states its steps
+        (
+            "torchrun --nproc_per_node 2 t.py --stage sft --template x --dataset a --val_size 0.1 --output_dir o",
+            "t.py --stage sft",
+        ),
+        (
+            "composer -n 2 t.py max_duration=10ba global_train_batch_size=8 save_folder=o",
+            "composer -n 2 t.py max_duration=10ba",
+        ),
+        (
+            "python -m torch.distributed.launch --nproc_per_node=2 t.py --launcher pytorch",
+            "t.py --launcher pytorch",
+        ),
+    ],
+)
+def test_what_depends_on_a_size_that_is_not_known_stops_no_run(
+    dry_run: Run, folder: Path, line: str, task: str
+) -> None:
+    (folder / "plain.sh").write_text(f"{line}\n")
+    done = dry_run("plain.sh")
+    assert done.returncode == 0, done.stderr
+    assert task in done.stdout
+    assert "taken: " in done.stderr
+    assert "gpus 2" in done.stderr
+
+
+def test_a_script_whose_gpus_do_not_fit_runs_as_it_is(dry_run: Run, folder: Path) -> None:
+    """https://github.com/NVIDIA/Megatron-LM examples/bert/train_bert_340m_distributed.sh: 8 GPUs for a shape of 128."""
+    line = "torchrun --nproc_per_node 8 t.py --micro-batch-size 4 --seq-length 9 --train-iters 9 --tensor-model-parallel-size 128\n"
+    (folder / "plain.sh").write_text(line)
+    assert (
+        "plain.sh runs as it is: 8 GPUs are no multiple of tensor parallel 128" in dry_run("plain.sh").stderr
+    )
+
+
+def test_options_behind_a_script_are_its_own(dry_run: Run, folder: Path) -> None:
+    """https://github.com/huggingface/pytorch-image-models distributed_train.sh."""
+    (folder / "timm.sh").write_text('N=$1\nshift\ntorchrun --nproc-per-node=$N train.py "$@"\n')
+    done = dry_run("--name=x", "--", "timm.sh", "2", "--model", "resnet50")
+    assert "train.py --model resnet50" in done.stdout
+    assert (
+        "put -- before the command: clusterplan submit"
+        in dry_run("timm.sh", "2", "--model", "resnet50").stderr
+    )
+
+
 def test_a_script_behind_a_shell_is_a_command_like_any_other(dry_run: Run, folder: Path) -> None:
     (folder / "plain.sh").write_text(PLAIN)
     assert "task 0: bash plain.sh" in dry_run("--name=x", "--", "bash", "plain.sh").stdout

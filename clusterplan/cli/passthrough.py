@@ -19,9 +19,10 @@ class WithCommand(click.Command):
         """Parse the arguments.  Raises InputError where an option could belong to either command."""
         from_first_word = self._skip_options(ctx)
         command = from_first_word(args)
-        if command and self.stands_before(command[0]):
-            command = from_first_word(command[1:])
         before = args[: len(args) - len(command)]
+        if command and before[-1:] != ["--"] and self.stands_before(command[0]):
+            command = from_first_word(command[1:])
+            before = args[: len(args) - len(command)]
         has_options = any(word.startswith("-") and word != "-" for word in command)
         if has_options and before[-1:] != ["--"] and not ctx.resilient_parsing:
             words = shlex.join([*before, "--", *command])

@@ -20,7 +20,8 @@ _OPTIONS = {
     **dict.fromkeys(("config-dir", "cd"), "dir"),
     **dict.fromkeys(("config-name", "cn"), "name"),
 }
-_CHOICE = re.compile(r"\+{0,2}([\w/@-]+)=([\w./-]+)")
+_CHOICE = re.compile(r"\+{0,2}([A-Za-z][\w/@]*)=([\w./-]+)")
+_WORD = re.compile(r"(\+{0,2}|~)[A-Za-z][\w./@-]*(=.*)?|-m|--multirun", re.DOTALL)
 _DEEPEST = 6
 
 
@@ -29,10 +30,10 @@ def read_hydra_config(program: str, words: Sequence[str], files: Files) -> tuple
 
     `program` is the script, and `words` are those behind it.  Raises InputError for a config that is no YAML.
     """
-    options = dict(_options(words))
+    options, others = dict(_options(words)), _without_options(words)
     choices = {match[1]: match[2] for word in words if (match := _CHOICE.fullmatch(word))}
-    if not program.endswith(".py") or not (options or choices):
-        return None
+    if not program.endswith(".py") or not (options or choices) or not all(map(_WORD.fullmatch, others)):
+        return None  # another parser's words
     home, stem = posixpath.dirname(program), posixpath.basename(program).removesuffix(".py")
     if "path" in options or "dir" in options:
         folders = [posixpath.join(home, options["path"]) if "path" in options else options["dir"]]
@@ -57,6 +58,15 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         option, equals, value = word.partition("=")
         if option.startswith("-") and (name := _OPTIONS.get(option.lstrip("-"))):
             yield name, value if equals else "".join(words[at + 1 : at + 2])
+
+
+def _without_options(words: Sequence[str]) -> list[str]:
+    others, at = list[str](), 0
+    while at < len(words):
+        is_ours = words[at].startswith("-") and words[at].partition("=")[0].lstrip("-") in _OPTIONS
+        others += [] if is_ours else [words[at]]
+        at += 2 if is_ours and "=" not in words[at] else 1
+    return others
 
 
 class _Composer:

@@ -18,6 +18,7 @@ from .launch.run_command import ArgumentWords
 from .recipe import Question, Recipe, Setting
 
 _STEPS = ("{max_steps}", "{save_steps}")  # not added where the file has none
+_STARTERS = ("accelerate", "deepspeed", "mpirun", "composer", "colossalai", "fabric", "lightning", "tune")
 _COUNTS = ("{batch_size}", "{accumulation}", "{save_steps}", "{max_steps}")
 _LAUNCHERS = ("torchrun", "accelerate", "deepspeed", "mpirun", "axolotl", "python")
 
@@ -73,6 +74,8 @@ def read_program(
     if {"-m", "--multirun"} & {*program.words} and any(not a.is_option for a in program.on_line.values()):
         why = f"{launch.place(script)}: hydra's --multirun starts several runs: give what differs as a placeholder, and its values by --sweep"
         recipe = recipe.asking(Question("run.runs", why))
+    if launch.launcher in _STARTERS:  # it starts the processes, whatever the program would need
+        recipe = recipe.without("run.bootstrap")
     if recipe.value("training.precision") is None:
         recipe = recipe.set(
             Setting("training.precision", "auto", "nothing states it: the best that the GPUs have")

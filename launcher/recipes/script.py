@@ -78,6 +78,7 @@ def read_script(script: Script) -> Recipe:
         str(script.path),
         str(script.folder),
     )
+    scope.read = lambda name: _sourced_text(name, script)
     trace = trace_script(text, scope)
     files = Files(script.folders, trace.files)
     commands, remarks = _settle_folders(open_inner_scripts(trace.commands, scope, files), script)
@@ -91,6 +92,18 @@ def read_script(script: Script) -> Recipe:
         why = f"{script.name} starts no training that is recognised: give the command"
         return recipe.asking(Question("run.command", why))
     return read_launch(launches, recipe, shape, files, script)
+
+
+def _sourced_text(name: str, script: Script) -> str | None:
+    """The text of a file of settings beside the script; what sets up an environment is the machine's, and is not followed."""
+    if (
+        not name.endswith((".sh", ".bash", ".env", ".conf", ".cfg"))
+        or name.startswith(("/", "~"))
+        or "activate" in name.lower()
+    ):
+        return None
+    file = Files(script.folders).read(name)
+    return file.text if file else None
 
 
 def _walltime(options: Sequence[SbatchOption], name: str) -> Recipe:

@@ -20,6 +20,8 @@ from .init import init
 # Without them there is no run; a size is only estimated.
 _NEEDED = ("training.gpus", "cluster.nodes", "run.command", "run.arguments", "run.runs")
 _WORTH_READING = ("training.batch_size", "training.global_batch", "run.resume")
+# Of data whose size is not known, and of epochs that are not.
+_SHARES, _EPOCHS = ("data.validation_share",), ("checkpoint.every_epochs", "evaluation.every_epochs")
 _UNSIZED = {"samples": 1, "batch_size": 1}
 
 
@@ -66,7 +68,7 @@ def read_script_job(
         raise InputError(
             f"{'; '.join(open_questions)}: give it by a flag, or write a job file: clusterplan init {found[0]}"
         )
-    if not is_batch and not any(recipe.value(key) for key in _WORTH_READING):
+    if not is_batch and not states_gpus and not any(recipe.value(key) for key in _WORTH_READING):
         return None
     if open_questions:
         return f"{found[0].name} runs as it is: {'; '.join(open_questions)}"
@@ -75,8 +77,9 @@ def read_script_job(
 
 def _with_gpus(recipe: Recipe) -> tuple[Recipe, bool]:
     """The recipe with one GPU where nothing states how many there are, as for any other command."""
-    if recipe.value("training.gpus") is not None:
-        return recipe, True
+    open_ = next((question for question in recipe.questions if question.key == "training.gpus"), None)
+    if open_ is None or open_.proposal is not None:  # places that differ, or do not fit
+        return recipe, recipe.value("training.gpus") is not None
     return recipe.without("training.gpus").set(
         Setting("training.gpus", 1, "nothing states them: give --gpus")
     ), False
@@ -110,11 +113,13 @@ def _job(
 
 
 def _workload(recipe: Recipe, run_tables: Mapping[str, Any]) -> Workload:
+    has_length = any(recipe.value(key) for key in ("data.tokens", "training.max_steps"))
+    if recipe.value("data.samples") is None:
+        recipe = recipe.without(*_SHARES, *(_EPOCHS if has_length else ()))
     tables: dict[str, Any] = {}
     for key, setting in recipe.settings.items():
         table, _, name = key.rpartition(".")
         if table != "submit":
             (tables.setdefault(table, {}) if table else tables)[name] = setting.value
-    has_length = any(recipe.value(key) for key in ("data.tokens", "training.max_steps"))
     defaults = {"batch_size": 1} if has_length else _UNSIZED
     return load_workload(None, None, defaults, tables=tables, run_tables=run_tables)

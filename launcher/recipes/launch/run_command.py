@@ -84,9 +84,7 @@ def write_run(
         why = "deepspeed is started on each node, without ssh, as DeepSpeed 0.14 and later can"
         settings.append(Setting("run.bootstrap", "single", f"{place}: {why}"))
     if launch.launcher == "deepspeed" and shape.nodes is None:
-        remarks.append(
-            f"{place}: deepspeed as it stands here trains on one node: for more give --nodes to init"
-        )
+        remarks.append(f"{place}: deepspeed as it stands here trains on one node: for more give --nodes")
     if by_torchrun:
         settings.append(Setting("run.bootstrap", "torchrun", f"{place}: {launch.launcher}"))
         if launch.launcher == "deepspeed":

@@ -12,6 +12,7 @@ from .syntax import parse_script
 from .word import Piece, Word, join_words
 
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\[[^\]]*\])?(\+?)=(.*)", re.DOTALL)
+_DEEPEST = 3  # files that source files
 DECLARATIONS = {"export", "declare", "local", "readonly", "typeset"}
 
 
@@ -60,6 +61,25 @@ def _evaluate(arguments: Sequence[Word], simple: Simple, state: State) -> bool |
         state.emit((Word.of("eval"), *arguments), (), simple.line)
         return True
     return state.run(parse_script(joined.text))
+
+
+def _source(arguments: Sequence[Word], simple: Simple, state: State) -> bool:
+    """Follow a file for the variables that it sets; the run sources it as well."""
+    scope, emitted = state.scope, len(state.trace.commands)
+    text = (
+        scope.read(arguments[0].text)
+        if arguments and arguments[0].is_known and state.sourced < _DEEPEST
+        else None
+    )
+    if text is not None:
+        before, scope.arguments = scope.arguments, tuple(arguments[1:]) or scope.arguments
+        state.sourced += 1
+        state.run(parse_script(text))
+        state.sourced -= 1
+        scope.arguments = before
+        del state.trace.commands[emitted:]
+    state.emit((Word.of("source"), *arguments), (), simple.line)
+    return True
 
 
 def _unset(arguments: Sequence[Word], simple: Simple, state: State) -> bool:
@@ -121,6 +141,8 @@ BUILTINS: dict[str, Callable[[Sequence[Word], Simple, State], bool | None]] = {
     "shift": _shift,
     "set": _set,
     "eval": _evaluate,
+    "source": _source,
+    ".": _source,
     "unset": _unset,
     "read": _read,
     "exit": _exit,

@@ -17,7 +17,8 @@ _OF_THE_RUN = re.compile(
 class Scope:
     """What a word may hold: variables, the arguments of the script ($1 is the first), and the environment.
 
-    `substitute` returns the output of a command; None if only the run knows it.
+    `substitute` returns the output of a command; None if only the run knows it.  `read` returns the text of a file that
+    the script sources; None if it is not to be followed.
     """
 
     variables: dict[str, Value] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class Scope:
     script: str = "script"
     folder: str | None = None  # in which the commands run, as far as it is known
     substitute: Callable[[str, "Scope"], Word | None] = lambda _text, _scope: None
+    read: Callable[[str], str | None] = lambda _name: None
     undefined_is_empty: bool = False  # as bash has it; otherwise it is what only the run knows
 
     def value(self, name: str) -> Value | None:

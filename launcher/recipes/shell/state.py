@@ -58,6 +58,7 @@ class State:
     doubts: list[str] = field(default_factory=list)  # branches that may not be taken
     rounds: list[str] = field(default_factory=list)  # loops
     depth: int = 0  # of functions
+    sourced: int = 0  # files that are being sourced, whose lines are not the script's
     jump: str = ""  # "break" or "continue", until the loop has seen it
     is_over: bool = False
 

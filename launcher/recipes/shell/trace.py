@@ -138,7 +138,8 @@ class _Tracer:
         return jump
 
     def run_simple(self, simple: Simple) -> bool | None:
-        raws, lines = list(simple.words), list(simple.lines)
+        raws = list(simple.words)
+        lines = [0] * len(raws) if self.state.sourced else list(simple.lines)
         if raws and (raws[0] in ("[", "[[", "test") or raws[0].startswith("((")):
             return judge_test(raws, self.state.scope)
         assigned: list[tuple[str, Word]] = []
