@@ -125,6 +125,17 @@ def test_what_slurm_refuses_never_starts(in_process: Command, site: Path) -> Non
     assert "Requested node configuration is not available" in done.stdout
 
 
+def test_slurm_is_asked_with_the_account_of_the_user(
+    in_process: Command, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    write_command(site, "sbatch", f'echo "$@" > {site}/asked; echo "allocation failure: none" >&2; exit 1')
+    in_process(*JOB, "2")
+    asked = (site / "asked").read_text(encoding="utf-8")
+    assert "--test-only --account=lab --nodes=1 --gpus-per-node=a100:2" in asked
+    assert "--deadline" not in asked
+
+
 def test_a_site_that_hides_jobs_is_said(in_process: Command, site: Path) -> None:
     (site / "squeue.txt").write_text("", encoding="utf-8")
     (site / "config.txt").write_text("ClusterName = west\nPrivateData = jobs\n", encoding="utf-8")

@@ -88,7 +88,7 @@ def choose_destination(
     if not on_slurm:
         return _this_machine(workload, environment, needs_gpus=needs_gpus)
     cluster, problems = _read_cluster(dry_run=dry_run) if slurm.is_available() else (None, ())
-    standing = _standing_options(environment)
+    standing = find_standing_options(environment)
     options = {name: str(option.value) for name, option in standing.items()} | dict(workload.slurm)
     profile = _choose_profile(workload, cluster)
     holders: dict[str, str] = {}
@@ -165,7 +165,7 @@ def choose_executor(executor: str | None, parallel: int | None, workload: Worklo
     return executor
 
 
-def _standing_options(environment: Mapping[str, str]) -> dict[str, Setting]:
+def find_standing_options(environment: Mapping[str, str]) -> dict[str, Setting]:
     """Return the options of every job of this user, from the settings and from variables, which win."""
     account = read_configuration(environment).account
     variables = {

@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...cluster_profiles.profile import ClusterProfile
@@ -22,6 +23,7 @@ from ...launcher.slurm import client as slurm
 from ...launcher.slurm.cluster_reader import read_cluster
 from ...launcher.slurm.discovery import build_profile
 from ...launcher.slurm.queue.reader import read_limit_use, read_queue_state
+from ...launcher.submission.destination import find_standing_options
 from ...launcher.submission.request import SlurmRequest, request_of
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ def forecast_shapes(estimates: Sequence[Estimate]) -> list[ShapeStart]:
     """Return when each estimated shape would start and end as a new job.  Raises SlurmUnavailable and SlurmRefused."""
     check_slurm()
     requests = [request_of(estimate) for estimate in estimates]
+    standing = {name: option.value for name, option in find_standing_options(os.environ).items()}
     with ThreadPoolExecutor() as pool:
-        refusals = pool.map(_refusal, requests[:_MOST_CHECKED])
+        refusals = pool.map(partial(_refusal, standing), requests[:_MOST_CHECKED])
         state = read_queue_state(time.time())
     wanted = [queue_request(request, state) for request in requests]
     use = read_limit_use(sorted({name for each in wanted for name in each.partitions}))
@@ -116,8 +119,13 @@ def _shape_start(
     )
 
 
-def _refusal(request: SlurmRequest) -> str | None:
-    """Return why Slurm would never start such a job, in its words; its forecast of the start is of no use here."""
+def _refusal(standing: Mapping[str, object], request: SlurmRequest) -> str | None:
+    """Return why Slurm would never start such a job, in its words; its forecast of the start is of no use here.
+
+    `standing` are the options that this user's jobs have where they state none.
+    """
+    stated = request.booked()
+    options = [f"--{name}={value}" for name, value in standing.items() if name not in stated]
     with suppress(SlurmUnavailable):
-        return slurm.forecast_start(request.booked_options()).refusal
+        return slurm.forecast_start((*options, *request.booked_options())).refusal
     return None
