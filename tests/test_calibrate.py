@@ -21,8 +21,7 @@ from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.measurement import Measurement
 from clusterplan.estimator.measurements.steady_state import step_time_error
 from clusterplan.estimator.measurements.training_loop import LoopStart, LoopSteps
-from clusterplan.estimator.step_time.next_run import candidate_shapes, most_informative_per_gpu_second
-from clusterplan.launcher.calibration.plan import check_calibration, plan_probe
+from clusterplan.launcher.calibration.plan import NARROW, check_calibration, plan_probe
 from clusterplan.launcher.calibration.probe import ProbeEnd, read_speed
 from clusterplan.launcher.calibration.watch import watch_probe
 
@@ -110,10 +109,7 @@ def test_a_probe_goes_where_the_limit_is_shortest_and_long_enough() -> None:
 
 def test_the_budget_bounds_the_gpus_of_a_probe() -> None:
     runs = [measured(1, 0.5)]
-    assert (
-        plan(workload(), runs=runs, left_gpu_s=100) is None
-        or plan(workload(), runs=runs, left_gpu_s=100).shape.gpus == 1
-    )
+    assert plan(workload(), runs=runs, left_gpu_s=100).shape.gpus == 1
     assert plan(workload(), runs=runs, left_gpu_s=59) is None
 
 
@@ -126,12 +122,22 @@ def test_a_shape_that_cannot_fit_is_not_probed() -> None:
     assert plan(job, left_gpu_s=1e6).shape.gpus == 8
 
 
-def test_a_cheap_probe_is_preferred_to_one_that_tells_little_more() -> None:
-    target = Shape("a100", 1, 8, 8, 32)
-    shapes = list(candidate_shapes([target], 8, 1, 8))
-    runs = [Measurement("m", "a100", 1, 1, 1, 32, 1, target.precision, None, 0.5)]
-    chosen = most_informative_per_gpu_second(runs, shapes[1:], target, startup_s=60, steps=20)
-    assert 1 < chosen.gpus <= 8
+def test_few_probes_lead_to_the_shape_of_the_job() -> None:
+    """Cheap shapes first, and the job's own as soon as that tells more per GPU-second than a row of others."""
+    runs, shapes = list[Measurement](), list[Shape]()
+    while (known := estimate_workload(workload(), cluster(LONG), runs).step_time.seconds) is None or (
+        known.p90 > NARROW * known.p10
+    ):
+        shapes.append(plan(workload(), runs=runs, without=shapes).shape)
+        step_time_s = 0.03 + 0.02 * shapes[-1].batch_size + 0.02 * (shapes[-1].gpus > 1)
+        runs.append(measured(shapes[-1].gpus, step_time_s, shapes[-1].batch_size))
+    assert [shapes[0].gpus, shapes[-1].gpus] == [1, 8]
+    assert sum(shape.gpus for shape in shapes) <= 16
+
+
+def test_without_the_budget_for_the_shape_of_the_job_smaller_ones_tell_of_it() -> None:
+    chosen = plan(workload(), runs=[measured(1, 0.67)], left_gpu_s=300).shape
+    assert 1 < chosen.gpus <= 4
 
 
 def test_a_step_time_is_known_once_it_neither_scatters_nor_drifts() -> None:

@@ -12,10 +12,14 @@ from conftest import Command
 from launched import in_one_row
 
 from clusterplan.errors import WorkloadError
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.training_loop import LoopLine, LoopStart, LoopSteps
 from clusterplan.estimator.stages.check import StageCheck, StageVerdict, judge_stage
 from clusterplan.estimator.stages.stages import check_of, lay_out_stages, parse_stages, stage_workload
+from clusterplan.launcher.node.stages.check import read_memory_peak_bytes
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
 
 JOB = Workload.of(name="net", samples=30_000_000, batch_size=32, gpus=8, samples_per_s=44.3)
 GIB = 2**30
@@ -104,6 +108,16 @@ def test_speed_and_memory_are_held_against_the_estimate() -> None:
     assert StageCheck.of(check_of(lay_out_stages(JOB)[0].estimate).as_dict()).step_time_s == pytest.approx(
         6.67, abs=0.01
     )
+
+
+def test_the_memory_of_the_fullest_gpu_of_all_nodes_counts(tmp_path: Path) -> None:
+    for node, used in (("a", [1, 3]), ("b", [None, 2])):
+        with SpoolWriter(tmp_path / f"{node}.spool", {"run": "r", "node": node, "gpus": []}) as writer:
+            for time_s, gib in enumerate(used):
+                reading = GpuReading(0, memory_used_bytes=None if gib is None else gib * GIB)
+                writer.append(encode(Tick(time_s, (reading,))))
+    assert read_memory_peak_bytes(tmp_path) == 3 * GIB
+    assert read_memory_peak_bytes(tmp_path / "none") is None
 
 
 def test_an_estimate_in_stages_has_them_as_json(in_process: Command) -> None:

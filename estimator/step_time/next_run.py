@@ -4,6 +4,7 @@ It is the allowed shape whose run narrows the variance of log T of those shapes 
 A shape on fewer GPUs that narrows it nearly as much is preferred: it waits less in the queue, and costs less.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from .model.exchange import Links
 from .model.points import points_of
 from .model.predict import StepTimeModel, fit
 
+_P10_TO_P90_SDS = 2.563  # of a normal distribution
+_MOST_KNOWN = 0.98  # of a variance: the next run of the same shape differs too
 # The least share of the best narrowing with which a run on fewer GPUs is preferred.
 _NEARLY = 0.97
 
@@ -59,10 +62,12 @@ def most_informative_per_gpu_second(
     steps: int,
     links: Links | None = None,
 ) -> Shape:
-    """Return the candidate whose run narrows the step time of `target` most for the GPU time that it takes.
+    """Return the candidate whose run tells most of the step time of `target` for the GPU time that it takes.
 
-    A run takes `startup_s`, then `steps` steps as long as the fit to the runs so far expects; without a run it is the
-    first candidate.
+    What a run tells is its information on log T, -log(1 - r / v) / 2, where it reduces the variance v by r: two halvings
+    of a variance are worth as much as one to a quarter, so the target itself is run where cheaper shapes would only lead
+    to it step by step.  A run takes `startup_s`, then `steps` steps as long as the fit to the runs so far expects.
+    Without a run the first candidate is returned, which also shows for the least whether the job runs at all.
 
     >>> shapes = list(candidate_shapes([Shape("a100", 1, 8, 8, 32)], 8, 1, 8))
     >>> most_informative_per_gpu_second([], shapes, shapes[-1], startup_s=60, steps=20).gpus
@@ -72,11 +77,18 @@ def most_informative_per_gpu_second(
         model = fit(measurements, links)
     except NotEnoughHistory:
         return candidates[0]
+    (goal,) = model.predict([target])
+    variance = (math.log(goal.step_time_s.p90 / goal.step_time_s.p10) / _P10_TO_P90_SDS) ** 2
     reductions = _reductions(model, candidates, [target])
     steps_s = [prediction.step_time_s.p50 for prediction in model.predict(candidates)]
+    # A run of the very shape answers for it, whatever the fit expects.
+    known = [
+        _MOST_KNOWN if shape == target else min(gain / variance, _MOST_KNOWN)
+        for shape, gain in zip(candidates, reductions, strict=True)
+    ]
     per_gpu_s = [
-        gain / (shape.gpus * (startup_s + steps * step_s))
-        for shape, gain, step_s in zip(candidates, reductions, steps_s, strict=True)
+        -math.log1p(-share) / (shape.gpus * (startup_s + steps * step_s))
+        for shape, share, step_s in zip(candidates, known, steps_s, strict=True)
     ]
     return candidates[per_gpu_s.index(max(per_gpu_s))]
 
