@@ -241,8 +241,11 @@ def test_the_trainer_s_bar_is_told_from_that_of_its_evaluation(piece: int) -> No
 
 
 def test_bars_of_downloads_and_tokenizers_are_no_training() -> None:
+    """Bars of datasets, huggingface_hub, transformers and trl/trainer/sft_trainer.py, before the one that counts."""
     log = (
-        "Map: 100%|###| 1000/1000 [00:30<00:00, 33.3 examples/s]\n"
+        "Generating train split: 100%|###| 1000/1000 [00:30<00:00, 33.3 examples/s]\n"
+        "Tokenizing train dataset (num_proc=8):  50%|#  | 500/1000 [00:30<00:30, 33.3it/s]\n"
+        "model.safetensors: 100%|###| 988M/988M [00:30<00:00, 32.9MB/s]\n"
         "Loading checkpoint shards: 100%|###| 2/2 [01:10<00:00, 35.0s/it]\n"
         "\r  1%|1   | 1/100 [00:04<07:00,  4.23s/it]\n"
     )
@@ -256,6 +259,18 @@ def test_bars_of_epochs_count_on_and_their_length_is_not_that_of_the_run() -> No
     assert {record.total_steps for record in read(log)} == {None}
     (_, second) = read(log, epochs=3, accumulation=2)
     assert (second.step, second.total_steps, second.elapsed_s) == (55, 150, 55)
+
+
+def test_a_bar_of_any_other_name_may_be_the_training_s() -> None:
+    log = "\rfine-tuning:  10%|#| 10/100 [00:05<00:45,  2.00it/s]\rrollout: 100%|#| 8/8 [00:09<00:00,  1.00s/it]"
+    assert steps(read(log)) == [10]
+
+
+def test_a_bar_that_has_ended_gives_way_to_one_that_lasts_longer() -> None:
+    """A bar without a name over the files of the data, and then that of the training."""
+    data = "\r100%|#| 50/50 [00:10<00:00,  5.00it/s]"
+    log = data + "".join(f"\r {n}%|#| {n}/100 [00:{2 * n:02}<09:00,  2.00s/it]" for n in (1, 4, 6, 7))
+    assert steps(read(log)) == [50, 6, 7]
 
 
 def test_a_bar_without_a_name_as_long_as_an_epoch_is_one() -> None:

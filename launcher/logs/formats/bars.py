@@ -17,6 +17,13 @@ from .record import LogRecord, RecordKind
 
 _TRAINING = re.compile(r"train|epoch|step|iter", re.IGNORECASE)
 _EVALUATION = re.compile(r"val|eval|test|predict|sanity", re.IGNORECASE)
+# What datasets, transformers, TRL and huggingface_hub call theirs, such as "Tokenizing train dataset" and "Map".
+_DATA = re.compile(
+    r"\b(?:loading|download\w*|fetching|tokeniz\w*|map|filter\w*|generating|packing|truncating|applying|adding|converting"
+    r"|extracting|saving|dataset|split|shards?)\b",
+    re.IGNORECASE,
+)
+_DATA_RATE = re.compile(r"(?:examples|[kMGT]?i?B|ba)/s|s/(?:examples|ba)\b")
 _EPOCH = re.compile(r"epoch\D{0,3}(\d+)(?:\s*(?:/|of)\s*(\d+))?", re.IGNORECASE)
 _BEFORE_COUNT = re.compile(r":?\s*(?:\d+%)?\s*(?:\|[^|]*\|?|[━╸╺ ]+)?\s*$")
 _MOST_BARS, _LONGEST = 32, 300
@@ -137,17 +144,17 @@ class Bars:
 
 
 def _weight(description: str) -> int:
-    """Return 2 for a bar that is called a training's, 1 for one without a name, 0 for any other."""
-    if _EVALUATION.search(description):
+    """Return 2 for a bar that is called a training's, 0 for one of an evaluation or of data, 1 for any other."""
+    if _EVALUATION.search(description) or _DATA.search(description):
         return 0
-    return 2 if _TRAINING.search(description) else int(not description)
+    return 2 if _TRAINING.search(description) else 1
 
 
 def _read_bar(form: LogFormat, line: str) -> _Reading | None:
     match = None
     for match in form.regex.finditer(line):  # noqa: B007  the last one
         pass
-    if match is None:
+    if match is None or _DATA_RATE.search(match[0]):
         return None
     done, length = parse_number(match["done"].upper()), parse_number(match["length"].upper())
     elapsed_s = parse_elapsed_s(match["elapsed"])
