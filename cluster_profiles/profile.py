@@ -161,10 +161,10 @@ class Rates(Section):
     date: dt.date = Field(description="The day of these rates; it is printed beside every cost.")
     per_gpu_hour: Number | None = Field(None, ge=0, le=10**6, description="Price of one GPU-hour.")
     per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="Price of one kWh, for `report --profile`."
+        None, ge=0, le=10**4, description="Price of one kWh of the GPUs' energy, of estimates and reports."
     )
     gco2_per_kwh: Number | None = Field(
-        None, ge=0, le=10**4, description="Carbon intensity in g CO2 per kWh, for `report --profile`."
+        None, ge=0, le=10**4, description="Carbon intensity in g CO2 per kWh, of estimates and reports."
     )
     pue: Number | None = Field(
         None,

@@ -270,3 +270,14 @@ def test_run_that_nobody_knows_is_one_clear_line(in_process: Command) -> None:
     done = in_process("advise", "no-such-run")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "no-such-run: no such file, and no run begins with it" in done.stderr
+
+
+@pytest.mark.parametrize(("rate", "words"), [(1.0, "start its decay"), (0.3, "let its decay end")])
+def test_plateau_at_a_high_rate_says_what_its_schedule_needs(
+    in_process: Command, tmp_path: Path, rate: float, words: str
+) -> None:
+    rows = [(step, 2.0, 1.0 - (1.0 - rate) * step / 7000) for step in range(100, 7001, 100)]
+    table = write_table(tmp_path / "a.csv", ("step", "loss", "lr"), rows)
+    first = in_process("advise", table, "--max-steps", 10_000).stdout
+    assert first.startswith("plateau at a high learning rate: do not stop yet; ")
+    assert words in first

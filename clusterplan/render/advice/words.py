@@ -1,6 +1,6 @@
 """May a training stop: what to do, in one sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ...cluster_profiles.units import format_count, join_names, plural
@@ -9,14 +9,6 @@ from ...estimator.stopping.curve import Curve
 from ...estimator.stopping.savings import Price, Savings
 from ...estimator.stopping.schedule import Phase
 from ...estimator.stopping.validation import CONFIRMATIONS
-
-_WORDS: Mapping[State, str] = {
-    State.WARMING: "warming up: too early to tell, go on",
-    State.IMPROVING: "improving: go on",
-    State.PLATEAU_HIGH_LR: "plateau at a high learning rate: do not stop yet; start its decay, or shorten the schedule, "
-    "because a decay still lowers the loss",
-    State.DIVERGED: "diverged: go back to a checkpoint before, with a lower learning rate; going on repairs nothing",
-}
 
 
 class Answer(Protocol):
@@ -44,20 +36,29 @@ class Answer(Protocol):
 
 def say_what_to_do(answer: Answer) -> str:
     """Return one sentence: the state, and what to do."""
-    match answer.judgement.state:
-        case State.STOP_CONFIRMED:
-            least = f"{answer.rules.min_gain * 100:.3g} %"
-            return f"plateau, confirmed by validation: you may stop; the rest would gain less than {least}"
-        case State.PLATEAU_UNCONFIRMED:
-            return f"plateau, unconfirmed: {_what_confirms(answer)}"
-        case State.OVERFITTING:
-            return f"overfitting: {_best_checkpoint(answer)}"
-        case State.IMPROVING if answer.judgement.step >= answer.judgement.end:
-            return "improving up to its last step: a longer schedule would gain more"
-        case State.UNKNOWN:
-            return f"unknown: {_what_is_missing(answer.curve)}"
-        case state:
-            return _WORDS[state]
+    return _SENTENCES[answer.judgement.state](answer)
+
+
+def _improving(answer: Answer) -> str:
+    if answer.judgement.step >= answer.judgement.end:
+        return "improving up to its last step: a longer schedule would gain more"
+    return "improving: go on"
+
+
+def _plateau_high_lr(answer: Answer) -> str:
+    decay = "let its decay end" if _is_decaying(answer.curve) else "start its decay, or shorten the schedule"
+    return f"plateau at a high learning rate: do not stop yet; {decay}, because a decay still lowers the loss"
+
+
+def _stop_confirmed(answer: Answer) -> str:
+    least = f"{answer.rules.min_gain * 100:.3g} %"
+    return f"plateau, confirmed by validation: you may stop; the rest would gain less than {least}"
+
+
+def _is_decaying(curve: Curve) -> bool:
+    """Whether the learning rate falls between the last two points."""
+    before, now = curve.learning_rates[-2:][0], curve.learning_rates[-1]
+    return now.value < before.value
 
 
 def _best_checkpoint(answer: Answer) -> str:
@@ -111,3 +112,17 @@ def gain_scale(answer: Answer) -> float:
     if judgement.validations and judgement.gain_of == answer.curve.validation_name:
         return abs(judgement.validations.best.value) or 1.0
     return abs(judgement.loss or 0.0) or 1.0
+
+
+_SENTENCES: Mapping[State, Callable[[Answer], str]] = {
+    State.WARMING: lambda _: "warming up: too early to tell, go on",
+    State.IMPROVING: _improving,
+    State.PLATEAU_HIGH_LR: _plateau_high_lr,
+    State.PLATEAU_UNCONFIRMED: lambda answer: f"plateau, unconfirmed: {_what_confirms(answer)}",
+    State.STOP_CONFIRMED: _stop_confirmed,
+    State.OVERFITTING: lambda answer: f"overfitting: {_best_checkpoint(answer)}",
+    State.DIVERGED: lambda _: (
+        "diverged: go back to a checkpoint before, with a lower learning rate; going on repairs nothing"
+    ),
+    State.UNKNOWN: lambda answer: f"unknown: {_what_is_missing(answer.curve)}",
+}
