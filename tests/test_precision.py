@@ -126,7 +126,7 @@ def test_without_a_readable_config_deepspeed_is_left_alone(command: Any, text: s
     made = settings("bf16", DEEPSPEED, command, config=text)
     assert (made.config, made.note) == (
         None,
-        f"precision bf16: {why}; only CLUSTERPLAN_PRECISION=bf16 exported",
+        f"precision bf16: the command is unchanged ({why}); the script can read CLUSTERPLAN_PRECISION=bf16",
     )
 
 
@@ -157,8 +157,8 @@ def test_where_no_flag_is_known_the_variable_is_exported_and_that_is_said(framew
     assert made.command == ("python", "train.py")
     assert dict(made.environment) == {"CLUSTERPLAN_PRECISION": "bf16"}
     assert made.note == (
-        f"precision bf16: {why}; only CLUSTERPLAN_PRECISION=bf16 exported, "
-        "which clusterplan.mixed_precision() in the script reads"
+        f"precision bf16: the command is unchanged ({why}); the script can read CLUSTERPLAN_PRECISION=bf16, "
+        "as clusterplan.mixed_precision() does"
     )
 
 

@@ -155,13 +155,13 @@ def test_a_segment_must_reach_its_first_checkpoint(
 
 
 @pytest.mark.parametrize(
-    ("time", "when"),
-    [("00:04:00", "up to 3m before that"), ("00:03:00", "from its start")],
+    ("time", "kept"),
+    [("00:04:00", "up to 3m of it"), ("00:03:00", "all of it")],
 )
-def test_the_time_before_a_limit_is_within_it(time: str, when: str) -> None:
+def test_the_time_before_a_limit_is_within_it(time: str, kept: str) -> None:
     job = PreflightJob(requested(time=time))
     assert (
-        f"leaves little time to train: Slurm may tell the run to save {when}: better --time 30m or more"
+        f", {kept} may be kept for saving: use --time 30m or more"
         in find_problems(job, HERE, CLUSTER)[0].text
     )
 

@@ -225,12 +225,13 @@ def test_the_receipt_says_what_is_booked(on_slurm: Any) -> None:
 
 def test_the_warning_fits_the_limit_of_the_partition(on_slurm: Any) -> None:
     done = on_slurm("submit", "--dry-run", "--partition", "short", "--gpus", "1", "--", "true")
-    said = (
-        "a limit of 2m leaves little time to train: Slurm may tell the run to save up to 1m 30s before that\n"
-    )
+    said = "with a limit of 2m, up to 1m 30s of it may be kept for saving\n"
     assert said in done.stderr  # a longer one is not to be had there
     assert "#SBATCH --signal=USR2@30\n" in done.stdout
-    assert "warned 30 s before the partition's limit of 2m, to save and go on" in done.stdout
+    assert (
+        "30 s before the partition's limit of 2m the run is told to save; then it is requeued and goes on"
+        in done.stdout
+    )
 
 
 def test_a_partition_that_is_not_there_is_said_of_the_cluster(on_slurm: Any) -> None:

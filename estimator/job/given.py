@@ -71,7 +71,7 @@ class StatedThroughput(Section):
         None,
         "--throughput-spread",
         "SHARE",
-        "Half of the width from P10 to P90, relative to the rate: 0.05 is -5 % to +5 %.",
+        "Uncertainty of the rate, from its middle to P90: 0.05 is -5 % to +5 %.",
         gt=0,
         lt=1,
     )

@@ -139,9 +139,7 @@ def _set(
             "no framework is stated" if framework is None else f'framework "{framework}" has no option for it'
         )
         settings = _only_exported(plain, why)
-        return replace(
-            settings, note=f"{settings.note}, which clusterplan.mixed_precision() in the script reads"
-        )
+        return replace(settings, note=f"{settings.note}, as clusterplan.mixed_precision() does")
     if (why_not := takes_no_flags(plain.command)) is not None:
         return _only_exported(plain, why_not)
     if framework is Framework.ACCELERATE:
@@ -211,4 +209,4 @@ def _exported(plain: PrecisionSettings, name: str, value: str, why: str, wins: s
 
 def _only_exported(plain: PrecisionSettings, why: str) -> PrecisionSettings:
     names = " ".join(f"{name}={value}" for name, value in plain.environment.items())
-    return replace(plain, note=f"{why}; only {names} exported")
+    return replace(plain, note=f"the command is unchanged ({why}); the script can read {names}")

@@ -61,8 +61,8 @@ def request_notes(request: SlurmRequest, workload: Workload, destination: Destin
     if walltime_s and destination.on_slurm:
         whose = "its" if request.time else "the partition's"
         notes.append(
-            f"warned {request.signal_delay_s} s before {whose} limit of {format_duration(walltime_s)}, "
-            "to save and go on"
+            f"{request.signal_delay_s} s before {whose} limit of {format_duration(walltime_s)} the run is told to save; "
+            f"then {'it is requeued and goes on' if request.requeue else 'a new job goes on with it'}"
         )
     return notes
 

@@ -99,7 +99,7 @@ def _check_folder(
         if nodes > 1:
             text = f"{plural(nodes, 'node')} would not all see {folder}: set CLUSTERPLAN_RUNS to {where}"
         else:
-            text = f"a node other than this one would not see {folder}, and the job would fail there: set CLUSTERPLAN_RUNS to {where}"
+            text = f"{folder} is probably local to this machine, and a job on another node would fail: set CLUSTERPLAN_RUNS to {where}"
         yield Problem("folder-not-shared", text, refuses=nodes > 1)
 
 
@@ -138,15 +138,15 @@ def _check_walltime(job: PreflightJob, cluster: Cluster | None) -> Iterator[Prob
     warned_s = request.signal_delay_s + _EARLY_S
     ends_before = job.p95_s is not None and job.p95_s + warned_s <= walltime_s
     if cluster and walltime_s < _SANE_SHARE * warned_s and not ends_before:
-        when = f"up to {format_duration(warned_s)} before that" if warned_s < walltime_s else "from its start"
+        kept = f"up to {format_duration(warned_s)} of it" if warned_s < walltime_s else "all of it"
         enough_s = _SANE_SHARE * warned_s
         limit_s = cluster.longest_walltime_s(request.partition, dict(request.further))
         remedy = (
-            f": better --time {format_duration(enough_s)} or more"
+            f": use --time {format_duration(enough_s)} or more"
             if limit_s is None or enough_s <= limit_s
             else ""
         )
         yield warning(
             "signal",
-            f"a limit of {format_duration(walltime_s)} leaves little time to train: Slurm may tell the run to save {when}{remedy}",
+            f"with a limit of {format_duration(walltime_s)}, {kept} may be kept for saving{remedy}",
         )
