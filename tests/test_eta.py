@@ -85,6 +85,8 @@ def test_the_estimate_counts_until_steps_are_measured() -> None:
     first = estimate_time_left([], 1_000, 0, start=start, expectation=expectation)
     assert first.seconds.p50 == pytest.approx(1_000 * 4 + 60, rel=0.02)
     assert not first.pace.measured_steps
+    silent = estimate_time_left([], 1_000, 1_060, start=start, expectation=expectation)
+    assert silent.seconds.p50 == pytest.approx(1_000 * 3, rel=0.02)
     measured = left_s(list(loop(80)), start=start, expectation=expectation)
     assert measured == pytest.approx(920 * STEP_S, rel=0.05)
 

@@ -79,6 +79,8 @@ def estimate_time_left(
     step, startup_s, since_s = _position(lines, start, now_s)
     pauses = find_pauses_to_come(lines, step, total, expectation.pauses) if step < total else []
     done_s = min(since_s, _longest_silence_s(lines, step, pauses, pace))
+    if not lines and startup_s is not None:  # it may train, and not tell
+        done_s = max(startup_s - expectation.startup_s.p50, 0.0)
     work_s = _work_s(max(total - step, 0), pace, pauses, startup_s, expectation, done_s)
     lost_s = _lost_steps(lines) * pace.step_s.p50
     return _over_jobs(work_s, pace, expectation.startup_s, lost_s, limits)

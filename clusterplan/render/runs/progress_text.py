@@ -33,7 +33,7 @@ def progress_rows(status: RunStatus) -> list[Row]:
     left = time_left(status)
     if left:
         first, last = status.looked_s + left.seconds.p10, status.looked_s + left.seconds.p90
-        measured = "" if left.pace.measured_steps else ", as estimated before its first steps"
+        measured = "" if left.pace.measured_steps else ", as estimated"
         rows.append(
             (
                 "ends in",
@@ -42,7 +42,7 @@ def progress_rows(status: RunStatus) -> list[Row]:
             )
         )
         rows += _limit_rows(status, left)
-    return rows
+    return rows if progress.source else [*rows, *_silence_row(status)]
 
 
 def describe_source(source: str | None) -> str:

@@ -162,9 +162,10 @@ class Intervals:
                 seconds = max(point.moment.s - began.s, 0.0)
             if self._start.step is not None:
                 first_step = min(self._start.step, point.step)
-        wall_s = point.moment.wall_s
-        yield LoopStart(wall_s - seconds, first_step, self._total, self._attempt)
-        if steps := point.step - first_step:
+        wall_s, steps = point.moment.wall_s, point.step - first_step
+        began_s = wall_s - seconds if steps else wall_s  # a bar at 0 comes when the start-up is over
+        yield LoopStart(began_s, first_step, self._total, self._attempt)
+        if steps:
             yield LoopSteps(wall_s, point.step, steps, seconds, seconds / steps, loss=self._loss)
             self._loss = None
         self._start, self._last, self._latest = None, point, point
