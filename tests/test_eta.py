@@ -187,3 +187,16 @@ def test_a_start_may_take_half_an_hour_to_its_first_step() -> None:
     before = list(loop(500))
     assert find_stall(before, 9_000 + 1_700, Start(9_000)) is None
     assert find_stall(before, 9_000 + 1_900, Start(9_000)).usual_s is None
+
+
+def test_a_batch_that_grows_makes_the_steps_to_come_longer() -> None:
+    """Megatron-LM's ramp-up: 0.2 s per step and 0.1 s per sample, of 8 samples to step 200 and of 32 from step 400."""
+    batches = [8] * 200 + [16] * 200 + [32] * 600
+    lines, now_s = list[LoopLine]([LoopStart(0, 0, 1_000)]), 0.0
+    for step in range(10, 301, 10):
+        samples = sum(batches[step - 10 : step])
+        seconds = 10 * 0.2 + 0.1 * samples
+        now_s += seconds
+        lines.append(LoopSteps(now_s, step, 10, seconds, seconds / 10, samples=samples))
+    truth_s = 700 * 0.2 + 0.1 * sum(batches[300:])
+    assert left_s(lines, expectation=Expectation(samples=sum(batches))) == pytest.approx(truth_s, rel=0.03)

@@ -61,24 +61,25 @@ def estimate_pace(lines: Sequence[LoopLine], estimate: Range | None = None) -> P
 
 
 def usual_lines(lines: Sequence[LoopSteps]) -> list[LoopSteps]:
-    """Return the lines of steps that hold no pause."""
-    longest = longest_usual_step_s(lines)
-    return [line for line in lines if 0 < line.seconds / line.steps <= longest]
+    """Return the lines of steps that hold no pause: none that takes much longer than the others.
 
-
-def longest_usual_step_s(lines: Sequence[LoopSteps]) -> float:
-    """Return the seconds per step above which a line holds a pause that nobody marked; infinite without lines."""
-    times_s = [line.seconds / line.steps for line in lines]
-    if not times_s:
-        return math.inf
+    Lines are compared by their time per sample, if all tell their samples, because a batch may grow.
+    """
+    if not lines:
+        return []
+    counts = [line.samples or 0 for line in lines]
+    if not all(counts):
+        counts = [line.steps for line in lines]
+    times_s = [line.seconds / count for line, count in zip(lines, counts, strict=True)]
     usual = statistics.median(times_s)
     deviation = _DEVIATION_OF_MAD * statistics.median(abs(time - usual) for time in times_s)
-    return usual + max(_LONGER_BY * usual, _DEVIATIONS * deviation)
+    longest = usual + max(_LONGER_BY * usual, _DEVIATIONS * deviation)
+    return [line for line, time in zip(lines, times_s, strict=True) if 0 < time <= longest]
 
 
 def _believe(lines: Sequence[LoopSteps]) -> tuple[float, float]:
     """The belief that lines give: the mean of the later half, as sure as lines agree and as that half is like the whole."""
-    recent = _later_half(lines)
+    recent = later_half(lines)
     mean = _mean_s(recent)
     squares = sum(line.steps * math.log(line.seconds / line.steps / mean) ** 2 for line in recent)
     variance = len(recent) * squares / sum(line.steps for line in recent)
@@ -87,8 +88,8 @@ def _believe(lines: Sequence[LoopSteps]) -> tuple[float, float]:
     return math.log(mean), math.hypot(of_line / math.sqrt(len(recent)), drift, _LEAST)
 
 
-def _later_half(lines: Sequence[LoopSteps]) -> Sequence[LoopSteps]:
-    """The last lines that hold half of the steps: a pace that changes is that of late."""
+def later_half(lines: Sequence[LoopSteps]) -> Sequence[LoopSteps]:
+    """Return the last lines that hold half of the steps: a pace that changes is that of late."""
     half = sum(line.steps for line in lines) / 2
     taken = sum(steps < half for steps in accumulate(line.steps for line in reversed(lines))) + 1
     return lines[-max(taken, _LEAST_LINES) :]

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from ..measurements.training_loop import LoopLine, LoopPause, steady_lines
 from ..ranges import Range
-from .pace import longest_usual_step_s
+from .pace import usual_lines
 
 UNMARKED = "unmarked"
 _IRREGULAR = 1.5  # times the median interval: pauses that come at no regular one
@@ -70,12 +70,12 @@ def _group(lines: Sequence[LoopLine]) -> dict[str, dict[int, float]]:
         if isinstance(line, LoopPause):
             kinds.setdefault(line.what, {})[line.step] = line.seconds
     steady = steady_lines(lines)
-    longest = longest_usual_step_s(steady)
-    usual = [line.seconds / line.steps for line in steady if line.seconds / line.steps <= longest]
+    usual = usual_lines(steady)
+    usual_s = statistics.median(line.seconds / line.steps for line in usual) if usual else 0.0
+    without_pause = set(usual)
     for line in steady:
-        if line.seconds / line.steps > longest:
-            excess_s = line.seconds - line.steps * statistics.median(usual)
-            kinds.setdefault(UNMARKED, {})[line.step] = excess_s
+        if line not in without_pause and line.seconds > line.steps * usual_s:
+            kinds.setdefault(UNMARKED, {})[line.step] = line.seconds - line.steps * usual_s
     return kinds
 
 

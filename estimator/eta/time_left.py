@@ -6,12 +6,13 @@ The parts are drawn together as in `estimate.walltime`, so P10 to P90 are percen
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ..measurements.training_loop import LoopLine, LoopStart, LoopSteps
 from ..priors import STARTUP_S
 from ..ranges import DRAWS, Range
+from .batch_growth import growth_of_step_time
 from .jobs import JobLimits, further_jobs
 from .pace import Pace, estimate_pace
 from .pauses_to_come import ExpectedPauses, PausesToCome, find_pauses_to_come
@@ -22,11 +23,12 @@ _PACE, _STARTUP, _WAIT, _PAUSES = range(4)
 
 @dataclass(frozen=True)
 class Expectation:
-    """What was estimated before the run: its step time, a startup, and its pauses by kind; None is not known."""
+    """What was estimated before the run: step time, startup, pauses by kind, and its samples; None is not known."""
 
     step_s: Range | None = None
     startup_s: Range = STARTUP_S.range
     pauses: Mapping[str, ExpectedPauses] = field(default_factory=dict)
+    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def estimate_time_left(
     pace = estimate_pace(lines, expectation.step_s)
     if pace is None:
         return None
+    growth = growth_of_step_time(lines, total, expectation.samples)
+    pace = replace(pace, step_s=pace.step_s.scaled(growth))
     step, startup_s, since_s = _position(lines, start, now_s)
     pauses = find_pauses_to_come(lines, step, total, expectation.pauses) if step < total else []
     done_s = min(since_s, _longest_silence_s(lines, step, pauses, pace))

@@ -27,7 +27,7 @@ class LoopStart:
 
 @dataclass(frozen=True, slots=True)
 class LoopSteps:
-    """`steps` steps took `seconds` without pauses, of which `wait_s` waited for input; `step` are done in all."""
+    """`steps` steps of `samples` took `seconds` without pauses, `wait_s` of them for input; `step` are done in all."""
 
     time_s: float
     step: int
@@ -37,6 +37,7 @@ class LoopSteps:
     wait_s: float | None = None
     loss: float | None = None
     learning_rate: float | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

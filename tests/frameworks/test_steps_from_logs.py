@@ -21,9 +21,9 @@ EVALUATING = (
     "--eval_strategy",
     "steps",
     "--eval_steps",
-    "40",
+    "100",
     "--save_steps",
-    "40",
+    "100",
     "--output_dir",
     "{output}",
 )

@@ -62,11 +62,13 @@ class Intervals:
         self._line_steps = 0  # between the last two lines with a step
         self._loss: float | None = None
         self._learning_rate: float | None = None
+        self._batch_size: int | None = None  # of all GPUs; it may grow
         self._wait_share: float | None = None
 
     def add(self, record: LogRecord) -> list[LoopLine]:
         """Return the lines that follow from one more record."""
         self._total = record.total_steps or self._total
+        self._batch_size = record.global_batch_size or self._batch_size
         if record.step is None and record.session_step is not None:
             record = dataclasses.replace(record, step=self._first_step + record.session_step)
         if record.kind is RecordKind.START:
@@ -199,6 +201,7 @@ class Intervals:
             wait_s,
             self._loss,
             self._learning_rate,
+            self._batch_size and self._batch_size * steps,
         )
         self._loss = self._learning_rate = None
 

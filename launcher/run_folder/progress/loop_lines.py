@@ -117,6 +117,7 @@ def _steps(v: Mapping[str, Any]) -> LoopSteps:
         _or_none(_seconds, v.get("wait_s")),
         _or_none(float, v.get("loss")),  # may be "nan"
         _or_none(float, v.get("learning_rate")),
+        _or_none(int, v.get("samples")),
     )
     if line.steps < 1:
         raise ValueError("no steps")

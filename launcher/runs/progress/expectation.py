@@ -33,6 +33,7 @@ def read_expectation(folder: Path, lines: Sequence[LoopLine], tasks: Sequence[Ta
         step_s=_range(estimate.get("step_time_s")),
         startup_s=_startup(lines, tasks) or _range(parts.get("startup")) or STARTUP_S.range,
         pauses=pauses,
+        samples=_count(_mapping(estimate.get("steps")).get("samples")),
     )
 
 
@@ -52,6 +53,10 @@ def _read_estimate(folder: Path) -> Mapping[str, Any]:
 
 def _mapping(values: object) -> Mapping[str, Any]:
     return values if isinstance(values, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
 
 
 def _range(values: object) -> Range | None:
