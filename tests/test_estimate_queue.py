@@ -235,6 +235,15 @@ def test_no_job_is_sent_to_a_partition_that_is_preempted_or_not_open(
     assert not any("Partition=" in text for text in texts)
 
 
+def test_an_element_of_a_sweep_waits_for_those_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sweep = replace(pending(2, 600), count=5, at_once=2)
+    waits = [describe_waiting(STATE, sweep, ahead).start.forecast.by_limits_s for ahead in range(3)]
+    assert waits == [0, 597, 600]  # in the hole, when job 3 ends, and when the first element has ended
+
+
 def test_a_job_that_starts_at_once_needs_no_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     waiting = describe_waiting(STATE, pending(2, 600))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ...cluster_profiles.units import MINUTE_S
 from ...errors import SlurmRefused, SlurmUnavailable
-from ...estimator.queue.forecast import forecast_waits
+from ...estimator.queue.forecast import forecast_elements, forecast_waits
 from ...estimator.queue.shape_start import ShapeStart
 from ...estimator.queue.state import PendingJob, QueueState, Request
 from ..slurm.queue.reader import read_limit_use, read_queue_state
@@ -61,18 +61,17 @@ def _read(job_id: str, _: int) -> Waiting | None:
 
 
 def describe_waiting(state: QueueState, job: PendingJob, ahead: int = 0) -> Waiting:
-    """Return how `job` waits, behind `ahead` elements of its own array."""
+    """Return how `job` waits, behind `ahead` elements of its own array; then no change of it is tried."""
     others = state.without(frozenset({job.job_id.partition("_")[0]}))
     others = replace(others, running=state.running, nodes=state.nodes)
-    if ahead:
-        others = replace(
-            others,
-            pending=(*others.pending, replace(job, job_id="", count=ahead, submitted_s=job.submitted_s - 1)),
-        )
-    changes = list(_changes(others, job))
     use = read_limit_use(job.request.partitions)
-    requests = [job.request, *(request for _, request in changes)]
-    own, *forecasts = forecast_waits(others, requests, use, job)
+    changes = [] if ahead else list(_changes(others, job))
+    if ahead:
+        *_, own = forecast_elements(others, replace(job, count=ahead + 1), use)
+        forecasts = []
+    else:
+        requests = [job.request, *(request for _, request in changes)]
+        own, *forecasts = forecast_waits(others, requests, use, job)
     start = ShapeStart(
         state.now_s, job.request, own, hides_jobs=state.hides_jobs, hidden_gpus=state.hidden_gpus()
     )
@@ -81,7 +80,7 @@ def describe_waiting(state: QueueState, job: PendingJob, ahead: int = 0) -> Wait
         for (text, request), each in zip(changes, forecasts, strict=True)
         if (wait_s := each.expected_s) is not None
     ]
-    if _SHORTEST_LIMIT_S <= own.hole_s < job.request.limit_s:
+    if not ahead and _SHORTEST_LIMIT_S <= own.hole_s < job.request.limit_s:
         minutes = int(own.hole_s // MINUTE_S)
         ways.append(Way(f"{_update(job)} TimeLimit={minutes}", 0.0, shortens=True))
     return Waiting(start, tuple(_better(ways, own.expected_s)), state.cluster)
