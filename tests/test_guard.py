@@ -19,6 +19,8 @@ from clusterplan.launcher.node.stop.signals import StopSignals
 from clusterplan.launcher.node.stop.slurm_reason import SlurmdLog
 from clusterplan.launcher.run_folder.launch import Launch
 from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
+from clusterplan.launcher.runs.progress.run_progress import read_run_progress
+from clusterplan.launcher.runs.state import RunState, State
 
 GUARD = """
 import os, sys
@@ -92,6 +94,12 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(
     process, own = task([command], rank=0, cwd=tmp_path / folder)
     assert process.wait(ENDED_S) == 127
     assert json.loads(own.read_text())["error"] == error.format(tmp_path)
+
+
+def test_how_far_a_run_is_does_not_wait_for_the_first_task(tmp_path: Path) -> None:
+    LAUNCH.write(tmp_path)
+    second = TaskRecord("7", 0, 1, 2, "n2", "n2", 1, "1", began_s=1.0, beat_s=1.0)
+    assert read_run_progress(tmp_path, {}, [second], RunState(State.RUNNING, "", 1.0), None) is None
 
 
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path: Path) -> None:

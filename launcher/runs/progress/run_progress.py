@@ -34,8 +34,9 @@ def read_run_progress(
         lines = read_first_and_latest(folder)
         launch = Launch.read(folder)
         circumstances = None
-        if state.state is State.RUNNING and tasks:
-            task = first_tasks(tasks)[-1]
+        # The tasks of the other nodes may write before that of rank 0, which decides, has.
+        if state.state is State.RUNNING and (attempts := first_tasks(tasks)):
+            task = attempts[-1]
             now_s = time.time()
             circumstances = Circumstances(
                 now_s,
