@@ -266,6 +266,20 @@ def test_run_is_judged_by_what_its_loop_and_its_log_tell(in_process: Command, tm
     assert answer["left"]["gpu_hours"] == pytest.approx(2_500 * 2 * 4 / 3600)
 
 
+def test_run_of_sample_is_found_by_its_id(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    folder = tmp_path / "mine-20261128T000000-abcd"
+    folder.mkdir()
+    (tmp_path / "history.runs").mkdir()
+    (tmp_path / "history.runs" / folder.name).symlink_to(folder)
+    (folder / "run.json").write_text(json.dumps({"format": 1, "run": folder.name, "kind": "sample"}))
+    line = {"kind": "steps", "time_s": 1, "step": 10, "steps": 10, "seconds": 9, "longest_s": 1, "loss": 2.0}
+    (folder / "progress.jsonl").write_text(json.dumps(line) + "\n")
+    assert answer_of(in_process, "mine")["step"] == 10
+
+
 def test_run_that_nobody_knows_is_one_clear_line(in_process: Command) -> None:
     done = in_process("advise", "no-such-run")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

@@ -127,15 +127,19 @@ def _read(source: str | os.PathLike[str] | None, columns: Columns) -> tuple[Path
         path = Path(source)
         if path.is_file() or (path.is_dir() and not (path / "run.json").is_file()):
             return None, read_training_log(path, columns)
-    try:
-        folder = find_folders(
-            history_path(os.environ), "submit", None if source is None else os.fspath(source)
-        )[0]
-    except InputError as error:
-        raise InputError(
-            f"{source}: no such file, and no run begins with it: {error}" if source else str(error)
-        ) from None
+    folder = _find_run(None if source is None else os.fspath(source))
     return folder, read_run(folder)
+
+
+def _find_run(run: str | None) -> Path:
+    """The folder of a submitted run, or of one that `sample` recorded."""
+    first: InputError | None = None
+    for kind in ("submit", "sample"):
+        try:
+            return find_folders(history_path(os.environ), kind, run)[0]
+        except InputError as error:
+            first = first or error
+    raise InputError(f"{run}: no such file, and no run begins with it: {first}" if run else str(first))
 
 
 def _estimate(
