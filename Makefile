@@ -76,6 +76,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/crash.py
 	$(BIN)/python benchmarks/tracker_cost.py
 	$(BIN)/python benchmarks/submit_cost.py
+	$(BIN)/python benchmarks/start_forecast.py
 	$(BIN)/python benchmarks/eta.py
 
 ## Score the step-time model on published runs, and write docs/explanation/accuracy.md: make accuracy DATA=FOLDER
