@@ -32,7 +32,9 @@ def credible_repeats(shape: Shape, prediction: Prediction) -> tuple[Measurement,
 
 def range_of_repeats(repeats: Sequence[Measurement], prediction: Prediction) -> Range:
     """Return the range of the repeats; where the only one is suspect, as wide as the prediction by all runs too."""
-    step = measured_range(repeats, spread_of_runs((*prediction.runs, *prediction.of_other_models)))
+    runs = (*prediction.runs, *prediction.of_other_models)
+    on_several = repeats[0].nodes > 1  # whose network other jobs share
+    step = measured_range(repeats, spread_of_runs(m for m in runs if (m.nodes > 1) == on_several))
     if len(repeats) > 1 or not any(s.measurement is repeats[0] for s in prediction.suspects):
         return step
     predicted = prediction.step_time_s
