@@ -99,3 +99,27 @@ def test_more_than_two_thousand_losses_are_thinned_out() -> None:
         tracker.loss(2.0)
     assert not tracker.should_stop()
     assert len(tracker._record._logged["loss"]) <= 2_048
+
+
+def test_tensor_that_changes_in_place_is_read_while_it_is_the_loss() -> None:
+    """A running loss that the script sets to zero would otherwise be zero at all steps."""
+
+    class Tensor:
+        value = 2.0
+
+        def detach(self) -> "Tensor":
+            same = Tensor()
+            same.__dict__ = self.__dict__  # as of torch: another object with the same memory
+            return same
+
+        def __float__(self) -> float:
+            return self.value
+
+    tensor = Tensor()
+    tracker: Tracker[int] = track(total=10)
+    tracker.loss(tensor)
+    assert not tracker.should_stop()
+    tensor.value = 0.0
+    tracker.advance()
+    tracker.loss(tensor)
+    assert [float(value) for _, value in tracker._record._logged["loss"]] == [2.0]

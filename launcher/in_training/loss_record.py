@@ -14,11 +14,12 @@ from .progress_file import PROGRESS_FILE, read_number
 _MOST = 2048  # values of one kind: then every second one is dropped
 _LOSS, _LEARNING_RATE, _EVALUATION = "loss", "learning_rate", "evaluation"
 
-Logged = list[tuple[int, SupportsFloat]]
+Value = SupportsFloat | str  # `nan` and `inf` may be words
+Logged = list[tuple[int, Value]]
 
 
 class LossRecord:
-    """Losses, learning rates and validations by step.  A tensor is read when a question is asked, and not before."""
+    """Losses, learning rates and validations by step; they are read when a question is asked, and not before."""
 
     def __init__(self, total: int | None = None) -> None:
         self.total = total
@@ -29,9 +30,9 @@ class LossRecord:
         self,
         step: int,
         *,
-        loss: SupportsFloat | None = None,
-        learning_rate: SupportsFloat | None = None,
-        evaluation: SupportsFloat | None = None,
+        loss: Value | None = None,
+        learning_rate: Value | None = None,
+        evaluation: Value | None = None,
     ) -> None:
         """Keep what was logged after `step` steps; a later value of the same step counts."""
         for kind, value in ((_LOSS, loss), (_LEARNING_RATE, learning_rate), (_EVALUATION, evaluation)):
@@ -65,8 +66,8 @@ class LossRecord:
         return advise_stop(curve, Rules(min_gain, band, constant_lr)).may_stop
 
 
-def _float(value: SupportsFloat) -> float | None:
-    number = read_number(value)
+def _float(value: Value) -> float | None:
+    number = read_number(value) if not isinstance(value, str) else value
     return None if number is None else float(number)
 
 

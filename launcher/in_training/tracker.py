@@ -73,8 +73,7 @@ class Tracker(Generic[T]):
         self._facts: Mapping[str, Any] | None = facts  # None once they are written
         self._file = open_progress_file()
         self._record = LossRecord(facts["total"])
-        self._loss: SupportsFloat | None = None
-        self._learning_rate: SupportsFloat | None = None
+        self._latest: dict[str, SupportsFloat] = {}  # not written yet
         self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
         self._dtype: str | None = None
         if self._file is not None:
@@ -113,8 +112,9 @@ class Tracker(Generic[T]):
         """Take the loss.  A tensor is read only when a line is written, so the step does not wait for the GPU."""
         if self._file is not None and self._dtype_steps_left:
             self._find_dtype(value)
-        self._loss = value.detach() if hasattr(value, "detach") else value
-        self._record.log(self._step, loss=self._loss)
+        self._latest["loss"] = value.detach() if hasattr(value, "detach") else value
+        if self._latest["loss"] is value:  # a tensor is read later, and the script may change it in place
+            self._record.log(self._step, loss=value)
 
     def log(
         self,
@@ -127,7 +127,7 @@ class Tracker(Generic[T]):
         if loss is not None:
             self.loss(loss)
         if learning_rate is not None:
-            self._learning_rate = learning_rate
+            self._latest["learning_rate"] = learning_rate
         if eval_loss is not None and (value := read_number(eval_loss)) is not None:
             self._append("evaluation", loss=value)
         self._record.log(self._step, learning_rate=learning_rate, evaluation=eval_loss)
@@ -139,6 +139,7 @@ class Tracker(Generic[T]):
 
         Ask after a validation, on one rank for all: the others have other losses, and would answer otherwise.
         """
+        self._record.log(self._step, loss=read_number(self._latest.get("loss")))
         return self._record.may_stop(min_gain, band, constant_lr=constant_lr)
 
     @contextmanager
@@ -213,17 +214,18 @@ class Tracker(Generic[T]):
     def _flush(self) -> None:
         if not self._steps:
             return
+        self._record.log(self._step, loss=(loss := read_number(self._latest.get("loss"))))
         self._append(
             "steps",
             steps=self._steps,
             seconds=round(self._seconds, 6),
             wait_s=None if self._iterable is None else round(self._wait_s, 6),
             longest_s=round(self._longest_s, 6),
-            loss=read_number(self._loss),
-            learning_rate=read_number(self._learning_rate),
+            loss=loss,
+            learning_rate=read_number(self._latest.get("learning_rate")),
         )
         self._steps, self._seconds, self._wait_s, self._longest_s = 0, 0.0, 0.0, 0.0
-        self._loss = self._learning_rate = None
+        self._latest.clear()
         if self._dtype:
             self._append("dtype", dtype=self._dtype)
             self._dtype = None
