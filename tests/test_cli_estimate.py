@@ -82,7 +82,7 @@ def test_json_has_the_contracts_keys(in_process: Command) -> None:
         "restarts",
     ]
     assert all(set(part) == three | {"source"} for part in found["wall_clock_parts_s"].values())
-    assert set(found["source"]) == {"kind", "runs", "text"}
+    assert set(found["source"]) == {"kind", "runs", "calibrated", "text"}
     assert found["source"]["kind"] == "given"
     assert found["request"]["time"] == "07:15:00"
     assert found["request"]["segments"] == 1
