@@ -192,6 +192,13 @@ def test_an_element_that_never_fits_has_no_wait() -> None:
     assert [each.by_limits_s for each in forecast_elements(queue(nodes=1), job)] == [None, None]
 
 
+def test_a_line_that_is_too_long_is_said() -> None:
+    on_first = request(8, HOUR_S, only_nodes=frozenset({"n0"}))
+    state = queue(pending("p", on_first, count=110), nodes=2_500)  # of which 100 jobs are planned
+    (forecast,) = forecast_waits(state, [on_first])
+    assert (forecast.before, forecast.unplanned, forecast.by_limits_s) == (110, 10, 100 * HOUR_S)
+
+
 def test_what_jobs_use_of_their_limits_makes_a_range() -> None:
     use = learn_limit_use([EndedJob("ann", share * 10, 100) for share in range(1, 11)] * 4)
     (forecast,) = forecast_waits(queue(*FULL), [request(8, HOUR_S)], use)

@@ -7,12 +7,12 @@ from enum import StrEnum
 
 from ..ranges import Range
 from .limit_use import LimitUse
-from .plan import MOST_PLANNED, Span, jobs_before, limit_ends_s, place_elements, plan
+from .plan import Span, jobs_before, limit_ends_s, most_planned, place_elements, plan
 from .state import PendingJob, QueueState, Request
 from .timeline import Board, Fitting
 
-_MOST_DRAWS, _FEWEST_DRAWS = 41, 9
-_WORK = 120_000  # jobs x nodes x draws: a second
+_MOST_DRAWS, _FEWEST_DRAWS = 41, 3
+_MOST_LOOKS = 500_000  # of all draws, jobs x nodes: two seconds
 _SEED = 14
 # Draws know nothing of jobs that come later, some with a higher priority, nor of those that are cancelled: the range is
 # wider by these, chosen on one month of benchmarks/start_forecast.py so that it holds 80 %; on others it holds less.
@@ -34,7 +34,8 @@ class WaitForecast:
     `by_limits_s` is the wait if every job before it runs to its limit; None if it never starts so.  `wait_s` is the range
     if jobs end as jobs of late did; None by limits alone.  `hole_s` is for how long its GPUs are free now: 0 if
     they are not, infinite if nothing ends it.  `before` counts the jobs before it in line, and
-    `corrected_by` the earlier forecasts that `wait_s` is corrected by.
+    `corrected_by` the earlier forecasts that `wait_s` is corrected by.  `unplanned` are those of the jobs before it that
+    a long line leaves out.
     """
 
     by_limits_s: float | None
@@ -43,6 +44,7 @@ class WaitForecast:
     before: int
     basis: Basis
     corrected_by: int = 0
+    unplanned: int = 0
 
     @property
     def expected_s(self) -> float | None:
@@ -119,6 +121,7 @@ class _Line:
                 hole_s=hole_s,
                 before=in_line,
                 basis=Basis.USAGE if self.use else Basis.LIMITS,
+                unplanned=max(in_line - most_planned(self.state), 0),
             )
             for start_s, starts_s, hole_s in zip(by_limits, drawn, holes_s, strict=True)
         ]
@@ -128,8 +131,8 @@ class _Line:
         use, state = self.use, self.state
         if use is None:
             return
-        work = max(min(in_line, MOST_PLANNED) * len(state.nodes), 1)
-        for number in range(max(min(_WORK // work, _MOST_DRAWS), _FEWEST_DRAWS)):
+        looks = max(min(in_line, most_planned(state)) * len(state.nodes), 1)
+        for number in range(max(min(_MOST_LOOKS // looks, _MOST_DRAWS), _FEWEST_DRAWS)):
             rng = random.Random(_SEED + number)  # noqa: S311  draws of run times
             ends_s = {}
             for job in state.running:

@@ -11,10 +11,20 @@ from dataclasses import replace
 from .state import PendingJob, QueueState, Request, RunningJob, order_of
 from .timeline import Board, Fitting
 
-MOST_PLANNED = 2_000  # jobs in the line; those behind are not planned, one by one it would take too long
+_MOST_LOOKS = 250_000  # of one plan, jobs x nodes: a second
+_FEWEST_PLANNED = 50
 
 Span = Callable[[PendingJob, int], float]  # how long an element of a pending job runs, in seconds
 _ENDING_S = 60.0  # a job that has passed its limit is being ended
+
+
+def most_planned(state: QueueState) -> int:
+    """Return how many of the jobs in line are planned: those behind them would take too long.
+
+    >>> most_planned(QueueState(0.0, ()))
+    250000
+    """
+    return max(_MOST_LOOKS // max(len(state.nodes), 1), _FEWEST_PLANNED)
 
 
 def jobs_before(state: QueueState, request: Request, job: PendingJob | None = None) -> list[PendingJob]:
@@ -37,7 +47,7 @@ def plan(
     """Return the board on which the running jobs end at `ends_s`, and the jobs of `before` are planned."""
     board = Board(state.nodes, state.reservations, state.now_s, fitting)
     _put_running(board, state, ends_s)
-    ends, room = dict(ends_s), MOST_PLANNED
+    ends, room = dict(ends_s), most_planned(state)
     for job in before:
         earliest_s = max([state.now_s, job.earliest_s, *(ends.get(other, 0.0) for other in job.after)])
         elements = replace(job, count=min(job.count, room))

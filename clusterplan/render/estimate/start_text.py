@@ -104,6 +104,10 @@ def basis_lines(starts: Sequence[ShapeStart]) -> list[str]:
         )
     if corrected := max(start.forecast.corrected_by for start in starts):
         lines.append(f"starts are corrected by what came of the last {corrected} forecasts")
+    if unplanned := max(start.forecast.unplanned for start in starts):
+        lines.append(
+            f"the line is long: its last {plural(unplanned, 'job')} before yours are left out, so it may be later"
+        )
     if first.hides_jobs:
         taken = (
             f", and {plural(first.hidden_gpus, 'GPU')} of theirs count as taken until the partition's limit"
@@ -128,6 +132,7 @@ def start_as_dict(start: ShapeStart) -> dict[str, Any]:
         "free_now": forecast.hole_s > 0,
         "free_now_for_s": None if math.isinf(forecast.hole_s) else forecast.hole_s,
         "jobs_before": forecast.before,
+        "jobs_left_out": forecast.unplanned,
         "basis": forecast.basis,
         "corrected_by_runs": forecast.corrected_by,
         "hides_jobs": start.hides_jobs,

@@ -16,12 +16,16 @@ def waiting_rows(waiting: Waiting) -> list[Row]:
     start, forecast = waiting.start, waiting.start.forecast
     (name, answer, remark), *_ = start_rows(start)
     partition = join_names(start.request.partitions, between=" or ")
-    basis = "" if forecast.basis is Basis.USAGE or forecast.corrected_by else "; by limits, usually sooner"
-    record = f"; corrected by {forecast.corrected_by} earlier forecasts" if forecast.corrected_by else ""
-    hidden = "; this site hides the jobs of others" if start.hides_jobs else ""
-    rows = [
-        (name, answer, f"{remark}{f' in partition {partition}' if remark else ''}{basis}{record}{hidden}")
-    ]
+    remarks = [f"{remark} in partition {partition}"] if remark else []
+    if forecast.corrected_by:
+        remarks.append(f"corrected by {forecast.corrected_by} earlier forecasts")
+    elif forecast.basis is Basis.LIMITS:
+        remarks.append("by limits, usually sooner")
+    if forecast.unplanned:
+        remarks.append(f"{forecast.unplanned:,} of these jobs are left out, so it may be later")
+    if start.hides_jobs:
+        remarks.append("this site hides the jobs of others")
+    rows = [(name, answer, "; ".join(remarks))]
     for i, way in enumerate(waiting.ways):
         wait = "now" if way.wait_s < _AT_ONCE_S else f"in {format_duration(way.wait_s)}"
         shorter = "; it has to end by then, or to resume afterwards" if way.shortens else ""
