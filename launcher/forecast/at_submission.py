@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ def begin_forecast(folders: Sequence[Path]) -> None:
     """Let another process forecast the start of the runs in `folders`, which are one job; return at once."""
     command = [sys.executable, "-P", "-m", __package__, *map(str, folders[:_MOST_FORECAST])]
     with suppress(OSError):
-        subprocess.Popen(  # noqa: S603  our own module
+        process = subprocess.Popen(  # noqa: S603  our own module
             command,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -32,6 +33,8 @@ def begin_forecast(folders: Sequence[Path]) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # A notebook that goes on must not keep it as a zombie.
+        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def keep_forecasts(folders: Sequence[Path]) -> None:
