@@ -180,14 +180,12 @@ def test_divergence_is_exit_code_1(in_process: Command, tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("a.csv", "", "the file is empty"),
-        ("a.csv", "step,loss\n", "the table has no rows"),
         ("a.csv", "a,b\n1,2\n", "--columns step=NAME"),
         ("a.csv", "step,b\n1,2\n", "--columns loss=NAME"),
         ("a.csv", "\0\1\2,\3", "it is not text"),
         ("a.csv", "step,loss\nx,2\n", "holds no whole number"),
         ("a.csv", "run,step,loss\na,1,2\na,2,2\nb,1,2\nb,2,2\n", "holds 2 trainings by its column run"),
         ("trainer_state.json", '{"log_history": [{"step"', "is torn"),
-        ("trainer_state.json", '{"log_history": []}', "its log_history is empty"),
         ("a.log", "hello\nworld\n", "no line of a framework"),
     ],
 )
@@ -295,3 +293,14 @@ def test_plateau_at_a_high_rate_says_what_its_schedule_needs(
     first = in_process("advise", table, "--max-steps", 10_000).stdout
     assert first.startswith("plateau at a high learning rate: do not stop yet; ")
     assert words in first
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.csv", "step,loss\n"), ("trainer_state.json", '{"log_history": []}')]
+)
+def test_training_that_has_logged_nothing_yet_is_unknown(
+    in_process: Command, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    answer = answer_of(in_process, tmp_path / name)
+    assert (answer["state"], answer["step"], answer["value"]) == ("unknown", 0, None)

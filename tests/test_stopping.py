@@ -160,6 +160,22 @@ def test_loss_that_loses_most_of_its_gain_has_diverged() -> None:
     assert advise_stop(curve).state is State.DIVERGED
 
 
+def test_few_points_that_explode_have_diverged() -> None:
+    curve = Curve(
+        series(*[3.0, 2.5, 2.2, 2.1, 2.0, 2.0], *(2.0 * 1.5**n for n in range(1, 9))), total_steps=9_000
+    )
+    assert advise_stop(curve).state is State.DIVERGED
+
+
+def test_validation_that_is_no_number_counts_only_if_the_loss_is_gone_too() -> None:
+    """transformers/training_args.py, logging_nan_inf_filter: Trainer leaves out losses that are not finite, and prints 0."""
+    falling = series(*(3 - 0.01 * n for n in range(100)))
+    validations = (*falling[9:90:10], Point(10_000, math.nan))
+    assert advise_stop(Curve(falling, validations, total_steps=20_000)).state is State.IMPROVING
+    zero = (*falling[:-3], *(p._replace(value=0.0) for p in falling[-3:]))
+    assert advise_stop(Curve(zero, validations, total_steps=20_000)).state is State.DIVERGED
+
+
 def test_spikes_change_nothing() -> None:
     smooth = train(cosine, noise=0.01)
     spiky = replace(

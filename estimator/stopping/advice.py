@@ -182,18 +182,19 @@ def _has_diverged(curve: Curve, losses: Sequence[Point], end: int) -> bool:
     latest = [point.value for point in curve.losses[-CONFIRMATIONS:]]
     if latest and not any(map(math.isfinite, latest)):
         return True
-    if curve.validations and not math.isfinite(curve.validations[-1].value):
+    # A validation may be nan for its own reasons.  Trainer prints 0 for a loss that is not finite.
+    if curve.validations and not math.isfinite(curve.validations[-1].value) and not any(latest):
         return True
-    window = latest_window(losses, end)
-    if len(losses) < 2 * _FEWEST_POINTS:
+    if len(losses) < _FEWEST_POINTS:
         return False
-    size = len(window)
-    levels = [
-        median([p.value for p in losses[max(high - size, 0) : high]]) for high in range(len(losses), 0, -size)
+    size = len(latest_window(losses, end))
+    windows = [
+        [point.value for point in losses[max(high - size, 0) : high]] for high in range(len(losses), 0, -size)
     ]
-    now, start, best = levels[0], levels[-1], min(levels)
-    chance = _DEVIATIONS * deviation([point.value for point in window])
-    return now - best > max(_LOST * (start - best), chance)
+    levels = [median(window) for window in windows]
+    best = min(levels)
+    chance = _DEVIATIONS * deviation(windows[levels.index(best)])
+    return levels[0] - best > max(_LOST * (levels[-1] - best), chance)
 
 
 def _overfits(losses: Sequence[Point], validations: Validations, end: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...cluster_profiles.units import join_names
 from ...errors import InputError
+from ...estimator.stopping.curve import Curve
 from .assemble import Columns, Row, assemble_curve
 from .metrics import SECONDS, STEP, TOTAL, find_column, plain_name
 from .training_log import TrainingLog, step_time_of
@@ -25,6 +26,8 @@ def parse_table(text: str, path: Path, columns: Columns) -> TrainingLog:
     steps or no loss, or several trainings.
     """
     rows = _read_rows(text, path)
+    if not rows:  # nothing was logged yet
+        return TrainingLog(Curve(), f"table {path.name}")
     names = list(rows[0])
     for name in columns.names.values():
         if name not in names:
@@ -56,12 +59,9 @@ def _read_rows(text: str, path: Path) -> list[dict[str, str]]:
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey="", restval="")
     try:
-        rows = [{name: str(value or "") for name, value in row.items() if name} for row in reader]
+        return [{name: str(value or "") for name, value in row.items() if name} for row in reader]
     except csv.Error as error:
         raise InputError(f"{path}: not a table: {error}") from None
-    if not rows:
-        raise InputError(f"{path}: the table has no rows: nothing was logged yet")
-    return rows
 
 
 def _numbers(rows: Sequence[Mapping[str, str]], step: str, kind: str | None) -> Iterator[Row]:

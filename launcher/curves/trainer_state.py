@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...estimator.stopping.curve import Curve
 from ..logs.formats.files.trainer_state import checkpoint_times, read_state
 from .assemble import Columns, Row, assemble_curve
 from .metrics import is_evaluation, is_more_better
@@ -13,20 +13,21 @@ from .training_log import TrainingLog, step_time_of
 
 
 def read_trainer_state_log(path: Path, columns: Columns) -> TrainingLog:
-    """Return what a trainer state tells.  Raises InputError if it is torn, empty or something else, and OSError."""
+    """Return what a trainer state tells.  Raises InputError if it is torn or something else, and OSError."""
     state = read_state(path)
     rows = [
         (step, _numbers(entry))
         for entry in state["log_history"]
         if isinstance(entry, dict) and isinstance(step := entry.get("step"), int)
     ]
-    if not rows:
-        raise InputError(f"{path}: its log_history is empty: nothing was logged yet")
-    total = state.get("max_steps")
+    total = state.get("max_steps") if isinstance(state.get("max_steps"), int) else None
+    origin = f"Hugging Face Trainer, {path.name}"
+    if not rows:  # nothing was logged yet
+        return TrainingLog(Curve(total_steps=total), origin)
     stated = [values["train_steps_per_second"] for _, values in rows if values.get("train_steps_per_second")]
     return TrainingLog(
-        curve=assemble_curve(rows, total if isinstance(total, int) and total > 0 else None, columns),
-        origin=f"Hugging Face Trainer, {path.name}",
+        curve=assemble_curve(rows, total if total and total > 0 else None, columns),
+        origin=origin,
         step_time_s=1 / stated[-1] if stated else step_time_of(sorted(checkpoint_times(path))),
         trainers_choice=_find_choice(state, rows),
     )
