@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import SCALE
 
-from clusterplan.estimator.queue.forecast import Basis, WaitForecast, forecast_elements, forecast_waits
+from clusterplan.estimator.queue.forecast import forecast_elements, forecast_waits
 from clusterplan.estimator.queue.limit_use import EndedJob, learn_limit_use
 from clusterplan.estimator.queue.record import KeptForecast, learn_correction
 from clusterplan.estimator.queue.state import (
@@ -26,6 +26,7 @@ from clusterplan.estimator.queue.state import (
     RunningJob,
 )
 from clusterplan.estimator.queue.timeline import Board
+from clusterplan.estimator.queue.wait import Basis, WaitForecast
 
 NOW_S = 1_000_000.0
 MINUTE_S, HOUR_S = 60.0, 3600.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clusterplan.estimator.history.runs import History
-from clusterplan.estimator.queue.forecast import Basis, WaitForecast
+from clusterplan.estimator.queue.wait import Basis, WaitForecast
 from clusterplan.estimator.ranges import Range
 from clusterplan.launcher.forecast.at_submission import keep_forecasts
 from clusterplan.launcher.forecast.kept import START_FORECAST_FILE, StartForecast, read_start_forecast

@@ -2,14 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from ..ranges import Range
 from .limit_use import LimitUse
 from .plan import Span, jobs_before, limit_ends_s, most_planned, place_elements, plan
 from .state import PendingJob, QueueState, Request
 from .timeline import Board, Fitting
+from .wait import Basis, WaitForecast
 
 _MOST_DRAWS, _FEWEST_DRAWS = 41, 3
 _MOST_LOOKS = 500_000  # of all draws, jobs x nodes: two seconds
@@ -18,38 +17,6 @@ _SEED = 14
 # wider by these, chosen on one month of benchmarks/start_forecast.py so that it holds 80 %; on others it holds less.
 _SOONER = 0.7  # of P10
 _TOWARDS_LIMITS = 0.5  # of the way from P90 to the wait by limits
-
-
-class Basis(StrEnum):
-    """What the end of each running job is taken from."""
-
-    USAGE = "usage"  # shares of their limits that ended jobs used
-    LIMITS = "limits"
-
-
-@dataclass(frozen=True)
-class WaitForecast:
-    """When a request would start, in seconds from now.
-
-    `by_limits_s` is the wait if every job before it runs to its limit; None if it never starts so.  `wait_s` is the range
-    if jobs end as jobs of late did; None by limits alone.  `hole_s` is for how long its GPUs are free now: 0 if
-    they are not, infinite if nothing ends it.  `before` counts the jobs before it in line, and
-    `corrected_by` the earlier forecasts that `wait_s` is corrected by.  `unplanned` are those of the jobs before it that
-    a long line leaves out.
-    """
-
-    by_limits_s: float | None
-    wait_s: Range | None
-    hole_s: float
-    before: int
-    basis: Basis
-    corrected_by: int = 0
-    unplanned: int = 0
-
-    @property
-    def expected_s(self) -> float | None:
-        """Return the wait to reckon with: the median, otherwise that by limits."""
-        return self.wait_s.p50 if self.wait_s else self.by_limits_s
 
 
 def forecast_waits(

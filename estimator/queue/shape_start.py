@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..ranges import Range
-from .forecast import WaitForecast
-from .record import Correction
-from .state import Request
+from .wait import WaitForecast
+
+if TYPE_CHECKING:  # an estimate that asks no queue loads nothing of it
+    from .record import Correction
+    from .state import Request
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class ShapeStart:
     """
 
     now_s: float
-    request: Request
+    request: "Request"
     forecast: WaitForecast
     ends_s: Range | None = None
     jobs: int = 1
@@ -43,7 +46,7 @@ class ShapeStart:
         return not self.refusal and self.forecast.by_limits_s == 0
 
 
-def correct(forecast: WaitForecast, correction: Correction | None) -> WaitForecast:
+def correct(forecast: WaitForecast, correction: "Correction | None") -> WaitForecast:
     """Return a forecast as the record of earlier ones corrects it; that of a job that starts at once stays."""
     if correction is None or not forecast.expected_s:
         return forecast
@@ -53,7 +56,7 @@ def correct(forecast: WaitForecast, correction: Correction | None) -> WaitForeca
 def end_of(forecast: WaitForecast, wall_clock_s: Range | None, jobs: int) -> Range | None:
     """Return the range of the end, in seconds from now: the wall-clock of the run, and a wait for each of its jobs.
 
-    >>> from clusterplan.estimator.queue.forecast import Basis
+    >>> from clusterplan.estimator.queue.wait import Basis
     >>> end_of(WaitForecast(600.0, None, 0.0, 1, Basis.LIMITS), Range(3000, 3600, 4200), 2).p50
     4800.0
     """

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from ...estimator.queue.forecast import WaitForecast
+from ...estimator.queue.wait import WaitForecast
 from ..run_folder.folder import write_json
 
 START_FORECAST_FILE = "start_forecast.json"

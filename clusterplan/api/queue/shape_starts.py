@@ -13,10 +13,11 @@ from ...cluster_profiles.profile import ClusterProfile
 from ...errors import HistoryError, ProfileError, SlurmUnavailable
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.shapes import judge
-from ...estimator.queue.forecast import Basis, WaitForecast, forecast_waits
+from ...estimator.queue.forecast import forecast_waits
 from ...estimator.queue.record import Correction, learn_correction
 from ...estimator.queue.shape_start import ShapeStart, correct, end_of
 from ...estimator.queue.state import QueueState, Request
+from ...estimator.queue.wait import Basis, WaitForecast
 from ...launcher.forecast.request import find_obstacle, queue_request
 from ...launcher.run_folder.folder import file_exists, history_path
 from ...launcher.slurm import client as slurm

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cluster_profiles.local_time import format_local_time, format_utc
 from ...cluster_profiles.units import format_duration, plural, slurm_time
-from ...estimator.queue.forecast import Basis
 from ...estimator.queue.shape_start import ShapeStart
-from ...estimator.queue.state import Request
+from ...estimator.queue.wait import Basis
 from ...estimator.ranges import Range
+
+if TYPE_CHECKING:
+    from ...estimator.queue.state import Request
 
 Row = tuple[str, str, str]
 _NOW, _NEVER, _UNKNOWN = "now", "never", "unknown"
@@ -164,7 +166,7 @@ def _between(seconds: Range) -> str:
     return f"{format_duration(seconds.p10)} to {format_duration(seconds.p90)}"
 
 
-def _describe(request: Request) -> str:
+def _describe(request: "Request") -> str:
     return f"{plural(request.nodes, 'node')} with {plural(request.gpus, 'GPU')} each"
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...cluster_profiles.units import format_duration, join_names
-from ...estimator.queue.forecast import Basis
+from ...estimator.queue.wait import Basis
 from ...launcher.forecast.waiting import Waiting
 from ..estimate.start_text import start_as_dict, start_rows
 from .ending_text import Row
