@@ -49,6 +49,39 @@ def test_runs_teach_the_next_estimate_and_are_held_against_theirs(
     assert report["forecasts"][0]["actual_s"] > 0.05
 
 
+# megatron/training/training.py, training_log, which calls print_rank_last
+MEGATRON = r"""
+import os, sys, time
+from pathlib import Path
+for n in range(10, 41, 10):
+    time.sleep(1.1)
+    if os.environ["RANK"] == "1":
+        print(f" iteration {n:8d}/      40 | consumed samples: {n * 4} | elapsed time per iteration (ms): 250.0 |"
+              f" learning rate: 1.0E-05 | global batch size:     4 | lm loss: 2.5E+00 | grad norm: 1.0 |", flush=True)
+    while n == 30 and not Path(sys.argv[1]).exists():
+        time.sleep(0.1)
+"""
+
+
+@story
+def test_the_log_of_the_last_rank_tells_the_steps_and_the_end_beside_the_limit(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    script, go = on_slurm.file("megatron.py", MEGATRON), on_slurm.folder / "go"
+    run = on_slurm.submit(
+        *("--gpus", 2, "--nodes", 2, "--bootstrap", "per-gpu", "--time", "10m", "--force"),
+        *("--", "python", script, go),
+    )
+    yield
+    status = until(lambda: (now := on_slurm.status(run["run"]))["steps_done"] == 30 and now, "30 steps")
+    go.touch()
+    assert (status["steps_total"], status["steps_source"], status["loss"]) == (40, "log:megatron", 2.5)
+    assert 0 < status["eta_s"] < 60 < status["limit_in_s"]
+    assert (status["beats_limit"], status["further_jobs"]) == (1.0, 0)
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["steps_done"], ended["eta_s"]) == ("completed", 40, None)
+
+
 @story
 def test_a_pending_run_keeps_its_forecast_and_says_when_it_would_start(
     on_slurm: Any,
