@@ -1,7 +1,9 @@
 """The process beside a command that reads its log: what it writes, and that it never reaches the training."""
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,24 @@ def test_track_counts_where_the_log_tells_steps_too(folder: Path) -> None:
     with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in track)
     assert [line.step for line in read_progress(folder)[0]] == [0, 4]
+
+
+def test_the_files_of_a_framework_tell_steps_where_the_log_does_not(folder: Path) -> None:
+    """lightning/fabric/loggers/csv_logs.py; steps count from 0.  A file from before this start is another run's."""
+    launch = Launch.read(folder)
+    (folder / "launch.json").unlink()
+    replace(launch, output=str(folder / "output")).write(folder)
+    csv, old = (
+        folder / "output" / "lightning_logs" / name / "metrics.csv" for name in ("version_1", "version_0")
+    )
+    for path in (csv, old):
+        path.parent.mkdir(parents=True)
+        path.write_text("epoch,step,train_loss\n0,9,2.5\n0,19,2.4\n0,2")
+    os.utime(old, (START.time_s - 60, START.time_s - 60))
+    os.utime(csv, (START.time_s + 60, START.time_s + 60))
+    start, *lines = followed(folder, "loading\n")
+    assert {line["source"] for line in (start, *lines)} == {"file:lightning-csv"}
+    assert [(line["kind"], line["step"]) for line in (start, *lines)][:2] == [("start", 0), ("steps", 10)]
 
 
 def test_a_full_disk_ends_the_reader(folder: Path) -> None:

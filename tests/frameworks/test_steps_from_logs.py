@@ -92,6 +92,11 @@ def test_lightning(launched: Any) -> None:
     check(launched, status, seen, 300)
 
 
+def test_lightnings_files(launched: Any) -> None:
+    status, _, _ = train(launched, "lightning_bar.py", "{output}", "--files")
+    assert (status["steps_done"], status["steps_source"]) == (300, "file:lightning-csv")
+
+
 def test_lightnings_callback(launched: Any) -> None:
     status, seen, lines = train(launched, "lightning_bar.py", "{output}", "--callback")
     check(launched, status, seen, 300)

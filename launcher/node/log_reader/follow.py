@@ -17,6 +17,7 @@ from ...logs.formats.user_pattern import user_format
 from ...run_folder.launch import Launch
 from .followed_log import CommandStart, FollowedLog
 from .job_length import read_job_length
+from .metric_files import MetricFiles, folders_to_look_in
 from .progress_writer import ProgressWriter
 from .stall_watch import StallWatch
 
@@ -77,6 +78,7 @@ def follow_logs(
     """
     launch = Launch.read(folder)
     formats = (user_format(launch.log_pattern), *FORMATS) if launch.log_pattern else FORMATS
+    attempt = environment.get("CLUSTERPLAN_ATTEMPT", "")
     is_first = not all(log.last_rank for log in logs)
     command = launch.stall_command if is_first else ()
     stalls = StallWatch(folder, command, Start(start.time_s, start.step), environment)
@@ -87,11 +89,15 @@ def follow_logs(
                 log,
                 MEGATRON if log.last_rank else formats,
                 folder,
-                environment.get("CLUSTERPLAN_ATTEMPT", ""),
+                attempt,
                 files,
             )
             for log in logs
         ]
+        folders = (
+            folders_to_look_in(launch.output, launch.cwd, attempt.rpartition(".")[0]) if is_first else ()
+        )
+        metric_files = MetricFiles(folders, attempt, start)
         began_s = time.monotonic()
         for follower in followers:
             follower.start(start)
@@ -99,9 +105,11 @@ def follow_logs(
         while has_more or not is_stopped:
             is_stopped = is_stopped or wait_for_stop(0.0 if has_more else _POLL_S)
             stalls.look(time.time())
+            metric_files.look(writer)
             elapsed_s = time.monotonic() - began_s
             for follower in followers:
                 follower.intervals.shortest_s = min(max(elapsed_s * _SHARE, _SHORTEST_S), _LONGEST_S)
             has_more = sum(follower.read(writer) for follower in followers) > 0
         for follower in followers:
             follower.finish(writer)
+        metric_files.finish(writer)

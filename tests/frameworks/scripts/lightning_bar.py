@@ -1,13 +1,17 @@
-"""A Lightning script as people have it: with its progress bar and a validation each epoch; `--callback` adds ours.
+"""A Lightning script with the bar of tqdm, which it has where rich is not installed; `--callback` adds ours.
 
-python lightning_bar.py OUTPUT [--callback]
+python lightning_bar.py OUTPUT [--callback | --files]
+
+With `--files` it has no bar, and Lightning's own logger.
 """
 
 import sys
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
+from lightning.pytorch.loggers import CSVLogger
 
 
 class Model(BoringModel):
@@ -25,7 +29,8 @@ class Model(BoringModel):
 
 
 if __name__ == "__main__":
-    callbacks = []
+    with_files = "--files" in sys.argv
+    callbacks = [] if with_files else [TQDMProgressBar()]
     if "--callback" in sys.argv:
         from clusterplan import lightning_callback
 
@@ -35,7 +40,9 @@ if __name__ == "__main__":
         devices=1,
         max_epochs=3,
         default_root_dir=sys.argv[1],
-        logger=False,
+        logger=CSVLogger(sys.argv[1], flush_logs_every_n_steps=10) if with_files else False,
+        log_every_n_steps=10,
+        enable_progress_bar=not with_files,
         callbacks=callbacks,
     )
     trainer.fit(Model())
