@@ -13,7 +13,7 @@ from ..estimator.job.workload import Workload
 from ..estimator.measurements.measurement import Measurement
 from ..launcher.command.processes.faults import find_command_faults
 from ..launcher.command.processes.nodes import Surroundings
-from ..launcher.forecast.at_submission import begin_forecast
+from ..launcher.forecast.begin import begin_forecast
 from ..launcher.node.training_job import TrainingJob
 from ..launcher.recipes.shell.written_out import write_out
 from ..launcher.run_folder.folder import history_path, runs_root

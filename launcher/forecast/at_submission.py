@@ -1,9 +1,6 @@
-"""Forecast the start of new runs in a process of its own: a submission neither waits for it nor fails with it."""
+"""Forecast the start of new runs, in the process that `begin` starts."""
 
 import os
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,24 +14,7 @@ from ..run_folder.job_log import read_jobs
 from ..slurm.queue.reader import read_limit_use, read_queue_state
 from .kept import UNKNOWN, StartForecast, read_start_forecast
 
-_MOST_FORECAST = 50  # runs of one sweep
 _NICENESS = 10  # the user's own commands come first
-
-
-def begin_forecast(folders: Sequence[Path]) -> None:
-    """Let another process forecast the start of the runs in `folders`, which are one job; return at once."""
-    command = [sys.executable, "-P", "-m", __package__, *map(str, folders[:_MOST_FORECAST])]
-    with suppress(OSError):
-        process = subprocess.Popen(  # noqa: S603  our own module
-            command,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        # A notebook that goes on must not keep it as a zombie.
-        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def keep_forecasts(folders: Sequence[Path]) -> None:

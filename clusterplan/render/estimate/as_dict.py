@@ -1,20 +1,21 @@
 """An estimate as JSON; docs/reference/json.md describes every key."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...estimator.cost.energy import Energy
 from ...estimator.estimate.estimate import Estimate
 from ...estimator.estimate.intervals import interval_steps
 from ...estimator.estimate.shapes import Keep, Verdicts, efficiency, find_knee, speed_up
-from ...estimator.queue.shape_start import ShapeStart, first_to_end
 from ...estimator.ranges import Range
 from ...launcher.submission.request import request_of
-from .start_text import start_as_dict
+
+if TYPE_CHECKING:
+    from ...estimator.queue.shape_start import ShapeStart
 
 
 def estimate_as_dict(
-    estimate: Estimate, verdicts: Verdicts, start: ShapeStart | None = None
+    estimate: Estimate, verdicts: Verdicts, start: "ShapeStart | None" = None
 ) -> dict[str, Any]:
     """Return the keys of a single estimate."""
     steps, clock, placement, source = (
@@ -90,7 +91,7 @@ def estimate_as_dict(
         },
         "meets": {"deadline": verdicts.deadline, "budget": verdicts.budget},
         "warnings": [{"code": advice.code, "text": advice.text} for advice in estimate.warnings],
-        **({"start": start_as_dict(start)} if start else {}),
+        **({"start": _start_as_dict(start)} if start else {}),
     }
 
 
@@ -116,7 +117,7 @@ def estimates_as_dict(
     keep: Keep,
     verdicts: Sequence[Verdicts],
     best: int | None,
-    starts: Sequence[ShapeStart] = (),
+    starts: "Sequence[ShapeStart]" = (),
 ) -> dict[str, Any]:
     """Return `shapes` of single estimates, compared with the first of all and with the first of their precision."""
     base = estimates[0]
@@ -125,7 +126,7 @@ def estimates_as_dict(
         "best": best,
         "knee": find_knee(estimates),
         "knee_range": [find_knee(estimates, "p10"), find_knee(estimates, "p90")],
-        **({"ends_first": first_to_end(starts)} if starts else {}),
+        **({"ends_first": _first_to_end(starts)} if starts else {}),
         "shapes": [
             {
                 **estimate_as_dict(e, v, s),
@@ -143,3 +144,15 @@ def _values(amount: Range) -> dict[str, float]:
 
 def _range(amount: Range | None) -> dict[str, float] | None:
     return _values(amount) if amount else None
+
+
+def _start_as_dict(start: "ShapeStart") -> dict[str, Any]:
+    from .start_text import start_as_dict  # noqa: PLC0415  the queue, where nobody asks for it
+
+    return start_as_dict(start)
+
+
+def _first_to_end(starts: "Sequence[ShapeStart]") -> int | None:
+    from ...estimator.queue.shape_start import first_to_end  # noqa: PLC0415  likewise
+
+    return first_to_end(starts)
