@@ -274,7 +274,7 @@ srun --wait=60 bash -c "$LAUNCHER scripts/$TASK.py --config $MODEL.yaml" 2>&1
     recipe = read(tmp_path, script, *words.split())
     keys = ("training.batch_size", "training.epochs", "training.precision", "training.gpus")
     assert [recipe.value(key) for key in keys] == [16, 1, "bf16", 8]
-    assert "scripts/sft.py --config zephyr.yaml" in recipe.value("run.command")[2]
+    assert recipe.value("run.command")[-3:] == ("scripts/sft.py", "--config", "zephyr.yaml")
     assert remarks_with(recipe, "--config_file zero3.yaml: there is no such file here")
 
 
@@ -297,6 +297,57 @@ def test_an_argument_of_the_script_in_its_setup_is_asked(tmp_path: Path) -> None
     recipe = read(tmp_path, "#SBATCH --gres=gpu:1\nsource activate $1\nsrun python3 train.py\n")
     (question,) = (question for question in recipe.questions if question.key == "run.arguments")
     assert "$1 has no value here" in question.why
+
+
+def test_the_folder_of_the_script_is_known_before_it_runs(tmp_path: Path) -> None:
+    """As in https://github.com/hpcaitech/Open-Sora scripts/train.sh: in `bash -c` there is no such file, and none is $0."""
+    lines = """
+        HERE="$( cd -- "$( dirname -- "${BASH_SOURCE[0]}" )" &> /dev/null && pwd )"
+        ROOT=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+        FIRST=$(cat list.txt | awk '{print $0}')
+        cd $HERE/..
+        torchrun --nproc_per_node 8 train.py --here $HERE --root $ROOT --first $FIRST
+    """
+    text = read(tmp_path, lines).value("run.command")[2]
+    assert f"cd {tmp_path}/.. && exec python train.py --here {tmp_path} " in text
+    assert '"$(git -C "$(dirname "run.sh")" rev-parse --show-toplevel)"' in text
+    assert """"$(cat list.txt | awk '{print $0}')\"""" in text
+
+
+# https://github.com/huggingface/open-r1 slurm/train.slurm, and so the scripts of
+# https://github.com/bigscience-workshop/bigscience
+OPEN_R1 = """#SBATCH --gres=gpu:8 --nodes=1
+OPTIONAL_ARGS=$3
+export CMD=" src/open_r1/$1.py recipes/$2.yaml $OPTIONAL_ARGS "
+export LAUNCHER="HF_HUB_ENABLE_HF_TRANSFER=1 accelerate launch --num_machines $SLURM_NNODES --num_processes 8 \\
+    --main_process_ip $(scontrol show hostnames $SLURM_JOB_NODELIST | head -n 1) --machine_rank \\$SLURM_PROCID "
+clear; reset; srun bash -c "$LAUNCHER --role \\$SLURMD_NODENAME: $CMD" 2>&1
+"""
+
+
+def test_variables_that_became_the_launch_line_are_not_exported(tmp_path: Path) -> None:
+    recipe = read(tmp_path, OPEN_R1, "sft", "demo")  # $3 is empty, as for bash
+    command = " ".join(recipe.value("run.command"))
+    assert command.startswith("env HF_HUB_ENABLE_HF_TRANSFER=1 accelerate launch"), command
+    assert command.endswith("src/open_r1/sft.py recipes/demo.yaml")
+    assert "run.arguments" not in questions(recipe)
+    assert not remarks_with(recipe, "reset")
+
+
+def test_a_script_that_sets_up_its_surroundings_stands_before_the_program(tmp_path: Path) -> None:
+    """https://github.com/allenai/OLMo scripts/7b-on-lumi.sh."""
+    line = "srun -N 2 --ntasks-per-node=8 --gres=gpu:8 ./with_environment.sh python scripts/train.py c4.yaml --compile=null\n"
+    recipe = read(tmp_path, line)
+    words = ("./with_environment.sh", "python", "scripts/train.py", "c4.yaml", "--compile=null")
+    assert recipe.value("run.command") == words
+    assert (recipe.value("run.bootstrap"), recipe.value("training.gpus")) == ("per-gpu", 16)
+
+
+def test_a_training_script_that_is_not_here_is_named(tmp_path: Path) -> None:
+    """https://github.com/lm-sys/FastChat scripts/train_vicuna_13b_slurm.sh."""
+    recipe = read(tmp_path, "#SBATCH --gres=gpu:8\nsrun scripts/single_node.sh\n")
+    (question,) = (question for question in recipe.questions if question.key == "run.command")
+    assert "run.sh line 2 starts scripts/single_node.sh, which is not here" in question.why
 
 
 def test_no_argument_is_no_empty_argument(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from .batch_machines import BatchShape
 from .batch_request import read_batch_request
 from .files import Files
-from .launch.inner_scripts import open_inner_scripts
+from .launch.inner_scripts import is_script, open_inner_scripts
 from .launch.setup import choose_launch
 from .recipe import Question, Recipe, Setting
 from .script_launch import read_launch
@@ -89,7 +89,16 @@ def read_script(script: Script) -> Recipe:
             f"{script.name} hands its own arguments on ($@ or $*): none were given; write them behind its name"
         )
     if launches is None:
-        why = f"{script.name} starts no training that is recognised: give the command"
+        missing = next(
+            (
+                f"line {command.line} starts {word.text}, which is not here"
+                for command in commands
+                for word in command.words
+                if is_script(word) and files.read(word.text) is None
+            ),
+            "starts no training that is recognised",
+        )
+        why = f"{script.name} {missing}: give the command"
         return recipe.asking(Question("run.command", why))
     return read_launch(launches, recipe, shape, files, script)
 

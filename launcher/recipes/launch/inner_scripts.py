@@ -30,7 +30,7 @@ def open_inner_scripts(
             (
                 i
                 for i, word in enumerate(command.words)
-                if posixpath.basename(word.text) in _SHELLS or _is_script(word)
+                if posixpath.basename(word.text) in _SHELLS or is_script(word)
             ),
             None,
         )
@@ -55,7 +55,8 @@ def open_inner_scripts(
             yield _in_place(nested, command, before)
 
 
-def _is_script(word: Word) -> bool:
+def is_script(word: Word) -> bool:
+    """Return whether a word is the name of a shell script."""
     return word.text.endswith((".sh", ".bash")) and word.is_known
 
 
@@ -67,7 +68,7 @@ def _may_stand_in_front(words: Sequence[Word]) -> bool:
 def _text(words: Sequence[Word], files: Files) -> tuple[str, tuple[Word, ...]] | None:
     """The script that a shell is given, and its arguments; None if it is not there."""
     at = 1
-    if _is_script(words[0]):
+    if is_script(words[0]):
         at = 0
     while at < len(words) and words[at].text.startswith("-"):
         if "c" in words[at].text.lstrip("-") and not words[at].text.startswith("--"):

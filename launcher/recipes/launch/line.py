@@ -96,6 +96,9 @@ def split_launch_line(command: ShellCommand) -> LaunchLine | None:
             environment += [pair for word in words[1:end] if (pair := _assigned(word))]
             prefix += [] if base_name(words[0].text) in _DROPPED_PREFIXES else words[:end]
             words = words[end:]
+        elif at := _behind_own_wrapper([word.text for word in words]):
+            prefix += words[:at]
+            words = words[at:]
         elif pair := _assigned(words[0]):
             environment.append(pair)
             words = words[1:]
@@ -105,6 +108,21 @@ def split_launch_line(command: ShellCommand) -> LaunchLine | None:
         return None
     base = LaunchLine(command, tuple(environment), srun, tuple(prefix), "", (), (), (), ())
     return _split_launcher(base, words)
+
+
+def _behind_own_wrapper(texts: list[str]) -> int | None:
+    """Where the program begins that a script starts which only sets up its surroundings: `./with_env.sh python t.py`."""
+    if not texts[0].endswith((".sh", ".bash")):
+        return None
+    return next(
+        (
+            at
+            for at, text in enumerate(texts)
+            if at
+            and (PYTHON.fullmatch(base_name(text)) or end_of_wrapper(texts, at) or split_launcher(texts[at:]))
+        ),
+        None,
+    )
 
 
 def _assigned(word: Word) -> tuple[str, Word] | None:

@@ -101,7 +101,8 @@ def write_run(
         *(text for text in _undefined(in_setup) if _OF_THE_SCRIPT.fullmatch(text)),
     ]
     if left := list(dict.fromkeys(left)):
-        why = f"{place}: {', '.join(left)} has no value here: write it into run.command"
+        have = "has" if len(left) == 1 else "have"
+        why = f"{place}: {', '.join(left)} {have} no value here: write it into run.command"
         return Recipe.of(*settings, remarks=tuple(remarks)).over(
             Recipe(questions=(Question("run.arguments", why),))
         )

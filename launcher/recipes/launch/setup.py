@@ -1,7 +1,7 @@
 """The other commands of a script: those that set up the training's environment are kept, the rest is named.  Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..shell.state import ShellCommand
 from .line import LaunchLine, split_launch_line
@@ -63,7 +63,9 @@ def choose_launch(commands: Sequence[ShellCommand], script: str) -> Launches | N
         return None
     training = min(candidates, key=lambda launch: not _has_launcher(launch))
     at = next(i for i, command in enumerate(commands) if command is training.command)
-    own_words = {part for word in training.command.words for part in word.text.split()}
+    assigned = [f"{name}={value.text}" for name, value in training.environment]
+    texts = [*(word.text for word in training.command.words), *assigned]
+    own_words = {part for text in texts for part in _plain_words(text)}
     setup = [
         command for command in commands[:at] if _is_kept(command) and not _is_part_of(command, own_words)
     ]
@@ -75,6 +77,10 @@ def choose_launch(commands: Sequence[ShellCommand], script: str) -> Launches | N
     remarks = list(_name_left_out(commands, at, training, others, script))
     sets = [word.text for command in commands[:at] if command.program == "set" for word in command.words[1:]]
     exits = any(text.startswith("-") and "e" in text and text != "-o" for text in sets) or "errexit" in sets
+    exports = tuple(
+        (name, value) for name, value in training.command.exports if not _are_words_of(value.text, own_words)
+    )
+    training = replace(training, command=replace(training.command, exports=exports))
     return Launches(training, tuple(setup), exits, others, tuple(remarks))
 
 
@@ -102,12 +108,19 @@ def _is_kept(command: ShellCommand) -> bool:
 
 def _is_part_of(command: ShellCommand, own_words: set[str]) -> bool:
     """Whether it exports nothing but words of the launch line itself, as `export CMD="train.py ..."` does."""
-    values = [
-        [part.strip("'\"") for part in word.text.partition("=")[2].split()] for word in command.words[1:]
-    ]
-    return command.program == "export" and all(
-        len(words) > 1 and own_words.issuperset(words) for words in values
-    )
+    values = [word.text.partition("=")[2] for word in command.words[1:]]
+    return command.program == "export" and all(_are_words_of(value, own_words) for value in values)
+
+
+def _are_words_of(value: str, own_words: set[str]) -> bool:
+    """Whether a variable became a part of the line: a launcher, a program or options, not a name that it has as well."""
+    words = _plain_words(value)
+    is_part = any(word.startswith("-") or word.endswith(".py") for word in words)
+    return is_part and len(words) > 1 and own_words.issuperset(words)
+
+
+def _plain_words(text: str) -> list[str]:
+    return [part.replace("\\", "").strip("'\"") for part in text.split()]
 
 
 def _name_left_out(

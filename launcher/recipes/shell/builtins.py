@@ -149,5 +149,5 @@ BUILTINS: dict[str, Callable[[Sequence[Word], Simple, State], bool | None]] = {
     "false": lambda *_: False,
     "break": _jump("break"),
     "continue": _jump("continue"),
-    **dict.fromkeys(("true", ":", "echo", "printf", "clear", "date"), _succeed),
+    **dict.fromkeys(("true", ":", "echo", "printf", "clear", "reset", "date"), _succeed),
 }

@@ -96,6 +96,7 @@ def substitute(text: str, scope: Scope) -> Word | None:
         printed = here_text(document, scope)
         return Word.of(printed.text.rstrip("\n")) if printed.is_known else printed
     words, folder = _simple_commands(text, scope), scope.folder
+    words = [[word for word in listed if word.text not in ("--", "-P", "-L")] for listed in words]
     while len(words) > 1 and words[0][0].text == "cd" and folder is not None:
         if not all(word.is_known for word in words[0]):
             return None

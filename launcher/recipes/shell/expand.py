@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .arithmetic import calculate
 from .commands import Redirection
-from .scope import Scope, Value
+from .scope import Scope, Value, fill_in
 from .tokens import end_of_part
 from .word import Piece, Word, join_words
 
@@ -169,18 +169,7 @@ def _expansion(raw: str, scope: Scope) -> Value:
         return _braces(raw, scope)
     command = raw[2:-1] if raw.startswith("$(") else raw[1:-1]
     output = scope.substitute(command, scope)
-    return _unknown(_filled_in(raw, scope)) if output is None else output
-
-
-def _filled_in(raw: str, scope: Scope) -> str:
-    """A command that only the run can start, with the script's own variables, which the run does not have."""
-
-    def value(match: re.Match[str]) -> str:
-        own = scope.variables.get(match[1] or match[2])
-        is_plain = isinstance(own, Word) and own.is_known and re.fullmatch(r"[\w./:@%+=,-]+", own.text)
-        return own.text if is_plain and isinstance(own, Word) else match[0]
-
-    return re.sub(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", value, raw)
+    return _unknown(fill_in(raw, scope)) if output is None else output
 
 
 def _braces(raw: str, scope: Scope) -> Value:

@@ -34,10 +34,13 @@ class Scope:
         """Return the value of a variable or parameter; None if it has none here."""
         if name in ("@", "*"):
             return self.arguments
-        if name in "#0":
-            return Word.of(self.script if name == "0" else str(len(self.arguments)))
+        if name in ("0", "BASH_SOURCE"):
+            return Word.of(self.script)
+        if name == "#":
+            return Word.of(str(len(self.arguments)))
         if name.isdecimal():
-            return self.arguments[int(name) - 1] if int(name) <= len(self.arguments) else None
+            missing = Word() if self.arguments else None  # whoever gives arguments gives all of them
+            return self.arguments[int(name) - 1] if int(name) <= len(self.arguments) else missing
         return self.variables.get(name, self._outer_value(name))
 
     def _outer_value(self, name: str) -> Word | None:
@@ -50,3 +53,17 @@ class Scope:
         value = self.value(name)
         first = value[0] if isinstance(value, tuple) and value else value
         return first.text if isinstance(first, Word) and first.is_known else None
+
+
+def fill_in(raw: str, scope: Scope) -> str:
+    """Return a command that only the run can start, with the script's own variables, which the run does not have."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        # In what is quoted for another program, as awk's '{print $0}', it is not the script.
+        is_script = name == "BASH_SOURCE" or (name == "0" and "'" not in raw)
+        own = scope.value(name) if is_script else scope.variables.get(name)
+        is_plain = isinstance(own, Word) and own.is_known and re.fullmatch(r"[\w./:@%+=,-]+", own.text)
+        return own.text if is_plain and isinstance(own, Word) else match[0]
+
+    return re.sub(r"\$(?:([A-Za-z_]\w*|0)|\{([A-Za-z_]\w*|0)(?:\[0\])?\})", value, raw)
