@@ -68,18 +68,37 @@ def test_first_line_says_the_state_and_what_to_do(in_process: Command, seed: Pat
     )
 
 
+PROFILE = """
+name = "mine"
+[rates]
+currency = "EUR"
+date = 2026-01-01
+per_gpu_hour = 2
+[[partitions]]
+name = "gpu"
+nodes = 4
+gpus_per_node = 8
+gpu = "a100-sxm4-80gb"
+"""
+
+
 def test_cost_is_at_the_rates_of_the_user_with_their_date(
-    in_process: Command, seed: Path, tmp_path: Path
+    in_process: Command, seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    profile = tmp_path / "mine.toml"
-    profile.write_text(
-        'name = "mine"\n[rates]\ncurrency = "EUR"\ndate = 2026-01-01\nper_gpu_hour = 2\n'
-        '[[partitions]]\nname = "gpu"\nnodes = 4\ngpus_per_node = 8\ngpu = "a100-sxm4-80gb"\n',
-        encoding="utf-8",
+    """The profile is named by a flag, or in the settings."""
+    (tmp_path / "mine.toml").write_text(PROFILE, encoding="utf-8")
+    command = (seed, "--band", "1.0,1.2", *SEED)
+    assert answer_of(in_process, *command)["left"]["cost"] is None
+    by_flag = answer_of(in_process, *command, "--profile", tmp_path / "mine.toml")["left"]
+    (tmp_path / "config/clusterplan").mkdir(parents=True)
+    (tmp_path / "config/clusterplan/config.toml").write_text(
+        f'profile = "{tmp_path}/mine.toml"', encoding="utf-8"
     )
-    left = answer_of(in_process, seed, "--band", "1.0,1.2", *SEED, "--profile", profile)["left"]
-    assert left["cost"] == pytest.approx(2 * left["gpu_hours"])
-    assert (left["currency"], left["rates_of"]) == ("EUR", "2026-01-01")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    by_settings = answer_of(in_process, *command)["left"]
+    for left in (by_flag, by_settings):
+        assert left["cost"] == pytest.approx(2 * left["gpu_hours"])
+        assert (left["currency"], left["rates_of"]) == ("EUR", "2026-01-01")
 
 
 def test_trainer_with_other_steps_is_told(in_process: Command, tmp_path: Path) -> None:

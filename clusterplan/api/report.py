@@ -1,9 +1,11 @@
 """The report on a run from Python, as `clusterplan report` shows it."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cluster_profiles.rated import find_rated_profile
 from ..errors import InputError
 from ..estimator.cost.run_cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
@@ -27,7 +29,7 @@ class Report(Result, RunReport):
     `seconds` is the time from the first start to the end, `gpu_hours` how long its GPUs were held, and `energy_kwh`
     their energy.  `gpus` has one entry per GPU with its `metrics`, and `mean("utilisation_mean")` is the mean of one
     over all of them.  `status` is the state of a run that was submitted, with its reason and what to do.  `notes` say what stands out, each with a `code` and a `text`.  None is not known.  `cost` is
-    None without a profile.
+    None without rates.
     """
 
     cost: RunCost | None = None
@@ -53,7 +55,8 @@ def report(
 
     `run` is the id of a run, the beginning of one, or a `Run`; by default the latest run.  If several runs have this
     beginning, it is the latest of them, and a remark says that.  `profile` is the name or path of a cluster profile
-    with rates, or a `Profile`: its rates give the cost and the CO2.  Everything new in run folders is collected before;
+    with rates, or a `Profile`: its rates give the cost and the CO2; by default those of the run's cluster, or of
+    the settings, hold.  Everything new in run folders is collected before;
     `progress` is that of `collect`.  Raises InputError if no run has this beginning or the profile has no rates,
     ProfileError, and HistoryError.
 
@@ -68,14 +71,17 @@ def report(
         cluster: ClusterProfile | None = load_profile(profile)
     else:
         cluster = profile
-    rates = cluster.rates if cluster else None
-    if cluster and rates is None:
+    if cluster and cluster.rates is None:
         name = profile if isinstance(profile, str) else cluster.name
         raise InputError(f"--profile: {name} has no [rates]: add them, to see the cost and the CO2")
     with collected_history(progress=progress) as history:
         row = history.find_run(run)
         plain = build_report(history.record(row["run"]))
         folder = links_folder(history.path) / plain.run
+    if cluster is None:
+        shape = read_run_facts(folder).get("shape") or {}
+        cluster = find_rated_profile(shape.get("cluster"), os.environ)
+    rates = cluster.rates if cluster else None
     cost = _cost(plain, cluster, rates, folder) if cluster and rates else None
     status = _status(folder)
     if plain.seconds is None and status:

@@ -8,7 +8,11 @@ from .options import echo_result, json_option, show_collecting
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--profile", metavar="NAME|PATH", help="Take the rates of this cluster for cost and CO2.")
+@click.option(
+    "--profile",
+    metavar="NAME|PATH",
+    help="Take the rates of this cluster for cost and CO2. Default: the run's cluster, or the settings.",
+)
 @json_option
 def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show how a run used its GPUs, and what to do about it.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...cluster_profiles.rated import find_rated_profile
 from ...errors import ClusterplanError, InputError
 from ...estimator.stopping.advice import MIN_GAIN, Rules, State, StopAdvice, advise_stop
 from ...estimator.stopping.curve import Curve
@@ -15,7 +16,7 @@ from ...launcher.curves.read import read_training_log
 from ...launcher.curves.run import read_run
 from ...launcher.curves.training_log import TrainingLog
 from ...launcher.run_folder.folder import history_path
-from ...launcher.run_folder.registry import find_folders, read_partition
+from ...launcher.run_folder.registry import find_folders, read_partition, read_run_facts
 from ...launcher.sampler.spool import SUFFIX
 from ...render.advice.as_dict import advice_as_dict
 from ...render.advice.text import write_advice
@@ -179,13 +180,9 @@ def _price(
     step_j = _measured_step_j(folder, log) if folder else None
     if estimate and estimate.energy and estimate.energy.kwh:
         step_j = estimate.energy.kwh.p50 * JOULES_PER_KWH / estimate.steps.total
-    if profile is None:
+    cluster = _find_cluster(profile, folder, estimate)
+    if cluster is None or cluster.rates is None:
         return Price(step_time_s, gpus, step_j)
-    from ...cluster_profiles.catalog import load_profile  # noqa: PLC0415  pydantic, for advice without rates
-
-    cluster = load_profile(profile) if isinstance(profile, str) else profile
-    if cluster.rates is None:
-        raise InputError(f"--profile: {cluster.name} has no [rates]: add them, to see the cost")
     partition = estimate.placement.partition if estimate else None
     if folder:
         name, _ = read_partition(folder)
@@ -199,6 +196,19 @@ def _price(
         currency=rates.currency,
         rates_of=rates.date.isoformat(),
     )
+
+
+def _find_cluster(
+    profile: "str | ClusterProfile | None", folder: Path | None, estimate: "JobEstimate | None"
+) -> "ClusterProfile | None":
+    """The profile that the user names, otherwise that of the run, of the job or of the settings, if it has rates."""
+    if profile is None:
+        shape = (read_run_facts(folder).get("shape") if folder else None) or {}
+        named = estimate.workload.cluster.profile if estimate else None
+        return find_rated_profile(shape.get("cluster") or named, os.environ)
+    from ...cluster_profiles.catalog import load_profile  # noqa: PLC0415  pydantic, for advice without rates
+
+    return load_profile(profile) if isinstance(profile, str) else profile
 
 
 def _measured_step_j(folder: Path, log: TrainingLog) -> float | None:
