@@ -531,9 +531,10 @@ def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran: Callable[..., A
     found = json.loads(ran("check", "--json").stdout)
     assert found["faults"]
     assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup_row"]) == (2, 2, 0)
-    assert set(found["rows"]) == set(
-        "estimate event gpu measurement node note raw_block rollup_row run run_gpu series spool spool_gpu".split()
+    tables = (
+        "estimate event gpu measurement node note package_list raw_block rollup_row run run_gpu series spool"
     )
+    assert set(found["rows"]) == {*tables.split(), "spool_gpu", "start_forecast"}
     assert (found["in_run_folders"], found["only_here"]) == ([folder.name], ["gone-1"])
     text = ran("check").stdout
     assert "1 run only in this file: gone-1" in text

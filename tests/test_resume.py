@@ -306,7 +306,16 @@ def test_a_run_whose_checkpoints_another_continues_is_not_resumed_beside_it(laun
 
 
 def test_two_commands_that_state_one_output_dir_are_seen(launched: Any) -> None:
-    words = ["--executor", "local", "--", "sh", "-c", "sleep 60", "--output_dir", "out"]
+    words = [
+        "--executor",
+        "local",
+        "--",
+        "python",
+        "-c",
+        "import time; time.sleep(60)",
+        "--output_dir",
+        "out",
+    ]
     run = launched.submit(*words)
     refused = launched("submit", *words)
     assert refused.returncode == 2

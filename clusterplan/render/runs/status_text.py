@@ -147,12 +147,11 @@ def render_live(status: RunStatus, utilisation_percent: float | None = None) -> 
     """Return one line for a run that is followed, with the utilisation of its GPUs."""
     parts = [status.state.state.value, status.state.reason]
     if status.progress:
-        parts.append(f"step {steps_of(status)}")
-        if status.progress.rate_steps_per_s:
-            parts.append(f"{format_significant(status.progress.rate_steps_per_s)} steps/s")
+        rate = status.progress.rate_steps_per_s
+        parts.append(f"step {steps_of(status)}" + (f" at {format_significant(rate)}/s" if rate else ""))
     if left := time_left(status):
         first, last = left.seconds.p10, left.seconds.p90
-        parts.append(f"ends in {format_duration(first)} to {format_duration(last)}")
+        parts.append(f"{format_duration(first)} to {format_duration(last)} left")
     parts += alarms(status)
     if utilisation_percent is not None:
         parts.append(f"GPUs {utilisation_percent:.0f} % busy")
