@@ -33,13 +33,13 @@ executor.update_parameters(time=10, signal_delay_s=30, array_parallelism=1, addi
 n = int(sys.argv[2])
 executor.map_array(abs, range(n)) if n > 1 else executor.submit(abs, 1)
 """
-# Adds as many floats as its argument says; writes the Unix time of its start, and the seconds it took.
 IMPORTS = """
 import click, submitit
 from pydantic import BaseModel
 class Model(BaseModel):
     number: int
 """
+# Adds as many floats as its argument says; writes the Unix time of its start, and the seconds it took.
 WORK = """
 import json, sys, time
 start_s, start, total = time.time(), time.perf_counter(), 0.0

@@ -1,6 +1,9 @@
 """`submit` without a whole job file: options of [slurm] and [run] as flags, and a file of these two tables alone."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +111,30 @@ def test_python_takes_the_same_options(site_only: Path) -> None:
 def test_arguments_with_an_open_quote_are_refused() -> None:
     with pytest.raises(InputError, match=r"--resume-args: .* No closing quotation"):
         run_tables({}, resume_args="--from 'x")
+
+
+def test_a_submission_loads_what_it_needs_alone(tmp_path: Path) -> None:
+    """The start of the program is most of a submission: no estimate of a job of unknown size, no event loop, no queue."""
+    program = (
+        "import sys\nfrom clusterplan.cli import main\n"
+        "try:\n    main(['submit', '--executor', 'slurm', '--dry-run', '--gpus', '1', '--', 'true'])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": str(tmp_path), "CLUSTERPLAN_RUNS": str(tmp_path / "runs")},
+    )
+    loaded = set(done.stderr.split())
+    assert {"submitit", "pydantic"} <= loaded
+    spared = {
+        "asyncio",
+        "numpy",
+        "clusterplan.estimator.estimate.estimate",
+        "clusterplan.estimator.queue.state",
+    }
+    assert loaded & spared == set()
