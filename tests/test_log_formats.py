@@ -351,3 +351,20 @@ def test_a_user_s_expression_reads_lines_that_no_format_knows() -> None:
 
 def test_the_names_that_an_expression_may_use_are_quantities() -> None:
     assert set(LOG_QUANTITIES) <= QUANTITIES.keys()
+
+
+def test_an_empty_bar_before_that_of_the_epoch_is_not_the_trainings() -> None:
+    """lightning/pytorch/callbacks/progress/tqdm_progress.py, 2.6: `Training: 0/?` comes first, and stays at 0."""
+    bars = ["Training: |          | 0/? [00:00<?, ?it/s]", "Epoch 0:   0%|          | 0/100 [00:00<?, ?it/s]"]
+    bars += [
+        f"Epoch 0: {n:3}%|      | {n}/100 [00:0{n // 10}<00:09, 9.9it/s, train_loss=2.9]" for n in (10, 20)
+    ]
+    records = read("".join(f"\r{bar}" for bar in bars), epochs=3)
+    assert steps(records)[-2:] == [10, 20]
+    assert records[-1].total_steps == 300
+
+
+def test_the_bar_of_rich_counts_epochs_from_0_wherever_it_is_read_first() -> None:
+    """lightning/pytorch/callbacks/progress/rich_progress.py; a log gets the last epoch's alone."""
+    records = read("Epoch 2/2  ━━━━━━━━━━━━━━━━ 100/100 0:00:07 • 0:00:00 13.29it/s\n")
+    assert (steps(records), records[-1].total_steps) == ([300], 300)

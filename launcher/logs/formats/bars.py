@@ -86,8 +86,10 @@ class Bars:
 
     def _is_running(self) -> bool:
         assert self._training is not None  # noqa: S101  chosen with the first bar
-        length = self._training[1]
-        return length is None or self._bars[self._training].done < length
+        length, done = self._training[1], self._bars[self._training].done
+        if length is None:
+            return done > 0  # Lightning draws an empty bar `Training: 0/?` before that of the first epoch
+        return done < length
 
     def _choose(self, key: tuple[str, int | None]) -> None:
         """Take the bar as the training's if its words say so, or if the one so far has ended, and took less time."""
@@ -138,8 +140,9 @@ class Bars:
         number, last = int(match[1]), match[2] and int(match[2])
         if self._first_epoch is None or number < self._first_epoch:
             self._first_epoch = number
-        counts_from_1 = self._first_epoch > 0 and (bool(last) or self._first_epoch == 1)
-        epochs = last + 1 if last and form.name == "rich-bar" else last  # it shows the number of the last one
+        is_rich = form.name == "rich-bar"  # it counts from 0, also where it shows the last epoch
+        counts_from_1 = not is_rich and self._first_epoch > 0 and (bool(last) or self._first_epoch == 1)
+        epochs = last + 1 if last and is_rich else last
         return number - counts_from_1, epochs or None
 
 

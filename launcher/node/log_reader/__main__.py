@@ -22,7 +22,6 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     values = json.loads(sys.argv[2])
     logs, start = [FollowedLog(**log) for log in values["logs"]], CommandStart(**values["start"])
-    os.nice(10)  # the training comes first
     follow_logs(Path(sys.argv[1]), logs, start, _wait_for_stop, os.environ)
 
 

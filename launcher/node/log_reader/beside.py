@@ -19,7 +19,7 @@ from ...sampler.beside import ignore_slurm_warning
 from ..context import TaskContext
 from .followed_log import FollowedLog
 
-_STOP_S = 2.0  # for the reader to read what is left; the end of a job does not wait longer for it
+_STOP_S = 3.0  # for the reader to read what is left; the end of a job does not wait longer for it
 
 
 def logs_to_follow(task: TaskContext) -> list[FollowedLog]:
