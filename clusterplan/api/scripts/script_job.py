@@ -63,7 +63,8 @@ def read_script_job(
             raise
         return f"{found[0].name} runs as it is: {error}"
     recipe, states_gpus = (recipe, True) if is_batch else _with_gpus(recipe)
-    open_questions = [question.why for question in recipe.questions if question.key in _NEEDED]
+    reasons = [question.why.split("; ") for question in recipe.questions if question.key in _NEEDED]
+    open_questions = list(dict.fromkeys(part for parts in reasons for part in parts))
     if open_questions and is_batch:
         raise InputError(
             f"{'; '.join(open_questions)}: give it by a flag, or write a job file: clusterplan init {found[0]}"
@@ -96,7 +97,10 @@ def _job(
     if recipe.value("training.precision") == "auto" and "precision" not in flags:
         recipe = recipe.without("training.precision")  # a command's numerics are left as they are
     walltime = walltime_of(recipe)
-    has_size = any(recipe.value(key) for key in ("data.samples", "data.tokens", "training.max_steps"))
+    has_length = any(recipe.value(key) for key in ("data.tokens", "training.max_steps"))
+    if recipe.value("data.samples") is None:
+        recipe = recipe.without(*_SHARES, *(_EPOCHS if has_length else ()))
+    has_size = has_length or bool(recipe.value("data.samples"))
     remarks = [f"{script.name}: taken: {describe_taken(recipe)}", *recipe.remarks]
     if not states_gpus:
         remarks.insert(
@@ -104,7 +108,7 @@ def _job(
             f"{script.name}: nothing states how many GPUs there are, so the run has one: give --gpus for more",
         )
     return ScriptJob(
-        _workload(recipe, run_tables),
+        _workload(recipe, run_tables, {"batch_size": 1} if has_length else _UNSIZED),
         has_size and not recipe.questions,
         parse_duration_s(walltime) if walltime else None,
         tuple(remarks),
@@ -112,14 +116,10 @@ def _job(
     )
 
 
-def _workload(recipe: Recipe, run_tables: Mapping[str, Any]) -> Workload:
-    has_length = any(recipe.value(key) for key in ("data.tokens", "training.max_steps"))
-    if recipe.value("data.samples") is None:
-        recipe = recipe.without(*_SHARES, *(_EPOCHS if has_length else ()))
+def _workload(recipe: Recipe, run_tables: Mapping[str, Any], defaults: Mapping[str, Any]) -> Workload:
     tables: dict[str, Any] = {}
     for key, setting in recipe.settings.items():
         table, _, name = key.rpartition(".")
         if table != "submit":
             (tables.setdefault(table, {}) if table else tables)[name] = setting.value
-    defaults = {"batch_size": 1} if has_length else _UNSIZED
     return load_workload(None, None, defaults, tables=tables, run_tables=run_tables)
