@@ -21,10 +21,14 @@ _DIGITS = 6
 
 
 class ProgressWriter:
-    """Append to the progress of the run in `folder`.  Raises OSError if it cannot be opened or written."""
+    """Append to the progress of the run in `folder`, which is opened with the first line.
+
+    Raises OSError if it cannot be opened or written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._file = open_file(folder / PROGRESS_FILE, os.O_APPEND)
+        self._path = folder / PROGRESS_FILE
+        self._file: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -32,12 +36,15 @@ class ProgressWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
     def write(self, lines: Iterable[LoopLine], form: LogFormat | None) -> None:
         """Write lines that follow from the log format `form`."""
         source = f"{_KINDS[form.source]}:{form.name}" if form else LOG
         for line in lines:
+            if self._file is None:
+                self._file = open_file(self._path, os.O_APPEND)
             values = {field.name: _json(getattr(line, field.name)) for field in fields(line)}
             text = json.dumps({"kind": kind_of(line), **values, "source": source})
             data = text.encode() + b"\n"
