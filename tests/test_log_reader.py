@@ -53,7 +53,7 @@ def followed(
     path.write_text(text, encoding="utf-8")
     logs = [FollowedLog(str(path), **{"offset": 0, **log})]
     follow_logs(folder, logs, START, wait_for_stop, {"CLUSTERPLAN_ATTEMPT": "7.0"})
-    assert path.read_text(encoding="utf-8").startswith(text)
+    assert path.read_bytes().decode().startswith(text)
     progress = folder / "progress.jsonl"
     return [json.loads(line) for line in progress.read_text().splitlines()] if progress.exists() else []
 
@@ -122,7 +122,12 @@ def test_the_files_of_a_framework_tell_steps_where_the_log_does_not(folder: Path
     os.utime(csv, (START.time_s + 60, START.time_s + 60))
     start, *lines = followed(folder, "loading\n")
     assert {line["source"] for line in (start, *lines)} == {"file:lightning-csv"}
-    assert [(line["kind"], line["step"]) for line in (start, *lines)][:2] == [("start", 0), ("steps", 10)]
+    assert [(line["kind"], line["step"]) for line in (start, *lines)] == [("start", 0), ("steps", 20)]
+
+
+def test_steps_that_come_all_at_once_are_done_though_they_have_no_time(folder: Path) -> None:
+    bars = "".join(f"\r {n}%|###   | {n}/40 [00:01<00:01, 19.9it/s]" for n in (1, 20, 40))
+    assert followed(folder, bars)[-1]["step"] == 40
 
 
 def test_a_full_disk_ends_the_reader(folder: Path) -> None:

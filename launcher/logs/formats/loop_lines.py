@@ -86,8 +86,11 @@ class Intervals:
         return list(self._pause(record))
 
     def finish(self) -> list[LoopLine]:
-        """Return the line of the steps since the last line."""
-        return list(self._close())
+        """Return the line of the steps since the last line; of steps that came without any time, only that they are done."""
+        lines, last, latest = list[LoopLine](self._close()), self._last, self._latest
+        if last and latest and latest.step > last.step and self._last is last:
+            lines.append(LoopEnd(latest.moment.wall_s, latest.step))
+        return lines
 
     def _pause(self, record: LogRecord) -> Iterator[LoopLine]:
         if not self._pauses:

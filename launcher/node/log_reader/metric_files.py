@@ -96,12 +96,20 @@ class _MetricFile:
         records = list(_read_records(self._path.read_bytes()))
         if len(records) < self._records:  # written anew, with a column more
             self._records = 0
-        now_s, monotonic_s = time.time(), time.monotonic()
-        for record in records[self._records :]:
-            if record.time_s is None:
-                record = dataclasses.replace(record, arrival_s=now_s, monotonic_s=monotonic_s)  # noqa: PLW2901
+        for record in _stamp(records[self._records :]):
             writer.write(self.intervals.add(record), self.intervals.source)
         self._records = len(records)
+
+
+def _stamp(records: Sequence[LogRecord]) -> Iterator[LogRecord]:
+    """Stamp records without a clock with the present time, which is that of the last step of those that came together."""
+    now_s, monotonic_s = time.time(), time.monotonic()
+    last = max((at for at, record in enumerate(records) if record.kind is RecordKind.STEP), default=-1)
+    for at, record in enumerate(records):
+        if record.time_s is not None:
+            yield record
+        elif at == last or record.kind is not RecordKind.STEP:
+            yield dataclasses.replace(record, arrival_s=now_s, monotonic_s=monotonic_s)
 
 
 def _read_records(data: bytes) -> Iterator[LogRecord]:
