@@ -87,8 +87,9 @@ class Intervals:
 
     def finish(self) -> list[LoopLine]:
         """Return the line of the steps since the last line; of steps that came without any time, only that they are done."""
-        lines, last, latest = list[LoopLine](self._close()), self._last, self._latest
-        if last and latest and latest.step > last.step and self._last is last:
+        last, latest = self._last, self._latest
+        lines = list[LoopLine](self._close())
+        if last and latest and latest.step > last.step and not lines:
             lines.append(LoopEnd(latest.moment.wall_s, latest.step))
         return lines
 
