@@ -87,7 +87,8 @@ def test_a_refusal_of_the_filter_is_one(on_slurm: Any) -> None:
 @pytest.mark.parametrize("option", ["mem=900G", "nodelist=gpu4"])
 def test_a_job_that_slurm_refuses_but_keeps_a_record_of_is_refused(on_slurm: Any, option: str) -> None:
     """squeue --states=all shows it as FAILED with BadConstraints."""
-    done = on_slurm("submit", "--gpus", "1", "--slurm", option, "--", "true")
+    # Forced, because a check of ours knows of the memory before.
+    done = on_slurm("submit", "--force", "--gpus", "1", "--slurm", option, "--", "true")
     assert (done.returncode, "Error: sbatch refused: " in done.stderr) == (1, True)
     assert not list((on_slurm.folder / "runs").iterdir())
 
