@@ -53,6 +53,7 @@ class Intervals:
         self._is_mean = False  # the step time that its lines state
         self._clock, self._pauses = ClockChoice(), Pauses()
         self._typical = deque[float](maxlen=_RECENT)
+        self._is_startup = False  # the next line of steps holds the first step, or those before a resume
         self._total: int | None = None
         self._start: LogRecord | None = None
         self._first_step = 0  # before the present start, where it is known
@@ -175,6 +176,7 @@ class Intervals:
             yield LoopSteps(wall_s, point.step, steps, seconds, seconds / steps, loss=self._loss)
             self._loss = None
         self._start, self._last, self._latest = None, point, point
+        self._is_startup = not steps
 
     def _part(self, last: _Point, point: _Point) -> Iterator[LoopLine]:
         """Part an interval into the pauses that lines told of, and its steps."""
@@ -194,7 +196,9 @@ class Intervals:
         steps = point.step - last.step
         if steps < 1 or seconds <= 0:
             return
-        self._typical.append(seconds / steps)
+        if not self._is_startup:
+            self._typical.append(seconds / steps)
+        self._is_startup = False
         wait_s = None if self._wait_share is None else self._wait_share * seconds
         yield LoopSteps(
             point.moment.wall_s,
