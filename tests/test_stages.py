@@ -128,6 +128,8 @@ def test_an_estimate_in_stages_has_them_as_json(in_process: Command) -> None:
         (0.1, 11_719, False),
         (1.0, 117_188, True),
     ]
+    text = in_process("estimate", *job, "--progressive").stdout
+    assert ("GPU-hours" in text, "cost" in text) == (True, False)  # no rates, no column of them
     refused = in_process("estimate", *job, "--progressive", "--deadline", "2d")
     assert (refused.returncode, "--deadline does not go with --progressive" in refused.stderr) == (2, True)
 

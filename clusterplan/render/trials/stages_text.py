@@ -16,20 +16,24 @@ _UNKNOWN = "unknown"
 
 def write_stages(page: Page, stages: Sequence[Stage]) -> None:
     """Write a row for each stage, and what has to hold before the next one begins."""
+    has_cost = any(stage.estimate.cost for stage in stages)
     page.table(
-        ("stage", "steps", "time", "P10 to P90", "GPU-hours", "cost", "check to pass"),
+        ("stage", "steps", "time", "P10 to P90", "GPU-hours", *(["cost"] * has_cost), "check to pass"),
         [
             (
                 stage.name,
                 format_count(stage.estimate.steps.total),
                 *_time(stage.estimate.clock.total),
                 _number(stage.estimate.gpu_hours),
-                f"{_number(cost.amount)} {cost.currency}" if (cost := stage.estimate.cost) else "",
+                *(
+                    [f"{_number(cost.amount)} {cost.currency}" if (cost := stage.estimate.cost) else ""]
+                    * has_cost
+                ),
                 stage.check.text if stage.check else "",
             )
             for stage in stages
         ],
-        right=(1, 2, 3, 4, 5),
+        right=(1, 2, 3, 4, 5) if has_cost else (1, 2, 3, 4),
     )
     page.line()
     page.sentence(
