@@ -189,10 +189,10 @@ def test_a_type_of_gpu_that_is_measured_in_milliseconds_throughout_is_suspected(
 
 def test_ten_thousand_runs_take_bounded_time() -> None:
     runs = [run(g, b, truth(g, b)) for g in range(1, 9) for b in range(1, 1251)]
-    start = time.perf_counter()
+    start = time.process_time()
     step = only(runs, ask(8, 40)).step_time_s
     assert step.p50 == pytest.approx(truth(8, 40), rel=0.1)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_first_run_to_make_is_on_one_gpu() -> None:
