@@ -104,14 +104,14 @@ def _reductions(model: StepTimeModel, candidates: Sequence[Shape], targets: Sequ
 def candidate_shapes(
     targets: Sequence[Shape], max_gpus: int, max_nodes: int, max_gpus_per_node: int
 ) -> Iterator[Shape]:
-    """Yield the targets' micro-batches and a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first.
+    """Yield the targets' micro-batches and about a third of each, on 1, 2, 4, ... GPUs of 1, 2, 4, ... nodes; fewest GPUs first.
 
     The GPUs of the first target are among them, as its split may divide no other.
     """
     target = targets[0]
     whole = min(target.layout.tensor_parallel, target.gpus_per_node)
     sizes = sorted(
-        {size for t in targets for size in (t.batch_size, max(t.batch_size // 3, 1))}, reverse=True
+        {size for t in targets for size in (t.batch_size, _about_a_third(t.batch_size))}, reverse=True
     )
     counts = {
         (nodes * each, nodes, each)
@@ -129,3 +129,13 @@ def candidate_shapes(
 def _doublings(most: int) -> list[int]:
     powers = [2**i for i in range(most.bit_length())]
     return sorted({*powers, most})
+
+
+def _about_a_third(size: int) -> int:
+    """Return the divisor nearest to a third: kernels are tuned for powers of two, and others would mislead.
+
+    >>> [_about_a_third(size) for size in (32, 24, 20, 16, 8, 1)]
+    [8, 8, 5, 4, 2, 1]
+    """
+    divisors = [part for part in range(1, size // 2 + 1) if size % part == 0] or [1]
+    return min(divisors, key=lambda part: abs(math.log(3 * part / size)))
