@@ -90,7 +90,7 @@ def test_only_values_with_a_placeholder_change() -> None:
         for gpus in (1, 2, 4, 8)
         if (shape := Shape(**vars(first) | {"gpus": gpus, "gpus_per_node": gpus}))
     ]
-    assert plan(workload(), without=without).shape.batch_size == 10
+    assert plan(workload(), without=without).shape.batch_size == 8
     fixed = workload("python", "train.py", "--output_dir", "{output}")
     assert plan(fixed, without=without) is None
 
