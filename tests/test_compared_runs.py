@@ -155,6 +155,13 @@ def test_compare_with_a_run_that_is_not_there_is_one_line(
     assert "'nothing-like-it' is not in the history" in done.stderr
 
 
+def test_compare_of_a_run_with_itself_is_one_line(submit: Callable[..., str], in_process: Command) -> None:
+    run = submit(0.5)
+    done = in_process("history", "compare", run, "train")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{run}: both are this one run" in done.stderr
+
+
 def test_a_slower_run_is_noted_in_its_report_and_its_status(
     submit: Callable[..., str], in_process: Command
 ) -> None:

@@ -298,6 +298,11 @@ def test_a_file_that_is_no_history_is_said_and_left_alone(tmp_path: Path, conten
     assert path.read_bytes() == content
 
 
+def test_a_folder_in_place_of_the_history_is_said(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match=f"{tmp_path}: is a folder; the history is a file, such as "):
+        History(tmp_path)
+
+
 def test_an_sqlite_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with sqlite3.connect(path) as db:

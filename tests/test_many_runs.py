@@ -157,6 +157,25 @@ def test_a_run_that_is_not_one_is_told_which_there_are(runs: Runs, wanted: str, 
     assert "sampled" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("xyz", "run 'xyz' is not known; no run has a name like it"),
+        ("/nowhere/train", "/nowhere/train: no such file or folder"),
+        ("/", "/: not the folder of a run: it has no run.json"),
+    ],
+)
+def test_a_run_that_resembles_none_is_told_no_names(
+    runs: Runs, in_process: Command, monkeypatch: pytest.MonkeyPatch, wanted: str, said: str
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", runs.environment["CLUSTERPLAN_HISTORY"])
+    name = runs.made("train").name
+    for command in ("status", "advise"):
+        done = in_process(command, wanted)
+        assert (done.returncode, name in done.stderr) == (2, False)
+    assert said in in_process("status", wanted).stderr
+
+
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
 def test_a_run_that_was_not_submitted_is_not_called_unknown(runs: Runs, command: str) -> None:
     runs.made("train")

@@ -45,6 +45,10 @@ class HistoryFile:
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
         except sqlite3.Error as error:
+            if path.is_dir():
+                raise HistoryError(
+                    f"{path}: is a folder; the history is a file, such as {path / 'history.db'}"
+                ) from None
             if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent)):
                 raise HistoryError(f"{path}: {denial(path)}") from None
             raise HistoryError(f"{path}: is no history that can be used: {error}; {_CHECK}") from None

@@ -7,6 +7,8 @@ import difflib
 import json
 import os
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,8 +64,15 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
 
     A path of a run's folder finds that run, registered or not.  Raises InputError with the nearest ids.
     """
-    if run is not None and "/" in run and file_exists(Path(run) / RUN_FILE):
-        return [Path(run).absolute()]
+    if run is not None and "/" in run:
+        if file_exists(Path(run) / RUN_FILE):
+            return [Path(run).absolute()]
+        why = (
+            f"not the folder of a run: it has no {RUN_FILE}"
+            if file_exists(Path(run))
+            else "no such file or folder"
+        )
+        raise InputError(f"{run}: {why}")
     folders = {folder.name: folder for folder in registered_folders(history)}
 
     def is_of_kind(name: str) -> bool:
@@ -77,14 +86,39 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
         if other := next((name for name in names if kinds[name]), None):  # otherwise its folder is gone
             shown = f"`clusterplan history show {other}`"
             raise InputError(f"{other} was not submitted, so only {shown} and `report` tell of it")
-    latest = list(islice(filter(is_of_kind, folders), _MAX_SUGGESTIONS))
-    if not latest:
+    latest = next(filter(is_of_kind, folders), None)
+    if latest is None:
         raise InputError("there are no runs yet: `clusterplan submit JOB.toml` makes one")
     if run is None:
-        return [folders[latest[0]]]
-    similar = difflib.get_close_matches(run, folders, n=_MAX_CANDIDATES, cutoff=0.3)
-    nearest = list(islice(filter(is_of_kind, similar), _MAX_SUGGESTIONS))
-    raise InputError(f"run {run!r} is not known; the nearest are {join_names(nearest or latest)}")
+        return [folders[latest]]
+    raise InputError(
+        f"run {run!r} is not known; {name_nearest(filter(is_of_kind, find_similar(run, folders)))}"
+    )
+
+
+def find_similar(run: str, ids: Iterable[str]) -> list[str]:
+    """Return the ids that begin much like `run`, the nearest first.
+
+    >>> find_similar("traim", ["train-20261128T101500-0a1b", "net-20261128T101500-0a1b"])
+    ['train-20261128T101500-0a1b']
+    """
+    by_beginning = defaultdict[str, list[str]](list)
+    for each in ids:
+        by_beginning[each[: len(run)]].append(each)
+    similar = difflib.get_close_matches(run, by_beginning, n=_MAX_CANDIDATES)
+    return [each for beginning in similar for each in by_beginning[beginning]]
+
+
+def name_nearest(similar: Iterable[str]) -> str:
+    """Return the words that name the nearest ids.
+
+    >>> name_nearest(["a-1", "a-2"]), name_nearest([])
+    ('the nearest are a-1, a-2', 'no run has a name like it: `clusterplan history list` shows all')
+    """
+    nearest = list(islice(similar, _MAX_SUGGESTIONS))
+    if not nearest:
+        return "no run has a name like it: `clusterplan history list` shows all"
+    return f"the nearest {'is' if len(nearest) == 1 else 'are'} {join_names(nearest)}"
 
 
 def read_run_facts(folder: Path) -> dict[str, Any]:

@@ -140,7 +140,9 @@ def _find_run(run: str | None) -> Path:
             return find_folders(history_path(os.environ), kind, run)[0]
         except InputError as error:
             first = first or error
-    raise InputError(f"{run}: no such file, and no run begins with it: {first}" if run else str(first))
+    if run is None or "/" in run:
+        raise InputError(str(first))
+    raise InputError(f"{run}: no such file, and no run begins with it: {first}")
 
 
 def _estimate(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import InputError
 from ...estimator.accuracy.comparison import RunComparison, compare_runs
 from ...launcher.runs.status import RunStatus
 from ...render.history import comparison_text
@@ -33,7 +34,7 @@ def history_compare(
     """Compare two runs, each by its id or its beginning, as `clusterplan history compare` does.
 
     Everything new in run folders is collected before; `progress` is that of `collect`.  Raises InputError if no run has
-    that beginning, and HistoryError.
+    that beginning, or both are one run, and HistoryError.
 
     Examples:
         >>> history_compare("no-such-run", "other-run")
@@ -42,6 +43,8 @@ def history_compare(
     """
     with collected_history(progress=progress) as history:
         runs = [history.find_run(run) for run in (first, second)]
+        if runs[0]["run"] == runs[1]["run"]:
+            raise InputError(f"{runs[0]['run']}: both are this one run; name another one to compare it with")
         facts = [history.run_facts(run["run"]) for run in runs]
         earlier, later = sorted((0, 1), key=lambda i: runs[i]["began_utc"] or "")
         repeats = history.earlier_repeats(facts[later].run)

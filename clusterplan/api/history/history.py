@@ -1,6 +1,5 @@
 """The history from Python: open it, bring it up to date, find a run in it."""
 
-import difflib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...cluster_profiles.units import join_names
 from ...errors import ClusterplanError, HistoryError, InputError
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
+from ...launcher.run_folder.registry import find_similar, name_nearest
 from ...launcher.runs.collect import collect_run, folders_to_collect
 from ...launcher.runs.settle import settle_open_runs
 from ...launcher.runs.status import RunStatus
@@ -153,5 +152,4 @@ def _find_runs(runs: Sequence[dict[str, Any]], beginning: str | None = None) -> 
     if matches:
         return matches
     ids = [run["run"] for run in runs]
-    nearest = difflib.get_close_matches(beginning, ids, n=3, cutoff=0.3) or ids[:3]
-    raise InputError(f"run {beginning!r} is not in the history; the nearest are {join_names(nearest)}")
+    raise InputError(f"run {beginning!r} is not in the history; {name_nearest(find_similar(beginning, ids))}")
