@@ -184,13 +184,15 @@ def format_count(number: float) -> str:
 
 
 def format_significant(number: float, digits: int = 3) -> str:
-    """Return a number rounded to so many significant digits, without an exponent and without trailing zeros.
+    """Return a number rounded to so many digits, without trailing zeros; with an exponent beyond 15 places only.
 
-    >>> format_significant(55.3481), format_significant(13056.2), format_significant(60.0)
-    ('55.3', '13,056', '60')
+    >>> format_significant(55.3481), format_significant(13056.2), format_significant(-0.0), format_significant(1e300)
+    ('55.3', '13,056', '0', '1e+300')
     """
     if number == 0 or not math.isfinite(number):
-        return f"{number:g}"
+        return f"{number + 0.0:g}"  # -0.0 + 0.0 is 0.0
+    if not 1e-15 < abs(number) < 1e15:  # noqa: PLR2004  as many places
+        return f"{number:.{digits}g}"
     decimals = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
     text = f"{number:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if decimals else text

@@ -303,6 +303,45 @@ def test_run_that_nobody_knows_is_one_clear_line(in_process: Command) -> None:
     assert "no-such-run: no such file, and no run begins with it" in done.stderr
 
 
+def test_source_of_another_type_is_one_clear_line() -> None:
+    with pytest.raises(clusterplan.ClusterplanError, match="5 is neither a run nor a log"):
+        clusterplan.advise(5)  # type: ignore[arg-type]
+
+
+def test_length_that_the_log_contradicts_is_refused_or_left_out(in_process: Command, tmp_path: Path) -> None:
+    """The user's is refused; that of the log itself is left out, as of a run that was submitted for fewer steps."""
+    rows = [(step, 3.0 - step / 100) for step in range(50)]
+    table = write_table(tmp_path / "a.csv", ("step", "loss"), rows)
+    done = in_process("advise", table, "--max-steps", 10)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "the length contradicts the log: it is at step 49, beyond the 10 steps" in done.stderr
+    assert answer_of(in_process, table, "--gpus", 2)["total_steps"] is None
+    own = write_table(tmp_path / "b.csv", ("step", "loss", "max_steps"), [(*row, 10) for row in rows])
+    answer = answer_of(in_process, own)
+    assert (answer["total_steps"], len(answer["warnings"])) == (None, 1)
+    assert "beyond the 10 steps that it gives as its length" in answer["warnings"][0]
+    answer = answer_of(in_process, own, "--max-steps", 100)
+    assert answer["total_steps"] == 100
+
+
+def test_value_that_is_not_finite_is_told(in_process: Command, tmp_path: Path) -> None:
+    rows = [(step, 3.0 - step / 100, "inf" if step == 20 else 4.0 - step / 100) for step in range(50)]
+    answer = answer_of(in_process, write_table(tmp_path / "a.csv", ("step", "loss", "eval_loss"), rows))
+    assert answer["state"] == "improving"
+    assert answer["warnings"] == [
+        "eval_loss: 1 of 50 values left out, because not finite; the latest is inf at step 20"
+    ]
+
+
+@pytest.mark.parametrize(("loss", "shown"), [(1e300, "1e+300"), (0.0, "0"), (1e-300, "1e-300")])
+def test_extreme_loss_is_a_short_number(in_process: Command, tmp_path: Path, loss: float, shown: str) -> None:
+    table = write_table(tmp_path / "a.csv", ("step", "loss"), [(step, loss) for step in range(50)])
+    text = in_process("advise", table).stdout
+    assert ["loss", shown] == next(line.split()[:2] for line in text.splitlines() if line.startswith("loss"))
+    assert "-0" not in text.replace("1e-300", "")
+    assert "+0" not in text
+
+
 @pytest.mark.parametrize(("rate", "words"), [(1.0, "start its decay"), (0.3, "let its decay end")])
 def test_plateau_at_a_high_rate_says_what_its_schedule_needs(
     in_process: Command, tmp_path: Path, rate: float, words: str

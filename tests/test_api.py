@@ -193,6 +193,7 @@ def test_a_history_that_cannot_be_read_is_a_remark(home: Path, capsys: pytest.Ca
         ({**JOB, "keep": "batch"}, "--keep: 'batch' is not one of per-gpu-batch, global-batch"),
         ({**JOB, "profile": "nowhere"}, "profile 'nowhere' does not exist"),
         ({"job": "nowhere.toml"}, "nowhere.toml"),
+        ({"job": 5}, "5 is neither a job file nor a Workload"),
         ({"job": clusterplan.Workload.of(**JOB), "epochs": 2}, "epochs: a Workload takes no flags beside it"),
     ],
 )

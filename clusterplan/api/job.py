@@ -29,6 +29,8 @@ def read_workload(
                 f"{next(iter(flags))}: a Workload takes no flags beside it: put the value into the Workload"
             )
         return job
+    if job is not None and not isinstance(job, str | os.PathLike):
+        raise InputError(f"{job!r} is neither a job file nor a Workload: give a path")
     return load_workload(None if job is None else Path(job), flags, defaults, run_tables=run_tables)
 
 

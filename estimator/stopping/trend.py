@@ -26,8 +26,8 @@ class Interval:
         >>> Interval(2, 1, 4).times(-1)
         Interval(value=-2, low=-4, high=-1)
         """
-        ends = sorted((self.low * factor, self.high * factor))
-        return Interval(self.value * factor, *ends)
+        ends = sorted((self.low * factor + 0, self.high * factor + 0))  # -0.0 + 0 is 0.0
+        return Interval(self.value * factor + 0, *ends)
 
 
 def median(values: Sequence[float]) -> float:

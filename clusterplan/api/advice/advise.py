@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,15 @@ from ...render.advice.as_dict import advice_as_dict
 from ...render.advice.text import write_advice
 from ...render.layout import Page
 from ..result import Result
+from .doubts import describe_not_finite, with_length, without_wrong_length
 from .options import parse_band, parse_columns, parse_share
 
 if TYPE_CHECKING:
     from ...cluster_profiles.profile import ClusterProfile
     from ..estimate import JobEstimate
     from ..job import Job
+
+_LENGTHS = frozenset({"samples", "tokens", "max_steps"})  # flags, each of which says how long the training is
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,8 +104,11 @@ def advise(
     rules = Rules(parse_share(min_gain), parse_band(band), constant_lr)
     chosen = parse_columns(columns, metric)
     folder, log = _read(source, chosen)
+    curve, doubts = without_wrong_length(log.curve)
+    log = replace(log, curve=curve)
     estimate = _estimate(job, profile, flags, log)
-    curve = log.curve if estimate is None else _with_total(log.curve, estimate)
+    if estimate and (job is not None or flags.keys() & _LENGTHS):
+        curve = with_length(curve, estimate.steps.total)
     judgement = advise_stop(curve, rules)
     price = _price(log, estimate, profile, folder)
     best = judgement.validations.best.step if judgement.validations else judgement.step
@@ -118,13 +124,19 @@ def advise(
         if curve.total_steps and curve.total_steps > judgement.step
         else None,
         since_best=price_steps(judgement.step - best, price) if best < last else None,
-        warnings=tuple(w.text for w in estimate.warnings if w.code == "trainer-steps") if estimate else (),
+        warnings=(
+            *doubts,
+            *describe_not_finite(curve),
+            *(w.text for w in (estimate.warnings if estimate else ()) if w.code == "trainer-steps"),
+        ),
     )
 
 
 def _read(source: str | os.PathLike[str] | None, columns: Columns) -> tuple[Path | None, TrainingLog]:
     """Return what was logged, and the run's folder if it is one."""
     if source is not None:
+        if not isinstance(source, str | os.PathLike):
+            raise InputError(f"{source!r} is neither a run nor a log: give an id, or a path")
         path = Path(source)
         if path.is_file() or (path.is_dir() and not (path / "run.json").is_file()):
             return None, read_training_log(path, columns)
@@ -157,17 +169,12 @@ def _estimate(
     total = log.curve.total_steps
     if job is None:
         gaps = {"batch_size": 1, "gpus": log.gpus or 1}
-        if not flags.keys() & {"samples", "tokens", "max_steps"}:
+        if not flags.keys() & _LENGTHS:
             gaps["max_steps"] = total or max(log.curve.step, 1)
         elif total and "max_steps" not in flags:
             gaps["trainer_steps"] = total
     answer: JobEstimate = estimate(job, profile, **(gaps | dict(flags)))
     return answer
-
-
-def _with_total(curve: Curve, estimate: "JobEstimate") -> Curve:
-    """The curve with the length that the trainer states, otherwise with that of the estimate."""
-    return curve.with_total(curve.total_steps or estimate.steps.total)
 
 
 def _price(

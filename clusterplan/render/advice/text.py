@@ -6,7 +6,6 @@ from ...cluster_profiles.units import format_count, format_duration, format_sign
 from ...estimator.stopping.curve import Curve
 from ...estimator.stopping.savings import Price, Savings
 from ...estimator.stopping.schedule import Phase
-from ...estimator.stopping.trend import Interval
 from ...estimator.stopping.validation import CONFIRMATIONS
 from ..layout import Page, Style
 from .words import Answer, gain_scale, say_what_to_do
@@ -51,7 +50,8 @@ def _loss(answer: Answer) -> Iterator[Row]:
         band = f"; {'in' if judgement.in_band else 'not in'} the band {low:g} to {high:g}"
     yield name, format_significant(judgement.loss, 4), f"median of the latest window{band}"
     if judgement.slope:
-        yield "slope", f"{judgement.slope.value:+.2g}", f"per 1,000 steps, {_ends(judgement.slope, '+.2g')}"
+        slope = judgement.slope
+        yield "slope", _signed(slope.value), f"per 1,000 steps, {_signed(slope.low)} to {_signed(slope.high)}"
 
 
 def _gain(answer: Answer) -> Iterator[Row]:
@@ -60,7 +60,7 @@ def _gain(answer: Answer) -> Iterator[Row]:
         return
     scale = gain_scale(answer)
     share = judgement.gain.times(100 / scale)
-    low, value, high = (_percent(number) for number in (share.low, share.value, share.high))
+    low, value, high = (format_significant(number, 2) for number in (share.low, share.value, share.high))
     until = f"until step {format_count(judgement.end)}, as in the latest half, {low} to {high} %"
     yield (
         "gain left",
@@ -129,10 +129,5 @@ def _shown(name: str, cost: float, curve: Curve) -> str:
     return format_significant(-cost if name in curve.is_more_better else cost, 4)
 
 
-def _ends(interval: Interval, form: str) -> str:
-    return f"{interval.low:{form}} to {interval.high:{form}}"
-
-
-def _percent(share: float) -> str:
-    """Two digits, but no power of ten."""
-    return f"{share:.0f}" if abs(share) >= 10 else f"{share:.2g}"  # noqa: PLR2004  two digits
+def _signed(number: float) -> str:
+    return f"{number:+.2g}" if number else "0"
