@@ -24,6 +24,9 @@ from clusterplan.estimator.measurements.training_loop import LoopStart, LoopStep
 from clusterplan.launcher.calibration.plan import NARROW, check_calibration, plan_probe
 from clusterplan.launcher.calibration.probe import ProbeEnd, read_speed
 from clusterplan.launcher.calibration.watch import watch_probe
+from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
+from clusterplan.launcher.runs.explain.trials import with_trial
+from clusterplan.launcher.runs.state import RunState, State
 
 COMMAND = ("python", "train.py", "--bs", "{batch_size}", "--output_dir", "{output}")
 DEBUG = Partition(name="debug", nodes=2, gpus_per_node=8, gpu="a100-sxm4-80gb", time_limit=1800)
@@ -196,11 +199,21 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
         == probe["run"]
     )
     assert not list((Path(probe["folder"]) / "output").iterdir())
-    assert launched.status(probe["run"])["reason"] == "a probe of `clusterplan calibrate` that was stopped"
+    assert launched.status(probe["run"])["reason"] == "a probe of `clusterplan calibrate`: its speed is known"
     run = launched.submit(job, *ON_CPU, "--calibrate-first")  # it is known: no further probe
     assert launched("cancel", run["run"]).returncode == 0
     estimate = json.loads((Path(run["folder"]) / "estimate.json").read_text())
     assert (estimate["source"]["kind"], estimate["source"]["runs"]) == ("measured", 1)
+
+
+def test_a_probe_that_was_stopped_says_why_if_its_record_does(tmp_path: Path) -> None:
+    def reason() -> str:
+        return with_trial(RunState(State.CANCELLED, "", 0.0), {"probe": True}, [], tmp_path).reason
+
+    write_cancel_request(tmp_path)
+    assert reason() == "a probe of `clusterplan calibrate` that was stopped"
+    write_cancel_request(tmp_path, "its speed is known")
+    assert reason() == "a probe of `clusterplan calibrate`: its speed is known"
 
 
 def test_a_shape_that_the_command_cannot_have_is_left_out(launched: Any, in_process: Any) -> None:

@@ -24,7 +24,7 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--stages",
             metavar="SHARES",
-            help=f"The stages of --progressive, as shares of the steps. Default: {_DEFAULT}.",
+            help=f"The stages of --progressive, as shares of the steps; the last one has no check. Default: {_DEFAULT}.",
         ),
         click.option(
             "--progressive",

@@ -35,7 +35,7 @@ def watch_probe(
         if status.state.final:
             return _ENDS.get(status.state.state, ProbeEnd.FAILED), speed, status
         if speed.error is not None and speed.error <= within:
-            return ProbeEnd.KNOWN, speed, stop_probe(folder, executor)
+            return ProbeEnd.KNOWN, speed, stop_probe(folder, executor, "its speed is known")
         if (status.elapsed_s or 0.0) >= most_s:
             return ProbeEnd.TIME_OVER, speed, stop_probe(folder, executor)
         time.sleep(_POLL_S[executor])
@@ -49,9 +49,9 @@ def remove_checkpoints(folder: Path) -> None:
         make_inner_folder(output)
 
 
-def stop_probe(folder: Path, executor: str) -> RunStatus:
-    """Cancel a probe and wait until it has left its GPUs; return its status then."""
-    cancel_runs([folder])
+def stop_probe(folder: Path, executor: str, reason: str = "") -> RunStatus:
+    """Cancel a probe, for a `reason` if it is known, and wait until it has left its GPUs; return its status then."""
+    cancel_runs([folder], reason)
     give_up_s = time.monotonic() + _STOPPED_S
     while True:
         (status,) = read_statuses([folder])

@@ -15,8 +15,8 @@ from ..slurm import client as slurm
 from .status import RunStatus, read_statuses
 
 
-def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
-    """Ask runs to stop, for good; return their statuses from before.
+def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
+    """Ask runs to stop, for good and for a `reason` if there is one; return their statuses from before.
 
     Raises InputError for a run of another user, SlurmUnavailable and SlurmRefused.
     """
@@ -26,7 +26,7 @@ def cancel_runs(folders: Sequence[Path]) -> list[RunStatus]:
     statuses = read_statuses(folders)
     open_folders = [status.folder for status in statuses if not status.state.final]
     for folder in open_folders:
-        write_cancel_request(folder)  # first: a job that begins, or that is saving, looks for it
+        write_cancel_request(folder, reason)  # first: a job that begins, or that is saving, looks for it
     jobs = {
         folder: job for folder in open_folders for job in read_jobs(folder)[-1:]
     }  # none before submission

@@ -156,7 +156,7 @@ def read_statuses(
             slurmd_error=_read_error(files.newest_log(folder, job.job)) if job and not is_certain else None,
             other_cluster=other_cluster,
         )
-        state = with_trial(judge_state(evidence, time.time()), facts, tasks)
+        state = with_trial(judge_state(evidence, time.time()), facts, tasks, folder)
         if state.final and state.state != (final[folder] or {}).get("state") and job:
             write_final_status(
                 folder,

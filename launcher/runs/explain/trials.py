@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ...run_folder.cancel_request import cancel_reason
 from ...run_folder.stages.stage import RunStage
 from ...run_folder.task_records import TaskRecord
 from ..state import RunState, State
 
 _BEFORE_ITS_START = (State.PENDING, State.CANCELLED, State.LOST)
+_PROBE = "a probe of `clusterplan calibrate`"
 
 
-PROBE_STOPPED = "a probe of `clusterplan calibrate` that was stopped"
-
-
-def with_trial(state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> RunState:
+def with_trial(
+    state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord], folder: Path
+) -> RunState:
     """Return the state of a run with what it means for a probe, or for a stage that has not begun."""
     if facts.get("probe") and state.state is State.CANCELLED:
-        return replace(state, reason=PROBE_STOPPED)
+        reason = cancel_reason(folder)
+        return replace(state, reason=f"{_PROBE}: {reason}" if reason else f"{_PROBE} that was stopped")
     return _with_stage_before(state, facts, tasks)
 
 
