@@ -260,6 +260,7 @@ def test_a_sweep_is_submitted_and_ends(home: Path, monkeypatch: pytest.MonkeyPat
     ("arguments", "words"),
     [
         ({"command": ["no-such-program"]}, "no-such-program"),
+        ({"job": 5}, "5 is neither a job file nor a Workload"),
         ({}, "there is no command: give one after --"),
         ({"command": ["true"], "time": "soon"}, "--time: 'soon' is not a duration"),
         ({"command": ["true"], "time": 0}, "--time: 0 must be greater than 0"),

@@ -29,9 +29,14 @@ def read_workload(
                 f"{next(iter(flags))}: a Workload takes no flags beside it: put the value into the Workload"
             )
         return job
-    if job is not None and not isinstance(job, str | os.PathLike):
-        raise InputError(f"{job!r} is neither a job file nor a Workload: give a path")
+    check_job_type(job)
     return load_workload(None if job is None else Path(job), flags, defaults, run_tables=run_tables)
+
+
+def check_job_type(job: object) -> None:
+    """Raise InputError if a value is neither a path nor a `Workload`; None is no job."""
+    if job is not None and not isinstance(job, str | os.PathLike | Workload):
+        raise InputError(f"{job!r} is neither a job file nor a Workload: give a path")
 
 
 def with_site_defaults(workload: Workload, *, has_cluster: bool) -> Workload:

@@ -18,7 +18,7 @@ from ..launcher.submission.submission import Submission
 from ..launcher.submission.sweep import NO_SWEEP, combine_values
 from ..render import submit_text
 from ..render.layout import Page
-from .job import Job, read_workload
+from .job import Job, check_job_type, read_workload
 from .measurements import ProgressCallback, find_measurements
 from .result import Result
 from .scripts.find_script import find_script, with_shell
@@ -174,6 +174,7 @@ def read_job_to_submit(
     """
     if isinstance(command, str):
         raise InputError(f"the command {command!r} is one text: give a list of words")
+    check_job_type(job)
     words = tuple(str(word) for word in command)
     if job is not None and not isinstance(job, Workload) and find_script((str(job),)):
         job, words = None, (str(job), *words)
