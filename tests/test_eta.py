@@ -20,6 +20,7 @@ from clusterplan.estimator.measurements.training_loop import (
     LoopSteps,
 )
 from clusterplan.estimator.ranges import Range
+from clusterplan.launcher.run_folder.progress.progress import Circumstances, estimate_progress
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from eta import Run, guesses_of, simulate
@@ -105,6 +106,26 @@ def test_saves_that_nobody_marks_are_found_and_counted() -> None:
         for line in loop(550)
     ]
     assert left_s(lines) == pytest.approx(450 * STEP_S + 5 * 40, rel=0.01)
+
+
+def test_one_pause_that_nobody_marked_may_come_again_or_not() -> None:
+    """A loop of 50 ms a step, of which 20 share a line, that hung for 40 s after 80 of 500 steps."""
+    lines, now_s = list[LoopLine]([LoopStart(0, 0, 500)]), 0.0
+    for step in range(20, 501, 20):
+        seconds = 1 + 40 * (step == 80)
+        now_s += seconds
+        lines.append(LoopSteps(now_s, step, 20, seconds, seconds / 20))
+    for at, line in enumerate(lines[4:-1], 5):
+        progress = estimate_progress(lines[:at], circumstances=Circumstances(line.time_s))
+        steps_s = (500 - line.step) * 0.05
+        left = progress.time_left.seconds
+        assert progress.rate_steps_per_s == pytest.approx(20)
+        assert progress.time_left.pace.step_s.p50 == pytest.approx(0.05)
+        assert left.p10 <= steps_s <= left.p90
+        if line.step <= 160:  # it may be a save, after each 80 steps
+            assert left.p90 >= steps_s + (500 // 80 - 1) * 40
+        if line.step > 200:
+            assert left.p50 == pytest.approx(steps_s, rel=0.1)
 
 
 def test_the_time_left_is_never_negative_and_stays_while_nothing_comes() -> None:

@@ -14,7 +14,8 @@ from ..measurements.training_loop import LoopLine, LoopStart, LoopSteps, steady_
 from ..ranges import Range
 
 _Z90 = statistics.NormalDist().inv_cdf(0.9)
-# A line that takes longer than the usual by both holds a pause that nobody marked.  Our judgement.
+# A line that takes longer than the usual by both holds a pause that nobody marked.  Our judgement.  A measurement leaves
+# out only lines of three times the median, because it would lose the time; here it counts among the pauses to come.
 _LONGER_BY, _DEVIATIONS = 0.25, 6.0
 _DEVIATION_OF_MAD = 1.4826  # of a normal distribution
 _LEAST_LINES = 5  # of the recent half

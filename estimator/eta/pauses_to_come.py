@@ -1,7 +1,7 @@
 """The evaluations, saves and other pauses that are still to come: each kind at its own interval, with its own time.
 
 A pause is marked by the loop, or it shows in a line of steps that took much longer than the others.  Such a line says
-only how much longer it took, so these pauses are one kind.
+only how much longer it took, so these pauses are one kind.  After one of them, another may come or not.
 """
 
 import math
@@ -17,6 +17,8 @@ from .pace import usual_lines
 UNMARKED = "unmarked"
 _IRREGULAR = 1.5  # times the median interval: pauses that come at no regular one
 _SPREAD_OF_ONE, _LEAST_SPREAD = 0.3, 0.05  # of the time of a pause.  Our judgement.
+# The only unmarked pause so far comes again with this chance: until it is overdue, and then.  Our judgement.
+_CHANCE_OF_ONE, _CHANCE_OF_OVERDUE = 0.7, 0.4
 _UNSEEN_SHARE = 0.1  # of the run, after which a pause of unknown interval would have come
 
 
@@ -32,12 +34,13 @@ class ExpectedPauses:
 class PausesToCome:
     """The pauses of one kind that are still to come: their number, and the seconds of each.
 
-    `next_step` is the step after which the next one comes; None is not known.
+    `next_step` is the step after which the next one comes; None is not known.  `chance` is how likely any of them come.
     """
 
     number: float
     each_s: Range
     next_step: float | None = None
+    chance: float = 1.0
 
 
 def find_pauses_to_come(
@@ -54,7 +57,7 @@ def find_pauses_to_come(
     """
     first = min((line.step for line in lines), default=step)
     pauses = _group(lines)
-    seen = [_recur(times, first, step, total) for times in pauses.values()]
+    seen = [_recur(times, first, step, total, is_marked=kind != UNMARKED) for kind, times in pauses.items()]
     unseen = [
         _unseen(estimate, step - first, step, total)
         for kind, estimate in (expected or {}).items()
@@ -79,7 +82,9 @@ def _group(lines: Sequence[LoopLine]) -> dict[str, dict[int, float]]:
     return kinds
 
 
-def _recur(times_s: Mapping[int, float], first: int, step: int, total: int) -> PausesToCome:
+def _recur(
+    times_s: Mapping[int, float], first: int, step: int, total: int, *, is_marked: bool
+) -> PausesToCome:
     """The pauses of a kind that came after these steps, in lines that begin at step `first`."""
     steps = sorted(times_s)
     intervals = [after - before for before, after in pairwise([first, *steps])]
@@ -87,12 +92,16 @@ def _recur(times_s: Mapping[int, float], first: int, step: int, total: int) -> P
         intervals = intervals[1:]
     every = statistics.median(intervals)
     each_s = _time(list(times_s.values()))
-    if every <= 0 or max(intervals) > _IRREGULAR * every:
+    is_doubtful = not is_marked and len(steps) == 1
+    is_overdue = is_doubtful and step - steps[0] > _IRREGULAR * every
+    chance = _CHANCE_OF_OVERDUE if is_overdue else _CHANCE_OF_ONE if is_doubtful else 1.0
+    if every <= 0 or is_overdue or max(intervals) > _IRREGULAR * every:
         per_step = len(steps) / max(step - first, 1)
-        return PausesToCome((total - step) * per_step, each_s)
+        return PausesToCome((total - step) * per_step, each_s, chance=chance)
     overdue = max(math.ceil((step - steps[-1]) / every) - 1, 0)  # they did not come
     number = int((total - steps[-1]) / every) - overdue
-    return PausesToCome(max(number, 0), each_s, steps[-1] + (overdue + 1) * every)
+    next_step = None if is_doubtful else steps[-1] + (overdue + 1) * every
+    return PausesToCome(max(number, 0), each_s, next_step, chance)
 
 
 def _time(times_s: Sequence[float]) -> Range:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from ..measurements.training_loop import LoopLine, LoopStart, LoopSteps
 from ..priors import STARTUP_S
-from ..ranges import DRAWS, Range
+from ..ranges import DRAWS, Range, uniforms
 from .batch_growth import growth_of_step_time
 from .jobs import JobLimits, further_jobs
 from .pace import Pace, estimate_pace
@@ -126,7 +126,10 @@ def _work_s(
     """Draws of the seconds of work that are left, without limits."""
     work_s = [steps * step_s - done_s for step_s in pace.step_s.draws(_PACE)]
     for term, kind in enumerate(pauses, _PAUSES):
-        work_s = [s + kind.number * each for s, each in zip(work_s, kind.each_s.draws(term), strict=True)]
+        # In doubt, none come in the lowest draws, and twice as many in the highest: once is a rate known to that factor.
+        none, twice = 1 - kind.chance, max(kind.chance, 1 - kind.chance)
+        draws = zip(work_s, kind.each_s.draws(term), uniforms(term), strict=True)
+        work_s = [s + kind.number * each * ((u >= none) + (u >= twice)) for s, each, u in draws]
     if startup_s is not None:
         startups_s = expectation.startup_s.draws(_STARTUP)
         work_s = [s + max(t - startup_s, 0.0) for s, t in zip(work_s, startups_s, strict=True)]

@@ -48,7 +48,7 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
     >>> state.step_time_s, state.n_steps, state.window
     (1.0, 12, (9, 21))
     """
-    steady = _without_outliers(steady_lines(lines))
+    steady = without_unmarked_pauses(steady_lines(lines))
     n_steps = sum(line.steps for line in steady)
     seconds = sum(line.seconds for line in steady)
     if n_steps < LEAST_STEPS or not seconds:
@@ -70,6 +70,19 @@ def steady_state(lines: Sequence[LoopLine], began_s: Mapping[str, float] | None 
     )
 
 
+def without_unmarked_pauses(lines: Sequence[LoopSteps]) -> list[LoopSteps]:
+    """Return the lines whose seconds per step are at most three times the median: the others hold a pause.
+
+    >>> steady = [LoopSteps(9 + i, 1 + i, 1, 1, 1) for i in range(1, 5)]
+    >>> [line.step for line in without_unmarked_pauses([*steady, LoopSteps(53, 6, 1, 40, 40)])]
+    [2, 3, 4, 5]
+    """
+    if not lines:
+        return []
+    typical = _quantile([(line.seconds / line.steps, line.steps) for line in lines], 0.5)
+    return [line for line in lines if line.seconds / line.steps <= _OUTLIER * typical]
+
+
 def step_time_error(lines: Sequence[LoopLine]) -> float | None:
     """Return how far the mean step time may still be off, as a share of it; None before it can be told.
 
@@ -81,7 +94,7 @@ def step_time_error(lines: Sequence[LoopLine]) -> float | None:
     >>> step_time_error([LoopStart(0, 0), first, *steady])
     0.0
     """
-    steady = _without_outliers(steady_lines(lines))
+    steady = without_unmarked_pauses(steady_lines(lines))
     n, steps, seconds = len(steady), sum(line.steps for line in steady), sum(line.seconds for line in steady)
     if n < _LEAST_LINES or steps < LEAST_STEPS or not seconds:
         return None
@@ -110,13 +123,6 @@ def startups_s(lines: Sequence[LoopLine], began_s: Mapping[str, float], step_tim
             steps_s = after.steps * step_time_s
             startups.append(max(line.time_s - began_s[line.attempt] + after.seconds - steps_s, 0.0))
     return startups
-
-
-def _without_outliers(lines: list[LoopSteps]) -> list[LoopSteps]:
-    if not lines:
-        return []
-    typical = _quantile([(line.seconds / line.steps, line.steps) for line in lines], 0.5)
-    return [line for line in lines if line.seconds / line.steps <= _OUTLIER * typical]
 
 
 def _spread(lines: Sequence[LoopSteps], step_time_s: float) -> float | None:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from ....estimator.eta.jobs import JobLimits
 from ....estimator.eta.stall import Stall, find_stall
 from ....estimator.eta.time_left import Expectation, Start, TimeLeft, estimate_time_left
+from ....estimator.measurements.steady_state import without_unmarked_pauses
 from ....estimator.measurements.training_loop import LoopLine, LoopStart, LoopSteps, steady_lines
 
 _ESTIMATE_SHARE = 0.9  # of the steps that were estimated, a loop that was not stopped may count fewer
-RATE_WINDOW_S = 300.0  # of training that the present rate is taken from
+# The present rate is taken from so much training, and from so many lines, which tell a pause from slow steps.
+RATE_WINDOW_S, _RATE_LINES = 300.0, 9
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done, their rate of late, the loss, and the time left; None is not known.
+    """Steps done, the rate of the steady ones of late, the loss, and the time left; None is not known.
 
     `source` is what tells the steps.  `stall` says since when nothing has come, where that is too long.
     """
@@ -94,9 +96,12 @@ def estimate_progress(
 
 
 def _recent_rate(lines: Sequence[LoopSteps]) -> float | None:
-    steps, seconds = 0, 0.0
+    recent, window_s = list[LoopSteps](), 0.0
     for line in reversed(lines):
-        steps, seconds = steps + line.steps, seconds + line.seconds
-        if seconds > RATE_WINDOW_S:
+        recent.append(line)
+        window_s += line.seconds
+        if window_s > RATE_WINDOW_S and len(recent) >= _RATE_LINES:
             break
-    return steps / seconds if seconds else None
+    steady = without_unmarked_pauses(recent)
+    seconds = sum(line.seconds for line in steady)
+    return sum(line.steps for line in steady) / seconds if seconds else None
