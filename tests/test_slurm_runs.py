@@ -53,10 +53,10 @@ def test_runs_teach_the_next_estimate_and_are_held_against_theirs(
 MEGATRON = r"""
 import os, sys, time
 from pathlib import Path
-for n in range(10, 41, 10):
+for n in range(10, 61, 10):
     time.sleep(1.1)
     if os.environ["RANK"] == "1":
-        print(f" iteration {n:8d}/      40 | consumed samples: {n * 4} | elapsed time per iteration (ms): 250.0 |"
+        print(f" iteration {n:8d}/      60 | consumed samples: {n * 4} | elapsed time per iteration (ms): 250.0 |"
               f" learning rate: 1.0E-05 | global batch size:     4 | lm loss: 2.5E+00 | grad norm: 1.0 |", flush=True)
     while n == 30 and not Path(sys.argv[1]).exists():
         time.sleep(0.1)
@@ -75,11 +75,11 @@ def test_the_log_of_the_last_rank_tells_the_steps_and_the_end_beside_the_limit(
     yield
     status = until(lambda: (now := on_slurm.status(run["run"]))["steps_done"] == 30 and now, "30 steps")
     go.touch()
-    assert (status["steps_total"], status["steps_source"], status["loss"]) == (40, "log:megatron", 2.5)
+    assert (status["steps_total"], status["steps_source"], status["loss"]) == (60, "log:megatron", 2.5)
     assert 0 < status["eta_s"] < 60 < status["limit_in_s"]
     assert (status["beats_limit"], status["further_jobs"]) == (1.0, 0)
     ended = on_slurm.ended(run["run"])
-    assert (ended["state"], ended["steps_done"], ended["eta_s"]) == ("completed", 40, None)
+    assert (ended["state"], ended["steps_done"], ended["eta_s"]) == ("completed", 60, None)
 
 
 @story
