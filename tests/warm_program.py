@@ -36,21 +36,23 @@ _BEFORE_START = (
     "OPENBLAS_",
 )  # what Python and libraries read at their start
 _PLAIN = {"cwd", "env"}
+_AtStart = tuple[tuple[str, str], ...]
 
 
 class WarmProgram:
-    """Start the process that waits, at the first call."""
+    """Start the processes that wait: one per environment that Python and libraries read at their start."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory()
-        self._server: subprocess.Popen[bytes] | None = None
+        self._servers = dict[_AtStart, subprocess.Popen[bytes] | None]()
 
     def run(self, args: Sequence[object], **more: Any) -> Process:
         """Run `clusterplan ARGS`, its output captured; `more` as of subprocess.run."""
         words = [str(word) for word in args]
         environment = more.get("env") or dict(os.environ)
-        if not _PLAIN.issuperset(more) or not _can_be_warm(environment):
+        address = self._address(environment) if _PLAIN.issuperset(more) and _CAN_BE_WARM else None
+        if address is None:
             captured = {"capture_output": True, "text": True, **more}
             return subprocess.run([PROGRAM, *words], check=False, **captured)
         with (
@@ -58,7 +60,7 @@ class WarmProgram:
             tempfile.TemporaryFile() as err,
             socket.socket(socket.AF_UNIX) as ask,
         ):
-            ask.connect(self._address())
+            ask.connect(address)
             request = json.dumps([words, str(more.get("cwd") or Path.cwd()), dict(environment), _umask()])
             socket.send_fds(ask, [f"{len(request):8}".encode()], [out.fileno(), err.fileno()])
             ask.sendall(request.encode())
@@ -67,40 +69,36 @@ class WarmProgram:
             return Process([str(PROGRAM), *words], code, _text(out.read()), _text(err.read()))
 
     def close(self) -> None:
-        if self._server:
-            self._server.stdin.close()
-            self._server.wait()
+        for server in filter(None, self._servers.values()):
+            server.stdin.close()
+            server.wait()
         self._folder.cleanup()
 
-    def _address(self) -> str:
-        address = f"{self._folder.name}/socket"
+    def _address(self, environment: Mapping[str, str]) -> str | None:
+        """The socket of the process for this environment; None at its first call, which may be its only one."""
+        at_start = tuple(sorted((k, v) for k, v in environment.items() if k.startswith(_BEFORE_START)))
         with self._lock:
-            if self._server is None:
-                nobody = dict.fromkeys(
-                    ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"), self._folder.name
-                )
-                self._server = subprocess.Popen(
-                    [sys.executable, "-P", __file__, address],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env={**_ENVIRONMENT, **nobody},
-                )
-                assert self._server.stdout.readline() == b"ready\n"
+            if at_start not in self._servers:
+                self._servers[at_start] = None
+                return None
+            address = f"{self._folder.name}/{list(self._servers).index(at_start)}"
+            if self._servers[at_start] is None:
+                self._servers[at_start] = self._start(address, at_start)
         return address
 
+    def _start(self, address: str, at_start: _AtStart) -> subprocess.Popen[bytes]:
+        nobody = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"), self._folder.name)
+        server = subprocess.Popen(
+            [sys.executable, "-P", __file__, address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], **dict(at_start), **nobody},
+        )
+        assert server.stdout.readline() == b"ready\n"
+        return server
 
-def _can_be_warm(environment: Mapping[str, str]) -> bool:
-    def at_start(variables: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in variables.items() if name.startswith(_BEFORE_START)}
 
-    return (
-        "coverage" not in sys.modules
-        and Path("/proc/self/status").exists()
-        and at_start(environment) == at_start(_ENVIRONMENT)
-    )
-
-
-_ENVIRONMENT = dict(os.environ)
+_CAN_BE_WARM = "coverage" not in sys.modules and Path("/proc/self/status").exists()
 
 
 def _umask() -> int:
