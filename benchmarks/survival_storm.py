@@ -44,8 +44,8 @@ def storm(cluster: Cluster, way: str, jobs: Sequence[str], events: int, rng: ran
         (kind,) = rng.choices(list(weights), weights=list(weights.values()))
         nodes = [node for node in NODES if node not in repairs]
         if running and nodes:
-            # Not all can happen: the job has just ended, its node does not answer, or another preempts already.
-            with suppress(RuntimeError, subprocess.TimeoutExpired):
+            # Not all can happen: the job has just ended, its node does not answer or is down already, or another preempts.
+            with suppress(RuntimeError, subprocess.TimeoutExpired, ProcessLookupError):
                 repairs |= disturb(cluster, kind, rng.choice(running), rng.choice(nodes), rng)
                 counts[kind] += 1
     for node in repairs:
@@ -96,12 +96,15 @@ def kill_processes(cluster: Cluster, node: str) -> None:
 def repair(cluster: Cluster, node: str) -> None:
     """Bring a node back, as one that has been booted."""
     pid = int((cluster.folder / f"{node}.pid").read_text())
+    is_slurmd_dead = not Path(f"/proc/{pid}").exists()
     with suppress(RuntimeError, subprocess.TimeoutExpired):
         state = cluster.ask("sinfo", "--noheader", f"--nodes={node}", "--format=%T")
         if not state.startswith(("down", "drain")):  # back by itself, and new starts are on it
+            if is_slurmd_dead:
+                cluster.start(node)
             return
     kill_processes(cluster, node)
-    if not Path(f"/proc/{pid}").exists():
+    if is_slurmd_dead:
         cluster.start(node)
     for _ in range(20):
         time.sleep(0.5)
