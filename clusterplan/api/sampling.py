@@ -118,7 +118,7 @@ def _write_end(folder: Path, ended: SampledCommand) -> Iterator[str]:
         yield f"{folder / STATUS_FILE}: cannot be written: {error.strerror}"
     if not ended.complete:
         stopped_early = f"sampling stopped early: is the disk of {folder} full?"
-        yield read_tail(folder / "sampler.log").strip() or stopped_early
+        yield from read_tail(folder / "sampler.log").strip().splitlines() or [stopped_early]
     try:
         yield from _describe_records(folder)
     except SpoolError as error:

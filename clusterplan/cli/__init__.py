@@ -100,7 +100,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         if sys.stdout:
             sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as help_text:
-        click.echo(help_text.format_message())
+        from .options import echo_text  # noqa: PLC0415  what `--help` itself does without
+
+        echo_text(f"{help_text.format_message()}\n")
         sys.exit(0)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
@@ -117,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def _fail(message: str, code: int) -> NoReturn:
     from .options import say  # noqa: PLC0415  what no command needs but one that fails
 
-    say(" ".join(message.split()), label="Error:")
+    say(" ".join(line.strip() for line in message.split("\n")), label="Error:")
     sys.exit(code)
 
 

@@ -4,6 +4,7 @@ import click
 
 from ..api.runs import cancel as cancel_runs
 from ..launcher.runs.state import OPEN_STATES
+from .options import echo
 
 
 @click.command()
@@ -16,6 +17,6 @@ def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
     """
     for before in cancel_runs(*runs, every=every):
         if before.state.state in OPEN_STATES:
-            click.echo(f"{before.run}: asked to stop; it was {before.state.state}")
+            echo(f"{before.run}: asked to stop; it was {before.state.state}")
         else:
-            click.echo(f"{before.run}: had ended before ({before.state.state})")
+            echo(f"{before.run}: had ended before ({before.state.state})")

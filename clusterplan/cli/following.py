@@ -11,7 +11,7 @@ from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.state import State
 from ..launcher.runs.status import RunStatus
 from ..render.runs import ending_text, status_text
-from .options import say
+from .options import echo_bytes, say, show_live
 
 _INTERRUPTED = 130
 
@@ -66,7 +66,7 @@ class _Screen:
             file.seek(position)
             while block := file.read(1 << 16):
                 self.clear()
-                click.echo(block, nl=False)
+                echo_bytes(block)
                 self._at_start = block.endswith(b"\n")
             return file.tell()
 
@@ -74,11 +74,11 @@ class _Screen:
         """Put the live line there, in place of the last."""
         text = text[: shutil.get_terminal_size().columns - 1]
         if self._live and self._at_start and text != self._shown:
-            click.echo(f"\r\x1b[K{text}", nl=False)
+            show_live(text)
             self._shown = text
 
     def clear(self) -> None:
         """Take the live line away."""
         if self._shown:
-            click.echo("\r\x1b[K", nl=False)
+            show_live("")
             self._shown = ""

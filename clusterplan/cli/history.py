@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..launcher.run_folder.folder import history_path
 from .history_add import add, remove
 from .history_export import export
-from .options import echo_result, json_option, show_collecting, utf8_text
+from .options import echo, echo_result, json_option, show_collecting, utf8_text
 
 
 @click.group()
@@ -34,7 +34,7 @@ history.add_command(remove)
 def path(as_json: bool) -> None:  # noqa: FBT001
     """Print the path of the history file."""
     file = history_path(os.environ)
-    click.echo(json.dumps({"path": str(file)}) if as_json else file)
+    echo(json.dumps({"path": str(file)}) if as_json else str(file))
 
 
 @history.command("list")

@@ -8,7 +8,7 @@ from ..api.history.entries import FLAGS, enter_measurements, remove_measurements
 from ..api.history.logs import LogOptions
 from ..cluster_profiles.units import join_names, plural
 from ..estimator.measurements.entered import EnteredRun
-from .options import say, show_collecting, utf8_text
+from .options import echo, say, show_collecting, utf8_text
 
 
 def _options(command: click.Command) -> click.Command:
@@ -71,9 +71,7 @@ def add(
     for remark in entered.remarks:
         say(remark)
     models = join_names(dict.fromkeys(measurement.model for measurement in entered.measurements))
-    click.echo(
-        f"{plural(len(entered.measurements), 'measurement')} {f'of {models} ' if models else ''}entered"
-    )
+    echo(f"{plural(len(entered.measurements), 'measurement')} {f'of {models} ' if models else ''}entered")
 
 
 @click.command()
@@ -84,4 +82,4 @@ def remove(run: str) -> None:
         removed = remove_measurements(run, progress=progress)
     for remark in removed.remarks:
         say(remark)
-    click.echo(f"{plural(len(removed.measurements), 'measurement')} removed")
+    echo(f"{plural(len(removed.measurements), 'measurement')} removed")

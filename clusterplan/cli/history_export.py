@@ -6,7 +6,7 @@ import click
 
 from ..api.history.runs import read_readings
 from ..errors import InputError
-from .options import say, show_collecting
+from .options import echo, say, show_collecting
 
 
 @click.command()
@@ -30,4 +30,4 @@ def export(run: str | None, form: str) -> None:
         readings.write_parquet(sys.stdout.buffer)
         return
     for line in readings.lines(form or "csv"):
-        click.echo(line)
+        echo(line)

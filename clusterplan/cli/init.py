@@ -9,9 +9,10 @@ import click
 
 from ..api.scripts.init import JobFile
 from ..api.scripts.init import init as read_job_file
+from ..cluster_profiles.visible_text import show_controls
 from ..errors import InputError
 from ..render.layout import Page
-from .options import echo_page, json_option, say
+from .options import echo_page, echo_text, json_option, say
 from .workload_options import WorkloadCommand, one_shape
 
 _ASKED = (
@@ -77,10 +78,10 @@ def init(
     file = _read(source, words, values)
     file = _ask(file, source, words, values)
     if as_json:
-        click.echo(json.dumps(file.as_dict(), indent=2))
+        echo_text(json.dumps(file.as_dict(), indent=2) + "\n")
         return
     if output == "-":
-        click.echo(file.text, nl=False)
+        echo_text(file.text)
         for question in file.recipe.questions:
             say(f"to fill in: {question.key}: {question.why}")
         return
@@ -102,9 +103,9 @@ def _ask(file: JobFile, source: str | None, words: tuple[str, ...], values: dict
         question = next((question for question in file.recipe.questions if question.key == key), None)
         if question is None:
             continue
-        proposal = "" if question.proposal is None else str(question.proposal)
+        proposal = "" if question.proposal is None else show_controls(str(question.proposal))
         answer = click.prompt(
-            f"{key}: {question.why}\n  (empty: later)",
+            f"{show_controls(f'{key}: {question.why}')}\n  (empty: later)",
             default=proposal,
             show_default=bool(proposal),
             err=True,

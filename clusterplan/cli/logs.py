@@ -13,11 +13,12 @@ from ..api.logs import (
     log_of_rank,
     read_status,
 )
+from ..cluster_profiles.visible_text import show_controls
 from ..launcher.logs.tail import last_lines_offset
 from ..launcher.runs.status import RunStatus
 from ..render.runs import ending_text
 from . import following
-from .options import choose_latest, say
+from .options import choose_latest, echo_bytes, say
 
 _BLOCK_BYTES = 1 << 16
 
@@ -80,12 +81,13 @@ def _print(path: Path, lines: int | None) -> None:
         if lines is not None:
             file.seek(last_lines_offset(path, lines))
         while block := file.read(_BLOCK_BYTES):
-            click.echo(block, nl=False)
+            echo_bytes(block)
 
 
 def _print_with_rank(path: Path, lines: int | None) -> None:
     with path.open("rb") as file:
         if lines is not None:
             file.seek(last_lines_offset(path, lines))
+        rank = show_controls(path.stem)
         for line in file:
-            click.echo(f"{path.stem}: ".encode() + line.rstrip(b"\n"))
+            echo_bytes(f"{rank}: ".encode() + line.removesuffix(b"\n") + b"\n")

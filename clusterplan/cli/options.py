@@ -12,10 +12,12 @@ import click
 
 from ..api.result import Result
 from ..cluster_profiles.units import parse_duration_s
+from ..cluster_profiles.visible_text import show_controls
 from ..errors import InputError
 from ..render.layout import Page, wrap
 
-_CLEARED = "\r\x1b[K"
+_CLEARED = "\r\x1b[K"  # the line, and the cursor at its beginning
+_TOP = "\x1b[H\x1b[2J"  # the cursor to the first line, and nothing below it
 
 
 def utf8_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -40,6 +42,32 @@ def duration_s(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return seconds
 
 
+def echo(line: str = "") -> None:
+    """Print a line on stdout; what steers a terminal is shown as an escape."""
+    echo_text(f"{show_controls(line)}\n")
+
+
+def echo_text(text: str) -> None:
+    """Print a text of several lines, such as JSON or a job file, on stdout; what steers a terminal is shown as an escape."""
+    click.echo(show_controls(text, keep="\n\t"), nl=False)
+
+
+def echo_bytes(log: bytes) -> None:
+    """Print what a run printed, byte by byte: this alone reaches a terminal as it is."""
+    click.echo(log, nl=False)
+
+
+def show_live(text: str, *, err: bool = False) -> None:
+    """Put a text in place of the terminal's last line, without a line break; an empty one clears that line."""
+    click.echo(_CLEARED + show_controls(text), nl=False, err=err)
+
+
+def clear_screen() -> None:
+    """Begin anew at the top of the terminal; elsewhere print an empty line."""
+    is_terminal = sys.stdout.isatty()
+    click.echo(_TOP if is_terminal else "", nl=not is_terminal)
+
+
 def _width(stream: TextIO | None) -> int | None:
     """The columns of a stream that is a terminal; None for any other."""
     if stream is None or not stream.isatty():
@@ -60,7 +88,7 @@ def echo_result(result: Result, *, as_json: bool, indent: int | None = 2) -> Non
     for remark in result.remarks:
         say(remark)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=indent))
+        echo_text(json.dumps(result.as_dict(), indent=indent) + "\n")
     else:
         echo_page(result.write)
 
@@ -96,12 +124,13 @@ def _show_progress() -> Iterator[Callable[[int, int], None] | None]:
     def show(number: int, total: int) -> None:
         nonlocal line
         line = f"collecting run {number:,} of {total:,}"
-        click.echo(_CLEARED + line, nl=False, err=True)
+        show_live(line, err=True)
 
     try:
         yield show
     finally:
-        click.echo(_CLEARED if line else "", nl=False, err=True)
+        if line:
+            show_live("", err=True)
 
 
 def choose_latest(ids: Sequence[str], beginning: str | None) -> str:
@@ -113,8 +142,8 @@ def choose_latest(ids: Sequence[str], beginning: str | None) -> str:
 
 def say(text: str, label: str = "") -> None:
     """Print a note or an error on stderr, after a red label: wrapped on a terminal, one line in a file or a pipe."""
-    columns, whole = _width(sys.stderr), f"{label} {text}" if label else text
-    lines = [part for line in whole.splitlines() for part in wrap(line, columns)] if columns else [whole]
+    columns, whole = _width(sys.stderr), show_controls(f"{label} {text}" if label else text)
+    lines = wrap(whole, columns) if columns else [whole]
     message = "\n".join(lines)
     if label:
         message = click.style(label, fg="red", bold=True) + message[len(label) :]

@@ -6,7 +6,7 @@ import click
 
 from ..api.profiles import check_profile, discover_profile, list_profiles, show_profile
 from ..cluster_profiles.catalog import profile_paths
-from .options import echo_result, json_option, say
+from .options import echo, echo_result, echo_text, json_option, say
 
 
 def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -65,8 +65,8 @@ def discover(name: str | None, output: Path | None) -> None:
     """
     profile = discover_profile(name, output)
     if profile.path is None:
-        click.echo(profile.text, nl=False)
+        echo_text(profile.text)
         return
-    click.echo(profile.path)
+    echo(str(profile.path))
     for note in profile.notes:
         say(note)

@@ -10,7 +10,7 @@ from ..api.resume.resume import resume_prepared
 from ..api.submit import run_tables
 from ..errors import InputError
 from ..render import resume_text
-from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
+from .options import duration_s, echo_page, echo_text, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
 from .workload_options import WorkloadCommand, one_shape
@@ -100,7 +100,7 @@ def resume(
     for remark in result.remarks:
         say(remark)
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
+        echo_text(json.dumps(result.as_dict(), indent=2) + "\n")
     else:
         echo_page(result.write)
     if follow:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError
-from .options import echo_page, echo_result, say, say_notes, show_collecting
+from .options import echo, echo_page, echo_result, say, say_notes, show_collecting
 
 if TYPE_CHECKING:
     from ..api.submit import JobToSubmit
@@ -87,7 +87,8 @@ def submit_in_stages(
     if dry_run:
         echo_page(trials.StagedEstimate(laid_out).write)
         for stage, each in prepared:
-            click.echo(f"\nstage {stage.name}\n")
+            for line in ("", f"stage {stage.name}", ""):
+                echo(line)
             for problem in each.problems:
                 say(problem.text)
             echo_page(partial(write_dry_run, prepared=each))

@@ -1,6 +1,5 @@
 """`clusterplan status`."""
 
-import sys
 import time
 
 import click
@@ -8,10 +7,9 @@ import click
 from ..api.runs import Run, Runs, runs
 from ..errors import InputError
 from ..launcher.runs.state import OPEN_STATES
-from .options import echo_result, json_option
+from .options import clear_screen, echo_result, json_option
 
 _WATCH_S = 3.0
-_CLEARED = "\x1b[H\x1b[2J"  # the cursor to the first line, and nothing below it
 
 
 @click.command()
@@ -43,7 +41,7 @@ def _show(run: str | None, *, as_json: bool = False, again: bool = False) -> Run
     """Print the runs, on a terminal in place of the last; return them."""
     statuses = runs(run)
     if again:
-        click.echo(_CLEARED if sys.stdout.isatty() else "", nl=not sys.stdout.isatty())
+        clear_screen()
     one: Run | None = statuses[0] if run and len(statuses) == 1 else None
     echo_result(one if one and not as_json else statuses, as_json=as_json)
     return statuses

@@ -16,7 +16,7 @@ from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
-from .options import duration_s, echo_page, json_option, say, say_notes, show_collecting
+from .options import duration_s, echo_page, echo_text, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
 from .stages import refuse_beside_stages, shares_of, stage_options, submit_in_stages
@@ -158,7 +158,7 @@ def submit(
     for problem in submission.problems[len(prepared.problems) :]:
         say(problem.text)
     if as_json:
-        click.echo(json.dumps(submission.as_dict(), indent=2))
+        echo_text(json.dumps(submission.as_dict(), indent=2) + "\n")
     else:
         echo_page(lambda page: submit_text.submitted(page, submission))
     if follow:
@@ -184,7 +184,8 @@ def _calibrate_first(
 
     with say_notes():
         calibration = calibrate_before(job, executor, force=force, sweep=sweep, tell=say)
-    say(f"{calibration}\n")
+    for line in (*str(calibration).splitlines(), ""):
+        say(line)
 
 
 def _job_and_command(job: str | None, command: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:

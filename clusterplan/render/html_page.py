@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from html import escape
 
+from ..cluster_profiles.visible_text import show_controls
 from .layout import Page, Style
 
 _TAGS = {
@@ -61,5 +62,5 @@ class HtmlPage(Page):
 
 def _tagged(text: str, style: Style) -> str:
     """Blanks count: a sparkline begins with some."""
-    shown, tag = escape(text).replace("  ", "&nbsp; "), _TAGS[style]
+    shown, tag = escape(show_controls(text)).replace("  ", "&nbsp; "), _TAGS[style]
     return f"<{tag}>{shown}</{tag}>" if tag and text.strip() else shown

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
+from ..cluster_profiles.visible_text import show_controls
+
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 _NARROWEST = 30  # columns for wrapping the last cell; with fewer, the cell goes below its row
 _BELOW = 4  # its indent there, in columns
@@ -28,7 +30,10 @@ class Style(StrEnum):
 
 
 class Page:
-    """Text built from lines and tables; `str(page)` is the whole of it."""
+    """Text built from lines and tables; `str(page)` is the whole of it.
+
+    Whatever a text holds, it stays in its line and steers no terminal: `show_controls` makes that visible.
+    """
 
     def __init__(self, width: int | None, *, colour: bool) -> None:
         self._width = width or PLAIN_WIDTH
@@ -45,11 +50,11 @@ class Page:
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
         """Add one line that the terminal wraps, so that text to copy stays whole."""
-        self._lines.append(self._styled(text, style))
+        self._lines.append(self._styled(show_controls(text), style))
 
     def sentence(self, text: str, style: Style = Style.PLAIN) -> None:
         """Add text to read, wrapped to the page."""
-        self._lines += [self._styled(line, style) for line in wrap(text, self._width)]
+        self._lines += [self._styled(line, style) for line in wrap(show_controls(text), self._width)]
 
     def facts(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Add rows of name, answer and remark; the answer stands out."""
@@ -67,6 +72,7 @@ class Page:
         If it is wider than the page, empty columns are left out, then those of `first_to_go` one after another; a line
         below the table names these.
         """
+        rows = [[show_controls(cell) for cell in row] for row in rows]
         columns = {title: (title, *cells) for title, *cells in zip(header, *rows, strict=True)}
         right_titles, dropped_titles = {header[i] for i in right}, list[str]()
         empty = [title for title, (_, *cells) in columns.items() if not any(cells)]
@@ -94,6 +100,7 @@ class Page:
         header: bool = False,
     ) -> None:
         """Rows in aligned columns; text in the last one is wrapped under itself, or where little is left below its row."""
+        rows = [[show_controls(cell) for cell in row] for row in rows]
         widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
         if (
             not header and len(widths) > 1
@@ -152,7 +159,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 def _wrap_cell(cell: str, width: int) -> list[str]:
     """The cell in lines; leading blanks stay, because a sparkline may begin with some."""
-    if len(cell) <= width and "\n" not in cell and "\t" not in cell:
+    if len(cell) <= width:
         return [cell] if cell else []
     lines = textwrap.wrap(cell, width, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
     return [line.lstrip() if number else line for number, line in enumerate(lines)]

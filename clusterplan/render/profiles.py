@@ -8,6 +8,7 @@ from typing import Any
 from ..cluster_profiles.profile import ClusterProfile
 from ..cluster_profiles.toml_file import Section
 from ..cluster_profiles.units import format_count, format_duration, plural, slurm_time
+from ..cluster_profiles.visible_text import show_controls, toml_escapes
 from .layout import Page, Style
 
 
@@ -136,7 +137,7 @@ def profile_as_toml(profile: ClusterProfile, notes: Sequence[str]) -> str:
     >>> profile_as_toml(ClusterProfile(name="a", partitions=(Partition(name="p", nodes=1, gpus_per_node=8),)), ["so"])
     '# so\n\nname = "a"\n\n[[partitions]]\nname = "p"\nnodes = 1\ngpus_per_node = 8\n'
     """
-    lines = [*(f"# {note}" for note in notes), "", *_keys(profile)]
+    lines = [*(f"# {show_controls(note)}" for note in notes), "", *_keys(profile)]
     for partition in profile.partitions:
         lines += ["", "[[partitions]]", *_keys(partition)]
         for group in partition.other_gpus:
@@ -149,4 +150,5 @@ def _keys(table: Section) -> Iterator[str]:
         value = getattr(table, key)
         if key in table.model_fields_set and key not in ("partitions", "other_gpus") and value is not None:
             # A JSON string, number, list or boolean is one of TOML too.
-            yield f"{key} = {json.dumps(slurm_time(value) if key == 'time_limit' else value, ensure_ascii=False)}"
+            text = json.dumps(slurm_time(value) if key == "time_limit" else value, ensure_ascii=False)
+            yield f"{key} = {toml_escapes(text)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
 
+from ..cluster_profiles.visible_text import spreadsheet_cell
 from ..errors import PackageMissing
 from ..estimator.gpu_use.reading import METRICS, GpuReading
 
@@ -20,7 +21,10 @@ _ROWS_AT_ONCE = 10_000
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield a header, then a line per row; the driver's own samples are a JSON list in the last column."""
+    """Yield a header, then a line per row; the driver's own samples are a JSON list in the last column.
+
+    No text of a run is a formula to a spreadsheet, or steers the terminal.
+    """
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="")
     writer.writerow((*_KEYS, *METRICS, "ring"))
@@ -28,8 +32,10 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         line.seek(0)
         line.truncate()
-        values = _values(row)
-        writer.writerow([*list(values.values())[:-1], json.dumps(values["ring"])])
+        cells = _values(row) | {"ring": json.dumps(row[-1].ring)}
+        writer.writerow(
+            [spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in cells.values()]
+        )
         yield line.getvalue()
 
 

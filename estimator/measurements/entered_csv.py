@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cluster_profiles.toml_file import validate
+from ...cluster_profiles.visible_text import text_of_cell
 from ...errors import InputError
 from .entered import EnteredRun
 
@@ -53,7 +54,8 @@ def _parse_rows(path: Path, header: Sequence[str], rows: "_csv.Reader") -> Itera
             continue
         if len(cells) != len(header):
             raise InputError(f"{path}:{line}: has {len(cells)} cells, but the file has {len(header)} columns")
-        values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+        texts = (text_of_cell(cell.strip()) for cell in cells)
+        values = {name: text for name, text in zip(header, texts, strict=True) if text}
 
         def place(location: tuple[int | str, ...], line: int = line) -> str:
             return f"{path}:{line}: {f'{location[0]}: ' if location else ''}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...cluster_profiles.toml_file import table_of
 from ...cluster_profiles.units import slurm_time
+from ...cluster_profiles.visible_text import show_controls, toml_escapes
 from ...estimator.job.workload import Workload
 from ..slurm.text import parse_limit_s
 from .recipe import Question, Recipe, Setting
@@ -117,8 +118,8 @@ def render_value(value: Any) -> str:
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(render_value, value))}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return toml_escapes(json.dumps(str(value), ensure_ascii=False))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return show_controls(" ".join(text.split()))  # TOML has no controls, not in a comment either
