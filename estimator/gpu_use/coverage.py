@@ -12,16 +12,19 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ...cluster_profiles.units import format_duration
+from ..measurements.clock_steps import length_s
 from .notes import Note, advise_to_avoid, format_span, group_alike, name_nodes
 from .reading import Event
 
 COVERAGE_SHARE = 0.98  # of the readings that the period calls for
 EARLY_END_S = 30.0  # a sampler that stopped this long before the run, without an end, was killed
 _ENDS = ("end", "attempt_ended")
+_CLOCK_EVENTS = ("clock_step", "clock_wrong")  # then times of others may be far from those of the sampler
 _NOTED = {
     "driver_fails": "driver",
     "clock_wrong": "clock",
     "clock_step": "clock",
+    "clock_off": "clock",
     "gpu_lost": "gpu_lost",
     "no_permission": "no-permission",
 }  # events, and the codes of their notes
@@ -116,17 +119,26 @@ def allocated_s(
     ended_s: float | None,
     *,
     lost: bool,
-) -> float:
+) -> float | None:
     """Return the seconds in which attempts held a GPU, each from its first reading (stretches: first and last) on.
 
     A sampler whose last GPU was `lost` ends at once, and the attempt may go on: then its end does not count.
+    None where the end of an attempt is by another clock than its readings, and cannot be right.
     """
     if lost:
         events = [event for event in events if event.kind != "end"]
-    return sum(
-        max(attempt_end_s(first_s, events, ended_s) or 0.0, last_s + period_s) - first_s
-        for first_s, last_s in stretches
-    )
+    is_stepped = any(event.kind in _CLOCK_EVENTS for event in events)
+    total_s = 0.0
+    for first_s, last_s in stretches:
+        end_s = attempt_end_s(first_s, events, ended_s)
+        has_own_end = any(event.kind == "end" and event.time_s == end_s for event in events)
+        held_s = length_s(first_s, max(end_s or 0.0, last_s + period_s))
+        if held_s is None or (
+            is_stepped and end_s is not None and not has_own_end and end_s > last_s + EARLY_END_S
+        ):
+            return None
+        total_s += held_s
+    return total_s
 
 
 def find_node_notes(nodes: Sequence[RunNode], ended_s: float | None) -> list[Note]:
@@ -186,6 +198,5 @@ def find_early_end(events: Sequence[Event], last_s: float | None, ended_s: float
         return None
     attempt_s = min((event.time_s for event in latest if event.kind == "attempt_ended"), default=None)
     end_s, span = (ended_s, "run") if attempt_s is None else (attempt_s, "attempt")
-    if end_s is None or end_s - last_s <= EARLY_END_S:
-        return None
-    return EarlyEnd(end_s - last_s, span)
+    lost_s = length_s(last_s, end_s)
+    return None if lost_s is None or lost_s <= EARLY_END_S else EarlyEnd(lost_s, span)

@@ -91,8 +91,8 @@ def sampled_between_s(record: RunRecord) -> tuple[float, float] | None:
 
 def gpus_allocated_s(
     record: RunRecord, nodes: Mapping[str, RunNode], ended_s: float | None
-) -> dict[str, float]:
-    """Return how long each GPU was held by the attempts in which it was sampled, by UUID."""
+) -> dict[str, float | None]:
+    """Return how long each GPU was held by the attempts in which it was sampled, by UUID; None is not known."""
     lost = {event["uuid"] for event in record.events if event["kind"] == "gpu_lost"}
     stretches = {
         uuid: [(row["first_s"], row["last_s"]) for row in rows]

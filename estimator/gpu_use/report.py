@@ -7,6 +7,7 @@ from typing import Any
 
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.units import MINUTE_S
+from ..measurements.clock_steps import length_s
 from .coverage import RunNode, find_node_notes
 from .detectors import find_notes
 from .digest import GpuDigest, digest
@@ -134,7 +135,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         started_utc=run["started_utc"],
         waited_s=run["waited_s"],
         seconds=_seconds(run, sampled_s),
-        gpu_hours=sum(allocated_s.values()) / 3600 if allocated_s else None,
+        gpu_hours=_gpu_hours(allocated_s),
         gpus=gpus,
         notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
         coverage=_coverage(record, allocated_s),
@@ -204,13 +205,20 @@ def _notes(
     return order_notes(notes, len(gpus))
 
 
-def _coverage(record: RunRecord, allocated_s: Mapping[str, float]) -> float | None:
-    due = sum(round(allocated_s.get(row["uuid"], 0.0) / (row["period_s"] or 1.0)) for row in record.gpus)
+def _gpu_hours(allocated_s: Mapping[str, float | None]) -> float | None:
+    held_s = [seconds for seconds in allocated_s.values() if seconds is not None]
+    return sum(held_s) / 3600 if held_s and len(held_s) == len(allocated_s) else None
+
+
+def _coverage(record: RunRecord, allocated_s: Mapping[str, float | None]) -> float | None:
+    if None in allocated_s.values():
+        return None
+    due = sum(round((allocated_s.get(row["uuid"]) or 0.0) / (row["period_s"] or 1.0)) for row in record.gpus)
     return min(record.ticks / due, 1.0) if due else None
 
 
 def _seconds(run: Mapping[str, Any], sampled_s: tuple[float, float] | None) -> float | None:
-    """Return how long the run took; while it goes on, the time between its first and last reading."""
+    """Return how long the run took; while it goes on, and where clocks do not tell, the time between first and last reading."""
     if run["seconds"] is not None:
         return float(run["seconds"])
-    return sampled_s[1] - sampled_s[0] if sampled_s else None
+    return length_s(*sampled_s) if sampled_s else None

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ...errors import HistoryError
@@ -32,7 +33,7 @@ class HistorySamples(HistoryFile):
     def put_readings(self, run: str, spool: str, uuid: str, rows: Rows) -> None:
         """Merge the next readings of one GPU in a spool, in order, into those that are there.
 
-        A reading replaces another of the same millisecond.
+        Another sampler's reading of the same millisecond stays: between the two, the node's clock may have been set back.
         """
         starts_s = self._put_spool_gpu(run, spool, uuid, rows)
         blocks: dict[int, list[tuple[float, GpuReading]]] = {}
@@ -44,8 +45,7 @@ class HistorySamples(HistoryFile):
                 "SELECT packed FROM raw_block WHERE run = :run AND uuid = :uuid AND time_s = :time_s", key
             )
             before = unpack(stored[0]["packed"]) if stored else []
-            by_ms = {round(row[0] * 1000): row for row in (*before, *fresh)}
-            block = [by_ms[ms] for ms in sorted(by_ms)]
+            block = sorted((*before, *fresh), key=itemgetter(0))
             self._put("raw_block", tuple(key), {**key, "ticks": len(block), "packed": pack(block)})
             for width_s in WIDTHS_S:
                 self._put_rollups(run, uuid, roll_up(block, width_s, starts_s))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from ..measurements.clock_steps import length_sql
 from .rollup_table import add_rollup_columns
 
 migrations = Migrations("clusterplan")
@@ -70,3 +71,16 @@ def m003_start_forecast(db: Database) -> None:
 def m004_probes(db: Database) -> None:
     """Add whether a measurement is of a probe, a short run of `calibrate`."""
     db.execute("ALTER TABLE measurement ADD COLUMN is_probe INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def m005_lengths(db: Database) -> None:
+    """Make the lengths of `v_runs` unknown where the clocks of two machines contradict each other."""
+    (view,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'v_runs'").fetchone()
+    for before, began_s, ended_s in (
+        ("round(started_s - began_s, 1)", "began_s", "started_s"),
+        ("round(max(ended_s - started_s, 0), 1)", "started_s", "ended_s"),
+    ):
+        view = view.replace(before, length_sql(began_s, ended_s))
+    db.execute("DROP VIEW v_runs")
+    db.execute(view)

@@ -4,13 +4,14 @@ Rows and the position up to which they were read are committed together, so noth
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import SpoolError
 from ...estimator.gpu_use.reading import Event, GpuReading, Tick
 from ...estimator.history.runs import History
+from ...estimator.measurements.clock_steps import ClockSteps
 from ..sampler.spool import Damage, open_spool, read_frames
 from ..sampler.spool_items import decode
 
@@ -79,7 +80,7 @@ def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any]
 def _read_lot(file: BinaryIO, header: Mapping[str, Any], spool: str, lot: _Lot) -> _Lot:
     """Read the frames after the position of an empty lot into it."""
     uuids = [gpu["uuid"] for gpu in header["gpus"]]
-    last = lot.frames + _LOT
+    last, steps = lot.frames + _LOT, _steps_before(file, header, lot.offset)
     if not lot.frames and isinstance(header.get("time_s"), int | float):
         lot.events.append((Event(header["time_s"], "start", f"sampling began: {spool}"), None))
     for piece in read_frames(file, lot.offset):
@@ -88,7 +89,26 @@ def _read_lot(file: BinaryIO, header: Mapping[str, Any], spool: str, lot: _Lot) 
             continue
         lot.offset, lot.frames = piece.end, lot.frames + 1
         if piece.sequence:  # the header is frame 0
-            lot.add(decode(piece.payload), uuids)
+            item = decode(piece.payload)
+            lot.add(_without_steps(item, steps) if steps else item, uuids)
         if lot.frames == last:
             break
     return lot
+
+
+def _steps_before(file: BinaryIO, header: Mapping[str, Any], offset: int) -> ClockSteps | None:
+    """Return the steps of the node's clock in a spool of an earlier version, up to a byte; None if it has none in it."""
+    if header.get("steady"):
+        return None
+    steps = ClockSteps(header.get("period_s") or 1.0)
+    for piece in read_frames(file) if offset else ():
+        if piece.end > offset:
+            break
+        if not isinstance(piece, Damage) and piece.sequence:
+            _without_steps(decode(piece.payload), steps)
+    return steps
+
+
+def _without_steps(item: Tick | Event, steps: ClockSteps) -> Tick | Event:
+    text = item.text if isinstance(item, Event) else ""
+    return replace(item, time_s=steps.without(item.time_s, text))

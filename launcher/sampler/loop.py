@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from ...errors import ClusterplanError, GpuLost, NvmlUnavailable
 from ...estimator.gpu_use.reading import Event, GpuReading, Tick
+from ..clock import AGREE_S, EARLIEST_S, RunClock, handed_clock, own_clock
 from . import nvml
 from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
@@ -23,9 +24,7 @@ from .unread import describe_unread
 from .visible_gpus import Attribution, has_gpus, select_visible
 
 PERIOD_S = 1.0
-CLOCK_STEP_S = 2.0  # of the wall clock against the steady one, between two ticks
 GAP_PERIODS = 2.0  # a tick later than this is a gap
-EARLIEST_S = 1_577_836_800.0  # 2020-01-01: a clock that says less is wrong
 
 
 class StopFlag:
@@ -68,33 +67,40 @@ def sample_gpus(
     sink: Callable[[Tick | Event], None],
     stop: StopFlag,
     period_s: float = PERIOD_S,
+    clock: RunClock | None = None,
 ) -> None:
     """Hand a tick to `sink` every `period_s` until `stop` is set; then one last tick.
 
-    A lost GPU is one event, and is left out from then on.  Late ticks and steps of the wall clock are events too.
+    A lost GPU is one event, and is left out from then on.  Late ticks are events too, and so are steps of the node's
+    clock: the times of ticks and events are by `clock`, which no step moves.
     """
-    devices_by_place = dict(enumerate(devices))
-    start_s = last_s = time.monotonic()
-    wall_offset_s, ticks = time.time() - start_s, 0
-    if (now_s := time.time()) < EARLIEST_S:
-        year = time.gmtime(now_s).tm_year
-        sink(Event(now_s, "clock_wrong", f"the clock of the node says {year}: its times are wrong"))
+    devices_by_place, clock = dict(enumerate(devices)), clock or own_clock()
+    start_s = last_s = clock.now_s()
+    ahead_s, ticks = clock.ahead_s(), 0
+    if (wall_s := time.time()) < EARLIEST_S:
+        year = time.gmtime(wall_s).tm_year
+        sink(Event(start_s, "clock_wrong", f"the clock of the node says {year}: its times are wrong"))
+    elif abs(ahead_s) > AGREE_S:
+        side = "ahead of" if ahead_s > 0 else "behind"
+        sink(
+            Event(start_s, "clock_off", f"the clock is {abs(ahead_s):,.0f} s {side} that of the run's folder")
+        )
     while devices_by_place:
-        is_last = stop.wait(max(start_s + ticks * period_s - time.monotonic(), 0))
-        steady_s, now_s = time.monotonic(), time.time()
-        jump_s = now_s - steady_s - wall_offset_s
-        if abs(jump_s) > CLOCK_STEP_S:
+        is_last = stop.wait(max(start_s + ticks * period_s - clock.now_s(), 0))
+        now_s = clock.now_s()
+        jump_s = clock.ahead_s() - ahead_s
+        if abs(jump_s) > AGREE_S:
             sink(Event(now_s, "clock_step", f"the clock jumped by {jump_s:+.1f} s"))
-            wall_offset_s += jump_s
-        if ticks and steady_s - last_s > GAP_PERIODS * period_s:
-            sink(Event(now_s, "gap", f"no reading for {steady_s - last_s:.1f} s"))
-            ticks = int((steady_s - start_s) / period_s)
+            ahead_s += jump_s
+        if ticks and now_s - last_s > GAP_PERIODS * period_s:
+            sink(Event(now_s, "gap", f"no reading for {now_s - last_s:.1f} s"))
+            ticks = int((now_s - start_s) / period_s)
         readings, lost_places = read_devices(devices_by_place)
         for place in lost_places:
             uuid = devices_by_place.pop(place).identity.uuid
             sink(Event(now_s, "gpu_lost", f"{uuid} is lost", place))
         sink(Tick(now_s, tuple(readings)))
-        last_s, ticks = steady_s, ticks + 1
+        last_s, ticks = now_s, ticks + 1
         if is_last:
             return
 
@@ -133,25 +139,32 @@ def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str,
     """Sample the GPUs that the job has on this node into a new spool in `folder`, until `stop` is set."""
     node = environment.get("SLURMD_NODENAME") or socket.gethostname()
     path = folder / f"{node}.{uuid4().hex[:8]}{SUFFIX}"
-    header: dict[str, Any] = {"run": folder.name, "node": node, "period_s": period_s, "time_s": time.time()}
+    clock = handed_clock(environment)
+    header: dict[str, Any] = {
+        "run": folder.name,
+        "node": node,
+        "period_s": period_s,
+        "time_s": clock.now_s(),
+        "steady": True,
+    }
     try:
         with nvml.open_library() as library:
-            _sample_into_spool(library, path, header, period_s, stop, environment)
+            _sample_into_spool(library, path, header, stop, environment, clock)
     except NvmlUnavailable as error:
         with SpoolWriter(path, {**header, "gpus": []}) as spool:
-            spool.append(encode(Event(time.time(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
+            spool.append(encode(Event(clock.now_s(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
             if error.is_installed and has_gpus(environment):
                 text = f"the job has GPUs, and their driver does not start ({error})"
-                spool.append(encode(Event(time.time(), "driver_fails", text)))
+                spool.append(encode(Event(clock.now_s(), "driver_fails", text)))
 
 
 def _sample_into_spool(
     library: nvml.Library,
     path: Path,
     header: Mapping[str, Any],
-    period_s: float,
     stop: StopFlag,
     environment: Mapping[str, str],
+    clock: RunClock,
 ) -> None:
     shown, failures = library.devices()
     devices, attribution = select_visible(shown, environment)
@@ -169,18 +182,20 @@ def _sample_into_spool(
                 spool.append(encode(item))
 
         for failure in failures:
-            sink(Event(time.time(), failure.kind, failure.text))
+            sink(Event(clock.now_s(), failure.kind, failure.text))
         if attribution is Attribution.GUESS:
-            sink(Event(time.time(), "attribution", "GPUs were chosen by position; they may be another job's"))
+            sink(
+                Event(clock.now_s(), "attribution", "GPUs were chosen by position; they may be another job's")
+            )
         if not devices:
-            sink(Event(time.time(), "no_gpu", "NVML shows no GPU of this job"))
-        listener = threading.Thread(target=_listen, args=(library, devices, sink, stop), daemon=True)
+            sink(Event(clock.now_s(), "no_gpu", "NVML shows no GPU of this job"))
+        listener = threading.Thread(target=_listen, args=(library, devices, sink, stop, clock), daemon=True)
         listener.start()
-        sample_gpus(devices, sink, stop, period_s)
+        sample_gpus(devices, sink, stop, header["period_s"], clock)
         listener.join(timeout=2)
-        sink(Event(time.time(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
+        sink(Event(clock.now_s(), "end", "sampling ended as asked" if stop.is_set() else "no GPU is left"))
         for text in describe_unread((device.identity, device.unread) for device in devices):
-            sink(Event(time.time(), "not_read", text))
+            sink(Event(clock.now_s(), "not_read", text))
 
 
 def _listen(
@@ -188,8 +203,9 @@ def _listen(
     devices: Sequence[Device],
     sink: Callable[[Tick | Event], None],
     stop: StopFlag,
+    clock: RunClock,
 ) -> None:
     places = {d.identity.uuid: place for place, d in enumerate(devices)}
     with contextlib.suppress(ClusterplanError):  # the loop reports a full disk
         for uuid, text in library.critical_events(devices, stop.is_set):
-            sink(Event(time.time(), "xid", text, places.get(uuid)))
+            sink(Event(clock.now_s(), "xid", text, places.get(uuid)))

@@ -1,0 +1,138 @@
+"""Clocks that step, differ or stand at 1970: no reading is lost, and a length is right within 1 % or unknown.
+
+Steps as NTP makes them: at most +-0.5 ms per second by slewing, else at once (https://www.ntp.org/documentation/4.2.8-series/clock/).
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.report import build_report
+from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.clock import own_clock
+from clusterplan.launcher.run_folder.folder import create_run_folder
+from clusterplan.launcher.runs.collect import collect_run
+from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus
+from clusterplan.launcher.sampler.spool import SpoolWriter
+from clusterplan.launcher.sampler.spool_items import encode
+
+if TYPE_CHECKING:
+    from clusterplan.launcher.sampler.nvml_device import Device
+
+GPU = {"uuid": "GPU-0", "index": "0", "name": "NVIDIA H100", "memory_bytes": 8 << 30, "power_limit_w": 700}
+STEPS_S = {
+    "1970": -1.79e9,
+    "right again": 1.79e9,
+    "+3 h": 10_800.0,
+    "-3 h": -10_800.0,
+    "+1 s": 1.0,
+    "-1 s": -1.0,
+    "back by a tick": -0.01,
+}
+TICKS, PERIOD_S = 60, 0.01
+
+
+class Gpu:
+    """A GPU that stops the loop after so many readings."""
+
+    def __init__(self, stop: StopFlag) -> None:
+        self._stop, self._left = stop, TICKS
+
+    def read(self, place: int) -> GpuReading:
+        self._left -= 1
+        if self._left == 1:
+            self._stop.set()
+        return GpuReading(place, energy_mj=(TICKS - self._left) * 1000)
+
+
+def run_of(tmp_path: Path) -> Path:
+    return create_run_folder("net", tmp_path / "runs", datetime.now(UTC), {"kind": "sample"})
+
+
+def write_spool(folder: Path, items: list[Tick | Event], name: str = "n1.0", **header: Any) -> None:
+    values = {"run": folder.name, "node": "n1", "period_s": 1.0, "gpus": [GPU], **header}
+    with SpoolWriter(folder / f"{name}.spool", values) as spool:
+        for item in items:
+            spool.append(encode(item))
+
+
+def report_of(folder: Path, tmp_path: Path, ended_s: float | None = None) -> Any:
+    with History(tmp_path / "history.db") as history:
+        collect_run(folder, history)
+        return build_report(history.record(folder.name), ended_s=ended_s)
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Step the clock of this process, as an administrator does; gives the function that steps it."""
+    steps = [0.0]
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + sum(steps))
+    return steps.append
+
+
+@pytest.mark.parametrize("step_s", STEPS_S.values(), ids=STEPS_S)
+def test_a_step_of_the_clock_costs_no_reading(
+    tmp_path: Path, wall: Callable[[float], None], step_s: float
+) -> None:
+    stop, items = StopFlag(), list[Tick | Event]()
+
+    def sink(item: Tick | Event) -> None:
+        items.append(item)
+        if len(items) == TICKS // 2:
+            wall(step_s)
+
+    clock = own_clock()
+    sample_gpus([cast("Device", Gpu(stop))], sink, stop, PERIOD_S, clock)
+    took_s = clock.now_s() - items[0].time_s
+    folder = run_of(tmp_path)
+    write_spool(folder, items, steady=True, period_s=PERIOD_S)
+    report = report_of(folder, tmp_path)
+    assert report.gpus[0].ticks == TICKS
+    assert report.gpus[0].metrics["energy_j"] == TICKS - 1
+    assert report.gpu_hours * 3600 == pytest.approx(took_s, abs=2 * PERIOD_S)
+    jumps = [item.text for item in items if isinstance(item, Event) and item.kind == "clock_step"]
+    assert jumps == ([f"the clock jumped by {step_s:+.1f} s"] if abs(step_s) > 2 else [])
+
+
+@pytest.mark.parametrize("length", [30, 1_500])
+@pytest.mark.parametrize("step_s", STEPS_S.values(), ids=STEPS_S)
+def test_steps_in_a_spool_of_an_earlier_version_are_taken_out(
+    tmp_path: Path, step_s: float, length: int
+) -> None:
+    """Its ticks have the node's own time, and steps of more than 2 s are events before the tick."""
+    items, began_s = list[Tick | Event](), 1_795_000_000.0 if step_s < 1e9 else 5.0
+    for second in range(length):
+        shift_s = step_s if second >= length // 3 else 0.0
+        time_s = began_s + second + shift_s
+        if second == length // 3 and abs(step_s) > 2:
+            items.append(Event(time_s, "clock_step", f"the clock jumped by {step_s:+.1f} s"))
+        items.append(Tick(time_s, (GpuReading(0, energy_mj=second * 1000),)))
+    folder = run_of(tmp_path)
+    write_spool(folder, items)
+    report = report_of(folder, tmp_path)
+    assert report.gpus[0].ticks == length
+    assert report.gpus[0].metrics["energy_j"] == length - 1
+    assert report.gpu_hours * 3600 == pytest.approx(length, rel=0.04 if length == 30 else 0.01)
+
+
+def test_gpu_hours_up_to_an_end_by_another_clock_are_unknown(tmp_path: Path) -> None:
+    """The sampler was killed on a node that stood at 1970; the run's end is by a clock that was right."""
+    folder, ticks = run_of(tmp_path), [Tick(5.0 + n, (GpuReading(0),)) for n in range(20)]
+    write_spool(folder, [Event(5.0, "clock_wrong", "the clock says 1970"), *ticks], steady=True)
+    report = report_of(folder, tmp_path, ended_s=1.795e9)
+    assert (report.gpu_hours, report.coverage) == (None, None)
+
+
+def test_two_samplers_whose_times_are_the_same_lose_no_reading(tmp_path: Path) -> None:
+    """The clock was set back between two attempts by as much as had passed."""
+    folder = run_of(tmp_path)
+    ticks: list[Tick | Event] = [Tick(1.8e9 + n, (GpuReading(0, energy_mj=n),)) for n in range(50)]
+    write_spool(folder, ticks, steady=True)
+    write_spool(folder, ticks, "n1.1", steady=True)
+    assert report_of(folder, tmp_path).gpus[0].ticks == 100
