@@ -9,6 +9,7 @@ ClusterplanError                  exit 1
 ├── SpoolError                    exit 1  readings cannot be written, or cannot be read back
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── UnfitValue                    exit 1  a value that the history cannot keep
+├── DamagedBlock                  exit 1  readings that the history kept, and that cannot be unpacked
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 │   └── JobUnknown                        a job may be queued, but its id cannot be read
@@ -62,6 +63,10 @@ class HistoryError(ClusterplanError):
 
 class UnfitValue(ClusterplanError):  # noqa: N818  it says what is wrong
     """A value that the history cannot keep: of one run, so that others go on."""
+
+
+class DamagedBlock(ClusterplanError):  # noqa: N818  it says what is wrong
+    """Readings that the history kept, and that cannot be unpacked: of one run, so that others go on."""
 
 
 class RunFolderError(ClusterplanError):

@@ -19,6 +19,8 @@ from clusterplan.errors import HistoryError
 from clusterplan.estimator.gpu_use.reading import GpuReading
 from clusterplan.estimator.gpu_use.rollup import COLUMNS, roll_up
 from clusterplan.estimator.history import rollup_table, schema
+from clusterplan.estimator.history.integrity import check_integrity
+from clusterplan.estimator.history.packed_block import unpack
 from clusterplan.estimator.history.rollup_table import add_rollup_columns
 from clusterplan.estimator.history.runs import History
 
@@ -210,12 +212,16 @@ def test_a_metric_can_be_added(older: Path, newer: Callable[..., Any]) -> None:
     blocks = read_tables(older)["raw_block"]
     assert newer(NEWER, older, T0 + 600) == [[None] * 100, [None] * 100 + list(range(50))]
     assert read_tables(older)["raw_block"][:1] == blocks
-    with History(older) as history:  # by this release, which has not the metric
-        assert [r.utilisation_percent for _, r in history.readings("r", "GPU-0")] == [*range(100), *[7] * 50]
-        rolled = history._rows("SELECT fan_max_percent FROM rollup WHERE width_s = 600 ORDER BY time_s")
-        assert [row["fan_max_percent"] for row in rolled] == [None, 49]
-        put_readings(history, range(1200, 1210))
-        assert history.run_gpus("r")[0]["ticks"] == 160
+    # This release has not the metric: it reads the other ones of a block, and does not touch the file.
+    newest = read_tables(older)["raw_block"][1]
+    assert [r.utilisation_percent for _, r in unpack(newest["packed"], newest["ticks"])] == [7] * 50
+    before = older.read_bytes()
+    refusal = "is of a newer clusterplan, which made m999_fans: upgrade this one, or give another path"
+    with pytest.raises(HistoryError, match=refusal):
+        History(older)
+    with pytest.raises(HistoryError, match=refusal):
+        check_integrity(older)
+    assert older.read_bytes() == before
 
 
 def test_columns_are_added_once(older: Path) -> None:

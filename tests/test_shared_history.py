@@ -190,6 +190,10 @@ def test_a_history_of_one_user_stays_that_users(lab: Path, run_as: As) -> None:
     for path in (lab / "shared/history.db", Path(run["folder"]), lab / "shared/history.runs"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     assert "permission denied for games" in run_as(BEN, "status").stderr
+    for command in (("check",), ("import", "--rebuild")):
+        done = run_as(BEN, "history", *command)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "permission denied for games" in done.stderr
 
 
 def test_a_run_is_resumed_by_its_own_user_alone(lab: Path, run_as: As) -> None:

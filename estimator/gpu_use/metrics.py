@@ -11,6 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+MOST_POWER_W = 10_000.0  # several times what any GPU of gpus.toml draws
+LARGEST_COUNTER = 2**63 - 1  # that SQLite can keep
+# The largest value of each unit that can be: above it is no reading, but a fault of a driver, a disk or a memory.
+LARGEST = {
+    "%": 100,
+    "share": 1,
+    "C": 200,
+    "MHz": 10_000,
+    "mW": 1000 * MOST_POWER_W,
+    "mJ": 1000 * MOST_POWER_W * 10**9,  # in 30 years
+}
+
 
 @dataclass(frozen=True)
 class Call:
@@ -83,6 +95,7 @@ class Metric:
     """One metric of a GPU.
 
     `code` is the struct code of value x `parts` in a spool.  `display` is None for a metric that the report leaves out.
+    `most` is the largest value that can be, where its unit does not say it: a larger one is no reading.
     """
 
     unit: str
@@ -91,6 +104,12 @@ class Metric:
     parts: int = 1
     rolled: tuple[Rolled, ...] = ()
     display: Display | None = None
+    most: float | None = None
+
+    @property
+    def largest(self) -> float:
+        """Return the largest value that can be."""
+        return LARGEST.get(self.unit, LARGEST_COUNTER) if self.most is None else self.most
 
 
 def weighted_mean(values: Iterable[tuple[float | None, float]]) -> float | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from .metrics import Call, Display, Field, Gauge, Gpm, Metric, Rolled
 
+LATEST_S = 4_102_444_800.0  # 2100-01-01: a Unix time after it is no time of a reading
 ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 
 
@@ -58,6 +59,7 @@ class GpuReading(NamedTuple):
             "bytes",
             Call("nvmlDeviceGetMemoryInfo", ("nvmlMemory_v2",), "used"),
             "Q",
+            most=2**44,  # 16 TiB
             rolled=(Rolled("memory_peak_bytes", "max"),),
             display=Display(
                 "memory_peak_bytes",

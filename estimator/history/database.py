@@ -9,6 +9,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,10 @@ from ...cluster_profiles.modes import denial, give_to_group
 from ...errors import HistoryError, UnfitValue
 
 BUSY_S = 30.0
-_CHECK = "`clusterplan history check` says what can be saved"
+_CHECK = "`clusterplan history check` says what can be saved, and `clusterplan history import --rebuild` makes it anew"
+# What a column of a declared type may hold; of an expression, such as a sum, the type is SQLite's own.
+_HELD = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "NUMERIC": (float, int), "BLOB": (bytes,)}
+_LATEST_S = 253_402_300_799.0  # the year 9999: no later time can be written down
 # What SQLite raises for values that a damaged run folder may hold: too large numbers, text that is no text, none.
 _UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
 
@@ -45,19 +49,13 @@ class HistoryFile:
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
         except sqlite3.Error as error:
-            if path.is_dir():
-                raise HistoryError(
-                    f"{path}: is a folder; the history is a file, such as {path / 'history.db'}"
-                ) from None
-            if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent)):
-                raise HistoryError(f"{path}: {denial(path)}") from None
-            raise HistoryError(f"{path}: is no history that can be used: {error}; {_CHECK}") from None
+            raise HistoryError(f"{path}: {_why_it_does_not_open(path, error)}") from None
 
     def _migrate(self) -> "Database":
         tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
         if tables and "_sqlite_migrations" not in tables:
             raise HistoryError(f"{self.path}: is an SQLite file of something else; give another path")
-        return _migrate(self._db)
+        return _migrate(self._db, self.path)
 
     def close(self) -> None:
         self._db.close()
@@ -115,17 +113,39 @@ class HistoryFile:
             raise HistoryError(f"{self.path}: cannot be written: {error}") from None
 
     def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a query.  Raises HistoryError, also for values that their columns cannot hold."""
         try:
-            return [dict(row) for row in self._db.execute(query, values)]
+            rows = [dict(row) for row in self._db.execute(query, values)]
         except sqlite3.Error as error:
             raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
+        for name in rows[0].keys() & self._column_types.keys() if rows else ():
+            for row in rows:
+                if not _can_hold(self._column_types[name], name, row[name]):
+                    raise HistoryError(f"{self.path}: damaged: {name} is {row[name]!r:.40}; {_CHECK}")
+        return rows
+
+    @cached_property
+    def _column_types(self) -> dict[str, tuple[type, ...]]:
+        """The Python types that a column may hold, by its name in any table."""
+        columns = self._db.execute(
+            "SELECT c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+        )
+        types = dict[str, tuple[type, ...]]()
+        for name, declared in columns:
+            types[name] = types.get(name, ()) + _HELD.get(declared, (object,))
+        return types
 
     def _put(self, table: str, key: Sequence[str], values: Mapping[str, Any]) -> None:
         """Insert a row, or update the one of the same key.
 
         `upsert` of sqlite-utils would make a table in the file to find out whether SQLite has ON CONFLICT, and lose
-        rows without a word once a full disk has refused that.
+        rows without a word once a full disk has refused that.  Raises UnfitValue for a value that the column cannot
+        hold.
         """
+        for name, value in values.items():
+            types = self._column_types.get(name, (object,))
+            if not (value is None or str in types or isinstance(value, (*types, bool)) or _is_whole(value)):
+                raise UnfitValue(f"the history cannot keep a value: {name} is {value!r:.40}")
         marks = ", ".join(f":{name}" for name in values)
         rest = ", ".join(f"{name} = excluded.{name}" for name in values if name not in key)
         self._db.execute(
@@ -151,7 +171,7 @@ def _make(path: Path, group: int | None) -> None:
     try:
         db = sqlite3.connect(draft, isolation_level=None)
         try:
-            _migrate(db)
+            _migrate(db, path)
         finally:
             db.close()
         if group is not None:
@@ -162,13 +182,38 @@ def _make(path: Path, group: int | None) -> None:
         draft.unlink()
 
 
-def _migrate(db: sqlite3.Connection) -> "Database":
-    """Apply the migrations that a file lacks, all or none; of several processes at once, one does it."""
+def _can_hold(types: tuple[type, ...], column: str, value: Any) -> bool:
+    """Return whether a column of these types can hold a value; of one in seconds it must be a time or a length."""
+    if value is None or not isinstance(value, types):
+        return value is None
+    return not column.endswith("_s") or bool(abs(value) <= _LATEST_S)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _why_it_does_not_open(path: Path, error: sqlite3.Error) -> str:
+    if path.is_dir():
+        return f"is a folder; the history is a file, such as {path / 'history.db'}"
+    if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent)):
+        return denial(path)
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return f"cannot be made: the disk of {path.parent} is full; free space there, or give another path"
+    return f"is no history that can be used: {error}; {_CHECK}"
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> "Database":
+    """Apply the migrations that a file lacks, all or none; of several processes at once, one does it.
+
+    Raises HistoryError for a file of a newer clusterplan, which is left as it is.
+    """
     from sqlite_utils import Database  # noqa: PLC0415  numpy, for commands that open no history
 
-    from .schema import migrations  # noqa: PLC0415  likewise
+    from .schema import migrations, refuse_newer  # noqa: PLC0415  likewise
 
     tables = Database(db)
+    refuse_newer(tables, path)
     if migrations.pending(tables):
         db.execute("BEGIN IMMEDIATE")
         migrations.apply(tables)  # those that are still pending now

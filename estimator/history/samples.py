@@ -1,23 +1,33 @@
 """What GPUs did, in the history: raw readings for a while, and their sums and rollups for ever."""
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ...errors import HistoryError
+from ...errors import DamagedBlock
 from ..gpu_use.reading import GpuReading
 from ..gpu_use.rollup import ALL_TIMES_S, IDLE_PERCENT, Rollup, energy_mj, roll_up
 from .database import HistoryFile
-from .packed_block import pack, unpack
+from .packed_block import MOST_TICKS, pack, unpack
 from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean_sql
 
 BLOCK_S = 600
 
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
 
+REMEDY = "`clusterplan history import --rebuild` makes the history anew from the run folders"
+
 Rows = Sequence[tuple[float, GpuReading]]
+
+
+def name_block(uuid: object, block_s: object) -> str:
+    """Return the name of a block for people, whatever a damaged file says of it."""
+    try:
+        since = f"{datetime.fromtimestamp(block_s, UTC):%Y-%m-%d %H:%M} UTC"  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        since = f"{block_s!r:.40}"
+    return f"the readings of {uuid} from {since} on"
 
 
 class Activity(NamedTuple):
@@ -41,11 +51,8 @@ class HistorySamples(HistoryFile):
             blocks.setdefault(int(row[0] // BLOCK_S) * BLOCK_S, []).append(row)
         for time_s, fresh in blocks.items():
             key = {"run": run, "uuid": uuid, "time_s": time_s}
-            stored = self._rows(
-                "SELECT packed FROM raw_block WHERE run = :run AND uuid = :uuid AND time_s = :time_s", key
-            )
-            before = unpack(stored[0]["packed"]) if stored else []
-            block = sorted((*before, *fresh), key=itemgetter(0))
+            before = self._unpack(run, uuid, time_s)
+            block = sorted((*before, *fresh), key=itemgetter(0))[:MOST_TICKS]
             self._put("raw_block", tuple(key), {**key, "ticks": len(block), "packed": pack(block)})
             for width_s in WIDTHS_S:
                 self._put_rollups(run, uuid, roll_up(block, width_s, starts_s))
@@ -120,12 +127,13 @@ class HistorySamples(HistoryFile):
             )
             return [Activity(row["utilisation"], row["power"]) for row in rows]
         blocks = self._rows(
-            "SELECT uuid, packed FROM raw_block WHERE run = ? AND time_s > ? AND time_s <= ? ORDER BY uuid, time_s",
+            "SELECT uuid, time_s FROM raw_block WHERE run = ? AND time_s > ? AND time_s <= ? ORDER BY uuid, time_s",
             (run, begin_s - BLOCK_S, end_s),
         )
         readings: dict[str, list[tuple[float, GpuReading]]] = {}
         for block in blocks:
-            within = [(t, reading) for t, reading in unpack(block["packed"]) if begin_s <= t <= end_s]
+            of_block = self._unpack(run, block["uuid"], block["time_s"])
+            within = [row for row in of_block if begin_s <= row[0] <= end_s]
             readings.setdefault(block["uuid"], []).extend(within)
         values = [rollup.values for of_gpu in readings.values() for rollup in roll_up(of_gpu, ALL_TIMES_S)]
         return [Activity(value["utilisation_mean"], value["power_mean_w"]) for value in values]
@@ -150,7 +158,7 @@ class HistorySamples(HistoryFile):
     ) -> Iterator[tuple[float, GpuReading]]:
         """Yield the raw readings of one GPU of a run that are still kept, from a Unix time on, with their times.
 
-        Raises HistoryError.
+        Raises HistoryError, and DamagedBlock.
         """
         from_s = 0.0 if since_s is None else since_s
         blocks = self._rows(
@@ -158,14 +166,20 @@ class HistorySamples(HistoryFile):
             (run, uuid, from_s - BLOCK_S),
         )
         for block in blocks:  # one at a time: of months they are gigabytes
-            for row in self._rows(
-                "SELECT packed FROM raw_block WHERE run = ? AND uuid = ? AND time_s = ?",
-                (run, uuid, block["time_s"]),
-            ):
-                try:
-                    yield from (reading for reading in unpack(row["packed"]) if reading[0] >= from_s)
-                except (zlib.error, struct.error, ValueError, StopIteration) as error:
-                    raise HistoryError(f"{self.path}: a block of {run} cannot be read: {error}") from None
+            yield from (row for row in self._unpack(run, uuid, block["time_s"]) if row[0] >= from_s)
+
+    def _unpack(self, run: str, uuid: str, block_s: float) -> list[tuple[float, GpuReading]]:
+        """Return the readings in the block of a GPU from a Unix time on.  Raises HistoryError and DamagedBlock."""
+        blocks = self._rows(
+            "SELECT ticks, packed FROM raw_block WHERE run = ? AND uuid = ? AND time_s = ?",
+            (run, uuid, block_s),
+        )
+        try:
+            return [row for block in blocks for row in unpack(block["packed"], block["ticks"])]
+        except DamagedBlock as error:
+            raise DamagedBlock(
+                f"{self.path}: run {run}: {name_block(uuid, block_s)}: {error}; {REMEDY}"
+            ) from None
 
     def raw_ticks(self, run: str) -> int:
         """Return how many raw readings of a run are still kept."""

@@ -4,10 +4,22 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from ...errors import HistoryError
 from ..measurements.clock_steps import length_sql
 from .rollup_table import add_rollup_columns
 
 migrations = Migrations("clusterplan")
+
+
+def refuse_newer(db: Database, path: Path) -> None:
+    """Raise HistoryError if a file has all migrations of this clusterplan, and others too."""
+    ours = {migration.name for migration in migrations.pending(Database(memory=True))}
+    applied = {migration.name for migration in migrations.applied(db)}
+    if ours < applied:
+        raise HistoryError(
+            f"{path}: is of a newer clusterplan, which made {max(applied - ours)}: upgrade this one, or give another"
+            " path in CLUSTERPLAN_HISTORY"
+        )
 
 
 @migrations()

@@ -154,7 +154,8 @@ class EnteredRun(Section):
         per_node, nodes = self.gpus_per_node, self.nodes
         if per_node and nodes and not per_node <= self.gpus <= per_node * nodes:
             raise ValueError(f"{self.gpus} GPUs do not fit {nodes} nodes with gpus_per_node {per_node}")
-        if self.precision is Precision.AUTO and self._catalogue_key() is None:
+        key = self._catalogue_key()  # a type that two GPUs answer to is wrong, whatever the precision
+        if self.precision is Precision.AUTO and key is None:
             raise ValueError("the precision is missing: give fp32, tf32, bf16, fp16 or fp8")
         return self
 

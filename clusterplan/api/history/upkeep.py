@@ -9,7 +9,7 @@ from typing import Any
 
 from ...cluster_profiles.units import join_names, plural
 from ...errors import InputError
-from ...estimator.history.integrity import Integrity, check_integrity
+from ...estimator.history.integrity import Integrity, check_integrity, history_exists
 from ...launcher.run_folder.folder import RUN_FILE, history_path
 from ...launcher.runs.collect import folders_of_history
 from ...render.history import runs_text
@@ -158,10 +158,10 @@ def vacuum() -> Vacuumed:
 def check_history() -> HistoryCheck:
     """Return whether the history file is sound, and what can be read of it; it is only read.
 
-    Raises InputError where there is no file.
+    Raises InputError where there is no file, and HistoryError for one of a newer clusterplan or of another user.
     """
     path = history_path(os.environ)
-    if not path.exists():
+    if not history_exists(path):
         raise InputError(f"{path}: no history yet; `clusterplan history list` makes it")
     integrity = check_integrity(path)
     folders = {folder.name for folder in folders_of_history(path)}
@@ -191,12 +191,12 @@ def rebuild_history(*, progress: ProgressCallback | None = None) -> Rebuilt:
     """
     old = history_path(os.environ)
     new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
-    if new.exists():
+    integrity = check_integrity(old) if history_exists(old) else Integrity((), {}, ())
+    if history_exists(new):
         raise InputError(f"{new}: exists already; look at it, and move or remove it first")
     with History(new) as history:
         errors = collect(list(folders_of_history(old)), history, settle=False, progress=progress)
         runs = {run["run"] for run in history.runs()}
-    integrity = check_integrity(old) if old.exists() else Integrity((), {}, ())
     faults = integrity.faults
     return Rebuilt(
         new,
