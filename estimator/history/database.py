@@ -184,9 +184,8 @@ def _make(path: Path, group: int | None) -> None:
 
 def _can_hold(types: tuple[type, ...], column: str, value: Any) -> bool:
     """Return whether a column of these types can hold a value; of one in seconds it must be a time or a length."""
-    if value is None or not isinstance(value, types):
-        return value is None
-    return not column.endswith("_s") or bool(abs(value) <= _LATEST_S)
+    is_typed = value is None or isinstance(value, types)
+    return is_typed and (value is None or not column.endswith("_s") or -_LATEST_S <= value <= _LATEST_S)
 
 
 def _is_whole(value: object) -> bool:
