@@ -73,7 +73,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/model_cost.py
 	$(BIN)/python benchmarks/sampler_cost.py
 	$(BIN)/python benchmarks/history_scale.py
-	$(BIN)/python benchmarks/crash.py
+	$(BIN)/python benchmarks/faults.py --only kills --runs 100
 	$(BIN)/python benchmarks/tracker_cost.py
 	$(BIN)/python benchmarks/submit_cost.py
 	$(BIN)/python benchmarks/start_forecast.py

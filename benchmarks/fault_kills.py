@@ -1,0 +1,354 @@
+"""Whether what was acknowledged is ever lost: writers, importers and rebuilds are killed at random moments.
+
+Runs have two nodes at once, each with a sampler of its own and a host name of its own.  A writer says of each tick that
+`append` has returned.  Every third pair of runs is on a small disk that fills and empties meanwhile.  Importers run in pairs,
+on two hosts, on what lies there, and one of each pair is killed; so are rebuilds.  In the end everything is imported once
+more: each reading that was acknowledged must be there once and right, and the energy must be that of the counters.
+"""
+
+import ctypes
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clusterplan.errors import ClusterplanError
+from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
+from clusterplan.estimator.history.integrity import check_integrity
+from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.in_training.progress_file import open_progress_file
+from clusterplan.launcher.run_folder.folder import create_run_folder, register_run
+from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
+from clusterplan.launcher.runs.collect import collect_run, folders_of_history
+from clusterplan.launcher.sampler.spool import Damage, Frame, SpoolWriter, read_frames
+from clusterplan.launcher.sampler.spool_items import encode
+
+T0 = 1_700_000_000.0
+GPUS, NODES = 2, ("n0", "n1")
+LONGEST_S = 0.2  # of a writer's life after its first tick
+DISK = "size=3m"
+DAMAGED_SPOOLS, FLIPS = 40, 5
+_NEW_UTS = 0x04000000  # CLONE_NEWUTS of sched.h
+
+
+@dataclass
+class Tally:
+    """What was acknowledged, and what became of it."""
+
+    writers: int = 0
+    readings: int = 0
+    lost: int = 0
+    wrong: int = 0
+    energies: int = 0
+    wrong_energies: int = 0
+    progress_lines: int = 0
+    lost_lines: int = 0
+    importers: int = 0
+    killed_importers: int = 0
+    rebuilds: int = 0
+    full_disks: int = 0
+    torn: int = 0
+    recovered_frames: int = 0
+    faults: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.lost or self.wrong or self.wrong_energies or self.lost_lines or self.faults)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was tried and what was lost, for a reader."""
+        yield f"{self.writers} writers killed; disks filled and emptied {self.full_disks} times; {self.torn} spools torn"
+        yield f"{self.importers} importers on two hosts at once, {self.killed_importers} killed on their way; {self.rebuilds} rebuilds killed"
+        yield f"{self.readings:,} acknowledged readings: {self.lost} lost, {self.wrong} doubled or wrong"
+        yield f"{self.energies} energies of GPUs: {self.wrong_energies} wrong"
+        yield f"{self.progress_lines:,} acknowledged lines of progress: {self.lost_lines} lost or doubled"
+        yield f"{self.recovered_frames:,} frames read back from spools with {FLIPS} flipped bytes each"
+        yield from (f"not tried: {text}" for text in self.skipped)
+        yield from (f"fault: {text}" for text in self.faults)
+
+
+@dataclass(frozen=True)
+class _Child:
+    pid: int
+    pipe: int
+
+    def kill(self) -> bytes:
+        """Kill it; return all that it has said."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        with os.fdopen(self.pipe, "rb") as file:
+            return file.read()
+
+
+def _start(work: Callable[[int], None]) -> _Child:
+    """Run `work` in a child, with the end of a pipe to write to."""
+    end, pipe = os.pipe()
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            os.close(end)
+            work(pipe)
+            code = 0
+        except BaseException as error:  # noqa: BLE001  a child must not go on as its parent
+            with suppress(OSError):
+                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(code)
+    os.close(pipe)
+    return _Child(pid, end)
+
+
+def become_host(name: str) -> None:
+    """Give this process a host name of its own, where it may have one."""
+    if ctypes.CDLL(None).unshare(_NEW_UTS) == 0:
+        socket.sethostname(name)
+
+
+def readings_at(tick: int) -> tuple[GpuReading, ...]:
+    return tuple(
+        GpuReading(g, utilisation_percent=tick % 101, power_mw=1000, energy_mj=tick * 1000)
+        for g in range(GPUS)
+    )
+
+
+def _write_spool(folder: Path, node: str, pipe: int) -> None:
+    become_host(node)
+    gpus = [{"uuid": f"{folder.name[:9]}-{node}-{g}"} for g in range(GPUS)]
+    header = {"run": folder.name, "node": node, "period_s": 1.0, "gpus": gpus}
+    while True:
+        try:
+            spool = SpoolWriter(folder / f"{node}.{os.urandom(4).hex()}.spool", header)
+            break
+        except ClusterplanError:  # the disk is full
+            time.sleep(0.005)
+    for tick in range(10**9):
+        try:
+            spool.append(encode(Tick(T0 + tick, readings_at(tick))))
+        except ClusterplanError:
+            time.sleep(0.005)
+            continue
+        os.write(pipe, struct.pack("<I", tick))
+
+
+def _write_progress(folder: Path, pipe: int) -> None:
+    os.environ["CLUSTERPLAN_RUN_FOLDER"] = str(folder)
+    file = open_progress_file()
+    for step in range(1, 10**9):
+        line = {
+            "kind": "steps",
+            "time_s": T0 + step,
+            "step": step,
+            "steps": 1,
+            "seconds": 1.0,
+            "longest_s": 1.0,
+        }
+        data = json.dumps(line).encode() + b"\n"
+        if file is not None and os.write(file, data) == len(data):
+            os.write(pipe, struct.pack("<I", step))
+
+
+def _acknowledged(said: bytes) -> list[int]:
+    return [number for (number,) in struct.iter_unpack("<I", said[: len(said) // 4 * 4])]
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """Give a disk of 3 MB; None where none may be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _fill_and_empty(disk: Path, rng: random.Random, times: int) -> None:
+    filler = disk / "filler"
+    for _ in range(times):
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        time.sleep(rng.uniform(0.01, 0.05))
+        filler.unlink()
+        time.sleep(rng.uniform(0.01, 0.05))
+
+
+def _killed_run(
+    root: Path, history: Path, rng: random.Random, disk: Path | None, tally: Tally
+) -> dict[str, set[int]]:
+    """Write a run on two nodes until both are killed; return the acknowledged ticks by node."""
+    name = f"r{rng.randrange(10**8):08d}"
+    facts = {"kind": "sample", "began_s": T0, "command": ["train"]}
+    folder = create_run_folder(name, root, datetime.fromtimestamp(T0, UTC), facts)
+    register_run(folder, history)
+    writers = [_start(lambda pipe, node=node: _write_spool(folder, node, pipe)) for node in NODES]  # type: ignore[misc]
+    steps = _start(lambda pipe: _write_progress(folder, pipe)) if disk is None else None
+    if disk is not None:
+        _fill_and_empty(disk, rng, 2)
+        tally.full_disks += 2
+    time.sleep(rng.uniform(0, LONGEST_S))
+    ticks = {node: set(_acknowledged(writer.kill())) for node, writer in zip(NODES, writers, strict=True)}
+    tally.writers += len(NODES)
+    if steps is not None:
+        said = _acknowledged(steps.kill())
+        tally.writers += 1
+        tally.progress_lines += len(said)
+        kept = [line.step for line in read_progress(folder)[0]]
+        tally.lost_lines += len(set(said) - set(kept)) + len(kept) - len(set(kept))
+    return {f"{folder.name}|{node}": ticks[node] for node in NODES}
+
+
+def _import(history: Path, folders: Sequence[Path], host: str, pipe: int) -> None:
+    become_host(host)
+    with History(history) as db:
+        os.write(pipe, b"open")
+        for folder in folders:
+            collect_run(folder, db)
+
+
+def _import_in_pairs(history: Path, folders: Sequence[Path], rng: random.Random, tally: Tally) -> None:
+    """Import on two hosts at once; kill one of them on its way."""
+    pair = [_start(lambda pipe, host=host: _import(history, folders, host, pipe)) for host in ("h0", "h1")]  # type: ignore[misc]
+    for each in pair:
+        os.read(each.pipe, 4)
+    time.sleep(rng.uniform(0, 0.3))
+    tally.importers += 2
+    with suppress(ProcessLookupError):
+        os.kill(pair[0].pid, signal.SIGKILL)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(each.pid, 0)[1]) for each in pair]
+    for each in pair:
+        os.close(each.pipe)
+    tally.killed_importers += codes[0] < 0
+    if codes[1]:
+        tally.faults.append(f"an importer that was not killed failed with {codes[1]}")
+
+
+def _rebuild_killed(history: Path, rng: random.Random, tally: Tally) -> None:
+    """Kill a rebuild; the old history must stay as it is."""
+    before = history.read_bytes()
+    new = history.with_name("history.rebuilt.db")
+    child = _start(lambda pipe: _import(new, list(folders_of_history(history)), "h2", pipe))
+    os.read(child.pipe, 4)
+    time.sleep(rng.uniform(0, 0.3))
+    child.kill()
+    tally.rebuilds += 1
+    if history.read_bytes() != before:
+        tally.faults.append("a killed rebuild changed the old history")
+    for path in history.parent.glob("history.rebuilt.*"):
+        path.unlink()
+
+
+def tear(path: Path, rng: random.Random) -> None:
+    """End a spool as a crash may: in half a frame, or in garbage."""
+    whole = path.read_bytes()
+    half = whole[-rng.randrange(20, 60) :][: rng.randrange(1, 20)]
+    path.write_bytes(whole + rng.choice((half, rng.randbytes(rng.randrange(1, 400)))))
+
+
+def _compare(history: Path, acknowledged: dict[str, set[int]], tally: Tally) -> None:
+    """Compare the history with what was acknowledged: rows, values and energies."""
+    with sqlite3.connect(history) as db:
+        energies = {
+            (run, uuid): mj for run, uuid, mj in db.execute("SELECT run, uuid, energy_j FROM run_gpu")
+        }
+    db.close()
+    with History(history) as whole:
+        for key, ticks in acknowledged.items():
+            run, _, node = key.partition("|")
+            for place in range(GPUS):
+                uuid = f"{run[:9]}-{node}-{place}"
+                rows = list(whole.readings(run, uuid))
+                kept = [round(time_s - T0) for time_s, _ in rows]
+                tally.readings += len(ticks)
+                tally.lost += len(ticks - set(kept))
+                tally.wrong += len(kept) - len(set(kept))
+                tally.wrong += sum(
+                    r != readings_at(t)[place]._replace(gpu=r.gpu)
+                    for t, (_, r) in zip(kept, rows, strict=True)
+                )
+                if rows:
+                    tally.energies += 1
+                    expected = max(kept) - min(kept)
+                    tally.wrong_energies += (
+                        abs((energies.get((run, uuid)) or 0) - expected) > 1e-6 * expected + 1e-6
+                    )
+
+
+def flip_frames(source: Path, rng: random.Random, tally: Tally) -> None:
+    """Flip bytes of a spool: what is lost must be the frames they lie in, and nothing else."""
+    data = bytearray(source.read_bytes())
+    frames = [f for f in read_frames(io.BytesIO(data)) if isinstance(f, Frame)]
+    if len(frames) < 2:
+        return
+    hit = set()
+    for _ in range(FLIPS):
+        position = rng.randrange(frames[0].end, frames[-1].end)
+        data[position] ^= rng.randrange(1, 256)
+        hit.add(next(i for i, f in enumerate(frames) if position < f.end))
+    found = [f for f in read_frames(io.BytesIO(data)) if not isinstance(f, Damage)]
+    tally.recovered_frames += len(found)
+    if [f.payload for f in found] != [f.payload for i, f in enumerate(frames) if i not in hit]:
+        tally.faults.append(
+            f"{source.name}: damage took more than the frames it hit, or brought something else"
+        )
+
+
+def run_kills(scratch: Path, runs: int, rng: random.Random) -> Tally:
+    """Kill the writers of this many runs, importers and rebuilds between them, and compare."""
+    tally, history = Tally(), scratch / "history.db"
+    acknowledged: dict[str, set[int]] = {}
+    with small_disk(scratch / "small") as disk:
+        if disk is None:
+            tally.skipped.append("a disk that fills: none may be mounted here")
+        for number in range(runs):
+            on_disk = disk if number % 3 == 2 else None
+            acknowledged |= _killed_run((on_disk or scratch) / "runs", history, rng, on_disk, tally)
+            if on_disk:  # it is small: take the run to the large one
+                for folder in (on_disk / "runs").iterdir():
+                    _move(folder, scratch / "runs", history)
+            if number % 2:
+                folders = sorted((scratch / "runs").iterdir(), key=lambda path: path.stat().st_mtime)
+                _import_in_pairs(history, folders[-4:], rng, tally)
+            if number % 8 == 7:
+                _rebuild_killed(history, rng, tally)
+    spools = sorted((scratch / "runs").glob("*/*.spool"))
+    for path in rng.sample(spools, len(spools) // 3):
+        tear(path, rng)
+        tally.torn += 1
+    _import_all(history, tally)
+    _import_all(history, tally)
+    _compare(history, acknowledged, tally)
+    tally.faults += check_integrity(history).faults
+    for path in rng.sample(spools, min(DAMAGED_SPOOLS, len(spools))):
+        flip_frames(path, rng, tally)
+    return tally
+
+
+def _import_all(history: Path, tally: Tally) -> None:
+    with History(history) as db:
+        for folder in folders_of_history(history):
+            try:
+                collect_run(folder, db)
+            except ClusterplanError as error:
+                tally.faults.append(str(error))
+
+
+def _move(folder: Path, root: Path, history: Path) -> None:
+    (history.with_suffix(".runs") / folder.name).unlink()
+    shutil.move(folder, root / folder.name)
+    register_run(root / folder.name, history)

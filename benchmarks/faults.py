@@ -1,0 +1,77 @@
+"""Whether anything that one run, one neighbour or one clock does reaches anything else.
+
+    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills] [--kinds json,spool]
+
+Commands run over damaged files (benchmarks/fault_cases.py), each with at most 5 s of computing and 500 MiB more than at its
+start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py).
+Exit code 1 if there is a fault.  A case is the same for the same seed: `--case N` runs that one, and shows its last command.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fault_cases import KINDS, Cases
+from fault_kills import run_kills
+
+PARTS = ("commands", "kills")
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108  only its folder of this run is used
+
+
+def try_commands(scratch: Path, given: argparse.Namespace) -> bool:
+    """Run the cases; print what they showed, and return whether there was no fault."""
+    cases = Cases(scratch, given.seed, lambda text: print(text, flush=True))
+    end_s = time.monotonic() + given.seconds
+    for number in range(given.cases) if given.case is None else [given.case]:
+        outcomes = cases.run(number, given.kinds)
+        if time.monotonic() > end_s:
+            break
+    if given.case is not None:
+        print(outcomes[-1].stdout[-3000:], outcomes[-1].stderr[-5000:], sep="\n")
+    tally = cases.tally
+    print(
+        f"{tally.commands:,} commands over {sum(tally.cases.values()):,} damaged worlds: {len(tally.faults)} distinct faults"
+    )
+    print(f"longest {tally.longest_s:.1f} s, most memory {tally.peak_bytes / 2**20:,.0f} MiB")
+    print(", ".join(f"{kind} {count:,}" for kind, count in tally.cases.most_common()))
+    for fault, lines in sorted(tally.faults.items(), key=lambda item: -len(item[1])):
+        print(f"{len(lines):6,} {fault}\n       {lines[0]}")
+    return not tally.faults
+
+
+def try_kills(scratch: Path, given: argparse.Namespace) -> bool:
+    """Kill writers, importers and rebuilds; print what was lost, and return whether nothing was."""
+    tally = run_kills(scratch, given.runs, random.Random(given.seed))
+    for line in tally.lines():
+        print(line)
+    return tally.is_whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", type=int, default=1000, help="damaged worlds")
+    parser.add_argument("--runs", type=int, default=60, help="runs whose writers are killed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=PARTS, metavar=",".join(PARTS))
+    parser.add_argument(
+        "--kinds", type=lambda text: text.split(","), default=list(KINDS), metavar=",".join(KINDS)
+    )
+    parser.add_argument("--case", type=int, help="only this case, and what its last command printed")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after that")
+    given = parser.parse_args()
+    print(f"seed {given.seed}")
+    parts = {"commands": try_commands, "kills": try_kills}
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as scratch:
+        for part in given.only:
+            (Path(scratch) / part).mkdir()
+        is_whole = [parts[part](Path(scratch) / part, given) for part in given.only]
+    sys.exit(not all(is_whole))
+
+
+if __name__ == "__main__":
+    main()
