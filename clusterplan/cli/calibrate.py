@@ -21,7 +21,7 @@ from ..render.submit_text import dry_run as write_dry_run
 from ..render.trials.calibration_text import describe_shape
 from .options import echo_page, echo_result, json_option, say, say_notes
 from .passthrough import WithCommand
-from .run_options import run_options, slurm_options
+from .run_options import executor_option, run_options, slurm_options
 from .workload_options import WorkloadCommand, one_shape
 
 _INTERRUPTED = 130
@@ -36,11 +36,7 @@ class _Calibrate(WithCommand, WorkloadCommand):
 @click.command(cls=_Calibrate)
 @click.argument("job", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option(
-    "--executor",
-    type=click.Choice(["slurm", "local"]),
-    help="Default: Slurm if sbatch is found, otherwise this machine.",
-)
+@executor_option
 @click.option(
     "--budget",
     default="1h",

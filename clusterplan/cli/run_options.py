@@ -1,4 +1,4 @@
-"""The options that stand for keys of [run] and [slurm]: those of `submit` and `resume`."""
+"""Options that several commands have: where a job runs, and those that stand for keys of [run] and [slurm]."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,11 @@ import click
 
 from ..estimator.job.framework import Bootstrap
 
+executor_option = click.option(
+    "--executor",
+    type=click.Choice(["slurm", "local"]),
+    help="Default: Slurm if sbatch is found, otherwise this machine.",
+)
 _SWITCHES = {"true": True, "false": False}
 _OPTIONS = (
     click.option(

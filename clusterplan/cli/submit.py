@@ -18,7 +18,7 @@ from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
 from .options import duration_s, echo_page, echo_text, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
-from .run_options import run_options, slurm_options
+from .run_options import executor_option, run_options, slurm_options
 from .stages import refuse_beside_stages, shares_of, stage_options, submit_in_stages
 from .workload_options import WorkloadCommand, one_shape
 
@@ -36,11 +36,7 @@ class _Submit(WithCommand, WorkloadCommand):
 @click.command(cls=_Submit)
 @click.argument("job", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option(
-    "--executor",
-    type=click.Choice(["slurm", "local"]),
-    help="Default: Slurm if sbatch is found, otherwise this machine.",
-)
+@executor_option
 @click.option(
     "--time",
     metavar="TIME",
