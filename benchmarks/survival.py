@@ -41,7 +41,7 @@ from survival_ways import CLUSTERPLAN, TRAIN, WAYS, Batch, batches_of
 
 EVENTS_PER_RUN = 1.0  # one that strikes a node disturbs several runs
 QUIET_S = 300.0
-OVERLAP_S = 1.0
+OVERLAP_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def run_way(way: str, runs: int, seed: int, folder: Path) -> list[str]:
         for batch in batches_of(runs, folder, rng):
             jobs |= {job: (batch, output) for job, output in WAYS[way](batch, script)}
         counts = storm(cluster, way, list(jobs), round(runs * EVENTS_PER_RUN), rng)
+        words_of(way, cluster)  # somebody looks: `clusterplan status` releases jobs that Slurm holds
         with suppress(TimeoutError):
             until(lambda: not queue(cluster, list(jobs)), "the end of all runs", QUIET_S)
         left = queue(cluster, list(jobs))

@@ -103,6 +103,8 @@ def repair(cluster: Cluster, node: str) -> None:
             if is_slurmd_dead:
                 cluster.start(node)
             return
+        # A node that Slurm drained by itself may have jobs: it is told that they are gone, as a boot would tell it.
+        cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=storm")
     kill_processes(cluster, node)
     if is_slurmd_dead:
         cluster.start(node)

@@ -9,10 +9,15 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from slurm_cluster import until
 from test_guard import GUARD, LAUNCH
+
+from clusterplan.launcher.node.training_job import TrainingJob
+from clusterplan.launcher.submission.executor.script import write_script
+from clusterplan.launcher.submission.request import SlurmRequest
 
 TRAIN = """
 import os, pathlib, signal, sys, time
@@ -245,6 +250,44 @@ def test_a_start_waits_until_an_earlier_one_has_stood_back(tmp_path: Path) -> No
     os.kill(new.pid, signal.SIGTERM)
     new.wait(ENDED_S)
     assert old.process.wait(ENDED_S) == 128 + signal.SIGKILL
+
+
+def test_a_start_that_is_stopped_while_it_waits_for_an_earlier_one_begins_nothing(tmp_path: Path) -> None:
+    """As in benchmarks/survival.py: preempted while the processes of a lost node lived on, both took steps."""
+    old = start_all(tmp_path, ON_SLURM, ["none"])["none"]
+    new = old.begin_again(ON_SLURM | {"SLURM_RESTART_COUNT": "1", "SLURMD_NODENAME": "gpu2"})
+    record = old.folder / "tasks" / "7.1.0.json"
+    until(record.exists, "the new start", ENDED_S)
+    new.terminate()
+    new.wait(ENDED_S)
+    assert len(old.lines("up")) == 1
+    assert json.loads(record.read_text())["outcome"] == "stopped"
+    old.process.kill()
+    old.process.wait()
+
+
+class EarlyWarned(TrainingJob):
+    """Slurm's warning comes once submitit listens, before the guard does."""
+
+    def __call__(self) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        sys.exit("the job goes on")
+
+
+def test_a_warning_before_the_guard_listens_requeues_the_job(tmp_path: Path) -> None:
+    """submitit fails a job whose callable has no `checkpoint`, if its limit is near: all of a limit below 10 minutes is."""
+    request = SlurmRequest(nodes=1, gpus=1, signal_delay_s=30, time="00:01:00")
+    script = write_script([tmp_path], request, EarlyWarned)
+    script.with_suffix(".0.pkl").rename(script.with_name("7_submitted.pkl"))
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text('#!/bin/sh\necho "$@" > "$0.asked"\n')
+    scontrol.chmod(0o755)
+    place = ON_SLURM | {"SLURM_NODEID": "0", "SLURM_LOCALID": "0", "SLURM_JOB_NUM_NODES": "1"}
+    place |= {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_NODELIST": "gpu1"}
+    place |= {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parent)}
+    command = [PYTHON, "-m", "submitit.core._submit", str(script.parent)]
+    done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+    assert (tmp_path / "scontrol.asked").read_text() == "requeue 7\n", done.stderr
 
 
 def test_a_run_that_nobody_warns_saves_before_its_allocation_ends(tmp_path: Path) -> None:

@@ -101,10 +101,10 @@ def _commands(
     """Yield the command, the added variables and the log of each process that this task starts.
 
     A task on Slurm starts one process.  On this machine one task stands for all: it starts a process per GPU, unless
-    the command does that.
+    the command does that.  A task that was told to stop while it waited for an earlier start begins nothing beside it.
     """
     launch, place = task.launch, task.place
-    if _starts_no_command(task):
+    if _starts_no_command(task) or task.signals.cause:
         return
     checkpoint = task.file.record.resume_from
     resume = fill_placeholders(launch.resume, {LATEST: checkpoint}) if checkpoint else ()

@@ -36,7 +36,7 @@ def write_script(folders: Sequence[Path], request: SlurmRequest, job_class: JobC
     make_inner_folder(where)
     path = where / f"submission-{os.urandom(4).hex()}.sh"
     for index, folder in enumerate(folders):
-        job = DelayedSubmission(_run, job_class(str(folder)))
+        job = DelayedSubmission(job_class(str(folder)))
         job.set_timeout(whole_minutes(request.walltime_s or _SUBMITITS_S), NO_LIMIT)
         job.dump(path.with_suffix(f".{index}.pkl"))
     path.write_text(_script_text(path, request, len(folders)), encoding="utf-8")
@@ -54,10 +54,6 @@ def _script_text(path: Path, request: SlurmRequest, runs: int) -> str:
         executor.parameters["map_count"] = runs
     text: str = executor._make_submission_file_text(executor._submitit_command_str, "")  # noqa: SLF001  no public way
     return text
-
-
-def _run(job: Callable[[], Any]) -> None:
-    job()
 
 
 def _executor(path: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
