@@ -20,6 +20,7 @@ from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
 from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import RunStatus, read_statuses
+from ..launcher.slurm.silences import remembered_silences
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
 from ..render.trials.stage_text import verdict_as_json
@@ -82,8 +83,8 @@ class Runs(Results[Run]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the remarks on each run."""
-        return tuple(remark for run in self for remark in run.remarks)
+        """Return the remarks on each run, each once."""
+        return tuple(dict.fromkeys(remark for run in self for remark in run.remarks))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan status --json`; docs/reference/json.md describes the keys."""
@@ -132,8 +133,9 @@ def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs
         Traceback (most recent call last):
         clusterplan.errors.InputError: RUN is empty, which would mean every run: give an id, or the beginning of one
     """
-    chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
-    return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
+    with remembered_silences():
+        chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
+        return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
 
 
 def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterator[Path]:
@@ -163,6 +165,8 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
         for name, value in vars(status).items()
         if name not in {"notes", "remarks", "checkpoint_note", "verdict", "waiting"}
     }
+    if status.slurm_silence:
+        remarks = (*remarks, f"{status.slurm_silence}; what follows is as of each run's last sign of life")
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
 
 

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from ..errors import ClusterplanError
+from ..launcher.slurm.silences import remembered_silences
 
 _PLUGINS = "PYDANTIC_DISABLE_PLUGINS"  # pydantic's own name of the variable
 
@@ -74,6 +75,10 @@ class _Group(click.Group):
             gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101  for the type checker
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with remembered_silences():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -46,7 +46,7 @@ class RunStatus:
 
     `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
     apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
-    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  Times are in Unix seconds.
+    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of a run that only Slurm knows.  Times are in Unix seconds.
     """
 
     run: str
@@ -67,6 +67,7 @@ class RunStatus:
     has_saved: bool = False
     looked_s: float = 0.0
     continued_by: str | None = None
+    slurm_silence: str = ""
 
     @property
     def user(self) -> str:
@@ -102,6 +103,7 @@ class _SlurmAnswers:
     """What Slurm says of the newest jobs of some runs, by job id; a job of another cluster is not asked about."""
 
     answers: bool = True
+    silence: str = ""
     queue: Mapping[str, QueuedJob] = field(default_factory=dict)
     accounting: Mapping[str, JobFacts] = field(default_factory=dict)
     cluster: str | None = None  # the one that answers here
@@ -197,6 +199,7 @@ def read_statuses(
                 has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
                 looked_s=time.time(),
                 continued_by=read_successor(folder) if state.final else None,
+                slurm_silence=answers.silence if open_job and not state.final else "",
             )
         )
     return statuses
@@ -219,8 +222,8 @@ def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:
         cluster = pool.submit(_read_cluster)
         try:
             queue = {job.job_id: job for job in slurm.read_queue()}
-        except (SlurmRefused, SlurmUnavailable):
-            return _SlurmAnswers(answers=False)
+        except (SlurmRefused, SlurmUnavailable) as error:
+            return _SlurmAnswers(answers=False, silence=str(error))
     answers = _SlurmAnswers(queue=queue, cluster=cluster.result())
     missing = [job.job for job in jobs if job.job not in queue and not answers.other_cluster(job)]
     return replace(answers, accounting=_read_accounting(missing)) if missing else answers

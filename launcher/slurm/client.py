@@ -8,11 +8,12 @@ and SlurmRefused if Slurm says no.
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-from ...errors import SlurmRefused, SlurmUnavailable
+from ...errors import SlurmRefused
+from .daemons import run_question
 from .jobs import (
     ACCOUNT_FORMAT,
     QUEUE_FORMAT,
@@ -33,7 +34,11 @@ from .nodes import (
     parse_partitions,
     parse_settings,
 )
+from .silences import silence
 from .text import last_complaint, without_colours
+
+if TYPE_CHECKING:
+    import subprocess
 
 _JOBS_PER_QUESTION = 500  # an argument has at most 128 KiB, and Slurm answers within its time limit
 TIMEOUT_S = 20.0  # Slurm's own clients give up on a connection after 10
@@ -96,11 +101,15 @@ def read_queue(job_ids: Iterable[str] | None = None) -> list[QueuedJob]:
 
 def read_job(job_id: str) -> JobFacts | None:
     """Return one job; None if Slurm has forgotten it."""
-    return parse_job(ask("scontrol", "--details", "show", "job", job_id, may_be_forgotten=True))
+    question = ("scontrol", "--details", "show", "job", job_id)
+    return parse_job(ask(*question, may_be_forgotten=True, patient=True))
 
 
 def read_accounting(job_ids: Iterable[str]) -> dict[str, JobFacts] | None:
-    """Return these jobs from the accounting database, by id; None if the cluster has none."""
+    """Return these jobs from the accounting database, by id; None if the cluster has none.
+
+    Raises SlurmUnavailable if it does not answer.
+    """
     if not _accounting_answers():
         return None
     question = ("sacct", "--allocations", "--noheader", "--parsable2", f"--format={ACCOUNT_FORMAT}")
@@ -128,7 +137,7 @@ def cancel_jobs(*job_ids: str) -> None:
 
 def requeue(job_id: str) -> None:
     """End a running job and put it back into the queue under the same id."""
-    ask("scontrol", "requeue", job_id)
+    ask("scontrol", "requeue", job_id, patient=True)
 
 
 def release(job_id: str) -> None:
@@ -158,56 +167,36 @@ def forecast_start(options: Sequence[str]) -> StartForecast:
     """
     process = run_command("sbatch", "--test-only", *options, "--wrap=true", timeout_s=TIMEOUT_S)
     if process.returncode and _NOBODY_ANSWERS.search(process.stderr):
-        raise SlurmUnavailable(f"Slurm does not answer: sbatch says {last_complaint(process.stderr)!r}")
+        raise silence("sbatch", f"Slurm does not answer: sbatch says {last_complaint(process.stderr)!r}")
     return parse_forecast(process.stderr)
 
 
 @cache
 def _accounting_answers() -> bool:
-    try:
-        return (
-            run_command("sacct", "--allocations", "--noheader", "--jobs=1", timeout_s=TIMEOUT_S).returncode
-            == 0
-        )
-    except SlurmUnavailable:
-        return False
+    """Return whether the cluster has accounting.  Raises SlurmUnavailable if it does not answer."""
+    question = ("sacct", "--allocations", "--noheader", "--jobs=1")
+    return run_command(*question, timeout_s=TIMEOUT_S).returncode == 0
 
 
-def ask(*command: str, may_be_forgotten: bool = False, timeout_s: float | None = None) -> str:
-    """Return the output of one of Slurm's commands, without colours; empty if the job may be forgotten, and is."""
-    process = run_command(*command, timeout_s=timeout_s or TIMEOUT_S)
+def ask(
+    *command: str, may_be_forgotten: bool = False, timeout_s: float | None = None, patient: bool = False
+) -> str:
+    """Return the output of one of Slurm's commands, without colours; empty if the job may be forgotten, and is.
+
+    With `patient`, a controller that is down is waited for as long as Slurm's own commands do.
+    """
+    process = run_command(*command, timeout_s=timeout_s or TIMEOUT_S, patient=patient)
     if process.returncode == 0:
         return without_colours(process.stdout)
     if may_be_forgotten and _FORGOTTEN.search(process.stderr):
         return ""
     complaint = last_complaint(process.stderr)
     if _NOBODY_ANSWERS.search(process.stderr):
-        raise SlurmUnavailable(f"Slurm does not answer: {command[0]} says {complaint!r}")
+        raise silence(command[0], f"Slurm does not answer: {command[0]} says {complaint!r}")
     raise SlurmRefused(f"{' '.join(command[:2])}: {complaint}")
 
 
-def run_command(*command: str, timeout_s: float) -> "subprocess.CompletedProcess[str]":
+def run_command(*command: str, timeout_s: float, patient: bool = False) -> "subprocess.CompletedProcess[str]":
     """Run one of Slurm's commands, in plain English and with the time limit.  Raises SlurmUnavailable."""
     environment = clean_environment(os.environ) | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
-    try:
-        return subprocess.run(  # noqa: S603  Slurm's own commands, no shell
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=timeout_s,
-        )
-    except FileNotFoundError:
-        raise SlurmUnavailable(
-            f"{command[0]} is not on PATH: this needs a machine that submits to Slurm"
-        ) from None
-    except subprocess.TimeoutExpired as late:
-        # Bytes, whatever `text` is.
-        complaint = last_complaint(late.stderr.decode(errors="replace")) if late.stderr else ""
-        besides = f" but {complaint!r}" if complaint else ""
-        raise SlurmUnavailable(
-            f"Slurm does not answer: {command[0]} said nothing{besides} for {timeout_s:g} s"
-        ) from None
+    return run_question(command, environment, timeout_s, patient=patient)

@@ -86,7 +86,8 @@ def _find_job(logs: Path, earlier: Collection[str], *, looks: int) -> SbatchAnsw
     for look in range(looks):
         if look:
             time.sleep(_BETWEEN_S)
-        rows = ask("squeue", mine, "--states=all", "--noheader", f"--Format={_QUEUE_FORMAT}")
+        question = ("squeue", mine, "--states=all", "--noheader", f"--Format={_QUEUE_FORMAT}")
+        rows = ask(*question, patient=True)
         for row in rows.splitlines():
             job_id, state, reason, path = (*row.split(maxsplit=3), *[""] * 4)[:4]
             is_new = job_id.isdecimal() and job_id not in earlier and (state, reason) != _NEVER_QUEUED
