@@ -7,7 +7,6 @@ more: each reading that was acknowledged must be there once and right, and the e
 """
 
 import ctypes
-import io
 import json
 import os
 import random
@@ -24,6 +23,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fault_flips import FLIPS, flip_frames, tear
+
 from clusterplan.errors import ClusterplanError
 from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.history.integrity import check_integrity
@@ -32,14 +33,14 @@ from clusterplan.launcher.in_training.progress_file import open_progress_file
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run
 from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
 from clusterplan.launcher.runs.collect import collect_run, folders_of_history
-from clusterplan.launcher.sampler.spool import Damage, Frame, SpoolWriter, read_frames
+from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 
 T0 = 1_700_000_000.0
 GPUS, NODES = 2, ("n0", "n1")
 LONGEST_S = 0.2  # of a writer's life after its first tick
 DISK = "size=3m"
-DAMAGED_SPOOLS, FLIPS = 40, 5
+DAMAGED_SPOOLS = 40
 _NEW_UTS = 0x04000000  # CLONE_NEWUTS of sched.h
 
 
@@ -253,13 +254,6 @@ def _rebuild_killed(history: Path, rng: random.Random, tally: Tally) -> None:
         path.unlink()
 
 
-def tear(path: Path, rng: random.Random) -> None:
-    """End a spool as a crash may: in half a frame, or in garbage."""
-    whole = path.read_bytes()
-    half = whole[-rng.randrange(20, 60) :][: rng.randrange(1, 20)]
-    path.write_bytes(whole + rng.choice((half, rng.randbytes(rng.randrange(1, 400)))))
-
-
 def _compare(history: Path, acknowledged: dict[str, set[int]], tally: Tally) -> None:
     """Compare the history with what was acknowledged: rows, values and energies."""
     with sqlite3.connect(history) as db:
@@ -289,25 +283,6 @@ def _compare(history: Path, acknowledged: dict[str, set[int]], tally: Tally) -> 
                     )
 
 
-def flip_frames(source: Path, rng: random.Random, tally: Tally) -> None:
-    """Flip bytes of a spool: what is lost must be the frames they lie in, and nothing else."""
-    data = bytearray(source.read_bytes())
-    frames = [f for f in read_frames(io.BytesIO(data)) if isinstance(f, Frame)]
-    if len(frames) < 2:
-        return
-    hit = set()
-    for _ in range(FLIPS):
-        position = rng.randrange(frames[0].end, frames[-1].end)
-        data[position] ^= rng.randrange(1, 256)
-        hit.add(next(i for i, f in enumerate(frames) if position < f.end))
-    found = [f for f in read_frames(io.BytesIO(data)) if not isinstance(f, Damage)]
-    tally.recovered_frames += len(found)
-    if [f.payload for f in found] != [f.payload for i, f in enumerate(frames) if i not in hit]:
-        tally.faults.append(
-            f"{source.name}: damage took more than the frames it hit, or brought something else"
-        )
-
-
 def run_kills(scratch: Path, runs: int, rng: random.Random) -> Tally:
     """Kill the writers of this many runs, importers and rebuilds between them, and compare."""
     tally, history = Tally(), scratch / "history.db"
@@ -335,7 +310,9 @@ def run_kills(scratch: Path, runs: int, rng: random.Random) -> Tally:
     _compare(history, acknowledged, tally)
     tally.faults += check_integrity(history).faults
     for path in rng.sample(spools, min(DAMAGED_SPOOLS, len(spools))):
-        flip_frames(path, rng, tally)
+        recovered, fault = flip_frames(path, rng)
+        tally.recovered_frames += recovered
+        tally.faults += [fault] if fault else []
     return tally
 
 

@@ -1,9 +1,10 @@
 """Whether anything that one run, one neighbour or one clock does reaches anything else.
 
-    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills] [--kinds json,spool]
+    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills,flips,clocks] [--kinds json,spool]
 
 Commands run over damaged files (benchmarks/fault_cases.py), each with at most 5 s of computing and 500 MiB more than at its
-start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py).
+start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py); bits of a spool's header are
+flipped (benchmarks/fault_flips.py); clocks are stepped while runs are sampled (benchmarks/fault_clocks.py).
 Exit code 1 if there is a fault.  A case is the same for the same seed: `--case N` runs that one, and shows its last command.
 """
 
@@ -15,9 +16,10 @@ import time
 from pathlib import Path
 
 from fault_cases import KINDS, Cases
+from fault_clocks import LENGTHS_S, run_clocks
+from fault_flips import flip_headers
 from fault_kills import run_kills
 
-PARTS = ("commands", "kills")
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108  only its folder of this run is used
 
 
@@ -50,6 +52,33 @@ def try_kills(scratch: Path, given: argparse.Namespace) -> bool:
     return tally.is_whole
 
 
+def try_flips(scratch: Path, given: argparse.Namespace) -> bool:
+    """Flip bits of a spool's header; print what that costs, and return whether it cost no reading."""
+    tally = flip_headers(scratch, random.Random(given.seed))
+    print(
+        f"{tally.flips} flips in the header of a spool: {tally.lost} cost a reading, {tally.without_gpu} the name of a GPU"
+    )
+    return not tally.lost
+
+
+def try_clocks(scratch: Path, given: argparse.Namespace) -> bool:
+    """Step clocks; print what that costs, and return whether no row is lost and no length is wrong."""
+    tally = run_clocks(scratch, random.Random(given.seed), given.lengths)
+    if tally is None:
+        print("clocks were not tried: there is no C compiler")
+        return True
+    print(f"{tally.runs} runs under clocks that step: {tally.lost} of {tally.rows:,} rows lost")
+    print(
+        f"{tally.lengths} lengths: {len(tally.wrong)} wrong, {tally.unknown} unknown",
+        *tally.wrong,
+        sep="\n  ",
+    )
+    return not (tally.lost or tally.wrong)
+
+
+PARTS = {"commands": try_commands, "kills": try_kills, "flips": try_flips, "clocks": try_clocks}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -57,19 +86,27 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1000, help="damaged worlds")
     parser.add_argument("--runs", type=int, default=60, help="runs whose writers are killed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=PARTS, metavar=",".join(PARTS))
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=list(PARTS), metavar=",".join(PARTS)
+    )
     parser.add_argument(
         "--kinds", type=lambda text: text.split(","), default=list(KINDS), metavar=",".join(KINDS)
+    )
+    parser.add_argument(
+        "--lengths",
+        type=lambda text: [float(word) for word in text.split(",")],
+        default=LENGTHS_S,
+        metavar="S,S",
+        help="seconds of runs under clocks that step",
     )
     parser.add_argument("--case", type=int, help="only this case, and what its last command printed")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after that")
     given = parser.parse_args()
     print(f"seed {given.seed}")
-    parts = {"commands": try_commands, "kills": try_kills}
     with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as scratch:
         for part in given.only:
             (Path(scratch) / part).mkdir()
-        is_whole = [parts[part](Path(scratch) / part, given) for part in given.only]
+        is_whole = [PARTS[part](Path(scratch) / part, given) for part in given.only]
     sys.exit(not all(is_whole))
 
 

@@ -101,6 +101,8 @@ class Page:
     ) -> None:
         """Rows in aligned columns; text in the last one is wrapped under itself, or where little is left below its row."""
         rows = [[show_controls(cell) for cell in row] for row in rows]
+        if not rows:
+            return
         widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
         if (
             not header and len(widths) > 1
