@@ -11,13 +11,20 @@ from pathlib import Path
 
 
 def make_folder(path: Path, group: int | None, mode: int = 0o2770) -> None:
-    """Make a folder and those above it (mode 0700); for a group with `mode`, whatever the umask.  One that exists stays.
+    """Make a folder and those above it, of mode 0700; for a group with `mode`, whatever the umask.  One that exists stays.
 
     Raises OSError.
     """
     if path.is_dir():
         return
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.exists():  # `parents=True` would give these the modes of the umask
+        make_folder(path.parent, group, mode)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:  # another process was first, or it is no folder
+        if path.is_dir():
+            return
+        raise
     if group is not None:
         give_to_group(path, group, mode)
 
@@ -27,6 +34,11 @@ def give_to_group(path: Path, group: int, mode: int) -> None:
     with suppress(PermissionError):  # not a member: the mode alone is of use then
         os.chown(path, -1, group)
     path.chmod(mode)
+
+
+def umask_in(folder: Path) -> int:
+    """Return the umask for processes that write into a folder: the group may read what it makes if it may read that one."""
+    return 0o077 & ~_group_reads(folder)
 
 
 def user_name(uid: int | None = None) -> str:
@@ -42,6 +54,16 @@ def user_name(uid: int | None = None) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:  # in a container
         return str(number)
+
+
+def group_name(gid: int) -> str:
+    """Return the name of a group; the number where it has none."""
+    import grp  # noqa: PLC0415  the file of groups, for what is shared
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def denial(path: Path) -> str:
@@ -71,13 +93,19 @@ def make_inner_folder(path: Path) -> None:
 
     One that exists stays.  Raises OSError.
     """
+    if path.is_dir():
+        return
+    if not path.parent.exists():
+        make_inner_folder(path.parent)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
         if path.is_dir():
             return
         raise
-    except FileNotFoundError:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if group_reads := path.parent.stat().st_mode & (stat.S_IRGRP | stat.S_IXGRP):
+    if group_reads := _group_reads(path.parent):
         path.chmod(0o700 | group_reads)
+
+
+def _group_reads(folder: Path) -> int:
+    return folder.stat().st_mode & (stat.S_IRGRP | stat.S_IXGRP)

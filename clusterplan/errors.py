@@ -11,6 +11,7 @@ ClusterplanError                  exit 1
 ├── UnfitValue                    exit 1  a value that the history cannot keep
 ├── DamagedBlock                  exit 1  readings that the history kept, and that cannot be unpacked
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
+│   └── ForeignFile                       a file that would be run, and that somebody else may have written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
 │   └── JobUnknown                        a job may be queued, but its id cannot be read
 ├── SlurmUnavailable              exit 3  Slurm's commands are missing, or nobody answers them
@@ -71,6 +72,10 @@ class DamagedBlock(ClusterplanError):  # noqa: N818  it says what is wrong
 
 class RunFolderError(ClusterplanError):
     """A run's folder cannot be made or written."""
+
+
+class ForeignFile(RunFolderError):  # noqa: N818  the name says what is so
+    """A file that would be run, or says what is run, and that somebody else may have written."""
 
 
 class SubmissionError(ClusterplanError):

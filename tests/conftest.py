@@ -274,3 +274,26 @@ def stories(
     wanted = [item.function.story for item in tests if "stories" in item.fixturenames]
     with Stories(wanted, real_slurm, tmp_path_factory.mktemp) as stories:
         yield stories
+
+
+@pytest.fixture
+def lab() -> Iterator[Path]:
+    """A folder that users of one group share, with a home for each."""
+    from two_users import make_lab  # noqa: PLC0415  it imports this module
+
+    with make_lab() as folder:
+        yield folder
+
+
+@pytest.fixture
+def python_as(lab: Path) -> Callable[..., Any]:
+    """Run Python with this installation as a user."""
+    from two_users import python_of  # noqa: PLC0415  likewise
+
+    return python_of(lab)
+
+
+@pytest.fixture
+def run_as(python_as: Callable[..., Any]) -> Callable[..., Any]:
+    """Run `clusterplan` as a user."""
+    return lambda who, *words, **more: python_as(who, "-m", "clusterplan", *words, **more)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cluster_profiles.catalog import load_profile
 from ..cluster_profiles.configuration import Configuration, find_group, read_configuration
-from ..cluster_profiles.modes import user_name
+from ..cluster_profiles.modes import group_name, user_name
 from ..cluster_profiles.units import format_significant, plural
 from ..errors import ClusterplanError, NvmlUnavailable, SlurmUnavailable
 from ..launcher.run_folder.folder import file_exists, history_path, runs_root
@@ -216,17 +216,8 @@ def _history() -> Finding:
     except ClusterplanError as error:
         return Finding("history", "fault", str(error), "`clusterplan history check` says what can be saved")
     group = find_group(path)
-    whose = f"of {user_name()} alone" if group is None else f"of group {_group_name(group)}"
+    whose = f"of {user_name()} alone" if group is None else f"of group {group_name(group)}"
     return Finding("history", "ok", f"{path}: {plural(runs, 'run')}, {whose}")
-
-
-def _group_name(group: int) -> str:
-    import grp  # noqa: PLC0415  the file of groups, for a shared history only
-
-    try:
-        return grp.getgrgid(group).gr_name
-    except KeyError:
-        return str(group)
 
 
 def _profile(settings: Configuration, cluster: Cluster | None) -> Iterator[Finding]:

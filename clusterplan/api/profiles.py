@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cluster_profiles.catalog import BUNDLED, load_profile, profile_path, profile_paths, user_folder
+from ..cluster_profiles.modes import make_folder
 from ..cluster_profiles.profile import ClusterProfile
 from ..errors import InputError, ProfileError, SlurmUnavailable
 from ..launcher.slurm import client as slurm
@@ -111,14 +112,14 @@ def discover_profile(name: str | None = None, output: Path | None = None) -> Dis
         raise ProfileError(f"--name: {name!r} is a path; give a word, or --output with a path")
     path = output or (user_folder() / f"{name}.toml" if name else None)
     if path is not None:
-        _write_new(path, text, make_folder=output is None)
+        _write_new(path, text, is_new_place=output is None)
     return DiscoveredProfile(text, path, tuple(discovered.notes))
 
 
-def _write_new(path: Path, text: str, *, make_folder: bool) -> None:
+def _write_new(path: Path, text: str, *, is_new_place: bool) -> None:
     try:
-        if make_folder:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_new_place:
+            make_folder(path.parent, None)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ...cluster_profiles.configuration import find_group
-from ...cluster_profiles.modes import denial, give_to_group
+from ...cluster_profiles.modes import denial, give_to_group, make_folder
 from ...errors import HistoryError, UnfitValue
 
 BUSY_S = 30.0
@@ -36,7 +36,7 @@ class HistoryFile:
         self.path = path
         self._is_holding = False
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent, None)
             if not path.exists():
                 _make(path, find_group(path))
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)

@@ -74,7 +74,7 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
                 log_sizes[log] = log.stat().st_size if log.exists() else 0
                 added = {**inner, **variables}
                 words = task.launch.in_container(command, task.folder, added)
-                children.start(words, task.launch.cwd, added, log)
+                children.start(words, task.launch.cwd, added, log, task.launch.umask)
         except OSError as error:
             children.stop(signal.SIGKILL, 0)
             task.file.update(

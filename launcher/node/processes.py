@@ -65,7 +65,9 @@ class Children:
         self.failures: list[tuple[Path, int]] = []  # the log and the code of each process that failed
         self._signalled: set[int] = set()
 
-    def start(self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path) -> None:
+    def start(
+        self, command: Sequence[str], cwd: str, environment: Mapping[str, str], log: Path, umask: int = -1
+    ) -> None:
         """Start one more process.  Raises OSError if that is not possible."""
         with os.fdopen(open_file(log, os.O_APPEND), "ab") as output:
             process = subprocess.Popen(  # noqa: S603  the user's command, no shell
@@ -76,6 +78,7 @@ class Children:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,
+                umask=umask,
                 pass_fds=self._open_files,
                 preexec_fn=_prepare_child,  # noqa: PLW1509  there are no threads here
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import ClusterplanError, SlurmRefused, SlurmUnavailable, SubmissionError
 from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import REQUEST_FILE
+from ..run_folder.owners.own_files import read_own_text
 from ..run_folder.task_records import TaskRecord
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED
@@ -106,7 +107,7 @@ def queue_successor(folder: Path, job: str, job_class: JobClass) -> str:
     Raises SubmissionError.
     """
     try:
-        request = SlurmRequest.of(json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8")))
+        request = SlurmRequest.of(json.loads(read_own_text(folder / REQUEST_FILE)))
     except (OSError, ValueError) as error:
         raise SubmissionError(f"{folder / REQUEST_FILE}: cannot be read: {error}") from None
     further = tuple((name, value) for name, value in request.further if name != "dependency")

@@ -41,7 +41,7 @@ def run_task(
     """
     signals = StopSignals()
     signals.listen()
-    launch, place = Launch.read(folder), read_task(environment)
+    launch, place = Launch.read(folder, to_run=True), read_task(environment)
     if is_superseded(folder, place.job):  # an administrator requeued a job that another continues
         return 0
     withdraw_final_status(folder, place.job)

@@ -19,7 +19,8 @@ class TrainingJob:
 
     def __call__(self) -> NoReturn:
         # Loaded here, because submitit unpickles this class before it listens for Slurm's warning.
-        from ..run_folder.final_status import write_final_status  # noqa: PLC0415  the guard, until submitit listens
+        from ...errors import ForeignFile  # noqa: PLC0415  the guard, until submitit listens
+        from ..run_folder.final_status import write_final_status  # noqa: PLC0415  likewise
         from .ranks import read_task  # noqa: PLC0415  likewise
         from .requeue import queue_successor  # noqa: PLC0415  likewise
         from .task import run_task  # noqa: PLC0415  likewise
@@ -31,10 +32,11 @@ class TrainingJob:
             draft.unlink(missing_ok=True)
         try:
             code = run_task(folder, os.environ, partial(queue_successor, job_class=type(self)))
+        except ForeignFile as error:
+            raise SystemExit(f"Error: {error}") from None
         except Exception as error:
             write_final_status(folder, "failed", 1, f"clusterplan itself failed: {error!r}")
             raise
-        # Exit here: submitit would turn an exception, or a disk too full for its own result, into code 1.
         raise SystemExit(code)
 
     def checkpoint(self) -> "DelayedSubmission":

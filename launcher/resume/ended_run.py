@@ -14,6 +14,7 @@ from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
 from ..run_folder.launch import LAUNCH_FILE, Launch
 from ..run_folder.left_out import find_resumable
+from ..run_folder.owners.own_files import read_own_text
 from ..run_folder.task_records import read_task_records
 from ..submission.request import SlurmRequest
 from .changes import without_one_time_options
@@ -67,9 +68,9 @@ class EndedRun:
 
 
 def read_ended_run(folder: Path) -> EndedRun:
-    """Read the run in `folder`.  Raises RunFolderError."""
+    """Read the run in `folder`, to run it again: ForeignFile if others may have written it.  Raises RunFolderError."""
     facts, job, request = (_read(folder / name) for name in (RUN_FILE, JOB_FILE, REQUEST_FILE))
-    launch = Launch.read(folder)
+    launch = Launch.read(folder, to_run=True)
     if not isinstance(job.get("run"), dict):
         raise RunFolderError(
             f"{folder / JOB_FILE}: has no command, as a run of an earlier clusterplan: submit the job again, with "
@@ -96,7 +97,7 @@ def _of_one_run(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read_own_text(path))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path}: cannot be read: {error}") from None
     return values

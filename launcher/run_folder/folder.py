@@ -16,7 +16,7 @@ from typing import Any
 
 from ...cluster_profiles.configuration import find_group, read_configuration
 from ...cluster_profiles.modes import give_to_group, make_folder, open_file, user_name
-from ...errors import RunFolderError
+from ...errors import InputError, RunFolderError
 
 RUN_FORMAT = 1
 RUN_FILE, STATUS_FILE, JOBS_FILE = "run.json", "status.json", "jobs.jsonl"
@@ -28,6 +28,9 @@ _MAX_NAME_LENGTH = 60
 _MAX_NAME_BYTES = 120  # a file's name has at most 255, with the time and what is written beside it
 _MAX_TRIES = 100
 _GROUP_READS = 0o2750
+_LINKS_OF_GROUP = (
+    0o3770  # sticky: who may add a run to the list may not put another in the place of somebody's
+)
 
 
 def runs_root(environment: Mapping[str, str]) -> Path:
@@ -100,6 +103,13 @@ def create_run_folder(
     raise RunFolderError(f"{root}: every run id tried for {name!r} at {stamp} is taken: try again")
 
 
+def check_own_run(folder: Path, verb: str) -> None:
+    """Raise InputError if the run in `folder` is another user's, who alone may `verb` it."""
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():
+        raise InputError(f"{folder.name} is a run of {user_name(owner)}, who alone can {verb} it")
+
+
 def _printable(name: str) -> str:
     return name.encode(errors="replace").decode()  # a name may hold bytes that are not UTF-8
 
@@ -114,7 +124,7 @@ def register_run(folder: Path, history: Path) -> None:
     links = links_folder(history)
     try:
         if not links.is_dir():
-            make_folder(links, find_group(history))
+            make_folder(links, find_group(history), _LINKS_OF_GROUP)
         (links / folder.name).symlink_to(folder)
     except OSError as error:
         raise RunFolderError(

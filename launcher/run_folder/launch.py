@@ -13,6 +13,7 @@ from ...errors import RunFolderError
 from ...estimator.job.framework import Bootstrap
 from ..command.container import Container, container_of
 from .folder import json_text, write_new_text
+from .owners.own_files import read_own_text
 
 LAUNCH_FILE = "launch.json"
 
@@ -25,6 +26,7 @@ class Launch:
     folder in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
     says of lines that report a step.  `stall_command` runs when no step has come for too long.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
+    The command's files get `umask`, the user's own, where ours are nobody else's to write; -1 is that of its starter.
     """
 
     command: tuple[str, ...]
@@ -46,6 +48,7 @@ class Launch:
     one_task: bool = False
     log_pattern: str | None = None
     stall_command: tuple[str, ...] = ()
+    umask: int = -1
 
     @property
     def gpus_per_node(self) -> int:
@@ -67,12 +70,17 @@ class Launch:
         write_new_text(folder / LAUNCH_FILE, json_text({**vars(self), "container": container}))
 
     @classmethod
-    def read(cls, folder: Path) -> "Launch":
-        """Read the launch from the run's folder.  Raises RunFolderError."""
+    def read(cls, folder: Path, *, to_run: bool = False) -> "Launch":
+        """Read the launch from the run's folder.  Raises RunFolderError.
+
+        `to_run` it, nobody but this user may have written it: raises ForeignFile.
+        """
+        path = folder / LAUNCH_FILE
         try:
-            values: dict[str, Any] = json.loads((folder / LAUNCH_FILE).read_text(encoding="utf-8"))
+            text = read_own_text(path) if to_run else path.read_text(encoding="utf-8")
+            values: dict[str, Any] = json.loads(text)
         except (OSError, ValueError) as error:
-            raise RunFolderError(f"{folder / LAUNCH_FILE}: cannot be read: {error}") from None
+            raise RunFolderError(f"{path}: cannot be read: {error}") from None
         arguments = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         for name in ("command", "resume", "local_gpus", "stall_command"):
             if arguments.get(name) is not None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ...cluster_profiles.modes import user_name
-from ...errors import InputError, SlurmRefused, SlurmUnavailable
+from ...errors import SlurmRefused, SlurmUnavailable
 from ..run_folder.cancel_request import withdraw_cancel_request, write_cancel_request
+from ..run_folder.folder import check_own_run
 from ..run_folder.job_log import read_jobs
 from ..run_folder.task_records import is_process_alive, read_task_records
 from ..slurm import client as slurm
@@ -21,8 +21,8 @@ def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
     Raises InputError for a run of another user, SlurmUnavailable and SlurmRefused.
     """
     for folder in folders:
-        if os.getuid() not in (0, owner := folder.stat().st_uid):
-            raise InputError(f"{folder.name} is a run of {user_name(owner)}, who alone can stop it")
+        if os.geteuid() != 0:
+            check_own_run(folder, "stop")
     statuses = read_statuses(folders)
     open_folders = [status.folder for status in statuses if not status.state.final]
     for folder in open_folders:

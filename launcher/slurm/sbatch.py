@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...cluster_profiles.modes import umask_in
 from ...errors import ClusterplanError, JobUnknown, SubmissionError
 from .client import ask, clean_environment
 from .text import (
@@ -59,6 +60,7 @@ def submit_script(
             capture_output=True,
             text=True,
             errors="replace",
+            umask=umask_in(logs),  # Slurm gives it to the job, and its log files
             check=False,
         )
     except OSError as error:

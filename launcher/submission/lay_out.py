@@ -45,6 +45,7 @@ def lay_out(
         limit_s=decision.limit_s,
         checkpoint_pattern=decision.checkpoint.pattern,
         container=decision.container,
+        umask=decision.umask,
     )
 
 

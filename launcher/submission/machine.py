@@ -45,7 +45,8 @@ class Machine:
     `python` the interpreter the command starts in, None if it is another program.  `deepspeed_config` is the text of
     the config file that the command names, and `trainer_saves` whether its Trainer knows --enable_jit_checkpoint.
     `texts` are those of the scripts that the command names, and `own_variables` what its user sets in place of ours.
-    The command runs in `container`, if there is one: then its program is not looked for on this machine.
+    The command runs in `container`, if there is one: then its program is not looked for on this machine.  `umask` is that
+    of the shell that submits, as the command's files are to have it; -1 is that of the process which starts it.
     """
 
     command_fault: str | None
@@ -60,6 +61,7 @@ class Machine:
     texts: Mapping[str, str] = field(default_factory=dict)
     own_variables: Mapping[str, str] = field(default_factory=dict)
     container: Container | None = None
+    umask: int = -1
 
 
 def inspect_machine(
@@ -92,7 +94,14 @@ def inspect_machine(
         texts=_read_texts(files_to_read(command), cwd),
         own_variables=own_variables(environ),
         container=container,
+        umask=_read_umask(),
     )
+
+
+def _read_umask() -> int:
+    umask = os.umask(0o077)  # there is no way to read it alone
+    os.umask(umask)
+    return umask
 
 
 def _container(run: RunOptions, cwd: Path, environ: Mapping[str, str]) -> Container | None:

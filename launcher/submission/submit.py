@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...cluster_profiles.modes import make_inner_folder
+from ...cluster_profiles.modes import make_inner_folder, open_file, umask_in
 from ...errors import ClusterplanError, RunFolderError, SubmissionError
 from ..run_folder.folder import LOGS, SUBMITIT, TASKS
 from ..run_folder.job_log import append_job, read_jobs
@@ -63,12 +63,19 @@ def submit_local(folder: Path) -> str:
     for name in (TASKS, LOGS, SUBMITIT):
         make_inner_folder(folder / name)
     command = [sys.executable, "-P", "-m", _STARTER, str(folder)]
-    with (folder / SUBMITIT / "start.log").open("wb") as log, _uninterrupted():
+    path = folder / SUBMITIT / "start.log"
+    with os.fdopen(open_file(path, os.O_TRUNC), "wb") as log, _uninterrupted():
         started = subprocess.run(  # noqa: S603  our own module
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=umask_in(folder),
+            check=False,
         )
     if started.returncode:
-        text = (folder / SUBMITIT / "start.log").read_text(encoding="utf-8", errors="replace").strip()
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
         raise SubmissionError(
             f"the run cannot be started here: {text.splitlines()[-1] if text else 'no reason given'}"
         )

@@ -15,7 +15,7 @@ from ...launcher.resume.changes import describe_code_change, list_training_chang
 from ...launcher.resume.ended_run import EndedRun, read_ended_run
 from ...launcher.resume.literal_values import with_literal_values
 from ...launcher.run_folder.checkpoints import Checkpoint
-from ...launcher.run_folder.folder import history_path
+from ...launcher.run_folder.folder import check_own_run, history_path
 from ...launcher.run_folder.locks.resumptions import next_resumption
 from ...launcher.run_folder.registry import find_folders
 from ...launcher.runs.state import OPEN_STATES, State
@@ -62,6 +62,7 @@ def prepare_resumption(
     `options` are values for [run] and [slurm], as `run_tables` returns them.
     """
     folder = find_ended_folder(run) if isinstance(run, str) else run.folder
+    check_own_run(folder, "resume")
     number = next_resumption(folder)  # before its state: who resumes it in between has this number
     status = read_statuses([folder])[0]
     _check_has_ended(status)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from ...run_folder.folder import SUBMITIT
 from ...run_folder.job_log import append_job
-from .script import NO_LIMIT, JobClass
+from .script import NO_LIMIT, JobClass, start_command
 
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
 
@@ -22,7 +22,13 @@ def start_local_run(folder: Path, job_class: JobClass) -> NoReturn:
         "-u CUDA_VISIBLE_DEVICES" if visible is None else shlex.quote(f"CUDA_VISIBLE_DEVICES={visible}")
     )
     python = f"env {restored} {shlex.quote(sys.executable)} -P"
-    executor = LocalExecutor(folder / SUBMITIT, max_num_timeout=NO_LIMIT, python=python)
+
+    class Executor(LocalExecutor):
+        @property
+        def _submitit_command_str(self) -> str:
+            return start_command(python, folder / SUBMITIT)
+
+    executor = Executor(folder / SUBMITIT, max_num_timeout=NO_LIMIT)
     executor.update_parameters(timeout_min=_LONGEST_LOCAL_MINUTES, tasks_per_node=1, signal_delay_s=30)
     job: Any = executor.submit(job_class(str(folder)))
     append_job(folder, "local", str(job.job_id))

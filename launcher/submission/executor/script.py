@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....cluster_profiles.modes import make_inner_folder
+from ....cluster_profiles.modes import make_inner_folder, open_file
 from ...run_folder.folder import BEGAN, SUBMITIT
 from ...slurm.text import parse_limit_s
 from ..request import SlurmRequest, whole_minutes
@@ -17,6 +17,7 @@ from .late_asyncio import late_asyncio
 if TYPE_CHECKING:
     import submitit
 
+_START = f"{__package__}.start"
 NO_LIMIT = 10**6  # submitit counts requeues, and not whether they made progress; ours does
 _SUBMITITS_S = 300.0  # what submitit takes for a walltime that is not said
 
@@ -38,8 +39,11 @@ def write_script(folders: Sequence[Path], request: SlurmRequest, job_class: JobC
     for index, folder in enumerate(folders):
         job = DelayedSubmission(job_class(str(folder)))
         job.set_timeout(whole_minutes(request.walltime_s or _SUBMITITS_S), NO_LIMIT)
-        job.dump(path.with_suffix(f".{index}.pkl"))
-    path.write_text(_script_text(path, request, len(folders)), encoding="utf-8")
+        pickle = path.with_suffix(f".{index}.pkl")
+        os.close(open_file(pickle, os.O_EXCL))  # submitit would give it the mode of the umask
+        job.dump(pickle)
+    with os.fdopen(open_file(path, os.O_EXCL), "w", encoding="utf-8") as file:
+        file.write(_script_text(path, request, len(folders)))
     return path
 
 
@@ -66,15 +70,24 @@ def _executor(path: Path, request: SlurmRequest) -> "submitit.SlurmExecutor":
         def affinity(cls) -> int:
             return 1  # it asks for srun, which only the nodes need
 
+        @property
+        def _submitit_command_str(self) -> str:
+            return start_command(python, path.parent)
+
     logging.getLogger("submitit").setLevel(logging.ERROR)
     # USR2 may arrive before Python is up, and the folder a job is submitted from must not be imported from.
     # What a shell ignores, the program that takes its place does too; `env --ignore-signal` is not on every node.
     # Bash, which reads the script already, and no other shell: /bin/sh may drop what it has no name for, such as the
     # exported functions `module` and `conda` (bash keeps them as BASH_FUNC_module%%; TACC/Lmod#663).
     python = f'/bin/bash -c \'trap "" USR2; exec "$@"\' bash {shlex.quote(sys.executable)} -P'
-    executor = Executor(path.parent, max_num_timeout=NO_LIMIT, python=python)
+    executor = Executor(path.parent, max_num_timeout=NO_LIMIT)
     executor.update_parameters(**_parameters(path, request))
     return executor
+
+
+def start_command(python: str, where: Path) -> str:
+    """Return the shell command that starts a job of which submitit wrote the pickle into the folder `where`."""
+    return f"{python} -u -m {_START} {shlex.quote(str(where))}"
 
 
 def _parameters(path: Path, request: SlurmRequest) -> dict[str, Any]:
@@ -98,14 +111,26 @@ def _parameters(path: Path, request: SlurmRequest) -> dict[str, Any]:
 
 
 def _setup(path: Path, *, has_cpus: bool) -> list[str]:
-    """Return shell lines that give the pickle of the run the name under which submitit looks for it."""
-    pickle, where = shlex.quote(str(path.with_suffix(""))), shlex.quote(str(path.parent))
+    """Return shell lines that give the pickle of the run the name under which submitit looks for it.
+
+    Where others may rename the run's folder, they may have put links of theirs in its place, through which a shell
+    would write into this user's own files.  So it enters the folder and looks whose it is.
+    """
+    pickle, where = shlex.quote(path.stem), shlex.quote(str(path.parent))
     return [
         "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
         "job=${job:-$SLURM_JOB_ID}",
-        f'command -p ln -sf {pickle}."${{SLURM_ARRAY_TASK_ID:-0}}".pkl {where}/"${{job}}_submitted.pkl"',
+        f'if ! ({_enter(path.parent)} && command -p ln -sf {pickle}."${{SLURM_ARRAY_TASK_ID:-0}}".pkl "${{job}}_submitted.pkl"); then',
+        f"    echo Error: {where} cannot be used, or belongs to somebody else: nothing of it is run >&2",
+        "    exit 1",
+        "fi",
         *(["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"] if has_cpus else []),
     ]
+
+
+def _enter(folder: Path) -> str:
+    """Return a shell command that enters a folder, and fails unless it is this user's own."""
+    return f"cd {shlex.quote(str(folder))} && [ -O . ]"
 
 
 def _teardown(where: Path) -> list[str]:
@@ -114,14 +139,14 @@ def _teardown(where: Path) -> list[str]:
     Where not even the first task has begun, nobody else can ask for a restart: srun could not create the step, or a
     preemption came before the guard listened.  That is no fault of a run of which one of the last 3 starts has begun.
     """
-    mine = f'{shlex.quote(str(where))}/"$job"'
     return [
         "code=$?",
         "restart=${SLURM_RESTART_COUNT:-0}",
-        f"echo $code > {mine}.$restart.exit",
-        f"if [ $code -ne 0 ] && [ ! -e {mine}.$restart.{BEGAN} ]; then",
+        f"{_enter(where)} || exit $code",
+        'echo $code > "$job.$restart.exit"',
+        f'if [ $code -ne 0 ] && [ ! -e "$job.$restart.{BEGAN}" ]; then',
         '    facts=$(scontrol show job "$job" 2> /dev/null)',
-        f"    for back in 1 2 3; do [ -e {mine}.$((restart - back)).{BEGAN} ] && facts+=' PreemptTime=2'; done",
+        f"    for back in 1 2 3; do [ -e \"$job.$((restart - back)).{BEGAN}\" ] && facts+=' PreemptTime=2'; done",
         "    case $facts in *JobState=RUNNING*' PreemptTime=2'*)",
         '        scontrol requeue "$job" && sleep 120',
         "    esac",

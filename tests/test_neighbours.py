@@ -1,0 +1,172 @@
+"""Hostile neighbours: members of one's group, who may write where one's runs are kept.
+
+Cases 3 and 8 of the faults that were measured: a queued run's folder of mode 0700 was renamed where its root was the
+group's, and the pickle of the one in its place was run.  Each attack of docs/explanation/threat-model.md is here.
+"""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slurm_cluster import until
+from two_users import ADA, BEN, As, share, state_at_end, submit
+
+from clusterplan.errors import ForeignFile
+from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, read_own_text
+
+# What submitit finds in a run's folder, written by the user who runs this.
+WRITE_RUN = """
+import sys
+from pathlib import Path
+from submitit.core.utils import DelayedSubmission
+from clusterplan.launcher.node.training_job import TrainingJob
+from clusterplan.launcher.submission.executor import script
+folder = Path(sys.argv[1])
+(folder / "submitit").mkdir(parents=True, mode=0o700)
+folder.chmod(0o700)
+DelayedSubmission(script._run, TrainingJob(str(folder))).dump(folder / "submitit/7_submitted.pkl")
+(folder / "launch.json").write_text("{}")
+"""
+# A pickle that runs code as it is loaded (docs.python.org/3/library/pickle.html, the warning).
+WRITE_ATTACK = """
+import os, sys
+from pathlib import Path
+class Attack:
+    def __reduce__(self):
+        return os.system, (f"id -un > {sys.argv[2]}",)
+import pickle
+folder = Path(sys.argv[1])
+(folder / "submitit").mkdir(parents=True)
+(folder / "submitit/7_submitted.pkl").write_bytes(pickle.dumps(Attack()))
+for path in (folder, *folder.rglob("*")):
+    path.chmod(0o777)
+"""
+START = ("-P", "-m", "clusterplan.launcher.submission.executor.start")
+QUEUED = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "7"}
+
+
+def owned_by(who: tuple[str, str], path: Path, mode: int) -> Path:
+    shutil.chown(path, *who)
+    path.chmod(mode)
+    return path
+
+
+def test_a_queued_run_whose_folder_a_neighbour_replaced_runs_none_of_his_code(
+    lab: Path, python_as: As
+) -> None:
+    share(lab, 0o2770)
+    run, proof = lab / "shared/net-1", lab / ADA[0] / "proof"
+    assert python_as(ADA, "-c", WRITE_RUN, run).returncode == 0
+    python_as(BEN, "-c", "import os, sys; os.rename(*sys.argv[1:])", run, f"{run}.hidden")
+    assert python_as(BEN, "-c", WRITE_ATTACK, run, proof).returncode == 0
+    started = python_as(ADA, *START, run / "submitit", variables=QUEUED)
+    assert not proof.exists()
+    assert (started.returncode, started.stderr) == (
+        1,
+        f"Error: {run}/submitit belongs to games, mode 0777: nothing of it is run for daemon\n",
+    )
+    for path in (run, run / "submitit"):  # his file alone, in her folders
+        owned_by(ADA, path, 0o700)
+    started = python_as(ADA, *START, run / "submitit", variables=QUEUED)
+    assert not proof.exists()
+    assert f"7_submitted.pkl belongs to {BEN[0]}" in started.stderr
+
+
+def test_a_run_whose_command_a_neighbour_wrote_is_not_started(lab: Path, python_as: As) -> None:
+    run = lab / ADA[0] / "net-1"
+    assert python_as(ADA, "-c", WRITE_RUN, run).returncode == 0
+    owned_by(BEN, run / "launch.json", 0o644)
+    started = python_as(ADA, *START, run / "submitit", variables=QUEUED)
+    refusal = f"Error: {run}/launch.json belongs to games, mode 0644: nothing of it is run for daemon\n"
+    assert (started.returncode, started.stderr) == (1, refusal)
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o606], ids=["the group", "everybody"])
+def test_a_file_that_others_may_write_is_not_run(lab: Path, python_as: As, mode: int) -> None:
+    path = lab / ADA[0] / "launch.json"
+    path.write_text("{}")
+    owned_by(ADA, path, mode)
+    read = "import sys, pathlib\nfrom clusterplan.launcher.run_folder.owners.own_files import *\n"
+    shown = python_as(ADA, "-c", f"{read}read_own_text(pathlib.Path(sys.argv[1]))", path)
+    who = "group users" if mode & 0o020 else "everybody"
+    assert f"{path} may be written by {who}, mode {mode:04o}: nothing of it is run" in shown.stderr
+
+
+def test_a_file_of_ones_own_is_read_and_a_pipe_in_its_place_makes_nobody_wait(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("text")
+    assert read_own_text(tmp_path / "mine") == "text"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ForeignFile, match="neither a file nor a folder"):
+        open_own(tmp_path / "pipe")
+
+
+def test_a_run_of_a_neighbour_is_not_resumed_for_him(lab: Path, run_as: As) -> None:
+    """`resume` starts the Python that the run's command names, to look for torch."""
+    share(lab, 0o2775)
+    proof = lab / ADA[0] / "proof"
+    python = lab / BEN[0] / "python"
+    python.write_text(f"#!/bin/sh\nid -un >> {proof}\n")
+    python.chmod(0o755)
+    (lab / BEN[0] / "train.py").touch()
+    run = submit(run_as, BEN, str(python), "train.py")
+    assert state_at_end(run_as, BEN, run) in ("completed", "failed")
+    refused = run_as(ADA, "resume", run["run"], "--from-start")
+    assert (refused.returncode, proof.exists() and "daemon" in proof.read_text()) == (2, False)
+    assert refused.stderr == f"Error: {run['run']} is a run of games, who alone can resume it\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "writers"),
+    [(0o777, "everybody"), (0o775, "group users"), (0o1777, None), (0o755, None)],
+    ids=["everybody", "a group", "sticky", "its owner alone"],
+)
+def test_folders_in_which_others_may_replace_a_run_are_known(lab: Path, mode: int, writers: Any) -> None:
+    share(lab, mode)
+    runs = lab / "shared/runs"
+    runs.mkdir(mode=0o700)
+    (lab / "link").symlink_to(runs)
+    found = [str(folder) for folder in find_open_folders(lab / "link/not-yet")]
+    expected = f"{lab}/shared of daemon may be written by {writers} (mode {mode:04o})"
+    assert found == ([expected] if writers else [])
+
+
+@pytest.mark.parametrize(
+    ("umask", "is_shared"),
+    [(0o000, False), (0o002, False), (0o000, True), (0o077, True)],
+    ids=["0, one user's", "2, one user's", "0, a group's", "77, a group's"],
+)
+def test_what_commands_write_has_the_promised_modes_under_every_umask(
+    launched: Any, umask: int, is_shared: bool
+) -> None:
+    place = launched.folder / "place"
+    place.mkdir()
+    place.chmod(0o2770 if is_shared else 0o700)
+    launched.environment |= {
+        "CLUSTERPLAN_RUNS": str(place / "new/folder/runs"),
+        "CLUSTERPLAN_HISTORY": str(place / "history.db" if is_shared else place / "new/data/history.db"),
+    }
+    before = os.umask(umask)
+    try:
+        run = launched.submit("--executor", "local", "--", "sh", "-c", 'touch "$0/trained"', "{output}")
+        assert launched("sample", "--", "true").returncode == 0
+        until((Path(run["folder"]) / "status.json").exists, "the end of the run")
+        assert launched("history", "list").returncode == 0
+    finally:
+        os.umask(before)
+    trained = Path(run["folder"]) / "output/trained"
+    assert mode_of(trained) == 0o666 & ~umask  # what the command writes is its user's affair
+    modes = {path: mode_of(path) & 0o777 for path in place.rglob("*") if path != trained}
+    in_runs = {path: mode for path, mode in modes.items() if "runs" in path.relative_to(place).parts}
+    assert len(in_runs) > 20
+    for path, mode in in_runs.items():
+        expected = (0o750 if path.is_dir() else 0o640) if is_shared else 0o700 if path.is_dir() else 0o600
+        assert (path, oct(mode)) == (path, oct(expected))
+    for path, mode in modes.items() - in_runs.items():
+        assert (path, mode & (0o007 if is_shared else 0o077)) == (path, 0)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
