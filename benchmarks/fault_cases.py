@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fault_commands import Outcome, load_modules, run_command
-from fault_damage import Damage, damage_bytes, damage_folder, damage_json, damage_kind, damage_text
+from fault_damage import (
+    Damage,
+    damage_bytes,
+    damage_folder,
+    damage_given,
+    damage_json,
+    damage_kind,
+    damage_text,
+)
 from fault_records import damage_block, damage_cell, damage_pages, damage_spool
 from fault_world import World, build_world, restore
 
@@ -91,7 +99,7 @@ def _of_run(*ways: Damage, pattern: str = "*", weight: int = 1) -> Kind:
 
 def _of_input(name: str) -> Kind:
     commands = [words for words in OF_INPUTS if Path(name).name in words]
-    return Kind((damage_text, damage_text, damage_text, damage_kind), commands or OF_INPUTS, name)
+    return Kind((damage_text, damage_text, damage_text, damage_given), commands or OF_INPUTS, name)
 
 
 KINDS: Mapping[str, Kind] = {

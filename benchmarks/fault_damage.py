@@ -206,12 +206,17 @@ _KINDS: Mapping[str, Callable[[Path], object]] = {
 }
 
 
-def damage_kind(rng: random.Random, path: Path) -> str:
+def damage_kind(rng: random.Random, path: Path, ways: Sequence[str] = tuple(_KINDS)) -> str:
     """Put something in the file's place that is no file, or one that may not or cannot be read."""
-    way = rng.choice(list(_KINDS))
+    way = rng.choice(ways)
     path.unlink()
     _KINDS[way](path)
     return way
+
+
+def damage_given(rng: random.Random, path: Path) -> str:
+    """Do the same to a file that a user gives, who may give a pipe, and then waits for what comes."""
+    return damage_kind(rng, path, [way for way in _KINDS if way != "fifo"])
 
 
 def damage_folder(rng: random.Random, path: Path) -> str:

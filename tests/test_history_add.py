@@ -108,6 +108,12 @@ def test_runs_that_differ_in_zero_stage_or_cluster_are_both_kept(
 
 
 # mosaicml/llm-foundry, scripts/train/benchmarking: MPT-7B, FSDP, 8 H100 of 80 GB, 2,048 tokens, bf16.
+def test_a_csv_file_without_an_end_is_refused(add: Callable[..., Any]) -> None:
+    done = add("--csv", "/dev/zero")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: /dev/zero: is larger than 16 MB, which no table of measurements is\n"
+
+
 def test_a_csv_file_says_how_large_the_model_is_and_where_it_ran(
     add: Callable[..., Any], there: Callable[..., Any], tmp_path: Path
 ) -> None:

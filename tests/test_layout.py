@@ -46,6 +46,11 @@ def test_a_row_with_room_keeps_its_text() -> None:
     )
 
 
+def test_no_rows_take_no_line() -> None:
+    """As `init` has for a batch script of nothing but zeros."""
+    assert page(80, lambda p: p.notes([])) == []
+
+
 def test_columns_that_do_not_fit_are_left_out_and_named() -> None:
     shown = page(16, lambda p: p.table(("a", "b", "c"), [("1" * 10, "22", "3")], (2,), ("b",)))
     assert shown == ["a           c", "1111111111  3", "(b left out to", "  fit into 16", "  columns)"]

@@ -14,6 +14,8 @@ from .entered import EnteredRun
 if TYPE_CHECKING:
     import _csv
 
+_LARGEST_BYTES = 16_000_000
+
 
 def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
     """Return the measurements of a CSV file with their line numbers; its columns are the fields of `EnteredRun`.
@@ -21,7 +23,11 @@ def read_csv(path: Path) -> list[tuple[int, EnteredRun]]:
     Raises InputError that names the line and the column of the first fault.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)  # of a device too
+        if len(content) > _LARGEST_BYTES:
+            raise InputError(f"{path}: is larger than 16 MB, which no table of measurements is")
+        text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
