@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
+from clusterplan.estimator.gpu_use.report import build_report
 from clusterplan.estimator.gpu_use.rollup import COLUMNS, energy_mj, roll_up
 from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
 from clusterplan.launcher.runs.collect import collect_run, folders_of_history
-from clusterplan.launcher.sampler.spool import SpoolWriter, frame
+from clusterplan.launcher.sampler.spool import Frame, SpoolWriter, frame, read_frames
 from clusterplan.launcher.sampler.spool_items import encode
 
 T0 = 1_763_900_000.0  # 2025-11-23, a multiple of neither 60 nor 600
@@ -164,6 +166,94 @@ def test_damage_is_counted_and_the_rest_is_kept(folder: Path, history: History) 
     collect_run(folder, history)
     assert history.gpus(folder.name)[0]["ticks"] == 99
     assert dump(history.path)["spool"][0][-1] > 0
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    """The frames of a spool, each whole."""
+    ends = [0] + [piece.end for piece in read_frames(io.BytesIO(data)) if isinstance(piece, Frame)]
+    return [data[begin:end] for begin, end in pairwise(ends)]
+
+
+def test_frames_that_come_again_count_once(folder: Path, history: History, tmp_path: Path) -> None:
+    """Duplicated and reordered frames once doubled the energy."""
+    spool = folder / "n1.00000000.spool"
+    collect_run(folder, history)
+    frames = frames_of(spool.read_bytes())
+    spool.write_bytes(b"".join([*frames[:50], *frames[20:50], frames[10], *frames[50:]]))
+    with History(tmp_path / "other.db") as other:
+        collect_run(folder, other)
+        assert other.gpus(folder.name) == history.gpus(folder.name)
+        assert dump(other.path)["raw_block"] == dump(history.path)["raw_block"]
+        assert other.spool_position(folder.name, spool.name).damaged_bytes == len(
+            b"".join(frames[20:50]) + frames[10]
+        )
+
+
+def test_a_lot_is_never_refused_for_one_value(folder: Path, history: History) -> None:
+    """A memory above 2^63 once ended the collection of its spool for ever, as did a GPU that the header has not."""
+    with SpoolWriter(
+        folder / "n2.00000000.spool", spool_header("n2") | {"gpus": [GPUS[0] | {"uuid": "GPU-9"}]}
+    ) as spool:
+        wrong = GpuReading(
+            0, utilisation_percent=50, memory_used_bytes=2**64 - 1, energy_mj=2**64 - 1, power_mw=2**32 - 1
+        )
+        spool.append(
+            encode(Tick(T0, (GpuReading(0, utilisation_percent=50), GpuReading(7, utilisation_percent=10))))
+        )
+        spool.append(encode(Tick(T0 + 1, (wrong,))))
+        spool.append(encode(Tick(1e300, (wrong,))))
+        spool.append(encode(Event(T0 + 1, "xid", "79", 200)))
+    collect_run(folder, history)
+    gpus = {gpu["uuid"]: gpu for gpu in history.gpus(folder.name)}
+    assert list(gpus) == [
+        "GPU-0",
+        "GPU-1",
+        "GPU-9",
+        "unknown-7@n2.00000000.spool",
+        "unknown-200@n2.00000000.spool",
+    ]
+    known = gpus["GPU-9"]
+    assert (known["ticks"], known["utilisation_mean"], known["memory_peak_gib"]) == (2, 50, None)
+    assert (gpus["unknown-7@n2.00000000.spool"]["utilisation_mean"], known["energy_j"]) == (10, None)
+    position = history.spool_position(folder.name, "n2.00000000.spool")
+    assert (position.dropped, position.offset) == (3, (folder / "n2.00000000.spool").stat().st_size)
+    assert build_report(history.record(folder.name)).gpus
+
+
+def test_a_spool_without_any_header_waits_for_a_copy_while_the_run_goes_on(
+    folder: Path, history: History
+) -> None:
+    spool = folder / "n1.00000000.spool"
+    data = spool.read_bytes()
+    header = len(frames_of(data)[0])
+    spool.write_bytes(bytes(header) + data[header:][:2000])
+    status = (folder / "status.json").read_bytes()
+    (folder / "status.json").unlink()
+    collect_run(folder, history)
+    assert history.gpus(folder.name) == []
+    spool.write_bytes(bytes(header) + data[header:])
+    collect_run(folder, history)
+    assert [(gpu["uuid"], gpu["ticks"]) for gpu in history.gpus(folder.name)] == [
+        ("GPU-0", 100),
+        ("GPU-1", 100),
+    ]
+    (folder / "n2.00000000.spool").write_bytes(bytes(header) + data[header:][:2000])
+    (folder / "status.json").write_bytes(status)
+    collect_run(folder, history)
+    assert [gpu["uuid"] for gpu in history.gpus(folder.name)][2:] == [
+        "unknown-0@n2.00000000.spool",
+        "unknown-1@n2.00000000.spool",
+    ]
+
+
+def test_what_is_no_file_is_no_spool(folder: Path, history: History) -> None:
+    (folder / "n2.00000000.spool").symlink_to("nowhere")
+    os.mkfifo(folder / "n3.00000000.spool")
+    (folder / "n4.00000000.spool").mkdir()
+    (folder / "n5.00000000.spool").symlink_to("/dev/zero")
+    (folder / "n6.00000000.spool").touch()  # its sampler was killed before the header
+    collect_run(folder, history)
+    assert history.gpus(folder.name)[0]["ticks"] == 100
 
 
 def test_a_spool_of_a_newer_version_is_refused_and_the_run_is_kept(folder: Path, history: History) -> None:

@@ -449,7 +449,7 @@ def test_the_gpu_that_lacks_what_others_of_its_type_have_is_named(
 ) -> None:
     scenario = "gpu count=4\nmig gpu=1 count=2\nfault gpu=3 fn=field:83 code=3\n"
     _, _, ((record,),) = sampled(*AFTER_A_TICK, scenario=scenario)
-    assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1:0", "1:1", "2", "3"]
+    assert [gpu.index for gpu in record.header.gpus] == ["0", "1:0", "1:1", "2", "3"]
     assert not_read(record) == [
         ("energy_mj: not supported on GPU 3, unlike other NVIDIA H100 80GB HBM3", None)
     ]
@@ -481,8 +481,8 @@ def test_a_command_is_sampled_into_a_run_of_its_own(
     assert (done.returncode, done.stdout) == (0, "out\n")
     assert f"{record.tick_count} readings of each of 2 GPUs" in done.stderr
     assert 4 <= record.tick_count <= 9
-    assert record.header["attribution"] == "enumerated"
-    assert [gpu["index"] for gpu in record.header["gpus"]] == ["0", "1"]
+    assert record.header.attribution == "enumerated"
+    assert [gpu.index for gpu in record.header.gpus] == ["0", "1"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["state"] == "completed"

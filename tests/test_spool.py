@@ -1,6 +1,7 @@
 """Spools: they are read back as they were written, whatever a crash leaves behind."""
 
 import io
+import json
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from clusterplan.errors import SpoolError
 from clusterplan.estimator.gpu_use.reading import METRICS, Event, GpuReading, Tick
 from clusterplan.launcher.sampler import spool_items
 from clusterplan.launcher.sampler.spool import (
+    FIRST_COPY,
     LARGEST_PAYLOAD,
     MAGIC,
     Damage,
@@ -31,8 +33,8 @@ from clusterplan.launcher.sampler.spool import (
     frame,
     read_frames,
 )
-from clusterplan.launcher.sampler.spool_items import decode, encode
-from clusterplan.launcher.sampler.spool_reader import read_node_records, read_spool
+from clusterplan.launcher.sampler.spool_items import OWN_COLUMNS, decode, encode
+from clusterplan.launcher.sampler.spool_reader import open_spool, read_items, read_node_records, read_spool
 
 
 def spool(path: Path, payloads: list[Any]) -> Path | None:
@@ -53,7 +55,9 @@ def payloads_of(data: bytes) -> list[Any]:
 def test_a_spool_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     payloads = [bytes([i]) * i for i in range(1, 100)]
     path = spool(tmp_path / "a.spool", payloads)
-    assert payloads_of(path.read_bytes())[1:] == payloads
+    header, *others = payloads_of(path.read_bytes())
+    assert others.pop(FIRST_COPY - 1) == header
+    assert others == payloads
 
 
 def test_a_spool_is_private_and_has_one_writer(tmp_path: Path) -> None:
@@ -130,12 +134,161 @@ def test_a_spool_of_a_newer_version_says_so(tmp_path: Path) -> None:
         read_spool(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", frame(1, b"x"), frame(0, b"[]")])
+@pytest.mark.parametrize("content", [b"SQLite format 3\0", frame(1, b"x"), frame(0, b"[]")])
 def test_a_file_that_is_not_a_spool_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.spool"
     path.write_bytes(content)
     with pytest.raises(SpoolError, match="header"):
         read_spool(path)
+
+
+@pytest.mark.parametrize("bytes_", range(17))
+def test_a_sampler_killed_before_its_header_leaves_an_empty_spool(tmp_path: Path, bytes_: int) -> None:
+    path = tmp_path / "n1.00000000.spool"
+    path.write_bytes(frame(0, b'{"format": 1}')[:bytes_])
+    record = read_spool(path)
+    assert (record.tick_count, record.events, record.header.node) == (0, (), "n1")
+
+
+def test_the_header_is_repeated_ever_more_rarely(tmp_path: Path) -> None:
+    data = spool(tmp_path / "a.spool", [b"\x01"] * 10_000).read_bytes()
+    headers = [piece.sequence for piece in pieces_of(data) if piece.payload[:1] == b"{"]
+    assert headers == [0, 60, 120, 240, 480, 960, 1920, 3840, 7440]
+
+
+def test_every_flipped_byte_of_a_header_costs_nothing(tmp_path: Path) -> None:
+    """Each of 286 flips in a header once cost the whole spool."""
+    header = {"node": "n1", "period_s": 1.0, "time_s": 9.0, "gpus": [{"uuid": "GPU-7", "name": "NVIDIA L4"}]}
+    path = tmp_path / "n1.00000000.spool"
+    with SpoolWriter(path, header) as writer:
+        for second in range(70):
+            writer.append(encode(Tick(float(second), (GpuReading(0),))))
+    whole = read_spool(path)
+    data = path.read_bytes()
+    assert data[4:8] == bytes(4)
+    for place in range(pieces_of(data)[0].end):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        record = read_spool(path)
+        assert (record.header, record.tick_count) == (whole.header, 70)
+
+
+def test_ticks_without_any_header_are_of_unknown_gpus(tmp_path: Path) -> None:
+    path = tmp_path / "node.of.site.1f2e3d4c.spool"
+    path.write_bytes(frame(1, encode(Tick(5.0, (GpuReading(2, power_mw=7),)))))
+    record = read_spool(path)
+    assert (record.header.is_known, record.header.node) == (False, "node.of.site")
+    assert [tick.readings[0].power_mw for tick in record.ticks()] == [7]
+    assert record.header.gpu(2).uuid == "unknown-2@node.of.site.1f2e3d4c.spool"
+
+
+def test_copies_and_what_comes_out_of_order_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "n.0.spool"
+    ticks = [encode(Tick(float(second), (GpuReading(0),))) for second in range(5)]
+    frames = [frame(0, b'{"format": 1}')] + [frame(1 + i, tick) for i, tick in enumerate(ticks)]
+    # Frames 2 and 3 come again, 1 comes late, and the file begins anew.
+    path.write_bytes(b"".join([*frames[:4], *frames[2:4], frames[5], frames[1], *frames[:2]]))
+    record = read_spool(path)
+    assert [tick.time_s for tick in record.ticks()] == [0.0, 1.0, 2.0, 4.0]
+    assert record.tick_count == 4
+    assert record.damaged_bytes == sum(map(len, [*frames[2:4], frames[1], *frames[:2]]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(
+            {"gpus": 5},
+            {"gpus": None},
+            {"gpus": [5, None, {"uuid": 7}, {"uuid": ""}]},
+            {"node": 5},
+            {"node": ""},
+        ),
+        *({"period_s": "x"}, {"period_s": -1}, {"period_s": float("nan")}, {"time_s": 1e300}, {"driver": []}),
+        *({"metrics": 5}, {"metrics": [["x"]]}, {"metrics": [["x", "Z", 1]]}, {"metrics": [["x", "B", 0]]}),
+        *(
+            {"metrics": [[]] * 99},
+            {"gpus": [{"uuid": "G", "memory_bytes": -1, "power_limit_w": 1e9, "index": 3}]},
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_header_cannot_be_is_left_out_of_it(tmp_path: Path, values: dict[str, Any]) -> None:
+    path = tmp_path / "n1.00000000.spool"
+    path.write_bytes(frame(0, json.dumps({"format": 1, **values}).encode()) + frame(1, encode(Tick(1.0, ()))))
+    header = read_spool(path).header
+    assert (header.node, header.columns, header.is_known) == ("n1", OWN_COLUMNS, True)
+    assert (header.period_s, header.time_s, header.driver) == (None, None, None)
+    assert {(gpu.memory_bytes, gpu.power_limit_w, gpu.index) for gpu in header.gpus} <= {(None, None, None)}
+
+
+def test_a_spool_of_more_metrics_is_read_without_them(tmp_path: Path) -> None:
+    """The header names them, so that their bytes can be skipped."""
+    metrics = [["power_mw", "I", 1], ["fan_percent", "B", 1], ["sm_active", "H", 100]]
+    header = frame(0, json.dumps({"format": 1, "gpus": [{"uuid": "G"}], "metrics": metrics}).encode())
+    reading = struct.pack("<BIIBHB", 0, 0b111, 5000, 42, 50, 0)
+    path = tmp_path / "n1.00000000.spool"
+    path.write_bytes(header + frame(1, struct.pack("<BdB", 1, 9.0, 1) + reading))
+    assert list(read_spool(path).ticks()) == [Tick(9.0, (GpuReading(0, power_mw=5000, sm_active=0.5),))]
+
+
+def test_values_that_cannot_be_are_left_out_one_by_one(tmp_path: Path) -> None:
+    gpu = {"uuid": "G", "memory_bytes": 80 * 10**9, "power_limit_w": 700.0}
+    wrong: dict[str, Any] = {
+        "memory_used_bytes": 161 * 10**9,
+        "utilisation_percent": 255,
+        "power_mw": 4_000_000,
+        "sm_active": 60.0,
+    }
+    reading = GpuReading(0, **wrong, temperature_c=60, energy_mj=2**64 - 1, ring=((0.1, 200), (0.0, 90)))
+    with SpoolWriter(path := tmp_path / "n1.0.spool", {"node": "n1", "gpus": [gpu]}) as writer:
+        writer.append(encode(Tick(9.0, (reading, GpuReading(5, power_mw=3)))))
+    with open_spool(path) as (file, header):
+        items = list(read_items(file, header))
+    expected = Tick(9.0, (GpuReading(0, temperature_c=60, ring=((0.0, 90),)), GpuReading(5, power_mw=3)))
+    assert [item for item, _ in items] == [None, expected]
+    assert items[-1][1].dropped == len(wrong) + 2
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -1.0, 1.8e12, 1e300])
+def test_a_tick_at_a_time_that_cannot_be_is_damage(tmp_path: Path, time_s: float) -> None:
+    ticks = [encode(Tick(moment, (GpuReading(0),))) for moment in (1.0, time_s, 2.0)]
+    record = read_spool(spool(tmp_path / "n1.0.spool", ticks))
+    assert [tick.time_s for tick in record.ticks()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(
+            [],
+            5,
+            {},
+            {"time_s": 1},
+            {"time_s": "x", "kind": "k", "text": "t"},
+            {"time_s": 1, "kind": 5, "text": "t"},
+        ),
+        *({"time_s": 1, "kind": "k", "text": None}, {"time_s": 1e300, "kind": "k", "text": "t"}),
+    ],
+    ids=str,
+)
+def test_an_event_that_cannot_be_is_damage(tmp_path: Path, values: Any) -> None:
+    payload = b"\x02" + json.dumps(values).encode()
+    assert read_spool(spool(tmp_path / "n1.0.spool", [payload])).events == ()
+
+
+def test_an_event_is_cut_to_what_a_person_reads() -> None:
+    values = {
+        "time_s": 1,
+        "kind": "k" * 10**5,
+        "text": "t" * 10**5,
+        "gpu": "x",
+        "later": "a key of a newer version",
+    }
+    event = decode(b"\x02" + json.dumps(values).encode())
+    assert isinstance(event, Event)
+    assert (len(event.kind), len(event.text), event.gpu) == (40, 1000, None)
 
 
 def limits(code: str) -> Any:
@@ -154,14 +307,18 @@ READINGS = st.builds(
         for name, metric in METRICS.items()
     },
 )
-TICKS = st.builds(Tick, time_s=st.floats(0, 1e10), readings=st.lists(READINGS, max_size=9).map(tuple))
+TICKS = st.builds(Tick, time_s=st.floats(0, 4e9), readings=st.lists(READINGS, max_size=9).map(tuple))
 
 
 @hypothesis_settings(max_examples=200 * SCALE, deadline=None)
 @given(
     TICKS
     | st.builds(
-        Event, time_s=st.floats(0, 1e10), kind=st.text(), text=st.text(), gpu=st.none() | st.integers(0, 9)
+        Event,
+        time_s=st.floats(0, 4e9),
+        kind=st.text(max_size=40),
+        text=st.text(max_size=1000),
+        gpu=st.none() | st.integers(0, 9),
     )
 )
 def test_ticks_and_events_survive_the_round_trip(item: Event | Tick) -> None:

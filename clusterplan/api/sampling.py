@@ -127,7 +127,7 @@ def _write_end(folder: Path, ended: SampledCommand) -> Iterator[str]:
 
 def _describe_records(folder: Path) -> Iterator[str]:
     for record in read_node_records(folder):
-        gpus = len(record.header["gpus"])
+        gpus = len(record.header.gpus)
         each = "each of " if gpus > 1 else ""
         yield f"{folder.name}: {plural(record.tick_count, 'reading')} of {each}{plural(gpus, 'GPU')} in {folder}"
         for line in _event_lines(record):
@@ -142,8 +142,8 @@ class _Gpu:
 
 def _event_lines(record: NodeRecord) -> Iterator[str]:
     """Yield a line per fact, with the GPUs that it holds for."""
-    node = record.header["node"]
-    gpus = [_Gpu(node, str(gpu.get("index", place))) for place, gpu in enumerate(record.header["gpus"])]
+    node = record.header.node
+    gpus = [_Gpu(node, gpu.index or str(place)) for place, gpu in enumerate(record.header.gpus)]
     gpus_of: dict[tuple[str, str], list[_Gpu]] = {}
     gaps = [event.text for event in record.events if event.kind == "gap"]
     if gaps:  # a slow driver makes one after the other, each of another length
@@ -151,6 +151,6 @@ def _event_lines(record: NodeRecord) -> Iterator[str]:
     for event in record.events:
         if event.kind not in ("end", "gap"):
             group = gpus_of.setdefault((event.kind, event.text), [])
-            group += [] if event.gpu is None else [gpus[event.gpu]]
+            group += gpus[event.gpu : event.gpu + 1] if event.gpu is not None else []
     for (kind, text), group in gpus_of.items():
         yield f"{kind}: {text}" + (f" ({name_gpus(group, gpus)})" if group else "")

@@ -3,12 +3,15 @@
 The sampler on a node imports this module, so it needs the standard library only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from .metrics import Call, Display, Field, Gauge, Gpm, Metric, Rolled
 
 LATEST_S = 4_102_444_800.0  # 2100-01-01: a Unix time after it is no time of a reading
+MOST_LIMITS = 3.0  # times its limit, that a GPU draws for a moment
+MOST_MEMORIES = 2.0  # times its memory, that a driver may count as used with what it reserves
 ALL_LINKS = 0xFFFFFFFF  # as NVML's scope; scope 0 would be link 0 only
 
 
@@ -157,6 +160,51 @@ METRICS: dict[str, Metric] = {
 
 # What a run's report shows per GPU, in the order of the table's columns.
 DISPLAYS: tuple[Display, ...] = tuple(metric.display for metric in METRICS.values() if metric.display)
+
+
+def largest_values(
+    memory_bytes: float | None = None, power_limit_w: float | None = None
+) -> tuple[float, ...]:
+    """Return the largest value of each metric that can be, of a GPU with this memory and this limit where they are known."""
+    most = {name: metric.largest for name, metric in METRICS.items()}
+    if memory_bytes:
+        most["memory_used_bytes"] = MOST_MEMORIES * memory_bytes
+    if power_limit_w:
+        most["power_mw"] = min(most["power_mw"], 1000 * MOST_LIMITS * power_limit_w)
+    return tuple(most.values())
+
+
+def leave_out_impossible(reading: GpuReading, most: Sequence[float]) -> tuple[GpuReading, int]:
+    """Return a reading without the values that cannot be, and their number; `most` is of `largest_values`.
+
+    >>> reading = GpuReading(0, utilisation_percent=400, power_mw=-1, temperature_c=60, ring=((0.1, 101), (0.0, 90)))
+    >>> clean, number = leave_out_impossible(reading, largest_values())
+    >>> clean.utilisation_percent, clean.power_mw, clean.temperature_c, clean.ring, number
+    (None, None, 60, ((0.0, 90),), 3)
+    """
+    values = reading[1:-1]
+    is_sound = [value is None or 0 <= value <= limit for value, limit in zip(values, most, strict=True)]
+    ring = reading.ring
+    if all(is_sound) and not any(not 0 <= percent <= 100 for _, percent in ring):  # noqa: PLR2004  per cent
+        return reading, 0
+    kept = [value if sound else None for value, sound in zip(values, is_sound, strict=True)]
+    sound_ring = tuple(sample for sample in ring if 0 <= sample[1] <= 100)  # noqa: PLR2004  per cent
+    number = is_sound.count(False) + len(ring) - len(sound_ring)
+    return GpuReading._make((reading.gpu, *kept, sound_ring)), number
+
+
+class SpoolPosition(NamedTuple):
+    """How far a spool is read: a byte of it, the whole frames before it, and the sequence of the latest.
+
+    `damaged_bytes` belong to no whole frame, to a copy of one, or to one whose content cannot be read; `dropped` are
+    values that cannot be.
+    """
+
+    offset: int = 0
+    frames: int = 0
+    damaged_bytes: int = 0
+    sequence: int = -1
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
-from ..gpu_use.reading import Event
+from ..gpu_use.reading import Event, SpoolPosition
 from ..gpu_use.record import RunRecord
 from .setups import HistorySetups
 from .start_forecasts import HistoryStartForecasts
+
+_OF_THE_RUN = ("index", "place")  # facts of a GPU in a run, not of the GPU
 
 
 class History(HistorySetups, HistoryStartForecasts):
@@ -52,13 +54,16 @@ class History(HistorySetups, HistoryStartForecasts):
     def put_node(
         self, run: str, node: str, facts: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Put a node of a run, and its GPUs in the order of their places; `index` is that of nvidia-smi."""
+        """Put a node of a run, and its GPUs, by default in the order of their places; `index` is that of nvidia-smi."""
         self._put("node", ("run", "node"), {"run": run, "node": node, **facts})
         for gpu in gpus:
-            self._put("gpu", ("uuid",), {key: value for key, value in gpu.items() if key != "index"})
+            self._put("gpu", ("uuid",), {key: value for key, value in gpu.items() if key not in _OF_THE_RUN})
         self._db.executemany(
             "INSERT OR IGNORE INTO run_gpu (run, uuid, node, place, gpu_index, ticks) VALUES (?, ?, ?, ?, ?, 0)",
-            [(run, gpu["uuid"], node, place, gpu.get("index")) for place, gpu in enumerate(gpus)],
+            [
+                (run, gpu["uuid"], node, gpu.get("place", place), gpu.get("index"))
+                for place, gpu in enumerate(gpus)
+            ],
         )
 
     def has_ended(self, run: str) -> bool:
@@ -81,19 +86,17 @@ class History(HistorySetups, HistoryStartForecasts):
                 spools[row["spool"]] = row["offset"]
         return positions
 
-    def spool_position(self, run: str, spool: str) -> tuple[int, int, int]:
-        """Return (offset, frames, damaged bytes) up to which a spool is in the history."""
+    def spool_position(self, run: str, spool: str) -> SpoolPosition:
+        """Return the position up to which a spool is in the history."""
         rows = self._rows(
-            "SELECT offset, frames, damaged_bytes FROM spool WHERE run = ? AND spool = ?", (run, spool)
+            f"SELECT {', '.join(SpoolPosition._fields)} FROM spool WHERE run = ? AND spool = ?",  # noqa: S608  our names
+            (run, spool),
         )
-        return (rows[0]["offset"], rows[0]["frames"], rows[0]["damaged_bytes"]) if rows else (0, 0, 0)
+        return SpoolPosition(**rows[0]) if rows else SpoolPosition()
 
-    def put_spool(
-        self, run: str, spool: str, node: str, offset: int, frames: int, damaged_bytes: int
-    ) -> None:
+    def put_spool(self, run: str, spool: str, node: str, position: SpoolPosition) -> None:
         """Put the position up to which a spool was read."""
-        position = {"offset": offset, "frames": frames, "damaged_bytes": damaged_bytes}
-        self._put("spool", ("run", "spool"), {"run": run, "spool": spool, "node": node, **position})
+        self._put("spool", ("run", "spool"), {"run": run, "spool": spool, "node": node, **position._asdict()})
 
     def put_events(self, run: str, node: str, events: Iterable[tuple[Event, str | None]]) -> None:
         """Add events, each with the UUID of its GPU; an event that is in the history stays as it is."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunFolderError, SpoolError, UnfitValue
-from ...estimator.gpu_use.reading import Event
+from ...estimator.gpu_use.reading import Event, SpoolPosition
 from ...estimator.gpu_use.report import build_report
 from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
@@ -92,7 +92,12 @@ def collect_run(folder: Path, history: History, *, steps: bool = True) -> None:
 
 def _collect_parts(files: _RunFiles, history: History, *, steps: bool) -> Sequence[SpoolError]:
     _collect_facts(files, history)
-    sampled, faults = collect_samples(files.folder, files.bytes_.keys() - {PROGRESS_FILE}, history)
+    sampled, faults = collect_samples(
+        files.folder,
+        files.bytes_.keys() - {PROGRESS_FILE},
+        history,
+        has_ended=files.status.get("ended_s") is not None,
+    )
     _collect_events(files, history)
     is_new = sampled or not history.has_ended(files.name)
     if not steps:
@@ -192,7 +197,7 @@ def _collect_progress(files: _RunFiles, history: History) -> None:
         history.put_measurements(files.name, measurements)
         _put_loop(files, lines, history)
         if PROGRESS_FILE in files.bytes_:
-            history.put_spool(files.name, PROGRESS_FILE, "", end, len(lines), 0)
+            history.put_spool(files.name, PROGRESS_FILE, "", SpoolPosition(end, len(lines)))
 
 
 def _collect_precision(files: _RunFiles, history: History) -> None:
@@ -232,7 +237,7 @@ def _read_bytes(folder: Path) -> dict[str, int]:
         return {
             entry.name: entry.stat().st_size
             for entry in entries
-            if entry.name.endswith(SUFFIX) or entry.name == PROGRESS_FILE
+            if (entry.name.endswith(SUFFIX) or entry.name == PROGRESS_FILE) and entry.is_file()
         }
 
 

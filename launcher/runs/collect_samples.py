@@ -3,112 +3,124 @@
 Rows and the position up to which they were read are committed together, so nothing is read twice or lost.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ...errors import SpoolError
-from ...estimator.gpu_use.reading import Event, GpuReading, Tick
+from ...estimator.gpu_use.reading import Event, GpuReading, SpoolPosition, Tick
 from ...estimator.history.runs import History
 from ...estimator.measurements.clock_steps import ClockSteps
-from ..sampler.spool import Damage, open_spool, read_frames
-from ..sampler.spool_items import decode
+from ..sampler.spool_header import SpoolHeader
+from ..sampler.spool_reader import open_spool, read_items
 
-_LOT = 2_400  # frames held at a time: four blocks of the history at one a second
-_NODE_FACTS = ("driver", "attribution", "period_s")
-_GPU_FACTS = ("uuid", "index", "name", "memory_bytes", "power_limit_w", "compute_capability", "mig_parent")
+_LOT, _LOT_BYTES = (
+    2_400,
+    4 << 20,
+)  # held at a time: four blocks of the history at one a second, and at most these bytes
 
 
 @dataclass
 class _Lot:
-    """The next frames of a spool, by the UUID of their GPU, and the position after them."""
+    """The next items of a spool, by the place of their GPU, and the position after them."""
 
-    offset: int
-    frames: int
-    damaged_bytes: int
-    readings: dict[str, list[tuple[float, GpuReading]]] = field(default_factory=dict)
-    events: list[tuple[Event, str | None]] = field(default_factory=list)
+    position: SpoolPosition
+    readings: dict[int, list[tuple[float, GpuReading]]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
-    def add(self, item: Tick | Event, uuids: list[str]) -> None:
+    def add(self, item: Tick | Event | None) -> None:
         if isinstance(item, Event):
-            self.events.append((item, None if item.gpu is None else uuids[item.gpu]))
-            return
-        for reading in item.readings:
-            self.readings.setdefault(uuids[reading.gpu], []).append((item.time_s, reading))
+            self.events.append(item)
+        elif item is not None:
+            for reading in item.readings:
+                self.readings.setdefault(reading.gpu, []).append((item.time_s, reading))
 
 
-def collect_samples(folder: Path, spools: Iterable[str], history: History) -> tuple[bool, list[SpoolError]]:
+def collect_samples(
+    folder: Path, spools: Iterable[str], history: History, *, has_ended: bool
+) -> tuple[bool, list[SpoolError]]:
     """Fold the new frames of a run's spools into the history.
 
-    Returns whether there were any, and why spools could not be read.
+    Returns whether there were any, and why spools could not be read.  While the run goes on, a spool without a header
+    that can be read is left for later: a copy of it may come.
     """
     sampled, faults = False, []
     for spool in sorted(spools):
         try:
-            sampled |= _collect_spool(folder.name, folder / spool, history)
+            with open_spool(folder / spool) as (file, header):
+                if header.is_known or has_ended:
+                    sampled |= _collect_spool(folder.name, file, header, history)
         except SpoolError as error:
             faults.append(error)
     return sampled, faults
 
 
-def _collect_spool(run: str, path: Path, history: History) -> bool:
-    sampled = False
-    with open_spool(path) as (file, header):
-        while _collect_lot(run, path.name, file, header, history):
-            history.flush()
-            sampled = True
-    return sampled
+def _collect_spool(run: str, file: BinaryIO, header: SpoolHeader, history: History) -> bool:
+    sampled, steps = False, None
+    while True:
+        with history.writing():
+            position = history.spool_position(run, header.spool)
+            steps = _steps_up_to(file, header, position, steps)
+            lot = _read_lot(file, header, position, steps)
+            if lot.position.frames == position.frames:
+                return sampled
+            _put_lot(run, header, lot, history)
+        history.flush()
+        sampled = True
 
 
-def _collect_lot(run: str, spool: str, file: BinaryIO, header: Mapping[str, Any], history: History) -> bool:
-    node = header["node"]
-    with history.writing():
-        position = history.spool_position(run, spool)
-        lot = _read_lot(file, header, spool, _Lot(*position))
-        if lot.frames == position[1]:
-            return False
-        gpus = [{key: gpu.get(key) for key in _GPU_FACTS} for gpu in header["gpus"]]
-        history.put_node(run, node, {key: header.get(key) for key in _NODE_FACTS}, gpus)
-        for uuid, rows in lot.readings.items():
-            history.put_readings(run, spool, uuid, rows)
-        history.put_events(run, node, lot.events)
-        history.put_spool(run, spool, node, lot.offset, lot.frames, lot.damaged_bytes)
-    return True
+def _put_lot(run: str, header: SpoolHeader, lot: _Lot, history: History) -> None:
+    places = {*lot.readings, *(event.gpu for event in lot.events if event.gpu is not None)}
+    gpus = [header.gpu_facts(place) for place in sorted({*range(len(header.gpus)), *places})]
+    facts = {"driver": header.driver, "attribution": header.attribution, "period_s": header.period_s}
+    history.put_node(run, header.node, facts if header.is_known else {}, gpus)
+    for place, rows in lot.readings.items():
+        history.put_readings(run, header.spool, header.gpu(place).uuid, rows)
+    events = [(event, None if event.gpu is None else header.gpu(event.gpu).uuid) for event in lot.events]
+    history.put_events(run, header.node, events)
+    history.put_spool(run, header.spool, header.node, lot.position)
 
 
-def _read_lot(file: BinaryIO, header: Mapping[str, Any], spool: str, lot: _Lot) -> _Lot:
-    """Read the frames after the position of an empty lot into it."""
-    uuids = [gpu["uuid"] for gpu in header["gpus"]]
-    last, steps = lot.frames + _LOT, _steps_before(file, header, lot.offset)
-    if not lot.frames and isinstance(header.get("time_s"), int | float):
-        lot.events.append((Event(header["time_s"], "start", f"sampling began: {spool}"), None))
-    for piece in read_frames(file, lot.offset):
-        if isinstance(piece, Damage):
-            lot.damaged_bytes += piece.end - piece.start
-            continue
-        lot.offset, lot.frames = piece.end, lot.frames + 1
-        if piece.sequence:  # the header is frame 0
-            item = decode(piece.payload)
-            lot.add(_without_steps(item, steps) if steps else item, uuids)
-        if lot.frames == last:
+def _read_lot(file: BinaryIO, header: SpoolHeader, start: SpoolPosition, steps: "_Steps | None") -> _Lot:
+    """Read the items after a position."""
+    lot = _Lot(start)
+    if not start.frames and header.time_s is not None:
+        lot.events.append(Event(header.time_s, "start", f"sampling began: {header.spool}"))
+    for item, position in read_items(file, header, start):
+        lot.position = position
+        lot.add(steps.take_out(item, position.offset) if steps else item)
+        if position.frames == start.frames + _LOT or position.offset - start.offset >= _LOT_BYTES:
             break
     return lot
 
 
-def _steps_before(file: BinaryIO, header: Mapping[str, Any], offset: int) -> ClockSteps | None:
-    """Return the steps of the node's clock in a spool of an earlier version, up to a byte; None if it has none in it."""
-    if header.get("steady"):
+@dataclass
+class _Steps:
+    """The steps of the node's clock in a spool of an earlier version, up to a byte of it."""
+
+    clock: ClockSteps
+    offset: int = 0
+
+    def take_out(self, item: Tick | Event | None, offset: int) -> Tick | Event | None:
+        self.offset = offset
+        if item is None:
+            return None
+        text = item.text if isinstance(item, Event) else ""
+        return replace(item, time_s=self.clock.without(item.time_s, text))
+
+
+def _steps_up_to(
+    file: BinaryIO, header: SpoolHeader, position: SpoolPosition, before: _Steps | None
+) -> _Steps | None:
+    """Return the steps up to a position; None if the times of the spool have none in them."""
+    if header.steady:
         return None
-    steps = ClockSteps(header.get("period_s") or 1.0)
-    for piece in read_frames(file) if offset else ():
-        if piece.end > offset:
+    if before and before.offset == position.offset:
+        return before
+    steps = _Steps(ClockSteps(header.period_s or 1.0))
+    for item, then in read_items(file, header) if position.offset else ():
+        if then.offset > position.offset:
             break
-        if not isinstance(piece, Damage) and piece.sequence:
-            _without_steps(decode(piece.payload), steps)
+        steps.take_out(item, then.offset)
     return steps
-
-
-def _without_steps(item: Tick | Event, steps: ClockSteps) -> Tick | Event:
-    text = item.text if isinstance(item, Event) else ""
-    return replace(item, time_s=steps.without(item.time_s, text))

@@ -19,7 +19,7 @@ from ..clock import AGREE_S, EARLIEST_S, RunClock, handed_clock, own_clock
 from . import nvml
 from .nvml_device import Device, GpuIdentity
 from .spool import SUFFIX, SpoolWriter
-from .spool_items import encode
+from .spool_items import OWN_COLUMNS, encode
 from .unread import describe_unread
 from .visible_gpus import Attribution, has_gpus, select_visible
 
@@ -146,6 +146,7 @@ def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str,
         "period_s": period_s,
         "time_s": clock.now_s(),
         "steady": True,
+        "metrics": OWN_COLUMNS.metrics,
     }
     try:
         with nvml.open_library() as library:

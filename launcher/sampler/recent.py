@@ -1,16 +1,13 @@
 """The present use of a run's GPUs, from the ends of its spools: cheap enough to read again and again."""
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from ...errors import SpoolError
 from ...estimator.gpu_use.reading import GpuReading, Tick
 from ...estimator.gpu_use.rollup import ALL_TIMES_S, roll_up
-from .spool import SUFFIX, Frame, read_frames
-from .spool_items import decode
+from .spool import SUFFIX
+from .spool_reader import read_latest_items
 
 UTILISATION_WINDOW_S = 10.0
 _STALE_S = 60.0  # a spool that has not grown for longer has no sampler any more
@@ -28,15 +25,12 @@ def recent_utilisation(folder: Path) -> float | None:
 
 
 def _recent_rows(path: Path) -> Iterator[tuple[float, GpuReading]]:
-    ticks = []
-    with suppress(OSError, SpoolError):
+    try:
         if time.time() - path.stat().st_mtime > _STALE_S:
             return
-        with path.open("rb") as file:
-            # The frame in which the end begins counts as damage.
-            pieces = read_frames(file, max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
-            items = [decode(piece.payload) for piece in pieces if isinstance(piece, Frame) and piece.sequence]
-        ticks = [item for item in items if isinstance(item, Tick)]
+        ticks = [item for item in read_latest_items(path, _END_BYTES) if isinstance(item, Tick)]
+    except OSError:
+        return
     for tick in ticks:
         if tick.time_s > ticks[-1].time_s - UTILISATION_WINDOW_S:  # by the node's own clock
             yield from ((tick.time_s, reading) for reading in tick.readings)

@@ -7,8 +7,9 @@ A frame is 16 bytes of header and a payload, little-endian:
     length   u32      of the payload, in bytes
     crc      u32      CRC-32 of the payload, seeded with the sequence
 
-Frame 0 holds a JSON header.  A frame is built in memory and written by one `write`, so a writer that is
-killed loses only that frame.  A reader skips damaged bytes, and counts them.
+Frame 0 holds a JSON header, and so do a few later ones: copies, for a reader that finds the first one damaged.  A frame
+is built in memory and written by one `write`, so a writer that is killed loses only that frame.  A reader skips damaged
+bytes, and counts them.
 docs/reference/spool-format.md describes every byte of the file.
 """
 
@@ -17,7 +18,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -28,10 +28,12 @@ from ...errors import SpoolError
 SPOOL_FORMAT = 1
 MAGIC = b"CPF1"
 SUFFIX = ".spool"
+FIRST_COPY, MOST_BETWEEN_COPIES = 60, 3600  # frames: the header is repeated after 60, 120, 240, ... of them
 FRAMES_PER_SYNC = 30  # so that at most this many ticks are lost with the power
 LARGEST_PAYLOAD = 1 << 20  # bytes; a larger length is damage
 
 _HEAD = struct.Struct("<4sIII")
+FRAME_BYTES = _HEAD.size  # before the payload
 _LARGEST_FRAME = _HEAD.size + LARGEST_PAYLOAD
 _BLOCK = 1 << 20  # bytes per read
 
@@ -54,12 +56,19 @@ class SpoolWriter:
             self._file = open_file(path, os.O_EXCL | os.O_APPEND)
         except OSError as error:
             raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
-        self._sequence = 0
-        self.append(json.dumps({"format": SPOOL_FORMAT, **header}).encode())
+        self._sequence, self._next_copy = 0, FIRST_COPY
+        self._header = json.dumps({"format": SPOOL_FORMAT, **header}).encode()
+        self._write(self._header)
         os.fsync(self._file)
 
     def append(self, payload: bytes) -> None:
         """Write one frame; the whole of it is in the file when this returns."""
+        if self._sequence >= self._next_copy:
+            self._write(self._header)
+            self._next_copy += min(self._next_copy, MOST_BETWEEN_COPIES)
+        self._write(payload)
+
+    def _write(self, payload: bytes) -> None:
         data = frame(self._sequence, payload)
         try:
             written = os.write(self._file, data)
@@ -144,32 +153,3 @@ def _frame_at(data: bytes, offset: int, begin: int) -> Frame | None:
         return None
     payload = data[payload_at:end]
     return Frame(sequence, payload, begin + end) if zlib.crc32(payload, sequence) == crc else None
-
-
-@contextmanager
-def open_spool(path: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
-    """Open a spool: its file, to read frames from, and its header.
-
-    Raises SpoolError if it cannot be read, is not a spool, or has a newer format.
-    """
-    try:
-        with path.open("rb") as file:
-            yield file, _read_header(path, file)
-    except OSError as error:
-        raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _read_header(path: Path, file: BinaryIO) -> dict[str, Any]:
-    first = next((piece for piece in read_frames(file) if isinstance(piece, Frame)), None)
-    if first is None or first.sequence:
-        raise SpoolError(f"{path}: has no header that can be read")
-    try:
-        header: dict[str, Any] = json.loads(first.payload)
-        version = int(header["format"])
-    except (ValueError, KeyError, TypeError):
-        raise SpoolError(f"{path}: its first frame is no header of a spool") from None
-    if version > SPOOL_FORMAT:
-        raise SpoolError(
-            f"{path}: is of format {version}, and this clusterplan reads up to {SPOOL_FORMAT}: upgrade it"
-        )
-    return header
