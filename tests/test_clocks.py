@@ -14,9 +14,14 @@ import pytest
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.report import build_report
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.clock import own_clock
+from clusterplan.estimator.measurements.clock_steps import length_s
+from clusterplan.launcher.clock import VARIABLE, handed_clock, own_clock
+from clusterplan.launcher.in_training.tracker import Tracker, track
 from clusterplan.launcher.run_folder.folder import create_run_folder
+from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
+from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord, read_task_record
 from clusterplan.launcher.runs.collect import collect_run
+from clusterplan.launcher.runs.record.attempts import sum_attempts
 from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
@@ -136,3 +141,82 @@ def test_two_samplers_whose_times_are_the_same_lose_no_reading(tmp_path: Path) -
     write_spool(folder, ticks, steady=True)
     write_spool(folder, ticks, "n1.1", steady=True)
     assert report_of(folder, tmp_path).gpus[0].ticks == 100
+
+
+@pytest.mark.parametrize("behind_s", [600.0, -600.0, 1.79e9])
+def test_the_record_of_a_node_whose_clock_is_off_has_the_times_of_the_disk(
+    tmp_path: Path, wall: Callable[[float], None], behind_s: float
+) -> None:
+    now_s = time.time()
+    wall(-behind_s)
+    record = TaskRecord("7", 0, 0, 1, "n1", "h", 1, "1", began_s=time.time() - 30, beat_s=time.time())
+    file = TaskFile(tmp_path, record)
+    assert file.record.began_s == pytest.approx(now_s - 30, abs=10)
+    assert file.record.clock_s == pytest.approx(-behind_s, abs=2)
+    wall(behind_s)  # NTP puts it right
+    ended = file.update(state="ended", ended_s=file.now_s())
+    assert ended.ended_s is not None
+    assert ended.ended_s == pytest.approx(now_s, abs=10)
+    written = read_task_record(tmp_path, ended.file_name)
+    assert written
+    assert (written.began_s, written.ended_s) == (ended.began_s, ended.ended_s)
+    seconds = sum_attempts([ended])
+    assert seconds
+    assert seconds.trained_s == pytest.approx(30, abs=10)
+
+
+def test_processes_of_a_machine_share_the_clock_of_its_task(wall: Callable[[float], None]) -> None:
+    clock = own_clock()
+    handed = {VARIABLE: clock.exported()}
+    wall(-10_800.0)
+    assert handed_clock(handed).now_s() == pytest.approx(clock.now_s(), abs=1)
+    elsewhere = {VARIABLE: f"another-boot {clock.offset_s}"}
+    assert handed_clock(elsewhere).now_s() == pytest.approx(time.time(), abs=1)
+    assert handed_clock({}).now_s() == pytest.approx(time.time(), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("began_s", "ended_s", "seconds"),
+    [
+        (1.79e9, 1.79e9 + 86_400, 86_400.0),
+        (1.79e9, 1.79e9 - 0.5, 0.0),  # two machines that agree
+        (1.79e9, 1.79e9 - 590, None),
+        (60.0, 1.79e9, None),  # 4 million GPU-hours
+        (1.79e9, 60.0, None),
+        (60.0, 120.0, 60.0),  # both by the same wrong clock
+        (None, 1.79e9, None),
+    ],
+)
+def test_a_length_is_right_or_unknown(
+    tmp_path: Path, began_s: float | None, ended_s: float, seconds: float | None
+) -> None:
+    assert length_s(began_s, ended_s) == seconds
+    facts = {"run": "r", "kind": "submit", "folder": "/r", "began_s": began_s, "started_s": began_s}
+    with History(tmp_path / "history.db") as history:
+        history.put_run({**facts, "state": "completed", "ended_s": ended_s})
+        assert history.run("r")["seconds"] == seconds
+
+
+def test_a_wait_that_clocks_contradict_is_unknown(tmp_path: Path) -> None:
+    with History(tmp_path / "history.db") as history:
+        history.put_run(
+            {"run": "r", "folder": "/r", "state": "running", "began_s": 1.79e9, "started_s": 1.79e9 - 590}
+        )
+        assert history.run("r")["waited_s"] is None
+
+
+def test_lines_of_a_loop_keep_time_while_the_clock_is_set(
+    tmp_path: Path, wall: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_RUN_FOLDER", str(tmp_path))
+    monkeypatch.setenv("RANK", "0")
+    now_s = time.time()
+    steps: Tracker[int] = track(total=3)
+    for step in range(3):
+        wall(-3_600.0 * (step == 1))
+        steps.advance()
+    steps.end()
+    lines, _ = read_progress(tmp_path)
+    times = [line.time_s for line in lines]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(now_s, abs=10)

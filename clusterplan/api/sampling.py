@@ -11,6 +11,7 @@ from ..cluster_profiles.configuration import find_group
 from ..cluster_profiles.units import format_duration, plural
 from ..errors import InputError, SpoolError
 from ..estimator.gpu_use.notes import name_gpus
+from ..launcher.clock import VARIABLE, own_clock
 from ..launcher.command.checks import why_it_cannot_start, why_it_needs_a_shell
 from ..launcher.logs.tail import read_tail
 from ..launcher.run_folder.folder import (
@@ -85,7 +86,7 @@ def run_sample(prepared: PreparedSample) -> SampledRun:
     Trouble with the readings never disturbs the command: it is a remark.  Raises RunFolderError before the command
     starts.
     """
-    command, began = prepared.command, datetime.now(UTC)
+    command, began, clock = prepared.command, datetime.now(UTC), own_clock()
     facts = {
         "kind": "sample",
         "model": prepared.model,
@@ -98,8 +99,9 @@ def run_sample(prepared: PreparedSample) -> SampledRun:
     history = history_path(os.environ)
     folder = create_run_folder(prepared.name, runs_root(os.environ), began, facts, find_group(history))
     register_run(folder, history)
-    ended = run_sampled(command, folder, prepared.period_s, prepared.limit_s, os.environ)
-    return SampledRun(folder, _failure(ended), tuple(_write_end(folder, ended)))
+    environment = {**os.environ, VARIABLE: clock.exported()}
+    ended = run_sampled(command, folder, prepared.period_s, prepared.limit_s, environment)
+    return SampledRun(folder, _failure(ended), tuple(_write_end(folder, ended, clock.now_s())))
 
 
 def _failure(ended: SampledCommand) -> str | None:
@@ -108,10 +110,10 @@ def _failure(ended: SampledCommand) -> str | None:
     return f"the command failed with exit code {ended.exit_code}" if ended.exit_code else None
 
 
-def _write_end(folder: Path, ended: SampledCommand) -> Iterator[str]:
+def _write_end(folder: Path, ended: SampledCommand, ended_s: float) -> Iterator[str]:
     """Write the run's final status, and yield what was recorded; a full disk must not hide the exit code."""
     state = "failed" if ended.exit_code else "completed"
-    status = {"state": state, "exit_code": ended.exit_code, "ended_s": datetime.now(UTC).timestamp()}
+    status = {"state": state, "exit_code": ended.exit_code, "ended_s": ended_s}
     try:
         write_json(folder / STATUS_FILE, status)
     except OSError as error:

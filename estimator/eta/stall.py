@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..measurements.clock_steps import length_s
 from ..measurements.training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps
 from .time_left import Start
 
@@ -38,9 +39,10 @@ def find_stall(lines: Sequence[LoopLine], now_s: float, start: Start | None = No
     is_before_first = not current or (start is not None and lines[-1].time_s < start.began_s)
     if is_before_first:
         since_s = start.began_s if start else lines[-1].time_s
-        return Stall(since_s, LEAST_STARTUP_S, None) if now_s - since_s > LEAST_STARTUP_S else None
+        silent_s = length_s(since_s, now_s) or 0.0
+        return Stall(since_s, LEAST_STARTUP_S, None) if silent_s > LEAST_STARTUP_S else None
     usual_s = statistics.median(line.seconds for line in current)
     longest_s = max(line.seconds for line in current)
     limit_s = max(LEAST_S, TIMES_THE_USUAL * usual_s, TIMES_THE_LONGEST * longest_s)
     since_s = lines[-1].time_s
-    return Stall(since_s, limit_s, usual_s) if now_s - since_s > limit_s else None
+    return Stall(since_s, limit_s, usual_s) if (length_s(since_s, now_s) or 0.0) > limit_s else None

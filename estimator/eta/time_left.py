@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from ..measurements.clock_steps import length_s
 from ..measurements.training_loop import LoopLine, LoopStart, LoopSteps
 from ..priors import STARTUP_S
 from ..ranges import DRAWS, Range, uniforms
@@ -97,12 +98,12 @@ def _position(
     last = lines[-1] if lines else None
     if start and (last is None or last.time_s < start.began_s):
         reached = last.step if last else 0
-        return (reached if start.step is None else start.step), max(now_s - start.began_s, 0.0), 0.0
+        return (reached if start.step is None else start.step), length_s(start.began_s, now_s) or 0.0, 0.0
     if last is None:
         return 0, 0.0, 0.0
     if isinstance(last, LoopStart):
-        return last.step, max(now_s - (start.began_s if start else last.time_s), 0.0), 0.0
-    return last.step, None, max(now_s - last.time_s, 0.0)
+        return last.step, length_s(start.began_s if start else last.time_s, now_s) or 0.0, 0.0
+    return last.step, None, length_s(last.time_s, now_s) or 0.0
 
 
 def _longest_silence_s(

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .clock_steps import length_s
 from .training_loop import LoopEnd, LoopLine, LoopPause, LoopStart, LoopSteps, steady_lines
 
 LEAST_STEPS = 10  # fewer say too little: a run that ended before is not a measurement
@@ -121,7 +122,8 @@ def startups_s(lines: Sequence[LoopLine], began_s: Mapping[str, float], step_tim
         attempts.add(line.attempt)
         if isinstance(after, LoopSteps) and line.attempt in began_s:
             steps_s = after.steps * step_time_s
-            startups.append(max(line.time_s - began_s[line.attempt] + after.seconds - steps_s, 0.0))
+            if (before_s := length_s(began_s[line.attempt], line.time_s)) is not None:
+                startups.append(max(before_s + after.seconds - steps_s, 0.0))
     return startups
 
 
@@ -145,11 +147,12 @@ def _pause_s(lines: Sequence[LoopLine], what: str) -> float | None:
 
 
 def _window(lines: Sequence[LoopLine], steady: set[LoopSteps]) -> tuple[float, float]:
-    longest, begin = (0.0, 0.0), math.inf
+    longest, begin, before_s = (0.0, 0.0), math.inf, 0.0
     for line in lines:
-        if isinstance(line, LoopStart | LoopEnd):
+        if isinstance(line, LoopStart | LoopEnd) or line.time_s < before_s:  # or a clock was set back
             begin = math.inf
-        elif isinstance(line, LoopSteps) and line in steady:
+        before_s = line.time_s
+        if isinstance(line, LoopSteps) and line in steady:
             begin = min(begin, line.time_s - line.seconds)
             longest = max(longest, (begin, line.time_s), key=lambda w: w[1] - w[0])
     return longest

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, SupportsFloat, TypeVar
 
+from ..clock import handed_clock
 from .autograd_dtype import find_autograd_dtype
 from .loss_record import LossRecord
 from .progress_file import open_progress_file, read_number
@@ -71,7 +72,7 @@ class Tracker(Generic[T]):
     ) -> None:
         self._iterable, self._per_step, self._step = iterable, per_step, start
         self._facts: Mapping[str, Any] | None = facts  # None once they are written
-        self._file = open_progress_file()
+        self._file, self._clock = open_progress_file(), handed_clock(os.environ)
         self._record = LossRecord(facts["total"])
         self._latest: dict[str, SupportsFloat] = {}  # not written yet
         self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
@@ -240,11 +241,9 @@ class Tracker(Generic[T]):
     def _append(self, kind: str, **values: object) -> None:
         if self._file is None:
             return
-        line = {"kind": kind, "time_s": round(time.time(), 3), "step": self._step, **values}
+        line = {"kind": kind, "time_s": round(self._clock.now_s(), 3), "step": self._step, **values}
         data = json.dumps(line).encode() + b"\n"
-        try:
+        with suppress(OSError):
             if os.write(self._file, data) == len(data):
                 return
-        except OSError:
-            pass
         self._file = None  # closed with the tracker

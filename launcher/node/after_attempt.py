@@ -34,31 +34,33 @@ def decide_after_attempt(task: TaskContext) -> RestartDecision | None:
     """
     record = task.file.record
     if has_newer_start(task.folder, record):  # what follows is said by that start
-        task.file.update(state="ended", stop_cause=StopCause.NEWER_START, ended_s=time.time())
+        task.file.update(state="ended", stop_cause=StopCause.NEWER_START, ended_s=task.file.now_s())
         return None
     if record.outcome == "completed":
         _complete(task)
         return None
     if record.outcome == "stopped" and record.rank:
-        task.file.update(state="ended", ended_s=time.time())
+        task.file.update(state="ended", ended_s=task.file.now_s())
         _follow(task, rank=0)
         return None
     if task.place.on_slurm:
         return _decide_on_slurm(task)
     is_cancelled = cancel_requested_s(task.folder) is not None
     if is_cancelled or (record.outcome == "stopped" and task.signals.cause is StopCause.TERMINATED):
-        write_final_status(task.folder, "cancelled", record.exit_code, _STOP_REQUEST)
-        task.file.update(state="ended", ended_s=time.time())
+        write_final_status(
+            task.folder, "cancelled", record.exit_code, _STOP_REQUEST, ended_s=task.file.now_s()
+        )
+        task.file.update(state="ended", ended_s=task.file.now_s())
         return None
     return _decide(task, record.failure)
 
 
 def _complete(task: TaskContext) -> None:
-    record = task.file.update(state="ended", ended_s=time.time())
+    record = task.file.update(state="ended", ended_s=task.file.now_s())
     tasks = _tasks_of_attempt(task)
     if len(tasks) == record.ranks and all(other.outcome == "completed" for other in tasks):
         if not read_run_facts(task.folder).get("stage"):
-            write_final_status(task.folder, "completed", 0)
+            write_final_status(task.folder, "completed", 0, ended_s=task.file.now_s())
             return
         from .stages.check import end_stage  # noqa: PLC0415  the readers of steps and samples, for a stage only
 
@@ -97,7 +99,7 @@ def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
     record = task.file.record
     first_failed = _find_first_failed(task) if record.outcome == "failed" else record
     if first_failed.rank != record.rank:
-        task.file.update(state="ended", ended_s=time.time())
+        task.file.update(state="ended", ended_s=task.file.now_s())
         _follow(task, first_failed.rank)
         return None
     verdict = wait_for_verdict(task)
@@ -115,14 +117,14 @@ def _decide_on_slurm(task: TaskContext) -> RestartDecision | None:
         is_left_to_slurm = False
     if is_cancelled or is_left_to_slurm:
         state = CANCELLED if is_cancelled and verdict.is_running else state
-        task.file.update(state="ended", slurm_state=state, ended_s=time.time())
+        task.file.update(state="ended", slurm_state=state, ended_s=task.file.now_s())
         return None
     if state == PREEMPTED:
         task.file.update(slurm_state=state)
         return _note(task, RestartDecision(restart=True, reason="a job of higher priority took its place"))
     if task.signals.cause is StopCause.TERMINATED and not _have_all_stopped(task):
         # srun ends the others where one task failed: that task decides, or has been killed.
-        task.file.update(state="ended", ended_s=time.time())
+        task.file.update(state="ended", ended_s=task.file.now_s())
         return None
     return _decide(task, first_failed.failure)
 
@@ -151,7 +153,7 @@ def _note(task: TaskContext, decision: RestartDecision, failure: Failure | None 
         will_restart=decision.restart,
         reason=decision.reason,
         state="stopping" if is_requeued else "ended",
-        ended_s=time.time(),
+        ended_s=task.file.now_s(),
     )
     if not decision.restart:
         _end_run(task, decision.reason, failure)
@@ -159,14 +161,13 @@ def _note(task: TaskContext, decision: RestartDecision, failure: Failure | None 
 
 
 def _end_run(task: TaskContext, reason: str, failure: Failure | None) -> None:
-    code = task.file.record.exit_code
+    code, ended_s = task.file.record.exit_code, task.file.now_s()
     if failure is None:
-        write_final_status(task.folder, "timed_out", code, reason)
+        write_final_status(task.folder, "timed_out", code, reason, ended_s=ended_s)
         return
     ran_out = failure.kind is ErrorKind.OUT_OF_MEMORY
-    write_final_status(
-        task.folder, "out_of_memory" if ran_out else "failed", failure.exit_code, reason, failure
-    )
+    state = "out_of_memory" if ran_out else "failed"
+    write_final_status(task.folder, state, failure.exit_code, reason, failure, ended_s=ended_s)
 
 
 def _tasks_of_attempt(task: TaskContext) -> list[TaskRecord]:

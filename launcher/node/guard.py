@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...estimator.job.framework import Bootstrap
+from ..clock import VARIABLE
 from ..command.launchers import (
     task_command,
     task_environment,
@@ -55,6 +56,7 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
         **task.launch.environment,
         "CLUSTERPLAN_RUN_FOLDER": str(task.folder),
         "CLUSTERPLAN_ATTEMPT": str(task.file.record.attempt),
+        VARIABLE: task.file.clock.exported(),
     }
     is_sampled = task.place.local_rank == 0  # a sampler per node
     with ExitStack() as beside:
@@ -82,7 +84,7 @@ def run_command(task: TaskContext, environment: Mapping[str, str], gpus: GpuLock
                 exit_code=NOT_STARTED,
                 error=f"{error.filename}: {error.strerror}",
                 error_kind=ErrorKind.ERROR,
-                failed_s=time.time(),
+                failed_s=task.file.now_s(),
             )
             return
         limit = None
@@ -141,7 +143,7 @@ def _wait_for_end(
             waits_for_first = not _has_first_task_ended(task)
         if task.signals.cause:
             break
-        if time.monotonic() >= deadline_s or (limit and limit.is_near(time.time())):
+        if time.monotonic() >= deadline_s or (limit and limit.is_near(task.file.now_s())):
             task.signals.note_time_limit()
         if time.monotonic() >= heartbeat_s:
             heartbeat_s += HEARTBEAT_S
@@ -183,7 +185,7 @@ def _stop(
     note_reason(task)
     grace_s = task.launch.grace_s
     if limit and task.signals.cause is StopCause.TIME_LIMIT:
-        grace_s = limit.grace_left_s(time.time(), _KILL_MARGIN_S)
+        grace_s = limit.grace_left_s(task.file.now_s(), _KILL_MARGIN_S)
     children.end(number, grace_s, lambda: preemption_left_s(task))
 
 
@@ -199,7 +201,7 @@ def _read_failure(task: TaskContext, log: Path, code: int, since: int) -> Failur
         exit_code=error.exit_code or code,
         error=error.line,
         kind=error.kind,
-        time_s=log.stat().st_mtime if log.exists() else time.time(),
+        time_s=log.stat().st_mtime if log.exists() else task.file.now_s(),
     )
 
 

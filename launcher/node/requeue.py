@@ -62,7 +62,7 @@ def requeue_job(task: TaskContext, queue_successor: Callable[[Path, str], str | 
         successor = queue_successor(task.folder, record.job)
     except ClusterplanError as error:
         reason = f"{refusal.reason}, and no successor could be queued: {error}"
-        write_final_status(task.folder, "timed_out", record.exit_code, reason)
+        write_final_status(task.folder, "timed_out", record.exit_code, reason, ended_s=task.file.now_s())
         task.file.update(will_restart=False, reason=reason)
         return
     task.file.update(reason=f"{record.reason}; {refusal.reason}, so job {successor} continues the run")

@@ -111,8 +111,9 @@ def _begin_attempt(folder: Path, launch: Launch, place: Task, signals: StopSigna
 
 
 def _end_before_start(task: TaskContext, why: str = "before it began") -> int:
-    write_final_status(task.folder, "cancelled", None, why)
-    task.file.update(state="ended", outcome="stopped", stop_cause=task.signals.cause, ended_s=time.time())
+    ended_s = task.file.now_s()
+    write_final_status(task.folder, "cancelled", None, why, ended_s=ended_s)
+    task.file.update(state="ended", outcome="stopped", stop_cause=task.signals.cause, ended_s=ended_s)
     return 1
 
 
@@ -127,7 +128,9 @@ def _run_attempt(
     if task.place.on_slurm and task.place.rank == 0:  # without the first, the others take no step
         wait_for_earlier_starts(task)
     memory_mib = memory_mib_of_job(environment)
-    task.file.update(state="running", began_s=time.time(), memory_mib=memory_mib, **saves_at_start(task))
+    task.file.update(
+        state="running", began_s=task.file.now_s(), memory_mib=memory_mib, **saves_at_start(task)
+    )
     run_command(task, environment, gpus, deadline_s)
     end_orphans()
     return decide_after_attempt(task)

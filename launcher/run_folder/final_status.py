@@ -6,12 +6,12 @@ void one, `lost`, which is a guess, and the end of a killed command, which Slurm
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..clock import disk_now_s
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
 from .folder import STATUS_FILE, file_exists, write_json
@@ -77,12 +77,12 @@ def write_final_status(
 ) -> None:
     """Write how the run ended, if nobody has.  A folder that cannot be written stays as it is.
 
-    `failure` is the one that ended the run.  `ended_s` is in Unix seconds, by default now.  `job` is the job that this is
+    `failure` is the one that ended the run.  `ended_s` is in Unix seconds, by default now by the disk's clock.  `job` is the job that this is
     the end of, by default the last.
     """
     unlock_checkpoint_folder(folder)
     draft = folder / f".{STATUS_FILE}.{os.getpid()}"
-    values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or time.time()}
+    values = {"state": state, "exit_code": exit_code, "ended_s": ended_s or disk_now_s(folder)}
     values["job"] = job or _last_job(folder)
     with suppress(OSError):
         write_json(draft, values | {"reason": reason, **_failure_values(failure)})

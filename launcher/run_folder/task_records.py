@@ -9,7 +9,6 @@ The shell outlives its tasks, so its file exists even where they were killed and
 import json
 import os
 import socket
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,11 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...cluster_profiles.modes import make_inner_folder
+from ..clock import RunClock, offset_of_file, own_clock
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
 from .folder import TASKS, write_json
 
 _FRESH_S = 60.0  # three heartbeats
+_BY_CLOCK = ("began_s", "beat_s", "ended_s")
 
 
 class Attempt(NamedTuple):
@@ -77,6 +78,9 @@ class TaskRecord:
     will_restart: bool = False
     reason: str | None = None  # why the run restarts, or does not
     ended_s: float | None = None
+    clock_s: float = (
+        0.0  # by how much the node's clock is ahead of the run folder's, which the times above are by
+    )
 
     @property
     def attempt(self) -> Attempt:
@@ -105,24 +109,45 @@ class TaskRecord:
 
 
 class TaskFile:
-    """The file of one task.  Where it cannot be written, the training goes on without it."""
+    """The file of one task, whose times are by the run's clock.  Where it cannot be written, the training goes on.
+
+    The disk stamps each new file: where its clock is another, all times of the record are moved to it, and `clock` is it.
+    """
 
     def __init__(self, folder: Path, record: TaskRecord) -> None:
         self._folder = folder / TASKS
         make_inner_folder(self._folder)
-        self.record = record
+        self.record, self.clock = record, own_clock()
         self.update()
 
     def update(self, **changes: Any) -> TaskRecord:
         """Replace these fields, and the file; return the new record."""
-        self.record = replace(self.record, beat_s=time.time(), **changes)
-        path = self._folder / self.record.file_name
+        self.record = replace(self.record, beat_s=self.clock.now_s(), **changes)
+        if ahead_s := self._write():
+            self.clock, was = RunClock(self.clock.offset_s + ahead_s), self.record
+            moved = {
+                name: time_s + ahead_s for name in _BY_CLOCK if (time_s := getattr(was, name)) is not None
+            }
+            self.record = replace(was, **moved, clock_s=self.clock.ahead_s())
+            self._write()
+        return self.record
+
+    def now_s(self) -> float:
+        """Return the Unix time by the run's clock."""
+        return self.clock.now_s()
+
+    def _write(self) -> float:
+        """Write the file; return by how much the disk's clock is ahead of the run's."""
+        path, before_s = self._folder / self.record.file_name, self.clock.now_s()
         try:
             write_json(path, asdict(self.record))
         except OSError:
             with suppress(OSError):  # on a full disk the old content leaves room for the new
                 _overwrite(path, json.dumps(asdict(self.record)).encode())
-        return self.record
+        try:
+            return offset_of_file(before_s, path.stat().st_mtime, self.clock.now_s())
+        except OSError:
+            return 0.0
 
 
 def _overwrite(path: Path, data: bytes) -> None:

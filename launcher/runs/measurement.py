@@ -17,6 +17,7 @@ from ...errors import InputError, RunFolderError
 from ...estimator.gpu_use.precision import precision_of_dtype
 from ...estimator.history.runs import History
 from ...estimator.job.shape import Shape
+from ...estimator.measurements.clock_steps import length_s
 from ...estimator.measurements.measurement import Measurement
 from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
@@ -201,8 +202,8 @@ def _run_began_s(run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _queue_wait_s(run: Mapping[str, Any], attempts_began_s: Mapping[str, float]) -> float | None:
-    """Return the seconds from the submission to the start of the first attempt."""
+    """Return the seconds from the submission to the start of the first attempt; None where clocks do not tell."""
     submitted_s = run.get("began_s")
     if run.get("kind") != SUBMITTED or not isinstance(submitted_s, int | float) or not attempts_began_s:
         return None
-    return max(min(attempts_began_s.values()) - submitted_s, 0.0)
+    return length_s(submitted_s, min(attempts_began_s.values()))

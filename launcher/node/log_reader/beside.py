@@ -49,7 +49,7 @@ def log_reader_beside(
     step = 0 if record.resume_from is None else record.resume_step
     values = {
         "logs": [asdict(log) for log in logs],
-        "start": {"step": step, "time_s": time.time(), "monotonic_s": time.monotonic()},
+        "start": {"step": step, "time_s": task.file.now_s(), "monotonic_s": time.monotonic()},
     }
     module = "clusterplan.launcher.node.log_reader"
     command = [sys.executable, "-P", "-m", module, str(task.folder), json.dumps(values)]

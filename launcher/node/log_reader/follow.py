@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ....estimator.eta.time_left import Start
+from ...clock import RunClock, handed_clock
 from ...logs.formats.frameworks.catalogue import FORMATS
 from ...logs.formats.frameworks.pretraining import MEGATRON
 from ...logs.formats.log_format import LogFormat
@@ -30,9 +31,15 @@ class _Follower:
     """One log, and what was read of it."""
 
     def __init__(
-        self, log: FollowedLog, formats: Sequence[LogFormat], folder: Path, attempt: str, files: ExitStack
+        self,
+        log: FollowedLog,
+        formats: Sequence[LogFormat],
+        folder: Path,
+        attempt: str,
+        files: ExitStack,
+        clock: RunClock,
     ) -> None:
-        self._log, self._files = log, files
+        self._log, self._files, self._clock = log, files, clock
         self._reader = StreamReader(formats, read_job_length(folder))
         self._file: BinaryIO | None = None
         self.intervals = Intervals(attempt, formats)
@@ -53,7 +60,7 @@ class _Follower:
         data = self._file.read(_PIECE_BYTES)
         if not data:
             return False
-        for record in self._reader.feed(data, time.time(), time.monotonic()):
+        for record in self._reader.feed(data, self._clock.now_s(), time.monotonic()):
             writer.write(self.intervals.add(record), self.intervals.source)
         return True
 
@@ -81,6 +88,7 @@ def follow_logs(
     attempt = environment.get("CLUSTERPLAN_ATTEMPT", "")
     is_first = not all(log.last_rank for log in logs)
     command = launch.stall_command if is_first else ()
+    clock = handed_clock(environment)
     stalls = StallWatch(folder, command, Start(start.time_s, start.step), environment)
     with ExitStack() as files:
         writer = files.enter_context(ProgressWriter(folder))
@@ -91,20 +99,21 @@ def follow_logs(
                 folder,
                 attempt,
                 files,
+                clock,
             )
             for log in logs
         ]
         folders = (
             folders_to_look_in(launch.output, launch.cwd, attempt.rpartition(".")[0]) if is_first else ()
         )
-        metric_files = MetricFiles(folders, attempt, start)
+        metric_files = MetricFiles(folders, attempt, start, clock)
         began_s = time.monotonic()
         for follower in followers:
             follower.start(start)
         has_more = is_stopped = False
         while has_more or not is_stopped:
             is_stopped = is_stopped or wait_for_stop(0.0 if has_more else _POLL_S)
-            stalls.look(time.time())
+            stalls.look(clock.now_s())
             metric_files.look(writer)
             elapsed_s = time.monotonic() - began_s
             for follower in followers:

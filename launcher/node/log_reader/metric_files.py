@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ...clock import RunClock
 from ...logs.formats.files.metrics_csv import is_metrics_csv, read_metrics_csv
 from ...logs.formats.files.tensorboard import is_event_file, read_scalars, records_of_scalars
 from ...logs.formats.frameworks.files import FILES
@@ -35,8 +36,8 @@ def folders_to_look_in(output: str | None, cwd: str, job: str) -> tuple[Path, ..
 class MetricFiles:
     """The files with metrics of one start of a run, in `folders`."""
 
-    def __init__(self, folders: Sequence[Path], attempt: str, start: CommandStart) -> None:
-        self._folders, self._attempt, self._start = folders, attempt, start
+    def __init__(self, folders: Sequence[Path], attempt: str, start: CommandStart, clock: RunClock) -> None:
+        self._folders, self._attempt, self._start, self._clock = folders, attempt, start, clock
         self._files = dict[Path, _MetricFile]()
         self._next_s = start.monotonic_s + _LOOK_S
 
@@ -50,7 +51,7 @@ class MetricFiles:
         """Read what is new in all files."""
         for path in self._find():
             if path not in self._files and len(self._files) < _MOST_FILES:
-                self._files[path] = _MetricFile(path, self._attempt, self._start)
+                self._files[path] = _MetricFile(path, self._attempt, self._start, self._clock)
         for file in self._files.values():
             with suppress(OSError):  # it may be replaced just now
                 file.read(writer)
@@ -77,8 +78,8 @@ class MetricFiles:
 class _MetricFile:
     """One file, and how much of it was read."""
 
-    def __init__(self, path: Path, attempt: str, start: CommandStart) -> None:
-        self._path, self._bytes, self._records = path, 0, 0
+    def __init__(self, path: Path, attempt: str, start: CommandStart, clock: RunClock) -> None:
+        self._path, self._bytes, self._records, self._clock = path, 0, 0, clock
         self.intervals = Intervals(attempt, FILES)
         is_clocked = ".tfevents." in path.name
         self.intervals.add(
@@ -96,14 +97,14 @@ class _MetricFile:
         records = list(_read_records(self._path.read_bytes()))
         if len(records) < self._records:  # written anew, with a column more
             self._records = 0
-        for record in _stamp(records[self._records :]):
+        for record in _stamp(records[self._records :], self._clock.now_s()):
             writer.write(self.intervals.add(record), self.intervals.source)
         self._records = len(records)
 
 
-def _stamp(records: Sequence[LogRecord]) -> Iterator[LogRecord]:
+def _stamp(records: Sequence[LogRecord], now_s: float) -> Iterator[LogRecord]:
     """Stamp records without a clock with the present time, which is that of the last step of those that came together."""
-    now_s, monotonic_s = time.time(), time.monotonic()
+    monotonic_s = time.monotonic()
     last = max((at for at, record in enumerate(records) if record.kind is RecordKind.STEP), default=-1)
     for at, record in enumerate(records):
         if record.time_s is not None:

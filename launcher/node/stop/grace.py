@@ -1,6 +1,5 @@
 """Why Slurm stops a task, while that is known, and how long it then leaves a save."""
 
-import time
 from dataclasses import replace
 
 from ....errors import ClusterplanError
@@ -34,4 +33,4 @@ def preemption_left_s(task: TaskContext) -> float:
     first = record if not record.rank else read_task_record(task.folder, replace(record, rank=0).file_name)
     if first is None or first.slurm_state != PREEMPTED or first.ends_s is None:
         return 0.0
-    return max(first.ends_s - time.time(), 0.0)
+    return max(first.ends_s - task.file.now_s(), 0.0)

@@ -40,7 +40,7 @@ def wait_for_earlier_starts(task: TaskContext) -> None:
     names = [other.file_name for other in read_task_records(task.folder) if other.attempt != record.attempt]
     while not task.signals.cause and time.monotonic() < deadline_s:
         others = (read_task_record(task.folder, name) for name in names)
-        names = [other.file_name for other in others if other and may_run(other, time.time())]
+        names = [other.file_name for other in others if other and may_run(other, task.file.now_s())]
         if not names:
             break
         task.file.update()

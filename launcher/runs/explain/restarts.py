@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from ....cluster_profiles.units import join_names
+from ....estimator.measurements.clock_steps import length_s
 from ...run_folder.task_records import TaskRecord
 from ...slurm.jobs import PREEMPTED
 from ..waiting.queue_reasons import PREEMPTED_REASON
@@ -38,13 +39,13 @@ def sum_waits_s(tasks: Sequence[TaskRecord]) -> float:
 
 
 def list_waits_s(tasks: Sequence[TaskRecord]) -> list[float]:
-    """Return the seconds between the end of each attempt, or its last heartbeat, and the start of the next."""
+    """Return the seconds between the end of each attempt, or its last heartbeat, and the start of the next, where known."""
     attempts = [list(group) for _, group in groupby(tasks, key=lambda task: task.attempt)]
     waits_s = (
-        min(task.began_s for task in after) - max(task.ended_s or task.beat_s for task in before)
+        length_s(max(task.ended_s or task.beat_s for task in before), min(task.began_s for task in after))
         for before, after in pairwise(attempts)
     )
-    return [max(wait_s, 0.0) for wait_s in waits_s]
+    return [wait_s for wait_s in waits_s if wait_s is not None]
 
 
 def _explain_restart(tasks: Sequence[TaskRecord], next_job: str) -> str:

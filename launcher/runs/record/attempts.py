@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ....estimator.measurements.clock_steps import length_s
 from ...node.restart_policy import StopCause
 from ...run_folder.task_records import Attempt, TaskRecord
 
 
 @dataclass(frozen=True)
 class AttemptSum:
-    """`trained_s` are the seconds of all attempts, without the time between them; the last may go on."""
+    """`trained_s` are the seconds of all attempts, without the time between them; the last may go on.  None is not known."""
 
     attempts: int
-    trained_s: float
+    trained_s: float | None
     limits_met: int
 
 
@@ -28,15 +29,16 @@ def sum_attempts(tasks: Sequence[TaskRecord]) -> AttemptSum | None:
             attempts.setdefault(task.attempt, []).append(task)
     if not attempts:
         return None
+    lengths_s = [_length_s(group) for group in attempts.values()]
     return AttemptSum(
         attempts=len(attempts),
-        trained_s=sum(map(_seconds, attempts.values())),
+        trained_s=None if None in lengths_s else sum(filter(None, lengths_s)),
         limits_met=sum(
             any(task.stop_cause == StopCause.TIME_LIMIT for task in group) for group in attempts.values()
         ),
     )
 
 
-def _seconds(tasks: Sequence[TaskRecord]) -> float:
+def _length_s(tasks: Sequence[TaskRecord]) -> float | None:
     ended_s = max(task.beat_s if task.ended_s is None else task.ended_s for task in tasks)
-    return max(ended_s - min(task.began_s for task in tasks), 0.0)
+    return length_s(min(task.began_s for task in tasks), ended_s)
