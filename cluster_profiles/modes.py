@@ -36,6 +36,13 @@ def give_to_group(path: Path, group: int, mode: int) -> None:
     path.chmod(mode)
 
 
+def read_umask() -> int:
+    """Return the umask of this process."""
+    umask = os.umask(0o077)  # there is no way to read it alone
+    os.umask(umask)
+    return umask
+
+
 def umask_in(folder: Path) -> int:
     """Return the umask for processes that write into a folder: the group may read what it makes if it may read that one."""
     return 0o077 & ~_group_reads(folder)

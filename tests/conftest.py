@@ -42,6 +42,7 @@ ONCE = {
     "real_slurm": {
         "test_discovery",
         "test_frameworks",
+        "test_neighbours_slurm",
         "test_partition_lists",
         "test_preflight",
         "test_request",

@@ -6,7 +6,13 @@ group's, and the pickle of the one in its place was run.  Each attack of docs/ex
 
 import os
 import shutil
+import signal
+import socket
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +22,8 @@ from two_users import ADA, BEN, As, share, state_at_end, submit
 
 from clusterplan.errors import ForeignFile
 from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, read_own_text
+from clusterplan.launcher.run_folder.owners.process import signal_task
+from clusterplan.launcher.run_folder.task_records import TaskRecord, process_birth
 
 # What submitit finds in a run's folder, written by the user who runs this.
 WRITE_RUN = """
@@ -23,21 +31,18 @@ import sys
 from pathlib import Path
 from submitit.core.utils import DelayedSubmission
 from clusterplan.launcher.node.training_job import TrainingJob
-from clusterplan.launcher.submission.executor import script
 folder = Path(sys.argv[1])
 (folder / "submitit").mkdir(parents=True, mode=0o700)
 folder.chmod(0o700)
-DelayedSubmission(script._run, TrainingJob(str(folder))).dump(folder / "submitit/7_submitted.pkl")
+DelayedSubmission(TrainingJob(str(folder))).dump(folder / "submitit/7_submitted.pkl")
 (folder / "launch.json").write_text("{}")
 """
-# A pickle that runs code as it is loaded (docs.python.org/3/library/pickle.html, the warning).
 WRITE_ATTACK = """
-import os, sys
+import os, pickle, sys
 from pathlib import Path
 class Attack:
     def __reduce__(self):
         return os.system, (f"id -un > {sys.argv[2]}",)
-import pickle
 folder = Path(sys.argv[1])
 (folder / "submitit").mkdir(parents=True)
 (folder / "submitit/7_submitted.pkl").write_bytes(pickle.dumps(Attack()))
@@ -118,6 +123,42 @@ def test_a_run_of_a_neighbour_is_not_resumed_for_him(lab: Path, run_as: As) -> N
     assert refused.stderr == f"Error: {run['run']} is a run of games, who alone can resume it\n"
 
 
+def record_of(pid: int, birth: str) -> TaskRecord:
+    host = socket.gethostname()
+    return TaskRecord("7", 0, 0, 1, node=host, host=host, pid=pid, birth=birth, began_s=0, beat_s=0)
+
+
+@contextmanager
+def sleeping(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_cancel_signals_the_process_of_the_run_and_no_other(tmp_path: Path) -> None:
+    """After the machine was started anew, a number and a time of birth may be those of another process."""
+    with sleeping() as other, sleeping(f"{tmp_path}/submitit") as own:
+        for pid in (other.pid, -other.pid, -os.getpgid(0), 0, -1):
+            assert not signal_task(tmp_path, record_of(pid, process_birth(other.pid)), signal.SIGTERM)
+        assert not signal_task(tmp_path, record_of(own.pid, "1"), signal.SIGTERM)
+        assert signal_task(tmp_path, record_of(own.pid, process_birth(own.pid)), signal.SIGTERM)
+        assert own.wait(60) == -signal.SIGTERM
+        assert other.poll() is None
+        assert not signal_task(tmp_path, record_of(own.pid, process_birth(other.pid)), signal.SIGTERM)
+
+
+def test_cancel_by_root_signals_no_process_of_another_user(lab: Path) -> None:
+    run = lab / BEN[0] / "net-1"
+    run.mkdir()
+    shutil.chown(run, *BEN)
+    with sleeping(f"{run}/submitit") as roots:
+        assert not signal_task(run, record_of(roots.pid, process_birth(roots.pid)), signal.SIGTERM)
+        assert roots.poll() is None
+
+
 @pytest.mark.parametrize(
     ("mode", "writers"),
     [(0o777, "everybody"), (0o775, "group users"), (0o1777, None), (0o755, None)],
@@ -170,3 +211,17 @@ def test_what_commands_write_has_the_promised_modes_under_every_umask(
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_submit_and_doctor_warn_of_a_folder_that_others_may_write(launched: Any) -> None:
+    place = launched.folder / "place"
+    place.mkdir()
+    place.chmod(0o777)
+    launched.environment["CLUSTERPLAN_RUNS"] = str(place / "runs")
+    words = f"{place} of root may be written by everybody (mode 0777)"
+    shown = launched("submit", "--executor", "local", "--dry-run", "--", "true")
+    assert words in shown.stderr + shown.stdout
+    assert words in launched("doctor", "--json").stdout.replace("\\", "")
+    place.chmod(0o1777)
+    shown = launched("submit", "--executor", "local", "--dry-run", "--", "true")
+    assert "may be written by" not in shown.stderr + shown.stdout

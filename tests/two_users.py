@@ -22,6 +22,16 @@ ADA, BEN, EVE = ("daemon", "users"), ("games", "users"), ("nobody", "nogroup")
 As = Callable[..., subprocess.CompletedProcess[str]]
 
 
+class Attack:
+    """A pickle that runs a command as it is loaded (docs.python.org/3/library/pickle.html, its warning)."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
 @contextmanager
 def make_lab() -> Iterator[Path]:
     """A folder of the group `users`, with a home for each user."""

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..cluster_profiles.modes import group_name, user_name
 from ..cluster_profiles.units import format_significant, plural
 from ..errors import ClusterplanError, NvmlUnavailable, SlurmUnavailable
 from ..launcher.run_folder.folder import file_exists, history_path, runs_root
+from ..launcher.run_folder.owners.own_files import OPEN_REMEDY, find_open_folders
 from ..launcher.sampler import nvml
 from ..launcher.slurm import client as slurm
 from ..launcher.slurm import discovery
@@ -161,6 +163,8 @@ def _runs(*, on_slurm: bool) -> Iterator[Finding]:
         yield Finding("runs", "note", f"{text}: other nodes may not see it", advice)
     else:
         yield Finding("runs", "ok", text)
+    for folder in islice(find_open_folders(root), 1):
+        yield Finding("runs", "note", str(folder), OPEN_REMEDY)
     if abs(skew_s) > _SKEW_S:
         advice = "ask your administrators about NTP: ages and ends of runs are wrong by that much"
         yield Finding("clock", "fault", f"the disk's clock is {skew_s:+.0f} s from this machine's", advice)

@@ -2,23 +2,24 @@
 
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import SlurmRefused, SlurmUnavailable
 from ..run_folder.cancel_request import withdraw_cancel_request, write_cancel_request
-from ..run_folder.folder import check_own_run
+from ..run_folder.folder import SUBMITIT, check_own_run
 from ..run_folder.job_log import read_jobs
-from ..run_folder.task_records import is_process_alive, read_task_records
+from ..run_folder.owners.process import signal_task
+from ..run_folder.task_records import read_task_records
 from ..slurm import client as slurm
+from ..slurm.jobs import JobOwner
 from .status import RunStatus, read_statuses
 
 
 def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
     """Ask runs to stop, for good and for a `reason` if there is one; return their statuses from before.
 
-    Raises InputError for a run of another user, SlurmUnavailable and SlurmRefused.
+    Raises InputError for a run of another user, SlurmUnavailable, and SlurmRefused, also for a run whose job is another's.
     """
     for folder in folders:
         if os.geteuid() != 0:
@@ -31,15 +32,38 @@ def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
         folder: job for folder in open_folders for job in read_jobs(folder)[-1:]
     }  # none before submission
     on_slurm = {folder: job.job for folder, job in jobs.items() if job.executor == "slurm"}
-    try:
-        slurm.cancel_jobs(*on_slurm.values())
-    except (SlurmRefused, SlurmUnavailable):
-        for folder in on_slurm:
-            withdraw_cancel_request(folder)
-        raise
+    _cancel_jobs(on_slurm)
     for folder in jobs.keys() - on_slurm.keys():
         for task in read_task_records(folder)[-1:]:
-            if is_process_alive(task):
-                with suppress(ProcessLookupError):  # it has just ended
-                    os.kill(task.pid, signal.SIGTERM)
+            signal_task(folder, task, signal.SIGTERM)
     return statuses
+
+
+def _cancel_jobs(jobs: Mapping[Path, str]) -> None:
+    """Cancel the job of each run, but for a number that Slurm has given to another job since, or that was made up."""
+    others = dict[Path, JobOwner]()
+    try:
+        owners = slurm.read_job_owners(jobs.values())
+        others = {
+            folder: owners[job] for folder, job in jobs.items() if not _is_of_run(folder, owners.get(job))
+        }
+        slurm.cancel_jobs(*(job for folder, job in jobs.items() if job in owners and folder not in others))
+    except (SlurmRefused, SlurmUnavailable):
+        for folder in jobs:
+            withdraw_cancel_request(folder)
+        raise
+    for folder in others:
+        withdraw_cancel_request(folder)
+    if others:
+        texts = (
+            f"job {jobs[folder]} is not of {folder.name}, but {other}" for folder, other in others.items()
+        )
+        raise SlurmRefused(f"{'; '.join(texts)}: it goes on")
+
+
+def _is_of_run(folder: Path, owner: JobOwner | None) -> bool:
+    """Return whether a job is of the run's user, and writes into the run's folder; a job that is over counts as the run's."""
+    if owner is None:
+        return True
+    where = Path(os.path.realpath(folder / SUBMITIT))  # a sweep has the folder of its first run
+    return owner.uid == folder.stat().st_uid and owner.output.parts[-3:-1] == where.parts[-2:]

@@ -16,13 +16,16 @@ from ...errors import SlurmRefused
 from .daemons import run_question
 from .jobs import (
     ACCOUNT_FORMAT,
+    OWNER_FORMAT,
     QUEUE_FORMAT,
     JobFacts,
+    JobOwner,
     QueuedJob,
     StartForecast,
     parse_account,
     parse_forecast,
     parse_job,
+    parse_job_owners,
     parse_queue,
 )
 from .nodes import (
@@ -127,6 +130,15 @@ def _by_id(job_ids: Iterable[str]) -> list[str]:
 def _batches(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(job_ids), _JOBS_PER_QUESTION):
         yield job_ids[first : first + _JOBS_PER_QUESTION]
+
+
+def read_job_owners(job_ids: Iterable[str]) -> dict[str, JobOwner]:
+    """Return whose each of these jobs is; jobs that Slurm has forgotten are left out."""
+    question = ("squeue", "--states=all", "--array", "--noheader", f"--Format={OWNER_FORMAT}")
+    owners = dict[str, JobOwner]()
+    for selection in _by_id(job_id for job_id in job_ids if _JOB_ID.fullmatch(job_id)):
+        owners |= parse_job_owners(ask(*question, selection, may_be_forgotten=True))
+    return owners
 
 
 def cancel_jobs(*job_ids: str) -> None:

@@ -6,6 +6,7 @@ Text that users choose (a job's name or comment) is never taken for a key.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from .text import last_complaint, parse_limit_s, parse_slurm_time_s
 
@@ -24,6 +25,8 @@ _FREE_TEXT = {
 
 PREEMPTED = "PREEMPTED"  # a state, as Slurm spells it
 QUEUE_FORMAT = "%i|%T|%S|%e|%l|%P|%N|%r"
+_WIDTH = 4096  # of a path in squeue
+OWNER_FORMAT = f"JobArrayID:48,UserID:24,StdOut:{_WIDTH}"
 ACCOUNT_FORMAT = "JobID,State,ExitCode,Start,End,Timelimit,NodeList"
 
 
@@ -65,12 +68,33 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class JobOwner:
+    """Whose a job is, and the file for what it prints, which is in the folder of its run."""
+
+    uid: int
+    output: PurePath
+
+    def __str__(self) -> str:
+        return f"of user {self.uid}, and prints into {self.output}"
+
+
+@dataclass(frozen=True)
 class StartForecast:
     """What `sbatch --test-only` says: when and where the job would start, or why it never can."""
 
     start_s: float | None
     nodes: str
     refusal: str | None
+
+
+def parse_job_owners(text: str) -> dict[str, JobOwner]:
+    """Return whose each job is that `squeue --Format=OWNER_FORMAT` names.
+
+    >>> parse_job_owners("7_1  1000  /runs/my net-1/submitit/7_1_0_log.out ")["7_1"].output.name
+    '7_1_0_log.out'
+    """
+    rows = (line.split(maxsplit=2) for line in text.splitlines())
+    return {row[0]: JobOwner(int(row[1]), PurePath("".join(row[2:]).rstrip())) for row in rows if row[1:]}
 
 
 def parse_queue(text: str) -> list[QueuedJob]:

@@ -2,12 +2,14 @@
 
 import os
 import re
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...cluster_profiles.modes import read_umask, user_name
 from ...estimator.job.run import RunOptions
 from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
 from ..command.container import Container, choose_container
@@ -16,6 +18,7 @@ from ..command.launchers import own_variables
 from ..command.processes import program as processes
 from ..command.processes.faults import files_to_read
 from ..logs.tail import read_tail
+from ..run_folder.owners.own_files import OpenFolder, find_open_folders
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
@@ -34,6 +37,7 @@ _OTHER_PYTHON = re.compile(r"\b(module|ml|source|conda|mamba|activate|spack)\b|(
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
 _LARGEST_CONFIG = 1 << 20  # bytes
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BLOCK = b"\0" * 4096  # a full disk takes an empty file
 
 
@@ -47,6 +51,7 @@ class Machine:
     `texts` are those of the scripts that the command names, and `own_variables` what its user sets in place of ours.
     The command runs in `container`, if there is one: then its program is not looked for on this machine.  `umask` is that
     of the shell that submits, as the command's files are to have it; -1 is that of the process which starts it.
+    `open_folders` are those on the way to `folder` in which others may put something in the place of a run.
     """
 
     command_fault: str | None
@@ -62,6 +67,7 @@ class Machine:
     own_variables: Mapping[str, str] = field(default_factory=dict)
     container: Container | None = None
     umask: int = -1
+    open_folders: tuple[OpenFolder, ...] = ()
 
 
 def inspect_machine(
@@ -94,14 +100,9 @@ def inspect_machine(
         texts=_read_texts(files_to_read(command), cwd),
         own_variables=own_variables(environ),
         container=container,
-        umask=_read_umask(),
+        umask=read_umask(),
+        open_folders=tuple(find_open_folders(folder)),
     )
-
-
-def _read_umask() -> int:
-    umask = os.umask(0o077)  # there is no way to read it alone
-    os.umask(umask)
-    return umask
 
 
 def _container(run: RunOptions, cwd: Path, environ: Mapping[str, str]) -> Container | None:
@@ -236,6 +237,13 @@ def _folder_fault(folder: Path) -> str | None:
     try:
         with tempfile.TemporaryFile(dir=nearest) as file:
             file.write(_BLOCK)
+            status = os.fstat(file.fileno())
     except OSError as error:
         return f"{nearest}: cannot be written: {error.strerror}"
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid() or mode & _OTHERS_WRITE:
+        return (
+            f"{nearest}: its disk gives a new file of {user_name(os.geteuid())} to {user_name(status.st_uid)}, mode "
+            f"{mode:04o}, so nothing there can be told from what others wrote: set CLUSTERPLAN_RUNS to another disk"
+        )
     return None

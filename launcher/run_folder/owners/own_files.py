@@ -13,6 +13,10 @@ from pathlib import Path
 from ....cluster_profiles.modes import group_name, user_name
 from ....errors import ForeignFile
 
+OPEN_REMEDY = (
+    "they could put files of theirs in the place of a run: its owner's `chmod +t` keeps them from it, "
+    "or set CLUSTERPLAN_RUNS to a folder of your own"
+)
 _ROOT = 0
 # Looks at a folder that may be entered and not be listed; absent on macOS.
 _LOOK = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
