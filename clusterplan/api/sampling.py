@@ -25,7 +25,7 @@ from ..launcher.run_folder.folder import (
 from ..launcher.run_folder.task_records import process_birth
 from ..launcher.sampler.beside import SampledCommand, run_sampled
 from ..launcher.sampler.spool_reader import NodeRecord, read_node_records
-from ..launcher.submission.snapshot import redact
+from ..launcher.secrets.redact import redact_arguments
 
 _SHORTEST_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 3600.0
 
@@ -90,7 +90,7 @@ def run_sample(prepared: PreparedSample) -> SampledRun:
     facts = {
         "kind": "sample",
         "model": prepared.model,
-        "command": redact(command),
+        "command": redact_arguments(command),
         "host": socket.gethostname(),
         "began_s": began.timestamp(),
         "pid": os.getpid(),

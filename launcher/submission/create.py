@@ -29,9 +29,10 @@ from ..run_folder.folder import (
 from ..run_folder.job_log import read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.locks.checkpoint_folder import Writer, lock_checkpoint_folder
+from ..secrets.redact import redact_arguments
 from .decide import Decision
 from .problem import Problem, warning
-from .snapshot import redact, take_snapshot
+from .snapshot import take_snapshot
 from .sweep import Sweep
 
 
@@ -49,7 +50,7 @@ def describe_run(
     return {
         "kind": "submit",
         "model": workload.model,
-        "command": redact(workload.run.command if workload.run else ()),
+        "command": redact_arguments(workload.run.command if workload.run else ()),
         "host": socket.gethostname(),
         "executor": executor,
         "cwd": str(cwd),
