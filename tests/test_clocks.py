@@ -25,6 +25,7 @@ from clusterplan.launcher.runs.record.attempts import sum_attempts
 from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
+from clusterplan.launcher.slurm.jobs import parse_job
 
 if TYPE_CHECKING:
     from clusterplan.launcher.sampler.nvml_device import Device
@@ -220,3 +221,21 @@ def test_lines_of_a_loop_keep_time_while_the_clock_is_set(
     times = [line.time_s for line in lines]
     assert times == sorted(times)
     assert times[-1] == pytest.approx(now_s, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("times", "left_s"),
+    [
+        ("RunTime=00:10:00 TimeLimit=01:00:00 StartTime=1790000000 EndTime=1790003600", 3000.0),
+        # Suspended for 10 minutes, which the end has been moved by.
+        ("RunTime=00:10:00 TimeLimit=01:00:00 StartTime=1790000000 EndTime=1790004200", 3000.0),
+        # The grace of a preemption ends it earlier.
+        ("RunTime=00:10:00 TimeLimit=01:00:00 StartTime=1790000000 EndTime=1790000630", 30.0),
+        ("RunTime=00:10:00 TimeLimit=UNLIMITED StartTime=1790000000 EndTime=Unknown", None),
+    ],
+)
+def test_the_time_that_a_job_has_left_needs_no_clock_but_slurms(times: str, left_s: float | None) -> None:
+    """As `scontrol show job` of Slurm 22.05 spells them; the node's clock may be another."""
+    job = parse_job(f"JobId=7 JobName=x\n   JobState=RUNNING Reason=None\n   {times}")
+    assert job
+    assert job.left_s == left_s

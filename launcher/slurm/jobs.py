@@ -51,7 +51,8 @@ class QueuedJob:
 class JobFacts:
     """One job as `scontrol show job` or sacct has it; None where that command does not tell.
 
-    `exit_code` is that of the batch script; `preempt_s` is when the grace of a preemption began.
+    `exit_code` is that of the batch script; `preempt_s` is when the grace of a preemption began; `run_s` is how long it
+    has run.
     """
 
     job_id: str
@@ -65,6 +66,20 @@ class JobFacts:
     end_s: float | None
     limit_s: float | None
     preempt_s: float | None = None
+    run_s: float | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        """Return the seconds until Slurm ends the job, whatever the clocks of others say; None without a limit.
+
+        RunTime does not count the time in which a job was suspended, and nor does its limit; a preemption's grace ends it
+        earlier.
+        """
+        if self.limit_s is None or self.end_s is None:
+            return None
+        if self.run_s is None or self.start_s is None:
+            return None
+        return max(min(self.limit_s, self.end_s - self.start_s) - self.run_s, 0.0)
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,7 @@ def parse_job(text: str) -> JobFacts | None:
         end_s=parse_slurm_time_s(pairs.get("EndTime", "")),
         limit_s=parse_limit_s(pairs.get("TimeLimit", "")),
         preempt_s=parse_slurm_time_s(pairs.get("PreemptTime", "")),
+        run_s=parse_limit_s(pairs.get("RunTime", "")),
     )
 
 

@@ -13,6 +13,7 @@ from ...run_folder.task_records import TaskFile, read_task_record
 from ...slurm import client as slurm
 from ..restart_policy import StopCause
 
+_WHOLE_S = 1.0  # Slurm counts whole seconds
 _CHECK_S = 2.0  # of the first task's record, on the disk that all nodes share
 
 
@@ -40,7 +41,7 @@ class TimeLimit:
         text = environment.get("SLURM_JOB_END_TIME", "")
         ends_s = float(text) if text.isdecimal() else None
         if ends_s is None and file.record.rank == 0:
-            ends_s = _read_end_s(file.record.job)
+            ends_s = _read_end_s(file)
         file.update(ends_s=ends_s)
         return cls(folder, file, grace_s, ends_s)
 
@@ -61,8 +62,8 @@ class TimeLimit:
     def _is_near_for_first(self, now_s: float) -> bool:
         if self.ends_s is None:
             return False
-        latest_s = _read_end_s(self.file.record.job)  # an administrator may have given it more time
-        if latest_s is not None and latest_s > self.ends_s:
+        latest_s = _read_end_s(self.file)  # an administrator may have given it more time
+        if latest_s is not None and latest_s > self.ends_s + _WHOLE_S:
             self.ends_s = latest_s
             self.file.update(ends_s=latest_s)
         return now_s >= self.ends_s - self.grace_s
@@ -72,9 +73,12 @@ class TimeLimit:
         return self.grace_s if self.ends_s is None else max(self.grace_s, self.ends_s - now_s - margin_s)
 
 
-def _read_end_s(job: str) -> float | None:
+def _read_end_s(file: TaskFile) -> float | None:
+    """By the run's clock: that of the controller may be another."""
     try:
-        facts = slurm.read_job(job)
+        facts = slurm.read_job(file.record.job)
     except ClusterplanError:
         return None
-    return facts.end_s if facts and facts.limit_s is not None else None
+    if facts is None or facts.limit_s is None:
+        return None
+    return facts.end_s if facts.left_s is None else file.now_s() + facts.left_s
