@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from slurm_cluster import until
 from two_users import ADA, BEN, As, share, state_at_end, submit
 
 from clusterplan.errors import ForeignFile
+from clusterplan.launcher.node.gpu_locks import find_lock_folder
 from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, read_own_text
 from clusterplan.launcher.run_folder.owners.process import signal_task
 from clusterplan.launcher.run_folder.task_records import TaskRecord, process_birth
@@ -225,3 +227,20 @@ def test_submit_and_doctor_warn_of_a_folder_that_others_may_write(launched: Any)
     place.chmod(0o1777)
     shown = launched("submit", "--executor", "local", "--dry-run", "--", "true")
     assert "may be written by" not in shown.stderr + shown.stdout
+
+
+def test_all_runs_of_a_user_lock_gpus_in_one_folder_that_nobody_can_make_first(tmp_path: Path) -> None:
+    note = tmp_path / "locks/machine"
+    with ThreadPoolExecutor(8) as pool:
+        (folder,) = set(pool.map(find_lock_folder, [note] * 8))
+    try:
+        assert (mode_of(folder), folder.stat().st_uid) == (0o700, os.geteuid())
+        assert find_lock_folder(note) == folder
+        (tmp_path / "link").symlink_to(folder)
+        (note.parent / "machine.0").write_text(str(tmp_path / "link"))
+        other = find_lock_folder(note)
+        other.rmdir()
+        assert other != folder
+        assert sorted(path.name for path in note.parent.iterdir()) == ["machine.0", "machine.1"]
+    finally:
+        folder.rmdir()

@@ -7,15 +7,22 @@ The run's command holds the locks too: a GPU becomes free once no process of the
 
 import fcntl
 import os
+import socket
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+from ...cluster_profiles.modes import make_folder, open_file
+from ...errors import RunFolderError
 from ..run_folder.launch import Launch
 
 _POLL_S = 0.2
+_MACHINES_OWN = "/tmp"  # noqa: S108  and not TMPDIR: a batch system may take that away
 
 
 @dataclass(frozen=True)
@@ -74,13 +81,72 @@ def _try_lock(file: int) -> bool:
 
 
 def _lock_folder(environment: Mapping[str, str]) -> Path:
-    # Not in TMPDIR: two shells of one user may have different ones.
-    folder = Path(environment.get("CLUSTERPLAN_LOCKS") or f"/tmp/clusterplan-{os.getuid()}")  # noqa: S108  ours alone
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    """Return the folder of the lock files: on this machine, and the same one for all runs of its user."""
+    try:
+        if stated := environment.get("CLUSTERPLAN_LOCKS"):
+            make_folder(Path(stated), None)
+            return Path(stated)
+        import platformdirs  # noqa: PLC0415  platformdirs, for a run on this machine only
+
+        machine = f"{socket.gethostname()}.{_read_boot()}"
+        return find_lock_folder(platformdirs.user_data_path("clusterplan") / "locks" / machine)
+    except OSError as error:
+        raise RunFolderError(
+            f"{error.filename}: the locks of GPUs cannot be kept there: {error.strerror}: set CLUSTERPLAN_LOCKS to a folder of "
+            "this machine that is yours alone"
+        ) from None
+
+
+def find_lock_folder(note: Path) -> Path:
+    """Return the folder that a file `note`.N names, one in /tmp whose name nobody can guess; the first run makes both.
+
+    /tmp is everybody's: whoever makes a folder of a known name there first has the locks of others in his hands.
+    The notes are in their user's own folder, which may be on a network where locks do not work.  Raises OSError.
+    """
+    make_folder(note.parent, None)
+    notes = (note.with_name(f"{note.name}.{number}") for number in count())
+    return next(folder for each in notes if (folder := _read_or_make(each)))
+
+
+def _read_or_make(note: Path) -> Path | None:
+    """Return the folder that a note names, made if there is no note; None if it is gone, because /tmp was cleaned."""
+    if not note.exists():
+        _write_note(note)
+    return _read_note(note)
+
+
+def _write_note(note: Path) -> None:
+    """Make a folder, and a note that names it, unless another run is first."""
+    folder = tempfile.mkdtemp(prefix="clusterplan-", dir=_MACHINES_OWN)
+    draft = note.with_name(f".{Path(folder).name}")
+    with os.fdopen(open_file(draft, os.O_EXCL), "w", encoding="utf-8") as file:
+        file.write(folder)
+    try:
+        os.link(draft, note)
+    except FileExistsError:
+        Path(folder).rmdir()
+    finally:
+        draft.unlink()
+
+
+def _read_note(note: Path) -> Path | None:
+    try:
+        folder = Path(note.read_text(encoding="utf-8"))
+        status = folder.lstat()
+    except (OSError, ValueError):
+        return None
+    return folder if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() else None
+
+
+def _read_boot() -> str:
+    """Return what tells the time since this machine's last start from those before: /tmp may be another since."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return "machine"
 
 
 def _open_lock(open_files: ExitStack, folder: Path, name: str) -> int:
-    file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     open_files.callback(os.close, file)
     return file
