@@ -9,8 +9,8 @@ import pytest
 
 from clusterplan.estimator.gpu_use.coverage import Break
 from clusterplan.estimator.gpu_use.digest import RunGpu, digest
+from clusterplan.estimator.gpu_use.energy_counter import CounterReading, fold_counter
 from clusterplan.estimator.gpu_use.reading import GpuReading
-from clusterplan.estimator.gpu_use.rollup import energy_mj
 from clusterplan.estimator.gpu_use.utilisation import median_of_counts
 
 IDLE_S = 30.0
@@ -51,7 +51,8 @@ def test_a_stream_comes_to_what_the_list_does(seed: Any) -> None:
         if idle
     ]
     long = [seconds for seconds in idle_s if seconds >= IDLE_S]
-    used_mj = sum(energy_mj(r.energy_mj for _, r in attempt) for attempt in attempts)
+    counters = [[CounterReading(time_s, r.energy_mj) for time_s, r in attempt] for attempt in attempts]
+    used_mj = sum(fold_counter(counter, None)[0] for counter in counters)
     sampled_s = sum(attempt[-1][0] - attempt[0][0] for attempt in attempts)
     intervals_ms = [(b - a) * 1000 for (a, _), (b, _) in pairwise(rows)]
     holes = sum(b - a > 2 for attempt in attempts for (a, _), (b, _) in pairwise(attempt))

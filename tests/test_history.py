@@ -4,12 +4,13 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,14 +24,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterplan.errors import HistoryError, SpoolError
+from clusterplan.estimator.gpu_use.energy_counter import CounterReading, fold_counter, most_energy_mj
 from clusterplan.estimator.gpu_use.reading import Event, GpuReading, Tick
 from clusterplan.estimator.gpu_use.report import build_report
-from clusterplan.estimator.gpu_use.rollup import COLUMNS, energy_mj, roll_up
+from clusterplan.estimator.gpu_use.rollup import COLUMNS, roll_up
 from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.packed_block import pack, unpack
 from clusterplan.estimator.history.runs import History
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run, write_json
-from clusterplan.launcher.runs.collect import collect_run, folders_of_history
+from clusterplan.launcher.runs.collect import collect_run, folders_of_history, folders_to_collect
 from clusterplan.launcher.sampler.spool import Frame, SpoolWriter, frame, read_frames
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -246,6 +248,28 @@ def test_a_spool_without_any_header_waits_for_a_copy_while_the_run_goes_on(
     ]
 
 
+def test_a_copy_of_a_spool_counts_once(folder: Path, history: History) -> None:
+    spool = folder / "n1.00000000.spool"
+    shutil.copy(spool, folder / "n1.backup.spool")
+    collect_run(folder, history)
+    assert [(gpu["ticks"], gpu["energy_j"]) for gpu in history.gpus(folder.name)] == [(100, 9900)] * 2
+    assert folders_to_collect(history) == []
+    assert history.has_whole(folder.name, {path.name: path.stat().st_size for path in folder.glob("*.spool")})
+    spool.rename(folder / "n1.renamed.spool")
+    (folder / "n1.backup.spool").unlink()
+    with History(history.path.with_name("other.db")) as other:
+        collect_run(folder, other)
+        assert other.gpus(folder.name)[0]["ticks"] == 100
+
+
+def test_a_torn_end_is_not_read_again_and_again(folder: Path, history: History) -> None:
+    spool = folder / "n1.00000000.spool"
+    spool.write_bytes(spool.read_bytes()[:-3])
+    (folder / "n2.00000000.spool").touch()
+    collect_run(folder, history)
+    assert history.has_whole(folder.name, {path.name: path.stat().st_size for path in folder.glob("*.spool")})
+
+
 def test_what_is_no_file_is_no_spool(folder: Path, history: History) -> None:
     (folder / "n2.00000000.spool").symlink_to("nowhere")
     os.mkfifo(folder / "n3.00000000.spool")
@@ -296,7 +320,57 @@ def test_throttling_is_a_share_of_the_time(folder: Path, history: History) -> No
 
 def test_a_counter_that_is_reset_does_not_lose_energy() -> None:
     assert energy_mj([1000, 4000, 4500, 5000, 0, 1000]) == 5000
-    assert energy_mj([None]) is None
+    assert energy_mj([]) is None
+
+
+def energy_mj(
+    counter: Sequence[int], period_s: float = 1.0, power_limit_w: float | None = 700.0
+) -> int | None:
+    """What a counter added that was read once a second."""
+    readings = [CounterReading(place * period_s, mj) for place, mj in enumerate(counter)]
+    return fold_counter(readings, power_limit_w)[0]
+
+
+STEADY = [5_000_000_000 + 500_000 * second for second in range(100)]  # 500 W
+
+
+@pytest.mark.parametrize(
+    "glitch", [2**62, 2**40, 5_000_000_000 - 400_000, 4_000_000_000, 8_000_000_000, 0, 1]
+)
+def test_a_counter_that_jumps_costs_its_own_seconds_alone(glitch: int) -> None:
+    """One jump once made a report line of 64 MB; a fall of 100 mJ once counted as all energy since the driver's start."""
+    whole = STEADY[-1] - STEADY[0]
+    counted = energy_mj([*STEADY[:50], glitch, *STEADY[51:]])
+    assert counted is not None
+    assert whole - 2 * 500_000 <= counted <= whole
+
+
+def test_a_counter_that_never_says_what_can_be_says_nothing() -> None:
+    assert energy_mj([10**15 * second for second in range(100)]) is None
+
+
+def test_what_a_counter_adds_is_bounded_by_the_power_limit_and_the_time() -> None:
+    rng = random.Random(6)
+    counter = [rng.randrange(0, 2**45) for _ in range(1000)]
+    assert (energy_mj(counter) or 0) <= most_energy_mj(1000 * 3.0, 700.0)
+
+
+def test_a_gap_in_the_readings_costs_no_energy() -> None:
+    """A sampler that could not write for an hour, or had to wait for the driver."""
+    assert energy_mj([0, 3600 * 700_000], period_s=3600.0) == 3600 * 700_000
+
+
+def test_the_energy_of_a_run_is_no_more_than_its_gpus_could_take(folder: Path, history: History) -> None:
+    (folder / "n1.00000000.spool").unlink()
+    gpus = [{**gpu, "power_limit_w": 700.0} for gpu in GPUS]
+    with SpoolWriter(folder / "n1.1.spool", spool_header() | {"gpus": gpus}) as spool:
+        for second in range(100):
+            item = tick(second)
+            readings = [r._replace(energy_mj=2**50 if second == 50 else r.energy_mj) for r in item.readings]
+            spool.append(encode(Tick(item.time_s, tuple(readings))))
+    collect_run(folder, history)
+    assert [(gpu["energy_j"], gpu["power_mean_w"]) for gpu in history.gpus(folder.name)] == [(9700, 100)] * 2
+    assert build_report(history.record(folder.name)).energy_kwh == pytest.approx(2 * 9700 / 3.6e6)
 
 
 @pytest.mark.parametrize("apart_s", [100, 3 * 3600], ids=["within a block", "blocks apart"])

@@ -204,7 +204,12 @@ def digest(gpu: RunGpu, rows: Iterable[tuple[float, GpuReading]]) -> GpuDigest:
     >>> folded.ticks, folded.missing, folded.length_s, folded.utilisation.mean
     (3, 2, 5.0, 50.0)
     """
-    folded = GpuDigest(gpu, Stretches(gpu.period_s, IDLE_LEAST_S), Stretches(gpu.period_s, HANG_LEAST_S))
+    folded = GpuDigest(
+        gpu,
+        Stretches(gpu.period_s, IDLE_LEAST_S),
+        Stretches(gpu.period_s, HANG_LEAST_S),
+        power=MeanPower(gpu.power_limit_w),
+    )
     began_ms = [round(pause.began_s * 1000) for pause in gpu.breaks]  # readings are kept to the millisecond
     for time_s, reading in rows:
         folded.add(time_s, reading, bisect_right(began_ms, round(time_s * 1000)) if began_ms else 0)

@@ -197,7 +197,8 @@ class SpoolPosition(NamedTuple):
     """How far a spool is read: a byte of it, the whole frames before it, and the sequence of the latest.
 
     `damaged_bytes` belong to no whole frame, to a copy of one, or to one whose content cannot be read; `dropped` are
-    values that cannot be.
+    values that cannot be.  `seen_bytes` is the size of the file when all of it was looked at: behind `offset` there may
+    be a frame that a killed writer began.
     """
 
     offset: int = 0
@@ -205,6 +206,7 @@ class SpoolPosition(NamedTuple):
     damaged_bytes: int = 0
     sequence: int = -1
     dropped: int = 0
+    seen_bytes: int = -1
 
 
 @dataclass(frozen=True, slots=True)

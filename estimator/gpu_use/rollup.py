@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .energy_counter import CounterReading, added_mj
 from .reading import METRICS, GpuReading
 
 # NVML's clock event reasons that cost speed: power cap, hardware slowdown, software thermal, hardware thermal,
@@ -46,7 +47,10 @@ class Rollup:
 
 
 def roll_up(
-    rows: Iterable[tuple[float, GpuReading]], width_s: int, starts_s: Sequence[float] = ()
+    rows: Iterable[tuple[float, GpuReading]],
+    width_s: int,
+    starts_s: Sequence[float] = (),
+    power_limit_w: float | None = None,
 ) -> list[Rollup]:
     """Return a rollup for each stretch of `width_s` seconds with a reading, in ascending order of time.
 
@@ -55,12 +59,19 @@ def roll_up(
     stretches: dict[int, list[tuple[float, GpuReading]]] = {}
     for row in rows:
         stretches.setdefault(int(row[0] // width_s) * width_s, []).append(row)
-    return [_rollup(time_s, width_s, stretch, starts_s) for time_s, stretch in sorted(stretches.items())]
+    return [
+        _rollup(time_s, width_s, stretch, mean_power_w(stretch, starts_s, power_limit_w))
+        for time_s, stretch in sorted(stretches.items())
+    ]
 
 
-def _rollup(time_s: int, width_s: int, rows: _Rows, starts_s: Sequence[float]) -> Rollup:
+def _rollup(time_s: int, width_s: int, rows: _Rows, power_w: float | None) -> Rollup:
     utilisation = _utilisation(rows)
-    values: dict[str, float | None] = {**_power_columns(rows, starts_s), **_counter_columns(rows)}
+    values: dict[str, float | None] = {
+        "power_mean_w": power_w,
+        "power_max_w": max((mw / 1000 for mw in _numbers(rows, "power_mw")), default=None),
+        **_counter_columns(rows),
+    }
     for name, metric in METRICS.items():
         for column in metric.rolled:
             if column.measure:
@@ -78,14 +89,6 @@ def _utilisation(rows: _Rows) -> list[float]:
     return ring or _numbers(rows, "utilisation_percent")
 
 
-def _power_columns(rows: _Rows, starts_s: Sequence[float]) -> dict[str, float | None]:
-    highest_mw = max(_numbers(rows, "power_mw"), default=None)
-    return {
-        "power_mean_w": mean_power_w(rows, starts_s),
-        "power_max_w": None if highest_mw is None else highest_mw / 1000,
-    }
-
-
 def _counter_columns(rows: _Rows) -> dict[str, float | None]:
     masks, counter = _numbers(rows, "clock_reasons"), _numbers(rows, "energy_mj")
     throttled = [bool(int(mask) & THROTTLING) for mask in masks]
@@ -96,7 +99,11 @@ def _counter_columns(rows: _Rows) -> dict[str, float | None]:
     }
 
 
-def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[float] = ()) -> float | None:
+def mean_power_w(
+    rows: Iterable[tuple[float, GpuReading]],
+    starts_s: Sequence[float] = (),
+    power_limit_w: float | None = None,
+) -> float | None:
     """Return the mean power in watts by `MeanPower`; rows are in ascending order of time.
 
     `starts_s` are the times at which the samplers of the run began, but for the first.
@@ -104,7 +111,7 @@ def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[fl
     >>> mean_power_w([(0.0, GpuReading(0, power_mw=700_000, energy_mj=0)), (10.0, GpuReading(0, energy_mj=4_000_000))])
     400.0
     """
-    power = MeanPower()
+    power = MeanPower(power_limit_w)
     starts_ms = [round(start_s * 1000) for start_s in starts_s]  # readings are kept to the millisecond
     for time_s, reading in rows:
         power.add(time_s, reading, bisect_right(starts_ms, round(time_s * 1000)) if starts_ms else 0)
@@ -113,17 +120,16 @@ def mean_power_w(rows: Iterable[tuple[float, GpuReading]], starts_s: Sequence[fl
 
 @dataclass
 class MeanPower:
-    """Mean power in watts: by the energy counter between the first and the last reading, otherwise the mean reading.
+    """Mean power in watts: by the energy counter over the time in which it is known, otherwise the mean reading.
 
     Each sampler counts for itself: before it began, the GPU may have worked for another job.
     """
 
+    power_limit_w: float | None = None
     _counted_mj: int = 0
-    _counted_s: float = 0.0  # by the samplers before
+    _counted_s: float = 0.0
     _sampler: int | None = None
-    _began_s: float = 0.0
-    _last_s: float = 0.0
-    _last_mj: int = 0
+    _since: CounterReading | None = None
     _polled_mw: int = 0
     _polled: int = 0
 
@@ -132,42 +138,21 @@ class MeanPower:
         if reading.power_mw is not None:
             self._polled_mw += reading.power_mw
             self._polled += 1
-        now_mj = reading.energy_mj
-        if now_mj is None:
+        if reading.energy_mj is None:
             return
-        if sampler == self._sampler:
-            self._counted_mj += _used_mj(self._last_mj, now_mj)
-        else:
-            self._counted_s += self._last_s - self._began_s
-            self._sampler, self._began_s = sampler, time_s
-        self._last_s, self._last_mj = time_s, now_mj
+        now = CounterReading(time_s, reading.energy_mj)
+        if self._since is None or sampler != self._sampler:
+            self._sampler, self._since = sampler, now
+            return
+        mj, since = added_mj(self._since, now, self.power_limit_w)
+        if mj is not None:
+            self._counted_mj += mj
+            self._counted_s += time_s - self._since.time_s
+        self._since = since
 
     @property
     def mean_w(self) -> float | None:
         """Return the mean power in watts; None if nothing was read."""
-        seconds = self._counted_s + (self._last_s - self._began_s)
-        if seconds > 0:
-            return self._counted_mj / 1000 / seconds
+        if self._counted_s > 0:
+            return self._counted_mj / 1000 / self._counted_s
         return self._polled_mw / 1000 / self._polled if self._polled else None
-
-
-def energy_mj(counter: Iterable[int | None]) -> int | None:
-    """Return the millijoules between the first and the last reading of a counter; None if there was none.
-
-    A counter that falls has been reset, and counts from 0 again.
-
-    >>> energy_mj([1000, 5000, None, 6000, 0, 2000])
-    7000
-    """
-    total, last = 0, None
-    for now in counter:
-        if now is None:
-            continue
-        if last is not None:
-            total += _used_mj(last, now)
-        last = now
-    return None if last is None else total
-
-
-def _used_mj(before: int, now: int) -> int:
-    return now - before if now >= before else now

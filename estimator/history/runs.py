@@ -7,6 +7,7 @@ What differs between runs is in `setups`, step times in `measurements`, estimate
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
@@ -15,6 +16,8 @@ from ..gpu_use.record import RunRecord
 from .setups import HistorySetups
 from .start_forecasts import HistoryStartForecasts
 
+_MOST_EVENTS = 10_000  # of one node in a run: a GPU that fails says the same for ever
+_READ_BYTES = "max(offset, seen_bytes)"
 _OF_THE_RUN = ("index", "place")  # facts of a GPU in a run, not of the GPU
 
 
@@ -72,14 +75,15 @@ class History(HistorySetups, HistoryStartForecasts):
 
     def has_whole(self, run: str, spool_bytes: Mapping[str, int]) -> bool:
         """Return whether the history has an ended run, and all of spools of these sizes."""
-        rows = self._rows("SELECT spool, offset FROM spool WHERE run = ?", (run,))
+        rows = self._rows(f"SELECT spool, {_READ_BYTES} AS offset FROM spool WHERE run = ?", (run,))  # noqa: S608  ours
         return self.has_ended(run) and {row["spool"]: row["offset"] for row in rows} == dict(spool_bytes)
 
     def ended(self) -> dict[str, dict[str, int]]:
         """Return the bytes of each spool that are in the history, for every run that has ended."""
         positions: dict[str, dict[str, int]] = {}
         for row in self._rows(
-            "SELECT run.run, spool, offset FROM run LEFT JOIN spool USING (run) WHERE ended_s IS NOT NULL"
+            f"SELECT run.run, spool, {_READ_BYTES} AS offset FROM run LEFT JOIN spool USING (run)"  # noqa: S608  ours
+            " WHERE ended_s IS NOT NULL"
         ):
             spools = positions.setdefault(row["run"], {})
             if row["spool"] is not None:
@@ -99,10 +103,17 @@ class History(HistorySetups, HistoryStartForecasts):
         self._put("spool", ("run", "spool"), {"run": run, "spool": spool, "node": node, **position._asdict()})
 
     def put_events(self, run: str, node: str, events: Iterable[tuple[Event, str | None]]) -> None:
-        """Add events, each with the UUID of its GPU; an event that is in the history stays as it is."""
+        """Add events, each with the UUID of its GPU; an event that is in the history stays as it is.
+
+        Those beyond `_MOST_EVENTS` of a node are left out.
+        """
+        (kept,) = self._rows("SELECT count(*) AS events FROM event WHERE run = ? AND node = ?", (run, node))
         self._db.executemany(
             "INSERT OR IGNORE INTO event (run, node, time_s, kind, uuid, text) VALUES (?, ?, ?, ?, ?, ?)",
-            [(run, node, event.time_s, event.kind, uuid, event.text) for event, uuid in events],
+            [
+                (run, node, event.time_s, event.kind, uuid, event.text)
+                for event, uuid in islice(events, max(_MOST_EVENTS - kept["events"], 0))
+            ],
         )
 
     def put_notes(self, run: str, notes: Iterable[Mapping[str, Any]]) -> None:

@@ -6,17 +6,19 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ...errors import DamagedBlock
-from ..gpu_use.reading import GpuReading
-from ..gpu_use.rollup import ALL_TIMES_S, IDLE_PERCENT, Rollup, energy_mj, roll_up
+from ..gpu_use.energy_counter import CounterReading, fold_counter
+from ..gpu_use.reading import GpuReading, largest_values, leave_out_impossible
+from ..gpu_use.rollup import ALL_TIMES_S, IDLE_PERCENT, Rollup, roll_up
 from .database import HistoryFile
 from .packed_block import MOST_TICKS, pack, unpack
 from .rollup_table import WIDTHS_S, insert_rollup, stored_values, weighted_mean_sql
 
 BLOCK_S = 600
 
+_LARGEST = largest_values()
 _RAW_S = 1200.0  # longer than this, whole minutes are exact enough
 
-REMEDY = "`clusterplan history import --rebuild` makes the history anew from the run folders"
+_REMEDY = "`clusterplan history import --rebuild` makes the history anew from the run folders"
 
 Rows = Sequence[tuple[float, GpuReading]]
 
@@ -45,7 +47,8 @@ class HistorySamples(HistoryFile):
 
         Another sampler's reading of the same millisecond stays: between the two, the node's clock may have been set back.
         """
-        starts_s = self._put_spool_gpu(run, spool, uuid, rows)
+        limit_w = self._power_limit_w(uuid)
+        starts_s = self._put_spool_gpu(run, spool, uuid, rows, limit_w)
         blocks: dict[int, list[tuple[float, GpuReading]]] = {}
         for row in rows:
             blocks.setdefault(int(row[0] // BLOCK_S) * BLOCK_S, []).append(row)
@@ -55,10 +58,16 @@ class HistorySamples(HistoryFile):
             block = sorted((*before, *fresh), key=itemgetter(0))[:MOST_TICKS]
             self._put("raw_block", tuple(key), {**key, "ticks": len(block), "packed": pack(block)})
             for width_s in WIDTHS_S:
-                self._put_rollups(run, uuid, roll_up(block, width_s, starts_s))
+                self._put_rollups(run, uuid, roll_up(block, width_s, starts_s, limit_w))
         self._sum_up(run, uuid, rows)
 
-    def _put_spool_gpu(self, run: str, spool: str, uuid: str, rows: Rows) -> list[float]:
+    def _power_limit_w(self, uuid: str) -> float | None:
+        rows = self._rows("SELECT power_limit_w FROM gpu WHERE uuid = ?", (uuid,))
+        return rows[0]["power_limit_w"] if rows else None
+
+    def _put_spool_gpu(
+        self, run: str, spool: str, uuid: str, rows: Rows, limit_w: float | None
+    ) -> list[float]:
         """Add readings to the line of a GPU in a spool.
 
         Returns the times at which the samplers of the run had their first reading of the GPU, but for the earliest.
@@ -67,19 +76,24 @@ class HistorySamples(HistoryFile):
         key = {"run": run, "uuid": uuid, "spool": spool}
         lines = self._rows("SELECT * FROM spool_gpu WHERE run = :run AND uuid = :uuid", key)
         before = next((line for line in lines if line["spool"] == spool), None)
-        counter = [reading.energy_mj for _, reading in rows]
-        if before:
-            counter.insert(0, before["counter_mj"])
-        used_mj = energy_mj(counter)
         times = [time_s for time_s, _ in rows]
+        counter = [
+            CounterReading(t, reading.energy_mj) for t, reading in rows if reading.energy_mj is not None
+        ]
+        if before and before["counter_mj"] is not None:
+            since_s = before["last_s"] if before["counter_s"] is None else before["counter_s"]
+            counter.insert(0, CounterReading(since_s, before["counter_mj"]))
+        used_mj, since = fold_counter(counter, limit_w)
         if before:
             times += before["first_s"], before["last_s"]
+            used_mj = before["energy_mj"] if used_mj is None else used_mj + (before["energy_mj"] or 0)
         line = {
             **key,
             "first_s": min(times),
             "last_s": max(times),
-            "counter_mj": next((mj for mj in reversed(counter) if mj is not None), None),
-            "energy_mj": None if used_mj is None else used_mj + ((before or {}).get("energy_mj") or 0),
+            "counter_mj": since and since.mj,
+            "counter_s": since and since.time_s,
+            "energy_mj": used_mj,
         }
         self._put("spool_gpu", tuple(key), line)
         return sorted([*(other["first_s"] for other in lines if other["spool"] != spool), line["first_s"]])[
@@ -175,11 +189,12 @@ class HistorySamples(HistoryFile):
             (run, uuid, block_s),
         )
         try:
-            return [row for block in blocks for row in unpack(block["packed"], block["ticks"])]
+            rows = [row for block in blocks for row in unpack(block["packed"], block["ticks"])]
         except DamagedBlock as error:
             raise DamagedBlock(
-                f"{self.path}: run {run}: {name_block(uuid, block_s)}: {error}; {REMEDY}"
+                f"{self.path}: run {run}: {name_block(uuid, block_s)}: {error}; {_REMEDY}"
             ) from None
+        return [(time_s, leave_out_impossible(reading, _LARGEST)[0]) for time_s, reading in rows]
 
     def raw_ticks(self, run: str) -> int:
         """Return how many raw readings of a run are still kept."""

@@ -103,4 +103,5 @@ def m006_damage(db: Database) -> None:
     """Add the sequence of the latest frame of a spool, the values that were left out, and the time of its last counter."""
     db.execute("ALTER TABLE spool ADD COLUMN sequence INTEGER NOT NULL DEFAULT -1")
     db.execute("ALTER TABLE spool ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE spool ADD COLUMN seen_bytes INTEGER NOT NULL DEFAULT -1")
     db.execute("ALTER TABLE spool_gpu ADD COLUMN counter_s REAL")

@@ -3,6 +3,7 @@
 Rows and the position up to which they were read are committed together, so nothing is read twice or lost.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ...errors import SpoolError
 from ...estimator.gpu_use.reading import Event, GpuReading, SpoolPosition, Tick
 from ...estimator.history.runs import History
 from ...estimator.measurements.clock_steps import ClockSteps
+from ..run_folder.folder import file_exists
 from ..sampler.spool_header import SpoolHeader
 from ..sampler.spool_reader import open_spool, read_items
 
@@ -49,7 +51,9 @@ def collect_samples(
     for spool in sorted(spools):
         try:
             with open_spool(folder / spool) as (file, header):
-                if header.is_known or has_ended:
+                if header.file and header.file != spool and file_exists(folder / header.file):
+                    _pass_over(folder.name, file, header, history)  # a copy of that file
+                elif header.is_known or has_ended:
                     sampled |= _collect_spool(folder.name, file, header, history)
         except SpoolError as error:
             faults.append(error)
@@ -57,17 +61,28 @@ def collect_samples(
 
 
 def _collect_spool(run: str, file: BinaryIO, header: SpoolHeader, history: History) -> bool:
-    sampled, steps = False, None
+    sampled, steps, size = False, None, os.fstat(file.fileno()).st_size
     while True:
         with history.writing():
             position = history.spool_position(run, header.spool)
             steps = _steps_up_to(file, header, position, steps)
             lot = _read_lot(file, header, position, steps)
             if lot.position.frames == position.frames:
+                if position.seen_bytes != size:
+                    history.put_spool(run, header.spool, header.node, position._replace(seen_bytes=size))
                 return sampled
             _put_lot(run, header, lot, history)
         history.flush()
         sampled = True
+
+
+def _pass_over(run: str, file: BinaryIO, header: SpoolHeader, history: History) -> None:
+    """Put that all of a spool was looked at, and that it is damage."""
+    size = os.fstat(file.fileno()).st_size
+    if history.spool_position(run, header.spool).seen_bytes != size:
+        position = SpoolPosition(size, damaged_bytes=size, seen_bytes=size)
+        with history.writing():
+            history.put_spool(run, header.spool, header.node, position)
 
 
 def _put_lot(run: str, header: SpoolHeader, lot: _Lot, history: History) -> None:

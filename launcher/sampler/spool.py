@@ -57,7 +57,7 @@ class SpoolWriter:
         except OSError as error:
             raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
         self._sequence, self._next_copy = 0, FIRST_COPY
-        self._header = json.dumps({"format": SPOOL_FORMAT, **header}).encode()
+        self._header = json.dumps({"format": SPOOL_FORMAT, "file": path.name, **header}).encode()
         self._write(self._header)
         os.fsync(self._file)
 

@@ -39,7 +39,8 @@ class SpoolGpu:
 class SpoolHeader:
     """The header of a spool: `gpus` are in the order of their places, None is not known.
 
-    `is_known` is False for that of a spool in which no header can be read.
+    `spool` is the name of its file, `file` that with which it was made.  `is_known` is False for the header of a spool in
+    which none can be read.
     """
 
     spool: str
@@ -52,6 +53,7 @@ class SpoolHeader:
     steady: bool = True
     columns: Columns = OWN_COLUMNS
     is_known: bool = True
+    file: str | None = None
 
     def gpu(self, place: int) -> SpoolGpu:
         """Return the GPU of a place; one that the header does not have is named by the spool and its place."""
@@ -94,6 +96,7 @@ def parse_header(payload: bytes, spool: str) -> SpoolHeader | None:
         attribution=_text(values, "attribution"),
         steady=values.get("steady") is True,
         columns=_columns(values.get("metrics")),
+        file=_text(values, "file"),
     )
 
 

@@ -109,7 +109,7 @@ def read_node_records(folder: Path) -> Iterator[NodeRecord]:
 
 def _read_payloads(file: BinaryIO, start: SpoolPosition) -> Iterator[tuple[bytes | None, SpoolPosition]]:
     """Yield the payload of each whole frame from a position on, None of a copy, and the position after it."""
-    _, frames, damaged, sequence, dropped = start
+    _, frames, damaged, sequence, *others = start
     for piece in read_frames(file, start.offset):
         if isinstance(piece, Damage):
             damaged += piece.end - piece.start
@@ -120,7 +120,7 @@ def _read_payloads(file: BinaryIO, start: SpoolPosition) -> Iterator[tuple[bytes
             damaged, payload = damaged + FRAME_BYTES + len(piece.payload), None
         else:
             sequence = piece.sequence
-        yield payload, SpoolPosition(piece.end, frames, damaged, sequence, dropped)
+        yield payload, SpoolPosition(piece.end, frames, damaged, sequence, *others)
 
 
 def _leave_out_impossible(

@@ -155,14 +155,15 @@ def _notes(report: RunReport) -> list[tuple[str, str]]:
 
 
 def gauge(percent: float | None) -> str:
-    """Return a bar of a share.
+    """Return a bar of a share; that of more than 100 % is full.
 
     >>> gauge(50)
     '[||||||||||||||||||||                      50%]'
     """
     if percent is None:
         return _UNKNOWN
-    return f"[{'|' * round(percent / 100 * _GAUGE_WIDTH):<{_GAUGE_WIDTH}} {percent:3.0f}%]"
+    filled = round(min(max(percent, 0), 100) / 100 * _GAUGE_WIDTH)
+    return f"[{'|' * filled:<{_GAUGE_WIDTH}} {percent:3.0f}%]"
 
 
 def sparkline(percents: tuple[float | None, ...]) -> str:
