@@ -135,12 +135,17 @@ class Cases:
 
     def __init__(self, scratch: Path, seed: int, report: Callable[[str], None] = print) -> None:
         self._scratch, self._seed, self._report = scratch, seed, report
-        folder = scratch / "world"
-        self._world = World(folder, build_world(folder).run_ids)
-        folder.rename(scratch / "base")
         (scratch / "out").mkdir()
         load_modules()
+        folder = scratch / "world"
+        self._world = World(folder, build_world(folder, self._call).run_ids)
+        folder.rename(scratch / "base")
         self.tally = Tally()
+
+    def _call(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
+        done = run_command(words, folder, environment, self._scratch / "out", limited=False)
+        assert done.code == 0, done.stderr  # noqa: S101  the world is not to be damaged yet
+        return done.stdout
 
     def run(self, number: int, kinds: Sequence[str] = tuple(KINDS)) -> list[Outcome]:
         """Run the case of this number: it is the same for the same seed and the same kinds."""

@@ -23,10 +23,11 @@ from clusterplan.cli import main
 LIMIT_S = 5  # of computing: a machine that others use does not count
 WAITED_S = 30
 LIMIT_BYTES = 500 << 20
-KILLED_S = 60
+KILLED_S = 120
 _PAGE = resource.getpagesize()
 _FRAME = re.compile(r'File "([^"]*)", line (\d+)(?:,)? in (\S+)')
 EXIT_CODES = (0, 1, 2, 3)
+LARGEST_FILE_BYTES = 200 << 20
 MOST_CHARACTERS = 10_000_000
 _SIGNAL = "SIGNAL "
 
@@ -55,12 +56,17 @@ def load_modules() -> None:
     sys.stdout = sys.__stdout__
 
 
-def run_command(words: Sequence[str], cwd: Path, environment: Mapping[str, str], scratch: Path) -> Outcome:
-    """Run `clusterplan WORDS`; what it prints goes through files in `scratch`."""
+def run_command(
+    words: Sequence[str], cwd: Path, environment: Mapping[str, str], scratch: Path, *, limited: bool = True
+) -> Outcome:
+    """Run `clusterplan WORDS`; what it prints goes through files in `scratch`.
+
+    Without limits it may signal processes, and may start some that have none either.
+    """
     out, err = scratch / "stdout", scratch / "stderr"
     began_s = time.monotonic()
     if (pid := os.fork()) == 0:
-        _become_command(words, cwd, environment, out, err)
+        _become_command(words, cwd, environment, (out, err), limited=limited)
     watch = threading.Timer(KILLED_S, os.kill, (pid, signal.SIGKILL))
     watch.start()
     _, status, usage = os.wait4(pid, 0)
@@ -103,13 +109,19 @@ def _place(stderr: str, *, newest_first: bool = False) -> str:
 
 
 def _become_command(
-    words: Sequence[str], cwd: Path, environment: Mapping[str, str], out: Path, err: Path
+    words: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    output: tuple[Path, Path],
+    *,
+    limited: bool,
 ) -> None:
     code = 1
     try:
         null = os.open(os.devnull, os.O_RDONLY)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        for source, target in ((null, 0), (os.open(out, flags, 0o600), 1), (os.open(err, flags, 0o600), 2)):
+        files = [os.open(path, flags, 0o600) for path in output]
+        for source, target in zip((null, *files), range(3), strict=True):
             os.dup2(source, target)
         os.chdir(cwd)
         os.environ.clear()
@@ -118,14 +130,8 @@ def _become_command(
         sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w", encoding="utf-8")
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace")
         sys.argv = ["clusterplan", *words]
-        _refuse_signals()
-        _, stack = resource.getrlimit(resource.RLIMIT_AS)
-        now_bytes = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * _PAGE
-        resource.setrlimit(resource.RLIMIT_AS, (now_bytes + LIMIT_BYTES, stack))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200 << 20, resource.RLIM_INFINITY))
-        faulthandler.register(signal.SIGPROF, chain=True)  # says where it is, and ends
-        signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
-        faulthandler.dump_traceback_later(WAITED_S, exit=True)
+        if limited:
+            _limit()
         main(list(words))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
@@ -136,6 +142,17 @@ def _become_command(
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _limit() -> None:
+    """Limit this process: its computing, its waiting, its memory, the files that it writes; and let no signal out."""
+    _refuse_signals()
+    now_bytes = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * _PAGE
+    resource.setrlimit(resource.RLIMIT_AS, (now_bytes + LIMIT_BYTES, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, resource.RLIM_INFINITY))
+    faulthandler.register(signal.SIGPROF, chain=True)  # says where it is, and ends
+    signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
+    faulthandler.dump_traceback_later(WAITED_S, exit=True)
 
 
 def _refuse_signals() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 Damage = Callable[[random.Random, Path], str]
 
-SPARSE_BYTES = 3 << 30
+SPARSE_BYTES = 1 << 30
 DEEP = 100_000
 MAX_BYTES = 4_000_000  # of a text that is put in
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,8 +116,20 @@ def world_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def build_world(folder: Path) -> World:
-    """Run trainings through clusterplan: one that completes, that fails, that resumes, that is sampled, that is lost."""
+def call_program(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
+    """Run the program in a process; return what it prints."""
+    done = subprocess.run(
+        [CLUSTERPLAN, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"clusterplan {' '.join(words)}: {done.stderr}")
+    return done.stdout
+
+
+def build_world(
+    folder: Path, run: Callable[[Sequence[str], Path, Mapping[str, str]], str] = call_program
+) -> World:
+    """Run trainings through clusterplan: one that completes, that fails, that is sampled, that is lost, that is on Slurm."""
     (folder / "bin").mkdir(parents=True)
     for name in ("env", "sh", "git", "true"):
         if program := shutil.which(name):
@@ -125,12 +137,7 @@ def build_world(folder: Path) -> World:
     environment = world_environment(folder)
 
     def call(*words: str) -> str:
-        done = subprocess.run(
-            [CLUSTERPLAN, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"clusterplan {' '.join(words)}: {done.stderr}")
-        return done.stdout
+        return run(words, folder, environment)
 
     _write_inputs(folder)
     ids = {

@@ -1,10 +1,11 @@
 """Whether anything that one run, one neighbour or one clock does reaches anything else.
 
-    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills,flips,clocks] [--kinds json,spool]
+    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills,flips,clocks,secrets,silence] [--kinds json,spool]
 
 Commands run over damaged files (benchmarks/fault_cases.py), each with at most 5 s of computing and 500 MiB more than at its
 start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py); bits of a spool's header are
-flipped (benchmarks/fault_flips.py); clocks are stepped while runs are sampled (benchmarks/fault_clocks.py).
+flipped (benchmarks/fault_flips.py); clocks are stepped while runs are sampled (benchmarks/fault_clocks.py); runs are submitted with secrets
+(benchmarks/fault_secrets.py); and Slurm's controller does not answer (benchmarks/fault_silence.py).
 Exit code 1 if there is a fault.  A case is the same for the same seed: `--case N` runs that one, and shows its last command.
 """
 
@@ -19,6 +20,7 @@ from fault_cases import KINDS, Cases
 from fault_clocks import LENGTHS_S, run_clocks
 from fault_flips import flip_headers
 from fault_kills import run_kills
+from fault_silence import MOST_S, time_in_silence
 
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108  only its folder of this run is used
 
@@ -76,7 +78,36 @@ def try_clocks(scratch: Path, given: argparse.Namespace) -> bool:
     return not (tally.lost or tally.wrong)
 
 
-PARTS = {"commands": try_commands, "kills": try_kills, "flips": try_flips, "clocks": try_clocks}
+def try_secrets(scratch: Path, given: argparse.Namespace) -> bool:  # noqa: ARG001  as the others
+    """Submit runs with secrets; print what was kept and what was hidden for nothing, and return whether nothing was."""
+    from fault_secrets import run_secrets  # noqa: PLC0415  pytest
+
+    tally = run_secrets(scratch)
+    print(f"{tally.secrets:,} secrets: {len(tally.kept)} kept", *tally.kept, sep="\n  ")
+    print(f"{tally.harmless:,} harmless words: {len(tally.hidden)} hidden", *tally.hidden, sep="\n  ")
+    ratio = tally.diff_s / tally.floor_s
+    print(
+        f"a diff of 1 MB takes {tally.diff_s:.2f} s, {ratio:.0f} times as long as one expression on each of its lines"
+    )
+    return not (tally.kept or tally.hidden)
+
+
+def try_silence(scratch: Path, given: argparse.Namespace) -> bool:  # noqa: ARG001  as the others
+    """Time commands while Slurm's controller is down; print it, and return whether all are fast."""
+    took = time_in_silence(scratch)
+    for words, (seconds, code) in took.items():
+        print(f"{words} takes {seconds:.1f} s while the controller is down, and ends with {code}")
+    return all(seconds < MOST_S for words, (seconds, _) in took.items() if words.startswith("status"))
+
+
+PARTS = {
+    "commands": try_commands,
+    "kills": try_kills,
+    "flips": try_flips,
+    "clocks": try_clocks,
+    "secrets": try_secrets,
+    "silence": try_silence,
+}
 
 
 def main() -> None:
