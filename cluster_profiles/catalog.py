@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ProfileError
+from .files.toml_file import locate, parse_toml, read_toml, validate
 from .profile import ClusterProfile
-from .toml_file import locate, parse_toml, read_toml, validate
 from .units import join_names
 
 BUNDLED = Path(__file__).parent

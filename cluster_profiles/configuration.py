@@ -100,7 +100,7 @@ def find_group(history: Path) -> int | None:
 
 
 def _read_file(path: Path, environment: Mapping[str, str]) -> dict[str, Setting]:
-    from .toml_file import line_of, parse_toml, read_toml  # noqa: PLC0415  pydantic, where no such file is
+    from .files.toml_file import line_of, parse_toml, read_toml  # noqa: PLC0415  pydantic, where no such file is
 
     text = read_toml(path)
     settings = {}

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import InputError
+from .files.toml_file import Section
 from .gpu import check_is_type, find_gpu, match_gpus
 from .mig import parse_slice
-from .toml_file import Section
 from .units import join_names, parse_count, parse_duration_s, parse_exact
 
 

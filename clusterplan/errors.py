@@ -10,6 +10,8 @@ ClusterplanError                  exit 1
 ├── HistoryError                  exit 1  the history cannot be opened, read or written
 ├── UnfitValue                    exit 1  a value that the history cannot keep
 ├── DamagedBlock                  exit 1  readings that the history kept, and that cannot be unpacked
+├── UnreadableFile                exit 1  a file cannot be read, or holds something else
+├── NotCollected                  exit 1  a run's folder cannot be read into the history, or not as a whole
 ├── RunFolderError                exit 1  a run's folder cannot be made or written
 │   └── ForeignFile                       a file that would be run, and that somebody else may have written
 ├── SubmissionError               exit 1  a job is not accepted, or cannot be started
@@ -22,6 +24,8 @@ ClusterplanError                  exit 1
 
 Every message says what value, what is wrong with it, and what would be right, in one line.
 """
+
+import os
 
 
 class ClusterplanError(Exception):
@@ -68,6 +72,22 @@ class UnfitValue(ClusterplanError):  # noqa: N818  it says what is wrong
 
 class DamagedBlock(ClusterplanError):  # noqa: N818  it says what is wrong
     """Readings that the history kept, and that cannot be unpacked: of one run, so that others go on."""
+
+
+class UnreadableFile(ClusterplanError):  # noqa: N818  the name says what is so
+    """A file of `path` cannot be read, or holds something else, for a `reason`: of one run, so that others go on."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path, self.reason = os.fspath(path), reason
+
+
+class NotCollected(ClusterplanError):  # noqa: N818  the name says what is so
+    """The folder of a `run` cannot be read into the history, or not as a whole; `is_new` if nobody was told yet."""
+
+    def __init__(self, run: str, reason: str, *, is_new: bool = True) -> None:
+        super().__init__(f"{run}: {reason}")
+        self.run, self.is_new = run, is_new
 
 
 class RunFolderError(ClusterplanError):

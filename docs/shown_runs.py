@@ -16,8 +16,8 @@ from clusterplan.launcher.run_folder.checkpoint_names import parse_name
 from clusterplan.launcher.run_folder.checkpoints import Checkpoint
 from clusterplan.launcher.run_folder.progress.progress import Progress
 from clusterplan.launcher.runs.explain.restarts import Restart
+from clusterplan.launcher.runs.run_status import RunStatus
 from clusterplan.launcher.runs.state import RunState, State
-from clusterplan.launcher.runs.status import RunStatus
 from clusterplan.render.layout import Page
 from clusterplan.render.resume_text import describe_resumption
 from clusterplan.render.runs.status_text import render_status, render_statuses

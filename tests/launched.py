@@ -17,7 +17,7 @@ from conftest import HOSTILE_NAME, run_program
 from slurm_cluster import Cluster, until
 
 from clusterplan.launcher.runs.state import OPEN_STATES
-from clusterplan.launcher.runs.status import read_statuses
+from clusterplan.launcher.runs.status import read_status
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "cpu_ddp.py"
 ENDED_S = 120
@@ -74,7 +74,7 @@ class Launched:
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
 
         def there() -> Any:
-            state = read_statuses([self.folder / "runs" / run])[0].state
+            state = read_status(self.folder / "runs" / run).state
             if fits(state.state, state.reason):
                 now = self.status(run)
                 return now if fits(now["state"], now["reason"]) else None

@@ -24,7 +24,7 @@ from clusterplan.estimator.measurements.training_loop import LoopStart, LoopStep
 from clusterplan.launcher.calibration.plan import NARROW, check_calibration, plan_probe
 from clusterplan.launcher.calibration.probe import ProbeEnd, read_speed
 from clusterplan.launcher.calibration.watch import watch_probe
-from clusterplan.launcher.run_folder.cancel_request import write_cancel_request
+from clusterplan.launcher.run_folder.cancel_request import read_cancel_request, write_cancel_request
 from clusterplan.launcher.runs.explain.trials import with_trial
 from clusterplan.launcher.runs.state import RunState, State
 
@@ -208,7 +208,9 @@ def test_a_job_that_nobody_measured_is_measured(launched: Any) -> None:
 
 def test_a_probe_that_was_stopped_says_why_if_its_record_does(tmp_path: Path) -> None:
     def reason() -> str:
-        return with_trial(RunState(State.CANCELLED, "", 0.0), {"probe": True}, [], tmp_path).reason
+        return with_trial(
+            RunState(State.CANCELLED, "", 0.0), {"probe": True}, [], read_cancel_request(tmp_path)
+        ).reason
 
     write_cancel_request(tmp_path)
     assert reason() == "a probe of `clusterplan calibrate` that was stopped"

@@ -10,11 +10,12 @@ import pytest
 from clusterplan.launcher.logs.errors import ErrorKind
 from clusterplan.launcher.logs.failure import Failure
 from clusterplan.launcher.run_folder.progress.progress import Progress
+from clusterplan.launcher.run_folder.records.run_facts import RunFacts
 from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.explain.remedy import EndedFacts, Remedy, find_remedy
 from clusterplan.launcher.runs.explain.restarts import Restart, list_restarts
+from clusterplan.launcher.runs.run_status import RunStatus
 from clusterplan.launcher.runs.state import RunState, State
-from clusterplan.launcher.runs.status import RunStatus
 from clusterplan.launcher.runs.waiting.queue_reasons import REASONS
 from clusterplan.render.layout import Page
 from clusterplan.render.runs.status_text import render_statuses
@@ -27,7 +28,7 @@ OUT_OF_MEMORY = RunState(
 
 
 def find(state: RunState, command: Sequence[str] = PLACEHOLDERS, **more: Any) -> Remedy:
-    run = {"command": command, "shape": more.pop("shape", SHAPE)}
+    run = RunFacts(command=tuple(command), shape=more.pop("shape", SHAPE))
     found = find_remedy("ddp", state, EndedFacts(run, **{"has_checkpoint": True, **more}))
     assert found is not None
     return found

@@ -97,9 +97,8 @@ def test_a_command_that_cannot_be_started_says_what_is_missing(
 
 
 def test_how_far_a_run_is_does_not_wait_for_the_first_task(tmp_path: Path) -> None:
-    LAUNCH.write(tmp_path)
     second = TaskRecord("7", 0, 1, 2, "n2", "n2", 1, "1", began_s=1.0, beat_s=1.0)
-    assert read_run_progress(tmp_path, {}, [second], RunState(State.RUNNING, "", 1.0), None) is None
+    assert read_run_progress(tmp_path, {}, LAUNCH, [second], RunState(State.RUNNING, "", 1.0), None) is None
 
 
 def test_the_first_start_uses_up_no_restart_whichever_task_fails(tmp_path: Path) -> None:

@@ -700,9 +700,7 @@ def test_the_check_of_a_damaged_file_says_what_can_be_saved(ran: Callable[..., A
     found = json.loads(ran("check", "--json").stdout)
     assert found["faults"]
     assert (found["rows"]["run"], found["rows"]["raw_block"], found["rows"]["rollup_row"]) == (2, 2, 0)
-    tables = (
-        "estimate event gpu measurement node note package_list raw_block rollup_row run run_gpu series spool"
-    )
+    tables = "estimate event fault gpu measurement node note package_list raw_block rollup_row run run_gpu series spool"
     assert set(found["rows"]) == {*tables.split(), "spool_gpu", "start_forecast"}
     assert (found["in_run_folders"], found["only_here"]) == ([folder.name], ["gone-1"])
     text = ran("check").stdout
@@ -807,7 +805,7 @@ def test_without_pyarrow_parquet_is_missing(parquet: Callable[..., Any], tmp_pat
     [
         (["path"], "path"),
         (["import"], "path runs not_imported"),
-        (["check"], "path faults rows in_run_folders only_here"),
+        (["check"], "path faults rows in_run_folders only_here not_collected"),
         (["prune"], "blocks"),
         (["vacuum"], "before_bytes after_bytes"),
         (["import", "--rebuild"], "path runs not_imported only_in_the_old_one"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clusterplan.cluster_profiles.toml_file import validate
+from clusterplan.cluster_profiles.files.toml_file import validate
 from clusterplan.errors import InputError
 from clusterplan.estimator.job.run import LOG_QUANTITIES, RunOptions
 from clusterplan.launcher.logs.formats.frameworks.catalogue import FORMATS

@@ -11,6 +11,7 @@ import pytest
 from conftest import Command
 
 from clusterplan import Measurement, Precision
+from clusterplan.errors import UnreadableFile
 from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.measurements.steady_state import steady_state
@@ -184,9 +185,9 @@ def test_a_run_becomes_a_measurement(folder: Path, history: History) -> None:
     )
 
 
-@pytest.mark.parametrize("tensor_parallel", [3, 0, "2", None])
+@pytest.mark.parametrize("tensor_parallel", [3, 0, None])
 def test_a_split_that_cannot_be_is_not_known(
-    folder: Path, history: History, tensor_parallel: int | str | None
+    folder: Path, history: History, tensor_parallel: int | None
 ) -> None:
     run = json.loads((folder / "run.json").read_text())
     split = {"model_parallel": 4, "tensor_parallel": tensor_parallel, "pipeline_parallel": None}
@@ -239,15 +240,32 @@ def test_tensors_called_float32_may_be_tf32(folder: Path, history: History) -> N
     assert history.measurements()[0].precision == Precision.TF32
 
 
-@pytest.mark.parametrize(
-    "shape", [None, [], {}, {**SHAPE, "gpus": 0}, {**SHAPE, "nodes": "2"}, {**SHAPE, "precision": "int3"}]
-)
+@pytest.mark.parametrize("shape", [None, {}, {**SHAPE, "gpus": 0}, {**SHAPE, "precision": "int3"}])
 def test_a_run_without_a_shape_is_no_measurement(
-    folder: Path, history: History, shape: dict[str, Any] | dict[str, int | str] | list[Any] | None
+    folder: Path, history: History, shape: dict[str, Any] | None
 ) -> None:
     run = json.loads((folder / "run.json").read_text())
     write_json(folder / "run.json", {**run, "shape": shape})
     collect_run(folder, history)
+    assert history.measurements() == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ([], "shape: a list is no object"),
+        ({**SHAPE, "nodes": "2"}, 'shape.nodes: "2" is no whole number'),
+        ({**SHAPE, "tensor_parallel": "2"}, 'shape.tensor_parallel: "2" is no whole number'),
+        ({**SHAPE, "gpus": -1}, "shape.gpus: -1 is not from 0 to 9.0072e+15"),
+    ],
+    ids=str,
+)
+def test_a_shape_of_wrong_values_is_said(folder: Path, history: History, shape: object, fault: str) -> None:
+    run = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**run, "shape": shape})
+    with pytest.raises(UnreadableFile) as caught:
+        collect_run(folder, history)
+    assert (caught.value.path, caught.value.reason) == (str(folder / "run.json"), fault)
     assert history.measurements() == []
 
 

@@ -23,7 +23,7 @@ from two_users import ADA, BEN, As, share, state_at_end, submit
 
 from clusterplan.errors import ForeignFile
 from clusterplan.launcher.node.gpu_locks import find_lock_folder
-from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, read_own_text
+from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, open_own_file
 from clusterplan.launcher.run_folder.owners.process import signal_task
 from clusterplan.launcher.run_folder.task_records import TaskRecord, process_birth
 
@@ -97,14 +97,15 @@ def test_a_file_that_others_may_write_is_not_run(lab: Path, python_as: As, mode:
     path.write_text("{}")
     owned_by(ADA, path, mode)
     read = "import sys, pathlib\nfrom clusterplan.launcher.run_folder.owners.own_files import *\n"
-    shown = python_as(ADA, "-c", f"{read}read_own_text(pathlib.Path(sys.argv[1]))", path)
+    shown = python_as(ADA, "-c", f"{read}open_own_file(sys.argv[1])", path)
     who = "group users" if mode & 0o020 else "everybody"
     assert f"{path} may be written by {who}, mode {mode:04o}: nothing of it is run" in shown.stderr
 
 
 def test_a_file_of_ones_own_is_read_and_a_pipe_in_its_place_makes_nobody_wait(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("text")
-    assert read_own_text(tmp_path / "mine") == "text"
+    with open_own_file(tmp_path / "mine") as file:
+        assert file.read() == b"text"
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ForeignFile, match="neither a file nor a folder"):
         open_own(tmp_path / "pipe")

@@ -12,6 +12,7 @@ import pytest
 from conftest import Command
 from slurm_cluster import Cluster
 
+from clusterplan.launcher.run_folder.records.checked import check_record
 from clusterplan.launcher.submission.request import SlurmRequest
 
 # What the script has besides: how the job is named, started, warned and requeued, and where its output goes.
@@ -120,7 +121,7 @@ def test_a_time_that_is_asked_for_takes_the_place_of_the_estimates(here: Any) ->
 
 def test_a_request_can_be_read_back_from_its_json() -> None:
     request = SlurmRequest(2, 16, 90, gres="a100", srun=("-v",), further=(("account", "lab"), ("hold", True)))
-    assert SlurmRequest.of(json.loads(json.dumps(dataclasses.asdict(request)))) == request
+    assert check_record(SlurmRequest, json.loads(json.dumps(dataclasses.asdict(request)))) == request
 
 
 def test_the_job_files_own_shortest_time_wins() -> None:

@@ -147,7 +147,9 @@ def test_a_guess_gives_way_to_the_truth_and_not_the_other_way_round(tmp_path: Pa
     write_final_status(tmp_path, "lost", None)
     write_final_status(tmp_path, "completed", 0)
     write_final_status(tmp_path, "lost", None)
-    assert read_final_status(tmp_path)["state"] == "completed"
+    final = read_final_status(tmp_path)
+    assert final is not None
+    assert final.state == "completed"
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 

@@ -17,6 +17,9 @@ from clusterplan.estimator.estimate.shapes import Verdicts
 from clusterplan.estimator.gpu_use.forecast import Forecast
 from clusterplan.estimator.ranges import Range
 from clusterplan.launcher.run_folder.folder import write_json
+from clusterplan.launcher.run_folder.records.booking import Booking
+from clusterplan.launcher.run_folder.records.checked import check_record
+from clusterplan.launcher.run_folder.records.estimate import EstimateFile
 from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.record.attempts import AttemptSum, sum_attempts
 from clusterplan.launcher.runs.record.estimate import estimate_row
@@ -253,7 +256,8 @@ def test_an_estimate_that_rests_on_probes_alone_is_calibrated(submit: Callable[.
             document = estimate_as_dict(
                 estimate_workload(job, None, history.measurements("phi2")), Verdicts(None, None)
             )
-        return str(estimate_row(document, {}, {"began_s": T0})["source_kind"])
+        row = estimate_row(check_record(EstimateFile, document), Booking(), {"began_s": T0})
+        return str(row and row["source_kind"])
 
     submit(facts={"probe": True})
     assert kind() == "calibrated"

@@ -18,6 +18,7 @@ from clusterplan.estimator.measurements.training_loop import LoopLine, LoopStart
 from clusterplan.estimator.stages.check import StageCheck, StageVerdict, judge_stage
 from clusterplan.estimator.stages.stages import check_of, lay_out_stages, parse_stages, stage_workload
 from clusterplan.launcher.node.stages.check import read_memory_peak_bytes
+from clusterplan.launcher.run_folder.records.checked import check_record
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
 
@@ -104,7 +105,7 @@ def test_speed_and_memory_are_held_against_the_estimate() -> None:
     assert slow.reason == "a step takes 1.3s, more than 1.2s; a GPU used 78 GiB, more than 76 GiB"
     unknown = judge_stage(check, [], None)
     assert (unknown.passed, [finding.passed for finding in unknown.findings]) == (True, [None, None])
-    assert StageVerdict.of(json.loads(json.dumps(slow.as_dict()))) == slow
+    assert check_record(StageVerdict, json.loads(json.dumps(slow.as_dict()))) == slow
     assert StageCheck.of(check_of(lay_out_stages(JOB)[0].estimate).as_dict()).step_time_s == pytest.approx(
         6.67, abs=0.01
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterplan.errors import UnreadableFile
 from clusterplan.estimator.history.runs import History
 from clusterplan.estimator.queue.wait import Basis, WaitForecast
 from clusterplan.estimator.ranges import Range
@@ -34,9 +35,10 @@ def test_a_forecast_is_kept_and_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"basis": "usage"}', "null"])
-def test_a_damaged_forecast_is_none(folder: Path, text: str) -> None:
+def test_a_damaged_forecast_is_said(folder: Path, text: str) -> None:
     (folder / START_FORECAST_FILE).write_text(text, encoding="utf-8")
-    assert read_start_forecast(folder) is None
+    with pytest.raises(UnreadableFile, match=START_FORECAST_FILE):
+        read_start_forecast(folder)
 
 
 def test_a_run_that_never_starts_by_limits_is_unknown_with_the_reason() -> None:

@@ -6,7 +6,7 @@ import pytest
 from conftest import Command
 
 from clusterplan import Precision
-from clusterplan.cluster_profiles.toml_file import table_of
+from clusterplan.cluster_profiles.files.toml_file import table_of
 from clusterplan.estimator.job.framework import OTHER_NAMES, Framework
 from clusterplan.estimator.job.job_file import KEYS_BY_OTHER_NAME, keys_called
 from clusterplan.estimator.job.workload import Workload

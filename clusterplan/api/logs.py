@@ -7,14 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError, RunFolderError
+from ..errors import InputError, UnreadableFile
 from ..estimator.job.framework import Bootstrap
 from ..launcher.run_folder.final_status import read_final_status
 from ..launcher.run_folder.folder import LOGS, SUBMITIT, history_path
 from ..launcher.run_folder.launch import Launch
 from ..launcher.run_folder.registry import find_folders
+from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.state import State
-from ..launcher.runs.status import RunStatus, read_statuses
+from ..launcher.runs.status import read_status
 from ..launcher.sampler.recent import recent_utilisation
 
 _LOOK_S = 0.3
@@ -41,7 +42,7 @@ def find_run_folders(beginning: str | None = None) -> list[Path]:
 
 def log_of_rank(folder: Path, rank: int) -> int:
     """Return the number of the log that has what a rank printed: with torchrun there is one log per node."""
-    with suppress(RunFolderError):
+    with suppress(UnreadableFile):
         launch = Launch.read(folder)
         if launch.bootstrap is Bootstrap.TORCHRUN:
             return rank // launch.gpus_per_node
@@ -50,16 +51,11 @@ def log_of_rank(folder: Path, rank: int) -> int:
 
 def check_rank(folder: Path, rank: int) -> None:
     """Raise InputError if the run has no such rank."""
-    with suppress(RunFolderError):
+    with suppress(UnreadableFile):
         ranks = Launch.read(folder).gpus
         if rank >= max(ranks, 1):
             has = f"ranks 0 to {ranks - 1}" if ranks > 1 else "rank 0 only"
             raise InputError(f"--rank {rank}: {folder.name} has {has}")
-
-
-def read_status(folder: Path) -> RunStatus:
-    """Return the status of one run."""
-    return read_statuses([folder])[0]
 
 
 def find_failed_log(status: RunStatus) -> tuple[int, str] | None:

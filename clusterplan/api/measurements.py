@@ -27,14 +27,11 @@ def find_measurements(
     path = history_path(os.environ)
     if not (file_exists(path) or file_exists(links_folder(path))):
         return [], ()
-    from .history.history import History, collect  # noqa: PLC0415  SQLite and the launcher, where there is no history
+    from .history.history import History, collect, describe_errors  # noqa: PLC0415  SQLite and the launcher, where there is no history
 
     try:
         with History() as history:
-            remarks = [
-                f"not collected: {error}"
-                for error in collect(history=history, settle=False, progress=progress)
-            ]
+            remarks = describe_errors(collect(history=history, settle=False, progress=progress))
             measurements = history.measurements(model)
             if not measurements:
                 import difflib  # noqa: PLC0415  difflib, where the model is known

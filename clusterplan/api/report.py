@@ -1,17 +1,20 @@
 """The report on a run from Python, as `clusterplan report` shows it."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cluster_profiles.rated import find_rated_profile
-from ..errors import InputError
+from ..errors import InputError, UnreadableFile
 from ..estimator.cost.run_cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
 from ..launcher.run_folder.folder import links_folder
-from ..launcher.run_folder.registry import read_partition, read_run_facts
-from ..launcher.runs.status import RunStatus, read_statuses
+from ..launcher.run_folder.records.booking import Booking, read_booking
+from ..launcher.run_folder.records.run_facts import RunFacts, read_run_facts
+from ..launcher.runs.run_status import RunStatus
+from ..launcher.runs.status import read_status
 from ..render.layout import Page
 from ..render.runs import run_json, run_text
 from .history.history import collected_history
@@ -78,25 +81,35 @@ def report(
         row = history.find_run(run)
         plain = build_report(history.record(row["run"]))
         folder = links_folder(history.path) / plain.run
+    facts = _read_facts(folder)
     if cluster is None:
-        shape = read_run_facts(folder).get("shape") or {}
-        cluster = find_rated_profile(shape.get("cluster"), os.environ)
+        cluster = find_rated_profile((facts.get("shape") or {}).get("cluster"), os.environ)
     rates = cluster.rates if cluster else None
     cost = _cost(plain, cluster, rates, folder) if cluster and rates else None
-    status = _status(folder)
+    status = _read_status(folder) if facts.get("kind") == "submit" else None
     if plain.seconds is None and status:
         plain = replace(plain, seconds=status.elapsed_s)
     return Report(**vars(plain), cost=cost, status=status, remarks=tuple(history.remarks))
 
 
-def _status(folder: Path) -> RunStatus | None:
-    """The state of a run that was submitted, if its folder is still there."""
-    return read_statuses([folder])[0] if read_run_facts(folder).get("kind") == "submit" else None
+def _read_facts(folder: Path) -> RunFacts:
+    """The values of run.json; none if the folder is gone, or as its collection says, if it cannot be read."""
+    with suppress(UnreadableFile):
+        return read_run_facts(folder)
+    return RunFacts()
+
+
+def _read_status(folder: Path) -> RunStatus | None:
+    with suppress(UnreadableFile):
+        return read_status(folder)
+    return None
 
 
 def _cost(plain: RunReport, cluster: "ClusterProfile", rates: "Rates", folder: Path) -> RunCost:
-    name, gres = read_partition(folder)
-    partition = next((p for p in cluster.partitions if p.name == name), None)
-    if partition and (group := next((g for g in partition.groups if g.gres == gres), None)):
+    booking = Booking()
+    with suppress(UnreadableFile):
+        booking = read_booking(folder)
+    partition = next((p for p in cluster.partitions if p.name == booking.partition), None)
+    if partition and (group := next((g for g in partition.groups if g.gres == booking.gres), None)):
         partition = partition.of_group(group)
     return run_cost(plain.energy_kwh, plain.gpu_hours, rates, partition)

@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cluster_profiles.units import join_names
-from ..errors import ClusterplanError, InputError
+from ..errors import ClusterplanError, InputError, UnreadableFile
 from ..estimator.gpu_use.notes import Note
 from ..estimator.gpu_use.report import build_report
 from ..estimator.stages.check import StageVerdict
@@ -18,8 +18,10 @@ from ..launcher.run_folder.registry import find_folders, runs_to_show
 from ..launcher.run_folder.stages.stage import read_verdict
 from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
+from ..launcher.runs.run_files import RunFault
+from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.state import OPEN_STATES, State
-from ..launcher.runs.status import RunStatus, read_statuses
+from ..launcher.runs.status import Statuses, read_status, read_statuses
 from ..launcher.slurm.silences import remembered_silences
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from ..launcher.forecast.waiting import Waiting
     from ..launcher.submission.submission import SubmittedRun  # everything of a submission, for `status`
 
+T = TypeVar("T")
+
 _MOST_ENDED = 50
+_UNREAD = "not read"
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,15 +81,17 @@ class Run(Result, RunStatus):
 class Runs(Results[Run]):
     """Runs, the latest first: a sequence of `Run`.
 
-    `earlier` says whether runs that have ended were left out; None if runs were asked for by name.
+    `earlier` says whether runs that have ended were left out; None if runs were asked for by name.  `faults` has a line
+    for each file of a run that could not be read.
     """
 
     earlier: bool | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the remarks on each run, each once."""
-        return tuple(dict.fromkeys(remark for run in self for remark in run.remarks))
+        """Return the remarks on each run, each once, and the faults of runs that cannot be shown."""
+        return tuple(dict.fromkeys([*(remark for run in self for remark in run.remarks), *self.faults]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan status --json`; docs/reference/json.md describes the keys."""
@@ -109,15 +116,13 @@ def runs(beginning: str | None = None) -> Runs:
     """
     history = history_path(os.environ)
     if not beginning:
-        shown, earlier = runs_to_show(history, "submit", _MOST_ENDED)
-        return Runs(tuple(_as_run(status) for status in read_statuses(list(shown), shown)), earlier)
-    matches = _runs(find_folders(history, "submit", beginning))
-    if len(matches) != 1:
-        return Runs(tuple(matches))
-    run = matches[0]
-    verdict = read_verdict(run.folder) if run.facts.get("stage") else None
-    note, waiting = read_checkpoint_note(run), _read_waiting(run)
-    return Runs((replace(_with_notes(run), checkpoint_note=note, verdict=verdict, waiting=waiting),))
+        shown = runs_to_show(history, "submit", _MOST_ENDED)
+        faults = [RunFault(Path(fault.path).parent, fault) for fault in shown.faults]
+        return _as_runs(read_statuses(list(shown.runs), shown.runs), faults, earlier=shown.has_more)
+    folders = find_folders(history, "submit", beginning)
+    if len(folders) != 1:
+        return _as_runs(read_statuses(folders))
+    return Runs((_read_run(folders[0]),))
 
 
 def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs:
@@ -135,7 +140,10 @@ def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs
     """
     with remembered_silences():
         chosen = dict.fromkeys(folder for run in runs for folder in _folders_of(run, every=every))
-        return Runs(tuple(_as_run(status) for status in cancel_runs(list(chosen))))
+        statuses = cancel_runs(list(chosen))
+    if statuses.faults and not statuses.statuses:
+        raise statuses.faults[0].error
+    return _as_runs(statuses)
 
 
 def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterator[Path]:
@@ -148,15 +156,35 @@ def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterat
     folders = find_folders(history_path(os.environ), "submit", run)
     candidates = [folder for folder in folders if not has_final_status(folder)]
     if len(candidates) > 1:
-        candidates = [s.folder for s in read_statuses(candidates) if s.state.state in OPEN_STATES]
+        candidates = [s.folder for s in read_statuses(candidates).statuses if s.state.state in OPEN_STATES]
     if len(candidates) > 1 and not every:
         names = join_names(folder.name for folder in candidates)
         raise InputError(f"{len(candidates):,} runs begin with {run!r}: give one of {names}, or --all")
     yield from candidates or folders[:1]
 
 
-def _runs(folders: Sequence[Path]) -> list[Run]:
-    return [_as_run(status) for status in read_statuses(folders)]
+def _as_runs(statuses: Statuses, faults: Sequence[RunFault] = (), *, earlier: bool | None = None) -> Runs:
+    texts = dict.fromkeys(f"{_UNREAD}: {fault.text}" for fault in (*faults, *statuses.faults))
+    return Runs(tuple(_as_run(status) for status in statuses.statuses), earlier, tuple(texts))
+
+
+def _read_run(folder: Path) -> Run:
+    """The status of a run with all that is read for one alone; what is wrong with a file is a remark."""
+    run = _as_run(read_status(folder))
+    faults = list(run.faults)
+
+    def part(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except UnreadableFile as fault:
+            faults.append(RunFault(folder, fault))
+            return None
+
+    verdict = part(lambda: read_verdict(folder)) if run.facts.get("stage") else None
+    note, waiting = part(lambda: read_checkpoint_note(run)), _read_waiting(run)
+    run = _with_notes(run)
+    texts = dict.fromkeys([*run.remarks, *(f"{_UNREAD}: {fault.text}" for fault in faults)])
+    return replace(run, checkpoint_note=note, verdict=verdict, waiting=waiting, remarks=tuple(texts))
 
 
 def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tuple[str, ...] = ()) -> Run:

@@ -8,8 +8,8 @@ import click
 
 from ..api.logs import watch
 from ..launcher.logs.tail import last_lines_offset
+from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.state import State
-from ..launcher.runs.status import RunStatus
 from ..render.runs import ending_text, status_text
 from .options import echo_bytes, say, show_live
 

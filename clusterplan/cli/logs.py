@@ -11,11 +11,11 @@ from ..api.logs import (
     find_logs,
     find_run_folders,
     log_of_rank,
-    read_status,
 )
 from ..cluster_profiles.visible_text import show_controls
 from ..launcher.logs.tail import last_lines_offset
-from ..launcher.runs.status import RunStatus
+from ..launcher.runs.run_status import RunStatus
+from ..launcher.runs.status import read_status
 from ..render.runs import ending_text
 from . import following
 from .options import choose_latest, echo_bytes, say

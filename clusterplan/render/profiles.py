@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cluster_profiles.files.toml_file import Section
 from ..cluster_profiles.profile import ClusterProfile
-from ..cluster_profiles.toml_file import Section
 from ..cluster_profiles.units import format_count, format_duration, plural, slurm_time
 from ..cluster_profiles.visible_text import show_controls, toml_escapes
 from .layout import Page, Style

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from ...cluster_profiles.toml_file import validate
+from ...cluster_profiles.files.toml_file import validate
 from ...cluster_profiles.units import parse_exact
 from ...errors import NotEnoughHistory, WorkloadError
 from ..job.workload import Workload

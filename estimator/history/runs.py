@@ -1,7 +1,7 @@
 """Runs in the history: their facts, events and notes.
 
 What differs between runs is in `setups`, step times in `measurements`, estimates in `estimates`, GPU readings in
-`samples`, the file itself in `database`.
+`samples`, faults of run folders in `faults`, the file itself in `database`.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event, SpoolPosition
 from ..gpu_use.record import RunRecord
+from .faults import HistoryFaults
 from .setups import HistorySetups
 from .start_forecasts import HistoryStartForecasts
 
@@ -21,7 +22,7 @@ _READ_BYTES = "max(offset, seen_bytes)"
 _OF_THE_RUN = ("index", "place")  # facts of a GPU in a run, not of the GPU
 
 
-class History(HistorySetups, HistoryStartForecasts):
+class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:
@@ -74,16 +75,17 @@ class History(HistorySetups, HistoryStartForecasts):
         return bool(self._rows("SELECT 1 FROM run WHERE run = ? AND ended_s IS NOT NULL", (run,)))
 
     def has_whole(self, run: str, spool_bytes: Mapping[str, int]) -> bool:
-        """Return whether the history has an ended run, and all of spools of these sizes."""
+        """Return whether the history has an ended run, all of spools of these sizes, and knows of no fault."""
         rows = self._rows(f"SELECT spool, {_READ_BYTES} AS offset FROM spool WHERE run = ?", (run,))  # noqa: S608  ours
-        return self.has_ended(run) and {row["spool"]: row["offset"] for row in rows} == dict(spool_bytes)
+        is_whole = self.has_ended(run) and {row["spool"]: row["offset"] for row in rows} == dict(spool_bytes)
+        return is_whole and not self.has_fault(run)
 
     def ended(self) -> dict[str, dict[str, int]]:
-        """Return the bytes of each spool that are in the history, for every run that has ended."""
+        """Return the bytes of each spool that are in the history, for every run that has ended, and whose folder is whole."""
         positions: dict[str, dict[str, int]] = {}
         for row in self._rows(
             f"SELECT run.run, spool, {_READ_BYTES} AS offset FROM run LEFT JOIN spool USING (run)"  # noqa: S608  ours
-            " WHERE ended_s IS NOT NULL"
+            " WHERE ended_s IS NOT NULL AND run.run NOT IN (SELECT run FROM fault)"
         ):
             spools = positions.setdefault(row["run"], {})
             if row["spool"] is not None:

@@ -105,3 +105,15 @@ def m006_damage(db: Database) -> None:
     db.execute("ALTER TABLE spool ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE spool ADD COLUMN seen_bytes INTEGER NOT NULL DEFAULT -1")
     db.execute("ALTER TABLE spool_gpu ADD COLUMN counter_s REAL")
+
+
+@migrations()
+def m007_faults(db: Database) -> None:
+    """Add what was wrong with a run's folder when it was collected last."""
+    db.execute(
+        "CREATE TABLE fault ("
+        " run TEXT PRIMARY KEY,"  # which need not be in the table of runs
+        " reason TEXT NOT NULL,"
+        " stamp TEXT NOT NULL"  # of the file that is at fault: its size, time and number
+        ") WITHOUT ROWID"
+    )

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
+from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.profile import Count
-from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Exact, flag, switch
 from .framework import STEP_RULES, Framework
 

@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.profile import Count
-from ...cluster_profiles.toml_file import Section
 from ...cluster_profiles.units import ceil_div
 from .fields import Exact, Length, PackedShare, flag
 

@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
-from ...cluster_profiles.toml_file import Section
 from .fields import MOST_STEPS, Length, MicroBatchSeconds, Rate, Share, StepSeconds, StepsOrShare, flag
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...cluster_profiles.catalog import load_profile
-from ...cluster_profiles.toml_file import locate, parse_toml, read_toml, table_of, validate
+from ...cluster_profiles.files.toml_file import locate, parse_toml, read_toml, table_of, validate
 from ...errors import WorkloadError
 from .given import STATED_RATES
 from .placement import place

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.profile import Count
-from ...cluster_profiles.toml_file import Section
 from .framework import Bootstrap
 
 

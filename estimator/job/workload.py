@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
+from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.profile import Count, Name
-from ...cluster_profiles.toml_file import Section
 from .data import Data
 from .fields import flag, section
 from .framework import STEP_RULES, Framework

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ...cluster_profiles.files.toml_file import Section, validate
 from ...cluster_profiles.gpu import find_gpu, read_gpus
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number
-from ...cluster_profiles.toml_file import Section, validate
 from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
 from ..job.fields import Length, Rate, ShortSeconds, StepSeconds

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cluster_profiles.toml_file import validate
+from ...cluster_profiles.files.toml_file import validate
 from ...cluster_profiles.visible_text import text_of_cell
 from ...errors import InputError
 from .entered import EnteredRun

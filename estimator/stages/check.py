@@ -96,11 +96,6 @@ class StageVerdict:
         """Return the verdict as check.json holds it."""
         return {"passed": self.passed, "findings": [asdict(finding) for finding in self.findings]}
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the verdict that `as_dict` wrote.  Raises KeyError and TypeError for anything else."""
-        return cls(tuple(Finding(f["name"], f["passed"], str(f["text"])) for f in values["findings"]))
-
 
 def judge_stage(
     check: StageCheck, lines: Sequence[LoopLine], memory_peak_bytes: float | None

@@ -9,8 +9,9 @@ from pathlib import Path
 from ...cluster_profiles.modes import make_inner_folder
 from ..run_folder.progress.loop_lines import read_progress
 from ..runs.cancel import cancel_runs
+from ..runs.run_status import RunStatus
 from ..runs.state import State
-from ..runs.status import RunStatus, read_statuses
+from ..runs.status import read_status
 from .probe import ProbeEnd, Speed, read_speed
 
 _POLL_S = {"slurm": 2.0, "local": 0.5}  # a question to Slurm starts processes
@@ -28,7 +29,7 @@ def watch_probe(
     `look` is called at each look at it.  Raises SlurmUnavailable and SlurmRefused.
     """
     while True:
-        (status,) = read_statuses([folder])
+        status = read_status(folder)
         lines, _ = read_progress(folder)
         speed = read_speed(lines)
         look(status, speed)
@@ -54,7 +55,7 @@ def stop_probe(folder: Path, executor: str, reason: str = "") -> RunStatus:
     cancel_runs([folder], reason)
     give_up_s = time.monotonic() + _STOPPED_S
     while True:
-        (status,) = read_statuses([folder])
+        status = read_status(folder)
         if status.state.final or time.monotonic() >= give_up_s:
             return status
         time.sleep(_POLL_S[executor] / 2)

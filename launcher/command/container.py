@@ -5,7 +5,7 @@ or by enroot (https://github.com/NVIDIA/enroot/blob/master/doc/cmd/start.md), as
 signal reaches it.  pyxis starts images by srun only: an srun inside the job would get Slurm's signals in our place.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -94,13 +94,3 @@ def _fstab(mount: str) -> str:
 
 def _is_handed_on(name: str) -> bool:
     return name not in _OF_THE_IMAGE and name.isidentifier()
-
-
-def container_of(values: Mapping[str, object] | None) -> Container | None:
-    """Return the container that launch.json describes; None without one."""
-    if values is None:
-        return None
-    mounts = values["mounts"]
-    return Container(
-        str(values["runtime"]), str(values["image"]), tuple(mounts) if isinstance(mounts, list) else ()
-    )

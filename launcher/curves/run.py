@@ -15,7 +15,7 @@ from ...estimator.measurements.training_loop import (
 from ...estimator.stopping.curve import Curve, Point, in_order
 from ..run_folder.progress.best_source import SourcedLine, lines_of_best_sources
 from ..run_folder.progress.loop_lines import read_sourced_lines
-from ..run_folder.registry import read_run_facts
+from ..run_folder.records.run_facts import read_run_facts
 from .training_log import TrainingLog
 
 

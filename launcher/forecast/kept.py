@@ -1,12 +1,13 @@
 """The start that was forecast for a run when it was submitted: `start_forecast.json` in its folder."""
 
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from ...estimator.queue.wait import WaitForecast
 from ..run_folder.folder import write_json
+from ..run_folder.records.files import read_record
+from ..run_folder.records.values import Count, Seconds
 
 START_FORECAST_FILE = "start_forecast.json"
 UNKNOWN = "unknown"
@@ -21,13 +22,13 @@ class StartForecast:
     corrections are learned from it.
     """
 
-    made_s: float
+    made_s: Seconds
     basis: str
-    wait_p10_s: float | None = None
-    wait_p50_s: float | None = None
-    wait_p90_s: float | None = None
-    by_limits_s: float | None = None
-    before: int | None = None
+    wait_p10_s: Seconds | None = None
+    wait_p50_s: Seconds | None = None
+    wait_p90_s: Seconds | None = None
+    by_limits_s: Seconds | None = None
+    before: Count | None = None
     cluster: str | None = None
     partition: str | None = None
     reason: str | None = None
@@ -59,11 +60,5 @@ class StartForecast:
 
 
 def read_start_forecast(folder: Path) -> StartForecast | None:
-    """Return the forecast that was kept for a run; None if there is none that can be read."""
-    try:
-        values = json.loads((folder / START_FORECAST_FILE).read_text(encoding="utf-8"))
-        return StartForecast(
-            **{each.name: values[each.name] for each in fields(StartForecast) if each.name in values}
-        )
-    except (OSError, ValueError, TypeError):
-        return None
+    """Return the forecast that was kept for a run; None without one.  Raises UnreadableFile."""
+    return read_record(StartForecast, folder / START_FORECAST_FILE)

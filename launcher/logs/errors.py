@@ -23,6 +23,11 @@ class ErrorKind(StrEnum):
     LAST_LINE = "last_line"  # no line is an error: the last one that was printed
     CONSEQUENCE = "consequence"  # another process is gone, or told this one to stop
 
+    @classmethod
+    def of(cls, word: str | None) -> "ErrorKind | None":
+        """Return the kind of this name; None for one that a newer version has coined."""
+        return cls(word) if word in set(cls) else None
+
 
 @dataclass(frozen=True)
 class LogError:

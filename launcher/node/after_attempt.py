@@ -7,7 +7,7 @@ from ..logs.errors import ErrorKind
 from ..logs.failure import Failure, find_cause
 from ..run_folder.cancel_request import cancel_requested_s
 from ..run_folder.final_status import write_final_status
-from ..run_folder.registry import read_run_facts
+from ..run_folder.records.run_facts import is_stage
 from ..run_folder.task_records import TaskRecord, read_task_record, read_task_records
 from ..slurm.jobs import PREEMPTED
 from .context import SHARED_DISK_POLL_S, TaskContext, wait_for
@@ -59,7 +59,7 @@ def _complete(task: TaskContext) -> None:
     record = task.file.update(state="ended", ended_s=task.file.now_s())
     tasks = _tasks_of_attempt(task)
     if len(tasks) == record.ranks and all(other.outcome == "completed" for other in tasks):
-        if not read_run_facts(task.folder).get("stage"):
+        if not is_stage(task.folder):
             write_final_status(task.folder, "completed", 0, ended_s=task.file.now_s())
             return
         from .stages.check import end_stage  # noqa: PLC0415  the readers of steps and samples, for a stage only

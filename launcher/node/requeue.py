@@ -1,7 +1,6 @@
 """A restart on Slurm: the job is requeued, or followed by a successor where Slurm may not requeue it."""
 
 import dataclasses
-import json
 import os
 import shutil
 import time
@@ -9,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ClusterplanError, SlurmRefused, SlurmUnavailable, SubmissionError
+from ...errors import ClusterplanError, SlurmRefused, SlurmUnavailable, SubmissionError, UnreadableFile
 from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import REQUEST_FILE
-from ..run_folder.owners.own_files import read_own_text
+from ..run_folder.owners.own_files import open_own_file
+from ..run_folder.records.files import read_record
 from ..run_folder.task_records import TaskRecord
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED
@@ -107,9 +107,11 @@ def queue_successor(folder: Path, job: str, job_class: JobClass) -> str:
     Raises SubmissionError.
     """
     try:
-        request = SlurmRequest.of(json.loads(read_own_text(folder / REQUEST_FILE)))
-    except (OSError, ValueError) as error:
-        raise SubmissionError(f"{folder / REQUEST_FILE}: cannot be read: {error}") from None
+        request = read_record(SlurmRequest, folder / REQUEST_FILE, open_own_file)
+    except UnreadableFile as error:
+        raise SubmissionError(str(error)) from None
+    if request is None:
+        raise SubmissionError(f"{folder / REQUEST_FILE}: is missing")
     further = tuple((name, value) for name, value in request.further if name != "dependency")
     after = dataclasses.replace(request, further=(*further, ("dependency", f"afterany:{job}")))
     ids, _ = submit_runs([folder], after, os.environ.get("SLURM_CLUSTER_NAME"), job_class)

@@ -15,7 +15,7 @@ from ..run_folder.final_status import has_final_status, withdraw_final_status, w
 from ..run_folder.folder import BEGAN, SUBMITIT
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
-from ..run_folder.registry import read_run_facts
+from ..run_folder.records.run_facts import is_stage
 from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
 from ..slurm.text import memory_mib_of_job
 from .after_attempt import decide_after_attempt
@@ -79,7 +79,7 @@ def run_task(
 
 def _why_not_begun(task: TaskContext, is_stopped: Callable[[], bool]) -> str | None:
     """Why a stage may not begin after the one before it; None if it may, or the run is no stage."""
-    if not read_run_facts(task.folder).get("stage"):
+    if not is_stage(task.folder):
         return None
     from .stages.order import why_not_begun  # noqa: PLC0415  the checks of stages, for a stage only
 

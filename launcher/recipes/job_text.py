@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...cluster_profiles.toml_file import table_of
+from ...cluster_profiles.files.toml_file import table_of
 from ...cluster_profiles.units import slurm_time
 from ...cluster_profiles.visible_text import show_controls, toml_escapes
 from ...estimator.job.workload import Workload

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from ...cluster_profiles.files.bounded_file import read_text
 from ...errors import RunFolderError
 from ...estimator.job.workload import Workload, stated_values
 from ..command.placeholders import fill_placeholders, placeholder_names
@@ -14,10 +15,24 @@ from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
 from ..run_folder.launch import LAUNCH_FILE, Launch
 from ..run_folder.left_out import find_resumable
-from ..run_folder.owners.own_files import read_own_text
+from ..run_folder.owners.own_files import open_own_file
+from ..run_folder.records.files import read_record
+from ..run_folder.records.run_facts import RunFacts, read_run_facts
 from ..run_folder.task_records import read_task_records
 from ..submission.request import SlurmRequest
 from .changes import without_one_time_options
+
+
+class _Command(TypedDict, total=False):
+    command: tuple[str, ...] | None
+    resume: tuple[str, ...] | None
+
+
+class _JobTables(TypedDict, total=False):
+    """The tables of job.json that are looked at before they are checked as a job file."""
+
+    run: _Command
+    checkpoint: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class EndedRun:
     """A run that has ended: `facts` of its run.json, `job` as the tables of a job file, its launch and its request."""
 
     folder: Path
-    facts: Mapping[str, Any]
+    facts: RunFacts
     job: Mapping[str, Any]
     launch: Launch
     request: SlurmRequest
@@ -61,46 +76,40 @@ class EndedRun:
         return []
 
     def diff(self) -> str | None:
-        """Return its repository's diff against the commit, secrets redacted; None without one."""
-        with suppress(OSError):
-            return (self.folder / DIFF_FILE).read_text(encoding="utf-8")
+        """Return its repository's diff against the commit, secrets redacted; None without one.  Raises UnreadableFile."""
+        with suppress(FileNotFoundError):
+            return read_text(self.folder / DIFF_FILE)
         return None
 
 
 def read_ended_run(folder: Path) -> EndedRun:
-    """Read the run in `folder`, to run it again: ForeignFile if others may have written it.  Raises RunFolderError."""
-    facts, job, request = (_read(folder / name) for name in (RUN_FILE, JOB_FILE, REQUEST_FILE))
-    launch = Launch.read(folder, to_run=True)
-    if not isinstance(job.get("run"), dict):
+    """Read the run in `folder`, to run it again.
+
+    Raises UnreadableFile, ForeignFile if others may have written it, and RunFolderError.
+    """
+    facts, launch = read_run_facts(folder, open_own_file), Launch.read(folder, to_run=True)
+    job = read_record(_JobTables, folder / JOB_FILE, open_own_file) or _JobTables()
+    request = read_record(SlurmRequest, folder / REQUEST_FILE, open_own_file)
+    if request is None or not job.get("run"):
         raise RunFolderError(
             f"{folder / JOB_FILE}: has no command, as a run of an earlier clusterplan: submit the job again, with "
             f"checkpoint.folder = {json.dumps(launch.output)}"
         )
-    job = _of_one_run(job, facts.get("sweep") or {})
-    further = without_one_time_options(dict(request["further"]))
+    tables = {"name": facts.get("name") or folder.name, **_of_one_run(job, facts.get("sweep") or {})}
     if launch.output != f"{folder}/output":
-        job = {**job, "checkpoint": {**job.get("checkpoint", {}), "folder": launch.output}}
-    return EndedRun(
-        folder, facts, {"name": facts["name"], **job, "slurm": further}, launch, SlurmRequest.of(request)
-    )
+        tables["checkpoint"] = {**job.get("checkpoint", {}), "folder": launch.output}
+    further = without_one_time_options(dict(request.further))
+    return EndedRun(folder, facts, {**tables, "slurm": further}, launch, request)
 
 
-def _of_one_run(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+def _of_one_run(job: "_JobTables", values: Mapping[str, str]) -> dict[str, Any]:
     """Return the job of one run of a sweep, with the run's values in its command."""
-    run = dict(job["run"])
+    run: dict[str, Any] = dict(job["run"])
     for key in ("command", "resume"):
-        words = run.get(key, ())
+        words = run.get(key) or ()
         if words:
             run[key] = list(fill_placeholders(words, values, later=placeholder_names(words) - values.keys()))
     return {**job, "run": run}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(read_own_text(path))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read: {error}") from None
-    return values
 
 
 @contextmanager

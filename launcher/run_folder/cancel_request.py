@@ -1,13 +1,24 @@
 """The request that a run stops for good: `cancel.json` in its folder, which every machine sees."""
 
-import json
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ...errors import UnreadableFile
 from .folder import write_json
+from .records.files import read_record
+from .records.values import Seconds
 
 CANCEL_FILE = "cancel.json"
+
+
+@dataclass(frozen=True)
+class CancelRequest:
+    """When the request was made, in Unix seconds, and why, if that is known."""
+
+    time_s: Seconds
+    reason: str = ""
 
 
 def write_cancel_request(folder: Path, reason: str = "") -> None:
@@ -15,27 +26,18 @@ def write_cancel_request(folder: Path, reason: str = "") -> None:
     write_json(folder / CANCEL_FILE, {"time_s": time.time()} | ({"reason": reason} if reason else {}))
 
 
+def read_cancel_request(folder: Path) -> CancelRequest | None:
+    """Return the request; None without one.  Raises UnreadableFile."""
+    return read_record(CancelRequest, folder / CANCEL_FILE)
+
+
 def cancel_requested_s(folder: Path) -> float | None:
-    """Return when the request was made, in Unix seconds; None without one."""
-    try:
-        return float(_read_request(folder)["time_s"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def cancel_reason(folder: Path) -> str:
-    """Return why the request was made; empty if it does not say, or there is none."""
-    return str(_read_request(folder).get("reason") or "")
+    """Return when the request was made, in Unix seconds; None without one that can be read."""
+    with suppress(UnreadableFile):
+        return request.time_s if (request := read_cancel_request(folder)) else None
+    return None
 
 
 def withdraw_cancel_request(folder: Path) -> None:
     """Remove the request: Slurm refused to cancel the job."""
     (folder / CANCEL_FILE).unlink(missing_ok=True)
-
-
-def _read_request(folder: Path) -> dict[str, Any]:
-    try:
-        values = json.loads((folder / CANCEL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...cluster_profiles.files.bounded_file import read_text
+from ...errors import UnreadableFile
 from .folder import SUBMITIT
 from .task_records import Attempt
 
 _EXIT, _LOG = ".exit", "_log.err"
+_EXIT_BYTES = 64
 _Names = dict[str, list[str]]  # by the id of a job
 
 
@@ -26,8 +29,8 @@ class JobFiles:
         for path in (path for job in jobs for path in self._paths(folder, job) if path.suffix == _EXIT):
             job, _, restart = path.stem.rpartition(".")
             try:
-                codes[Attempt(job, int(restart))] = int(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                codes[Attempt(job, int(restart))] = int(read_text(path, _EXIT_BYTES))
+            except (OSError, ValueError, UnreadableFile):  # a job that is killed may tear it
                 continue
         return codes
 

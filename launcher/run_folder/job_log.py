@@ -4,12 +4,14 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...cluster_profiles.modes import open_file
 from ...errors import RunFolderError
 from .folder import JOBS_FILE
+from .records.files import read_lines
+from .records.values import Seconds
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class JobEntry:
 
     executor: str
     job: str
-    submitted_s: float
+    submitted_s: Seconds
     cluster: str | None = None
 
 
@@ -49,25 +51,11 @@ def append_job(folder: Path, executor: str, job: str, cluster: str | None = None
 
 
 def read_jobs(folder: Path) -> list[JobEntry]:
-    """Return the jobs of a run in order, none before its submission.  A torn line is left out."""
-    try:
-        lines = (folder / JOBS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return [job for line in lines if (job := _parse_line(line))]
+    """Return the jobs of a run in order, none before its submission.  A torn line is left out.  Raises UnreadableFile."""
+    return read_lines(JobEntry, folder / JOBS_FILE)
 
 
 def is_superseded(folder: Path, job: str) -> bool:
     """Return whether a later job has the run: this one began again, but it is another's turn."""
     ids = [entry.job for entry in read_jobs(folder)]
     return job in ids and ids[-1] != job
-
-
-def _parse_line(line: str) -> JobEntry | None:
-    try:
-        values = json.loads(line)
-        return JobEntry(
-            **{field.name: values[field.name] for field in fields(JobEntry) if field.name in values}
-        )
-    except (ValueError, TypeError):
-        return None

@@ -3,17 +3,18 @@
 A file and not a pickle, so that a restart days later reads the same, even if Python or clusterplan was upgraded.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from ...errors import RunFolderError
+from ...cluster_profiles.files.bounded_file import open_regular
+from ...errors import UnreadableFile
 from ...estimator.job.framework import Bootstrap
-from ..command.container import Container, container_of
+from ..command.container import Container
 from .folder import json_text, write_new_text
-from .owners.own_files import read_own_text
+from .owners.own_files import open_own_file
+from .records.files import read_record
+from .records.values import Count, Positive, Seconds
 
 LAUNCH_FILE = "launch.json"
 
@@ -34,15 +35,15 @@ class Launch:
     cwd: str
     environment: Mapping[str, str]
     bootstrap: Bootstrap
-    nodes: int
-    gpus: int
-    output: str | None
-    stop_signal: str
-    grace_s: float
-    max_restarts: int
-    period_s: float = 1.0
+    nodes: Positive
+    gpus: Count
+    output: str | None = None
+    stop_signal: str = "SIGTERM"
+    grace_s: Seconds = 30.0
+    max_restarts: Count = 0
+    period_s: Seconds = 1.0
     local_gpus: tuple[str, ...] | None = None
-    limit_s: float | None = None
+    limit_s: Seconds | None = None
     checkpoint_pattern: str | None = None
     container: Container | None = None
     one_task: bool = False
@@ -71,20 +72,16 @@ class Launch:
 
     @classmethod
     def read(cls, folder: Path, *, to_run: bool = False) -> "Launch":
-        """Read the launch from the run's folder.  Raises RunFolderError.
+        """Read the launch from the run's folder.  Raises UnreadableFile.
 
         `to_run` it, nobody but this user may have written it: raises ForeignFile.
         """
-        path = folder / LAUNCH_FILE
-        try:
-            text = read_own_text(path) if to_run else path.read_text(encoding="utf-8")
-            values: dict[str, Any] = json.loads(text)
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{path}: cannot be read: {error}") from None
-        arguments = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        for name in ("command", "resume", "local_gpus", "stall_command"):
-            if arguments.get(name) is not None:
-                arguments[name] = tuple(arguments[name])
-        arguments["container"] = container_of(arguments.get("container"))
-        arguments["bootstrap"] = Bootstrap(arguments["bootstrap"])
-        return cls(**arguments)
+        launch = read_record(cls, folder / LAUNCH_FILE, open_own_file if to_run else open_regular)
+        if launch is None:
+            raise UnreadableFile(folder / LAUNCH_FILE, "is missing")
+        return launch
+
+    @classmethod
+    def find(cls, folder: Path) -> "Launch | None":
+        """Return the launch of a run; None if it has none, as a run of `sample`.  Raises UnreadableFile."""
+        return read_record(cls, folder / LAUNCH_FILE)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...cluster_profiles.modes import open_file
-from ...errors import RunFolderError
 from .checkpoints import Checkpoint, find_checkpoints, find_newest_checkpoint
 from .launch import Launch
+from .records.files import read_lines
+from .records.values import Seconds
 
 LEFT_OUT_FILE = "left_out.jsonl"
 
@@ -19,7 +20,7 @@ class Save(NamedTuple):
     """A checkpoint as it was saved once: its path, and when it last changed, in Unix seconds."""
 
     path: str
-    changed_s: float
+    changed_s: Seconds
 
 
 def append_left_out(folder: Path, save: Save) -> bool:
@@ -41,12 +42,8 @@ def withdraw_left_out(folder: Path) -> None:
 
 
 def read_left_out(folder: Path) -> Collection[Save]:
-    """Return the checkpoints that a start leaves out, in order.  A torn line is left out."""
-    try:
-        lines = (folder / LEFT_OUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return [save for line in lines if (save := _parse_line(line))]
+    """Return the checkpoints that a start leaves out, in order.  A torn line is left out.  Raises UnreadableFile."""
+    return read_lines(Save, folder / LEFT_OUT_FILE)
 
 
 def find_resumable(folder: Path, launch: Launch) -> Iterator[Checkpoint]:
@@ -58,19 +55,9 @@ def find_resumable(folder: Path, launch: Launch) -> Iterator[Checkpoint]:
     return (each for each in checkpoints if Save(each.path, each.changed_s) not in left_out)
 
 
-def _parse_line(line: str) -> Save | None:
-    try:
-        values = json.loads(line)
-        return Save(str(values["path"]), float(values["changed_s"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 def find_newest_of_run(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a run, left out or not; None without one, or where its folder cannot be read."""
-    with suppress(OSError, ValueError, RunFolderError):
-        launch = Launch.read(folder)
-        return (
-            find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern) if launch.output else None
-        )
-    return None
+    """Return the newest checkpoint of a run, left out or not; None without one.  Raises UnreadableFile."""
+    launch = Launch.find(folder)
+    if launch is None or not launch.output:
+        return None
+    return find_newest_checkpoint(Path(launch.output), launch.checkpoint_pattern)

@@ -4,20 +4,21 @@ There may be thousands of them on a slow disk: a folder is read only if the run'
 """
 
 import difflib
-import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ...cluster_profiles.modes import denial
 from ...cluster_profiles.units import join_names
-from ...errors import HistoryError, InputError
+from ...errors import HistoryError, InputError, UnreadableFile
 from .final_status import has_final_status
-from .folder import REQUEST_FILE, RUN_FILE, file_exists, links_folder
+from .folder import RUN_FILE, file_exists, links_folder
+from .records.run_facts import RunFacts, read_run_facts
 
 _BEGAN = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]{4}$")
 _MAX_SUGGESTIONS, _MAX_CANDIDATES = 3, 20
@@ -43,26 +44,38 @@ def registered_folders(history: Path) -> list[Path]:
     return [links / link.readlink() for *_, link in sorted(links_by_time, reverse=True)]
 
 
-def runs_to_show(history: Path, kind: str, most_ended: int) -> tuple[dict[Path, dict[str, Any]], bool]:
-    """Return the runs of a kind that have not ended and the latest `most_ended` that have, and whether more have.
+class ShownRuns(NamedTuple):
+    """Runs by their folders, with the values of their run.json; whether others have ended; and the faults of others."""
 
-    A run is its folder, with the values of its run.json.
-    """
-    runs, room, has_more = dict[Path, dict[str, Any]](), most_ended, False
+    runs: Mapping[Path, RunFacts]
+    has_more: bool
+    faults: Sequence[UnreadableFile]
+
+
+def runs_to_show(history: Path, kind: str, most_ended: int) -> ShownRuns:
+    """Return the runs of a kind that have not ended, and the latest `most_ended` that have."""
+    runs, faults, room, has_more = dict[Path, RunFacts](), list[UnreadableFile](), most_ended, False
     for folder in registered_folders(history):
         ended = has_final_status(folder)
         if ended and not room:
             has_more = True
-        elif (facts := read_run_facts(folder)).get("kind") == kind:
+            continue
+        try:
+            facts = read_run_facts(folder)
+        except UnreadableFile as fault:
+            faults += [fault] if file_exists(folder) else []
+            continue
+        if facts.get("kind") == kind:
             runs[folder] = facts
             room -= ended
-    return runs, has_more
+    return ShownRuns(runs, has_more, faults)
 
 
 def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     """Return the runs of a kind whose id is, or begins with, `run`, the latest first; for None the latest run.
 
-    A path of a run's folder finds that run, registered or not.  Raises InputError with the nearest ids.
+    A path of a run's folder finds that run, registered or not.  Raises InputError with the nearest ids, and UnreadableFile
+    for the only run that begins so.
     """
     if run is not None and "/" in run:
         if file_exists(Path(run) / RUN_FILE):
@@ -76,11 +89,14 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     folders = {folder.name: folder for folder in registered_folders(history)}
 
     def is_of_kind(name: str) -> bool:
-        return read_run_facts(folders[name]).get("kind") == kind
+        return _read_kind(folders[name]) == kind
 
     if run is not None:
         names = [run] if run in folders else [name for name in folders if name.startswith(run)]
-        kinds = {name: read_run_facts(folders[name]).get("kind") for name in names}
+        if len(names) == 1 and file_exists(folders[names[0]]):
+            kinds = {names[0]: read_run_facts(folders[names[0]]).get("kind")}
+        else:
+            kinds = {name: _read_kind(folders[name]) for name in names}
         if matches := [folders[name] for name in names if kinds[name] == kind]:
             return matches
         if other := next((name for name in names if kinds[name]), None):  # otherwise its folder is gone
@@ -94,6 +110,13 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     raise InputError(
         f"run {run!r} is not known; {name_nearest(filter(is_of_kind, find_similar(run, folders)))}"
     )
+
+
+def _read_kind(folder: Path) -> str | None:
+    """Return the kind of a run; None if its folder is gone, or its run.json cannot be read."""
+    with suppress(UnreadableFile):
+        return read_run_facts(folder).get("kind")
+    return None
 
 
 def find_similar(run: str, ids: Iterable[str]) -> list[str]:
@@ -119,33 +142,6 @@ def name_nearest(similar: Iterable[str]) -> str:
     if not nearest:
         return "no run has a name like it: `clusterplan history list` shows all"
     return f"the nearest {'is' if len(nearest) == 1 else 'are'} {join_names(nearest)}"
-
-
-def read_run_facts(folder: Path) -> dict[str, Any]:
-    """Return the values of run.json; none if the folder is gone."""
-    return _read_values(folder / RUN_FILE)
-
-
-def read_partition(folder: Path) -> tuple[str | None, str | None]:
-    """Return the partition that a run asked for, and Slurm's name of its GPUs; None if it asked for none, or its folder is gone."""
-    request = _read_values(folder / REQUEST_FILE)
-    return request.get("partition"), request.get("gres")
-
-
-def read_request_options(folder: Path) -> dict[str, Any]:
-    """Return the options of sbatch that a run asked for beside those that clusterplan sets; none if its folder is gone."""
-    try:
-        return dict(_read_values(folder / REQUEST_FILE).get("further") or {})
-    except (TypeError, ValueError):
-        return {}
-
-
-def _read_values(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _stamp(run: str) -> str:

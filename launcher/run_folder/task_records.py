@@ -9,17 +9,20 @@ The shell outlives its tasks, so its file exists even where they were killed and
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...cluster_profiles.modes import make_inner_folder
+from ...errors import UnreadableFile
 from ..clock import RunClock, offset_of_file, own_clock
 from ..logs.errors import ErrorKind
 from ..logs.failure import Failure
 from .folder import TASKS, write_json
+from .records.files import read_record
+from .records.values import Count, ExitCode, Seconds, Signed
 
 _FRESH_S = 60.0  # three heartbeats
 _BY_CLOCK = ("began_s", "beat_s", "ended_s")
@@ -45,42 +48,40 @@ class TaskRecord:
     """
 
     job: str
-    restart: int
-    rank: int
-    ranks: int
+    restart: Count
+    rank: Count
+    ranks: Count
     node: str
     host: str
-    pid: int
+    pid: Count
     birth: str  # start of the process in clock ticks, so that another process with its id is not taken for it
-    began_s: float
-    beat_s: float
+    began_s: Seconds
+    beat_s: Seconds
     state: str = "running"
-    memory_mib: int | None = None  # what Slurm gives the job on this node
-    resume_step: int | None = None
+    memory_mib: Count | None = None  # what Slurm gives the job on this node
+    resume_step: Count | None = None
     resume_from: str | None = None  # path of the checkpoint that the attempt began from
-    resume_changed_s: float | None = None
+    resume_changed_s: Seconds | None = None
     checkpoints: Sequence[str] = ()  # paths that were there, the newest of each family of names; of rank 0
-    last_save_s: float | None = None  # the last change of one of them
-    last_weights_s: float | None = None  # the last change of any file of weights
-    saved_step: int | None = None
+    last_save_s: Seconds | None = None  # the last change of one of them
+    last_weights_s: Seconds | None = None  # the last change of any file of weights
+    saved_step: Count | None = None
     progress: str | None = None  # a node.restart_policy.Progress, where a restart was decided here
     stop_cause: str | None = None  # a StopCause, where the task was asked to stop
-    ends_s: float | None = None  # when Slurm ends the job, at its time limit
+    ends_s: Seconds | None = None  # when Slurm ends the job, at its time limit
     slurm_state: str | None = None  # the reason that Slurm gave for it
     outcome: str | None = None
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     error: str | None = None  # the line of the log that says why the command failed
     error_kind: str | None = None  # an ErrorKind
-    failed_rank: int | None = None
-    failed_log: int | None = None  # the number of its log
-    failed_code: int | None = None  # its own exit code: that of the command may be a launcher's
-    failed_s: float | None = None  # when its log was written last
+    failed_rank: Count | None = None
+    failed_log: Count | None = None  # the number of its log
+    failed_code: ExitCode | None = None  # its own exit code: that of the command may be a launcher's
+    failed_s: Seconds | None = None  # when its log was written last
     will_restart: bool = False
     reason: str | None = None  # why the run restarts, or does not
-    ended_s: float | None = None
-    clock_s: float = (
-        0.0  # by how much the node's clock is ahead of the run folder's, which the times above are by
-    )
+    ended_s: Seconds | None = None
+    clock_s: Signed = 0.0  # the node's clock is ahead of the run folder's, by which the times above are
 
     @property
     def attempt(self) -> Attempt:
@@ -98,7 +99,7 @@ class TaskRecord:
             node=self.node,
             exit_code=self.failed_code or self.exit_code or 0,
             error=self.error,
-            kind=ErrorKind(self.error_kind) if self.error_kind else None,
+            kind=ErrorKind.of(self.error_kind),
             time_s=self.failed_s or self.beat_s,
         )
 
@@ -159,24 +160,44 @@ def _overwrite(path: Path, data: bytes) -> None:
         os.close(file)
 
 
-def read_task_records(folder: Path) -> list[TaskRecord]:
-    """Return the records of all tasks of all attempts of a run, in the order they began."""
+class Tasks(NamedTuple):
+    """The records of a run's tasks in the order they began, and the faults of the files that could not be read."""
+
+    records: Sequence[TaskRecord]
+    faults: Sequence[UnreadableFile]
+
+
+def read_tasks(folder: Path) -> Tasks:
+    """Return the records of all tasks of all attempts of a run."""
     try:
         names = [name for name in os.listdir(f"{folder}/{TASKS}") if name.endswith(".json")]  # noqa: PTH208  a path for each is slow
-    except OSError:
-        return []
-    records = [record for name in names if (record := read_task_record(folder, name))]
-    return sorted(records, key=lambda task: (task.began_s, task.restart, task.rank))
+    except FileNotFoundError:
+        return Tasks((), ())
+    except OSError as error:
+        return Tasks((), (UnreadableFile(folder / TASKS, f"cannot be read: {error.strerror}"),))
+    records, faults = list[TaskRecord](), list[UnreadableFile]()
+    for name in names:
+        try:
+            records += filter(None, [_read_file(folder, name)])
+        except UnreadableFile as fault:
+            faults.append(fault)
+    return Tasks(sorted(records, key=lambda task: (task.began_s, task.restart, task.rank)), faults)
+
+
+def read_task_records(folder: Path) -> Sequence[TaskRecord]:
+    """Return the records of all tasks of a run that can be read."""
+    return read_tasks(folder).records
 
 
 def read_task_record(folder: Path, file_name: str) -> TaskRecord | None:
     """Return one record; None if its file is missing, is being replaced, or was torn by a full disk."""
-    try:
-        values: Mapping[str, Any] = json.loads((folder / TASKS / file_name).read_text(encoding="utf-8"))
-        names = {field.name for field in fields(TaskRecord)}
-        return TaskRecord(**{name: value for name, value in values.items() if name in names})
-    except (OSError, ValueError, TypeError):
-        return None
+    with suppress(UnreadableFile):
+        return _read_file(folder, file_name)
+    return None
+
+
+def _read_file(folder: Path, file_name: str) -> TaskRecord | None:
+    return read_record(TaskRecord, folder / TASKS / file_name)
 
 
 def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:

@@ -13,18 +13,19 @@ from ..run_folder.owners.process import signal_task
 from ..run_folder.task_records import read_task_records
 from ..slurm import client as slurm
 from ..slurm.jobs import JobOwner
-from .status import RunStatus, read_statuses
+from .status import Statuses, read_statuses
 
 
-def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
+def cancel_runs(folders: Sequence[Path], reason: str = "") -> Statuses:
     """Ask runs to stop, for good and for a `reason` if there is one; return their statuses from before.
 
-    Raises InputError for a run of another user, SlurmUnavailable, and SlurmRefused, also for a run whose job is another's.
+    A run of which nobody can tell the status stays as it is.  Raises InputError for a run of another user,
+    SlurmUnavailable, and SlurmRefused, also for a run whose job is another's.
     """
     for folder in folders:
         if os.geteuid() != 0:
             check_own_run(folder, "stop")
-    statuses = read_statuses(folders)
+    statuses, faults = read_statuses(folders)
     open_folders = [status.folder for status in statuses if not status.state.final]
     for folder in open_folders:
         write_cancel_request(folder, reason)  # first: a job that begins, or that is saving, looks for it
@@ -36,7 +37,7 @@ def cancel_runs(folders: Sequence[Path], reason: str = "") -> list[RunStatus]:
     for folder in jobs.keys() - on_slurm.keys():
         for task in read_task_records(folder)[-1:]:
             signal_task(folder, task, signal.SIGTERM)
-    return statuses
+    return Statuses(statuses, faults)
 
 
 def _cancel_jobs(jobs: Mapping[Path, str]) -> None:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...cluster_profiles.modes import user_name
-from ...errors import HistoryError, RunFolderError
+from ...errors import HistoryError, UnreadableFile
 from ..run_folder.final_status import has_final_status
 from ..run_folder.folder import RUN_FILE, file_exists
 from ..run_folder.launch import Launch
@@ -12,7 +12,7 @@ from ..run_folder.locks.checkpoint_folder import Writer, checkpoint_folders, des
 from ..run_folder.registry import registered_folders
 from ..submission.problem import Problem, refusal
 from .state import OPEN_STATES
-from .status import read_statuses
+from .status import read_status
 
 
 def check_checkpoint_folder(launch: Launch, own: Path, history: Path) -> tuple[Problem, ...]:
@@ -33,7 +33,7 @@ def check_checkpoint_folder(launch: Launch, own: Path, history: Path) -> tuple[P
 
 
 def _checkpoint_folders_of(folder: Path) -> set[Path]:
-    with suppress(RunFolderError):
+    with suppress(UnreadableFile):
         return checkpoint_folders(Launch.read(folder), folder)
     return set()
 
@@ -48,4 +48,7 @@ def _is_open(folder: Path) -> bool:
     """Return whether a run goes on; a run whose folder cannot be read takes its lock away at its end."""
     if not file_exists(folder / RUN_FILE):
         return file_exists(folder) or not file_exists(folder.parent)
-    return read_statuses([folder])[0].state.state in OPEN_STATES
+    try:
+        return read_status(folder).state.state in OPEN_STATES
+    except UnreadableFile:  # its job may run
+        return not has_final_status(folder)

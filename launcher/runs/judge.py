@@ -9,7 +9,7 @@ from dataclasses import replace
 from ...cluster_profiles.units import format_duration
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..node.restart_policy import StopCause
-from ..run_folder.final_status import read_failure, was_killed
+from ..run_folder.final_status import FinalStatus
 from ..run_folder.progress.progress import Progress
 from ..run_folder.task_records import TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
@@ -32,7 +32,7 @@ _ACTIVITIES = {
 def judge_state(evidence: Evidence, now_s: float) -> RunState:
     """Return the state of a run that follows from the evidence at `now_s`, in Unix seconds."""
     if evidence.final_status:
-        return _final_state(evidence, now_s)
+        return _final_state(evidence.final_status, evidence, now_s)
     if not evidence.jobs:
         if now_s - evidence.began_s < STALE_S:
             return RunState(State.PENDING, "being submitted", now_s)
@@ -50,18 +50,16 @@ def with_early_end(state: RunState, progress: Progress | None) -> RunState:
     return replace(state, reason=f"ended with exit code 0 at {steps}")
 
 
-def _final_state(evidence: Evidence, now_s: float) -> RunState:
-    final = evidence.final_status or {}
-    failure, reason = read_failure(final), str(final.get("reason") or "")
+def _final_state(final: FinalStatus, evidence: Evidence, now_s: float) -> RunState:
+    failure, reason = final.failure, final.reason or ""
     if failure:
         how = explain_failure(failure, names_node=evidence.names_node)
         reason = how if failure.error or not reason else f"{how}; {reason}"
-    state, error = State(final["state"]), evidence.slurmd_error
-    if was_killed(final) and is_out_of_memory(error, SIGKILL_CODE):
+    state, error = State(final.state), evidence.slurmd_error
+    if final.was_killed and is_out_of_memory(error, SIGKILL_CODE):
         state, reason = State.OUT_OF_MEMORY, f"{reason.partition(': often')[0]}: {error}"
         failure = replace(failure, error=error, kind=ErrorKind.OUT_OF_MEMORY) if failure else None
-    ended_s = final.get("ended_s") or now_s
-    return RunState(state, reason, ended_s, final.get("exit_code"), failure=failure)
+    return RunState(state, reason, final.ended_s or now_s, final.exit_code, failure=failure)
 
 
 def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911  one line per case

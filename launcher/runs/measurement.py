@@ -1,19 +1,18 @@
 """A run folder as one measurement: the job's shape, what its training loop reported, what its GPUs did.
 
-Nothing here is ever refused: a folder may be half written, and what it does not say is None.
+A folder may be half written: what it does not say is None.
 """
 
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ...cluster_profiles.gpu import find_gpu
 from ...cluster_profiles.precision import Precision
-from ...errors import InputError, RunFolderError
+from ...errors import InputError, UnreadableFile
 from ...estimator.gpu_use.precision import precision_of_dtype
 from ...estimator.history.runs import History
 from ...estimator.job.shape import Shape
@@ -23,33 +22,43 @@ from ...estimator.measurements.steady_state import SteadyState, steady_state
 from ...estimator.measurements.training_loop import LoopDtype, LoopLine, LoopStart
 from ..command.precision import VARIABLE
 from ..logs.errors import is_out_of_memory
+from ..run_folder.folder import RUN_FILE
 from ..run_folder.launch import Launch
-from ..run_folder.task_records import first_tasks, read_task_records
+from ..run_folder.records.checked import check_record
+from ..run_folder.records.run_facts import RunFacts, RunShape
+from ..run_folder.records.values import WrongValue
+from ..run_folder.task_records import first_tasks
+from .record.facts import SUBMITTED
+from .run_files import RunFiles
 
-ADDED, SUBMITTED = "added", "submit"
+ADDED = "added"
+_COUNTS = ("nodes", "gpus", "gpus_per_node", "batch_size", "accumulation", "model_parallel")
 
 
-def measure_run(
-    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
-) -> list[Measurement]:
+def measure_run(run: RunFiles, lines: Sequence[LoopLine], history: History) -> list[Measurement]:
     """Return the measurements of a run folder: the one of a run, or those that were entered."""
-    entered = run.get("measurements") if run.get("kind") == ADDED else None
-    if isinstance(entered, list):
-        return [measurement for values in entered if (measurement := _from_json(values))]
-    measurement = _measure(folder, run, lines, history)
+    entered = run.facts.get("measurements") if run.facts.get("kind") == ADDED else None
+    if entered is not None:
+        try:
+            return [_check_entered(values) for values in entered]
+        except WrongValue as error:
+            raise UnreadableFile(run.folder / RUN_FILE, f"measurements: {error}") from None
+    measurement = _measure(run, lines, history)
     return [measurement] if measurement else []
 
 
-def planned_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
-    """Return the precision that the command was given, otherwise the one submitted; None is not known."""
-    shape = run.get("shape")
-    planned = shape.get("precision") if isinstance(shape, dict) else None
-    with suppress(RunFolderError):
-        planned = Launch.read(folder).environment.get(VARIABLE, planned)
+def planned_precision(folder: Path, run: RunFacts) -> Precision | None:
+    """Return the precision that the command was given, otherwise the one submitted; None is not known.
+
+    Raises UnreadableFile.
+    """
+    planned = (run.get("shape") or {}).get("precision")
+    if launch := Launch.find(folder):
+        planned = launch.environment.get(VARIABLE, planned)
     return precision_of_dtype(planned)
 
 
-def stated_precision(folder: Path, run: Mapping[str, Any]) -> Precision | None:
+def stated_precision(folder: Path, run: RunFacts) -> Precision | None:
     """Return the planned precision if the user stated one, which the run can be held against; otherwise None."""
     return None if run.get("precision_is_stated") is False else planned_precision(folder, run)
 
@@ -67,17 +76,16 @@ def as_json(measurement: Measurement) -> dict[str, Any]:
     return asdict(measurement) | {"when": when.isoformat() if when else None}
 
 
-def _measure(
-    folder: Path, run: Mapping[str, Any], lines: Sequence[LoopLine], history: History
-) -> Measurement | None:
+def _measure(files: RunFiles, lines: Sequence[LoopLine], history: History) -> Measurement | None:
     """Return the measurement of a run whose readings are in `history`; None if its shape or its speed is unknown."""
-    tasks = read_task_records(folder)
+    folder, run, tasks = files.folder, files.facts, files.tasks
     attempts_began_s = {str(task.attempt): task.began_s for task in first_tasks(tasks)}
     began_s = attempts_began_s or _run_began_s(run)
     since_s = run.get("shape_since_s") or 0  # resumed on another number of GPUs
     steady = steady_state([line for line in lines if line.time_s >= since_s], began_s)
-    shape = _read_shape(run.get("shape"), planned_precision(folder, run), lines)
-    model = _read_text(run.get("shape"), "model")
+    submitted = run.get("shape") or RunShape()
+    shape = _find_shape(submitted, planned_precision(folder, run), lines)
+    model = submitted.get("model")
     if steady is None or shape is None or model is None:
         return None
     name = folder.name
@@ -99,10 +107,10 @@ def _measure(
         checkpoint_s=steady.checkpoint_s,
         queue_wait_s=_queue_wait_s(run, attempts_began_s),
         restarts=max(steady.restarts, len(began_s) - 1),
-        cluster=_read_text(run.get("shape"), "cluster"),
-        parameters=_read_count(run.get("shape"), "parameters"),
-        active_parameters=_read_count(run.get("shape"), "active_parameters"),
-        trainable_parameters=_read_count(run.get("shape"), "trainable_parameters"),
+        cluster=submitted.get("cluster"),
+        parameters=submitted.get("parameters") or None,
+        active_parameters=submitted.get("active_parameters") or None,
+        trainable_parameters=submitted.get("trainable_parameters") or None,
         is_probe=run.get("probe") is True,
     )
     return _with_activity(measurement, steady, history, name)
@@ -121,31 +129,18 @@ def _with_activity(measurement: Measurement, steady: SteadyState, history: Histo
     return replace(measurement, busy_share=busy_share, energy_per_sample_j=energy_j)
 
 
-def _from_json(values: object) -> Measurement | None:
-    if not isinstance(values, dict):
-        return None
-    fields_of = {f.name: values[f.name] for f in fields(Measurement) if f.name in values}
-    try:
-        when = None if fields_of.get("when") is None else datetime.fromisoformat(fields_of["when"])
-        precision = Precision(fields_of["precision"])
-        return Measurement(**{**fields_of, "precision": precision, "when": when})
-    except (KeyError, TypeError, ValueError):
-        return None
+def _check_entered(values: Mapping[str, Any]) -> Measurement:
+    """Return a measurement that was entered.  Raises WrongValue."""
+    entered = check_record(Measurement, values)
+    for name in ("step_time_s", *_COUNTS):
+        if not getattr(entered, name) > 0:
+            raise WrongValue(f"{name}: {getattr(entered, name)} is not above 0")
+    return entered
 
 
-def _read_text(submitted: object, name: str) -> str | None:
-    value = submitted.get(name) if isinstance(submitted, dict) else None
-    return value if isinstance(value, str) else None
-
-
-def _read_count(submitted: object, name: str, least: int = 1) -> int | None:
-    value = submitted.get(name) if isinstance(submitted, dict) else None
-    return value if type(value) is int and value >= least else None
-
-
-def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[LoopLine]) -> Shape | None:
+def _find_shape(submitted: RunShape, planned: Precision | None, lines: Sequence[LoopLine]) -> Shape | None:
     """Return the submitted shape, corrected by the script's reports; None if the values make no shape."""
-    if not isinstance(submitted, dict) or planned is None:
+    if planned is None:
         return None
     start = next((line for line in reversed(lines) if isinstance(line, LoopStart)), LoopStart(0, 0))
     shape = Shape(
@@ -158,19 +153,11 @@ def _read_shape(submitted: object, planned: Precision | None, lines: Sequence[Lo
         model_parallel=submitted.get("model_parallel", 1),
         precision=_used_precision(planned, observed_precision(lines)),
         seq_len=submitted.get("seq_len"),
-        tensor_parallel=_read_count(submitted, "tensor_parallel"),
-        pipeline_parallel=_read_count(submitted, "pipeline_parallel"),
-        zero_stage=_read_count(submitted, "zero_stage", least=0),
+        tensor_parallel=submitted.get("tensor_parallel") or None,
+        pipeline_parallel=submitted.get("pipeline_parallel") or None,
+        zero_stage=submitted.get("zero_stage"),
     )
-    counts: tuple[object, ...] = (
-        shape.nodes,
-        shape.gpus,
-        shape.gpus_per_node,
-        shape.batch_size,
-        shape.accumulation,
-        shape.model_parallel,
-    )
-    if not all(isinstance(count, int) and count > 0 for count in counts):
+    if not all(getattr(shape, name) for name in _COUNTS):
         return None
     return shape if shape.is_split_evenly else replace(shape, tensor_parallel=None, pipeline_parallel=None)
 
@@ -196,14 +183,14 @@ def _gpus(gpus: Sequence[Mapping[str, Any]]) -> tuple[str | None, int | None]:
         return name, memory
 
 
-def _run_began_s(run: Mapping[str, Any]) -> dict[str, float]:
+def _run_began_s(run: RunFacts) -> dict[str, float]:
     began_s = run.get("began_s")
-    return {"": float(began_s)} if isinstance(began_s, int | float) else {}
+    return {} if began_s is None else {"": began_s}
 
 
-def _queue_wait_s(run: Mapping[str, Any], attempts_began_s: Mapping[str, float]) -> float | None:
+def _queue_wait_s(run: RunFacts, attempts_began_s: Mapping[str, float]) -> float | None:
     """Return the seconds from the submission to the start of the first attempt; None where clocks do not tell."""
     submitted_s = run.get("began_s")
-    if run.get("kind") != SUBMITTED or not isinstance(submitted_s, int | float) or not attempts_began_s:
+    if run.get("kind") != SUBMITTED or submitted_s is None or not attempts_began_s:
         return None
     return length_s(submitted_s, min(attempts_began_s.values()))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from ..logs.failure import Failure, find_cause
+from ..run_folder.final_status import FinalStatus
 from ..run_folder.job_log import JobEntry
 from ..run_folder.task_records import Attempt, TaskRecord
 from ..slurm.jobs import JobFacts, QueuedJob
@@ -24,6 +24,15 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     NODE_FAILURE = "node_failure"
     LOST = "lost"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "State | None":
+        """Return a word that a newer version has coined as a state of its own: it is shown as it is."""
+        if not isinstance(value, str):
+            return None
+        state = str.__new__(cls, value)
+        state._name_ = state._value_ = value
+        return state
 
 
 OPEN_STATES = (State.PENDING, State.RUNNING)
@@ -60,7 +69,7 @@ class Evidence:
     is not the one that answers here.
     """
 
-    final_status: Mapping[str, Any] | None
+    final_status: FinalStatus | None
     jobs: Sequence[JobEntry]
     tasks: Sequence[TaskRecord]
     exit_codes: Mapping[Attempt, int]

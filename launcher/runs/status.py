@@ -1,101 +1,42 @@
 """The state of runs: gather the evidence, judge it, and write down a state that will not change any more."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
-from ...errors import SlurmRefused, SlurmUnavailable
+from ...errors import SlurmRefused, SlurmUnavailable, UnreadableFile
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
-from ..run_folder.cancel_request import cancel_requested_s
-from ..run_folder.checkpoints import Checkpoint
-from ..run_folder.final_status import LOST, read_final_status, was_killed, write_final_status
+from ..run_folder.cancel_request import CancelRequest, read_cancel_request
+from ..run_folder.final_status import LOST, FinalStatus, write_final_status
 from ..run_folder.job_files import JobFiles
-from ..run_folder.job_log import JobEntry, read_jobs
+from ..run_folder.job_log import JobEntry
+from ..run_folder.launch import Launch
 from ..run_folder.left_out import find_newest_of_run
 from ..run_folder.locks.resumptions import read_successor
-from ..run_folder.progress.progress import Progress
-from ..run_folder.registry import read_request_options, read_run_facts
-from ..run_folder.task_records import (
-    first_tasks,
-    is_process_alive,
-    read_task_records,
-)
+from ..run_folder.records.booking import read_booking
+from ..run_folder.records.run_facts import RunFacts
+from ..run_folder.task_records import first_tasks, is_process_alive
 from ..slurm import client as slurm
 from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
 from .explain.memory_option import double_memory
-from .explain.remedy import EndedFacts, Remedy, find_remedy
-from .explain.restarts import Restart, list_restarts, sum_waits_s
+from .explain.restarts import list_restarts, sum_waits_s
 from .explain.trials import with_trial
 from .judge import judge_state, with_early_end
 from .progress.run_progress import read_run_progress
+from .run_files import RunFault, RunFiles, read_run_files
+from .run_status import RunStatus
 from .state import Evidence, RunState, State
 from .waiting.release import release_failed_launch
 
+T = TypeVar("T")
+
 _LOG_END_BYTES = 8192
 _NEEDS_MEMORY = (State.FAILED, State.OUT_OF_MEMORY)
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """A run as `clusterplan status` shows it; None is not known.
-
-    `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
-    apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
-    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of a run that only Slurm knows.  Times are in Unix seconds.
-    """
-
-    run: str
-    folder: Path
-    state: RunState
-    job: str | None
-    restarts: int
-    progress: Progress | None
-    preemptions: int = 0
-    sweep: Mapping[str, str] = field(default_factory=dict)
-    began_s: float | None = None
-    nodes: tuple[str, ...] = ()
-    starts: tuple[Restart, ...] = ()
-    waited_between_s: float = 0.0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    memory_option: str = ""
-    checkpoint: Checkpoint | None = None
-    has_saved: bool = False
-    looked_s: float = 0.0
-    continued_by: str | None = None
-    slurm_silence: str = ""
-
-    @property
-    def user(self) -> str:
-        """Return the name of the user who submitted it; empty for a run of an earlier clusterplan."""
-        return str(self.facts.get("user") or "")
-
-    @property
-    def elapsed_s(self) -> float | None:
-        """Return the seconds from its first start to its end, or until now; None before it began."""
-        if self.began_s is None:
-            return None
-        return max((self.state.known_at if self.state.final else self.looked_s) - self.began_s, 0.0)
-
-    @property
-    def remedy(self) -> Remedy | None:
-        """Return what to do about a run that has ended otherwise than it should, and that no other run goes on from."""
-        if self.continued_by:
-            return None
-        facts = EndedFacts(
-            run=self.facts,
-            has_checkpoint=self.has_saved or self.checkpoint is not None,
-            has_begun=self.began_s is not None,
-            step=self.checkpoint.step if self.checkpoint else None,
-            progress=self.progress,
-            nodes=self.nodes,
-            memory_option=self.memory_option,
-        )
-        return find_remedy(self.run, self.state, facts)
 
 
 @dataclass(frozen=True)
@@ -117,9 +58,22 @@ class _SlurmAnswers:
         return job.cluster if self.cluster and job.cluster != self.cluster else None
 
 
-def read_statuses(
-    folders: Sequence[Path], facts_of: Mapping[Path, Mapping[str, Any]] | None = None
-) -> list[RunStatus]:
+class Statuses(NamedTuple):
+    """The statuses of runs, and what is wrong with the folders of some; one of which nobody can tell has no status."""
+
+    statuses: list[RunStatus]
+    faults: list[RunFault]
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Return the status of one run, as `read_statuses` does.  Raises UnreadableFile if nobody can tell it."""
+    statuses, faults = read_statuses([folder])
+    if not statuses:
+        raise faults[0].error
+    return replace(statuses[0], faults=tuple(faults))
+
+
+def read_statuses(folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | None = None) -> Statuses:
     """Return the status of each run, with one question to Slurm for all of them.
 
     `facts_of` has the values of run.json of runs for which they are read already.
@@ -127,92 +81,124 @@ def read_statuses(
     A final state is written into the run's folder, because Slurm forgets a job within minutes.  A run that was given
     up as lost is judged again: its job may have begun since.
     """
-    final = {folder: _read_certain_end(folder) for folder in folders}
-    jobs = {folder: read_jobs(folder) for folder in folders}
-    open_jobs = {
-        folder: jobs[folder][-1]
-        for folder in folders
-        if final[folder] is None and jobs[folder] and jobs[folder][-1].executor == "slurm"
-    }
-    answers = _ask_slurm(list(open_jobs.values()))
-    statuses, files = [], JobFiles()
+    runs, faults = list[RunFiles](), list[RunFault]()
     for folder in folders:
-        job = jobs[folder][-1] if jobs[folder] else None
-        open_job = open_jobs.get(folder)
-        other_cluster = answers.other_cluster(open_job) if open_job else None
-        job_id = open_job.job if open_job and not other_cluster else ""
-        facts = (facts_of or {}).get(folder) or read_run_facts(folder)
-        tasks = read_task_records(folder)
-        is_certain = job is None or not _may_change(final[folder])
-        evidence = Evidence(
-            final_status=final[folder],
-            jobs=jobs[folder],
-            tasks=tasks,
-            exit_codes={} if is_certain else files.read_exit_codes(folder, {j.job for j in jobs[folder]}),
-            queued_job=release_failed_launch(folder, answers.queued_job(job_id)),
-            slurm_answers=answers.answers,
-            accounting=answers.accounting.get(job_id),
-            is_alive=is_process_alive(tasks[-1]) if tasks else None,
-            cancel_requested_s=cancel_requested_s(folder),
-            began_s=float(facts.get("began_s") or 0),
-            slurmd_error=_read_error(files.newest_log(folder, job.job)) if job and not is_certain else None,
-            other_cluster=other_cluster,
-        )
-        state = with_trial(judge_state(evidence, time.time()), facts, tasks, folder)
-        if state.final and state.state != (final[folder] or {}).get("state") and job:
-            write_final_status(
-                folder,
-                state.state,
-                state.exit_code,
-                None if state.failure else state.reason or None,
-                state.failure,
-                ended_s=state.known_at,
-                job=job.job,
+        try:
+            runs.append(read_run_files(folder, (facts_of or {}).get(folder)))
+        except UnreadableFile as fault:
+            faults.append(RunFault(folder, fault))
+    answers = _ask_slurm([run.jobs[-1] for run in runs if _is_open_on_slurm(run)])
+    reader = _StatusReader(answers, JobFiles(), finds_checkpoint=len(folders) == 1)
+    statuses = [reader.read(run) for run in runs]
+    return Statuses(statuses, [*faults, *reader.faults])
+
+
+@dataclass
+class _StatusReader:
+    """Judges runs one after another; what is wrong with a part of one is added to `faults`."""
+
+    answers: _SlurmAnswers
+    files: JobFiles
+    finds_checkpoint: bool
+    faults: list[RunFault] = field(default_factory=list)
+
+    def _part(self, folder: Path, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except UnreadableFile as fault:
+            self.faults.append(RunFault(folder, fault))
+            return None
+
+    def read(self, run: RunFiles) -> RunStatus:
+        """Return the status of a run."""
+        folder, facts, tasks = run.folder, run.facts, run.tasks
+        self.faults += [RunFault(folder, fault) for fault in run.faults]
+        request = self._part(folder, lambda: read_cancel_request(folder))
+        evidence = self._gather(run, request)
+        state = with_trial(judge_state(evidence, time.time()), facts, tasks, request)
+        job = run.jobs[-1].job if run.jobs else None
+        if state.final and job and state.state != (run.final.state if run.final else None):
+            _write_end(folder, state, job)
+        launch, progress = self._part(folder, lambda: Launch.find(folder)), None
+        if tasks or not _may_change(run):
+            progress = self._part(
+                folder, lambda: read_run_progress(folder, facts, launch, tasks, state, evidence.queued_job)
+            )
+        memory_option = ""
+        if state.state in _NEEDS_MEMORY and (booking := self._part(folder, lambda: read_booking(folder))):
+            memory_option = double_memory(
+                dict(booking.further or ()), tasks[-1].memory_mib if tasks else None
             )
         attempts = first_tasks(tasks)
-        progress = (
-            read_run_progress(folder, facts, tasks, state, evidence.queued_job)
-            if tasks or is_certain
-            else None
+        return RunStatus(
+            run=folder.name,
+            folder=folder,
+            state=with_early_end(state, progress),
+            job=job,
+            restarts=max(len(attempts) - 1, 0),
+            progress=progress,
+            preemptions=sum(task.slurm_state == PREEMPTED for task in attempts),
+            sweep=facts.get("sweep") or {},
+            began_s=next((task.began_s for task in tasks if task.state != "waiting"), None),
+            nodes=tuple(dict.fromkeys(task.node for task in evidence.last_tasks)) if job else (),
+            starts=list_restarts(tasks),
+            waited_between_s=sum_waits_s(tasks),
+            facts=facts,
+            memory_option=memory_option,
+            checkpoint=self._part(folder, lambda: find_newest_of_run(folder))
+            if self.finds_checkpoint
+            else None,
+            has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
+            looked_s=time.time(),
+            continued_by=self._part(folder, lambda: read_successor(folder)) if state.final else None,
+            slurm_silence=self.answers.silence if _is_open_on_slurm(run) and not state.final else "",
         )
-        statuses.append(
-            RunStatus(
-                run=folder.name,
-                folder=folder,
-                state=with_early_end(state, progress),
-                job=job.job if job else None,
-                restarts=max(len(attempts) - 1, 0),
-                progress=progress,
-                preemptions=sum(task.slurm_state == PREEMPTED for task in attempts),
-                sweep=facts.get("sweep") or {},
-                began_s=next((task.began_s for task in tasks if task.state != "waiting"), None),
-                nodes=tuple(dict.fromkeys(task.node for task in evidence.last_tasks)) if job else (),
-                starts=list_restarts(tasks),
-                waited_between_s=sum_waits_s(tasks),
-                facts=facts,
-                memory_option=double_memory(
-                    read_request_options(folder), tasks[-1].memory_mib if tasks else None
-                )
-                if state.state in _NEEDS_MEMORY
-                else "",
-                checkpoint=find_newest_of_run(folder) if len(folders) == 1 else None,
-                has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
-                looked_s=time.time(),
-                continued_by=read_successor(folder) if state.final else None,
-                slurm_silence=answers.silence if open_job and not state.final else "",
-            )
+
+    def _gather(self, run: RunFiles, request: CancelRequest | None) -> Evidence:
+        """Return everything that tells how the run goes."""
+        job = run.jobs[-1] if run.jobs else None
+        open_job = job if _is_open_on_slurm(run) else None
+        other_cluster = self.answers.other_cluster(open_job) if open_job else None
+        job_id = open_job.job if open_job and not other_cluster else ""
+        may_change = _may_change(run) and job is not None
+        log = self.files.newest_log(run.folder, job.job) if job and may_change else None
+        return Evidence(
+            final_status=_certain_end(run),
+            jobs=run.jobs,
+            tasks=run.tasks,
+            exit_codes=self.files.read_exit_codes(run.folder, {j.job for j in run.jobs})
+            if may_change
+            else {},
+            queued_job=release_failed_launch(run.folder, self.answers.queued_job(job_id)),
+            slurm_answers=self.answers.answers,
+            accounting=self.answers.accounting.get(job_id),
+            is_alive=is_process_alive(run.tasks[-1]) if run.tasks else None,
+            cancel_requested_s=request.time_s if request else None,
+            began_s=run.facts.get("began_s") or 0.0,
+            slurmd_error=_read_error(log),
+            other_cluster=other_cluster,
         )
-    return statuses
 
 
-def _read_certain_end(folder: Path) -> dict[str, Any] | None:
-    final = read_final_status(folder)
-    return final if final and final["state"] != LOST else None
+def _write_end(folder: Path, state: RunState, job: str) -> None:
+    reason = None if state.failure else state.reason or None
+    write_final_status(
+        folder, state.state, state.exit_code, reason, state.failure, ended_s=state.known_at, job=job
+    )
 
 
-def _may_change(final: Mapping[str, Any] | None) -> bool:
+def _certain_end(run: RunFiles) -> FinalStatus | None:
+    return run.final if run.final and run.final.state != LOST else None
+
+
+def _is_open_on_slurm(run: RunFiles) -> bool:
+    return _certain_end(run) is None and bool(run.jobs) and run.jobs[-1].executor == "slurm"
+
+
+def _may_change(run: RunFiles) -> bool:
     """Return whether Slurm may still say more: its word on a job that it killed for memory comes after the task's."""
-    return final is None or was_killed(final)
+    final = _certain_end(run)
+    return final is None or final.was_killed
 
 
 def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...cluster_profiles.files.toml_file import validate
 from ...cluster_profiles.gpu import match_gpus, may_be_same_gpu
 from ...cluster_profiles.mig import parse_slice
 from ...cluster_profiles.profile import ClusterProfile, GpuGroup, Partition
-from ...cluster_profiles.toml_file import validate
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ...errors import ProfileError
 from .cluster import Cluster

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from ...cluster_profiles.units import MINUTE_S, ceil_div, slurm_time
+from ..run_folder.records.values import Count, Positive
 from ..slurm.text import parse_limit_s
 
 if TYPE_CHECKING:  # every task on a node reads a request, and would load all models for their names
@@ -33,18 +34,18 @@ class SlurmRequest:
     array at once, `srun` are arguments of srun, and `further` are options of sbatch that the user stated.
     """
 
-    nodes: int
-    gpus: int
-    signal_delay_s: int
+    nodes: Positive
+    gpus: Count
+    signal_delay_s: Count
     gres: str | None = None
     partition: str | None = None
     time: str | None = None
-    segments: int | None = None
+    segments: Count | None = None
     name: str | None = None
-    tasks_per_node: int = 1
+    tasks_per_node: Positive = 1
     time_min: str | None = None
     requeue: bool = True
-    parallel: int | None = None
+    parallel: Positive | None = None
     srun: tuple[str, ...] = ()
     further: tuple[tuple[str, OptionValue], ...] = ()
     names_partition: bool = True
@@ -89,12 +90,6 @@ class SlurmRequest:
     def options(self) -> tuple[str, ...]:
         """Return `header` as sbatch reads it: the #SBATCH lines of the script, in order."""
         return _options(self.header())
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the request that `dataclasses.asdict` wrote as JSON, in which tuples are lists."""
-        further = tuple((str(name), value) for name, value in values["further"])
-        return cls(**{**values, "srun": tuple(values["srun"]), "further": further})
 
 
 def decide_request(

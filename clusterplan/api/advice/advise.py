@@ -16,7 +16,9 @@ from ...launcher.curves.read import read_training_log
 from ...launcher.curves.run import read_run
 from ...launcher.curves.training_log import TrainingLog
 from ...launcher.run_folder.folder import history_path
-from ...launcher.run_folder.registry import find_folders, read_partition, read_run_facts
+from ...launcher.run_folder.records.booking import read_booking
+from ...launcher.run_folder.records.run_facts import RunShape, read_run_facts
+from ...launcher.run_folder.registry import find_folders
 from ...launcher.sampler.spool import SUFFIX
 from ...render.advice.as_dict import advice_as_dict
 from ...render.advice.text import write_advice
@@ -194,7 +196,7 @@ def _price(
         return Price(step_time_s, gpus, step_j)
     partition = estimate.placement.partition if estimate else None
     if folder:
-        name, _ = read_partition(folder)
+        name = read_booking(folder).partition
         partition = next((p for p in cluster.partitions if p.name == name), None)
     rates = cluster.rates
     return Price(
@@ -212,7 +214,7 @@ def _find_cluster(
 ) -> "ClusterProfile | None":
     """The profile that the user names, otherwise that of the run, of the job or of the settings, if it has rates."""
     if profile is None:
-        shape = (read_run_facts(folder).get("shape") if folder else None) or {}
+        shape: RunShape = (read_run_facts(folder).get("shape") if folder else None) or {}
         named = estimate.workload.cluster.profile if estimate else None
         return find_rated_profile(shape.get("cluster") or named, os.environ)
     from ...cluster_profiles.catalog import load_profile  # noqa: PLC0415  pydantic, for advice without rates

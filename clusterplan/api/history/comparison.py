@@ -5,7 +5,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...estimator.accuracy.comparison import RunComparison, compare_runs
-from ...launcher.runs.status import RunStatus
+from ...launcher.runs.run_status import RunStatus
 from ...render.history import comparison_text
 from ...render.layout import Page
 from ..measurements import ProgressCallback

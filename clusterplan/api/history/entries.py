@@ -24,7 +24,8 @@ from ...launcher.run_folder.folder import (
     runs_root,
     write_json,
 )
-from ...launcher.run_folder.registry import read_run_facts, registered_folders
+from ...launcher.run_folder.records.run_facts import read_run_facts
+from ...launcher.run_folder.registry import registered_folders
 from ...launcher.runs.measurement import ADDED, as_json
 from ..measurements import ProgressCallback
 from .history import as_notes, collected_history

@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import ClusterplanError, HistoryError, InputError
+from ...cluster_profiles.units import plural
+from ...errors import ClusterplanError, HistoryError, InputError, NotCollected
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.registry import find_similar, name_nearest
 from ...launcher.runs.collect import collect_run, folders_to_collect
+from ...launcher.runs.run_files import RunFault
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.settle import settle_open_runs
-from ...launcher.runs.status import RunStatus
 from ..measurements import ProgressCallback
 
+_NOT_COLLECTED = "not collected"
 _LOT_S = 0.5  # of runs that are committed together
 _OTHERS_S = 0.03  # for one who waits to write, and looks ten times a second
 
@@ -75,6 +78,7 @@ def _collect(
 ) -> Iterator[ClusterplanError]:
     due_s = time.monotonic() + _LOT_S
     try:
+        before = history.faults()
         with history.hold():
             for number, folder in enumerate(folders, 1):
                 if time.monotonic() > due_s:
@@ -88,7 +92,9 @@ def _collect(
                 except HistoryError:  # of the file itself: the other runs would say the same
                     raise
                 except ClusterplanError as error:
-                    yield error
+                    reason = RunFault(folder, error).reason
+                    is_new = history.faults().get(folder.name) != before.get(folder.name)
+                    yield NotCollected(folder.name, reason, is_new=is_new)
     except HistoryError as error:
         yield error
 
@@ -99,6 +105,14 @@ class CollectedHistory(History):
     def __init__(self) -> None:
         super().__init__()
         self.remarks: list[str] = []
+        self._known: dict[str, str] = {}
+
+    def add_errors(self, errors: Sequence[ClusterplanError]) -> None:
+        """Add remarks on runs that were not collected; one that was told before is told where that run is asked for."""
+        self.remarks += describe_errors(errors)
+        for error in errors:
+            if isinstance(error, NotCollected) and not error.is_new:
+                self._known[error.run] = f"{_NOT_COLLECTED}: {error}"
 
     def find_run(self, run: str | RunStatus | None) -> dict[str, Any]:
         """Return the row of a run: of that id, or the latest with that beginning, or the latest of all.
@@ -107,6 +121,7 @@ class CollectedHistory(History):
         """
         beginning = run.run if isinstance(run, RunStatus) else run
         first, *others = _find_runs(self.runs(), beginning)
+        self.remarks += [self._known[first["run"]]] if first["run"] in self._known else []
         if others:
             self.remarks.append(
                 f"{first['run']}: the latest of {1 + len(others):,} runs that begin with {beginning!r}"
@@ -124,9 +139,22 @@ def collected_history(
     """
     with CollectedHistory() as history:
         errors = collect(history=history, settle=settle, progress=progress)
-        history.remarks += [f"not collected: {error}" for error in errors]
+        history.add_errors(errors)
         with as_notes(history.remarks):
             yield history
+
+
+def describe_errors(errors: Sequence[ClusterplanError]) -> list[str]:
+    """Return a line for each run that was not collected, and one for all of which that was said before."""
+    old = sum(isinstance(error, NotCollected) and not error.is_new for error in errors)
+    new = [error for error in errors if not isinstance(error, NotCollected) or error.is_new]
+    lines = [f"{_NOT_COLLECTED}: {error}" for error in new]
+    if old:
+        them, are = ("it", "is") if old == 1 else ("them", "are")
+        lines.append(
+            f"{plural(old, 'run')} {are} still {_NOT_COLLECTED}: `clusterplan history check` names {them}"
+        )
+    return lines
 
 
 @contextmanager

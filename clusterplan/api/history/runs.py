@@ -9,7 +9,7 @@ from ...cluster_profiles.units import parse_duration_s
 from ...errors import InputError
 from ...estimator.measurements.measurement import Measurement
 from ...launcher.runs.measurement import as_json
-from ...launcher.runs.status import RunStatus
+from ...launcher.runs.run_status import RunStatus
 from ...render import readings
 from ...render.history import runs_text
 from ...render.layout import Page

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...cluster_profiles.units import join_names, plural
 from ...errors import InputError
+from ...estimator.history.faults import read_faults
 from ...estimator.history.integrity import Integrity, check_integrity, history_exists
 from ...launcher.run_folder.folder import RUN_FILE, history_path
 from ...launcher.runs.collect import folders_of_history
@@ -58,12 +59,21 @@ class Vacuumed(Result):
 
 @dataclass(frozen=True, repr=False)
 class HistoryCheck(Result):
-    """The faults of the history file, the runs that have a folder, and those that are only in this file."""
+    """The faults of the history file, the runs that have a folder, and those that are only in this file.
+
+    `not_collected` says of runs what was wrong with their folders when they were collected last.
+    """
 
     path: Path
     integrity: Integrity
     in_run_folders: Sequence[str]
     only_here: Sequence[str]
+    not_collected: Sequence[str] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each run whose folder could not be collected as a whole."""
+        return tuple(f"not collected: {text}" for text in self.not_collected)
 
     @property
     def failure(self) -> str | None:
@@ -79,6 +89,7 @@ class HistoryCheck(Result):
             "rows": self.integrity.rows,
             "in_run_folders": list(self.in_run_folders),
             "only_here": list(self.only_here),
+            "not_collected": list(self.not_collected),
         }
 
     def write(self, page: Page) -> None:
@@ -99,8 +110,15 @@ class Imported(Result):
 
     @property
     def failure(self) -> str | None:
-        """Return the errors in one line; None if there are none."""
-        return f"not imported: {'; '.join(self.not_imported)}" if self.not_imported else None
+        """Return how many runs could not be read as a whole; None if all could."""
+        return (
+            f"{plural(len(self.not_imported), 'run')} not imported as a whole" if self.not_imported else None
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each run that could not be read as a whole."""
+        return tuple(f"not imported: {text}" for text in self.not_imported)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan history import --json`."""
@@ -117,7 +135,14 @@ class Rebuilt(Imported):
 
     old: Path
     only_in_the_old_one: Sequence[str]
-    remarks: tuple[str, ...] = ()
+    faults_of_the_old_one: Sequence[str] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return a line for each run that could not be read as a whole, and one if the old file is damaged."""
+        faults = self.faults_of_the_old_one
+        damaged = (f"the old one is damaged: {join_names(faults, 1)}",) if faults else ()
+        return (*super().remarks, *damaged)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dict of `clusterplan history import --rebuild --json`."""
@@ -165,9 +190,9 @@ def check_history() -> HistoryCheck:
         raise InputError(f"{path}: no history yet; `clusterplan history list` makes it")
     integrity = check_integrity(path)
     folders = {folder.name for folder in folders_of_history(path)}
-    return HistoryCheck(
-        path, integrity, sorted(folders), [run for run in integrity.runs if run not in folders]
-    )
+    only_here = [run for run in integrity.runs if run not in folders]
+    faults = [f"{run}: {reason}" for run, reason in read_faults(path).items() if run in folders]
+    return HistoryCheck(path, integrity, sorted(folders), only_here, faults)
 
 
 def import_runs(folders: Sequence[Path] = (), *, progress: ProgressCallback | None = None) -> Imported:
@@ -197,12 +222,11 @@ def rebuild_history(*, progress: ProgressCallback | None = None) -> Rebuilt:
     with History(new) as history:
         errors = collect(list(folders_of_history(old)), history, settle=False, progress=progress)
         runs = {run["run"] for run in history.runs()}
-    faults = integrity.faults
     return Rebuilt(
         new,
         sorted(runs),
         [*map(str, errors)],
         old,
         [run for run in integrity.runs if run not in runs],
-        (f"the old one is damaged: {join_names(faults, 1)}",) if faults else (),
+        integrity.faults,
     )

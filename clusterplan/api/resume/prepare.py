@@ -18,8 +18,9 @@ from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.run_folder.folder import check_own_run, history_path
 from ...launcher.run_folder.locks.resumptions import next_resumption
 from ...launcher.run_folder.registry import find_folders
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import OPEN_STATES, State
-from ...launcher.runs.status import RunStatus, read_statuses
+from ...launcher.runs.status import read_status, read_statuses
 from ...launcher.submission.decide import SubmitOptions, run_of
 from ...launcher.submission.submission import PreparedSubmission, SubmittedRun
 from ..measurements import ProgressCallback, find_measurements
@@ -64,7 +65,7 @@ def prepare_resumption(
     folder = find_ended_folder(run) if isinstance(run, str) else run.folder
     check_own_run(folder, "resume")
     number = next_resumption(folder)  # before its state: who resumes it in between has this number
-    status = read_statuses([folder])[0]
+    status = read_status(folder)
     _check_has_ended(status)
     ended = read_ended_run(folder)
     before = load_workload(None, tables=ended.job)
@@ -115,8 +116,9 @@ def find_ended_folder(beginning: str) -> Path:
     folders = find_folders(history_path(os.environ), "submit", beginning)
     if len(folders) == 1:
         return folders[0]
-    ends = {status.folder: status.state.state for status in read_statuses(folders)}
-    candidates = [folder for folder in folders if ends[folder] not in (*OPEN_STATES, State.COMPLETED)]
+    ends = {status.folder: status.state.state for status in read_statuses(folders).statuses}
+    is_wanted = {folder: end not in (*OPEN_STATES, State.COMPLETED) for folder, end in ends.items()}
+    candidates = [folder for folder in folders if is_wanted.get(folder)]
     if len(candidates) == 1:
         return candidates[0]
     names = join_names(folder.name for folder in candidates or folders)

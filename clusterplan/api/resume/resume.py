@@ -23,7 +23,7 @@ from ...launcher.run_folder.locks.resumptions import (
     finish_resumption,
     withdraw_resumption,
 )
-from ...launcher.runs.status import RunStatus
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.submission.submission import Submission, SubmittedRun
 from ...render import resume_text
 from ...render.layout import Page

@@ -14,8 +14,8 @@ from ...estimator.job.shape import Shape
 from ...launcher.calibration.plan import NARROW, ProbePlan, check_calibration, is_shape_of_job, plan_probe
 from ...launcher.calibration.probe import Probe, ProbeEnd, Speed, StopReason
 from ...launcher.calibration.watch import remove_checkpoints, stop_probe, watch_probe
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import State
-from ...launcher.runs.status import RunStatus
 from ...launcher.submission.decide import SubmitOptions
 from ...launcher.submission.destination import choose_destination, choose_executor
 from ...launcher.submission.submission import PreparedSubmission, SubmittedRun

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...cluster_profiles.units import format_duration, join_names, plural
 from ...launcher.logs.failure import Failure
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import OPEN_STATES, State
-from ...launcher.runs.status import RunStatus
 
 Row = tuple[str, str, str]
 _MOST_RESTARTS = 5  # shown: the last ones

@@ -8,8 +8,8 @@ from ...cluster_profiles.local_time import format_local_range, format_local_time
 from ...cluster_profiles.units import MINUTE_S, ceil_div, format_duration, format_significant, plural
 from ...estimator.eta.time_left import TimeLeft
 from ...launcher.run_folder.progress.best_source import BAR, FILE, LOG
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import State
-from ...launcher.runs.status import RunStatus
 from .ending_text import Row
 
 UNKNOWN = "-"

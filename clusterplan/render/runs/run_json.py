@@ -8,7 +8,7 @@ from ...estimator.cost.run_cost import RunCost
 from ...estimator.gpu_use.notes import Note
 from ...estimator.gpu_use.reading import DISPLAYS
 from ...estimator.gpu_use.report import GpuReport, RunReport
-from ...launcher.runs.status import RunStatus
+from ...launcher.runs.run_status import RunStatus
 from .ending_text import ending_as_json
 
 

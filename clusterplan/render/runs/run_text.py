@@ -10,7 +10,7 @@ from ...estimator.gpu_use.metrics import Display
 from ...estimator.gpu_use.precision import is_same_precision
 from ...estimator.gpu_use.reading import DISPLAYS
 from ...estimator.gpu_use.report import EnergySource, GpuReport, RunReport
-from ...launcher.runs.status import RunStatus
+from ...launcher.runs.run_status import RunStatus
 from ..layout import Page, Style
 from .ending_text import Row, remedy_rows, restart_rows
 from .progress_text import progress_rows

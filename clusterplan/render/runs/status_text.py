@@ -9,8 +9,8 @@ from ...cluster_profiles.units import format_duration, format_significant, join_
 from ...estimator.gpu_use.notes import Note
 from ...estimator.stages.check import StageVerdict
 from ...launcher.run_folder.checkpoints import Checkpoint
+from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import State
-from ...launcher.runs.status import RunStatus
 from ..layout import Page, Style
 from ..trials.stage_text import stage_rows
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows

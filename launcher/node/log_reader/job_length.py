@@ -1,39 +1,46 @@
 """How long the job is, as its run folder says: where a log does not say it, it follows from this."""
 
-import json
-from collections.abc import Mapping
+import re
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
+from ....errors import UnreadableFile
 from ...logs.formats.job_length import JobLength
 from ...run_folder.folder import JOB_FILE
-from ...run_folder.registry import read_run_facts
+from ...run_folder.records.files import read_record
+from ...run_folder.records.run_facts import RunFacts, read_run_facts
+
+_FRACTION = re.compile(r"\d{1,15}(?:[./]\d{1,15})?")
+
+
+@dataclass(frozen=True)
+class _Training:
+    epochs: str | float | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    training: _Training = _Training()
 
 
 def read_job_length(folder: Path) -> JobLength:
-    """Return the steps, the epochs and the accumulation of the run in `folder`, as far as they are stated."""
-    facts = read_run_facts(folder)
-    shape = _mapping(facts.get("shape"))
-    try:
-        job = _mapping(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        job = {}
-    steps, accumulation = facts.get("steps"), shape.get("accumulation")
-    epochs = _mapping(job.get("training")).get("epochs")
+    """Return the steps, the epochs and the accumulation of the run in `folder`, as far as they can be read."""
+    facts, job = RunFacts(), _Job()
+    with suppress(UnreadableFile):
+        facts = read_run_facts(folder)
+    with suppress(UnreadableFile):
+        job = read_record(_Job, folder / JOB_FILE) or job
     return JobLength(
-        total_steps=steps if type(steps) is int else None,
-        epochs=_number(epochs),
-        accumulation=accumulation if type(accumulation) is int and accumulation > 0 else 1,
+        total_steps=facts.get("steps"),
+        epochs=_number(job.training.epochs),
+        accumulation=(facts.get("shape") or {}).get("accumulation") or 1,
     )
 
 
-def _mapping(values: object) -> Mapping[str, Any]:
-    return values if isinstance(values, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    try:
-        return float(Fraction(str(value)))
-    except (ValueError, ZeroDivisionError):
-        return None
+def _number(value: str | float | None) -> float | None:
+    """Return the number of a value or of a fraction in words, such as 1/3."""
+    if isinstance(value, str):
+        return float(Fraction(value)) if _FRACTION.fullmatch(value) and "/0" not in value else None
+    return value

@@ -3,12 +3,11 @@
 from contextlib import suppress
 from pathlib import Path
 
-from ....errors import SpoolError
+from ....errors import SpoolError, UnreadableFile
 from ....estimator.stages.check import judge_stage
 from ...run_folder.final_status import write_final_status
 from ...run_folder.progress.loop_lines import read_progress
-from ...run_folder.registry import read_run_facts
-from ...run_folder.stages.stage import CHECK_FAILED, RunStage, write_verdict
+from ...run_folder.stages.stage import CHECK_FAILED, read_stage, write_verdict
 from ...sampler.spool_reader import read_node_records
 
 FAILED_CODE = 1
@@ -19,9 +18,9 @@ def end_stage(folder: Path) -> int:
 
     One whose check fails has failed, so that the stage after it does not begin.
     """
-    stage = RunStage.of(read_run_facts(folder))
+    stage = read_stage(folder)
     if stage and stage.check:
-        with suppress(OSError):
+        with suppress(OSError, UnreadableFile):
             lines, _ = read_progress(folder)
             verdict = judge_stage(stage.check, lines, read_memory_peak_bytes(folder))
             write_verdict(folder, verdict)

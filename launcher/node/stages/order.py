@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ...run_folder.registry import read_run_facts
-from ...run_folder.stages.stage import RunStage
+from ...run_folder.stages.stage import read_stage
 from ..context import SHARED_DISK_POLL_S, wait_for
 
 _SEEN_S = 60.0  # for a file of another node to be seen on the shared disk
@@ -16,7 +15,7 @@ def why_not_begun(folder: Path, is_stopped: Callable[[], bool], *, on_slurm: boo
 
     Slurm starts it after that stage (`afterok`).  On this machine it waits here.
     """
-    stage = RunStage.of(read_run_facts(folder))
+    stage = read_stage(folder)
     if stage is None or stage.before is None:
         return None
 

@@ -1,16 +1,16 @@
 """Which run writes its checkpoints into a folder: a file in the folder itself, which users of other histories see too."""
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ....cluster_profiles.modes import user_name
-from ....errors import InputError, RunFolderError
+from ....errors import InputError, UnreadableFile
 from ...command.flags import flag_value
 from ..folder import json_text, write_text
 from ..launch import Launch
+from ..records.files import read_record
 
 _LOCK_FILE = ".clusterplan-run.json"
 # Hugging Face's TrainingArguments and diffusers, Megatron-LM, nanoGPT, timm, Lightning's scripts.
@@ -34,12 +34,10 @@ def checkpoint_folders(launch: Launch, own: Path) -> set[Path]:
 
 
 def read_writer(output: Path) -> Writer | None:
-    """Return the run that has a folder of checkpoints; None if none has it."""
-    try:
-        values = json.loads((output / _LOCK_FILE).read_text(encoding="utf-8"))
-        return Writer(values["run"], values["folder"], values["user"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """Return the run that has a folder of checkpoints; None if none has it, or the file that says so cannot be read."""
+    with suppress(UnreadableFile):
+        return read_record(Writer, output / _LOCK_FILE)
+    return None
 
 
 def lock_checkpoint_folder(output: Path, folder: Path, before: Writer | None) -> None:
@@ -63,7 +61,7 @@ def lock_checkpoint_folder(output: Path, folder: Path, before: Writer | None) ->
 
 def unlock_checkpoint_folder(folder: Path) -> None:
     """Let go of the folder of checkpoints that the run in `folder` has, if it has one."""
-    with suppress(OSError, RunFolderError):
+    with suppress(OSError, UnreadableFile):
         output = Path(Launch.read(folder).output or folder)
         if (writer := read_writer(output)) and writer.run == folder.name:
             (output / _LOCK_FILE).unlink()

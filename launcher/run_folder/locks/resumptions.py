@@ -4,21 +4,23 @@ Its number is its lock: of several that resume a run at once, one makes the next
 changes, so after a crash the run is either as it was, or has the later job that makes its final status void.
 """
 
-import json
 import os
+import re
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ....cluster_profiles.units import format_duration
 from ....errors import InputError
 from ..folder import json_text, write_json, write_text
 from ..job_log import read_jobs
+from ..records.files import read_record
+from ..records.values import Count, Seconds
 from ..task_records import TaskRecord, process_birth
 
+_NAME = re.compile(r"resume\.(\d{1,9})\.json")
 _LONGEST_S = 300.0  # for a submission on a machine whose processes cannot be seen from here
 
 
@@ -30,13 +32,13 @@ class Resumption:
     `run` is the run that goes on: another one if the training changed.  `job` is its job, None before it is submitted.
     """
 
-    number: int
-    time_s: float
+    number: Count
+    time_s: Seconds
     host: str
-    pid: int
+    pid: Count
     birth: str
     jobs: tuple[str, ...]
-    step: int | None = None
+    step: Count | None = None
     checkpoint: str | None = None
     run: str | None = None
     job: str | None = None
@@ -105,15 +107,8 @@ def read_successor(folder: Path) -> str | None:
 
 
 def _read_latest(folder: Path) -> Resumption | None:
-    numbers = [int(path.name.split(".")[1]) for path in folder.glob("resume.*.json")]
-    if not numbers:
-        return None
-    try:
-        values: dict[str, Any] = json.loads(_path(folder, max(numbers)).read_text(encoding="utf-8"))
-        read = {field.name: values[field.name] for field in fields(Resumption) if field.name in values}
-        return Resumption(**{**read, "jobs": tuple(read["jobs"])})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    numbers = [int(name[1]) for path in folder.glob("resume.*.json") if (name := _NAME.fullmatch(path.name))]
+    return read_record(Resumption, _path(folder, max(numbers))) if numbers else None
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -9,9 +9,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ....cluster_profiles.modes import group_name, user_name
-from ....errors import ForeignFile
+from ....errors import ForeignFile, UnreadableFile
 
 OPEN_REMEDY = (
     "they could put files of theirs in the place of a run: its owner's `chmod +t` keeps them from it, "
@@ -56,10 +57,17 @@ def open_own(path: Path) -> int:
     return file
 
 
-def read_own_text(path: Path) -> str:
-    """Return the text of a file that only this user and root can have written.  Raises as `open_own` and `read_text`."""
-    with os.fdopen(open_own(path), encoding="utf-8") as file:
-        return file.read()
+def open_own_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file that only this user and root can have written.
+
+    Raises ForeignFile, FileNotFoundError, and UnreadableFile for a file that cannot be read.
+    """
+    try:
+        return os.fdopen(open_own(Path(path)), "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
 
 
 def find_open_folders(path: Path) -> Iterator[OpenFolder]:

@@ -1,10 +1,10 @@
 """The micro-batch of a run and its accumulation, as its command has them, and whether a resumption can change them: pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...command.flags import flag_value
+from ...run_folder.records.run_facts import RunFacts, RunShape
 
 # Of transformers.TrainingArguments (https://huggingface.co/docs/transformers/main_classes/trainer): a command with the
 # first takes the second too.
@@ -19,7 +19,7 @@ class MicroBatch:
     accumulation: int | None
 
 
-def read_micro_batch(facts: Mapping[str, Any]) -> MicroBatch:
+def read_micro_batch(facts: RunFacts) -> MicroBatch:
     """Return the micro-batch of a run from the values of its run.json.
 
     >>> command = ["python", "train.py", "--per_device_train_batch_size", "8"]
@@ -40,7 +40,7 @@ def read_micro_batch(facts: Mapping[str, Any]) -> MicroBatch:
     return MicroBatch(samples, accumulation)
 
 
-def _find_number(command: Sequence[str], key: str, shape: Mapping[str, Any]) -> int | None:
+def _find_number(command: Sequence[str], key: str, shape: RunShape) -> int | None:
     """Return the number behind the option of this key, or in place of its placeholder."""
     from ....estimator.job.job_file import keys_called  # noqa: PLC0415  the models of a job, for a run out of memory
 

@@ -3,13 +3,12 @@
 import math
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ....cluster_profiles.units import format_duration
 from ...logs.errors import ErrorKind
 from ...run_folder.progress.progress import Progress
+from ...run_folder.records.run_facts import RunFacts
 from ...run_folder.stages.stage import CHECK_FAILED, RunStage
 from ..state import OPEN_STATES, RunState, State
 from ..waiting.limit_reasons import NEVER
@@ -39,7 +38,7 @@ class EndedFacts:
     None without one that tells it.  `memory_option` asks sbatch for more memory than before.
     """
 
-    run: Mapping[str, Any] = field(default_factory=dict)
+    run: RunFacts = field(default_factory=RunFacts)
     has_checkpoint: bool = False
     has_begun: bool = True
     step: int | None = None
@@ -138,7 +137,7 @@ def _more_time(resume: str, facts: EndedFacts) -> Remedy:
     return Remedy(text, f"{resume} --time {minutes}m")
 
 
-def _save_memory(resume: str, run: Mapping[str, Any]) -> Remedy:
+def _save_memory(resume: str, run: RunFacts) -> Remedy:
     """Return a smaller micro-batch with as many more parts of a step, so that steps and weights stay the same."""
     batch = read_micro_batch(run)
     if batch.samples is None:

@@ -1,11 +1,10 @@
 """Runs of a job that is tried first: a probe, and a stage that waits for the one before it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from ...run_folder.cancel_request import cancel_reason
+from ...run_folder.cancel_request import CancelRequest
+from ...run_folder.records.run_facts import RunFacts
 from ...run_folder.stages.stage import RunStage
 from ...run_folder.task_records import TaskRecord
 from ..state import RunState, State
@@ -15,21 +14,24 @@ _PROBE = "a probe of `clusterplan calibrate`"
 
 
 def with_trial(
-    state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord], folder: Path
+    state: RunState, facts: RunFacts, tasks: Sequence[TaskRecord], request: CancelRequest | None
 ) -> RunState:
-    """Return the state of a run with what it means for a probe, or for a stage that has not begun."""
+    """Return the state of a run with what it means for a probe, or for a stage that has not begun.
+
+    `request` is that to cancel it.
+    """
     if facts.get("probe") and state.state is State.CANCELLED:
-        reason = cancel_reason(folder)
+        reason = request.reason if request else ""
         return replace(state, reason=f"{_PROBE}: {reason}" if reason else f"{_PROBE} that was stopped")
     return _with_stage_before(state, facts, tasks)
 
 
-def _with_stage_before(state: RunState, facts: Mapping[str, Any], tasks: Sequence[TaskRecord]) -> RunState:
+def _with_stage_before(state: RunState, facts: RunFacts, tasks: Sequence[TaskRecord]) -> RunState:
     """Return the state of a run that has not begun, with what the stage before it means to it.
 
     Slurm cancels a job whose `afterok` cannot come true any more, and forgets why.
     """
-    stage = RunStage.of(facts) if facts.get("stage") else None
+    stage = RunStage.of(facts)
     has_begun = any(task.state != "waiting" for task in tasks)
     if stage is None or stage.before is None or has_begun or state.state not in _BEFORE_ITS_START:
         return state

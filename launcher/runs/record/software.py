@@ -1,7 +1,8 @@
 """The software that a run was submitted with, from its run.json."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ...run_folder.records.run_facts import RunFacts
 
 
 class Software(NamedTuple):
@@ -14,14 +15,10 @@ class Software(NamedTuple):
     packages: tuple[str, ...]
 
 
-def software_of(run: Mapping[str, Any]) -> Software:
+def software_of(run: RunFacts) -> Software:
     """Return the software of a run, as far as run.json says it."""
-    git, packages = run.get("git"), run.get("packages")
-    commit = git.get("commit") if isinstance(git, dict) else None
-    if isinstance(commit, str) and isinstance(git, dict) and git.get("dirty"):
+    git = run.get("git") or {}
+    commit = git.get("commit")
+    if commit is not None and git.get("dirty"):
         commit += "-dirty"  # as `git describe --dirty` says it
-    texts = packages if isinstance(packages, list) else []
-    return Software(
-        commit if isinstance(commit, str) else None,
-        tuple(text for text in texts if isinstance(text, str)),
-    )
+    return Software(commit, tuple(run.get("packages") or ()))

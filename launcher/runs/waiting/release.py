@@ -10,8 +10,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from ....cluster_profiles.files.bounded_file import read_text
 from ....cluster_profiles.modes import open_file
-from ....errors import SlurmRefused, SlurmUnavailable
+from ....errors import SlurmRefused, SlurmUnavailable, UnreadableFile
 from ...run_folder.cancel_request import cancel_requested_s
 from ...slurm import client as slurm
 from ...slurm.jobs import QueuedJob
@@ -39,10 +40,13 @@ def release_failed_launch(folder: Path, job: QueuedJob | None) -> QueuedJob | No
 
 
 def _count_releases(folder: Path, job_id: str) -> int:
+    """Return how often a job was released; where the file cannot be read, that it was often enough."""
     try:
-        lines = (folder / _RELEASED_FILE).read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read_text(folder / _RELEASED_FILE).splitlines()
+    except FileNotFoundError:
         return 0
+    except UnreadableFile:
+        return _MOST_RELEASES
     return sum(json.dumps(job_id) in line for line in lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..errors import InputError
+from ...errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -1,0 +1,102 @@
+"""Files that somebody else wrote: opened without waiting for them, and read up to a size.
+
+A FIFO in place of a file would keep its reader waiting for ever, a device has no end, and a file may be larger than the
+memory.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ...errors import UnreadableFile
+
+Opener = Callable[[str | os.PathLike[str]], BinaryIO]
+
+# 4 MiB of the smallest JSON values, `[],[],...`, take 90 MiB as Python's lists.
+DOCUMENT_BYTES = 4 << 20
+_LINE_BYTES = 1 << 20
+_MIB = 1 << 20
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading, buffered.
+
+    Raises FileNotFoundError, and UnreadableFile for everything else that is there and cannot be read.
+
+    >>> open_regular("/dev/null")
+    Traceback (most recent call last):
+    clusterplan.errors.UnreadableFile: /dev/null: is a device, not a file
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, os.fspath(path)) from None
+    except OSError as error:
+        raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UnreadableFile(path, f"cannot be read: {error}") from None  # a NUL in its name
+    kind = stat.S_IFMT(os.fstat(number).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(number)
+        raise UnreadableFile(path, f"is {_KINDS.get(kind, 'something else')}, not a file")
+    return os.fdopen(number, "rb")
+
+
+def read_bytes(
+    path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES, opener: Opener = open_regular
+) -> bytes:
+    """Return the content of a file.  Raises as its opener does, and UnreadableFile for one of more bytes."""
+    with opener(path) as file:
+        try:
+            content = file.read(most_bytes + 1)
+        except OSError as error:
+            raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
+    if len(content) > most_bytes:
+        raise UnreadableFile(path, f"is larger than {most_bytes / _MIB:g} MiB")
+    return content
+
+
+def read_text(
+    path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES, opener: Opener = open_regular
+) -> str:
+    """Return the text of a file.  Raises as `read_bytes` does, and UnreadableFile for one that is no UTF-8."""
+    try:
+        return read_bytes(path, most_bytes, opener).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile(path, f"is no UTF-8 text at byte {error.start:,}") from None
+
+
+def read_ends(file: BinaryIO, most_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with the offsets at which they end; of one with more bytes its first and its last half.
+
+    A line of more than 1 MiB, and a last line without its end, are left out.
+    """
+    size = os.fstat(file.fileno()).st_size
+    half = most_bytes // 2
+    stretches = [(0, size)] if size <= most_bytes else [(0, half), (size - half, size)]
+    for begin, end in stretches:
+        at, is_whole = file.seek(begin), begin == 0
+        while at < end and (line := file.readline(_LINE_BYTES)):
+            at += len(line)
+            has_end = line.endswith(b"\n")
+            if has_end and is_whole:
+                yield at, line
+            is_whole = has_end
+
+
+def stamp_of(path: Path) -> str:
+    """Return a text that changes with the file: its size, its time and its number; empty without a file."""
+    try:
+        facts = os.lstat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{facts.st_size}.{facts.st_mtime_ns}.{facts.st_ino}"

@@ -1,0 +1,56 @@
+"""The files that tell which run a folder is of, and how it goes: each is read once, and what is wrong with others is kept."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ClusterplanError, UnreadableFile
+from ..run_folder.final_status import FinalStatus, read_final_status
+from ..run_folder.job_log import JobEntry, read_jobs
+from ..run_folder.records.run_facts import RunFacts, read_run_facts
+from ..run_folder.task_records import TaskRecord, read_tasks
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run's folder as it is now; `faults` are those of files that cost a part of what is known, and not the run."""
+
+    folder: Path
+    facts: RunFacts
+    final: FinalStatus | None
+    jobs: Sequence[JobEntry]
+    tasks: Sequence[TaskRecord]
+    faults: Sequence[UnreadableFile]
+
+
+@dataclass(frozen=True)
+class RunFault:
+    """What is wrong with one run's folder; the others go on."""
+
+    folder: Path
+    error: ClusterplanError
+
+    @property
+    def reason(self) -> str:
+        """Return the file in the folder, and what is wrong with it.
+
+        >>> RunFault(Path("/runs/net-1"), UnreadableFile("/runs/net-1/run.json", "is missing")).reason
+        'run.json: is missing'
+        """
+        return str(self.error).removeprefix(f"{self.folder}{os.sep}").removeprefix(f"{self.folder}: ")
+
+    @property
+    def text(self) -> str:
+        """Return the run and the reason in one line."""
+        return f"{self.folder.name}: {self.reason}"
+
+
+def read_run_files(folder: Path, facts: RunFacts | None = None) -> RunFiles:
+    """Read the run in `folder`; `facts` are the values of its run.json, if they are read already.
+
+    Raises UnreadableFile if nobody can tell which run it is, or how it goes.
+    """
+    facts = read_run_facts(folder) if facts is None else facts
+    final, jobs, tasks = read_final_status(folder), read_jobs(folder), read_tasks(folder)
+    return RunFiles(folder, facts, final, jobs, tasks.records, tasks.faults)
