@@ -81,16 +81,28 @@ def disturb(cluster: Cluster, kind: str, job: str, node: str, rng: random.Random
 
 def kill_processes(cluster: Cluster, node: str) -> None:
     """Kill every process of a job on this node, and the daemons of its steps."""
+    of_node = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={cluster.conf}".encode()}
     for _ in range(2):  # a step may have begun one meanwhile
+        sockets = step_sockets(cluster, node)
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 environment = (process / "environ").read_bytes().split(b"\0")
-                wanted = {f"SLURMD_NODENAME={node}".encode(), f"SLURM_CONF={cluster.conf}".encode()}
-                if wanted <= set(environment):
-                    parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-                    is_step = Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd")
-                    for pid in (process.name, *([parent] if is_step else [])):
-                        os.kill(int(pid), signal.SIGKILL)
+                if of_node <= set(environment) or sockets & open_files(process):
+                    os.kill(int(process.name), signal.SIGKILL)
+
+
+def step_sockets(cluster: Cluster, node: str) -> set[str]:
+    """Return the sockets on which the node's slurmstepd listen, one per step, as /proc shows them in an open file."""
+    folder = f"{cluster.folder}/spool-{node}/"
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return {f"socket:[{line.split()[6]}]" for line in lines if folder in line}
+
+
+def open_files(process: Path) -> set[str]:
+    """Return what the files that a slurmstepd has open are; nothing for any other process."""
+    if not (process / "comm").read_text().startswith("slurmstepd"):
+        return set()
+    return {str(file.readlink()) for file in (process / "fd").iterdir()}
 
 
 def repair(cluster: Cluster, node: str) -> None:

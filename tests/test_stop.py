@@ -240,16 +240,26 @@ def test_an_old_start_that_ends_has_no_final_word(tmp_path: Path, code: int) -> 
 
 
 def test_a_start_waits_until_an_earlier_one_has_stood_back(tmp_path: Path) -> None:
-    """The processes outlive their slurmd, and the job is requeued: two starts would write the same checkpoints."""
-    old = start_all(tmp_path, ON_SLURM, ["none"])["none"]
-    (old_trainer,) = old.lines("up")
-    new = old.begin_again(ON_SLURM | {"SLURM_RESTART_COUNT": "1", "SLURMD_NODENAME": "gpu2"})
-    until(lambda: len(old.lines("up")) > 1, "the new start's training", ENDED_S)
-    assert not Path(f"/proc/{old_trainer}").exists()
-    assert not old.lines("signals")
-    os.kill(new.pid, signal.SIGTERM)
-    new.wait(ENDED_S)
-    assert old.process.wait(ENDED_S) == 128 + signal.SIGKILL
+    """The processes outlive their slurmd, and the job is requeued: two starts would write the same checkpoints.
+
+    The new start has the number of the old one where a controller that was killed forgot that one.
+    """
+    old_starts = {"1": "none", "0": "shell script"}
+    guards = start_all(tmp_path, ON_SLURM, list(old_starts.values()))
+    news = {
+        count: guards[name].begin_again(ON_SLURM | {"SLURM_RESTART_COUNT": count, "SLURMD_NODENAME": "gpu2"})
+        for count, name in old_starts.items()
+    }
+    for count, name in old_starts.items():
+        old, new = guards[name], news[count]
+        old_trainer = old.lines("up")[0]
+        until(lambda old=old: len(old.lines("up")) > 1, "the new start's training", ENDED_S)
+        assert not Path(f"/proc/{old_trainer}").exists()
+        assert not old.lines("signals")
+        os.kill(new.pid, signal.SIGTERM)
+        new.wait(ENDED_S)
+        assert old.process.wait(ENDED_S) == 128 + signal.SIGKILL
+        assert json.loads((old.folder / "tasks" / f"7.{count}.0.json").read_text())["node"] == "gpu2"
 
 
 def test_a_start_that_is_stopped_while_it_waits_for_an_earlier_one_begins_nothing(tmp_path: Path) -> None:

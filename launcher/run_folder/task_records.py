@@ -113,11 +113,14 @@ class TaskFile:
     """The file of one task, whose times are by the run's clock.  Where it cannot be written, the training goes on.
 
     The disk stamps each new file: where its clock is another, all times of the record are moved to it, and `clock` is it.
+    A controller that was killed forgets its last requeues and counts them anew.  So `before` may be an earlier start of
+    the same number; the file is the later one's.
     """
 
     def __init__(self, folder: Path, record: TaskRecord) -> None:
         self._folder = folder / TASKS
         make_inner_folder(self._folder)
+        self.before = read_task_record(folder, record.file_name)
         self.record, self.clock = record, own_clock()
         self.update()
 
@@ -140,6 +143,9 @@ class TaskFile:
     def _write(self) -> float:
         """Write the file; return by how much the disk's clock is ahead of the run's."""
         path, before_s = self._folder / self.record.file_name, self.clock.now_s()
+        writer = read_task_record(self._folder.parent, self.record.file_name)
+        if writer and not (_is_same_task(writer, self.record) or writer == self.before):
+            return 0.0
         try:
             write_json(path, asdict(self.record))
         except OSError:
@@ -198,6 +204,16 @@ def read_task_record(folder: Path, file_name: str) -> TaskRecord | None:
 
 def _read_file(folder: Path, file_name: str) -> TaskRecord | None:
     return read_record(TaskRecord, folder / TASKS / file_name)
+
+
+def is_written_by_other(folder: Path, record: TaskRecord) -> bool:
+    """Return whether another start of the same number writes the file of this task."""
+    writer = read_task_record(folder, record.file_name)
+    return writer is not None and not _is_same_task(writer, record)
+
+
+def _is_same_task(one: TaskRecord, other: TaskRecord) -> bool:
+    return (one.host, one.pid, one.birth) == (other.host, other.pid, other.birth)
 
 
 def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
