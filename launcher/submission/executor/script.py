@@ -115,12 +115,15 @@ def _setup(path: Path, *, has_cpus: bool) -> list[str]:
 
     Where others may rename the run's folder, they may have put links of theirs in its place, through which a shell
     would write into this user's own files.  So it enters the folder and looks whose it is.
+    A start of the same number may have left marks there: a controller that was killed counts its last restarts anew.
     """
     pickle, where = shlex.quote(path.stem), shlex.quote(str(path.parent))
     return [
         "job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}",
         "job=${job:-$SLURM_JOB_ID}",
-        f'if ! ({_enter(path.parent)} && command -p ln -sf {pickle}."${{SLURM_ARRAY_TASK_ID:-0}}".pkl "${{job}}_submitted.pkl"); then',
+        "restart=${SLURM_RESTART_COUNT:-0}",
+        f'if ! ({_enter(path.parent)} && command -p ln -sf {pickle}."${{SLURM_ARRAY_TASK_ID:-0}}".pkl "${{job}}_submitted.pkl" &&',
+        f'    command -p rm -f "$job.$restart."{{{BEGAN},exit}}); then',
         f"    echo Error: {where} cannot be used, or belongs to somebody else: nothing of it is run >&2",
         "    exit 1",
         "fi",
@@ -141,7 +144,6 @@ def _teardown(where: Path) -> list[str]:
     """
     return [
         "code=$?",
-        "restart=${SLURM_RESTART_COUNT:-0}",
         f"{_enter(where)} || exit $code",
         'echo $code > "$job.$restart.exit"',
         f'if [ $code -ne 0 ] && [ ! -e "$job.$restart.{BEGAN}" ]; then',
