@@ -19,7 +19,8 @@ from clusterplan.launcher.clock import VARIABLE, handed_clock, own_clock
 from clusterplan.launcher.in_training.tracker import Tracker, track
 from clusterplan.launcher.run_folder.folder import create_run_folder
 from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
-from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord, read_task_record
+from clusterplan.launcher.run_folder.task_file import TaskFile
+from clusterplan.launcher.run_folder.task_records import TaskRecord, read_task_record
 from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.runs.record.attempts import sum_attempts
 from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus

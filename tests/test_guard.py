@@ -18,7 +18,8 @@ from clusterplan.launcher.node.ranks import read_task
 from clusterplan.launcher.node.stop.signals import StopSignals
 from clusterplan.launcher.node.stop.slurm_reason import SlurmdLog
 from clusterplan.launcher.run_folder.launch import Launch
-from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
+from clusterplan.launcher.run_folder.task_file import TaskFile
+from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.progress.run_progress import read_run_progress
 from clusterplan.launcher.runs.state import RunState, State
 

@@ -23,7 +23,8 @@ from clusterplan.estimator.measurements.training_loop import (
     LoopSteps,
 )
 from clusterplan.launcher.run_folder.folder import create_run_folder, write_json
-from clusterplan.launcher.run_folder.task_records import TaskFile, TaskRecord
+from clusterplan.launcher.run_folder.task_file import TaskFile
+from clusterplan.launcher.run_folder.task_records import TaskRecord
 from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode

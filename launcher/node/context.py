@@ -10,7 +10,7 @@ from ..command.task import Task
 from ..run_folder.checkpoints import Checkpoint, last_step
 from ..run_folder.launch import Launch
 from ..run_folder.left_out import find_resumable
-from ..run_folder.task_records import TaskFile
+from ..run_folder.task_file import TaskFile
 from .stop.signals import StopSignals
 from .stop.slurm_reason import SlurmdLog
 

@@ -16,7 +16,8 @@ from ..run_folder.folder import BEGAN, SUBMITIT
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
 from ..run_folder.records.run_facts import is_stage
-from ..run_folder.task_records import TaskFile, TaskRecord, process_birth, read_task_record
+from ..run_folder.task_file import TaskFile
+from ..run_folder.task_records import TaskRecord, process_birth, read_task_record
 from ..slurm.text import memory_mib_of_job
 from .after_attempt import decide_after_attempt
 from .context import TaskContext

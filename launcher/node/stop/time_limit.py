@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ....errors import ClusterplanError
-from ...run_folder.task_records import TaskFile, read_task_record
+from ...run_folder.task_file import TaskFile
+from ...run_folder.task_records import read_task_record
 from ...slurm import client as slurm
 from ..restart_policy import StopCause
 
