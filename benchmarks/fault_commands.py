@@ -49,7 +49,8 @@ def load_modules() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for module in pkgutil.walk_packages(clusterplan.__path__, "clusterplan."):
         if not module.name.endswith("__main__"):
-            import_module(module.name)
+            with suppress(ImportError):  # of an extra that is not installed
+                import_module(module.name)
     with suppress(SystemExit):
         sys.stdout = StringIO()
         main(["estimate", "--samples", "1000", "--batch-size", "32", "--gpus", "8", "--step-time", "1"])

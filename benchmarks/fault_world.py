@@ -155,6 +155,8 @@ def build_world(
     for role in ("whole", "failed", "lost", "slurm", "sampled"):
         _add_spool(world.run_folder(role), role)
     _add_framework_files(world.run_folder("whole") / "output")
+    for role in ("whole", "slurm"):
+        _add_seldom_files(world.run_folder(role), world.run_ids[role])
     _forget_end(world.run_folder("lost"))
     _pretend_slurm(world.run_folder("slurm"))
     call("history", "import")
@@ -242,6 +244,46 @@ def _add_spool(folder: Path, role: str) -> None:
 def _add_framework_files(output: Path) -> None:
     shutil.copy(LOGS / "trainer_state.json", output / "trainer_state.json")
     shutil.copytree(LOGS / "tensorboard", output / "tensorboard")
+
+
+def _add_seldom_files(folder: Path, run: str) -> None:
+    """Add what only some runs have: those of a stage, that were resumed, that waited in the queue."""
+    now_s = time.time()
+    stage = {"share": "1 %", "before": None, "check": {"max_step_s": 6.7, "min_loss_fall": 0.02}}
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8")) | {"stage": stage}
+    files: Mapping[str, Mapping[str, object]] = {
+        "run.json": facts,
+        "check.json": {
+            "passed": True,
+            "findings": [{"name": "loss", "passed": True, "text": "loss fell by 3 %"}],
+        },
+        "resume.1.json": {
+            "number": 1,
+            "time_s": now_s,
+            "host": "n1",
+            "pid": 1,
+            "birth": "1",
+            "jobs": ["4710"],
+            "step": 20,
+            "checkpoint": str(folder / "output" / "checkpoint-20"),
+            "run": run,
+            "job": "4711",
+        },
+        "start_forecast.json": {
+            "made_s": now_s,
+            "wait_p10_s": 10.0,
+            "wait_p50_s": 60.0,
+            "wait_p90_s": 600.0,
+            "by_limits_s": 900.0,
+            "before": 3,
+            "basis": "usage",
+            "reason": None,
+        },
+        "left_out.jsonl": {"path": str(folder / "output" / "checkpoint-40"), "changed_s": now_s},
+        "released.jsonl": {"job": "4711", "time_s": now_s},
+    }
+    for name, values in files.items():
+        (folder / name).write_text(json.dumps(values) + "\n", encoding="utf-8")
 
 
 def _forget_end(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """`history add LOG`: old logs as measurements, and logs that would teach something wrong refused in a line."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,21 @@ def test_the_trainer_s_last_line_alone_is_a_mean(
     assert add(log).returncode == 0
     (measured,) = entered()
     assert (measured.step_time_s, measured.n_steps) == (2.5, 100)
+
+
+@pytest.mark.parametrize("name", ["run.log", "trainer_state.json"])
+def test_a_log_that_is_a_fifo_is_not_waited_for(add: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    done = add(tmp_path / name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: {tmp_path / name}: is a FIFO, not a file\n"
+
+
+def test_a_state_that_is_nested_too_deep_is_refused(in_process: Command, tmp_path: Path) -> None:
+    (tmp_path / "trainer_state.json").write_text('{"log_history": ' + "[" * 100_000, encoding="utf-8")
+    done = in_process("advise", tmp_path / "trainer_state.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is torn, or no JSON" in done.stderr
 
 
 def test_a_log_without_steps(add: Callable[..., Any], tmp_path: Path) -> None:

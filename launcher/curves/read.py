@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from ...errors import InputError
+from ...cluster_profiles.files.bounded_file import open_regular
+from ...errors import InputError, UnreadableFile
 from ..logs.formats.files.trainer_state import STATE_FILE
 from .assemble import Columns
 from .table import parse_table
@@ -25,6 +26,8 @@ def read_training_log(path: Path, columns: Columns, total_steps: int | None = No
     """
     try:
         return _read(path, columns, total_steps)
+    except UnreadableFile as error:
+        raise InputError(str(error)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -36,7 +39,7 @@ def _read(path: Path, columns: Columns, total_steps: int | None) -> TrainingLog:
         path = _find_state(path)
     if path.stat().st_size > _MOST_MIB << 20 and path.suffix in (*_TABLES, ".json"):
         raise InputError(f"{path}: larger than {_MOST_MIB} MiB, which is no table of losses")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         beginning = file.read(_BEGINNING_BYTES)
     if not beginning.strip():
         raise InputError(f"{path}: the file is empty: nothing was logged yet")

@@ -1,9 +1,11 @@
 """A log from a file or a folder, whatever its kind: its records, in constant memory where it is text."""
 
+import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .....errors import InputError
+from .....cluster_profiles.files.bounded_file import open_regular, read_bytes
+from .....errors import InputError, UnreadableFile
 from ..frameworks.catalogue import FORMATS
 from ..frameworks.files import TENSORBOARD
 from ..job_length import JobLength
@@ -15,6 +17,7 @@ from .tensorboard import is_event_file, read_scalars, records_of_scalars
 from .trainer_state import STATE_FILE, read_trainer_state
 
 _PIECE_BYTES, _HEAD_BYTES = 1 << 16, 1 << 12
+_MOST_EVENT_BYTES = 256 << 20
 _EVENTS = "events.out.tfevents.*"
 
 
@@ -27,6 +30,10 @@ def read_log(
     """
     try:
         yield from _read(path, formats, length)
+    except UnreadableFile as error:
+        raise InputError(str(error)) from None
+    except csv.Error as error:
+        raise InputError(f"{path}: is no table: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -35,7 +42,7 @@ def _read(path: Path, formats: Sequence[LogFormat], length: JobLength | None) ->
     if path.is_dir():
         yield from _read_folder(path)
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
     if is_event_file(head):
         yield from _read_events([path])
@@ -49,7 +56,7 @@ def _read(path: Path, formats: Sequence[LogFormat], length: JobLength | None) ->
 
 
 def _read_text(path: Path, reader: StreamReader) -> Iterator[LogRecord]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while piece := file.read(_PIECE_BYTES):
             yield from reader.feed(piece, None, None)
     yield from reader.finish()
@@ -59,7 +66,7 @@ def _read_events(files: Sequence[Path]) -> Iterator[LogRecord]:
     """Yield the records of event files in the order of their names, which begin with the time; each is a start."""
     for file in files:
         yield LogRecord(RecordKind.START, TENSORBOARD.name)
-        yield from records_of_scalars(read_scalars(file.read_bytes()))
+        yield from records_of_scalars(read_scalars(read_bytes(file, _MOST_EVENT_BYTES)))
 
 
 def _read_folder(folder: Path) -> Iterator[LogRecord]:

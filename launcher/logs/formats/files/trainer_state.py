@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .....errors import InputError
+from .....cluster_profiles.files.bounded_file import read_bytes
+from .....errors import InputError, UnreadableFile
 from ..frameworks.files import TRAINER_STATE
 from ..quantities import QUANTITIES
 from ..record import LogRecord, RecordKind
 
 STATE_FILE = "trainer_state.json"
+_MOST_BYTES = 64 << 20  # of JSON, which takes a few times as much as Python's values
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -42,8 +44,10 @@ def read_trainer_state(path: Path) -> list[LogRecord]:
 def read_state(path: Path) -> Mapping[str, Any]:
     """Return a state, which has a list `log_history`.  Raises InputError for another or a torn file, and OSError."""
     try:
-        state = json.loads(path.read_bytes())
-    except ValueError as error:
+        state = json.loads(read_bytes(path, _MOST_BYTES))
+    except UnreadableFile as error:
+        raise InputError(str(error)) from None
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is torn, or no JSON ({error}): the Trainer writes it in place; take that of an earlier checkpoint"
         ) from None
