@@ -129,6 +129,9 @@ def _write_end(folder: Path, ended: SampledCommand, ended_s: float) -> Iterator[
 
 def _describe_records(folder: Path) -> Iterator[str]:
     for record in read_node_records(folder):
+        if not record.header.is_known:
+            yield f"{record.path}: {'its header is lost' if record.tick_count else 'empty'}"
+            continue
         gpus = len(record.header.gpus)
         each = "each of " if gpus > 1 else ""
         yield f"{folder.name}: {plural(record.tick_count, 'reading')} of {each}{plural(gpus, 'GPU')} in {folder}"

@@ -195,10 +195,10 @@ def _is_whole(value: object) -> bool:
 def _why_it_does_not_open(path: Path, error: sqlite3.Error) -> str:
     if path.is_dir():
         return f"is a folder; the history is a file, such as {path / 'history.db'}"
-    if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent)):
-        return denial(path)
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return f"cannot be made: the disk of {path.parent} is full; free space there, or give another path"
+    if not all(os.access(place, os.R_OK | os.W_OK) for place in (path, path.parent) if place.exists()):
+        return denial(path)
     return f"is no history that can be used: {error}; {_CHECK}"
 
 

@@ -6,8 +6,8 @@
         ...
 
 Outside a clusterplan job, and on every rank but 0, items pass through and nothing is written.  In a job, rank 0
-appends lines to progress.jsonl in the run folder, which docs/reference/run-folder.md describes.  If a line cannot be
-written, tracking ends and training goes on.
+appends lines to progress.jsonl in the run folder, which docs/reference/run-folder.md describes.  Lines that cannot be
+written wait for a minute at a time, and training goes on.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from typing import Any, Generic, SupportsFloat, TypeVar
 from ..clock import handed_clock
 from .autograd_dtype import find_autograd_dtype
 from .loss_record import LossRecord
-from .progress_file import open_progress_file, read_number
+from .progress_file import LineWriter, open_progress_file, read_number
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class Tracker(Generic[T]):
         self._iterable, self._per_step, self._step = iterable, per_step, start
         self._facts: Mapping[str, Any] | None = facts  # None once they are written
         self._file, self._clock = open_progress_file(), handed_clock(os.environ)
+        self._lines = LineWriter(self._file)
         self._record = LossRecord(facts["total"])
         self._latest: dict[str, SupportsFloat] = {}  # not written yet
         self._dtype_steps_left = 0 if self._file is None else _DTYPE_STEPS
@@ -236,14 +237,11 @@ class Tracker(Generic[T]):
         if self._file is not None:
             self._flush()
             self._append("end")
+            self._lines.write_all()
             atexit.unregister(self.end)
 
     def _append(self, kind: str, **values: object) -> None:
         if self._file is None:
             return
         line = {"kind": kind, "time_s": round(self._clock.now_s(), 3), "step": self._step, **values}
-        data = json.dumps(line).encode() + b"\n"
-        with suppress(OSError):
-            if os.write(self._file, data) == len(data):
-                return
-        self._file = None  # closed with the tracker
+        self._lines.write(json.dumps(line).encode() + b"\n", self._clock.now_s())

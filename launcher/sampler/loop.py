@@ -18,8 +18,8 @@ from ...estimator.gpu_use.reading import Event, GpuReading, Tick
 from ..clock import AGREE_S, EARLIEST_S, RunClock, handed_clock, own_clock
 from . import nvml
 from .nvml_device import Device, GpuIdentity
-from .spool import SUFFIX, SpoolWriter
-from .spool_items import OWN_COLUMNS, encode
+from .spool import SUFFIX, SpoolSink
+from .spool_items import OWN_COLUMNS
 from .unread import describe_unread
 from .visible_gpus import Attribution, has_gpus, select_visible
 
@@ -152,11 +152,11 @@ def run(folder: Path, period_s: float, stop: StopFlag, environment: Mapping[str,
         with nvml.open_library() as library:
             _sample_into_spool(library, path, header, stop, environment, clock)
     except NvmlUnavailable as error:
-        with SpoolWriter(path, {**header, "gpus": []}) as spool:
-            spool.append(encode(Event(clock.now_s(), "no_gpu", f"no NVIDIA GPU can be read here: {error}")))
+        with contextlib.closing(SpoolSink(path, {**header, "gpus": []}, clock.now_s)) as spool:
+            spool.put(Event(clock.now_s(), "no_gpu", f"no NVIDIA GPU can be read here: {error}"))
             if error.is_installed and has_gpus(environment):
                 text = f"the job has GPUs, and their driver does not start ({error})"
-                spool.append(encode(Event(clock.now_s(), "driver_fails", text)))
+                spool.put(Event(clock.now_s(), "driver_fails", text))
 
 
 def _sample_into_spool(
@@ -175,13 +175,8 @@ def _sample_into_spool(
         "attribution": attribution,
         "gpus": [{**vars(d.identity), "ring_depth": d.ring_depth()} for d in devices],
     }
-    with SpoolWriter(path, header) as spool:
-        lock = threading.Lock()  # the event thread and the loop share the spool
-
-        def sink(item: Tick | Event) -> None:
-            with lock:
-                spool.append(encode(item))
-
+    with contextlib.closing(SpoolSink(path, header, clock.now_s)) as spool:
+        sink = spool.put
         for failure in failures:
             sink(Event(clock.now_s(), failure.kind, failure.text))
         if attribution is Attribution.GUESS:
@@ -207,6 +202,6 @@ def _listen(
     clock: RunClock,
 ) -> None:
     places = {d.identity.uuid: place for place, d in enumerate(devices)}
-    with contextlib.suppress(ClusterplanError):  # the loop reports a full disk
+    with contextlib.suppress(ClusterplanError):
         for uuid, text in library.critical_events(devices, stop.is_set):
             sink(Event(clock.now_s(), "xid", text, places.get(uuid)))

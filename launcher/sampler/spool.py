@@ -16,20 +16,25 @@ docs/reference/spool-format.md describes every byte of the file.
 import json
 import os
 import struct
+import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ...cluster_profiles.modes import open_file
 from ...errors import SpoolError
+from ...estimator.gpu_use.reading import Event, Tick
+from .spool_items import encode
 
 SPOOL_FORMAT = 1
 MAGIC = b"CPF1"
 SUFFIX = ".spool"
 FIRST_COPY, MOST_BETWEEN_COPIES = 60, 3600  # frames: the header is repeated after 60, 120, 240, ... of them
 FRAMES_PER_SYNC = 30  # so that at most this many ticks are lost with the power
+RETRY_S = 60.0  # between two attempts to write a tick on a disk that is full
 LARGEST_PAYLOAD = 1 << 20  # bytes; a larger length is damage
 
 _HEAD = struct.Struct("<4sIII")
@@ -58,8 +63,13 @@ class SpoolWriter:
             raise SpoolError(f"{path}: cannot be made: {error.strerror}") from None
         self._sequence, self._next_copy = 0, FIRST_COPY
         self._header = json.dumps({"format": SPOOL_FORMAT, "file": path.name, **header}).encode()
-        self._write(self._header)
-        os.fsync(self._file)
+        try:
+            self._write(self._header)
+            os.fsync(self._file)
+        except (OSError, SpoolError):
+            self.close()
+            path.unlink()
+            raise SpoolError(f"{path}: its header cannot be written; is the disk full?") from None
 
     def append(self, payload: bytes) -> None:
         """Write one frame; the whole of it is in the file when this returns."""
@@ -72,15 +82,15 @@ class SpoolWriter:
         data = frame(self._sequence, payload)
         try:
             written = os.write(self._file, data)
-            if self._sequence % FRAMES_PER_SYNC == FRAMES_PER_SYNC - 1:
+            if written < len(data):
+                raise SpoolError(
+                    f"{self._path}: only {written} of {len(data)} bytes were written; is the disk full?"
+                )
+            self._sequence += 1  # also if it cannot be synced: the frame is in the file
+            if self._sequence % FRAMES_PER_SYNC == 0:
                 os.fsync(self._file)
         except OSError as error:
             raise SpoolError(f"{self._path}: cannot be written: {error.strerror}") from None
-        if written < len(data):
-            raise SpoolError(
-                f"{self._path}: only {written} of {len(data)} bytes were written; is the disk full?"
-            )
-        self._sequence += 1
 
     def close(self) -> None:
         """Close the file."""
@@ -91,6 +101,51 @@ class SpoolWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SpoolSink:
+    """Write ticks and events into a new spool, whatever its disk does; several threads may share one.
+
+    After a failure a tick tries again only after `RETRY_S` by `now_s`, an event always.  What comes in between is lost,
+    and an event says how long that was.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any], now_s: Callable[[], float]) -> None:
+        self._path, self._header, self._now_s = path, header, now_s
+        self._lock = threading.Lock()
+        self._writer: SpoolWriter | None = None
+        self._fault: SpoolError | None = None
+        self._failed_s = self._tried_s = 0.0
+        with suppress(SpoolError):
+            self._open()
+
+    def put(self, item: Tick | Event) -> None:
+        """Write an item, or lose it."""
+        with self._lock:
+            now_s = self._now_s()
+            if self._fault and isinstance(item, Tick) and now_s - self._tried_s < RETRY_S:
+                return
+            try:
+                writer = self._writer or self._open()
+                if self._fault:
+                    text = f"no reading could be written for {now_s - self._failed_s:.1f} s: {self._fault}"
+                    writer.append(encode(Event(now_s, "gap", text)))
+                    self._fault = None
+                writer.append(encode(item))
+            except SpoolError as error:
+                self._failed_s = self._failed_s if self._fault else now_s
+                self._fault, self._tried_s = error, now_s
+
+    def close(self) -> None:
+        """Close the spool.  Raises SpoolError if the latest items could not be written."""
+        if self._writer:
+            self._writer.close()
+        if self._fault:
+            raise self._fault
+
+    def _open(self) -> SpoolWriter:
+        self._writer = SpoolWriter(self._path, self._header)
+        return self._writer
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The upkeep of the history file: prune it, check it, and make it anew from the run folders."""
 
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cluster_profiles.units import join_names, plural
-from ...errors import InputError
+from ...errors import HistoryError, InputError
 from ...estimator.history.faults import read_faults
 from ...estimator.history.integrity import Integrity, check_integrity, history_exists
 from ...launcher.run_folder.folder import RUN_FILE, history_path
@@ -212,16 +213,26 @@ def import_runs(folders: Sequence[Path] = (), *, progress: ProgressCallback | No
 def rebuild_history(*, progress: ProgressCallback | None = None) -> Rebuilt:
     """Make a new history of all registered runs beside the old one; the old one is only read.
 
-    Raises InputError where the file of the new one exists, and HistoryError.
+    Raises InputError where the file of the new one exists, and HistoryError; then there is no new one.
     """
     old = history_path(os.environ)
     new = old.with_name(f"{old.stem}.rebuilt{old.suffix}")
     integrity = check_integrity(old) if history_exists(old) else Integrity((), {}, ())
     if history_exists(new):
         raise InputError(f"{new}: exists already; look at it, and move or remove it first")
-    with History(new) as history:
-        errors = collect(list(folders_of_history(old)), history, settle=False, progress=progress)
-        runs = {run["run"] for run in history.runs()}
+    draft = new.with_name(f".{new.name}.{secrets.token_hex(4)}")
+    try:
+        with History(draft) as history:
+            errors = collect(list(folders_of_history(old)), history, settle=False, progress=progress)
+            if fault := next((error for error in errors if isinstance(error, HistoryError)), None):
+                raise fault
+            runs = {run["run"] for run in history.runs()}
+        draft.rename(new)  # it appears whole
+    except HistoryError as error:
+        raise HistoryError(str(error).replace(str(draft), str(new))) from None
+    finally:
+        for rest in (draft, draft.with_name(f"{draft.name}-journal")):
+            rest.unlink(missing_ok=True)
     return Rebuilt(
         new,
         sorted(runs),

@@ -80,8 +80,7 @@ def follow_logs(
 ) -> None:
     """Read the logs of a run in `folder` until `wait_for_stop` returns True, and then to their ends.
 
-    It is called with the seconds that it may wait.  Raises OSError where a log cannot be read, or the
-    progress cannot be written.
+    It is called with the seconds that it may wait.  Raises OSError where a log cannot be read.
     """
     launch = Launch.read(folder)
     formats = (user_format(launch.log_pattern), *FORMATS) if launch.log_pattern else FORMATS
