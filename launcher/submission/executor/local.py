@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from ...run_folder.folder import SUBMITIT
 from ...run_folder.job_log import append_job
+from .late_asyncio import late_asyncio
 from .script import NO_LIMIT, JobClass, start_command
 
 _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts from when the run has its GPUs
@@ -15,7 +16,8 @@ _LONGEST_LOCAL_MINUTES = 60 * 24 * 3650  # the guard knows the limit: it counts 
 
 def start_local_run(folder: Path, job_class: JobClass) -> NoReturn:
     """Start the run in `folder` by submitit's local executor, and end this process."""
-    from submitit import LocalExecutor  # noqa: PLC0415  submitit, slow to load
+    with late_asyncio():
+        from submitit import LocalExecutor  # noqa: PLC0415  submitit, slow to load
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     restored = (
