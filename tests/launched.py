@@ -74,7 +74,7 @@ class Launched:
         """The program's word, asked when it may be that: to ask it all the time would take a core."""
 
         def there() -> Any:
-            state = read_status(self.folder / "runs" / run).state
+            state = read_status(Path(self.environment["CLUSTERPLAN_RUNS"]) / run).state
             if fits(state.state, state.reason):
                 now = self.status(run)
                 return now if fits(now["state"], now["reason"]) else None
