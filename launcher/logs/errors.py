@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..secrets.text import redact_text
 from .exceptions import LoggedException, find_exceptions
 from .launcher_summary import read_summary
 from .lines import LogLine, read_lines
@@ -81,7 +82,8 @@ def find_log_error(text: str, exit_code: int | None = 1) -> LogError:
     r"""Return the line of an attempt's log that says best why its command failed with `exit_code`.
 
     A full disk always counts, and memory that ran out.  Otherwise it is the last exception that is no consequence, then
-    an error message.  A killed process could not say why: its last line means nothing.
+    an error message.  A killed process could not say why: its last line means nothing.  Secrets in the line are hidden,
+    because it is kept, and shown.
 
     >>> find_log_error("step 3\nTraceback (most recent call last):\n  ...\nValueError: no such file\nbye\n").line
     'ValueError: no such file'
@@ -104,7 +106,10 @@ def find_log_error(text: str, exit_code: int | None = 1) -> LogError:
     words, rank, kind = chosen
     rank = summary.rank if rank is None or kind is ErrorKind.LAST_LINE else rank
     return LogError(
-        words.strip()[:_MAX_LENGTH], kind, rank, summary.exit_code if rank == summary.rank else None
+        redact_text(words.strip()[:_MAX_LENGTH]),
+        kind,
+        rank,
+        summary.exit_code if rank == summary.rank else None,
     )
 
 

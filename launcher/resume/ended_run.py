@@ -10,15 +10,16 @@ from typing import Any, TypedDict
 from ...cluster_profiles.files.bounded_file import read_text
 from ...errors import RunFolderError
 from ...estimator.job.workload import Workload, stated_values
-from ..command.placeholders import fill_placeholders, placeholder_names
 from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
+from ..run_folder.kept_job import job_of_run, with_secrets_of_job
 from ..run_folder.launch import LAUNCH_FILE, Launch
 from ..run_folder.left_out import find_resumable
 from ..run_folder.owners.own_files import open_own_file
 from ..run_folder.records.files import read_record
 from ..run_folder.records.run_facts import RunFacts, read_run_facts
 from ..run_folder.task_records import read_task_records
+from ..secrets.redact import redact_values
 from ..submission.request import SlurmRequest
 from .changes import without_one_time_options
 
@@ -95,21 +96,12 @@ def read_ended_run(folder: Path) -> EndedRun:
             f"{folder / JOB_FILE}: has no command, as a run of an earlier clusterplan: submit the job again, with "
             f"checkpoint.folder = {json.dumps(launch.output)}"
         )
-    tables = {"name": facts.get("name") or folder.name, **_of_one_run(job, facts.get("sweep") or {})}
+    stated = launch.stated_job or job_of_run(job, facts.get("sweep") or {})
+    tables = {"name": facts.get("name") or folder.name, **stated}
     if launch.output != f"{folder}/output":
-        tables["checkpoint"] = {**job.get("checkpoint", {}), "folder": launch.output}
+        tables["checkpoint"] = {**stated.get("checkpoint", {}), "folder": launch.output}
     further = without_one_time_options(dict(request.further))
     return EndedRun(folder, facts, {**tables, "slurm": further}, launch, request)
-
-
-def _of_one_run(job: "_JobTables", values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the job of one run of a sweep, with the run's values in its command."""
-    run: dict[str, Any] = dict(job["run"])
-    for key in ("command", "resume"):
-        words = run.get(key) or ()
-        if words:
-            run[key] = list(fill_placeholders(words, values, later=placeholder_names(words) - values.keys()))
-    return {**job, "run": run}
 
 
 @contextmanager
@@ -117,11 +109,13 @@ def changed_files(
     folder: Path, facts: Mapping[str, Any], launch: Launch, request: SlurmRequest, job: Workload
 ) -> Iterator[None]:
     """Write the files of a run for its next job; if the block fails, they are as they were."""
+    stated = stated_values(job)
+    launch = with_secrets_of_job(launch, stated, {})
     texts = {
         RUN_FILE: json_text(facts),
         LAUNCH_FILE: json_text(asdict(launch)),
         REQUEST_FILE: json_text(asdict(request)),
-        JOB_FILE: json_text(stated_values(job)),
+        JOB_FILE: json_text(redact_values(stated)),
     }
     before = {name: (folder / name).read_text(encoding="utf-8") for name in texts}
     try:

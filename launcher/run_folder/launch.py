@@ -6,6 +6,7 @@ A file and not a pickle, so that a restart days later reads the same, even if Py
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ...cluster_profiles.files.bounded_file import open_regular
 from ...errors import UnreadableFile
@@ -27,6 +28,7 @@ class Launch:
     folder in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
     says of lines that report a step.  `stall_command` runs when no step has come for too long.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
     on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
+    `stated_job` is the job file after flags, if job.json hides secrets of it.
     The command's files get `umask`, the user's own, where ours are nobody else's to write; -1 is that of its starter.
     """
 
@@ -50,6 +52,7 @@ class Launch:
     log_pattern: str | None = None
     stall_command: tuple[str, ...] = ()
     umask: int = -1
+    stated_job: Mapping[str, Any] | None = None
 
     @property
     def gpus_per_node(self) -> int:

@@ -27,9 +27,10 @@ from ..run_folder.folder import (
     write_new_text,
 )
 from ..run_folder.job_log import read_jobs
+from ..run_folder.kept_job import with_secrets_of_job
 from ..run_folder.launch import Launch
 from ..run_folder.locks.checkpoint_folder import Writer, lock_checkpoint_folder
-from ..secrets.redact import redact_arguments
+from ..secrets.redact import redact_arguments, redact_values
 from .decide import Decision
 from .problem import Problem, warning
 from .snapshot import take_snapshot
@@ -82,7 +83,7 @@ def new_run_folders(
     try:
         for values in sweep:
             folders.append(
-                create_run_folder(name, root, now, {"sweep": dict(values) or None, **facts}, group)
+                create_run_folder(name, root, now, {"sweep": redact_values(values) or None, **facts}, group)
             )
             if diff:
                 _write_or_link(DIFF_FILE, diff, folders)
@@ -114,16 +115,17 @@ def fill_folders(
     `writer` is the run that had the folder of checkpoints when it was checked.  Raises OSError, and InputError if another
     run has it since.
     """
+    job = stated_values(workload)
     common = {
         REQUEST_FILE: asdict(decision.request),
-        JOB_FILE: stated_values(workload),
-        ESTIMATE_FILE: estimate or None,
+        JOB_FILE: redact_values(job),
+        ESTIMATE_FILE: redact_values(estimate) if estimate else None,  # it has the options of sbatch
         DEEPSPEED_FILE: decision.deepspeed_config,
     }
     problems = list[Problem]()
     texts = {name: json_text(values) for name, values in common.items() if values is not None}
-    for at, (folder, launch) in enumerate(zip(folders, launches, strict=True), 1):
-        launch.write(folder)
+    for at, (folder, launch, values) in enumerate(zip(folders, launches, decision.sweep, strict=True), 1):
+        with_secrets_of_job(launch, job, values).write(folder)
         for name, text in texts.items():
             _write_or_link(name, text, folders[:at])
         if launch.output:
