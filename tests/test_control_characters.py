@@ -88,7 +88,7 @@ def test_a_line_break_in_a_cell_begins_no_row() -> None:
 @pytest.fixture
 def hostile_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A run that ended, of which each file says what steers a terminal."""
-    text = "".join(WORDS)
+    text = ARGUMENT  # a NUL would make the record one that cannot be read
     began = datetime.fromtimestamp(T0, UTC)
     shape = {"model": text, "gpu": None, "nodes": 1, "gpus": 1, "gpus_per_node": 1, "batch_size": 1}
     facts = {
