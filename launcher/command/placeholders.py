@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from ...cluster_profiles.units import join_names
 from ...errors import WorkloadError
@@ -50,6 +51,27 @@ def fill_placeholders(
         return match[0] if last else _escape(match[0])
 
     return tuple(_BRACES.sub(text, argument) for argument in arguments)
+
+
+def fill_job(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the tables of a job file as JSON has them, with the values of one run of a sweep in its command.
+
+    >>> fill_job({"run": {"command": ("train", "--lr={lr}", "{output}")}}, {"lr": "1e-3"})
+    {'run': {'command': ['train', '--lr=1e-3', '{output}']}}
+    """
+    tables: dict[str, Any] = _as_json(job)
+    run = tables.get("run") or {}
+    for key in ("command", "resume"):
+        words = run.get(key) or ()
+        if words:
+            run[key] = list(fill_placeholders(words, values, later=placeholder_names(words) - values.keys()))
+    return tables
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
 def check_name(name: str, known: set[str], *, other_braces: bool) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..secrets.text import redact_text
 from .exceptions import LoggedException, find_exceptions
 from .launcher_summary import read_summary
 from .lines import LogLine, read_lines
@@ -90,6 +89,8 @@ def find_log_error(text: str, exit_code: int | None = 1) -> LogError:
     >>> find_log_error("rank 3 start", 139).line is None
     True
     """
+    from ..secrets.text import redact_text  # noqa: PLC0415  its patterns, where a command has failed
+
     lines = [line for line in read_lines(text) if not _HINT.match(line.words)][-_MAX_LINES:]
     summary = read_summary(text)
     code = summary.exit_code or exit_code

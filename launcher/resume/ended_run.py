@@ -10,9 +10,9 @@ from typing import Any, TypedDict
 from ...cluster_profiles.files.bounded_file import read_text
 from ...errors import RunFolderError
 from ...estimator.job.workload import Workload, stated_values
+from ..command.placeholders import fill_job
 from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.folder import DIFF_FILE, JOB_FILE, REQUEST_FILE, RUN_FILE, json_text, write_text
-from ..run_folder.kept_job import job_of_run, with_secrets_of_job
 from ..run_folder.launch import LAUNCH_FILE, Launch
 from ..run_folder.left_out import find_resumable
 from ..run_folder.owners.own_files import open_own_file
@@ -96,7 +96,7 @@ def read_ended_run(folder: Path) -> EndedRun:
             f"{folder / JOB_FILE}: has no command, as a run of an earlier clusterplan: submit the job again, with "
             f"checkpoint.folder = {json.dumps(launch.output)}"
         )
-    stated = launch.stated_job or job_of_run(job, facts.get("sweep") or {})
+    stated = launch.stated_job or fill_job(job, facts.get("sweep") or {})
     tables = {"name": facts.get("name") or folder.name, **stated}
     if launch.output != f"{folder}/output":
         tables["checkpoint"] = {**stated.get("checkpoint", {}), "folder": launch.output}
@@ -110,7 +110,7 @@ def changed_files(
 ) -> Iterator[None]:
     """Write the files of a run for its next job; if the block fails, they are as they were."""
     stated = stated_values(job)
-    launch = with_secrets_of_job(launch, stated, {})
+    launch = launch.with_secrets_of(stated, {})
     texts = {
         RUN_FILE: json_text(facts),
         LAUNCH_FILE: json_text(asdict(launch)),

@@ -4,7 +4,7 @@ A file and not a pickle, so that a restart days later reads the same, even if Py
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,18 @@ class Launch:
             return words
         folders = (self.cwd, str(folder), *([self.output] if self.output else []))
         return self.container.command(words, folders, self.cwd, variables, gpus=self.gpus > 0)
+
+    def with_secrets_of(self, job: Mapping[str, Any], values: Mapping[str, str]) -> "Launch":
+        """Return the launch with the job file after flags, if job.json or a run's `values` of a sweep hide a secret of it.
+
+        So this file alone holds secrets, which has to: its command is run.
+        """
+        from ..command.placeholders import fill_job  # noqa: PLC0415  difflib, at submission only
+        from ..secrets.redact import redact_values  # noqa: PLC0415  its patterns, likewise
+
+        whole = fill_job(job, values)
+        is_whole = redact_values(whole) == whole and redact_values(values) == values
+        return replace(self, stated_job=None if is_whole else whole)
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of a new run.  Raises OSError."""

@@ -27,7 +27,6 @@ from ..run_folder.folder import (
     write_new_text,
 )
 from ..run_folder.job_log import read_jobs
-from ..run_folder.kept_job import with_secrets_of_job
 from ..run_folder.launch import Launch
 from ..run_folder.locks.checkpoint_folder import Writer, lock_checkpoint_folder
 from ..secrets.redact import redact_arguments, redact_values
@@ -125,7 +124,7 @@ def fill_folders(
     problems = list[Problem]()
     texts = {name: json_text(values) for name, values in common.items() if values is not None}
     for at, (folder, launch, values) in enumerate(zip(folders, launches, decision.sweep, strict=True), 1):
-        with_secrets_of_job(launch, job, values).write(folder)
+        launch.with_secrets_of(job, values).write(folder)
         for name, text in texts.items():
             _write_or_link(name, text, folders[:at])
         if launch.output:
