@@ -66,7 +66,14 @@ def prepare_submission(
         workload = with_site_defaults(workload, has_cluster=True)
     destination = choose_destination(executor, workload, environment, needs_gpus=needs_gpus, dry_run=dry_run)
     estimate = _estimate(workload, destination, measurements) if is_sized else None
-    machine = inspect_machine(run_of(workload), cwd, root, environment, uses_trainer=uses_trainer(workload))
+    machine = inspect_machine(
+        run_of(workload),
+        cwd,
+        root,
+        environment,
+        uses_trainer=uses_trainer(workload),
+        checkpoints=workload.checkpoint.folder,
+    )
     decision = decide(workload, destination, estimate, options, machine)
     job = _job(workload, destination, estimate, decision, machine, environment)
     shared = with_real_names(destination.profile.shared_folders if destination.profile else ())

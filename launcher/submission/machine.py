@@ -2,14 +2,12 @@
 
 import os
 import re
-import stat
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...cluster_profiles.modes import read_umask, user_name
+from ...cluster_profiles.modes import read_umask
 from ...estimator.job.run import RunOptions
 from ..command.checks import find_program, why_it_cannot_start, why_it_needs_a_shell
 from ..command.container import Container, choose_container
@@ -18,7 +16,8 @@ from ..command.launchers import own_variables
 from ..command.processes import program as processes
 from ..command.processes.faults import files_to_read
 from ..logs.tail import read_tail
-from ..run_folder.owners.own_files import OpenFolder, find_open_folders
+from ..run_folder.owners.own_files import OpenFolder
+from ..run_folder.owners.places import find_folder_fault, find_nearest_open_folders
 
 _ENTERING = ("python", "torchrun", "accelerate", "deepspeed")  # they take a Python file
 _SHELLS = ("sh", "bash", "zsh", "dash", "ksh")
@@ -37,8 +36,6 @@ _OTHER_PYTHON = re.compile(r"\b(module|ml|source|conda|mamba|activate|spack)\b|(
 _TIMEOUT_S = 10.0
 _LONGEST_SHEBANG = 1000
 _LARGEST_CONFIG = 1 << 20  # bytes
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_BLOCK = b"\0" * 4096  # a full disk takes an empty file
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Machine:
     `texts` are those of the scripts that the command names, and `own_variables` what its user sets in place of ours.
     The command runs in `container`, if there is one: then its program is not looked for on this machine.  `umask` is that
     of the shell that submits, as the command's files are to have it; -1 is that of the process which starts it.
-    `open_folders` are those on the way to `folder` in which others may put something in the place of a run.
+    `open_folders` are those on the way to `folder`, and to the folder of checkpoints, in which others may replace things.
     """
 
     command_fault: str | None
@@ -77,6 +74,7 @@ def inspect_machine(
     environ: Mapping[str, str],
     *,
     uses_trainer: bool = False,
+    checkpoints: str | None = None,
 ) -> Machine:
     """Return the surroundings of the command of `run`, run in `cwd`, its runs kept in `folder`.  Raises InputError."""
     command = run.command
@@ -92,7 +90,7 @@ def inspect_machine(
         shell_fault=why_it_needs_a_shell(command),
         entry_fault=_entry_fault(command, python, cwd) if program or container else None,
         folder=folder.resolve(),
-        folder_fault=_folder_fault(folder),
+        folder_fault=find_folder_fault(folder),
         inside_job=environ.get("SLURM_JOB_ID"),
         python=python,
         deepspeed_config=read_tail(cwd / config, _LARGEST_CONFIG) if config else None,
@@ -101,7 +99,7 @@ def inspect_machine(
         own_variables=own_variables(environ),
         container=container,
         umask=read_umask(),
-        open_folders=tuple(find_open_folders(folder)),
+        open_folders=find_nearest_open_folders(folder, *([cwd / checkpoints] if checkpoints else ())),
     )
 
 
@@ -229,21 +227,3 @@ def _interpreter(program: str) -> str | None:
         return None
     shebang = first.removeprefix("#!").split() if first.startswith("#!") else []
     return shebang[0] if len(shebang) == 1 and "python" in shebang[0] else None
-
-
-def _folder_fault(folder: Path) -> str | None:
-    """Return why no run can be kept in `folder`, tried in its nearest existing parent; None if one can."""
-    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=nearest) as file:
-            file.write(_BLOCK)
-            status = os.fstat(file.fileno())
-    except OSError as error:
-        return f"{nearest}: cannot be written: {error.strerror}"
-    mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid != os.geteuid() or mode & _OTHERS_WRITE:
-        return (
-            f"{nearest}: its disk gives a new file of {user_name(os.geteuid())} to {user_name(status.st_uid)}, mode "
-            f"{mode:04o}, so nothing there can be told from what others wrote: set CLUSTERPLAN_RUNS to another disk"
-        )
-    return None

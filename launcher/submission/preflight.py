@@ -95,8 +95,8 @@ def _check_folder(
     elif on_slurm and set(str(folder)) & _PATTERN:
         remedy = "set CLUSTERPLAN_RUNS to one without"
         yield refusal("folder", f"{folder}: Slurm would take the % or \\ in it for a pattern: {remedy}")
-    if machine.open_folders:
-        yield warning("folder-open", f"{machine.open_folders[0]}: {OPEN_REMEDY}")
+    for open_folder in machine.open_folders:
+        yield warning("folder-open", f"{open_folder}: {OPEN_REMEDY}")
     if (nodes > 1 or on_slurm) and not _is_shared(folder, shared_folders):
         where = f"one of {join_names(shared_folders)}" if shared_folders else "a folder that every node sees"
         if nodes > 1:

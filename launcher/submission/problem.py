@@ -12,7 +12,7 @@ PROBLEM_CODES = {
     "one-process": "The command starts one process, or too few, for the GPUs of a node.",
     "exit-code": "A shell would end with another code than its training, so that a failed one counts as completed.",
     "folder": "The folder cannot hold a run.",
-    "folder-open": "Others may put something in the place of a run: a folder on the way to it is theirs to write, and not sticky.",
+    "folder-open": "A folder on the way to the runs or the checkpoints is others' to write, and not sticky: they may replace what is there.",
     "checkpoint-folder": "Another run that has not ended writes its checkpoints into the same folder.",
     "unregistered": "The run cannot be put into the list of runs beside the history.",
     "folder-not-shared": "Nodes of the job would not see the run's folder.",

@@ -15,8 +15,8 @@ from ....cluster_profiles.modes import group_name, user_name
 from ....errors import ForeignFile, UnreadableFile
 
 OPEN_REMEDY = (
-    "they could put files of theirs in the place of a run: its owner's `chmod +t` keeps them from it, "
-    "or set CLUSTERPLAN_RUNS to a folder of your own"
+    "they could put files of theirs in the place of a run or a checkpoint: its owner's `chmod +t` keeps them from it, "
+    "or use a folder of your own"
 )
 _ROOT = 0
 # Looks at a folder that may be entered and not be listed; absent on macOS.
