@@ -5,6 +5,7 @@ group's, and the pickle of the one in its place was run.  Each attack of docs/ex
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from slurm_cluster import until
 from two_users import ADA, BEN, As, share, state_at_end, submit
 
@@ -25,6 +27,7 @@ from clusterplan.errors import ForeignFile
 from clusterplan.launcher.node.gpu_locks import find_lock_folder
 from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, open_own_file
 from clusterplan.launcher.run_folder.owners.process import signal_task
+from clusterplan.launcher.run_folder.registry import registered_folders
 from clusterplan.launcher.run_folder.task_records import TaskRecord, process_birth
 
 # What submitit finds in a run's folder, written by the user who runs this.
@@ -245,3 +248,50 @@ def test_all_runs_of_a_user_lock_gpus_in_one_folder_that_nobody_can_make_first(t
         assert sorted(path.name for path in note.parent.iterdir()) == ["machine.0", "machine.1"]
     finally:
         folder.rmdir()
+
+
+def test_what_a_neighbours_links_lead_to_is_not_told_to_those_who_share_the_history(
+    lab: Path, run_as: As
+) -> None:
+    """Ada may read her own file, and `history list` reads what is new in everybody's runs."""
+    share(lab, 0o2775)
+    private = lab / ADA[0] / "private.json"
+    run = submit(run_as, BEN)
+    folder = Path(run["folder"])
+    until((folder / "status.json").exists, "the end of his run")
+    private.write_text((folder / "run.json").read_text().replace("hello", "s3cret"))
+    owned_by(ADA, private, 0o600)
+    (folder / "run.json").unlink()
+    (folder / "run.json").symlink_to(private)
+    os.chown(folder / "run.json", folder.stat().st_uid, -1, follow_symlinks=False)
+    words = "run.json: the way to it is games's, and the file is daemon's: it is not read"
+    assert words in run_as(ADA, "history", "list").stderr
+    assert "s3cret" not in run_as(BEN, "history", "list", "--json").stdout
+    private.rename(folder / "run.json")  # as he may if her folder is his to write too
+    assert words in run_as(ADA, "history", "import", folder).stderr
+
+
+def test_a_neighbours_entry_in_the_list_of_runs_does_not_stand_for_another_run(lab: Path) -> None:
+    runs = lab / "shared/history.runs"
+    runs.mkdir()
+    own, his = lab / "own-20261128T101500-0a1b", lab / BEN[0] / "his-20261128T101500-0a1b"
+    for folder in (own, his):
+        folder.mkdir()
+    shutil.chown(his, *BEN)
+    links = {own.name: own, his.name: his, "x": own, "own-20261128T101500-0a1c": own, "y": his}
+    for name, target in links.items():
+        (runs / name).symlink_to(target)
+        if name != own.name:
+            os.chown(runs / name, his.stat().st_uid, -1, follow_symlinks=False)
+    assert set(registered_folders(lab / "shared/history.db")) == {own, his}
+    assert len(registered_folders(lab / "shared/history.db")) == 2
+
+
+def test_each_defence_of_the_threat_model_is_a_test() -> None:
+    page = (ROOT / "docs/explanation/threat-model.md").read_text()
+    names = set(re.findall(r"`(test_\w+)`", page))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert [name for name in names if f"def {name}(" not in tests] == []
+    rows = [line for line in page.split("## What is defended")[1].splitlines() if line.startswith("| ")]
+    assert [row for row in rows[1:] if "`test_" not in row] == []
+    assert len(names) > 12

@@ -1,22 +1,25 @@
 """Files that somebody else wrote: opened without waiting for them, and read up to a size.
 
 A FIFO in place of a file would keep its reader waiting for ever, a device has no end, and a file may be larger than the
-memory.
+memory.  A link may lead to a file that its reader alone may read: what it says would then be told to others.
 """
 
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import UnreadableFile
+from ..modes import user_name
 
 Opener = Callable[[str | os.PathLike[str]], BinaryIO]
 
 # 4 MiB of the smallest JSON values, `[],[],...`, take 90 MiB as Python's lists.
 DOCUMENT_BYTES = 4 << 20
 _LINE_BYTES = 1 << 20
+_ROOT = 0
 _MIB = 1 << 20
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -44,11 +47,30 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UnreadableFile(path, f"cannot be read: {error}") from None  # a NUL in its name
-    kind = stat.S_IFMT(os.fstat(number).st_mode)
-    if kind != stat.S_IFREG:
+    status = os.fstat(number)
+    kind = stat.S_IFMT(status.st_mode)
+    fault = f"is {_KINDS.get(kind, 'something else')}, not a file" if kind != stat.S_IFREG else None
+    if fault := fault or _find_foreign_way(os.fspath(path), status.st_uid):
         os.close(number)
-        raise UnreadableFile(path, f"is {_KINDS.get(kind, 'something else')}, not a file")
+        raise UnreadableFile(path, fault)
     return os.fdopen(number, "rb")
+
+
+def _find_foreign_way(path: str, owner: int) -> str | None:
+    """Return how another user leads this one to a file that is not theirs, but `owner`'s; None if they do not.
+
+    That user may have put a link in the place of the file or of its folder, or moved the file into a folder of theirs.
+    The open file is known by then, so a link that is changed meanwhile leads to no other.
+    """
+    trusted = (_ROOT, os.geteuid(), owner)
+    folder = os.path.dirname(path) or "."  # noqa: PTH120  a text is quick
+    for place, may_be_real in ((path, True), (folder, owner == _ROOT)):
+        with suppress(OSError):
+            status = os.lstat(place)
+            is_foreign = status.st_uid not in trusted
+            if is_foreign and (stat.S_ISLNK(status.st_mode) or not may_be_real):
+                return f"the way to it is {user_name(status.st_uid)}'s, and the file is {user_name(owner)}'s: it is not read"
+    return None
 
 
 def read_bytes(

@@ -105,9 +105,14 @@ def create_run_folder(
 
 def check_own_run(folder: Path, verb: str) -> None:
     """Raise InputError if the run in `folder` is another user's, who alone may `verb` it."""
-    owner = folder.stat().st_uid
-    if owner != os.geteuid():
-        raise InputError(f"{folder.name} is a run of {user_name(owner)}, who alone can {verb} it")
+    if not is_own_run(folder):
+        owner = user_name(folder.stat().st_uid)
+        raise InputError(f"{folder.name} is a run of {owner}, who alone can {verb} it")
+
+
+def is_own_run(folder: Path) -> bool:
+    """Return whether the run in `folder` is this user's, who alone writes there."""
+    return folder.stat().st_uid == os.geteuid()
 
 
 def _printable(name: str) -> str:

@@ -21,6 +21,7 @@ from .folder import RUN_FILE, file_exists, links_folder
 from .records.run_facts import RunFacts, read_run_facts
 
 _BEGAN = re.compile(r"-(\d{8}T\d{6})-[0-9a-f]{4}$")
+_ROOT = 0
 _MAX_SUGGESTIONS, _MAX_CANDIDATES = 3, 20
 
 
@@ -35,13 +36,28 @@ def registered_folders(history: Path) -> list[Path]:
             links_by_time = [
                 (_stamp(entry.name), entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path))
                 for entry in entries
-                if entry.is_symlink()
+                if entry.is_symlink() and _is_of_its_owner(entry)
             ]
     except PermissionError:
         raise HistoryError(f"{links}: {denial(links)}") from None
     except OSError:
         return []
     return [links / link.readlink() for *_, link in sorted(links_by_time, reverse=True)]
+
+
+def _is_of_its_owner(link: "os.DirEntry[str]") -> bool:
+    """Return whether a link leads to a run of the user who made it.
+
+    Another's could have this user's own runs read into a history that others see, under any name.
+    """
+    maker = link.stat(follow_symlinks=False).st_uid
+    if maker in (_ROOT, os.geteuid()):
+        return True
+    try:
+        is_makers = link.stat().st_uid == maker
+    except OSError:  # it is gone, or may not be entered
+        return True
+    return is_makers and Path(link.path).readlink().name == link.name
 
 
 class ShownRuns(NamedTuple):

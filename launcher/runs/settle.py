@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...errors import UnreadableFile
 from ..run_folder.final_status import has_final_status, write_final_status
+from ..run_folder.folder import is_own_run
 from ..run_folder.records.run_facts import RunFacts, read_run_facts
 from ..run_folder.registry import registered_folders
 from ..run_folder.task_records import process_birth
@@ -33,7 +34,7 @@ def settle_open_runs(history: Path) -> None:
 def _settle_sampled_run(folder: Path, run: RunFacts) -> None:
     """Write the end of a run of `clusterplan sample` whose process is gone; only its own host can tell."""
     pid = run.get("pid")
-    if run.get("host") != socket.gethostname() or pid is None:
+    if run.get("host") != socket.gethostname() or pid is None or not is_own_run(folder):
         return
     if process_birth(pid) != run.get("birth") and not has_final_status(folder):
         last_s = max((path.lstat().st_mtime for path in folder.glob(f"*{SUFFIX}")), default=None)

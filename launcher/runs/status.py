@@ -13,6 +13,7 @@ from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import CancelRequest, read_cancel_request
 from ..run_folder.final_status import LOST, FinalStatus, write_final_status
+from ..run_folder.folder import is_own_run
 from ..run_folder.job_files import JobFiles
 from ..run_folder.job_log import JobEntry
 from ..run_folder.launch import Launch
@@ -117,7 +118,8 @@ class _StatusReader:
         evidence = self._gather(run, request)
         state = with_trial(judge_state(evidence, time.time()), facts, tasks, request)
         job = run.jobs[-1].job if run.jobs else None
-        if state.final and job and state.state != (run.final.state if run.final else None):
+        is_new = state.state != (run.final.state if run.final else None)
+        if state.final and job and is_new and is_own_run(folder):
             _write_end(folder, state, job)
         launch, progress = self._part(folder, lambda: Launch.find(folder)), None
         if tasks or not _may_change(run):
@@ -169,7 +171,9 @@ class _StatusReader:
             exit_codes=self.files.read_exit_codes(run.folder, {j.job for j in run.jobs})
             if may_change
             else {},
-            queued_job=release_failed_launch(run.folder, self.answers.queued_job(job_id)),
+            queued_job=release_failed_launch(run.folder, self.answers.queued_job(job_id))
+            if job_id and is_own_run(run.folder)  # a neighbour's may name a job of this user
+            else None,
             slurm_answers=self.answers.answers,
             accounting=self.answers.accounting.get(job_id),
             is_alive=is_process_alive(run.tasks[-1]) if run.tasks else None,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import SpoolError
+from ...cluster_profiles.files.bounded_file import open_regular
+from ...errors import SpoolError, UnreadableFile
 from ...estimator.gpu_use.reading import Event, SpoolPosition, Tick, largest_values, leave_out_impossible
 from .spool import FRAME_BYTES, MAGIC, SUFFIX, Damage, Frame, read_frames
 from .spool_header import SpoolHeader, is_header, parse_header, unknown_header
@@ -44,10 +45,12 @@ def open_spool(path: Path) -> Iterator[tuple[BinaryIO, SpoolHeader]]:
     SpoolError if the file cannot be read, is no spool, or has a newer format.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield file, _find_header(path, file)
     except OSError as error:
         raise SpoolError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnreadableFile as error:
+        raise SpoolError(str(error)) from None
 
 
 def read_items(
