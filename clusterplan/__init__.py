@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api.advice.advise import advise as advise
+    from .api.campaign.schedule import schedule as schedule
     from .api.estimate import estimate as estimate
     from .api.history.accuracy import history_accuracy as history_accuracy
     from .api.history.comparison import history_compare as history_compare
@@ -66,6 +67,7 @@ _HOMES = {
     "report": ".api.report",
     "resume": ".api.resume.resume",
     "runs": ".api.runs",
+    "schedule": ".api.campaign.schedule",
     "submit": ".api.submit",
     "submit_stages": ".api.trials.stages",
     "trainer_callback": ".launcher.in_training.framework_callbacks",
@@ -99,6 +101,7 @@ __all__ = [
     "report",
     "resume",
     "runs",
+    "schedule",
     "submit",
     "submit_stages",
     "track",

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from clusterplan.cluster_profiles.profile import ClusterProfile, GpuGroup, Link, Partition, Rates
+from clusterplan.estimator.campaign.definition.campaign_file import CampaignFile, Cap, JobEntry, TakenGpus
 from clusterplan.estimator.job.workload import Workload
 from clusterplan.estimator.measurements.entered import EnteredRun
 
@@ -34,6 +35,17 @@ def profile() -> str:
         ("[[partitions.other_gpus]]", GpuGroup),
     ]
     parts += [("intra_node and inter_node", Link), ("[rates]", Rates)]
+    return "".join(_table(title, model.model_fields, model.__doc__ or "") for title, model in parts)
+
+
+def campaign() -> str:
+    """Every key of a campaign file."""
+    parts: list[tuple[str, type[BaseModel]]] = [
+        ("At the top", CampaignFile),
+        ("[[jobs]]", JobEntry),
+        ("[[caps]]", Cap),
+        ("[[caps.taken]]", TakenGpus),
+    ]
     return "".join(_table(title, model.model_fields, model.__doc__ or "") for title, model in parts)
 
 

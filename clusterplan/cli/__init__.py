@@ -23,6 +23,10 @@ _COMMANDS = {
         "estimate",
         "Estimate steps, wall-clock and GPU-hours of a training job before you book it.",
     ),
+    "schedule": (
+        "schedule",
+        "Plan many jobs on few GPUs: who gets how many GPUs when, so that deadlines hold.",
+    ),
     "calibrate": ("calibrate", "Measure a job that nobody has measured, by short probes of itself."),
     "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
     "status": ("status", "Show how runs are going, when they end, why they wait or failed."),

@@ -110,20 +110,21 @@ def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
 
     The notes of an error are printed: what could not be collected before it.
     """
-    with say_notes(), _show_progress() as progress:
-        yield progress
+    with say_notes(), progress_line() as show:
+        yield show and (lambda number, total: show(f"collecting run {number:,} of {total:,}"))
 
 
 @contextmanager
-def _show_progress() -> Iterator[Callable[[int, int], None] | None]:
+def progress_line() -> Iterator[Callable[[str], None] | None]:
+    """Give what shows a line on a terminal in place of the last one, None where there is none; clear it at the end."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     line = ""
 
-    def show(number: int, total: int) -> None:
+    def show(text: str) -> None:
         nonlocal line
-        line = f"collecting run {number:,} of {total:,}"
+        line = text
         show_live(line, err=True)
 
     try:

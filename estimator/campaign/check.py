@@ -21,9 +21,12 @@ def check_campaign(campaign: Campaign) -> None:
                 f"job {job.name!r}: after: {unknown[0]!r} is not a job of this campaign: give one of {join_names(sorted(names))}"
             )
     if circle := sorted(names - set(ordered_names(campaign))):
-        raise InputError(
-            f"jobs {join_names(map(repr, circle))} wait for one another in a circle: take a name out of one `after`"
+        waiting = (
+            f"job {circle[0]!r} waits for itself"
+            if len(circle) == 1
+            else f"jobs {join_names(map(repr, circle))} wait for one another in a circle"
         )
+        raise InputError(f"{waiting}: take a name out of `after`")
     lines = ListScheduler(campaign).lines
     for job in campaign.to_plan:
         places = [

@@ -6,7 +6,7 @@ How long it searches is counted in places looked at and not in seconds, so that 
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .bounds import end_bound_s
 from .campaign import Campaign, Objective, PlannedJob
@@ -25,22 +25,27 @@ Improve = Callable[["Solution"], None]
 
 @dataclass(frozen=True)
 class Solution:
-    """A plan, and its score."""
+    """A plan, and its score; `is_stopped` if Ctrl-C ended the search for a better one."""
 
     planned: tuple[PlannedJob, ...]
     score: Score
+    is_stopped: bool = False
 
 
 def plan_greedily(campaign: Campaign, improve: Improve | None = None, share: float = 1.0) -> Solution:
     """Return the best of all plans that are tried; `improve` is called with each that is better than those before it.
 
-    Every job must have a mode that fits into its pool at some time.  `share` is that of the usual search.
+    Every job must have a mode that fits into its pool at some time.  `share` is that of the usual search.  Ctrl-C ends the
+    search once there is a plan.
     """
     search = _Search(campaign, improve, share)
-    for order in search.orders():
-        for choose in search.choices():
-            search.try_list(order, choose)
-    search.climb()
+    try:
+        search.begin()
+        search.climb()
+    except KeyboardInterrupt:
+        if search.best is None:
+            raise
+        return replace(search.best, is_stopped=True)
     assert search.best is not None  # noqa: S101  every campaign has lists
     return search.best
 
@@ -58,6 +63,12 @@ class _Search:
         looks = max(modes * sum(len(pool.nodes) for pool in campaign.pools), 1)
         most = share * min(_MOST_LOOKS / looks, _MOST_LISTS, _LISTS_PER_JOB * len(campaign.jobs))
         self._lists, self._most = 0, max(most, _FEWEST_LISTS)
+
+    def begin(self) -> None:
+        """Try every order with every way to choose modes."""
+        for order in self.orders():
+            for choose in self.choices():
+                self.try_list(order, choose)
 
     def orders(self) -> list[Order]:
         """Return orders to begin with: long chains first, large jobs first, urgent ones first."""

@@ -16,6 +16,8 @@ from .score import Score, total_gpu_hours
 
 _GRID_SHARE = 0.005  # a solver's bound is rounded down by this much at most, or it is not called proven
 
+_NEAR = 0.001  # of the bound: no solver has to look for a better plan
+
 Report = Callable[[Solution, float | None], None]  # a better plan, and what no plan is below
 
 
@@ -116,7 +118,8 @@ def make_plan(campaign: Campaign, refine: Refine | None = None, report: Report |
     tell: Report = report or (lambda *_: None)
     solution = plan_greedily(campaign, lambda better: tell(better, bound))
     solver, is_proven = "list schedule", False
-    if refine is not None and any(campaign.to_plan):
+    is_near = not solution.score.missed and gap(solution.score.main, bound) < _NEAR
+    if refine is not None and any(campaign.to_plan) and not (is_near or solution.is_stopped):
         refined = refine(campaign, solution, lambda better, proven: tell(better, max(bound, proven or 0.0)))
         solver, is_proven = "CP-SAT", refined.is_proven and not refined.solution.score.missed
         solution = refined.solution

@@ -1,0 +1,1 @@
+"""Many jobs on few GPUs: a plan of a campaign, and what to book for it."""

@@ -1,0 +1,1 @@
+"""A plan of a campaign as text, JSON and pictures."""
