@@ -224,3 +224,28 @@ def test_an_ambiguous_gpu_in_a_csv_is_one_line(in_process: Command, tmp_path: Pa
     done = in_process("history", "add", "--csv", file)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "a100" in done.stderr
+
+
+def read_all(path: Path) -> None:
+    with History(path) as history:
+        history.runs()
+        history.measurements()
+
+
+@pytest.mark.parametrize("place", [b"seq_len", b"data_wait_share", b"CREATE TABLE run ("], ids=str)
+def test_a_name_that_is_no_text_is_damage(history: History, place: bytes) -> None:
+    history.close()
+    data = history.path.read_bytes()
+    history.path.write_bytes(data.replace(place, b"\xff" + place[1:], 1))
+    with pytest.raises(HistoryError, match="history check"):
+        read_all(history.path)
+    assert check_integrity(history.path).faults
+
+
+@pytest.mark.parametrize("uuids", ["5", "[", "{}", "[" * 10**5], ids=lambda text: text[:9])
+def test_a_list_that_is_none_is_damage(history: History, uuids: str) -> None:
+    with history.writing():
+        history.put_notes("good", [{"code": "idle", "text": "t", "uuids": ["GPU-0"]}])
+        history._db.execute("UPDATE note SET uuids = ?", (uuids,))
+    with pytest.raises(HistoryError, match=r"damaged: uuids is .*history import --rebuild"):
+        history.record("good")

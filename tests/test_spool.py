@@ -115,6 +115,13 @@ def test_damage_is_found_wherever_a_block_ends() -> None:
     assert pieces_of(data + frame(60, b"torn")[:-1]) == expected
 
 
+def test_a_file_of_nothing_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (path := tmp_path / "n1.0.spool").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SpoolError, match="is no spool"):
+        read_spool(path)
+
+
 def test_a_spool_of_any_length_is_read_in_a_few_mib(tmp_path: Path) -> None:
     path = spool(tmp_path / "a.spool", [encode(Tick(0, (GpuReading(0),) * 250))] * 20_000)
     assert path.stat().st_size > 20 * 2**20

@@ -8,17 +8,21 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ...cluster_profiles.configuration import find_group
 from ...cluster_profiles.modes import denial, give_to_group, make_folder
 from ...errors import HistoryError, UnfitValue
 
+T = TypeVar("T")
+
 BUSY_S = 30.0
 _CHECK = "`clusterplan history check` says what can be saved, and `clusterplan history import --rebuild` makes it anew"
+# What a damaged file raises: SQLite's own errors, and Python's for a text that is no text.
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 # What a column of a declared type may hold; of an expression, such as a sum, the type is SQLite's own.
 _HELD = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "NUMERIC": (float, int), "BLOB": (bytes,)}
 _LATEST_S = 253_402_300_799.0  # the year 9999: no later time can be written down
@@ -48,7 +52,7 @@ class HistoryFile:
             raise HistoryError(f"{path}: {denial(path)}") from None
         except OSError as error:
             raise HistoryError(f"{path}: cannot be opened: {error.strerror}") from None
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise HistoryError(f"{path}: {_why_it_does_not_open(path, error)}") from None
 
     def _migrate(self) -> "Database":
@@ -116,7 +120,7 @@ class HistoryFile:
         """Return the rows of a query.  Raises HistoryError, also for values that their columns cannot hold."""
         try:
             rows = [dict(row) for row in self._db.execute(query, values)]
-        except sqlite3.Error as error:
+        except DAMAGE as error:
             raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
         for name in rows[0].keys() & self._column_types.keys() if rows else ():
             for row in rows:
@@ -124,12 +128,22 @@ class HistoryFile:
                     raise HistoryError(f"{self.path}: damaged: {name} is {row[name]!r:.40}; {_CHECK}")
         return rows
 
+    def _decode(self, column: str, text: str | None, decode: Callable[[str], T]) -> T | None:
+        """Return what a text in a column stands for, None for none.  Raises HistoryError if `decode` raises ValueError."""
+        try:
+            return None if text is None else decode(text)
+        except (ValueError, RecursionError):
+            raise HistoryError(f"{self.path}: damaged: {column} is {text!r:.40}; {_CHECK}") from None
+
     @cached_property
     def _column_types(self) -> dict[str, tuple[type, ...]]:
         """The Python types that a column may hold, by its name in any table."""
-        columns = self._db.execute(
-            "SELECT c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
-        )
+        try:
+            columns = self._db.execute(
+                "SELECT c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+            ).fetchall()
+        except DAMAGE as error:
+            raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
         types = dict[str, tuple[type, ...]]()
         for name, declared in columns:
             types[name] = types.get(name, ()) + _HELD.get(declared, (object,))
@@ -192,7 +206,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def _why_it_does_not_open(path: Path, error: sqlite3.Error) -> str:
+def _why_it_does_not_open(path: Path, error: Exception) -> str:
     if path.is_dir():
         return f"is a folder; the history is a file, such as {path / 'history.db'}"
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...cluster_profiles.modes import denial
 from ...cluster_profiles.units import plural
 from ...errors import DamagedBlock, HistoryError
+from .database import DAMAGE
 from .packed_block import check_block
 from .samples import name_block
 
@@ -71,7 +72,7 @@ def _faults(db: sqlite3.Connection) -> Iterator[str]:
     try:
         texts = [row[0] for row in db.execute(f"PRAGMA integrity_check({_MOST_FAULTS})")]
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         yield str(error)
         return
     yield from (text for text in texts if text != "ok")
@@ -84,7 +85,7 @@ def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:
 
     from .schema import refuse_newer  # noqa: PLC0415  likewise
 
-    with contextlib.suppress(sqlite3.Error):  # its own check says more
+    with contextlib.suppress(*DAMAGE):  # its own check says more
         refuse_newer(Database(db), path)
 
 
@@ -113,5 +114,5 @@ def _readable(db: sqlite3.Connection, query: str) -> Iterator[tuple[object, ...]
     """Yield rows up to the first fault."""
     try:
         yield from db.execute(query)
-    except sqlite3.Error:
+    except DAMAGE:
         return

@@ -38,7 +38,7 @@ class HistoryMeasurements(HistoryEstimates):
             " ORDER BY time_s DESC, run",
             {"model": model, "run": run},
         )
-        return [_measurement(row) for row in rows]
+        return [self._measurement(row) for row in rows]
 
     def measurements_of_other_models(self, model: str) -> list[Measurement]:
         """Return the latest 500 measurements of other models than `model` whose cluster is known, the latest first."""
@@ -46,14 +46,14 @@ class HistoryMeasurements(HistoryEstimates):
             "SELECT * FROM measurement WHERE model != ? AND cluster IS NOT NULL ORDER BY time_s DESC, run LIMIT ?",
             (model, _MOST_OF_OTHER_MODELS),
         )
-        return [_measurement(row) for row in rows]
+        return [self._measurement(row) for row in rows]
 
     def models(self) -> list[str]:
         """Return the models that were measured."""
         return [row["model"] for row in self._rows("SELECT DISTINCT model FROM measurement ORDER BY model")]
 
-
-def _measurement(row: Mapping[str, Any]) -> Measurement:
-    values = {name: row[name] for name in _MEASURED} | {"is_probe": bool(row["is_probe"])}
-    when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
-    return Measurement(**{**values, "precision": Precision(row["precision"])}, when=when)
+    def _measurement(self, row: Mapping[str, Any]) -> Measurement:
+        values = {name: row[name] for name in _MEASURED} | {"is_probe": bool(row["is_probe"])}
+        when = None if row["time_s"] is None else datetime.fromtimestamp(row["time_s"], UTC)
+        values["precision"] = self._decode("precision", row["precision"], Precision)
+        return Measurement(**values, when=when)

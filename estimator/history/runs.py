@@ -14,7 +14,7 @@ from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event, SpoolPosition
 from ..gpu_use.record import RunRecord
 from .faults import HistoryFaults
-from .setups import HistorySetups
+from .setups import HistorySetups, read_texts
 from .start_forecasts import HistoryStartForecasts
 
 _MOST_EVENTS = 10_000  # of one node in a run: a GPU that fails says the same for ever
@@ -52,7 +52,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
     def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
         """Return the precision that a run was planned in, and the one that was seen in it; None is not known."""
         (row,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))
-        planned, used = (None if text is None else Precision(text) for text in row.values())
+        planned, used = (self._decode(name, text, Precision) for name, text in row.items())
         return planned, used
 
     def put_node(
@@ -169,7 +169,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
     def notes(self, run: str) -> list[dict[str, Any]]:
         """Return the report's notes on a run, as they were when it had ended: `code`, `text`, `uuids`."""
         rows = self._rows("SELECT code, text, uuids FROM note WHERE run = ? ORDER BY rowid", (run,))
-        return [{**row, "uuids": json.loads(row["uuids"])} for row in rows]
+        return [{**row, "uuids": self._decode("uuids", row["uuids"], read_texts)} for row in rows]
 
     def run_gpus(self, run: str) -> list[dict[str, Any]]:
         """Return the GPUs of a run with everything known of them, `gpu_rollup` too, in the order of their places."""

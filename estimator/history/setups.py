@@ -97,7 +97,14 @@ def _distinct(values: Any) -> tuple[Any, ...]:
 def _listed(text: str | None) -> list[str]:
     """The texts of a JSON list; none for a value that is no list."""
     try:
-        values = json.loads(text or "[]")
-    except ValueError:
+        return read_texts(text or "[]")
+    except (ValueError, RecursionError):
         return []
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def read_texts(text: str) -> list[str]:
+    """Return the texts of a JSON list, without what is no text.  Raises ValueError or RecursionError for no list."""
+    values = json.loads(text)
+    if not isinstance(values, list):
+        raise ValueError(f"{text!r:.40} is no list")  # noqa: TRY004  as json.loads
+    return [value for value in values if isinstance(value, str)]

@@ -14,6 +14,7 @@ docs/reference/spool-format.md describes every byte of the file.
 """
 
 import json
+import math
 import os
 import struct
 import threading
@@ -165,8 +166,10 @@ class Damage:
     end: int
 
 
-def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
+def read_frames(file: BinaryIO, start: int = 0, most_bytes: float = math.inf) -> Iterator[Frame | Damage]:
     """Yield the frames of `file` from byte `start` on, and the damage between them, with a few MiB in memory.
+
+    It ends after about `most_bytes`.
 
     The bytes after the last intact frame are left for later: they may be a frame that is still being written.
 
@@ -179,7 +182,7 @@ def read_frames(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
     data, begin, good = b"", start, start  # `data` is the file from `begin` on; all before `good` is yielded
     ended = False
     while not ended:
-        block = file.read(_BLOCK)
+        block = file.read(_BLOCK) if begin + len(data) - start < most_bytes else b""
         ended = not block
         data, position = data + block, 0
         while (at := data.find(MAGIC, position)) >= 0:

@@ -18,6 +18,8 @@ from .spool import FRAME_BYTES, MAGIC, SUFFIX, Damage, Frame, read_frames
 from .spool_header import SpoolHeader, is_header, parse_header, unknown_header
 from .spool_items import decode, is_item, is_tick
 
+_HEADER_BYTES = 64 << 20  # in which a header, or another frame, is looked for
+
 
 @dataclass(frozen=True)
 class NodeRecord:
@@ -146,7 +148,7 @@ def _leave_out_impossible(
 def _find_header(path: Path, file: BinaryIO) -> SpoolHeader:
     """Return the first header that can be read.  Raises SpoolError where there is neither one nor an item."""
     has_frames = has_items = False
-    for piece in read_frames(file):
+    for piece in read_frames(file, most_bytes=_HEADER_BYTES):
         if isinstance(piece, Frame):
             has_frames = True
             if is_header(piece.payload) and (header := parse_header(piece.payload, path.name)):
