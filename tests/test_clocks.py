@@ -3,8 +3,11 @@
 Steps as NTP makes them: at most +-0.5 ms per second by slewing, else at once (https://www.ntp.org/documentation/4.2.8-series/clock/).
 """
 
+import json
+import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,11 +21,15 @@ from clusterplan.estimator.measurements.clock_steps import length_s
 from clusterplan.launcher.clock import VARIABLE, handed_clock, own_clock
 from clusterplan.launcher.in_training.tracker import Tracker, track
 from clusterplan.launcher.run_folder.folder import create_run_folder
+from clusterplan.launcher.run_folder.job_log import append_job
 from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
 from clusterplan.launcher.run_folder.task_file import TaskFile
 from clusterplan.launcher.run_folder.task_records import TaskRecord, read_task_record
 from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.runs.record.attempts import sum_attempts
+from clusterplan.launcher.runs.run_status import RunStatus
+from clusterplan.launcher.runs.state import RunState, State
+from clusterplan.launcher.runs.status import read_statuses
 from clusterplan.launcher.sampler.loop import StopFlag, sample_gpus
 from clusterplan.launcher.sampler.spool import SpoolWriter
 from clusterplan.launcher.sampler.spool_items import encode
@@ -240,3 +247,53 @@ def test_the_time_that_a_job_has_left_needs_no_clock_but_slurms(times: str, left
     job = parse_job(f"JobId=7 JobName=x\n   JobState=RUNNING Reason=None\n   {times}")
     assert job
     assert job.left_s == left_s
+
+
+@pytest.fixture
+def beating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make a run on Slurm of another node, whose job Slurm has forgotten; gives the record of its task."""
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\n", encoding="ascii")
+    squeue.chmod(0o755)
+    for name in ("scontrol", "sacct"):
+        (squeue.parent / name).symlink_to("/bin/false")
+    monkeypatch.setenv("PATH", f"{squeue.parent}:/usr/bin:/bin")
+
+    def make(node_behind_s: float, silent_s: float) -> Path:
+        facts = {"kind": "submit", "executor": "slurm", "began_s": time.time() - 700}
+        folder = create_run_folder("net", tmp_path / "runs", datetime.now(UTC), facts)
+        append_job(folder, "slurm", "7")
+        beat_s = time.time() - silent_s - node_behind_s
+        record = TaskRecord("7", 0, 0, 1, "n1", "elsewhere", 1, "1", began_s=beat_s - 30, beat_s=beat_s)
+        (folder / "tasks").mkdir()
+        path = folder / "tasks" / record.file_name
+        path.write_text(json.dumps(asdict(record)), encoding="utf-8")  # as an earlier version writes it
+        os.utime(path, (time.time() - silent_s,) * 2)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("behind_s", [0.0, 600.0, -600.0, 1.79e9])
+def test_signs_of_life_are_dated_by_the_disk(beating: Callable[..., Path], behind_s: float) -> None:
+    """The clock of the node is off, and an earlier version wrote its own time."""
+    alive, silent = beating(behind_s, silent_s=20), beating(behind_s, silent_s=400)
+    (first, second), _ = read_statuses([alive, silent])
+    assert (first.state.state, first.state.stale) == (State.RUNNING, False)
+    assert second.state.state is State.LOST
+    assert "last heartbeat 2" in first.state.reason
+    if behind_s < 0:
+        assert first.elapsed_s is None
+        (text,) = first.doubts
+        assert text.startswith(f"{alive.name}: it began 20")
+        assert text.endswith("which clocks contradict: for how long is not known")
+
+
+def test_a_clock_that_is_off_is_said(tmp_path: Path) -> None:
+    status = RunStatus(
+        "net", tmp_path, RunState(State.RUNNING, "", 0.0), "7", 0, None, clocks_ahead_s={"gpu3": -600.0}
+    )
+    assert status.doubts == (
+        "gpu3: its clock is 10m behind the one that all times are by, that of the run's folder",
+    )

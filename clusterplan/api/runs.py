@@ -193,9 +193,7 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
         for name, value in vars(status).items()
         if name not in {"notes", "remarks", "checkpoint_note", "verdict", "waiting"}
     }
-    if status.slurm_silence:
-        remarks = (*remarks, f"{status.slurm_silence}; what follows is as of each run's last sign of life")
-    return Run(**values, notes=None if notes is None else tuple(notes), remarks=remarks)
+    return Run(**values, notes=None if notes is None else tuple(notes), remarks=(*remarks, *status.doubts))
 
 
 def _read_waiting(run: Run) -> "Waiting | None":

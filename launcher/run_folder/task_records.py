@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,12 @@ class TaskRecord:
     reason: str | None = None  # why the run restarts, or does not
     ended_s: Seconds | None = None
     clock_s: Signed = 0.0  # the node's clock is ahead of the run folder's, by which the times above are
+    stamped_s: Seconds | None = None  # when the disk took the file; read with it, and not in it
+
+    @property
+    def sign_s(self) -> float:
+        """Return when the last sign of life came, by the disk: the clock of the node may be another."""
+        return self.beat_s if self.stamped_s is None else self.stamped_s
 
     @property
     def attempt(self) -> Attempt:
@@ -142,7 +148,12 @@ def read_task_record(folder: Path, file_name: str) -> TaskRecord | None:
 
 
 def _read_file(folder: Path, file_name: str) -> TaskRecord | None:
-    return read_record(TaskRecord, folder / TASKS / file_name)
+    path = folder / TASKS / file_name
+    record = read_record(TaskRecord, path)
+    with suppress(OSError):
+        if record and record.outcome is None:
+            return replace(record, stamped_s=path.stat().st_mtime)
+    return record
 
 
 def is_written_by_other(folder: Path, record: TaskRecord) -> bool:
@@ -163,7 +174,7 @@ def first_tasks(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
 
 def is_fresh(task: TaskRecord, now_s: float) -> bool:
     """Return whether the command of the task has not ended, and its last sign of life is at most 3 heartbeats old."""
-    return task.outcome is None and now_s - task.beat_s < _FRESH_S
+    return task.outcome is None and now_s - task.sign_s < _FRESH_S
 
 
 def may_run(task: TaskRecord, now_s: float) -> bool:

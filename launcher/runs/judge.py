@@ -7,6 +7,7 @@ records of the tasks; these records alone; the exit code that the job's shell sa
 from dataclasses import replace
 
 from ...cluster_profiles.units import format_duration
+from ...estimator.measurements.clock_steps import length_s
 from ..logs.errors import ErrorKind, is_out_of_memory
 from ..node.restart_policy import StopCause
 from ..run_folder.final_status import FinalStatus
@@ -71,7 +72,7 @@ def _judge_local(evidence: Evidence, now_s: float) -> RunState:  # noqa: PLR0911
     task = tasks[0]
     if evidence.is_alive is None:
         reason = f"runs on {task.host}; {_last_heartbeat(task, now_s)}"
-        return RunState(State.RUNNING, reason, task.beat_s, stale=now_s - task.beat_s > STALE_S)
+        return RunState(State.RUNNING, reason, task.sign_s, stale=now_s - task.sign_s > STALE_S)
     if evidence.is_alive and task.state == "waiting":
         return RunState(State.PENDING, "waiting for GPUs of this machine", now_s)
     if evidence.is_alive:
@@ -108,7 +109,7 @@ def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
         return RunState(State.PENDING, reason, submitted_s, stale=now_s - submitted_s > STALE_S)
     state = State.RUNNING if first.ended_s is None else State.PENDING
     reason = f"{reason}; {_last_heartbeat(first, now_s)}"
-    return RunState(state, reason, first.beat_s, stale=now_s - first.beat_s > STALE_S)
+    return RunState(state, reason, first.sign_s, stale=now_s - first.sign_s > STALE_S)
 
 
 def _judge_waiting(evidence: Evidence, job: QueuedJob, now_s: float, earlier: str) -> RunState:
@@ -146,9 +147,9 @@ def _judge_forgotten(  # noqa: PLR0911  one line per case
         return explain_end(State.FAILED, evidence, ended_s)
     if first.stop_cause == StopCause.TERMINATED:
         return RunState(State.CANCELLED, "the job was told to stop, and Slurm no longer knows why", ended_s)
-    lost = now_s - first.beat_s > STALE_S
+    lost = now_s - first.sign_s > STALE_S
     reason = f"Slurm no longer knows the job; {_last_heartbeat(first, now_s)}"
-    return RunState(State.LOST if lost else State.RUNNING, reason, first.beat_s)
+    return RunState(State.LOST if lost else State.RUNNING, reason, first.sign_s)
 
 
 def _ended_s(job: QueuedJob | JobFacts | None, now_s: float) -> float:
@@ -160,8 +161,9 @@ def _join(*reasons: str) -> str:
 
 
 def _last_heartbeat(task: TaskRecord, now_s: float) -> str:
-    return f"last heartbeat {_ago(task.beat_s, now_s)}"
+    return f"last heartbeat {_ago(task.sign_s, now_s)}"
 
 
 def _ago(time_s: float, now_s: float) -> str:
-    return f"{format_duration(max(now_s - time_s, 0))} ago"
+    age_s = length_s(time_s, now_s)
+    return "at a time that clocks contradict" if age_s is None else f"{format_duration(age_s)} ago"

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...cluster_profiles.local_time import format_utc
+from ...cluster_profiles.units import format_duration
+from ...estimator.measurements.clock_steps import length_s
 from ..run_folder.checkpoints import Checkpoint
 from ..run_folder.progress.progress import Progress
 from ..run_folder.records.run_facts import RunFacts
@@ -19,7 +22,7 @@ class RunStatus:
 
     `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
     apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
-    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of a run that only Slurm knows.  `faults` are those of files in its folder.  Times are in Unix seconds.
+    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of a run that only Slurm knows.  `faults` are those of files in its folder, and `clocks_ahead_s` are the seconds by which clocks of its nodes are ahead of the folder's.  Times are in Unix seconds.
     """
 
     run: str
@@ -41,6 +44,7 @@ class RunStatus:
     looked_s: float = 0.0
     continued_by: str | None = None
     slurm_silence: str = ""
+    clocks_ahead_s: Mapping[str, float] = field(default_factory=dict)
     faults: tuple[RunFault, ...] = ()
 
     @property
@@ -50,10 +54,26 @@ class RunStatus:
 
     @property
     def elapsed_s(self) -> float | None:
-        """Return the seconds from its first start to its end, or until now; None before it began."""
-        if self.began_s is None:
-            return None
-        return max((self.state.known_at if self.state.final else self.looked_s) - self.began_s, 0.0)
+        """Return the seconds from its first start to its end, or until now; None before it began, and where clocks contradict each other."""
+        return length_s(self.began_s, self.state.known_at if self.state.final else self.looked_s)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return why what is said of a run that goes on may not be so."""
+        texts = list[str]()
+        if self.slurm_silence:
+            texts.append(f"{self.slurm_silence}; what follows is as of each run's last sign of life")
+        if self.state.final:
+            return tuple(texts)
+        for node, ahead_s in self.clocks_ahead_s.items():
+            off = f"{format_duration(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
+            texts.append(
+                f"{node}: its clock is {off} the one that all times are by, that of the run's folder"
+            )
+        if self.began_s is not None and self.elapsed_s is None:
+            began = format_utc(self.began_s)
+            texts.append(f"{self.run}: it began {began}, which clocks contradict: for how long is not known")
+        return tuple(texts)
 
     @property
     def remedy(self) -> Remedy | None:

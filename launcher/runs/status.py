@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ...errors import SlurmRefused, SlurmUnavailable, UnreadableFile
+from ..clock import disk_now_s
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import CancelRequest, read_cancel_request
@@ -102,6 +103,14 @@ class _StatusReader:
     files: JobFiles
     finds_checkpoint: bool
     faults: list[RunFault] = field(default_factory=list)
+    _ahead_s: dict[Path, float] = field(default_factory=dict)
+
+    def _now_s(self, run: RunFiles) -> float:
+        """Return the Unix time by the clock that the run's records are by: of one that goes on, the disk's."""
+        root = run.folder.parent
+        if run.tasks and not _certain_end(run) and root not in self._ahead_s:
+            self._ahead_s[root] = disk_now_s(root) - time.time()
+        return time.time() + self._ahead_s.get(root, 0.0)
 
     def _part(self, folder: Path, read: Callable[[], T]) -> T | None:
         try:
@@ -116,7 +125,8 @@ class _StatusReader:
         self.faults += [RunFault(folder, fault) for fault in run.faults]
         request = self._part(folder, lambda: read_cancel_request(folder))
         evidence = self._gather(run, request)
-        state = with_trial(judge_state(evidence, time.time()), facts, tasks, request)
+        now_s = self._now_s(run)
+        state = with_trial(judge_state(evidence, now_s), facts, tasks, request)
         job = run.jobs[-1].job if run.jobs else None
         is_new = state.state != (run.final.state if run.final else None)
         if state.final and job and is_new and is_own_run(folder):
@@ -124,7 +134,8 @@ class _StatusReader:
         launch, progress = self._part(folder, lambda: Launch.find(folder)), None
         if tasks or not _may_change(run):
             progress = self._part(
-                folder, lambda: read_run_progress(folder, facts, launch, tasks, state, evidence.queued_job)
+                folder,
+                lambda: read_run_progress(folder, facts, launch, tasks, state, evidence.queued_job, now_s),
             )
         memory_option = ""
         if state.state in _NEEDS_MEMORY and (booking := self._part(folder, lambda: read_booking(folder))):
@@ -151,9 +162,10 @@ class _StatusReader:
             if self.finds_checkpoint
             else None,
             has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
-            looked_s=time.time(),
+            looked_s=now_s,
             continued_by=self._part(folder, lambda: read_successor(folder)) if state.final else None,
             slurm_silence=self.answers.silence if _is_open_on_slurm(run) and not state.final else "",
+            clocks_ahead_s={task.node: task.clock_s for task in tasks if task.clock_s},
         )
 
     def _gather(self, run: RunFiles, request: CancelRequest | None) -> Evidence:

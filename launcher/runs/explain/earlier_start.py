@@ -19,10 +19,10 @@ def explain_earlier_start(
     """
     began_s = min((task.began_s for task in last), default=now_s)
     if is_waiting:
-        alive = [task for task in last if is_fresh(task, now_s) and now_s - task.beat_s < _BEAT_S]
+        alive = [task for task in last if is_fresh(task, now_s) and now_s - task.sign_s < _BEAT_S]
     else:
         alive = [
-            task for task in tasks if task not in last and is_fresh(task, now_s) and task.beat_s > began_s
+            task for task in tasks if task not in last and is_fresh(task, now_s) and task.sign_s > began_s
         ]
     nodes = dict.fromkeys(task.node for task in alive)
     return f"an earlier start may still run on {join_names(list(nodes), _MOST_NODES)}" if nodes else ""

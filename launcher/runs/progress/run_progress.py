@@ -1,6 +1,5 @@
 """The progress of one run, gathered from its folder and from Slurm's queue."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +23,12 @@ def read_run_progress(
     tasks: Sequence[TaskRecord],
     state: RunState,
     queued_job: QueuedJob | None,
+    now_s: float = 0.0,
 ) -> Progress | None:
     """Return how far a run is, and while it runs when it ends; None if nothing tells.
 
     Where the loop says nothing, the newest checkpoint does.  `facts` are the values of run.json, and `launch`
-    those of launch.json.  Raises UnreadableFile.
+    those of launch.json; `now_s` is the Unix time by the run's clock.  Raises UnreadableFile.
     """
     total = facts.get("steps")
     lines = read_first_and_latest(folder)
@@ -36,7 +36,6 @@ def read_run_progress(
     # The tasks of the other nodes may write before that of rank 0, which decides, has.
     if launch and state.state is State.RUNNING and (attempts := first_tasks(tasks)):
         task = attempts[-1]
-        now_s = time.time()
         circumstances = Circumstances(
             now_s,
             Start(task.began_s, task.resume_step),
