@@ -219,7 +219,8 @@ def test_a_lot_is_never_refused_for_one_value(folder: Path, history: History) ->
     assert (gpus["unknown-7@n2.00000000.spool"]["utilisation_mean"], known["energy_j"]) == (10, None)
     position = history.spool_position(folder.name, "n2.00000000.spool")
     assert (position.dropped, position.offset) == (3, (folder / "n2.00000000.spool").stat().st_size)
-    assert build_report(history.record(folder.name)).gpus
+    (note,) = [note for note in build_report(history.record(folder.name)).notes if note.code == "damage"]
+    assert note.text == "n2: 53 bytes of readings are damaged and 3 values cannot be right; left out"
 
 
 def test_a_spool_without_any_header_waits_for_a_copy_while_the_run_goes_on(

@@ -11,7 +11,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
-from ...cluster_profiles.units import format_duration
+from ...cluster_profiles.units import format_duration, plural
 from ..measurements.clock_steps import length_s
 from .notes import Note, advise_to_avoid, format_span, group_alike, name_nodes
 from .reading import Event
@@ -39,12 +39,17 @@ class Break(NamedTuple):
 
 @dataclass(frozen=True)
 class RunNode:
-    """One node of a run: its GPUs, the events of it and its samplers, and the Unix time of its last reading."""
+    """One node of a run: its GPUs, the events of it and its samplers, and the Unix time of its last reading.
+
+    `damaged_bytes` of its spools cannot be read, and `dropped` values in them cannot be.
+    """
 
     name: str
     uuids: tuple[str, ...]
     events: Sequence[Event]
     last_s: float | None = None
+    damaged_bytes: int = 0
+    dropped: int = 0
 
     @property
     def breaks(self) -> list[Break]:
@@ -146,7 +151,18 @@ def find_node_notes(nodes: Sequence[RunNode], ended_s: float | None) -> list[Not
 
     `ended_s` is the Unix time of the run's end; None while it goes on.
     """
-    return [*_event_notes(nodes), *_early_end_notes(nodes, ended_s)]
+    return [*_event_notes(nodes), *_early_end_notes(nodes, ended_s), *_damage_notes(nodes)]
+
+
+def _damage_notes(nodes: Sequence[RunNode]) -> Iterator[Note]:
+    for node in nodes:
+        are = "is" if node.damaged_bytes == 1 else "are"
+        damage = (
+            f"{plural(node.damaged_bytes, 'byte')} of readings {are} damaged" if node.damaged_bytes else ""
+        )
+        values = f"{plural(node.dropped, 'value')} cannot be right" if node.dropped else ""
+        if text := " and ".join(filter(None, (damage, values))):
+            yield Note("damage", f"{node.name}: {text}; left out", node.uuids)
 
 
 def _event_notes(nodes: Sequence[RunNode]) -> Iterator[Note]:

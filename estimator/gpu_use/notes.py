@@ -28,6 +28,7 @@ _WORST_FIRST = (
     "precision",
     "clock",
     "coverage",
+    "damage",
     "head-room",
 )
 

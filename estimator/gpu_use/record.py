@@ -33,6 +33,9 @@ class RunRecord:
     raw_ticks: int  # readings that are kept
     readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
     minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation
+    damage: Sequence[
+        Mapping[str, Any]
+    ] = ()  # of a node's spools: bytes that cannot be read, values that cannot be
 
     @property
     def ticks(self) -> int:
@@ -54,7 +57,10 @@ def run_nodes(record: RunRecord) -> dict[str, RunNode]:
         rows = [row for row in record.gpus if row["node"] == name]
         events = [_event(row) for row in record.events if row["node"] == name and row["uuid"] is None]
         last_s = max((row["last_s"] for row in rows if row["last_s"] is not None), default=None)
-        nodes[name] = RunNode(name, tuple(row["uuid"] for row in rows), events, last_s)
+        damage = [row for row in record.damage if row["node"] == name]
+        damaged_bytes, dropped = (sum(row[key] for row in damage) for key in ("damaged_bytes", "dropped"))
+        uuids = tuple(row["uuid"] for row in rows)
+        nodes[name] = RunNode(name, uuids, events, last_s, damaged_bytes, dropped)
     return nodes
 
 

@@ -199,4 +199,8 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
             minutes=partial(self.minutes, run),
+            damage=self._rows(
+                "SELECT node, damaged_bytes, dropped FROM spool WHERE run = ? AND max(damaged_bytes, dropped) > 0",
+                (run,),
+            ),
         )
