@@ -87,6 +87,10 @@ NAMED = [  # (how it stands in a line, its words in a command): known by the nam
     "++a.b.Password={}", "group/x.secret={}", "apiKey={}", "HF_TOKEN={}", "WANDB_API_KEY={}", "AWS_SECRET_ACCESS_KEY={}",
     "MYSQL_PWD={}", "PGPASSWORD={}", "-password {}", "--aws-session-token {}", "--access-key {}", "--storage_key {}",
     "--user-pass={}", "--authToken {}", "--private-token={}", "--credentials={}", "--identitytoken {}", "--comet_api_key {}",
+    "wandb login --relogin {}", "wandb login --host=https://x.example {}", "vault login {}", "--bearer {}",
+    "aws configure set aws_secret_access_key {}", "-Dspring.datasource.password={}", "--env HF_TOKEN={}",
+    "--export=ALL,HF_TOKEN={}", "-p:password={}", "jdbc:mysql://h/d?user=u&password={}", "https://x.example/#access_token={}",
+    "curl --user u:{} x", "/password:{}", "kubectl --token {} get x", "git+https://{}@github.com/a/b.git",
     "wandb login {}", "docker login -u me -p {} r.example", "curl -u me:{} https://x.example", "mysql -u root -p{} db",
     "sshpass -p {} ssh host", "redis-cli -a {} ping", "ldapsearch -w {} -x", "zip -P {} a.zip b", "mongosh -p {} db",
     "huggingface-cli login --token {}", "https://user:{}@host.example/x.git", "https://{}@github.com/a/b.git",
@@ -100,6 +104,9 @@ NAMED = [  # (how it stands in a line, its words in a command): known by the nam
     "Endpoint=sb://x/;SharedAccessKeyName=a;SharedAccessKey={}", "Server=x;User=a;Password={};",
 ]  # fmt: skip
 LINES = [  # known in a file, not as words of a command
+    "password = '''{}'''", 'token = os.environ.get("HF_TOKEN") or "{}"', "subprocess.run(['wandb', 'login', '{}'])",
+    "!wandb login {}", "%env HF_TOKEN {}", "ENV TOKEN {}", '<add key="Password" value="{}"/>', "token: |\n+  {}",
+    'token = (\n+    "{}"\n+)', "cred = AzureKeyCredential('{}')", "train --config '{{\"token\": \"{}\"}}'",
     'login("{}")', 'huggingface_hub.login("{}")', "wandb.login(key='{}')", 'os.environ["HF_TOKEN"] = "{}"',
     "os.environ['WANDB_API_KEY']='{}'", 'os.environ.setdefault("HF_TOKEN", "{}")', 'os.putenv("HF_TOKEN", "{}")',
     'client = OpenAI(api_key="{}", timeout=3)', 'api_key: str = "{}"', 'const apiKey: string = "{}";', "password: {}",
@@ -175,8 +182,8 @@ def test_a_secret_is_known_by_its_name_or_its_program(line: str, secret: str) ->
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("secret", [PASSWORD, some(40, HEX)], ids=["words", "hex"])
 def test_a_secret_of_a_file_is_known(line: str, secret: str) -> None:
-    text = line.format(secret)
     for marker in ("", "+", "-", " "):
+        text = line.format(secret).replace("\n+", f"\n{marker}")
         assert secret not in redact_text(f"@@ -1 +1 @@\n{marker}{text}\n b = 1"), marker
     assert redact_text(f"@@ -1 +1 @@\n+{text}\n b = 1").endswith("\n b = 1")
 

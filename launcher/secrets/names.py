@@ -114,7 +114,17 @@ def _kind(last: str, before: str) -> Kind | None:
         return Kind.SECRET
     if last == "token":
         return None if before in _TEXTS else Kind.TOKEN
-    if last in ("auth", "oauth", "cookie", "sig", "signature", "pat", "sas", "jwt") and before not in (
+    if last in (
+        "auth",
+        "oauth",
+        "bearer",
+        "cookie",
+        "sig",
+        "signature",
+        "pat",
+        "sas",
+        "jwt",
+    ) and before not in (
         "use",
         "no",
         "is",

@@ -20,7 +20,7 @@ class Program(NamedTuple):
 
 # Each from the program's own manual: `docker login --help`, curl(1), mysql(1), sshpass(1), redis-cli --help, ldapsearch(1), ...
 PROGRAMS = (
-    Program(("wandb", "huggingface-cli", "hf", "comet", "neptune"), ("-k",), login=True, word=True),
+    Program(("wandb", "huggingface-cli", "hf", "comet", "neptune", "vault"), ("-k",), login=True, word=True),
     Program(
         ("docker", "podman", "nerdctl", "helm", "skopeo", "crane", "oras", "apptainer", "singularity"),
         ("-p",),
@@ -40,7 +40,7 @@ PROGRAMS = (
     Program(("smbclient", "rpcclient"), ("-U",)),
     Program(("lftp",), ("-u",)),
     Program(("twine",), ("-p",)),
-    Program(("ansible-vault", "ngc", "snowsql", "vault"), ()),
+    Program(("aws",), ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")),
 )
 _BY_NAME = {name: program for program in PROGRAMS for name in program.names}
 NAMES = tuple(_BY_NAME)
@@ -59,7 +59,7 @@ def secret_words(words: Sequence[str]) -> dict[int, int]:
     program: Program | None = None
     login = False
     for at, word in enumerate(words):
-        name = word.rpartition("/")[2].lstrip("" if at else "+-")  # the mark of a line of a diff
+        name = word.rpartition("/")[2].lstrip("" if at else "+-!")  # the mark of a line of a diff
         if (named := _BY_NAME.get(name)) and not (program and words[at - 1] in program.options):
             program, login = named, False
         elif program is None:
@@ -73,7 +73,7 @@ def secret_words(words: Sequence[str]) -> dict[int, int]:
                 places[at] = _user_length(word)
         elif program.glued and not word.startswith("--") and word[:2] in program.options and word[2:]:
             places[at] = 2 + _user_length(word[2:])
-        elif program.word and words[at - 1] in _LOGIN and not word.startswith("-"):
+        elif program.word and not word.startswith("-") and "://" not in word:
             places[at] = 0
     return places
 

@@ -22,14 +22,22 @@ _SETTING = re.compile(  # what stands before a value
         :[ \t]{0,8}[A-Za-z_][\w.\[\]|, ]{0,60}?[ \t]{0,8}=(?!=)(?=[ \t]{0,8}["'])  # name: type = "value"
         |=>|[!=]=|:?=|:|%3[dDaA]
         |(?<=["']),(?=[ \t]{0,8}["'])  # ("name", "value")
+        |(?<=["'])\)?[ \t]{1,4}(?:or|\|\||\?\?)(?=[ \t]{1,4}["'])  # get("name") or "value"
         |(?<=["'])[^\n)]{0,160}?\bdefault[ \t]?=(?=[ \t]?["'])  # add_argument("--name", default="value")
     )[ \t]{0,8}(?:[rbuf]{1,2}(?=["']))?)""",
     re.VERBOSE,
 )
 _OPTION = re.compile(r"(?<![\w-])-{1,3}(?P<name>[A-Za-z][\w.-]{0,127}+)[ \t]{1,8}(?![-=:(){}\[,|])")
-_SHELL_SET = re.compile(r"\b(?:setenv|set -(?:gx|x|xg)|set --export)[ \t]{1,8}(?P<name>\w{1,128})[ \t]{1,8}")
-_ENTRY = re.compile(  # a variable of Kubernetes: name: NAME, value: VALUE
-    r"""\bname["']?:[ \t]{0,8}["']?(?P<name>[\w.-]{1,128})["']?,?\s{0,64}[+-]?\s{0,64}["']?value["']?:[ \t]{0,8}"""
+_SHELL_SET = re.compile(
+    r"\b(?:setenv|env|ENV|set -(?:gx|x|xg)|set --export)[ \t]{1,8}(?P<name>\w{1,128})[ \t]{1,8}"
+)
+_OVER_LINES = (
+    re.compile(  # a variable of Kubernetes, an element of XML: name: NAME, value: VALUE
+        r"""\b(?:name|key)["']?[:=][ \t]{0,8}["']?(?P<name>[\w.-]{1,128})["']?,?\s{0,64}[+-]?\s{0,64}["']?value["']?[:=][ \t]{0,8}"""
+    ),
+    re.compile(  # name: | and a line below, name = ( and a line below
+        r"""(?m)^[+ -]?[ \t]{0,64}(?:- )?["']?(?P<name>\w[\w.-]{0,127}+)["']?[ \t]{0,8}[:=][ \t]{0,8}(?:[|>][+-]?|\()[ \t]{0,8}\n[+ -]?[ \t]{1,64}"""
+    ),
 )
 _ELEMENT = re.compile(r"<(?P<name>[\w.:-]{1,128})>(?=[^<\n])")
 _AFTER = (  # what is followed by a secret, whatever it looks like
@@ -39,13 +47,15 @@ _AFTER = (  # what is followed by a secret, whatever it looks like
     re.compile(r"\b(?:[Bb]earer|BEARER)(?:[ \t]{1,4}|%20)(?=[\w.~+/-]{3})"),
     re.compile(r"\b[Bb]asic[ \t]{1,4}(?=[a-z]{0,64}[A-Z0-9+/=])(?=[A-Za-z0-9+/]{8})"),
     re.compile(  # login("secret"), login("user", "secret"), auth=("user", "secret")
-        r"""\b(?:login|authenticate|save_token|set_(?:token|api_key|access_token)|HTTP(?:Basic|Digest)Auth|BasicAuth|auth[ \t]?=[ \t]?)\("""
+        r"""\b(?:login|authenticate|save_token|set_(?:token|api_key|access_token)|HTTP(?:Basic|Digest)Auth|BasicAuth|AzureKeyCredential|SecretStr|set_secret|auth[ \t]?=[ \t]?)\("""
         r"""[ \t]{0,8}(?:(?:[\w.]{1,64}|["'][^"'\n]{0,128}["']),[ \t]{0,4})?(?=["'])"""
     ),
     re.compile(r"""\b(?:login|init)\([^)\n]{0,200}?\bkey[ \t]?=[ \t]?(?=["'])"""),
 )
 _OF_A_LINE = (_SETTING, _AFTER[0])
-_QUOTES = {
+_QUOTES = {  # the longest first
+    '"""': re.compile(r'[^"]*+(?=""")'),
+    "'''": re.compile(r"[^']*+(?=''')"),
     '"': re.compile(r'(?:[^"\\\n]|\\.)*+(?=")'),
     "'": re.compile(r"(?:[^'\\\n]|\\.)*+(?=')"),
     "`": re.compile(r"[^`\n]*+(?=`)"),
@@ -65,9 +75,9 @@ _NETRC = re.compile(
 _PGPASS = re.compile(
     r"^[+ -]?[\w.*-]{1,256}:(?:\d{1,5}|\*):[^:\s]{1,128}:[^:\s]{1,128}:(?P<value>\S{1,1024})$"
 )
-_PROGRAM = re.compile(rf"""(?:^|(?<=[\s/;|&"'(`+-]))(?:{"|".join(map(re.escape, NAMES))})[ \t]""")
+_PROGRAM = re.compile(rf"""(?:{"|".join(map(re.escape, NAMES))})(?:[ \t]|["'],)""")
 _COMMAND = re.compile(r"[^;|&]+")
-_SHELL_WORD = re.compile(r"""[^\s"'`()]+""")
+_SHELL_WORD = re.compile(r"""[^\s"'`()\[\]{},]+""")
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?P<what>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----")
 _LONGEST_KEY = 20_000  # an RSA key of 16,384 bits has 12,700
 _OF_A_KEY = re.compile(
@@ -82,9 +92,9 @@ def redact_text(text: str) -> str:
     ("+aws_access_key_id = '[redacted]'", 'curl -u me:[redacted] https://x?sig=[redacted]&v=1')
     """
     text = _without_private_keys(text)
+    for pattern in _OVER_LINES:
+        text = _hide_values(pattern, text)
     text = "\n".join(map(_redact_line, text.split("\n")))
-    if "value" in text:
-        text = _hide_values(_ENTRY, text)
     for pattern in patterns_in(text):
         text = pattern.sub(HIDDEN, text)
     return text
@@ -136,7 +146,7 @@ def _secret_span(text: str, match: re.Match[str]) -> tuple[int, int] | None:
         name = name[2:]
     if name and not kind_of(name):
         return None
-    quote = text[at : at + 2] if text.startswith('\\"', at) else text[at : at + 1]
+    quote = next((quote for quote in _QUOTES if text.startswith(quote, at)), "")
     if (inside := _QUOTES.get(quote)) and (quoted := inside.match(text, at + len(quote))):
         return quoted.span() if _is_hidden(name, quoted[0], in_code=False) else None
     first = _BARE.match(text, at, at + _JUDGED)
