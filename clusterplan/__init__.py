@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api.advice.advise import advise as advise
+    from .api.campaign.book import book as book
     from .api.campaign.schedule import schedule as schedule
     from .api.estimate import estimate as estimate
     from .api.history.accuracy import history_accuracy as history_accuracy
@@ -51,6 +52,7 @@ _HOMES = {
     "Precision": ".cluster_profiles.precision",
     "Profile": ".cluster_profiles.profile",
     "Workload": ".estimator.job.workload",
+    "book": ".api.campaign.book",
     "calibrate": ".api.trials.calibrate",
     "advise": ".api.advice.advise",
     "cancel": ".api.runs",
@@ -86,6 +88,7 @@ __all__ = [
     "Profile",
     "Workload",
     "advise",
+    "book",
     "calibrate",
     "cancel",
     "collect",

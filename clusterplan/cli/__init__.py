@@ -27,6 +27,7 @@ _COMMANDS = {
         "schedule",
         "Plan many jobs on few GPUs: who gets how many GPUs when, so that deadlines hold.",
     ),
+    "book": ("book", "Say what to book for many jobs: how many nodes for how long."),
     "calibrate": ("calibrate", "Measure a job that nobody has measured, by short probes of itself."),
     "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
     "status": ("status", "Show how runs are going, when they end, why they wait or failed."),

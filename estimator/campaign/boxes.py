@@ -1,5 +1,6 @@
 """What to book for a campaign: boxes of GPUs x time that hold it, none of which another one beats in both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import InputError
@@ -22,9 +23,13 @@ class Box:
     plan: Plan
 
     @property
-    def meets_deadlines(self) -> bool:
-        """Return whether every job of it meets its deadline at P90."""
+    def is_in_time(self) -> bool:
+        """Return whether every job in it meets its deadline at P90."""
         return not self.plan.late
+
+    def use(self, booked_s: float) -> float:
+        """Return the share of its GPU-hours that the jobs use if it is booked for so long."""
+        return self.plan.gpu_hours * 3600 / (self.gpus * booked_s)
 
 
 def find_boxes(campaign: Campaign) -> list[Box]:
@@ -40,21 +45,25 @@ def find_boxes(campaign: Campaign) -> list[Box]:
         )
     pool = campaign.pools[0]
     boxes: list[Box] = []
-    for nodes in (count for count in (*_COUNTS, len(pool.nodes)) if count <= len(pool.nodes)):
-        smaller = Pool(pool.name, pool.nodes[:nodes])
-        if boxes and boxes[-1].nodes == nodes:
-            continue
-        inside = _within(campaign, smaller)
+    for nodes in sorted({count for count in (*_COUNTS, len(pool.nodes)) if count <= len(pool.nodes)}):
+        inside = _within(campaign, Pool(pool.name, pool.nodes[:nodes]))
         if inside is None:
             continue
         plan = make_plan(inside)
-        span_s, p90_s = plan.end_s - campaign.now_s, plan.end_range_s.p90
-        if boxes and p90_s > boxes[-1].p90_s * _WORTHWHILE:
-            continue
-        boxes.append(Box(pool.name, nodes, smaller.gpus, max(span_s, plan.end_range_s.p50), p90_s, plan))
+        end = plan.end_range_s
+        if not boxes or end.p90 < boxes[-1].p90_s * _WORTHWHILE:
+            boxes.append(Box(pool.name, nodes, inside.pools[0].gpus, end.p50, end.p90, plan))
     if not boxes:
         make_plan(replace(campaign, busy=()))  # says which job does not fit
     return boxes
+
+
+def choose_box(boxes: Sequence[Box]) -> Box:
+    """Return the box with the fewest GPU-hours at P90 in which all deadlines are met; without one, that which ends first."""
+    in_time = [box for box in boxes if box.is_in_time]
+    if in_time:
+        return min(in_time, key=lambda box: box.gpus * box.p90_s)
+    return min(boxes, key=lambda box: (box.plan.score.missed, box.p90_s))
 
 
 def _within(campaign: Campaign, pool: Pool) -> Campaign | None:
@@ -66,9 +75,7 @@ def _within(campaign: Campaign, pool: Pool) -> Campaign | None:
             modes=tuple(
                 mode
                 for mode in job.modes
-                if mode.nodes <= len(pool.nodes)
-                and mode.gpus_per_node <= max(pool.nodes)
-                and mode.gpus <= pool.gpus
+                if sum(gpus >= mode.gpus_per_node for gpus in pool.nodes) >= mode.nodes
             ),
         )
         for job in campaign.jobs
