@@ -4,6 +4,7 @@ Cases 3 and 8 of the faults that were measured: a queued run's folder of mode 07
 group's, and the pickle of the one in its place was run.  Each attack of docs/explanation/threat-model.md is here.
 """
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,8 @@ from two_users import ADA, BEN, As, share, state_at_end, submit
 
 from clusterplan.errors import ForeignFile
 from clusterplan.launcher.node.gpu_locks import find_lock_folder
+from clusterplan.launcher.node.log_reader.follow import follow_logs
+from clusterplan.launcher.node.log_reader.followed_log import CommandStart
 from clusterplan.launcher.run_folder.owners.own_files import find_open_folders, open_own, open_own_file
 from clusterplan.launcher.run_folder.owners.process import signal_task
 from clusterplan.launcher.run_folder.registry import registered_folders
@@ -92,6 +95,15 @@ def test_a_run_whose_command_a_neighbour_wrote_is_not_started(lab: Path, python_
     started = python_as(ADA, *START, run / "submitit", variables=QUEUED)
     refusal = f"Error: {run}/launch.json belongs to games, mode 0644: nothing of it is run for daemon\n"
     assert (started.returncode, started.stderr) == (1, refusal)
+
+
+def test_a_command_for_stalls_that_a_neighbour_wrote_is_not_started(lab: Path) -> None:
+    """The reader of logs is a process of its own, which reads the launch again."""
+    path = lab / BEN[0] / "launch.json"
+    path.write_text(json.dumps({"stall_command": ["touch", f"{lab}/proof"]}))
+    owned_by(BEN, path, 0o644)
+    with pytest.raises(ForeignFile, match="nothing of it is run for root"):
+        follow_logs(path.parent, [], CommandStart(0, 0.0, 0.0), lambda _: True, {})
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o606], ids=["the group", "everybody"])

@@ -82,13 +82,13 @@ def follow_logs(
 
     It is called with the seconds that it may wait.  Raises OSError where a log cannot be read.
     """
-    launch = Launch.read(folder)
+    launch = Launch.read(folder, to_run=True)  # it has the command for a stall
     formats = (user_format(launch.log_pattern), *FORMATS) if launch.log_pattern else FORMATS
     attempt = environment.get("CLUSTERPLAN_ATTEMPT", "")
     is_first = not all(log.last_rank for log in logs)
     command = launch.stall_command if is_first else ()
     clock = handed_clock(environment)
-    stalls = StallWatch(folder, command, Start(start.time_s, start.step), environment)
+    stalls = StallWatch(folder, command, Start(start.time_s, start.step), environment, launch.umask)
     with ExitStack() as files:
         writer = files.enter_context(ProgressWriter(folder))
         followers = [

@@ -22,9 +22,15 @@ class StallWatch:
     """
 
     def __init__(
-        self, folder: Path, command: Sequence[str], start: Start, environment: Mapping[str, str]
+        self,
+        folder: Path,
+        command: Sequence[str],
+        start: Start,
+        environment: Mapping[str, str],
+        umask: int = -1,
     ) -> None:
         self._folder, self._command, self._start, self._environment = folder, command, start, environment
+        self._umask = umask
         self._next_s = 0.0
         self._told: Stall | None = None
         self.running = list[subprocess.Popen[bytes]]()
@@ -52,6 +58,11 @@ class StallWatch:
         with suppress(OSError), os.fdopen(open_file(self._folder / _LOG, os.O_APPEND), "ab") as log:
             self.running.append(
                 subprocess.Popen(  # noqa: S603  the user's command, no shell
-                    list(self._command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
+                    list(self._command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=variables,
+                    umask=self._umask,
                 )
             )
