@@ -15,7 +15,14 @@ from conftest import Command
 from clusterplan.errors import DamagedBlock, HistoryError
 from clusterplan.estimator.gpu_use.reading import METRICS, GpuReading
 from clusterplan.estimator.history.integrity import check_integrity
-from clusterplan.estimator.history.packed_block import FIRST_METRICS, NAMED, check_block, pack, unpack
+from clusterplan.estimator.history.packed_block import (
+    FIRST_METRICS,
+    MOST_TICKS,
+    NAMED,
+    check_block,
+    pack,
+    unpack,
+)
 from clusterplan.estimator.history.runs import History
 
 T0 = 1_763_900_400.0
@@ -197,6 +204,18 @@ def test_more_readings_after_a_bad_block_are_a_fault_of_that_run_alone(history: 
     with history.writing():
         history.put_readings("good", "n1.spool", "GPU-0", fresh)
     assert len(list(history.readings("good", "GPU-0"))) == len(ROWS) + 1
+
+
+def test_a_block_takes_no_more_readings_than_ten_minutes_have(history: History) -> None:
+    """Readings a millisecond apart, as no sampler makes them."""
+    for first, number in ((0, MOST_TICKS + 5), (MOST_TICKS + 5, 5)):
+        rows = [(T0 + (first + place) / 1e6, GpuReading(0)) for place in range(number)]
+        with history.writing():
+            history.put_readings("good", "n2.spool", "GPU-0", rows)
+    (block,) = history._rows(
+        "SELECT ticks FROM raw_block WHERE run = 'good' AND time_s = ?", (int(T0 // 600) * 600,)
+    )
+    assert block["ticks"] == MOST_TICKS
 
 
 def test_a_value_that_its_column_cannot_hold_is_damage(history: History) -> None:

@@ -54,6 +54,8 @@ class HistorySamples(HistoryFile):
             blocks.setdefault(int(row[0] // BLOCK_S) * BLOCK_S, []).append(row)
         for time_s, fresh in blocks.items():
             key = {"run": run, "uuid": uuid, "time_s": time_s}
+            if self._ticks(run, uuid, time_s) >= MOST_TICKS:
+                continue
             before = self._unpack(run, uuid, time_s)
             block = sorted((*before, *fresh), key=itemgetter(0))[:MOST_TICKS]
             self._put("raw_block", tuple(key), {**key, "ticks": len(block), "packed": pack(block)})
@@ -181,6 +183,12 @@ class HistorySamples(HistoryFile):
         )
         for block in blocks:  # one at a time: of months they are gigabytes
             yield from (row for row in self._unpack(run, uuid, block["time_s"]) if row[0] >= from_s)
+
+    def _ticks(self, run: str, uuid: str, block_s: float) -> int:
+        rows = self._rows(
+            "SELECT ticks FROM raw_block WHERE run = ? AND uuid = ? AND time_s = ?", (run, uuid, block_s)
+        )
+        return rows[0]["ticks"] if rows else 0
 
     def _unpack(self, run: str, uuid: str, block_s: float) -> list[tuple[float, GpuReading]]:
         """Return the readings in the block of a GPU from a Unix time on.  Raises HistoryError and DamagedBlock."""

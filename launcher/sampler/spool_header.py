@@ -19,6 +19,7 @@ _BEGIN = b"{"  # of JSON, where a tick begins with 1 and an event with 2
 _CODES = ("B", "H", "I", "Q")
 _MOST_COLUMNS = 32  # bits of a mask
 _LONGEST_TEXT = 200  # characters
+_EARLIER_S, _LONGEST_S = 86_400.0, 400 * 86_400.0  # of the times in a spool, from its header on
 _LONGEST_PERIOD_S = 86_400.0
 
 
@@ -54,6 +55,12 @@ class SpoolHeader:
     columns: Columns = OWN_COLUMNS
     is_known: bool = True
     file: str | None = None
+
+    def may_say(self, time_s: float) -> bool:
+        """Return whether a time may be one of this spool: its clock begins with the header, and no step moves it."""
+        if not self.steady or self.time_s is None:
+            return True
+        return self.time_s - _EARLIER_S <= time_s <= self.time_s + _LONGEST_S
 
     def gpu(self, place: int) -> SpoolGpu:
         """Return the GPU of a place; one that the header does not have is named by the spool and its place."""

@@ -69,7 +69,7 @@ def read_items(
         item = None
         if payload is not None and not is_header(payload):
             try:
-                item, number = _leave_out_impossible(decode(payload, header.columns), header, most)
+                item, number = _leave_out_impossible(_decode(payload, header), header, most)
                 dropped += number
             except SpoolError:
                 unreadable += FRAME_BYTES + len(payload)
@@ -98,7 +98,7 @@ def read_spool(path: Path) -> NodeRecord:
                 tick_count += 1
                 continue
             try:
-                item = decode(payload)
+                item = _decode(payload, header)
             except SpoolError:
                 continue
             if isinstance(item, Event):
@@ -126,6 +126,13 @@ def _read_payloads(file: BinaryIO, start: SpoolPosition) -> Iterator[tuple[bytes
         else:
             sequence = piece.sequence
         yield payload, SpoolPosition(piece.end, frames, damaged, sequence, *others)
+
+
+def _decode(payload: bytes, header: SpoolHeader) -> Tick | Event:
+    item = decode(payload, header.columns)
+    if not header.may_say(item.time_s):
+        raise SpoolError(f"its time is {item.time_s!r}")
+    return item
 
 
 def _leave_out_impossible(
