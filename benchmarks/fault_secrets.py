@@ -87,7 +87,7 @@ def _search(
     contents = [path.read_bytes() for path in files]
     tally.secrets += len(there)
     tally.kept += [
-        f"{place}, in {path.name}: {secret}"
+        f"{secret[:6]}..., {place}, in {path.name}"
         for secret in there
         for path, content in zip(files, contents, strict=True)
         if secret.encode() in content

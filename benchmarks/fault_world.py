@@ -18,7 +18,7 @@ from clusterplan.launcher.sampler.spool_items import encode
 
 CLUSTERPLAN = str(Path(sys.executable).with_name("clusterplan"))
 LOGS = Path(__file__).parent.parent / "tests" / "logs"
-TICKS = 700  # more than a block of the history
+TICKS, FEW_TICKS = 700, 60  # more than a block of the history, and less
 READY_S = 60
 
 TRAIN = """
@@ -222,8 +222,9 @@ def _add_spool(folder: Path, role: str) -> None:
         "attribution": "uuid",
     }
     energy_mj = 10**9
+    ticks = TICKS if role == "whole" else FEW_TICKS
     with SpoolWriter(folder / "n1.0000abcd.spool", {**header, "gpus": gpus}) as spool:
-        for second in range(TICKS):
+        for second in range(ticks):
             energy_mj += rng.randrange(100_000, 600_000)
             readings = tuple(
                 GpuReading(
@@ -238,7 +239,7 @@ def _add_spool(folder: Path, role: str) -> None:
                 for place in range(2)
             )
             spool.append(encode(Tick(began_s + second, readings)))
-        spool.append(encode(Event(began_s + TICKS, "gap", "3 ticks late", 1)))
+        spool.append(encode(Event(began_s + ticks, "gap", "3 ticks late", 1)))
 
 
 def _add_framework_files(output: Path) -> None:
