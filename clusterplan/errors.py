@@ -75,11 +75,19 @@ class DamagedBlock(ClusterplanError):  # noqa: N818  it says what is wrong
 
 
 class UnreadableFile(ClusterplanError):  # noqa: N818  the name says what is so
-    """A file of `path` cannot be read, or holds something else, for a `reason`: of one run, so that others go on."""
+    """The file at `path` cannot be read, or holds something else, for a `reason`: of one run, so that others go on.
 
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+    `is_lasting` if it stays so until the file changes, and not until a disk answers.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, *, is_lasting: bool = True) -> None:
         super().__init__(f"{os.fspath(path)}: {reason}")
-        self.path, self.reason = os.fspath(path), reason
+        self.path, self.reason, self.is_lasting = os.fspath(path), reason, is_lasting
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], error: OSError) -> "UnreadableFile":
+        """Return the fault of a file that the system does not let us read."""
+        return cls(path, f"cannot be read: {error.strerror or error}", is_lasting=False)
 
 
 class NotCollected(ClusterplanError):  # noqa: N818  the name says what is so

@@ -474,7 +474,7 @@ def test_absurd_nesting_is_one_line(clusterplan: Command, tmp_path: Path, conten
 def test_a_device_is_no_job_file(clusterplan: Command) -> None:
     done = clusterplan("estimate", "/dev/zero", timeout=20)
     assert done.returncode == 2
-    assert "is larger than 1 MB" in done.stderr
+    assert "/dev/zero: is a device, not a file" in done.stderr
 
 
 def test_a_files_rate_keeps_the_precision_the_gpu_picks_by_itself(in_process: Command) -> None:

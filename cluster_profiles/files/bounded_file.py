@@ -4,11 +4,11 @@ A FIFO in place of a file would keep its reader waiting for ever, a device has n
 memory.  A link may lead to a file that its reader alone may read: what it says would then be told to others.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import UnreadableFile
@@ -44,7 +44,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, os.fspath(path)) from None
     except OSError as error:
-        raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
+        raise UnreadableFile.of(path, error) from None
     except ValueError as error:
         raise UnreadableFile(path, f"cannot be read: {error}") from None  # a NUL in its name
     status = os.fstat(number)
@@ -81,7 +81,7 @@ def read_bytes(
         try:
             content = file.read(most_bytes + 1)
         except OSError as error:
-            raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
+            raise UnreadableFile.of(path, error) from None
     if len(content) > most_bytes:
         raise UnreadableFile(path, f"is larger than {most_bytes / _MIB:g} MiB")
     return content
@@ -115,10 +115,31 @@ def read_ends(file: BinaryIO, most_bytes: int) -> Iterator[tuple[int, bytes]]:
             is_whole = has_end
 
 
-def stamp_of(path: Path) -> str:
-    """Return a text that changes with the file: its size, its time and its number; empty without a file."""
+def stamp_file(path: str | os.PathLike[str]) -> str:
+    """Return a text that changes with a file, and with who may read it; empty without a file."""
     try:
-        facts = os.lstat(path)
+        return _stamp(os.lstat(path))
     except (OSError, ValueError):
         return ""
-    return f"{facts.st_size}.{facts.st_mtime_ns}.{facts.st_ino}"
+
+
+def stamp_folder(path: str | os.PathLike[str], *inner: str) -> str:
+    """Return a text that changes with any file of a folder, and of these folders in it; empty without a folder."""
+    stamps = list[str]()
+    for folder in (os.fspath(path), *(f"{os.fspath(path)}/{name}" for name in inner)):
+        try:
+            with os.scandir(folder) as entries:
+                stamps += sorted(
+                    f"{entry.name}:{_stamp(entry.stat(follow_symlinks=False))}" for entry in entries
+                )
+        except OSError:
+            stamps.append("")
+    return (
+        hashlib.sha256("\n".join(stamps).encode(errors="surrogateescape")).hexdigest()[:16]
+        if any(stamps)
+        else ""
+    )
+
+
+def _stamp(facts: os.stat_result) -> str:
+    return f"{facts.st_size}.{facts.st_ctime_ns}.{facts.st_ino}"

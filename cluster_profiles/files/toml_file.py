@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from ...errors import InputError
+from ...errors import InputError, UnreadableFile
+from .bounded_file import read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
-_LARGEST_FILE_BYTES = 1_000_000
+_LARGEST_FILE_BYTES = 1 << 20
 _DEEPEST = 20  # tables within tables
 _LONGEST_VALUE_SHOWN = 40  # characters
 
@@ -30,19 +31,13 @@ class Section(BaseModel):
 def read_toml(path: Path) -> str:
     """Return the text of a TOML file.  Raises InputError if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE_BYTES + 1)  # of a device too
-        if len(content) > _LARGEST_FILE_BYTES:
-            raise InputError(f"{path}: is larger than 1 MB, which no job file or profile is")
-        return content.decode("utf-8-sig")
+        return read_bytes(path, _LARGEST_FILE_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a TOML file") from None
+    except UnreadableFile as error:
+        raise InputError(str(error)) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8 text, so it is no TOML file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..estimator.gpu_use.report import build_report
 from ..estimator.stages.check import StageVerdict
 from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import history_path
-from ..launcher.run_folder.registry import find_folders, runs_to_show
+from ..launcher.run_folder.registry import find_folders, find_unreadable, runs_to_show
 from ..launcher.run_folder.stages.stage import read_verdict
 from ..launcher.runs.cancel import cancel_runs
 from ..launcher.runs.checkpoint_note import read_checkpoint_note
@@ -117,11 +117,10 @@ def runs(beginning: str | None = None) -> Runs:
     history = history_path(os.environ)
     if not beginning:
         shown = runs_to_show(history, "submit", _MOST_ENDED)
-        faults = [RunFault(Path(fault.path).parent, fault) for fault in shown.faults]
-        return _as_runs(read_statuses(list(shown.runs), shown.runs), faults, earlier=shown.has_more)
+        return _as_runs(read_statuses(list(shown.runs), shown.runs), shown.faults, earlier=shown.has_more)
     folders = find_folders(history, "submit", beginning)
     if len(folders) != 1:
-        return _as_runs(read_statuses(folders))
+        return _as_runs(read_statuses(folders), find_unreadable(history, beginning))
     return Runs((_read_run(folders[0]),))
 
 
@@ -163,8 +162,11 @@ def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterat
     yield from candidates or folders[:1]
 
 
-def _as_runs(statuses: Statuses, faults: Sequence[RunFault] = (), *, earlier: bool | None = None) -> Runs:
-    texts = dict.fromkeys(f"{_UNREAD}: {fault.text}" for fault in (*faults, *statuses.faults))
+def _as_runs(
+    statuses: Statuses, unreadable: Sequence[UnreadableFile] = (), *, earlier: bool | None = None
+) -> Runs:
+    faults = [*(RunFault(Path(fault.path).parent, fault) for fault in unreadable), *statuses.faults]
+    texts = dict.fromkeys(f"{_UNREAD}: {fault.text}" for fault in faults)
     return Runs(tuple(_as_run(status) for status in statuses.statuses), earlier, tuple(texts))
 
 

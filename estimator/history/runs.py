@@ -78,7 +78,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
         """Return whether the history has an ended run, all of spools of these sizes, and knows of no fault."""
         rows = self._rows(f"SELECT spool, {_READ_BYTES} AS offset FROM spool WHERE run = ?", (run,))  # noqa: S608  ours
         is_whole = self.has_ended(run) and {row["spool"]: row["offset"] for row in rows} == dict(spool_bytes)
-        return is_whole and not self.has_fault(run)
+        return is_whole and self.fault(run) is None
 
     def ended(self) -> dict[str, dict[str, int]]:
         """Return the bytes of each spool that are in the history, for every run that has ended, and whose folder is whole."""

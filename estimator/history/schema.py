@@ -114,6 +114,7 @@ def m007_faults(db: Database) -> None:
         "CREATE TABLE fault ("
         " run TEXT PRIMARY KEY,"  # which need not be in the table of runs
         " reason TEXT NOT NULL,"
-        " stamp TEXT NOT NULL"  # of the file that is at fault: its size, time and number
+        " file_stamp TEXT NOT NULL,"  # changes with the file that is at fault
+        " folder_stamp TEXT NOT NULL"  # changes with any file of the folder; empty if the fault may go by itself
         ") WITHOUT ROWID"
     )

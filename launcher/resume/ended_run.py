@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from ...cluster_profiles.files.bounded_file import read_text
 from ...errors import RunFolderError
@@ -17,23 +17,12 @@ from ..run_folder.launch import LAUNCH_FILE, Launch
 from ..run_folder.left_out import find_resumable
 from ..run_folder.owners.own_files import open_own_file
 from ..run_folder.records.files import read_record
+from ..run_folder.records.job_tables import read_job
 from ..run_folder.records.run_facts import RunFacts, read_run_facts
 from ..run_folder.task_records import read_task_records
 from ..secrets.redact import redact_values
 from ..submission.request import SlurmRequest
 from .changes import without_one_time_options
-
-
-class _Command(TypedDict, total=False):
-    command: tuple[str, ...] | None
-    resume: tuple[str, ...] | None
-
-
-class _JobTables(TypedDict, total=False):
-    """The tables of job.json that are looked at before they are checked as a job file."""
-
-    run: _Command
-    checkpoint: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,7 @@ def read_ended_run(folder: Path) -> EndedRun:
     Raises UnreadableFile, ForeignFile if others may have written it, and RunFolderError.
     """
     facts, launch = read_run_facts(folder, open_own_file), Launch.read(folder, to_run=True)
-    job = read_record(_JobTables, folder / JOB_FILE, open_own_file) or _JobTables()
+    job = read_job(folder, open_own_file)
     request = read_record(SlurmRequest, folder / REQUEST_FILE, open_own_file)
     if request is None or not job.get("run"):
         raise RunFolderError(

@@ -73,7 +73,7 @@ def read_final_status(folder: Path) -> FinalStatus | None:
     Raises UnreadableFile.
     """
     final = read_record(FinalStatus, folder / STATUS_FILE)
-    if final is None or (final.job is not None and final.job != _last_job(folder)):
+    if final is None or (final.job is not None and _last_job(folder) not in (final.job, None)):
         return None
     return final
 

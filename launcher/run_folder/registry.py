@@ -128,6 +128,18 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     )
 
 
+def find_unreadable(history: Path, beginning: str) -> list[UnreadableFile]:
+    """Return what is wrong with the run.json of runs whose ids begin so: nobody can tell of what kind they are."""
+    faults = list[UnreadableFile]()
+    for folder in registered_folders(history):
+        if folder.name.startswith(beginning) and file_exists(folder):
+            try:
+                read_run_facts(folder)
+            except UnreadableFile as fault:
+                faults.append(fault)
+    return faults
+
+
 def _read_kind(folder: Path) -> str | None:
     """Return the kind of a run; None if its folder is gone, or its run.json cannot be read."""
     with suppress(UnreadableFile):

@@ -125,7 +125,7 @@ def read_tasks(folder: Path) -> Tasks:
     except FileNotFoundError:
         return Tasks((), ())
     except OSError as error:
-        return Tasks((), (UnreadableFile(folder / TASKS, f"cannot be read: {error.strerror}"),))
+        return Tasks((), (UnreadableFile.of(folder / TASKS, error),))
     records, faults = list[TaskRecord](), list[UnreadableFile]()
     for name in names:
         try:

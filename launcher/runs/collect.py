@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cluster_profiles.files.bounded_file import stamp_of
+from ...cluster_profiles.files.bounded_file import stamp_file, stamp_folder
 from ...errors import ClusterplanError, HistoryError, RunFolderError, SpoolError, UnfitValue, UnreadableFile
 from ...estimator.gpu_use.reading import Event, SpoolPosition
 from ...estimator.gpu_use.report import build_report
+from ...estimator.history.faults import KnownFault
 from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
 from ..forecast.kept import read_start_forecast
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import FinalStatus
-from ..run_folder.folder import file_exists
+from ..run_folder.folder import TASKS, file_exists
 from ..run_folder.progress.loop_lines import read_first_and_latest, read_progress
 from ..run_folder.records.booking import read_booking
 from ..run_folder.records.estimate import read_estimate
@@ -30,7 +31,7 @@ from .measurement import measure_run, observed_precision, stated_precision
 from .record.estimate import estimate_row
 from .record.facts import digest, open_state, run_row
 from .record.software import software_of
-from .run_files import RunFault, RunFiles, read_run_files
+from .run_files import RunFault, RunFiles, find_other_faults, read_run_files
 
 if TYPE_CHECKING:
     from ..run_folder.task_records import Attempt, TaskRecord
@@ -90,11 +91,27 @@ def collect_run(folder: Path, history: History, *, steps: bool = True) -> None:
         _collect_run(folder, history, steps=steps)
     except HistoryError:
         raise
-    except ClusterplanError as fault:
-        path = fault.path if isinstance(fault, UnreadableFile) else ""
-        reason = RunFault(folder, fault).reason.encode(errors="replace").decode()
-        history.put_fault(folder.name, reason, stamp_of(Path(path)) if path else "")
+    except ClusterplanError as error:
+        history.put_fault(folder.name, _describe_fault(folder, error))
         raise
+
+
+def find_known_fault(folder: Path, history: History) -> KnownFault | None:
+    """Return what was wrong with a run's folder, if nothing in it has changed since: collecting it would find the same."""
+    fault = history.fault(folder.name)
+    return fault if fault and fault.folder_stamp and fault.folder_stamp == _stamp(folder) else None
+
+
+def _describe_fault(folder: Path, error: ClusterplanError) -> KnownFault:
+    """Return what is wrong with a run's folder, as the history keeps it."""
+    reason = RunFault(folder, error).reason.encode(errors="replace").decode()
+    if not isinstance(error, UnreadableFile):
+        return KnownFault(reason, "", _stamp(folder))
+    return KnownFault(reason, stamp_file(error.path), _stamp(folder) if error.is_lasting else "")
+
+
+def _stamp(folder: Path) -> str:
+    return stamp_folder(folder, TASKS)
 
 
 def _collect_run(folder: Path, history: History, *, steps: bool) -> None:
@@ -108,10 +125,10 @@ def _collect_run(folder: Path, history: History, *, steps: bool) -> None:
     except UnfitValue as error:
         raise RunFolderError(f"{folder}: {error}") from None
     except OSError as error:
-        raise UnreadableFile(error.filename or folder, f"cannot be read: {error.strerror}") from None
+        raise UnreadableFile.of(error.filename or folder, error) from None
     if collection.faults:
         raise collection.faults[0]
-    if history.has_fault(folder.name):
+    if history.fault(folder.name):
         history.remove_fault(folder.name)
 
 
@@ -125,16 +142,16 @@ def _collect_parts(files: _Collection, history: History, *, steps: bool) -> None
     )
     files.faults.extend(faults)
     _collect_events(files, history)
-    is_new = sampled or not history.has_ended(files.name) or history.has_fault(files.name)
+    is_new = sampled or not history.has_ended(files.name) or history.fault(files.name) is not None
     if not steps:
         files.part(_collect_precision, history)
-    elif is_new or _progress_has_grown(
-        files, history
-    ):  # an ended run is not measured again: its readings may be gone
+    # An ended run is not measured again: its readings may be gone.
+    elif is_new or _progress_has_grown(files, history):
         files.part(_collect_estimate, history)
         files.part(_collect_start_forecast, history)
         files.part(_collect_progress, history)
     if is_new and files.final and files.final.ended_s is not None:
+        files.faults.extend(find_other_faults(files.run.folder))
         if sampled:
             history.flush()  # the report on weeks of samples takes a while
         _collect_notes(files, files.final, history)
@@ -228,4 +245,4 @@ def _read_bytes(folder: Path) -> dict[str, int]:
                 if (entry.name.endswith(SUFFIX) or entry.name == PROGRESS_FILE) and entry.is_file()
             }
     except OSError as error:
-        raise UnreadableFile(error.filename or folder, f"cannot be read: {error.strerror}") from None
+        raise UnreadableFile.of(error.filename or folder, error) from None

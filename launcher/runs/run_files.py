@@ -1,14 +1,20 @@
 """The files that tell which run a folder is of, and how it goes: each is read once, and what is wrong with others is kept."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ClusterplanError, UnreadableFile
+from ..run_folder.cancel_request import read_cancel_request
 from ..run_folder.final_status import FinalStatus, read_final_status
 from ..run_folder.job_log import JobEntry, read_jobs
+from ..run_folder.launch import Launch
+from ..run_folder.left_out import read_left_out
+from ..run_folder.locks.resumptions import read_successor
+from ..run_folder.records.job_tables import read_job
 from ..run_folder.records.run_facts import RunFacts, read_run_facts
+from ..run_folder.stages.stage import read_verdict
 from ..run_folder.task_records import TaskRecord, read_tasks
 
 
@@ -44,6 +50,15 @@ class RunFault:
     def text(self) -> str:
         """Return the run and the reason in one line."""
         return f"{self.folder.name}: {self.reason}"
+
+
+def find_other_faults(folder: Path) -> Iterator[UnreadableFile]:
+    """Yield what is wrong with the files of a run that are read when something is done with it, such as `resume`."""
+    for read in (Launch.find, read_job, read_cancel_request, read_left_out, read_verdict, read_successor):
+        try:
+            read(folder)
+        except UnreadableFile as fault:
+            yield fault
 
 
 def read_run_files(folder: Path, facts: RunFacts | None = None) -> RunFiles:

@@ -12,7 +12,7 @@ from ...errors import ClusterplanError, HistoryError, InputError, NotCollected
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.registry import find_similar, name_nearest
-from ...launcher.runs.collect import collect_run, folders_to_collect
+from ...launcher.runs.collect import collect_run, find_known_fault, folders_to_collect
 from ...launcher.runs.run_files import RunFault
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.settle import settle_open_runs
@@ -70,15 +70,19 @@ def collect(
     chosen = (
         folders_to_collect(history) if folders is None else [Path(folder).resolve() for folder in folders]
     )
-    return list(_collect(chosen, history, progress))
+    return list(_collect(chosen, history, progress, keeps_known=folders is None))
 
 
 def _collect(
-    folders: Sequence[Path], history: HistoryOfRuns, progress: ProgressCallback | None
+    folders: Sequence[Path],
+    history: HistoryOfRuns,
+    progress: ProgressCallback | None,
+    *,
+    keeps_known: bool,
 ) -> Iterator[ClusterplanError]:
+    """Collect runs; with `keeps_known` those with a fault that must still be there are not read again."""
     due_s = time.monotonic() + _LOT_S
     try:
-        before = history.faults()
         with history.hold():
             for number, folder in enumerate(folders, 1):
                 if time.monotonic() > due_s:
@@ -87,14 +91,18 @@ def _collect(
                     due_s = time.monotonic() + _LOT_S
                     if progress:
                         progress(number, len(folders))
+                if keeps_known and (known := find_known_fault(folder, history)):
+                    yield NotCollected(folder.name, known.reason, is_new=False)
+                    continue
+                before = history.fault(folder.name)
                 try:
                     collect_run(folder, history)
                 except HistoryError:  # of the file itself: the other runs would say the same
                     raise
                 except ClusterplanError as error:
-                    reason = RunFault(folder, error).reason
-                    is_new = history.faults().get(folder.name) != before.get(folder.name)
-                    yield NotCollected(folder.name, reason, is_new=is_new)
+                    now = history.fault(folder.name)
+                    is_new = before is None or now is None or now[:2] != before[:2]
+                    yield NotCollected(folder.name, RunFault(folder, error).reason, is_new=is_new)
     except HistoryError as error:
         yield error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...cluster_profiles.units import join_names, plural
 from ...errors import HistoryError, InputError
-from ...estimator.history.faults import read_faults
+from ...estimator.history.faults import read_fault_reasons
 from ...estimator.history.integrity import Integrity, check_integrity, history_exists
 from ...launcher.run_folder.folder import RUN_FILE, history_path
 from ...launcher.runs.collect import folders_of_history
@@ -192,7 +192,7 @@ def check_history() -> HistoryCheck:
     integrity = check_integrity(path)
     folders = {folder.name for folder in folders_of_history(path)}
     only_here = [run for run in integrity.runs if run not in folders]
-    faults = [f"{run}: {reason}" for run, reason in read_faults(path).items() if run in folders]
+    faults = [f"{run}: {reason}" for run, reason in read_fault_reasons(path).items() if run in folders]
     return HistoryCheck(path, integrity, sorted(folders), only_here, faults)
 
 

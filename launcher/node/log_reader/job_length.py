@@ -2,39 +2,27 @@
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from ....errors import UnreadableFile
 from ...logs.formats.job_length import JobLength
-from ...run_folder.folder import JOB_FILE
-from ...run_folder.records.files import read_record
+from ...run_folder.records.job_tables import JobTables, read_job
 from ...run_folder.records.run_facts import RunFacts, read_run_facts
 
 _FRACTION = re.compile(r"\d{1,15}(?:[./]\d{1,15})?")
 
 
-@dataclass(frozen=True)
-class _Training:
-    epochs: str | float | None = None
-
-
-@dataclass(frozen=True)
-class _Job:
-    training: _Training = _Training()
-
-
 def read_job_length(folder: Path) -> JobLength:
     """Return the steps, the epochs and the accumulation of the run in `folder`, as far as they can be read."""
-    facts, job = RunFacts(), _Job()
+    facts, job = RunFacts(), JobTables()
     with suppress(UnreadableFile):
         facts = read_run_facts(folder)
     with suppress(UnreadableFile):
-        job = read_record(_Job, folder / JOB_FILE) or job
+        job = read_job(folder)
     return JobLength(
         total_steps=facts.get("steps"),
-        epochs=_number(job.training.epochs),
+        epochs=_number(job.get("training", {}).get("epochs")),
         accumulation=(facts.get("shape") or {}).get("accumulation") or 1,
     )
 

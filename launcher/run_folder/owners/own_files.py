@@ -67,7 +67,7 @@ def open_own_file(path: str | os.PathLike[str]) -> BinaryIO:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UnreadableFile(path, f"cannot be read: {error.strerror}") from None
+        raise UnreadableFile.of(path, error) from None
 
 
 def find_open_folders(path: Path) -> Iterator[OpenFolder]:

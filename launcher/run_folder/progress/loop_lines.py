@@ -1,11 +1,12 @@
 """The lines of progress.jsonl in a run folder: read as a whole, or as much as tells how far the loop is."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ....cluster_profiles.files.bounded_file import open_regular, read_ends
+from ....errors import UnreadableFile
 from ....estimator.measurements.training_loop import (
     TRACK,
     LoopDtype,
@@ -41,12 +42,13 @@ def read_progress(folder: Path) -> tuple[list[LoopLine], int]:
 
 def read_sourced_lines(folder: Path) -> tuple[list[SourcedLine], int]:
     """Return the lines of all sources, as `read_progress` reads them."""
-    lines, offset = list[SourcedLine](), 0
+    lines, offset, path = list[SourcedLine](), 0, folder / PROGRESS_FILE
     try:
-        with open_regular(folder / PROGRESS_FILE) as file:
+        with open_regular(path) as file:
             for offset, text in read_ends(file, _MOST_BYTES):  # noqa: B007  the last one is returned
                 if line := _parse_line(text):
                     lines.append(line)
+            _check_has_lines(path, lines, file, has_texts=offset > 0)
     except FileNotFoundError:
         pass
     return lines, offset
@@ -58,14 +60,23 @@ def read_first_and_latest(folder: Path) -> list[LoopLine]:
     The first lines of steps of each start are there too, which tell its sources, and the last one before the next.
     Raises UnreadableFile, but not for a missing file.
     """
+    path = folder / PROGRESS_FILE
     try:
-        with open_regular(folder / PROGRESS_FILE) as file:
+        with open_regular(path) as file:
             skipped = os.fstat(file.fileno()).st_size - _LATEST_BYTES
-            texts = _without_middle(read_ends(file, _MOST_BYTES), skipped)
+            texts = list(_without_middle(read_ends(file, _MOST_BYTES), skipped))
             lines = [line for text in texts if (line := _parse_line(text))]
+            _check_has_lines(path, lines, file, has_texts=bool(texts))
     except FileNotFoundError:
         return []
     return lines_of_best_sources(lines)
+
+
+def _check_has_lines(path: Path, lines: Sequence[SourcedLine], file: BinaryIO, *, has_texts: bool) -> None:
+    """Raise UnreadableFile for a file in which no whole line is one: a torn one alone may be the first, half written."""
+    is_long = os.fstat(file.fileno()).st_size > _LATEST_BYTES
+    if not lines and (has_texts or is_long):
+        raise UnreadableFile(path, "no line of it is a record")
 
 
 def _without_middle(texts: Iterable[tuple[int, bytes]], skipped: int) -> Iterator[bytes]:
