@@ -76,9 +76,8 @@ def submit_local(folder: Path) -> str:
         )
     if started.returncode:
         text = path.read_text(encoding="utf-8", errors="replace").strip()
-        raise SubmissionError(
-            f"the run cannot be started here: {text.splitlines()[-1] if text else 'no reason given'}"
-        )
+        silence = f"exit code {started.returncode}, and {path} is empty; is the disk full?"
+        raise SubmissionError(f"the run cannot be started here: {text.splitlines()[-1] if text else silence}")
     return read_jobs(folder)[-1].job
 
 
