@@ -28,9 +28,6 @@ _SETTING = re.compile(  # what stands before a value
     re.VERBOSE,
 )
 _OPTION = re.compile(r"(?<![\w-])-{1,3}(?P<name>[A-Za-z][\w.-]{0,127}+)[ \t]{1,8}(?![-=:(){}\[,|])")
-_SHELL_SET = re.compile(
-    r"\b(?:setenv|env|ENV|set -(?:gx|x|xg)|set --export)[ \t]{1,8}(?P<name>\w{1,128})[ \t]{1,8}"
-)
 _OVER_LINES = (
     re.compile(  # a variable of Kubernetes, an element of XML: name: NAME, value: VALUE
         r"""\b(?:name|key)["']?[:=][ \t]{0,8}["']?(?P<name>[\w.-]{1,128})["']?,?\s{0,64}[+-]?\s{0,64}["']?value["']?[:=][ \t]{0,8}"""
@@ -39,20 +36,28 @@ _OVER_LINES = (
         r"""(?m)^[+ -]?[ \t]{0,64}(?:- )?["']?(?P<name>\w[\w.-]{0,127}+)["']?[ \t]{0,8}[:=][ \t]{0,8}(?:[|>][+-]?|\()[ \t]{0,8}\n[+ -]?[ \t]{1,64}"""
     ),
 )
-_ELEMENT = re.compile(r"<(?P<name>[\w.:-]{1,128})>(?=[^<\n])")
-_AFTER = (  # what is followed by a secret, whatever it looks like
-    re.compile(  # a header (RFC 7617, RFC 6750)
-        r"""(?i)\b(?:proxy-)?authorization(?:\\?["'])?[ \t]{0,4}(?:[:=,]|=>|%3a)[ \t]{0,4}(?:\\?["'])?(?:[a-z-]{3,20}(?:[ \t]{1,4}|%20))?"""
-    ),
-    re.compile(r"\b(?:[Bb]earer|BEARER)(?:[ \t]{1,4}|%20)(?=[\w.~+/-]{3})"),
-    re.compile(r"\b[Bb]asic[ \t]{1,4}(?=[a-z]{0,64}[A-Z0-9+/=])(?=[A-Za-z0-9+/]{8})"),
-    re.compile(  # login("secret"), login("user", "secret"), auth=("user", "secret")
-        r"""\b(?:login|authenticate|save_token|set_(?:token|api_key|access_token)|HTTP(?:Basic|Digest)Auth|BasicAuth|AzureKeyCredential|SecretStr|set_secret|auth[ \t]?=[ \t]?)\("""
-        r"""[ \t]{0,8}(?:(?:[\w.]{1,64}|["'][^"'\n]{0,128}["']),[ \t]{0,4})?(?=["'])"""
-    ),
-    re.compile(r"""\b(?:login|init)\([^)\n]{0,200}?\bkey[ \t]?=[ \t]?(?=["'])"""),
+_HEADER = re.compile(  # RFC 7617, RFC 6750
+    r"""(?i)\b(?:proxy-)?authorization(?:\\?["'])?[ \t]{0,4}(?:[:=,]|=>|%3a)[ \t]{0,4}(?:\\?["'])?(?:[a-z-]{3,20}(?:[ \t]{1,4}|%20))?"""
 )
-_OF_A_LINE = (_SETTING, _AFTER[0])
+_CALL = re.compile(  # login("secret"), login("user", "secret"), auth=("user", "secret")
+    r"""\b(?:login|authenticate|save_token|set_(?:token|api_key|access_token|secret)|HTTP(?:Basic|Digest)Auth|BasicAuth"""
+    r"""|AzureKeyCredential|SecretStr|auth[ \t]?=[ \t]?)\("""
+    r"""[ \t]{0,8}(?:(?:[\w.]{1,64}|["'][^"'\n]{0,128}["']),[ \t]{0,4})?(?=["'])"""
+)
+# Patterns of one line, each with a text that is in every line that it matches.
+_IN_A_LINE = (
+    ("authorization", _HEADER),
+    ("bearer", re.compile(r"\b(?:[Bb]earer|BEARER)(?:[ \t]{1,4}|%20)(?=[\w.~+/-]{3})")),
+    ("basic", re.compile(r"\b[Bb]asic[ \t]{1,4}(?=[a-z]{0,64}[A-Z0-9+/=])(?=[A-Za-z0-9+/]{8})")),
+    ("(", _CALL),
+    ("key", re.compile(r"""\b(?:login|init)\([^)\n]{0,200}?\bkey[ \t]?=[ \t]?(?=["'])""")),
+    ("-", _OPTION),
+    ("", _SETTING),
+    ("set", re.compile(r"\b(?:setenv|set (?:-g?xg?|--export))[ \t]{1,8}(?P<name>\w{1,128})[ \t]{1,8}")),
+    ("env", re.compile(r"\b(?:env|ENV)[ \t]{1,8}(?P<name>\w{1,128})[ \t]{1,8}")),
+    ("</", re.compile(r"<(?P<name>[\w.:-]{1,128})>(?=[^<\n])")),
+)
+_OF_A_LINE = (_SETTING, _HEADER)
 _QUOTES = {  # the longest first
     '"""': re.compile(r'[^"]*+(?=""")'),
     "'''": re.compile(r"[^']*+(?=''')"),
@@ -105,10 +110,9 @@ def _redact_line(line: str) -> str:
     if "://" in line and "@" in line:
         line = _hide_groups(_USER, _hide_groups(_PASSWORD, line))
     if _HINT.search(small):
-        for pattern in _AFTER:
-            line = _hide_values(pattern, line)
-        for pattern in (_OPTION, _SETTING, _SHELL_SET, _ELEMENT):
-            line = _hide_values(pattern, line)
+        for mark, pattern in _IN_A_LINE:
+            if mark in small:
+                line = _hide_values(pattern, line)
         if "password" in small:
             line = _hide_groups(_NETRC, line)
     if line.count(":") > 3:  # noqa: PLR2004  the separators of .pgpass
