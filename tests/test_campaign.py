@@ -29,9 +29,20 @@ from clusterplan.estimator.campaign.check import find_faults
 from clusterplan.estimator.campaign.ends import end_ranges
 from clusterplan.estimator.campaign.placing.node_lines import NodeLine, find_place
 from clusterplan.estimator.campaign.plan import Plan, make_plan
+from clusterplan.estimator.campaign.queue_busy import busy_by_queue
 from clusterplan.estimator.campaign.replan import Reason, replan
+from clusterplan.estimator.queue.state import (
+    Node,
+    PendingJob,
+    QueueState,
+    Request,
+    Reservation,
+    Rules,
+    RunningJob,
+)
 
 NOW_S = 1_000_000.0
+NODES = tuple(Node(f"n{i}", frozenset({"gpu"}), (("a100", 8),), cpus=64, memory_mib=0) for i in range(4))
 HOUR_S = 3600.0
 
 
@@ -325,3 +336,53 @@ def test_a_job_that_is_gone_lets_others_start_sooner() -> None:
     )
     assert [(move.job, move.reason) for move in moves] == [(third.job, Reason.GPUS)]
     assert of(again, third.job).start_s == first.end_s
+
+
+def queue(*jobs: RunningJob | PendingJob, **more: object) -> QueueState:
+    return QueueState(
+        NOW_S,
+        NODES,
+        tuple(job for job in jobs if isinstance(job, RunningJob)),
+        tuple(job for job in jobs if isinstance(job, PendingJob)),
+        partitions={"gpu": Rules()},
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def request(nodes: int, gpus: int, hours: float) -> Request:
+    return Request(nodes, gpus, hours * HOUR_S, ("gpu",), gpu_type="a100")
+
+
+def test_a_plan_leaves_others_their_gpus_until_their_limits() -> None:
+    theirs = RunningJob("1", "ann", request(2, 8, 5), ("n0", "n1"), NOW_S - HOUR_S)
+    pool = Pool.of("gpu", 32, 8)
+    busy = busy_by_queue(queue(theirs), pool, "gpu")
+    plan = make_plan(campaign(CampaignJob("a", (mode(32, 1),)), CampaignJob("b", (mode(16, 1),)), busy=busy))
+    assert (of(plan, "b").start_s, of(plan, "a").start_s) == (NOW_S, NOW_S + 4 * HOUR_S)
+
+
+def test_pending_jobs_of_others_come_first() -> None:
+    theirs = PendingJob("1", "ann", request(4, 8, 5), priority=1.0, submitted_s=NOW_S - 60)
+    busy = busy_by_queue(queue(theirs), Pool.of("gpu", 32, 8), "gpu")
+    assert (
+        of(make_plan(campaign(CampaignJob("a", (mode(8, 1),)), busy=busy)), "a").start_s == NOW_S + 5 * HOUR_S
+    )
+
+
+def test_a_smaller_cap_gets_the_nodes_that_are_most_free() -> None:
+    theirs = RunningJob("1", "ann", request(2, 8, 5), ("n0", "n1"), NOW_S - HOUR_S)
+    assert busy_by_queue(queue(theirs), Pool.of("gpu", 16, 8), "gpu") == ()
+
+
+def test_reservations_and_missing_nodes_are_taken() -> None:
+    reservation = Reservation("maintenance", NOW_S + HOUR_S, NOW_S + 2 * HOUR_S, frozenset({"n0"}))
+    busy = busy_by_queue(queue(reservations=(reservation,)), Pool.of("gpu", 40, 8), "gpu")
+    assert [(each.start_s - NOW_S, each.end_s - NOW_S, sum(each.gpus)) for each in busy] == [
+        (HOUR_S, 2 * HOUR_S, 8),
+        (0.0, math.inf, 8),
+    ]
+
+
+def test_jobs_of_the_campaign_itself_do_not_count() -> None:
+    mine = RunningJob("7", "me", request(4, 8, 5), tuple(node.name for node in NODES), NOW_S - HOUR_S)
+    assert busy_by_queue(queue(mine), Pool.of("gpu", 32, 8), "gpu", own=frozenset({"7"})) == ()

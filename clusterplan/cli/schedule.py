@@ -38,6 +38,11 @@ from .options import echo_result, json_option, progress_line, show_collecting
     "--priors", is_flag=True, help="Plan jobs that nobody has measured at the P90 of a guess from their size."
 )
 @click.option(
+    "--queue",
+    is_flag=True,
+    help="Ask Slurm for its queue: leave GPUs to running and pending jobs, each until its limit.",
+)
+@click.option(
     "--svg",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -52,6 +57,7 @@ def schedule(
     profile: str | None,
     within: str,
     priors: bool,  # noqa: FBT001
+    queue: bool,  # noqa: FBT001
     svg: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
@@ -72,6 +78,7 @@ def schedule(
             deadline=deadline,
             within=within,
             priors=priors,
+            queue=queue,
             progress=progress,
             better=show and (lambda plan_value, bound: show(progress_text(plan_value, bound, objective))),
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .state import Node, Request, Reservation
 
 Amounts = Sequence[tuple[int, int]]  # a slot of a node, and how much of it
-_CPUS, _MEMORY, _GPUS, _FIRST_TYPE = range(4)
+_CPUS, _MEMORY, GPUS, _FIRST_TYPE = range(4)
 
 
 class NodeTimeline:
@@ -27,10 +27,10 @@ class NodeTimeline:
         """Return what the request takes of this node; None if it can never be there."""
         if request.exclusive:
             needs = list(enumerate(self.total))
-            if self.total[_GPUS] < request.gpus:
+            if self.total[GPUS] < request.gpus:
                 return None
         else:
-            needs = [(_CPUS, request.cpus), (_MEMORY, request.memory_mib), (_GPUS, request.gpus)]
+            needs = [(_CPUS, request.cpus), (_MEMORY, request.memory_mib), (GPUS, request.gpus)]
             if request.gpu_type and request.gpus:
                 if request.gpu_type not in self._types:
                     return None
@@ -105,7 +105,7 @@ class NodeTimeline:
 
     def free_gpus(self, time_s: float) -> int:
         """Return the GPUs that are free at a time."""
-        return self.free[max(bisect_right(self.times, time_s) - 1, 0)][_GPUS]
+        return self.free[max(bisect_right(self.times, time_s) - 1, 0)][GPUS]
 
     def _blocked_until_s(self, start_s: float, limit_s: float, reservation: str) -> float:
         """Return the end of the reservation that a job of this limit would run into; `start_s` if there is none."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +75,7 @@ def schedule(
     deadline: str | None = None,
     within: str = "30s",
     priors: bool = False,
+    queue: bool = False,
     measurements: Sequence[Measurement] | None = None,
     now: datetime | None = None,
     progress: ProgressCallback | None = None,
@@ -85,12 +86,14 @@ def schedule(
     `campaign` is the path of a campaign file, or several job files or `Workload`s.  `caps` are the GPUs that may be held at
     once, such as "16" or "gpu=16" for a partition; `deadline` holds for jobs without one; `objective` is "end",
     "gpu-hours" or "completion": each replaces what the file says.  Durations are those of `estimate`: P50 for the plan,
-    P90 for deadlines.  `priors` lets jobs that nobody has measured be planned at the P90 of a guess from their size.
+    P90 for deadlines.  With `queue`, Slurm is asked for its queue: running jobs keep their GPUs until their limits, and pending
+    ones come first.  `priors` lets jobs that nobody has measured be planned at the P90 of a guess from their size.
 
     OR-tools CP-SAT, where it is installed, makes the plan better for at most `within`; "0s" leaves it out.  `better` is
     called with the objective of each better plan and with what no plan is below.  Ctrl-C gives the best plan so far.
 
-    Raises InputError for a campaign that cannot be planned, and NotEnoughHistory if the speed of a job is not known.
+    Raises InputError for a campaign that cannot be planned, NotEnoughHistory if the speed of a job is not known, and
+    SlurmUnavailable if the queue cannot be read.
 
     Examples:
         >>> from clusterplan import Workload
@@ -111,6 +114,10 @@ def schedule(
         use_priors=priors,
         progress=progress,
     )
+    if queue:
+        from .queue import leave_to_others  # noqa: PLC0415  questions to Slurm, where nobody asks them
+
+        built = replace(built, campaign=leave_to_others(built.campaign, definition))
     refine = solver.make_refine(within_s) if within_s and solver.is_installed() else None
     plan = make_plan(
         built.campaign,
