@@ -15,6 +15,7 @@ from conftest import SCALE, Command
 from damaged_runs import DAMAGES, WRONG, add_spool, change, documents, make_run
 
 from clusterplan import History
+from clusterplan.api.logs import find_log, find_logs
 from clusterplan.errors import ClusterplanError
 from clusterplan.launcher.runs.collect import collect_run
 from clusterplan.launcher.runs.state import State
@@ -202,3 +203,30 @@ def test_a_job_file_that_is_no_file_is_one_line(in_process: Command, tmp_path: P
     done = in_process("estimate", job)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert str(job) in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "device", "10 GB", "folder", "loop"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "logs/0.log",
+        "submitit/7_0_log.err",
+        "submitit/7.0.exit",
+        "output/step_9.pt",
+        "output/latest",
+        "left_out.jsonl",
+        "cancel.json",
+    ],
+)
+def test_nothing_in_the_place_of_a_file_keeps_anybody_waiting(
+    in_process: Command, cluster: Cluster, file: str, kind: str
+) -> None:
+    folder, whole = cluster.make(), cluster.make("whole").name
+    (folder / "status.json").unlink()
+    (folder / file).touch()
+    DAMAGES[kind](folder / file)
+    assert whole in in_process("status").stdout
+    assert in_process("status", folder.name).returncode in {0, 1}
+    assert in_process("resume", folder.name, "--dry-run").returncode in {1, 2}
+    assert all(log.is_file() for log in [*find_logs(folder), find_log(folder)] if log)
+    assert whole in in_process("history", "list").stdout

@@ -1,6 +1,7 @@
 """The logs of a run: find them, and watch them while it runs."""
 
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError, UnreadableFile
 from ..estimator.job.framework import Bootstrap
 from ..launcher.run_folder.final_status import read_final_status
-from ..launcher.run_folder.folder import LOGS, SUBMITIT, history_path
+from ..launcher.run_folder.folder import LOGS, SUBMITIT, file_exists, history_path
 from ..launcher.run_folder.launch import Launch
 from ..launcher.run_folder.registry import find_folders
 from ..launcher.runs.run_status import RunStatus
@@ -68,17 +69,26 @@ def find_failed_log(status: RunStatus) -> tuple[int, str] | None:
 
 def find_logs(folder: Path) -> list[Path]:
     """Return the logs of all tasks of a run that have printed something, by number."""
-    logs = [path for path in (folder / LOGS).glob("*.log") if path.stat().st_size]
+    logs = [path for path in (folder / LOGS).glob("*.log") if path.stem.isdecimal() and _has_text(path)]
     return sorted(logs, key=lambda path: int(path.stem))
 
 
 def find_log(folder: Path, rank: int = 0) -> Path | None:
     """Return the log of a task; where its command never started, the log that says why; None before both."""
     task_log = folder / LOGS / f"{rank}.log"
-    if task_log.exists():
-        return task_log if task_log.stat().st_size else None
-    others = [path for path in (folder / SUBMITIT).glob(f"*_{rank}_log.err") if path.stat().st_size]
-    return max(others, key=lambda path: path.stat().st_mtime, default=None)
+    if file_exists(task_log):
+        return task_log if _has_text(task_log) else None
+    others = filter(_has_text, (folder / SUBMITIT).glob(f"*_{rank}_log.err"))
+    return max(others, key=lambda path: path.lstat().st_mtime, default=None)
+
+
+def _has_text(path: Path) -> bool:
+    """Return whether a log is a file with something in it."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_size > 0
 
 
 def watch(folder: Path, rank: int = 0) -> Iterator[Look]:

@@ -3,17 +3,20 @@
 import os
 from pathlib import Path
 
+from ...cluster_profiles.files.bounded_file import open_regular
+from ...errors import UnreadableFile
+
 _TAIL_BYTES = 64 * 1024
 _BLOCK_BYTES = 1 << 16
 
 
 def read_tail(path: Path, most_bytes: int = _TAIL_BYTES, since: int = 0) -> str:
-    """Return at most the last `most_bytes` of a log, without its first `since` bytes; empty without a log."""
+    """Return at most the last `most_bytes` of a log, without its first `since` bytes; empty without one that can be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(os.fstat(file.fileno()).st_size - most_bytes, since))
-            return file.read().decode(errors="replace")
-    except OSError:
+            return file.read(most_bytes).decode(errors="replace")
+    except (OSError, UnreadableFile):
         return ""
 
 

@@ -3,16 +3,19 @@
 A save that was killed leaves files that are empty or cut, or folders that lack the file that is written last.
 """
 
-import json
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ...cluster_profiles.files.bounded_file import open_regular
+from ...errors import UnreadableFile
 from .checkpoint_names import has_weight_suffix, is_unfinished, may_hold_checkpoints
+from .records.checked import check_record
+from .records.files import parse_json, read_record
 
 _MAX_DEPTH = 5  # iter_0000500/mp_rank_00/model_optim_rng.pt; Orbax has folders per item, and data below
 _MAX_FILES = 10_000
@@ -33,6 +36,20 @@ _NO_STATE = re.compile(
 
 
 @dataclass(frozen=True)
+class _Index:
+    """The file of each tensor, as Hugging Face's index of a checkpoint in several files has it."""
+
+    weight_map: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """Where a tensor lies behind the header of a safetensors file; None of the file's metadata."""
+
+    data_offsets: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class CheckpointFiles:
     """The files of a complete checkpoint: when the last of them changed, and whether they look like weights."""
 
@@ -47,7 +64,7 @@ def read_checkpoint_files(path: Path) -> CheckpointFiles | None:
             return CheckpointFiles(path.stat().st_mtime, has_weights=True) if is_whole_file(path) else None
         files = list(_walk(path, _MAX_DEPTH))
         return _read_folder(files) if files and not _lacks_files(path, files) else None
-    except OSError:  # deleted meanwhile, or on a disk that does not answer
+    except (OSError, UnreadableFile):  # deleted meanwhile, or on a disk that does not answer
         return None
 
 
@@ -59,10 +76,18 @@ def _walk(folder: Path, levels: int, is_searched: Callable[[str], bool] = bool) 
     except OSError:  # deleted meanwhile
         return
     for entry in entries:
-        if not entry.is_dir():
+        if not is_folder_entry(entry):
             yield Path(entry.path)
         elif levels > 1 and is_searched(entry.name):
             yield from _walk(Path(entry.path), levels - 1, is_searched)
+
+
+def is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder; a link without an end is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _read_folder(files: list[Path]) -> CheckpointFiles | None:
@@ -103,10 +128,10 @@ def _lacks_files(path: Path, files: list[Path]) -> bool:
 
 def _has_all_shards(index: Path, files: list[Path]) -> bool:
     try:
-        shards = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = read_record(_Index, index, most_bytes=_MAX_HEADER_BYTES)
+    except UnreadableFile:
         return False
-    return all(index.parent / shard in files for shard in shards)
+    return shards is None or all(index.parent / shard in files for shard in shards.weight_map.values())
 
 
 def is_whole_file(path: Path) -> bool:
@@ -118,7 +143,7 @@ def is_whole_file(path: Path) -> bool:
     size = path.stat().st_size
     if size == 0:
         return PurePath(path).suffix == ".distcp"  # a rank without tensors of its own writes an empty file
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(_LENGTH_BYTES + 1)
     if start.startswith(b"PK\x03\x04"):
         return zipfile.is_zipfile(path)
@@ -129,13 +154,13 @@ def is_whole_file(path: Path) -> bool:
 
 def _safetensors_bytes(path: Path, header_bytes: int) -> float:
     """Return the bytes that the header of a safetensors file promises; infinite if the header itself is cut."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(_LENGTH_BYTES)
         text = file.read(min(header_bytes, _MAX_HEADER_BYTES))
     try:
-        header = json.loads(text)
-        ends = [int(tensor["data_offsets"][1]) for name, tensor in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        header = check_record(dict[str, _Tensor], parse_json(text.decode()))
+        ends = [tensor.data_offsets[1] for tensor in header.values() if tensor.data_offsets]
+    except ValueError:
         return float("inf")
     return _LENGTH_BYTES + header_bytes + max(ends, default=0)
 

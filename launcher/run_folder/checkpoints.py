@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path, PurePath
 
-from .checkpoint_files import CheckpointFiles, read_checkpoint_files
+from ...cluster_profiles.files.bounded_file import read_text
+from ...errors import UnreadableFile
+from .checkpoint_files import CheckpointFiles, is_folder_entry, read_checkpoint_files
 from .checkpoint_names import (
     CheckpointName,
     Family,
@@ -149,7 +151,7 @@ def _scan(root: Path, folder: Path, levels: int, pattern: re.Pattern[str] | None
         entry.name.lower().removesuffix("-unfinished") for entry in entries if is_unfinished(entry.name)
     }
     for entry in entries:
-        is_folder = entry.is_dir()
+        is_folder = is_folder_entry(entry)
         if pattern:
             name = match_pattern(pattern, os.path.relpath(entry.path, root))
         else:
@@ -197,10 +199,8 @@ def _without_later(candidates: list[_Candidate], entries: list[os.DirEntry[str]]
 
 def _read_pointer(entry: os.DirEntry[str]) -> CheckpointName | None:
     try:
-        if entry.is_dir() or entry.stat().st_size > _MAX_POINTER_BYTES:
-            return None
-        text = Path(entry.path).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+        text = read_text(entry.path, _MAX_POINTER_BYTES).strip()
+    except (OSError, UnreadableFile):
         return None
     if text.isdecimal():
         return CheckpointName(Family.STEP, (int(text),), step=int(text))

@@ -37,7 +37,7 @@ class JobFiles:
     def newest_log(self, folder: Path, job: str) -> Path | None:
         """Return the newest file that slurmd and the shell of a job of a run wrote their errors into; None without one."""
         logs = [path for path in self._paths(folder, job) if path.name.endswith(_LOG)]
-        return max(logs, key=lambda path: path.stat().st_mtime, default=None)
+        return max(logs, key=lambda path: path.lstat().st_mtime, default=None)
 
     def _paths(self, folder: Path, job: str) -> list[Path]:
         where = _where(f"{folder}/{SUBMITIT}")

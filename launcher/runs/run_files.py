@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import ClusterplanError, UnreadableFile
 from ..run_folder.cancel_request import read_cancel_request
-from ..run_folder.final_status import FinalStatus, read_final_status
+from ..run_folder.final_status import LOST, FinalStatus, read_final_status
 from ..run_folder.job_log import JobEntry, read_jobs
 from ..run_folder.launch import Launch
 from ..run_folder.left_out import read_left_out
@@ -28,6 +28,21 @@ class RunFiles:
     jobs: Sequence[JobEntry]
     tasks: Sequence[TaskRecord]
     faults: Sequence[UnreadableFile]
+
+    @property
+    def certain_end(self) -> FinalStatus | None:
+        """Return how the run ended; None before its end, and where that is a guess."""
+        return self.final if self.final and self.final.state != LOST else None
+
+    @property
+    def is_open_on_slurm(self) -> bool:
+        """Return whether Slurm may know how the run goes."""
+        return self.certain_end is None and bool(self.jobs) and self.jobs[-1].executor == "slurm"
+
+    @property
+    def may_change(self) -> bool:
+        """Return whether Slurm may still say more: its word on a job that it killed for memory comes after the task's."""
+        return self.certain_end is None or self.certain_end.was_killed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..clock import disk_now_s
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
 from ..run_folder.cancel_request import CancelRequest, read_cancel_request
-from ..run_folder.final_status import LOST, FinalStatus, write_final_status
+from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import is_own_run
 from ..run_folder.job_files import JobFiles
 from ..run_folder.job_log import JobEntry
@@ -89,9 +89,14 @@ def read_statuses(folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | N
             runs.append(read_run_files(folder, (facts_of or {}).get(folder)))
         except UnreadableFile as fault:
             faults.append(RunFault(folder, fault))
-    answers = _ask_slurm([run.jobs[-1] for run in runs if _is_open_on_slurm(run)])
+    answers = _ask_slurm([run.jobs[-1] for run in runs if run.is_open_on_slurm])
     reader = _StatusReader(answers, JobFiles(), finds_checkpoint=len(folders) == 1)
-    statuses = [reader.read(run) for run in runs]
+    statuses = list[RunStatus]()
+    for run in runs:
+        try:
+            statuses.append(reader.read(run))
+        except OSError as error:  # of a link without an end, or a disk that does not answer
+            faults.append(RunFault(run.folder, UnreadableFile.of(error.filename or run.folder, error)))
     return Statuses(statuses, [*faults, *reader.faults])
 
 
@@ -108,7 +113,7 @@ class _StatusReader:
     def _now_s(self, run: RunFiles) -> float:
         """Return the Unix time by the clock that the run's records are by: of one that goes on, the disk's."""
         root = run.folder.parent
-        if run.tasks and not _certain_end(run) and root not in self._ahead_s:
+        if run.tasks and not run.certain_end and root not in self._ahead_s:
             self._ahead_s[root] = disk_now_s(root) - time.time()
         return time.time() + self._ahead_s.get(root, 0.0)
 
@@ -132,7 +137,7 @@ class _StatusReader:
         if state.final and job and is_new and is_own_run(folder):
             _write_end(folder, state, job)
         launch, progress = self._part(folder, lambda: Launch.find(folder)), None
-        if tasks or not _may_change(run):
+        if tasks or not run.may_change:
             progress = self._part(
                 folder,
                 lambda: read_run_progress(folder, facts, launch, tasks, state, evidence.queued_job, now_s),
@@ -164,20 +169,20 @@ class _StatusReader:
             has_saved=any((task.saved_step, task.resume_step) != (None, None) for task in tasks),
             looked_s=now_s,
             continued_by=self._part(folder, lambda: read_successor(folder)) if state.final else None,
-            slurm_silence=self.answers.silence if _is_open_on_slurm(run) and not state.final else "",
+            slurm_silence=self.answers.silence if run.is_open_on_slurm and not state.final else "",
             clocks_ahead_s={task.node: task.clock_s for task in tasks if task.clock_s},
         )
 
     def _gather(self, run: RunFiles, request: CancelRequest | None) -> Evidence:
         """Return everything that tells how the run goes."""
         job = run.jobs[-1] if run.jobs else None
-        open_job = job if _is_open_on_slurm(run) else None
+        open_job = job if run.is_open_on_slurm else None
         other_cluster = self.answers.other_cluster(open_job) if open_job else None
         job_id = open_job.job if open_job and not other_cluster else ""
-        may_change = _may_change(run) and job is not None
+        may_change = run.may_change and job is not None
         log = self.files.newest_log(run.folder, job.job) if job and may_change else None
         return Evidence(
-            final_status=_certain_end(run),
+            final_status=run.certain_end,
             jobs=run.jobs,
             tasks=run.tasks,
             exit_codes=self.files.read_exit_codes(run.folder, {j.job for j in run.jobs})
@@ -201,20 +206,6 @@ def _write_end(folder: Path, state: RunState, job: str) -> None:
     write_final_status(
         folder, state.state, state.exit_code, reason, state.failure, ended_s=state.known_at, job=job
     )
-
-
-def _certain_end(run: RunFiles) -> FinalStatus | None:
-    return run.final if run.final and run.final.state != LOST else None
-
-
-def _is_open_on_slurm(run: RunFiles) -> bool:
-    return _certain_end(run) is None and bool(run.jobs) and run.jobs[-1].executor == "slurm"
-
-
-def _may_change(run: RunFiles) -> bool:
-    """Return whether Slurm may still say more: its word on a job that it killed for memory comes after the task's."""
-    final = _certain_end(run)
-    return final is None or final.was_killed
 
 
 def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:

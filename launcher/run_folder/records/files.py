@@ -5,7 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ....cluster_profiles.files.bounded_file import Opener, open_regular, read_bytes, read_text
+from ....cluster_profiles.files.bounded_file import (
+    DOCUMENT_BYTES,
+    Opener,
+    open_regular,
+    read_bytes,
+    read_text,
+)
 from ....errors import UnreadableFile
 from .checked import check_record
 from .values import WrongValue
@@ -13,13 +19,15 @@ from .values import WrongValue
 T = TypeVar("T")
 
 
-def read_record(kind: type[T], path: Path, opener: Opener = open_regular) -> T | None:
+def read_record(
+    kind: type[T], path: Path, opener: Opener = open_regular, *, most_bytes: int = DOCUMENT_BYTES
+) -> T | None:
     """Return the record of this class in a file; None without a file.
 
-    Raises UnreadableFile for a file that cannot be read, is larger than 4 MiB, or holds anything else.
+    Raises UnreadableFile for a file that cannot be read, has more bytes, or holds anything else.
     """
     try:
-        text = read_text(path, opener=opener)
+        text = read_text(path, most_bytes, opener)
     except FileNotFoundError:
         return None
     try:
