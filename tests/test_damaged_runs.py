@@ -189,10 +189,14 @@ def test_a_state_that_is_not_known_is_an_end() -> None:
     assert (state, str(state), state in set(State)) == ("hibernated", "hibernated", False)
 
 
-def test_without_its_list_of_jobs_a_run_keeps_its_end(in_process: Command, cluster: Cluster) -> None:
+@pytest.mark.parametrize("state", ["completed", "failed"])
+def test_without_its_list_of_jobs_a_run_keeps_its_end(
+    in_process: Command, cluster: Cluster, state: str
+) -> None:
     folder = cluster.make()
-    (folder / "jobs.jsonl").write_text("")
-    assert json.loads(in_process("status", "--json").stdout)["runs"][0]["state"] == "completed"
+    (folder / "jobs.jsonl").unlink()
+    change({"state": state, "node": "n1", "log": 0})(folder / "status.json")
+    assert json.loads(in_process("status", "--json").stdout)["runs"][0]["state"] == state
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "device", "10 GB", "folder", "loop"])

@@ -101,7 +101,8 @@ class Evidence:
         """Return whether it matters on which node a process failed: the run had several, or could have another."""
         nodes = {task.node for task in self.tasks}
         ranks = max((task.ranks for task in self.tasks), default=1)
-        return self.jobs[-1].executor == "slurm" and (len(nodes) > 1 or ranks > 1)
+        is_on_slurm = bool(self.jobs) and self.jobs[-1].executor == "slurm"
+        return is_on_slurm and (len(nodes) > 1 or ranks > 1)
 
     @property
     def exit_code(self) -> int | None:
