@@ -234,3 +234,13 @@ def test_nothing_in_the_place_of_a_file_keeps_anybody_waiting(
     assert in_process("resume", folder.name, "--dry-run").returncode in {1, 2}
     assert all(log.is_file() for log in [*find_logs(folder), find_log(folder)] if log)
     assert whole in in_process("history", "list").stdout
+
+
+def test_a_folder_whose_name_is_no_text_is_one_line(in_process: Command, cluster: Cluster) -> None:
+    folder, whole = cluster.make(), cluster.make("whole").name
+    odd = folder.rename(folder.with_name("train-\udc9b"))
+    (cluster.history.with_suffix(".runs") / odd.name).symlink_to(odd)
+    for command in (["history", "list"], ["status"], ["history", "import"]):
+        done = in_process(*command)
+        assert done.returncode in {0, 1}
+        assert "import" in command or whole in done.stdout

@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...cluster_profiles.files.bounded_file import stamp_file, stamp_folder
 from ...errors import ClusterplanError, HistoryError, RunFolderError, SpoolError, UnfitValue, UnreadableFile
 from ...estimator.gpu_use.reading import Event, SpoolPosition
 from ...estimator.gpu_use.report import build_report
-from ...estimator.history.faults import KnownFault
 from ...estimator.history.runs import History
 from ...estimator.measurements.training_loop import LoopLine
 from ..forecast.kept import read_start_forecast
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import FinalStatus
-from ..run_folder.folder import TASKS, file_exists
+from ..run_folder.folder import file_exists
 from ..run_folder.progress.loop_lines import read_first_and_latest, read_progress
 from ..run_folder.records.booking import read_booking
 from ..run_folder.records.estimate import read_estimate
@@ -30,8 +28,9 @@ from .collect_samples import collect_samples
 from .measurement import measure_run, observed_precision, stated_precision
 from .record.estimate import estimate_row
 from .record.facts import digest, open_state, run_row
+from .record.faults import describe_fault, has_text_name
 from .record.software import software_of
-from .run_files import RunFault, RunFiles, find_other_faults, read_run_files
+from .run_files import RunFiles, find_other_faults, read_run_files
 
 if TYPE_CHECKING:
     from ..run_folder.task_records import Attempt, TaskRecord
@@ -87,31 +86,15 @@ def collect_run(folder: Path, history: History, *, steps: bool = True) -> None:
     for a value that the history cannot keep; or HistoryError.  Parts that were folded before stay, and the history keeps
     what is wrong, so that the run is read again.
     """
+    if not has_text_name(folder):
+        raise UnreadableFile(folder, "its name is no UTF-8 text, so the history cannot keep it")
     try:
         _collect_run(folder, history, steps=steps)
     except HistoryError:
         raise
     except ClusterplanError as error:
-        history.put_fault(folder.name, _describe_fault(folder, error))
+        history.put_fault(folder.name, describe_fault(folder, error))
         raise
-
-
-def find_known_fault(folder: Path, history: History) -> KnownFault | None:
-    """Return what was wrong with a run's folder, if nothing in it has changed since: collecting it would find the same."""
-    fault = history.fault(folder.name)
-    return fault if fault and fault.folder_stamp and fault.folder_stamp == _stamp(folder) else None
-
-
-def _describe_fault(folder: Path, error: ClusterplanError) -> KnownFault:
-    """Return what is wrong with a run's folder, as the history keeps it."""
-    reason = RunFault(folder, error).reason.encode(errors="replace").decode()
-    if not isinstance(error, UnreadableFile):
-        return KnownFault(reason, "", _stamp(folder))
-    return KnownFault(reason, stamp_file(error.path), _stamp(folder) if error.is_lasting else "")
-
-
-def _stamp(folder: Path) -> str:
-    return stamp_folder(folder, TASKS)
 
 
 def _collect_run(folder: Path, history: History, *, steps: bool) -> None:

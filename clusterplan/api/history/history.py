@@ -12,7 +12,8 @@ from ...errors import ClusterplanError, HistoryError, InputError, NotCollected
 from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.registry import find_similar, name_nearest
-from ...launcher.runs.collect import collect_run, find_known_fault, folders_to_collect
+from ...launcher.runs.collect import collect_run, folders_to_collect
+from ...launcher.runs.record.faults import find_known_fault, has_text_name
 from ...launcher.runs.run_files import RunFault
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.settle import settle_open_runs
@@ -91,16 +92,17 @@ def _collect(
                     due_s = time.monotonic() + _LOT_S
                     if progress:
                         progress(number, len(folders))
-                if keeps_known and (known := find_known_fault(folder, history)):
+                has_name = has_text_name(folder)
+                if keeps_known and has_name and (known := find_known_fault(folder, history)):
                     yield NotCollected(folder.name, known.reason, is_new=False)
                     continue
-                before = history.fault(folder.name)
+                before = history.fault(folder.name) if has_name else None
                 try:
                     collect_run(folder, history)
                 except HistoryError:  # of the file itself: the other runs would say the same
                     raise
                 except ClusterplanError as error:
-                    now = history.fault(folder.name)
+                    now = history.fault(folder.name) if has_name else None
                     is_new = before is None or now is None or now[:2] != before[:2]
                     yield NotCollected(folder.name, RunFault(folder, error).reason, is_new=is_new)
     except HistoryError as error:
