@@ -103,13 +103,17 @@ class StartForecast:
 
 
 def parse_job_owners(text: str) -> dict[str, JobOwner]:
-    """Return whose each job is that `squeue --Format=OWNER_FORMAT` names.
+    """Return whose each job is that `squeue --Format=OWNER_FORMAT` names; skip any other line, such as a site's banner.
 
     >>> parse_job_owners("7_1  1000  /runs/my net-1/submitit/7_1_0_log.out ")["7_1"].output.name
     '7_1_0_log.out'
     """
     rows = (line.split(maxsplit=2) for line in text.splitlines())
-    return {row[0]: JobOwner(int(row[1]), PurePath("".join(row[2:]).rstrip())) for row in rows if row[1:]}
+    return {
+        row[0]: JobOwner(int(row[1]), PurePath("".join(row[2:]).rstrip()))
+        for row in rows
+        if len(row) > 1 and row[0][:1].isdecimal() and row[1].isdecimal()
+    }
 
 
 def parse_queue(text: str) -> list[QueuedJob]:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 def check_record(kind: type[T], values: object) -> T:
     """Return the record of this class that `values` describe.  Raises WrongValue.
 
+    >>> from typing import NamedTuple
     >>> class Point(NamedTuple):
     ...     x: int
     ...     name: str | None = None
