@@ -156,6 +156,17 @@ def test_a_fault_is_told_once_and_again_when_the_file_changes(in_process: Comman
     assert in_process("history", "check").stderr == ""
 
 
+def test_files_of_another_run_are_not_counted_as_this_one(in_process: Command, cluster: Cluster) -> None:
+    """As after `cp -r`, or `rsync` into the wrong folder: one training would count twice."""
+    folder, other = cluster.make("first"), cluster.make("second")
+    (folder / "run.json").write_text((other / "run.json").read_text())
+    done = in_process("history", "list")
+    assert done.stderr == (
+        f"not collected: {folder.name}: run.json: is that of {other.name}: give the folder that name\n"
+    )
+    assert other.name in done.stdout
+
+
 def test_a_folder_of_another_version_is_read_as_far_as_it_can_be(
     in_process: Command, cluster: Cluster
 ) -> None:

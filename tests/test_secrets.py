@@ -89,7 +89,7 @@ NAMED = [  # (how it stands in a line, its words in a command): known by the nam
     "--user-pass={}", "--authToken {}", "--private-token={}", "--credentials={}", "--identitytoken {}", "--comet_api_key {}",
     "wandb login --relogin {}", "wandb login --host=https://x.example {}", "vault login {}", "--bearer {}",
     "aws configure set aws_secret_access_key {}", "-Dspring.datasource.password={}", "--env HF_TOKEN={}",
-    "--export=ALL,HF_TOKEN={}", "-p:password={}", "jdbc:mysql://h/d?user=u&password={}", "https://x.example/#access_token={}",
+    "--export=ALL,HF_TOKEN={}", "SSHPASS={}", "-p:password={}", "jdbc:mysql://h/d?user=u&password={}", "https://x.example/#access_token={}",
     "curl --user u:{} x", "/password:{}", "kubectl --token {} get x", "git+https://{}@github.com/a/b.git",
     "wandb login {}", "docker login -u me -p {} r.example", "curl -u me:{} https://x.example", "mysql -u root -p{} db",
     "sshpass -p {} ssh host", "redis-cli -a {} ping", "ldapsearch -w {} -x", "zip -P {} a.zip b", "mongosh -p {} db",
@@ -212,6 +212,7 @@ python train.py -m torch.distributed.run torchrun accelerate launch deepspeed --
 --tokenizer bert-base-uncased --tokenizer_name=gpt2 --tokenizer-path /data/tok.model --use_fast_tokenizer true
 --max_tokens 512 --max-new-tokens=128 --num_tokens 1e9 --tokens-per-batch 4096 --total_tokens=300B model.tokens=512
 --pad_token_id 0 --eos_token </s> --bos-token=<s> --pad_token [PAD] --unk_token <unk> --token_type ids --image_token <image>
+--placeholder_token <cat-toy> --initializer_token toy --init_token word
 --special_tokens_map map.json --add_special_tokens --tokens --keys a b --key-dim 64 --key_dim=64 --num_keys 12 --kv_heads 8
 --sort_key loss --sort-key=length --label-key labels --image_key=jpg --text_key text --caption-key caption --key label
 --primary_key id --public_key x --monitor_key val_loss --metric_key eval_loss --cache_key abc --data.key=text --monkey 1

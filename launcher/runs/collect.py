@@ -18,7 +18,7 @@ from ...estimator.measurements.training_loop import LoopLine
 from ..forecast.kept import read_start_forecast
 from ..in_training.progress_file import PROGRESS_FILE
 from ..run_folder.final_status import FinalStatus
-from ..run_folder.folder import file_exists
+from ..run_folder.folder import RUN_FILE, file_exists
 from ..run_folder.progress.loop_lines import read_first_and_latest, read_progress
 from ..run_folder.records.booking import read_booking
 from ..run_folder.records.estimate import read_estimate
@@ -103,6 +103,8 @@ def _collect_run(folder: Path, history: History, *, steps: bool) -> None:
         if history.has_whole(folder.name, bytes_):
             return
         collection = _Collection(read_run_files(folder), bytes_)
+        if (run := collection.run.facts.get("run", folder.name)) != folder.name:
+            raise UnreadableFile(folder / RUN_FILE, f"is that of {run:.80}: give the folder that name")
         collection.faults.extend(collection.run.faults)
         _collect_parts(collection, history, steps=steps)
     except UnfitValue as error:

@@ -20,6 +20,7 @@ _PASSWORDS = {
     "pw",
     "pass",
     "userpass",
+    "sshpass",
     "passwort",
 }
 _SECRETS = {"secret", "secrets", "credential", "credentials", "creds", "apikey", "authorization", "dsn"}
@@ -36,7 +37,7 @@ _TEXTS = _words(
     "pad eos bos unk sep cls mask image images video audio special stop start end begin prefix suffix "
     "middle fim eot eom boi eoi class register next last first prev current new added per prompt "
     "draft drop vision extra think tool user assistant system role patch text input output target "
-    "source label separator padding generated max min num n delimiter placeholder control"
+    "source label separator padding generated max min num n delimiter placeholder control initializer init"
 )
 _RECORDS = _words(
     "text image images video audio label labels sort primary foreign public dict state caption prompt "
