@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Command
+from warm_program import PROGRAM
 
 from clusterplan.cluster_profiles.catalog import BUNDLED
 from clusterplan.estimator.job.framework import STEP_RULES, Framework
@@ -520,3 +521,11 @@ def test_the_shell_completes(
     monkeypatch.setenv("COMP_WORDS", words)
     monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
     assert f"plain,{offered}" in clusterplan().stdout.splitlines()
+
+
+def test_a_job_file_may_come_through_a_pipe(tmp_path: Path) -> None:
+    """As `clusterplan estimate <(sed ... job.toml)` gives it."""
+    (tmp_path / "job.toml").write_text("[data]\nsamples = 10\n[training]\nbatch_size = 5\n")
+    words = ["bash", "-c", f"{PROGRAM} estimate --json <(cat job.toml)"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["steps"]["total"] == 2

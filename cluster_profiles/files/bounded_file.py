@@ -56,6 +56,15 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     return os.fdopen(number, "rb")
 
 
+def open_named(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open what a user names on the command line: a regular file, or a pipe such as `<(...)`, read to its end."""
+    try:
+        is_pipe = stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116  a text is quick
+    except (OSError, ValueError):
+        is_pipe = False
+    return open(path, "rb") if is_pipe else open_regular(path)  # noqa: PTH123  likewise
+
+
 def _find_foreign_way(path: str, owner: int) -> str | None:
     """Return how another user leads this one to a file that is not theirs, but `owner`'s; None if they do not.
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from ...errors import InputError, UnreadableFile
-from .bounded_file import read_bytes
+from .bounded_file import open_named, read_bytes
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,7 +31,7 @@ class Section(BaseModel):
 def read_toml(path: Path) -> str:
     """Return the text of a TOML file.  Raises InputError if it cannot be read."""
     try:
-        return read_bytes(path, _LARGEST_FILE_BYTES).decode("utf-8-sig")
+        return read_bytes(path, _LARGEST_FILE_BYTES, open_named).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnreadableFile as error:
