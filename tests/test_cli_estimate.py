@@ -525,7 +525,7 @@ def test_the_shell_completes(
 
 def test_a_job_file_may_come_through_a_pipe(tmp_path: Path) -> None:
     """As `clusterplan estimate <(sed ... job.toml)` gives it."""
-    (tmp_path / "job.toml").write_text("[data]\nsamples = 10\n[training]\nbatch_size = 5\n")
+    (tmp_path / "job.toml").write_text("[data]\nsamples = 10\n[training]\nbatch_size = 5\ngpus = 1\n")
     words = ["bash", "-c", f"{PROGRAM} estimate --json <(cat job.toml)"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["steps"]["total"] == 2
