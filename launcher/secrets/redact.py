@@ -10,6 +10,7 @@ from .text import HIDDEN, redact_text
 
 _LABEL = re.compile(r"[-+~]*(?P<name>[\w./@-]{1,256})")
 _OPTION = re.compile(r"--?[A-Za-z]")
+_SHELL_TEXT = re.compile(r"[a-z]{0,5}c")  # bash -c, bash -lc: the next word is a text of commands
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
@@ -19,6 +20,8 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
     ['train.py', '--api-key', '[redacted]', '--hf_token=[redacted]', '--tokenizer', 'bert', 'WANDB_API_KEY=[redacted]']
     >>> redact_arguments(["+logger.token=abc", "model.tokens=512", "export HF_TOKEN=abc; train --password abc"])
     ['+logger.token=[redacted]', 'model.tokens=512', 'export HF_TOKEN=[redacted]; train --password [redacted]']
+    >>> redact_arguments(["bash", "-c", "COMET_API_KEY=abc python train.py"])
+    ['bash', '-c', 'COMET_API_KEY=[redacted] python train.py']
     >>> redact_arguments(["--proxy=http://me:abc@host:80/x", "ssh://git@host/a.git", "https://host?token=abc&x=1"])
     ['--proxy=http://me:[redacted]@host:80/x', 'ssh://git@host/a.git', 'https://host?token=[redacted]&x=1']
     """
@@ -32,7 +35,7 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
             shown.append(word[: places[at]] + HIDDEN)
         elif option and not _OPTION.match(word) and is_secret(option, word):
             shown.append(HIDDEN)
-        elif equals and label and is_secret(label["name"], value):
+        elif equals and label and not _SHELL_TEXT.fullmatch(option) and is_secret(label["name"], value):
             shown.append(f"{name}={HIDDEN}")
         else:
             shown.append(redact_text(word))
