@@ -20,8 +20,9 @@ demo: .venv/installed
 demo-loop: .venv/installed
 	@$(BIN)/python examples/demo_loop.py
 
+# Three processes for two cores: the one with the test Slurm waits most of its time.
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 ## Exhaustive fuzzing, wide random comparisons with the slow reference, more kills at random moments, real time limits on the
 ## test Slurm, and commands over damaged files.

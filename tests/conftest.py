@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -96,16 +97,27 @@ def _at_home(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("XDG_DATA_HOME", str(folder / "data"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _history_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the runs of tests out of the user's history, and the user's history out of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        patch.setenv("XDG_CONFIG_DIRS", str(tmp_path_factory.mktemp("site")))
-        patch.delenv("CLUSTERPLAN_HISTORY", raising=False)
-        patch.delenv("CLUSTERPLAN_RUNS", raising=False)
-        yield
+_home = pytest.MonkeyPatch()
+_home_folder = tempfile.TemporaryDirectory()
+
+
+def pytest_sessionstart() -> None:
+    """Keep the runs of tests out of the user's history, and the user's history out of tests and of examples in docstrings."""
+    for name, place in (
+        ("XDG_DATA_HOME", "data"),
+        ("XDG_CONFIG_HOME", "config"),
+        ("XDG_CONFIG_DIRS", "site"),
+    ):
+        folder = Path(_home_folder.name, place)
+        folder.mkdir()
+        _home.setenv(name, str(folder))
+    _home.delenv("CLUSTERPLAN_HISTORY", raising=False)
+    _home.delenv("CLUSTERPLAN_RUNS", raising=False)
+
+
+def pytest_sessionfinish() -> None:
+    _home.undo()
+    _home_folder.cleanup()
 
 
 warm_program = WarmProgram()

@@ -90,7 +90,8 @@ def test_the_strictest_limit_of_a_list_is_checked(on_slurm: Any) -> None:
     done = on_slurm("submit", *words, "30m", "--", "true")
     assert done.returncode == 2
     assert "a walltime of 30m is above the limit of partition 'short', 2m" in done.stderr
-    run = on_slurm.submit(*words, "2m", "--", "true")
+    waits = ("--slurm", "begin=now+1hour")  # a job that has begun has one partition
+    run = on_slurm.submit(*words, "2m", *waits, "--", "true")
     assert " Partition=long,short " in on_slurm.slurm.ask(
         "scontrol", "--oneliner", "show", "job", run["job_id"]
     )
