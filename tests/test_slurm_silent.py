@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from conftest import Command
+from slurm_cluster import until
 
 from clusterplan.errors import SlurmUnavailable
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run
 from clusterplan.launcher.run_folder.job_log import append_job
+from clusterplan.launcher.run_folder.task_records import process_birth
 from clusterplan.launcher.slurm import client as asking
 from clusterplan.launcher.slurm.silences import remembered_silences
 
@@ -87,9 +89,8 @@ def test_what_a_wrapper_started_ends_with_it(stand_ins: Callable[..., Any], tmp_
     stand_ins(f"sleep 300 & echo $! > {tmp_path}/child; wait", DOWN)
     with pytest.raises(SlurmUnavailable, match="DOWN"):
         asking.read_queue(["1"])
-    child = (tmp_path / "child").read_text(encoding="ascii").strip()
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or ") Z " in state.read_text(encoding="ascii")
+    child = int((tmp_path / "child").read_text(encoding="ascii"))
+    until(lambda: not process_birth(child), "the end of the child, which has been killed")
 
 
 def test_a_slow_controller_is_waited_for(stand_ins: Callable[..., Any]) -> None:
