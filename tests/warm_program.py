@@ -116,7 +116,8 @@ def _serve(address: str) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for module in pkgutil.walk_packages(clusterplan.__path__, "clusterplan."):
         if not module.name.endswith("__main__"):
-            import_module(module.name)
+            with suppress(ModuleNotFoundError):  # of an extra that is not installed
+                import_module(module.name)
     _run_once()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
