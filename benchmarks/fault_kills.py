@@ -6,42 +6,42 @@ on two hosts, on what lies there, and one of each pair is killed; so are rebuild
 more: each reading that was acknowledged must be there once and right, and the energy must be that of the counters.
 """
 
-import ctypes
-import json
 import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
-import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fault_flips import FLIPS, flip_frames, tear
+from fault_writers import (
+    GPUS,
+    NODES,
+    T0,
+    acknowledged_numbers,
+    become_host,
+    readings_at,
+    start,
+    write_progress,
+    write_spool,
+)
 
 from clusterplan.errors import ClusterplanError
-from clusterplan.estimator.gpu_use.reading import GpuReading, Tick
 from clusterplan.estimator.history.integrity import check_integrity
 from clusterplan.estimator.history.runs import History
-from clusterplan.launcher.in_training.progress_file import open_progress_file
 from clusterplan.launcher.run_folder.folder import create_run_folder, register_run
 from clusterplan.launcher.run_folder.progress.loop_lines import read_progress
 from clusterplan.launcher.runs.collect import collect_run, folders_of_history
-from clusterplan.launcher.sampler.spool import SpoolWriter
-from clusterplan.launcher.sampler.spool_items import encode
 
-T0 = 1_700_000_000.0
-GPUS, NODES = 2, ("n0", "n1")
 LONGEST_S = 0.2  # of a writer's life after its first tick
 DISK = "size=3m"
 DAMAGED_SPOOLS = 40
-_NEW_UTS = 0x04000000  # CLONE_NEWUTS of sched.h
 
 
 @dataclass
@@ -81,89 +81,6 @@ class Tally:
         yield from (f"fault: {text}" for text in self.faults)
 
 
-@dataclass(frozen=True)
-class _Child:
-    pid: int
-    pipe: int
-
-    def kill(self) -> bytes:
-        """Kill it; return all that it has said."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        with os.fdopen(self.pipe, "rb") as file:
-            return file.read()
-
-
-def _start(work: Callable[[int], None]) -> _Child:
-    """Run `work` in a child, with the end of a pipe to write to."""
-    end, pipe = os.pipe()
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            os.close(end)
-            work(pipe)
-            code = 0
-        except BaseException as error:  # noqa: BLE001  a child must not go on as its parent
-            with suppress(OSError):
-                os.write(2, f"{type(error).__name__}: {error}\n".encode())
-        os._exit(code)
-    os.close(pipe)
-    return _Child(pid, end)
-
-
-def become_host(name: str) -> None:
-    """Give this process a host name of its own, where it may have one."""
-    if ctypes.CDLL(None).unshare(_NEW_UTS) == 0:
-        socket.sethostname(name)
-
-
-def readings_at(tick: int) -> tuple[GpuReading, ...]:
-    return tuple(
-        GpuReading(g, utilisation_percent=tick % 101, power_mw=1000, energy_mj=tick * 1000)
-        for g in range(GPUS)
-    )
-
-
-def _write_spool(folder: Path, node: str, pipe: int) -> None:
-    become_host(node)
-    gpus = [{"uuid": f"{folder.name[:9]}-{node}-{g}"} for g in range(GPUS)]
-    header = {"run": folder.name, "node": node, "period_s": 1.0, "gpus": gpus}
-    while True:
-        try:
-            spool = SpoolWriter(folder / f"{node}.{os.urandom(4).hex()}.spool", header)
-            break
-        except ClusterplanError:  # the disk is full
-            time.sleep(0.005)
-    for tick in range(10**9):
-        try:
-            spool.append(encode(Tick(T0 + tick, readings_at(tick))))
-        except ClusterplanError:
-            time.sleep(0.005)
-            continue
-        os.write(pipe, struct.pack("<I", tick))
-
-
-def _write_progress(folder: Path, pipe: int) -> None:
-    os.environ["CLUSTERPLAN_RUN_FOLDER"] = str(folder)
-    file = open_progress_file()
-    for step in range(1, 10**9):
-        line = {
-            "kind": "steps",
-            "time_s": T0 + step,
-            "step": step,
-            "steps": 1,
-            "seconds": 1.0,
-            "longest_s": 1.0,
-        }
-        data = json.dumps(line).encode() + b"\n"
-        if file is not None and os.write(file, data) == len(data):
-            os.write(pipe, struct.pack("<I", step))
-
-
-def _acknowledged(said: bytes) -> list[int]:
-    return [number for (number,) in struct.iter_unpack("<I", said[: len(said) // 4 * 4])]
-
-
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path | None]:
     """Give a disk of 3 MB; None where none may be mounted."""
@@ -197,16 +114,18 @@ def _killed_run(
     facts = {"kind": "sample", "began_s": T0, "command": ["train"]}
     folder = create_run_folder(name, root, datetime.fromtimestamp(T0, UTC), facts)
     register_run(folder, history)
-    writers = [_start(lambda pipe, node=node: _write_spool(folder, node, pipe)) for node in NODES]  # type: ignore[misc]
-    steps = _start(lambda pipe: _write_progress(folder, pipe)) if disk is None else None
+    writers = [start(lambda pipe, node=node: write_spool(folder, node, pipe)) for node in NODES]  # type: ignore[misc]
+    steps = start(lambda pipe: write_progress(folder, pipe)) if disk is None else None
     if disk is not None:
         _fill_and_empty(disk, rng, 2)
         tally.full_disks += 2
     time.sleep(rng.uniform(0, LONGEST_S))
-    ticks = {node: set(_acknowledged(writer.kill())) for node, writer in zip(NODES, writers, strict=True)}
+    ticks = {
+        node: set(acknowledged_numbers(writer.kill())) for node, writer in zip(NODES, writers, strict=True)
+    }
     tally.writers += len(NODES)
     if steps is not None:
-        said = _acknowledged(steps.kill())
+        said = acknowledged_numbers(steps.kill())
         tally.writers += 1
         tally.progress_lines += len(said)
         kept = [line.step for line in read_progress(folder)[0]]
@@ -224,7 +143,7 @@ def _import(history: Path, folders: Sequence[Path], host: str, pipe: int) -> Non
 
 def _import_in_pairs(history: Path, folders: Sequence[Path], rng: random.Random, tally: Tally) -> None:
     """Import on two hosts at once; kill one of them on its way."""
-    pair = [_start(lambda pipe, host=host: _import(history, folders, host, pipe)) for host in ("h0", "h1")]  # type: ignore[misc]
+    pair = [start(lambda pipe, host=host: _import(history, folders, host, pipe)) for host in ("h0", "h1")]  # type: ignore[misc]
     for each in pair:
         os.read(each.pipe, 4)
     time.sleep(rng.uniform(0, 0.3))
@@ -243,7 +162,7 @@ def _rebuild_killed(history: Path, rng: random.Random, tally: Tally) -> None:
     """Kill a rebuild; the old history must stay as it is."""
     before = history.read_bytes()
     new = history.with_name("history.rebuilt.db")
-    child = _start(lambda pipe: _import(new, list(folders_of_history(history)), "h2", pipe))
+    child = start(lambda pipe: _import(new, list(folders_of_history(history)), "h2", pipe))
     os.read(child.pipe, 4)
     time.sleep(rng.uniform(0, 0.3))
     child.kill()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fault_damage import damage_bytes, damage_value, shown, write_anew
+from fault_damage import damage_bytes, write_anew
+from fault_values import damage_value, shown
 
 from clusterplan.launcher.sampler.spool import Frame, frame, read_frames
 
