@@ -300,6 +300,25 @@ def test_a_warning_before_the_guard_listens_requeues_the_job(tmp_path: Path) -> 
     assert (tmp_path / "scontrol.asked").read_text() == "requeue 7\n", done.stderr
 
 
+def test_marks_of_a_start_that_slurm_forgot_do_not_stand_for_a_new_one(tmp_path: Path) -> None:
+    """A controller that is killed gives its last restart's number again: the job's shell then asks for a restart."""
+    script = write_script([tmp_path], SlurmRequest(nodes=1, gpus=1, signal_delay_s=30), TrainingJob)
+    answers = {
+        "srun": "exit 143",
+        "scontrol": f'echo "$@" >> {tmp_path}/asked; echo JobState=RUNNING',
+        "sleep": "",
+    }
+    for name, text in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    for restart in (1, 2):
+        (script.parent / f"7.{restart}.began").touch()
+    place = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "2", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", script], env=os.environ | place, capture_output=True, check=False)
+    assert done.returncode == 143
+    assert "requeue 7" in (tmp_path / "asked").read_text()
+
+
 def test_a_run_that_nobody_warns_saves_before_its_allocation_ends(tmp_path: Path) -> None:
     """The time counts from the start of the allocation: Slurm 23.02 and later says when it ends."""
     ends = {"SLURM_JOB_END_TIME": str(int(time.time()) + 26)}  # the grace is 20 s
