@@ -883,3 +883,24 @@ def test_a_wrong_time_is_one_line(ran_in_process: Callable[..., Any]) -> None:
     done = ran_in_process("list", "--since", "soon")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "nor a date such as 2026-11-01" in done.stderr
+
+
+def test_a_file_in_the_place_of_the_list_of_runs_is_named(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "history.runs").write_text("not a folder")
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", str(tmp_path / "history.db"))
+    for command in (["status"], ["history", "list"], ["logs", "net"]):
+        done = in_process(*command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "history.runs: is no folder" in done.stderr
+
+
+def test_a_path_that_is_no_text_is_refused_before_a_run_is_lost_in_it(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_RUNS", f"{tmp_path}/\udcff")
+    done = in_process("sample", "--for", "0.1s")
+    assert done.returncode == 1
+    assert "no UTF-8 text: set CLUSTERPLAN_RUNS to another folder" in done.stderr
+    assert not list(tmp_path.iterdir())

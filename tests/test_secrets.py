@@ -234,7 +234,7 @@ run-20251123_121320-3k2j1h4g wandb/run-1 node-[01-16] gpu:h100:8 8x7b fp8_e4m3 s
 resume=must group=a+b +trainer.max_steps=100 ++model.key_dim=64 ~logger hydra/launcher=submitit key= token= -p 8080 -k 5
 -u me --user me -a -P 4 -t 3 --port 29500 --signature-columns a --signed --basic --bearing 3 --significance 0.05 --sigma 2
 --sign sgd --patience 3 --pattern *.pt --path x --patch-size 14 --pattern=a-b --design x --assign 3 --dsn-dim 3 --spade
---pwdist 3 --compass 3 --bypass --surpass-x --encompass=3 --tokenize --detokenize x --keys=a,b --secretary x --credit 3
+--pwdist 3 --compass 3 --bypass --pass 2 --signature add --surpass-x --encompass=3 --tokenize --detokenize x --keys=a,b --secretary x --credit 3
 """
 WORDS = [word for line in HARMLESS.splitlines() for word in line.split()]
 

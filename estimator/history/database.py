@@ -45,6 +45,9 @@ class HistoryFile:
                 _make(path, find_group(path))
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._db.row_factory = sqlite3.Row
+            self._db.execute(
+                "PRAGMA trusted_schema = OFF"
+            )  # of a shared file, others can write views and triggers
             self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = FULL")
             self._tables = self._migrate()

@@ -71,6 +71,10 @@ def create_run_folder(
     Its mode is 0700; with a `group`, which shares the history, its members may read it.
     """
     stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%S}"
+    if not _is_text(root):
+        raise RunFolderError(
+            f"{root}: the history cannot keep this path, which is no UTF-8 text: set CLUSTERPLAN_RUNS to another folder"
+        )
     try:
         make_folder(root, group, _GROUP_READS)
         for _ in range(_MAX_TRIES):
@@ -101,6 +105,15 @@ def create_run_folder(
     except OSError as error:
         raise RunFolderError(f"{root}: a run folder cannot be made: {error.strerror}") from None
     raise RunFolderError(f"{root}: every run id tried for {name!r} at {stamp} is taken: try again")
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a path can be written as UTF-8, as the history and JSON are."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_own_run(folder: Path, verb: str) -> None:

@@ -28,7 +28,7 @@ _MAX_SUGGESTIONS, _MAX_CANDIDATES = 3, 20
 def registered_folders(history: Path) -> list[Path]:
     """Return every registered folder, the latest first by its id; some may no longer exist.
 
-    Raises HistoryError if this user may not read the list.
+    Raises HistoryError if the list cannot be read.
     """
     links = links_folder(history)
     try:
@@ -38,10 +38,14 @@ def registered_folders(history: Path) -> list[Path]:
                 for entry in entries
                 if entry.is_symlink() and _is_of_its_owner(entry)
             ]
+    except FileNotFoundError:
+        return []
     except PermissionError:
         raise HistoryError(f"{links}: {denial(links)}") from None
-    except OSError:
-        return []
+    except NotADirectoryError:
+        raise HistoryError(f"{links}: is no folder, and the runs are listed there: move it away") from None
+    except OSError as error:
+        raise HistoryError(f"{links}: cannot be read: {error.strerror}") from None
     return [links / link.readlink() for *_, link in sorted(links_by_time, reverse=True)]
 
 

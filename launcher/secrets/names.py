@@ -121,7 +121,6 @@ def _kind(last: str, before: str) -> Kind | None:
         "bearer",
         "cookie",
         "sig",
-        "signature",
         "pat",
         "sas",
         "jwt",
@@ -131,8 +130,8 @@ def _kind(last: str, before: str) -> Kind | None:
         "is",
     ):
         return Kind.TOKEN
-    if last == "key":
-        return None if before in _RECORDS else Kind.KEY
+    if last == "signature" or (last == "key" and before not in _RECORDS):
+        return Kind.KEY
     return None
 
 
@@ -156,7 +155,7 @@ def is_secret(name: str, value: str, *, in_code: bool = False) -> bool:
     if kind is None or is_reference(value) or (in_code and _is_variable(kind, value)):
         return False
     if kind is Kind.PASSWORD:
-        return not _PATH.fullmatch(value)
+        return not _PATH.fullmatch(value) and not _is_count_of_passes(name, value)
     if _NUMBER.fullmatch(value) or _PATH.fullmatch(value):
         return False
     if kind is Kind.MENTION:
@@ -164,6 +163,11 @@ def is_secret(name: str, value: str, *, in_code: bool = False) -> bool:
     if kind is Kind.KEY:
         return not _PLAIN_WORD.fullmatch(value)
     return True
+
+
+def _is_count_of_passes(name: str, value: str) -> bool:
+    """Return whether it is the number of a pass over the data, as in --pass 2."""
+    return name.lower().endswith("pass") and re.fullmatch(r"\d{1,2}", value) is not None
 
 
 def is_reference(value: str) -> bool:
