@@ -75,7 +75,7 @@ class Cluster:
         path = self.folder / f"{job_id}.log"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
-    def wait_for(self, job_id: str, *states: str, within_s: float = 60) -> str:
+    def wait_for(self, job_id: str, *states: str, within_s: float = 180) -> str:
         """Wait until the job is in one of `states`, and give that one."""
         return until(
             lambda: state if (state := self.state(job_id)) in states else "", f"{job_id} {states}", within_s
@@ -132,7 +132,7 @@ class Cluster:
             raise RuntimeError(f"the Slurm in {self.folder} does not come up:\n{log}") from None
 
 
-def until(condition: Callable[..., T], what: str, within_s: float = 60) -> T:
+def until(condition: Callable[..., T], what: str, within_s: float = 180) -> T:
     """Call `condition` ten times per second; return its first true value."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

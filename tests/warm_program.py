@@ -71,6 +71,7 @@ class WarmProgram:
     def close(self) -> None:
         for server in filter(None, self._servers.values()):
             server.stdin.close()
+            server.stdout.close()
             server.wait()
         self._folder.cleanup()
 
