@@ -60,6 +60,7 @@ def numbers(table: str, first: str) -> list[float]:
     return [float(cell) for cell in line.strip("| ").split("|")[1:]]
 
 
+@pytest.mark.slow
 def test_ours_beats_linear_scaling_beyond_what_was_measured(output: str) -> None:
     assert sum(numbers(output, "clusterplan")) < sum(numbers(output, "linear"))
 

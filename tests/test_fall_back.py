@@ -110,6 +110,7 @@ def test_a_start_that_fails_on_a_cut_checkpoint_is_followed_by_one_from_the_chec
     assert "step_30.bin could not be resumed from" in in_one_row(shown)
 
 
+@pytest.mark.slow
 def test_a_command_that_always_fails_is_ended_soon(launched: Any) -> None:
     ended = submit(launched, "fails")
     assert ended["state"] == "failed"

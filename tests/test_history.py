@@ -542,6 +542,7 @@ with History(Path(sys.argv[2])) as history:
 HOLDING = IMPORTER.replace("collect_run(Path", "with history.hold():\n        collect_run(Path")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [IMPORTER, HOLDING], ids=["each", "held"])
 def test_importers_that_are_killed_lose_and_double_nothing(
     folder: Path, history: History, tmp_path: Path, program: Any
@@ -561,6 +562,7 @@ def test_importers_that_are_killed_lose_and_double_nothing(
     assert check_integrity(history.path).faults == ()
 
 
+@pytest.mark.slow
 def test_a_long_spool_is_imported_in_lots_and_goes_on_after_a_kill_between_them(
     folder: Path, history: History, tmp_path: Path
 ) -> None:

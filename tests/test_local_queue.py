@@ -94,6 +94,7 @@ def test_two_runs_never_share_a_gpu(queue: Queue) -> None:
             assert one["gpus"] != later["gpus"] or one["ended"] <= later["began"]
 
 
+@pytest.mark.slow
 def test_a_run_of_two_gpus_waits_for_both_and_then_runs(queue: Queue) -> None:
     first = queue.start("first", 1)
     queue.told("first")
@@ -120,6 +121,7 @@ def test_a_killed_run_frees_its_gpus_at_once_and_its_command_ends(queue: Queue) 
     assert queue.status(killed)["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_shells_with_other_temporary_folders_share_one_queue(queue: Queue) -> None:
     queue.start("first", 2)
     queue.told("first")
@@ -140,8 +142,10 @@ os.kill(os.getpid(), int(sys.argv[1]))
     ("command", "state"),
     [
         ("sleep 300 & echo $! > left.json", "completed"),
-        ("python leaves.py 0", "completed"),
-        ("python leaves.py 9", "failed"),  # as torchrun, which its workers outlive
+        pytest.param("python leaves.py 0", "completed", marks=pytest.mark.slow),
+        pytest.param(
+            "python leaves.py 9", "failed", marks=pytest.mark.slow
+        ),  # as torchrun, which its workers outlive
     ],
 )
 def test_what_a_command_leaves_behind_ends_with_its_run(queue: Queue, command: str, state: str) -> None:
@@ -202,7 +206,9 @@ def test_more_gpus_than_there_are_is_refused(queue: Queue) -> None:
     assert not list((queue.folder / "runs").glob("*"))
 
 
-@pytest.mark.parametrize("visible", [None, "0", ""])
+@pytest.mark.parametrize(
+    "visible", [None, pytest.param("0", marks=pytest.mark.slow), pytest.param("", marks=pytest.mark.slow)]
+)
 def test_without_a_driver_a_run_sees_what_its_user_does(
     queue: Queue, visible: str | None, tmp_path: Path
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_killed_process_has_no_last_words(launched: Any, number: signal.Signal
     assert reason == f"{words}; the command saved no new checkpoint before it failed"
 
 
+@pytest.mark.slow
 def test_restarts_do_not_lengthen_the_time_asked_for(launched: Any) -> None:
     fails = launched.file(
         "fails.py",

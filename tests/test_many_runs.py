@@ -235,7 +235,7 @@ def test_many_runs_are_collected_in_few_transactions(runs: Runs) -> None:
     assert 0 < runs.transactions() - before < 60
 
 
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("terminal", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_collection_that_takes_a_while_says_how_far_it_is_on_a_terminal(runs: Runs, terminal: bool) -> None:
     runs.made("short", after_s=1)
     with (runs.made("long") / "progress.jsonl").open("w", encoding="utf-8") as steps:

@@ -97,6 +97,7 @@ def test_a_failed_run_goes_on_from_its_newest_checkpoint_as_the_same_run(launche
     assert len(list((launched.folder / "runs").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_the_history_knows_the_later_end(launched: Any) -> None:
     run = ended(launched)
     assert json.loads(launched("history", "list", "--json").stdout)[0]["state"] == "failed"
@@ -142,6 +143,7 @@ def test_a_completed_run_goes_on_only_to_train_further(launched: Any) -> None:
     assert log(new) == ["from 60 with 8 x 1"]
 
 
+@pytest.mark.slow
 def test_a_changed_command_goes_on_in_a_new_run(launched: Any) -> None:
     run = ended(launched)
     words = ["python", "train.py", "--steps", "40", "--batch-size", "1", "--output", "{output}"]
@@ -151,6 +153,7 @@ def test_a_changed_command_goes_on_in_a_new_run(launched: Any) -> None:
     assert log(new) == ["from 20 with 1 x 0"]
 
 
+@pytest.mark.slow
 def test_a_new_run_can_be_resumed_too(launched: Any) -> None:
     run = ended(launched)
     launched.file("end", "3")
@@ -220,6 +223,7 @@ def test_of_two_that_resume_a_run_at_once_one_does(launched: Any) -> None:
     assert log(run) == ["from 0 with 8 x 1", "from 20 with 8 x 1"]
 
 
+@pytest.mark.slow
 def test_a_resume_that_died_on_its_way_leaves_the_run_ended(launched: Any) -> None:
     run = ended(launched)
     dies = (
@@ -242,6 +246,7 @@ def test_a_resume_that_is_under_way_is_waited_for(launched: Any) -> None:
     assert f"{run['run']} is being resumed by process" in done.stderr
 
 
+@pytest.mark.slow
 def test_restarts_count_anew(launched: Any) -> None:
     run = ended(launched, more="")  # max_restarts = 0
     launched.file("end", "3")
@@ -249,6 +254,7 @@ def test_restarts_count_anew(launched: Any) -> None:
     assert [resumed(launched, run["run"])["step"], launched.ended(run["run"])["attempts"]] == [40, 3]
 
 
+@pytest.mark.slow
 def test_another_commit_is_said(launched: Any) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", launched.folder]
     subprocess.run([*git, "init", "-q"], check=True)
@@ -295,6 +301,7 @@ def test_two_runs_do_not_write_into_one_folder_of_checkpoints_at_once(launched: 
     launched.ended(again["run"])
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoints_another_continues_is_not_resumed_beside_it(launched: Any) -> None:
     run = ended(launched, steps=20_000)
     new = resumed(launched, run["run"], "--batch-size", 4)
@@ -332,6 +339,7 @@ def test_resume_words_are_given_to_a_run_that_had_none(launched: Any) -> None:
     assert (launch["resume"], launch["command"][-1]) == (["{latest}"], f"{run['folder']}/output")
 
 
+@pytest.mark.slow
 def test_a_number_that_stands_in_the_command_itself_is_changed_there(launched: Any) -> None:
     launched.file("train.py", TRAINS)
     words = ["python", "train.py", "--steps", "400", "--batch-size", "8", "--accumulation=1"]
@@ -358,6 +366,7 @@ def test_a_dry_run_says_what_would_go_on_and_changes_nothing(launched: Any) -> N
     assert launched.status(run["run"])["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_run_that_another_goes_on_from_names_that_one(launched: Any) -> None:
     run = ended(launched)
     assert "go on       clusterplan resume" in launched("status", run["run"]).stdout
@@ -369,6 +378,7 @@ def test_a_run_that_another_goes_on_from_names_that_one(launched: Any) -> None:
     assert launched.status(new["run"])["continued_by"] is None
 
 
+@pytest.mark.slow
 def test_a_new_run_keeps_the_values_of_its_sweep(launched: Any) -> None:
     file = job(launched)
     file.write_text(file.read_text().replace('"--output"', '"--seed", "{seed}", "--output"'))
@@ -397,6 +407,7 @@ def test_other_gpus_keep_the_run_and_change_its_shape(launched: Any) -> None:
     assert (facts["shape"]["gpus"], "shape_since_s" in facts) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_lost_run_goes_on(launched: Any) -> None:
     """Its process is gone, and no file says how it ended: as after the loss of the machine that it ran on."""
     run = ended(launched)

@@ -36,8 +36,10 @@ def test_two_users_share_a_history_as_it_is_made(lab: Path, run_as: As) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "umask", "settings"),
-    [(0o2770, 0o077, ""), (0o775, 0o022, "shared = true\n")],
-    ids=["a private umask", "the setting"],
+    [
+        pytest.param(0o2770, 0o077, "", id="a private umask"),
+        pytest.param(0o775, 0o022, "shared = true\n", id="the setting", marks=pytest.mark.slow),
+    ],
 )
 def test_a_history_is_shared_whatever_the_umask_and_where_the_settings_say_so(
     lab: Path, run_as: As, mode: int, umask: int, settings: str
