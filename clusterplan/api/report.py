@@ -10,6 +10,8 @@ from ..cluster_profiles.rated import find_rated_profile
 from ..errors import InputError, UnreadableFile
 from ..estimator.cost.run_cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
+from ..estimator.history.runs import History
+from ..launcher.run_folder.final_status import has_final_status
 from ..launcher.run_folder.folder import links_folder
 from ..launcher.run_folder.records.booking import Booking, read_booking
 from ..launcher.run_folder.records.run_facts import RunFacts, read_run_facts
@@ -78,18 +80,29 @@ def report(
         name = profile if isinstance(profile, str) else cluster.name
         raise InputError(f"--profile: {name} has no [rates]: add them, to see the cost and the CO2")
     with collected_history(progress=progress) as history:
-        row = history.find_run(run)
-        plain = build_report(history.record(row["run"]))
-        folder = links_folder(history.path) / plain.run
+        answer = report_in(history, history.find_run(run)["run"], cluster)
+        return replace(answer, remarks=tuple(history.remarks))
+
+
+def report_in(
+    history: History, run: str, cluster: "ClusterProfile | None" = None, *, asks_slurm: bool = True
+) -> Report:
+    """Report on a run as the history has it now; the rest is as with `report`.
+
+    Without `asks_slurm`, nothing but files is read, and an open run has the state that the history has.
+    """
+    plain = build_report(history.record(run))
+    folder = links_folder(history.path) / plain.run
     facts = _read_facts(folder)
     if cluster is None:
         cluster = find_rated_profile((facts.get("shape") or {}).get("cluster"), os.environ)
     rates = cluster.rates if cluster else None
     cost = _cost(plain, cluster, rates, folder) if cluster and rates else None
-    status = _read_status(folder) if facts.get("kind") == "submit" else None
+    is_told = facts.get("kind") == "submit" and (asks_slurm or has_final_status(folder))
+    status = _read_status(folder) if is_told else None
     if plain.seconds is None and status:
         plain = replace(plain, seconds=status.elapsed_s)
-    return Report(**vars(plain), cost=cost, status=status, remarks=tuple(history.remarks))
+    return Report(**vars(plain), cost=cost, status=status)
 
 
 def _read_facts(folder: Path) -> RunFacts:

@@ -38,6 +38,7 @@ _COMMANDS = {
     "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
     "advise": ("advise", "Say whether a training may stop, and what that saves."),
     "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),
+    "serve": ("serve", "Show the history in a browser, and answer programs."),
     "config": ("config", "Show the settings of this site and of yours."),
     "doctor": ("doctor", "Check whether clusterplan is fit to run here, and say what to do."),
     "profiles": ("profiles", "Show the clusters that clusterplan knows: partitions, limits, GPUs, links."),

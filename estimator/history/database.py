@@ -34,23 +34,29 @@ if TYPE_CHECKING:
 
 
 class HistoryFile:
-    """The file at `path`, made if it is not there.  Raises HistoryError."""
+    """The file at `path`, made if it is not there, or only read.  Raises HistoryError.
 
-    def __init__(self, path: Path) -> None:
+    `read_only` is for a file that was opened before: neither its version nor its schema is looked at again.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._is_holding = False
         try:
-            make_folder(path.parent, None)
-            if not path.exists():
-                _make(path, find_group(path))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            if not read_only:
+                make_folder(path.parent, None)
+                if not path.exists():
+                    _make(path, find_group(path))
+            uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+            self._db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute(
                 "PRAGMA trusted_schema = OFF"
             )  # of a shared file, others can write views and triggers
-            self._db.execute("PRAGMA journal_mode = DELETE")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._tables = self._migrate()
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode = DELETE")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._tables = self._migrate()
         except PermissionError:
             raise HistoryError(f"{path}: {denial(path)}") from None
         except OSError as error:

@@ -49,6 +49,10 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
             (steps_done, planned, used, run),
         )
 
+    def put_partition(self, run: str, partition: str | None) -> None:
+        """Put the partition of Slurm that a run was submitted to."""
+        self._db.execute("UPDATE run SET partition = ? WHERE run = ?", (partition, run))
+
     def precision_of(self, run: str) -> tuple[Precision | None, Precision | None]:
         """Return the precision that a run was planned in, and the one that was seen in it; None is not known."""
         (row,) = self._rows("SELECT precision_planned, precision_seen FROM run WHERE run = ?", (run,))

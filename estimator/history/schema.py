@@ -118,3 +118,9 @@ def m007_faults(db: Database) -> None:
         " folder_stamp TEXT NOT NULL"  # changes with any file of the folder; empty if the fault may go by itself
         ") WITHOUT ROWID"
     )
+
+
+@migrations()
+def m008_partition(db: Database) -> None:
+    """Add the partition of Slurm that a run was submitted to."""
+    db.execute("ALTER TABLE run ADD COLUMN partition TEXT")

@@ -127,8 +127,7 @@ def load_workload(
     """Return the workload in the file at `path`, or in its `tables`, with the values of `flags` on top.
 
     `run_tables` lie on top too: values of [run] and [slurm] as a file has them.  `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
-    in the file, a rate in the flags to the shape in the flags, each completed by the other.  Raises WorkloadError with
-    one line that names the wrong flag, or the file, line and key.
+    in the file, a rate in the flags to the shape in the flags.  Raises WorkloadError that names flag, or line and key.
     """
     above = _merge(nest_values(flags or {}), run_tables or {})
     below = nest_values(defaults or {})
@@ -142,7 +141,8 @@ def load_workload(
         wins = _has(above, location) or not _has(in_file, location)
         if flag and wins and (path is None or _has(in_flags, location)):
             return f"{flag}: "
-        return locate(text, path, location) if path else ""
+        key = f"{'.'.join(map(str, location))}: " if tables and location else ""
+        return locate(text, path, location) if path else key
 
     workload = validate(Workload, values, place_of, WorkloadError, keys_called)
     has_rate = any(getattr(workload.throughput, rate) is not None for rate in STATED_RATES)

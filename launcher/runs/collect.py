@@ -167,9 +167,12 @@ def _collect_events(files: _Collection, history: History) -> None:
 
 
 def _collect_estimate(files: _Collection, history: History) -> None:
-    """Put the estimate that the run was submitted with."""
+    """Put the estimate that the run was submitted with, and the partition."""
     folder = files.run.folder
-    if row := estimate_row(read_estimate(folder), read_booking(folder), files.run.facts):
+    booking = read_booking(folder)
+    with history.writing():
+        history.put_partition(files.name, booking.partition)
+    if row := estimate_row(read_estimate(folder), booking, files.run.facts):
         with history.writing():
             history.put_estimate(files.name, row)
 

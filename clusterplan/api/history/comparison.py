@@ -1,10 +1,12 @@
 """Two runs of the history side by side."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InputError
 from ...estimator.accuracy.comparison import RunComparison, compare_runs
+from ...estimator.history.runs import History
 from ...launcher.runs.run_status import RunStatus
 from ...render.history import comparison_text
 from ...render.layout import Page
@@ -43,11 +45,17 @@ def history_compare(
     """
     with collected_history(progress=progress) as history:
         runs = [history.find_run(run) for run in (first, second)]
-        if runs[0]["run"] == runs[1]["run"]:
-            raise InputError(f"{runs[0]['run']}: both are this one run; name another one to compare it with")
-        facts = [history.run_facts(run["run"]) for run in runs]
-        earlier, later = sorted((0, 1), key=lambda i: runs[i]["began_utc"] or "")
-        repeats = history.earlier_repeats(facts[later].run)
-        if facts[earlier] not in repeats:  # of another shape
-            repeats = [facts[earlier], *history.earlier_repeats(facts[earlier].run)]
-        return Comparison(**vars(compare_runs(facts[0], facts[1], repeats)), remarks=tuple(history.remarks))
+        return replace(compare_in(history, *runs), remarks=tuple(history.remarks))
+
+
+def compare_in(history: History, first: Mapping[str, Any], second: Mapping[str, Any]) -> Comparison:
+    """Compare two runs by their rows, as the history has them now.  Raises InputError if both are one run."""
+    runs = first, second
+    if first["run"] == second["run"]:
+        raise InputError(f"{first['run']}: both are this one run; name another one to compare it with")
+    facts = [history.run_facts(run["run"]) for run in runs]
+    earlier, later = sorted((0, 1), key=lambda i: runs[i]["began_utc"] or "")
+    repeats = history.earlier_repeats(facts[later].run)
+    if facts[earlier] not in repeats:  # of another shape
+        repeats = [facts[earlier], *history.earlier_repeats(facts[earlier].run)]
+    return Comparison(**vars(compare_runs(facts[0], facts[1], repeats)))

@@ -1,0 +1,1 @@
+"""Who is let in: the gate before all pages, and what opens it."""

@@ -1,0 +1,110 @@
+"""The JSON of the API: the same values as those of the command line with `--json`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ...api.history.accuracy import AccuracyReport
+from ...api.report import Report, report_in
+from ...errors import InputError
+from ...estimator.history.browse.browser import HistoryBrowser, RunFilter, RunPage
+from ..access.gate import HOME
+from ..answer import Answer, json_answer
+from ..site import Site
+from .estimates import ESTIMATE_KEYS, estimate_shapes, parse_job, read_measurements, read_shapes
+from .openapi import describe_api
+from .query import RUN_KEYS, Query
+
+MOST_RUNS = 1000
+_RUNS = 100
+
+
+class NotFound(InputError):  # noqa: N818  HTTP's own name
+    """What an address names is not there."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request: the query of its address, the parts of its path by name, and the body of a POST."""
+
+    query: Query
+    parts: Mapping[str, str]
+    body: bytes | None = None
+
+
+Handler = Callable[[Site, Request], Awaitable[Answer]]
+
+
+async def runs(site: Site, request: Request) -> Answer:
+    """Answer runs, the latest first, as `clusterplan history list --json`; `Link` has the address of the next ones."""
+    query = request.query
+    query.check_keys((*RUN_KEYS, "limit", "offset"))
+    limit = query.whole("limit", _RUNS, 1, MOST_RUNS)
+    page = await read_run_page(site, query.run_filter(), limit, query.whole("offset", 0, 0, 10**8))
+    answer = json_answer(page.rows)
+    return Answer(answer.status, answer.body, answer.media_type, {"x-total-count": str(page.total)})
+
+
+async def run(site: Site, request: Request) -> Answer:
+    """Answer the report on a run, as `clusterplan report RUN --json`."""
+    request.query.check_keys(())
+    return json_answer((await read_report(site, request.parts["run"])).as_dict())
+
+
+async def accuracy(site: Site, request: Request) -> Answer:
+    """Answer how good estimates were, as `clusterplan history accuracy --json`."""
+    request.query.check_keys(("model",))
+    return json_answer((await read_accuracy(site, request.query.get("model"))).as_dict())
+
+
+async def estimate(site: Site, request: Request) -> Answer:
+    """Answer an estimate, as `clusterplan estimate --json`: of flags, or of a job with flags on top."""
+    request.query.check_keys(ESTIMATE_KEYS)
+    return json_answer((await estimate_job(site, request)).as_dict())
+
+
+async def openapi(site: Site, request: Request) -> Answer:  # noqa: ARG001
+    """Answer what this API has, as OpenAPI 3.1."""
+    return json_answer(describe_api())
+
+
+async def nothing(site: Site, request: Request) -> Answer:  # noqa: ARG001
+    """Answer any other address.  Raises NotFound."""
+    raise NotFound(f"{HOME}{request.parts['other'][:200]} does not exist: {HOME} links to every page")
+
+
+async def read_run_page(site: Site, wanted: RunFilter, limit: int, offset: int) -> RunPage:
+    """Return some runs that match, and how many do."""
+    return await site.read(
+        ("runs", wanted, limit, offset), lambda history: history.run_page(wanted, limit, offset)
+    )
+
+
+async def read_report(site: Site, run: str) -> Report:
+    """Return the report on a run.  Raises NotFound."""
+
+    def question(history: HistoryBrowser) -> Report:
+        if not history.has_run(run):
+            raise NotFound(f"run {run[:200]!r} is not in the history")
+        return report_in(history, run, asks_slurm=False)
+
+    return await site.read(("report", run), question)
+
+
+async def read_accuracy(site: Site, model: str | None) -> AccuracyReport:
+    """Return how good the estimates of ended runs were."""
+    return await site.read(
+        ("accuracy", model), lambda history: AccuracyReport(**vars(history.accuracy(model)))
+    )
+
+
+async def estimate_job(site: Site, request: Request) -> Any:
+    """Return the estimates that a request asks for."""
+    job = {} if request.body is None else parse_job(request.body)
+    workload, gpus, precisions = await site.work(read_shapes, request.query, job)
+    measured = await site.read(
+        ("measurements", workload.model), lambda history: read_measurements(history, workload.model)
+    )
+    bounds = {name: request.query[name] for name in ("deadline", "budget", "keep") if name in request.query}
+    return await site.work(partial(estimate_shapes, workload, gpus, precisions, bounds, measured))

@@ -1,0 +1,1 @@
+"""The pages: values of the history to HTML that works without a script."""

@@ -1,0 +1,53 @@
+"""The history behind the pages: read in threads of its own, and each answer kept until the file changes."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar, cast
+
+from ..estimator.history.browse.browser import HistoryBrowser
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int]
+
+_MOST_KEPT = 256  # answers
+_THREADS = 2
+
+
+class Site:
+    """A history file that pages are made of."""
+
+    def __init__(self, history: Path) -> None:
+        self.history = history
+        self._pool = ThreadPoolExecutor(_THREADS, "clusterplan")
+        self._kept: OrderedDict[Hashable, tuple[Stamp, asyncio.Future[object]]] = OrderedDict()
+
+    def stamp(self) -> Stamp:
+        """Return what changes with the history file."""
+        file = self.history.stat()
+        return file.st_mtime_ns, file.st_size, file.st_ino
+
+    async def read(self, key: Hashable, question: Callable[[HistoryBrowser], T]) -> T:
+        """Return the answer of the history to a question; those who ask the same meanwhile wait for one answer.
+
+        `key` stands for the question: what was answered before is true until the file changes.
+        """
+        stamp = self.stamp()
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != stamp or (kept[1].done() and kept[1].exception()):
+            kept = stamp, asyncio.ensure_future(self.work(self._ask, question))
+            self._kept[key] = kept
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return cast("T", await asyncio.shield(kept[1]))
+
+    async def work(self, function: Callable[..., T], *values: object) -> T:
+        """Return what a function returns that would keep others waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
+
+    def _ask(self, question: Callable[[HistoryBrowser], T]) -> T:
+        with HistoryBrowser(self.history) as history:
+            return question(history)
