@@ -40,7 +40,7 @@ from survival_storm import queue, storm
 from survival_ways import CLUSTERPLAN, TRAIN, WAYS, Batch, batches_of
 
 EVENTS_PER_RUN = 1.0  # one that strikes a node disturbs several runs
-QUIET_S = 300.0
+QUIET_S_PER_RUN = 8.0  # after the storm; runs of four ranks wait for two whole nodes
 OVERLAP_S = 0.1
 
 
@@ -107,7 +107,7 @@ def run_way(way: str, runs: int, seed: int, folder: Path) -> list[str]:
         counts = storm(cluster, way, list(jobs), round(runs * EVENTS_PER_RUN), rng)
         words_of(way, cluster)  # somebody looks: `clusterplan status` releases jobs that Slurm holds
         with suppress(TimeoutError):
-            until(lambda: not queue(cluster, list(jobs)), "the end of all runs", QUIET_S)
+            until(lambda: not queue(cluster, list(jobs)), "the end of all runs", QUIET_S_PER_RUN * runs)
         left = queue(cluster, list(jobs))
         words = words_of(way, cluster)
         seconds = time.monotonic() - began_s

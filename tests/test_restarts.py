@@ -136,6 +136,32 @@ def test_a_start_that_fails_before_it_begins_is_repeated(on_slurm: Any) -> Gener
     assert (ended["state"], ended["steps_done"]) == ("completed", 60)
 
 
+# As srun of Slurm 22.05 says it where a node answers no more, and then the real one.
+SRUN = """#!/bin/bash
+if mkdir tried 2> /dev/null; then
+    echo "srun: error: Task launch for StepId=$SLURM_JOB_ID.0 failed on node gpu3: Communication connection failure" >&2
+    echo "srun: error: Application launch failed: Communication connection failure" >&2
+    exit 233
+fi
+exec REAL "$@"
+"""
+
+
+@story
+def test_a_start_whose_node_died_before_its_tasks_ran_is_repeated(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """The job is its first start; that nothing has begun before tells nothing of the run here."""
+    on_slurm.file("srun", SRUN.replace("REAL", shutil.which("srun"))).chmod(0o755)
+    run = on_slurm.submit(
+        job_file(on_slurm, steps=20), env={"PATH": f"{on_slurm.folder}:{on_slurm.environment['PATH']}"}
+    )
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["steps_done"]) == ("completed", 20)
+    assert (on_slurm.folder / "tried").exists()
+
+
 @story
 def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(
     on_slurm: Any,

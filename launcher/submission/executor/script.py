@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _START = f"{__package__}.start"
 NO_LIMIT = 10**6  # submitit counts requeues, and not whether they made progress; ours does
 _SUBMITITS_S = 300.0  # what submitit takes for a walltime that is not said
+_LAUNCH_FAILED = "srun: error: Application launch failed"
+_MOST_FAILED_LAUNCHES = 5
 
 JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submitit pickles what it makes
 
@@ -137,19 +139,28 @@ def _enter(folder: Path) -> str:
 
 
 def _teardown(where: Path) -> list[str]:
-    """Return shell lines that record how the tasks ended: the job's shell outlives tasks that are killed.
+    """Return shell lines that record how the tasks ended, and ask for a restart where no task can.
 
-    Where not even the first task has begun, nobody else can ask for a restart: srun could not create the step, or a
-    preemption came before the guard listened.  That is no fault of a run of which one of the last 3 starts has begun.
+    The job's shell outlives tasks that are killed.  Two things are no fault of the run.  srun could not start the tasks
+    of a node that has just died (exit code 233, SLURM_COMMUNICATIONS_CONNECTION_ERROR), and it killed those of the
+    others: that is repeated a few times, until Slurm knows the node as down.  Or not even the first task has begun:
+    srun could not create the step, or a preemption came before the guard listened; one of the last 3 starts has begun.
     """
     return [
         "code=$?",
         f"{_enter(where)} || exit $code",
         'echo $code > "$job.$restart.exit"',
-        f'if [ $code -ne 0 ] && [ ! -e "$job.$restart.{BEGAN}" ]; then',
-        '    facts=$(scontrol show job "$job" 2> /dev/null)',
-        f"    for back in 1 2 3; do [ -e \"$job.$((restart - back)).{BEGAN}\" ] && facts+=' PreemptTime=2'; done",
-        "    case $facts in *JobState=RUNNING*' PreemptTime=2'*)",
+        "again=",
+        "if [ $code -ne 0 ]; then",
+        f'    if tail -n 20 "${{job}}_0_log.err" 2> /dev/null | grep -q {shlex.quote(_LAUNCH_FAILED)}; then',
+        f'        [ "$(cat "$job".*.exit | grep -cx $code)" -le {_MOST_FAILED_LAUNCHES} ] && again=1',
+        f'    elif [ ! -e "$job.$restart.{BEGAN}" ]; then',
+        f'        for back in 1 2 3; do [ -e "$job.$((restart - back)).{BEGAN}" ] && again=1; done',
+        "        case $(scontrol show job \"$job\" 2> /dev/null) in *' PreemptTime=2'*) again=1 ;; esac",
+        "    fi",
+        "fi",
+        'if [ "$again" ]; then',
+        '    case $(scontrol show job "$job" 2> /dev/null) in *JobState=RUNNING*)',
         '        scontrol requeue "$job" && sleep 120',
         "    esac",
         "fi",
