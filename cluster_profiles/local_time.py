@@ -1,8 +1,68 @@
-"""Moments as a person reads them, in the time zone of this machine, and as a program does, in UTC."""
+"""Moments as a person reads and writes them, in the time zone of this machine, and as a program does, in UTC."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
+from .units import DAY_S, parse_duration_s
+
+LONGEST_DEADLINE_S = 100 * 366 * DAY_S
 _SHORT_S = 600.0
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY_IN_WORDS = re.compile(r"(today|tomorrow|[a-z]{3,9})(?:\s+(?:at\s+)?(\d{1,2}):(\d\d))?")
+
+
+def parse_deadline_s(text: str, now: datetime) -> float:
+    """Return the seconds from `now` to a deadline: a duration, an ISO date or time, or a day in words, in the zone of `now`.
+
+    Without a zone both are of this machine, whose clock may be changed between them.  A date alone means its first moment,
+    as Slurm reads it, and so does a day such as "tomorrow"; a clock time alone could be either, and is neither.  A day of
+    the week is the next one that is yet to come.
+
+    >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / 3600
+    12.0
+    >>> parse_deadline_s("friday 18:00", datetime(2026, 11, 26, 12)) / 3600  # a Thursday
+    30.0
+    """
+    try:
+        moment = _parse_day(text.strip().lower(), now) or datetime.fromisoformat(text.strip())
+    except ValueError:
+        error = ValueError(
+            'is neither a duration such as "2d" nor a date such as 2026-11-27, 2026-11-27T18:00 or "tomorrow 18:00"'
+        )
+        if re.fullmatch(r"[\d:]+", text.strip()):
+            raise error from None
+        try:
+            seconds = parse_duration_s(text)
+        except ValueError:
+            raise error from None
+    else:
+        moment = moment.replace(tzinfo=moment.tzinfo or now.tzinfo)
+        seconds = (moment.replace(tzinfo=None) - now.replace(tzinfo=None)).total_seconds()
+        if abs(seconds) <= LONGEST_DEADLINE_S:  # further away a zone may have no such time
+            seconds = (moment.astimezone() - now.astimezone()).total_seconds()
+    if seconds > LONGEST_DEADLINE_S:
+        raise ValueError("is more than 100 years away")
+    if seconds <= 0:
+        raise ValueError(f"is in the past: now is {now:%Y-%m-%d %H:%M}")
+    return seconds
+
+
+def _parse_day(text: str, now: datetime) -> datetime | None:
+    """Return the moment of a day in words, such as "tomorrow 18:00" or "fri"; None for other text.  Raises ValueError for 25:00."""
+    words = _DAY_IN_WORDS.fullmatch(text)
+    if not words:
+        return None
+    name, hour, minute = words.groups()
+    moment = now.replace(hour=int(hour or 0), minute=int(minute or 0), second=0, microsecond=0)
+    if name == "today":
+        return moment
+    if name == "tomorrow":
+        return moment + timedelta(days=1)
+    day = next((number for number, day in enumerate(_DAYS) if day.startswith(name)), None)
+    if day is None:
+        return None
+    moment += timedelta(days=(day - moment.weekday()) % 7)
+    return moment if moment > now else moment + timedelta(days=7)
 
 
 def format_local_time(time_s: float, now_s: float) -> str:

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
@@ -15,7 +14,6 @@ _COUNT_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _DURATION_S = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 _SLURM_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?")
 LONGEST_S = 10**11  # 3,000 years; longer is a slip
-LONGEST_DEADLINE_S = 100 * 366 * DAY_S
 _LONGEST_INPUT = 60  # characters; longer text is no number
 _LARGEST_EXPONENT = 30  # 1e30 is beyond every bound; 1e999999999 must not be expanded
 
@@ -121,38 +119,6 @@ def _duration_s(value: object) -> float:
     if any(unit not in _DURATION_S for _, unit in pieces):
         raise error
     return float(sum(parse_exact(number) * _DURATION_S[unit] for number, unit in pieces))
-
-
-def parse_deadline_s(text: str, now: datetime) -> float:
-    """Return the seconds from `now` to a deadline: a duration, or an ISO date or time in the zone of `now`.
-
-    Without a zone both are of this machine, whose clock may be changed between them.  A date alone means its first moment, as Slurm reads it; a clock time alone could be either, and is neither.
-
-    >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / HOUR_S
-    12.0
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        error = ValueError(
-            'is neither a duration such as "2d" nor a date such as 2026-11-27 or 2026-11-27T18:00'
-        )
-        if re.fullmatch(r"[\d:]+", text.strip()):
-            raise error from None
-        try:
-            seconds = parse_duration_s(text)
-        except ValueError:
-            raise error from None
-    else:
-        moment = moment.replace(tzinfo=moment.tzinfo or now.tzinfo)
-        seconds = (moment.replace(tzinfo=None) - now.replace(tzinfo=None)).total_seconds()
-        if abs(seconds) <= LONGEST_DEADLINE_S:  # further away a zone may have no such time
-            seconds = (moment.astimezone() - now.astimezone()).total_seconds()
-    if seconds > LONGEST_DEADLINE_S:
-        raise ValueError("is more than 100 years away")
-    if seconds <= 0:
-        raise ValueError(f"is in the past: now is {now:%Y-%m-%d %H:%M}")
-    return seconds
 
 
 def plural(number: int, noun: str) -> str:

@@ -92,6 +92,38 @@ def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process: Command, group: 
     assert "..." not in commands
 
 
+@pytest.mark.parametrize(
+    "path", [path for path, command in ALL.items() if not isinstance(command, click.Group)]
+)
+def test_every_command_shows_an_example_and_fits_80_columns(in_process: Command, path: str) -> None:
+    lines = in_process(*path.split()[1:], "--help").stdout.splitlines()
+    assert [line for line in lines if line.startswith("      ") and path in line]
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_command_is_in_one_section_of_the_help(in_process: Command) -> None:
+    lines = in_process("--help").stdout.splitlines()
+    listed = [line.split()[0] for line in lines if line.startswith("  ") and line[2:3].islower()]
+    assert set(clusterplan.list_commands(click.Context(clusterplan))) <= set(listed)
+
+
+def test_what_most_people_need_stands_first_in_the_help_of_estimate(in_process: Command) -> None:
+    sections = in_process("estimate", "--help").stdout.split("\n\n")
+    titles = [text.partition(":")[0] for text in sections if text.splitlines()[0].endswith(":")]
+    assert titles[-8:] == [
+        "Common options",
+        "Data",
+        "Training",
+        "Speed",
+        "Model",
+        "Cluster",
+        "Question",
+        "Output",
+    ]
+    common = next(text for text in sections if text.startswith("Common options:"))
+    assert common.count("\n  --") == 7
+
+
 @pytest.mark.parametrize("path", ALL)
 def test_help_on_a_narrow_terminal_tears_no_example(in_process: Command, path: str) -> None:
     lines = in_process(*path.split()[1:], "--help").stdout.splitlines()

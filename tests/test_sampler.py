@@ -512,9 +512,16 @@ def test_the_message_about_a_failed_command_has_its_code(
     sampled: Callable[..., tuple[Any, Any, Any]],
 ) -> None:
     done, (folder,), _ = sampled("--", "sh", "-c", "exit 3")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "the command failed with exit code 3" in done.stderr
     assert json.loads((folder / "status.json").read_text(encoding="utf-8"))["exit_code"] == 3
+
+
+def test_a_command_that_a_signal_ends_gives_the_code_of_a_shell(
+    sampled: Callable[..., tuple[Any, Any, Any]],
+) -> None:  # 2.8.2 of https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html
+    done, *_ = sampled("--", "sh", "-c", "kill -9 $$")
+    assert done.returncode == 137
 
 
 def test_a_command_that_cannot_be_started_ends_its_run(
@@ -524,7 +531,7 @@ def test_a_command_that_cannot_be_started_ends_its_run(
     script.write_text("true", encoding="utf-8")
     script.chmod(0o755)
     done, (folder,), _ = sampled("--", script)
-    assert done.returncode == 1
+    assert done.returncode == 127
     assert f"the command could not be started: {script}: Exec format error" in done.stderr
     assert json.loads((folder / "status.json").read_text())["state"] == "failed"
 

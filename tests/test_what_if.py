@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from conftest import Command
 
+from clusterplan.cluster_profiles.local_time import parse_deadline_s
 from clusterplan.cluster_profiles.profile import ClusterProfile
-from clusterplan.cluster_profiles.units import parse_deadline_s
 from clusterplan.errors import NotEnoughHistory, WorkloadError
 from clusterplan.estimator.estimate.estimate import Estimate, estimate_workload
 from clusterplan.estimator.estimate.shapes import (
@@ -74,6 +74,30 @@ def test_a_deadline_counts_the_hour_by_which_clocks_are_put_back(
         seconds = parse_deadline_s(when, datetime(2026, 10, 24, 12))  # noqa: DTZ001  of this machine
     time.tzset()
     assert seconds == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("when", "hours"),
+    [
+        ("tomorrow", 12),
+        ("tomorrow 18:00", 30),
+        ("Today at 18:00", 6),
+        ("friday", 12),
+        ("fri 9:30", 21.5),
+        ("thursday", 7 * 24 - 12),
+        ("thu 13:00", 1),
+    ],
+)
+def test_a_deadline_may_be_a_day_in_words(when: str, hours: float) -> None:
+    assert parse_deadline_s(when, datetime(2026, 11, 26, 12)) == hours * 3600  # noqa: DTZ001  a Thursday
+
+
+@pytest.mark.parametrize(
+    "when", ["today", "yesterday", "tomorrow 25:00", "t", "noon", "fridge", "today 11:00"]
+)
+def test_a_day_in_words_that_is_none_or_has_passed_is_refused(when: str) -> None:
+    with pytest.raises(ValueError, match=r"is in the past|is neither a duration"):
+        parse_deadline_s(when, datetime(2026, 11, 26, 12))  # noqa: DTZ001  a Thursday
 
 
 def test_under_a_deadline_the_cheapest_is_best_and_under_a_budget_the_fastest() -> None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, overload
 
 from ..cluster_profiles.catalog import load_profile
+from ..cluster_profiles.local_time import parse_deadline_s
 from ..cluster_profiles.profile import ClusterProfile
-from ..cluster_profiles.units import format_duration, parse_deadline_s
+from ..cluster_profiles.units import format_duration
 from ..errors import WorkloadError
 from ..estimator.estimate.estimate import Estimate, estimate_workload
 from ..estimator.estimate.shapes import (

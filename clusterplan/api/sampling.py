@@ -47,9 +47,13 @@ class PreparedSample:
 
 @dataclass(frozen=True)
 class SampledRun:
-    """The end of a sampled run: its folder, why it failed (None: it did not), and what was recorded."""
+    """The end of a sampled run: its folder, why it failed (None: it did not), and what was recorded.
+
+    `exit_code` is the command's; 128 + n if signal n ended it, as a shell says it, and 127 if it could not be started.
+    """
 
     folder: Path
+    exit_code: int
     failure: str | None
     remarks: tuple[str, ...]
 
@@ -101,7 +105,9 @@ def run_sample(prepared: PreparedSample) -> SampledRun:
     register_run(folder, history)
     environment = {**os.environ, VARIABLE: clock.exported()}
     ended = run_sampled(command, folder, prepared.period_s, prepared.limit_s, environment)
-    return SampledRun(folder, _failure(ended), tuple(_write_end(folder, ended, clock.now_s())))
+    return SampledRun(
+        folder, ended.exit_code or 0, _failure(ended), tuple(_write_end(folder, ended, clock.now_s()))
+    )
 
 
 def _failure(ended: SampledCommand) -> str | None:

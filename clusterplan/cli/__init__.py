@@ -21,28 +21,41 @@ _COMMANDS = {
     "init": ("init", "Write a job file from a batch script, a launch line or a config."),
     "estimate": (
         "estimate",
-        "Estimate steps, wall-clock and GPU-hours of a training job before you book it.",
+        "Estimate steps, wall-clock and GPU-hours of a job before you book.",
     ),
     "schedule": (
         "schedule",
-        "Plan many jobs on few GPUs: who gets how many GPUs when, so that deadlines hold.",
+        "Plan many jobs on few GPUs: who gets how many GPUs, and when.",
     ),
     "book": ("book", "Say what to book for many jobs: how many nodes for how long."),
-    "calibrate": ("calibrate", "Measure a job that nobody has measured, by short probes of itself."),
-    "submit": ("submit", "Run a training job on Slurm, or on this machine, so that it survives."),
-    "status": ("status", "Show how runs are going, when they end, why they wait or failed."),
+    "calibrate": ("calibrate", "Measure a job by short probes of itself."),
+    "submit": ("submit", "Run a job on Slurm, or on this machine, so that it survives."),
+    "status": ("status", "Show how runs go, when they end, why they wait or failed."),
     "logs": ("logs", "Print the log of a run."),
     "cancel": ("cancel", "Stop runs for good."),
     "resume": ("resume", "Go on with a run that has ended, from its newest checkpoint."),
     "sample": ("sample", "Record what this machine's GPUs do while a command runs."),
-    "report": ("report", "Show how well a run used its GPUs, and how to use them better."),
+    "report": ("report", "Show how well a run used its GPUs, and how to do better."),
     "advise": ("advise", "Say whether a training may stop, and what that saves."),
-    "history": ("history", "Look at the runs that were measured: one SQLite file that any tool can read."),
+    "history": ("history", "Look at past runs: one SQLite file that any tool can read."),
     "serve": ("serve", "Show the history in a browser, and answer programs."),
     "config": ("config", "Show the settings of this site and of yours."),
-    "doctor": ("doctor", "Check whether clusterplan is fit to run here, and say what to do."),
-    "profiles": ("profiles", "Show the clusters that clusterplan knows: partitions, limits, GPUs, links."),
+    "doctor": ("doctor", "Check whether clusterplan can run here, and say what to do."),
+    "profiles": ("profiles", "Show the known clusters: partitions, limits, GPUs, links."),
 }
+
+_SECTIONS = {
+    "Plan": "init estimate schedule book calibrate",
+    "Run": "submit status logs cancel resume",
+    "Look": "report advise sample",
+    "Learn": "history serve",
+    "Setup": "config profiles doctor",
+}
+_EPILOG = (
+    "Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.",
+    "Help on a command: clusterplan COMMAND --help",
+    "Documentation: docs/index.md of the source; `make docs` makes a site of it.",
+)
 
 
 @contextmanager
@@ -87,8 +100,15 @@ class _Group(click.Group):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        widest = max(map(len, _COMMANDS))
+        for section, names in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(f"{name:{widest}}", _COMMANDS[name][1]) for name in names.split()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        formatter.write_paragraph()
+        for line in _EPILOG:
+            formatter.write_text(line)
 
 
 @click.group(
@@ -100,7 +120,9 @@ class _Group(click.Group):
 def clusterplan() -> None:
     """Plan training jobs on shared GPUs: steps, wall-clock and GPU-hours before anything is booked.
 
-    Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.
+    A first question:
+
+        clusterplan estimate --samples 1_000_000 --batch-size 32 --gpus 8
     """
 
 

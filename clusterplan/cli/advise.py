@@ -16,6 +16,7 @@ class _Advise(WorkloadCommand):
     """Takes a workload's flags, one value of each."""
 
     tables = False
+    common = ("job", "min_gain", "metric", "band")
 
 
 @click.command(cls=_Advise)
@@ -63,6 +64,8 @@ def advise(
 
     RUN is an id or the beginning of one; FILE is a trainer_state.json, a CSV, a log, or a folder with a
     trainer_state.json.  Default: the latest run.  It never stops anything.
+
+        clusterplan advise out/trainer_state.json
 
     Exit codes: 0 for an answer, 1 if the training has diverged, 2 if the source cannot be read or told.
     """

@@ -30,7 +30,9 @@ from .options import echo_result, json_option, show_collecting
 @click.option(
     "--accounts", metavar="NAMES", help="Accounts of the reservation.  Default: the account of the settings."
 )
-@click.option("--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", or a date.')
+@click.option(
+    "--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", "friday 18:00", or a date.'
+)
 @click.option("--profile", metavar="NAME|PATH", help="Cluster profile of jobs that name none.")
 @click.option(
     "--priors", is_flag=True, help="Plan jobs that nobody has measured at the P90 of a guess from their size."
@@ -48,7 +50,12 @@ def book(
     priors: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Say what to book for a campaign: how many nodes for how long, with the line for the administrator."""
+    """Say what to book for a campaign: how many nodes for how long, with the line for the administrator.
+
+    CAMPAIGN is a TOML file of jobs, caps and dates; several job files do too, with --cap:
+
+        clusterplan book campaign.toml --start tomorrow
+    """
     if not files:
         raise InputError("nothing to book for: give a campaign file, or several job files and --cap 16")
     with show_collecting() as progress:

@@ -31,6 +31,8 @@ class _Calibrate(WithCommand, WorkloadCommand):
     """Takes a workload's flags, one value of each, and a command of its own."""
 
     tables = False
+    common = ("gpus", "batch_size", "partition", "budget", "dry_run")
+    title = "Probes"
 
 
 @click.command(cls=_Calibrate)

@@ -14,6 +14,8 @@ def cancel(runs: tuple[str, ...], every: bool) -> None:  # noqa: FBT001
     """Stop runs for good.  Each gets its stop signal, and as much time to save as Slurm gives it.
 
     RUN is an id, or the beginning of an id that only one open run has.
+
+        clusterplan cancel train-2026
     """
     for before in cancel_runs(*runs, every=every):
         if before.state.state in OPEN_STATES:

@@ -18,5 +18,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001
 
     Settings are in config.toml: a site's in /etc/xdg/clusterplan/, yours in ~/.config/clusterplan/, which wins.  A flag,
     a job file and a variable win over both.
+
+        clusterplan config show
     """
     echo_result(show_configuration(), as_json=as_json)

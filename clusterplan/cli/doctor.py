@@ -14,6 +14,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
     Python, torch of the `python` on PATH, Slurm, the folder of the runs, clocks, GPUs, the history and the default
     profile are checked.  Exit code 1 if there is a fault.
+
+        clusterplan doctor
     """
     checkup = check_installation()
     echo_result(checkup, as_json=as_json)

@@ -17,7 +17,13 @@ from .stages import echo_staged_estimate, refuse_beside_stages, shares_of, stage
 from .workload_options import WorkloadCommand, one_shape, workload_values
 
 
-@click.command(cls=WorkloadCommand)
+class _Estimate(WorkloadCommand):
+    """Takes a workload's flags, of which some may have several values."""
+
+    common = ("samples", "batch_size", "gpus", "epochs", "step_time", "profile", "deadline")
+
+
+@click.command(cls=_Estimate)
 @click.argument("words", nargs=-1, metavar="[JOB]", type=click.Path(path_type=Path))
 @click.option(
     "--keep",
@@ -29,7 +35,7 @@ from .workload_options import WorkloadCommand, one_shape, workload_values
 @click.option(
     "--deadline",
     metavar="WHEN",
-    help='Mark shapes that end in time: "2d", or a date. The wait in the queue counts with --queue.',
+    help='Mark shapes that end in time: "2d", "friday 18:00", or a date. The wait in the queue counts with --queue.',
 )
 @click.option(
     "--budget", metavar="AMOUNT", help='Mark shapes that cost less: "500 GPU-hours", or "1200 EUR".'

@@ -32,7 +32,12 @@ history.add_command(remove)
 @history.command()
 @json_option
 def path(as_json: bool) -> None:  # noqa: FBT001
-    """Print the path of the history file."""
+    """Print the path of the history file.
+
+    Any program for SQLite opens it:
+
+        sqlite3 "$(clusterplan history path)"
+    """
     file = history_path(os.environ)
     echo(json.dumps({"path": str(file)}) if as_json else str(file))
 
@@ -58,7 +63,12 @@ def list_(
     until: str | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """List runs, the latest first."""
+    """List runs, the latest first.
+
+    Each filter leaves out runs:
+
+        clusterplan history list --model phi2 --since 7d
+    """
     with show_collecting() as progress:
         runs = list_runs(name=name, model=model, gpu=gpu, since=since, until=until, progress=progress)
     echo_result(runs, as_json=as_json)
@@ -71,6 +81,8 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show the GPUs, events and measured step times of a run.
 
     RUN is an id or its beginning.  Default: the latest run.
+
+        clusterplan history show train-2026
     """
     with show_collecting() as progress:
         recorded = show_run(run, progress=progress)
@@ -86,6 +98,8 @@ def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show how good the estimates of ended runs were.
 
     The error of step times and wall-clocks, how many were in range, and whether the walltime was enough: by the source of the estimate, and over time.
+
+        clusterplan history accuracy --model phi2
     """
     with show_collecting() as progress:
         result = history_accuracy(model, progress=progress)
@@ -102,6 +116,8 @@ def compare(first: str, second: str, as_json: bool) -> None:  # noqa: FBT001
     It says which is faster, whether that is more than chance, and what differs.
 
     FIRST and SECOND are ids or their beginnings.
+
+        clusterplan history compare train-20261128 train-20261129
     """
     with show_collecting() as progress:
         result = history_compare(first, second, progress=progress)
@@ -114,6 +130,8 @@ def check(as_json: bool) -> None:  # noqa: FBT001
     """Check the history file.  If it is damaged, say what can be saved, with exit code 1.
 
     The file is only read.
+
+        clusterplan history check
     """
     result = check_history()
     echo_result(result, as_json=as_json)
@@ -126,7 +144,12 @@ def check(as_json: bool) -> None:  # noqa: FBT001
 )
 @json_option
 def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
-    """Delete raw readings of ended runs.  Sums, rollups, events and notes stay for ever."""
+    """Delete raw readings of ended runs.
+
+    Sums, rollups, events and notes stay for ever.
+
+        clusterplan history prune --keep 30d
+    """
     with show_collecting() as progress:
         pruned = prune_history(keep, progress=progress)
     echo_result(pruned, as_json=as_json, indent=None)
@@ -135,7 +158,12 @@ def prune(keep: str, as_json: bool) -> None:  # noqa: FBT001
 @history.command()
 @json_option
 def vacuum(as_json: bool) -> None:  # noqa: FBT001
-    """Give the space of deleted readings back to the disk."""
+    """Give the space of deleted readings back to the disk.
+
+    SQLite writes the file anew for that:
+
+        clusterplan history vacuum
+    """
     echo_result(vacuum_history(), as_json=as_json, indent=None)
 
 
@@ -149,6 +177,8 @@ def import_(folders: tuple[Path, ...], anew: bool, as_json: bool) -> None:  # no
     """Read run folders into the history.  Default: the folders of all registered runs.
 
     Importing a folder twice changes nothing.  A run that goes on can be imported again later.
+
+        clusterplan history import runs/*
     """
     if anew and folders:
         raise InputError("--rebuild reads the folders of all registered runs: leave FOLDERS out")

@@ -77,7 +77,12 @@ def add(
 @click.command()
 @click.argument("run")
 def remove(run: str) -> None:
-    """Remove measurements that `history add` entered.  RUN is the whole id in `history list`."""
+    """Remove measurements that `history add` entered.
+
+    RUN is the whole id in `history list`.
+
+        clusterplan history remove entered-20261128T101500-0a1b
+    """
     with show_collecting() as progress:
         removed = remove_measurements(run, progress=progress)
     for remark in removed.remarks:

@@ -19,6 +19,8 @@ def export(run: str | None, form: str) -> None:
     """Print the raw readings of a run.
 
     One row is one GPU at one time; readings that were pruned are gone.  RUN is an id or its beginning.  Default: the latest run.
+
+        clusterplan history export train-2026 > readings.csv
     """
     if form == "parquet" and sys.stdout.isatty():
         raise InputError("--parquet: is not text for a terminal; add `> readings.parquet`")

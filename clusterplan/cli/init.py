@@ -32,6 +32,8 @@ class _Init(WorkloadCommand):
     """Takes a workload's flags, one value of each; words after two dashes are a command."""
 
     tables = False
+    common = ("samples", "gpus", "epochs", "profile", "output")
+    title = "Job file"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, and note whether a command is among them."""

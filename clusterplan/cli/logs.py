@@ -38,6 +38,8 @@ def logs(run: str | None, follow: bool, lines: int | None, rank: int | None, eve
 
     RUN is an id or the beginning of one.  Default: the latest run.  With torchrun each node has one log, for all its
     ranks.  For a run that has ended, the last lines say how it ended and how it goes on.
+
+        clusterplan logs -f train-2026
     """
     if every and (follow or rank is not None):
         raise click.UsageError(

@@ -24,7 +24,12 @@ def profiles() -> None:
 @profiles.command("list")
 @json_option
 def list_(as_json: bool) -> None:  # noqa: FBT001
-    """List the bundled profiles and your own."""
+    """List the bundled profiles and your own.
+
+    `clusterplan profiles discover` makes one of your own:
+
+        clusterplan profiles list
+    """
     echo_result(list_profiles(), as_json=as_json)
 
 
@@ -32,7 +37,12 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
 @_profile
 @json_option
 def show(profile: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show one profile."""
+    """Show one profile.
+
+    It is a bundled one, one of your own, or a file:
+
+        clusterplan profiles show slurm-a100
+    """
     echo_result(show_profile(profile), as_json=as_json)
 
 
@@ -45,6 +55,8 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
 
     On a machine with Slurm, a profile of your own is compared with the cluster: a line for each difference, and exit
     code 1.
+
+        clusterplan profiles check slurm-a100
     """
     result = check_profile(profile)
     echo_result(result, as_json=as_json)
@@ -62,6 +74,8 @@ def discover(name: str | None, output: Path | None) -> None:
     """Write a profile of this cluster, as Slurm describes it.
 
     It has the partitions, their limits, nodes and GPUs.  It is printed, or kept under a name.  A file that exists is never overwritten.
+
+        clusterplan profiles discover --name lab
     """
     profile = discover_profile(name, output)
     if profile.path is None:

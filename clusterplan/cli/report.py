@@ -18,6 +18,8 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
     """Show how a run used its GPUs, and what to do about it.
 
     RUN is an id or the beginning of one.  Default: the latest run.
+
+        clusterplan report train-2026
     """
     with show_collecting() as progress:
         result = report_run(run, profile or None, progress=progress)

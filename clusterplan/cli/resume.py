@@ -20,6 +20,8 @@ class _Resume(WithCommand, WorkloadCommand):
     """Takes a workload's flags, one value of each, and a command of its own; the run stands first."""
 
     tables = False
+    common = ("time", "gpus", "batch_size", "partition", "follow", "dry_run")
+    title = "Submission"
 
     def stands_before(self, word: str) -> bool:  # noqa: ARG002  the first word is the run, whatever it is
         return True

@@ -39,7 +39,8 @@ def sample(
     """Record the use of this machine's GPUs while a command runs.
 
     The readings go into a run folder under runs/.  A problem with sampling never disturbs the command.
-    The exit code is 1 if the command failed; a message names the command's own exit code.
+    The exit code is that of the command, as with `time` and `srun`: 128 + n if signal n ended it, 127 if it cannot be
+    started.
 
         clusterplan sample -- python train.py
 
@@ -52,4 +53,5 @@ def sample(
     for remark in run.remarks:
         say(remark)
     if run.failure:
-        raise click.ClickException(run.failure)
+        say(run.failure, label="Error:")
+    raise click.exceptions.Exit(run.exit_code)

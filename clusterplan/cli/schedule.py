@@ -20,7 +20,9 @@ from .options import echo_result, json_option, progress_line, show_collecting
     metavar="GPUS",
     help="GPUs that may be held at once, also of a partition, as in gpu=16. It replaces the caps of the file.",
 )
-@click.option("--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", or a date.')
+@click.option(
+    "--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", "friday 18:00", or a date.'
+)
 @click.option(
     "--objective",
     type=click.Choice([str(each) for each in Objective]),

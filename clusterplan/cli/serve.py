@@ -39,6 +39,8 @@ def serve(port: int, host: str, token_file: Path | None, print_url: bool) -> Non
     The link that it prints works once, in one browser.  Nothing that a browser sends is written; what runs measure is
     collected beside it.
 
+        clusterplan serve
+
         ssh -N -L 8001:127.0.0.1:8001 LOGIN_NODE
     """
     token = read_program_token(token_file) if token_file else None

@@ -22,6 +22,8 @@ def status(run: str | None, watch: bool, as_json: bool) -> None:  # noqa: FBT001
     Without RUN it shows all open runs, and the latest 50 that have ended.  It works from any folder, and days later,
     even if Slurm has forgotten the job.
 
+        clusterplan status train-2026
+
     The exit code is 1 if a RUN is stalled: it trains, and no step has come for too long.
     """
     if watch and as_json:

@@ -27,6 +27,8 @@ class _Submit(WithCommand, WorkloadCommand):
     """Takes a workload's flags, one value of each, and a command of its own."""
 
     tables = False
+    common = ("gpus", "time", "partition", "name", "sweeps", "follow", "dry_run")
+    title = "Submission"
 
     def stands_before(self, word: str) -> bool:
         """Return whether a first word is a job file, or a script, which is one too."""

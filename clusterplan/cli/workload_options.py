@@ -1,6 +1,6 @@
 """The flags of a workload, made from its models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -9,6 +9,7 @@ from ..cluster_profiles.catalog import profile_paths
 from ..cluster_profiles.gpu import read_gpus
 from ..errors import InputError
 from ..estimator.job.workload import list_flags
+from .help import TABLES, write_groups
 
 _LISTS = ("gpus", "precision")
 
@@ -17,6 +18,8 @@ class WorkloadCommand(click.Command):
     """A command with every flag of a workload; the flags are made when the command is used."""
 
     tables = True  # whether several values of a flag make a table
+    common: Sequence[str] = ("gpus", "batch_size", "samples", "epochs", "profile")  # first in the help
+    title = "Question"  # of the options that are the command's own, in the help
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments.  Raises NoSuchOption that says where an unknown option belongs."""
@@ -40,6 +43,13 @@ class WorkloadCommand(click.Command):
             self.params = [*arguments, *shared, *options]
             self._complete = True
         return super().get_params(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by what they are about."""
+        titles = {
+            flag.removeprefix("--").replace("-", "_"): TABLES[place[0]] for flag, place, _ in list_flags()
+        }
+        write_groups(ctx, formatter, titles, self.common, self.title)
 
 
 def _option(flag: str, key: str, field: Any, *, tables: bool) -> click.Option:

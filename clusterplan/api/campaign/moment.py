@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from ...cluster_profiles.units import parse_deadline_s, parse_duration_s
+from ...cluster_profiles.local_time import parse_deadline_s
+from ...cluster_profiles.units import parse_duration_s
 from ...errors import InputError
 
 
