@@ -64,6 +64,7 @@ ONCE = {
         "test_report",
         "test_sampler",
     },
+    "pages_browser": {"test_serve_pages"},
 }
 
 

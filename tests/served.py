@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +57,7 @@ def make_history(path: Path) -> Path:
             history.put_node(run, "n1", {"period_s": 1.0}, gpus)
             for place, uuid in enumerate(uuids):
                 rows = [
-                    (began_s + 60 + s, GpuReading(40 + 30 * place, power_mw=300_000))
+                    (began_s + 60 + s, GpuReading(0, utilisation_percent=40 + 30 * place, power_mw=300_000))
                     for s in range(0, 600, 5)
                 ]
                 history.put_readings(run, "n1.spool", uuid, rows)
@@ -93,7 +94,8 @@ def ask(application: Any, question: Callable[[Any], Awaitable[T]], *, token: str
         ) as client:
             return await question(client)
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as pool:  # Playwright has a loop of its own in the thread of the tests
+        return pool.submit(lambda: asyncio.run(run())).result()
 
 
 def get(application: Any, path: str, token: str | None = TOKEN, **more: Any) -> Any:

@@ -19,6 +19,7 @@ from .api import answers as api
 from .api import metrics
 from .api.answers import Handler, NotFound, Request
 from .api.query import Query
+from .pages import compare, estimate, gpus, overview, queue, run, runs
 from .site import Site
 
 _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
@@ -29,6 +30,13 @@ _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
         "estimate.json": ("estimate.json", api.estimate),
         "openapi.json": ("openapi.json", api.openapi),
         "metrics": ("metrics", metrics.metrics),
+        "overview": ("", overview.show_overview),
+        "runs": ("runs", runs.show_runs),
+        "run": ("run/(?P<run>[^/]+)", run.show_run),
+        "compare": ("compare", compare.show_comparison),
+        "estimate": ("estimate", estimate.show_estimate),
+        "queue": ("queue", queue.show_queue),
+        "gpus": ("gpus", gpus.show_gpus),
         "other.json": ("(?P<other>.*)", api.nothing),
     }
 )

@@ -22,7 +22,21 @@ class Site:
     def __init__(self, history: Path) -> None:
         self.history = history
         self._pool = ThreadPoolExecutor(_THREADS, "clusterplan")
+        self._recent: dict[str, tuple[float, asyncio.Future[object]]] = {}
         self._kept: OrderedDict[Hashable, tuple[Stamp, asyncio.Future[object]]] = OrderedDict()
+
+    @property
+    def database(self) -> str:
+        """Return Datasette's name of the history."""
+        return self.history.stem
+
+    async def recent(self, key: str, seconds: float, function: Callable[[], T]) -> T:
+        """Return what a function returned in the last `seconds`, an error too; meanwhile nobody calls it again."""
+        now = asyncio.get_running_loop().time()
+        kept = self._recent.get(key)
+        if kept is None or now - kept[0] > seconds:
+            kept = self._recent[key] = now, asyncio.ensure_future(self.work(function))
+        return cast("T", await asyncio.shield(kept[1]))
 
     def stamp(self) -> Stamp:
         """Return what changes with the history file."""

@@ -1,0 +1,182 @@
+"""The pages in one Chromium: they draw, filter, answer and can be read by everybody, and ask nobody else for anything.
+
+Sources: axe-core's rules (https://github.com/dequelabs/axe-core/blob/develop/doc/rule-descriptions.md); reflow at
+320 to 360 px (https://www.w3.org/TR/WCAG22/#reflow).
+"""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("datasette", reason="Datasette is not installed: the extra `serve`")
+pytest.importorskip("httpx", reason="httpx is not installed")
+
+from served import HOSTILE, get, make_history, serve
+
+from clusterplan.web.access.gate import ENTRY, HOME
+from clusterplan.web.access.keys import Keys
+
+ESTIMATE = "estimate?samples=1000000&batch_size=32&gpus=1,2,4,8&samples_per_s_per_gpu=5.5&deadline=2d"
+PAGES = {
+    "overview": "",
+    "runs": "runs",
+    "run": "run/phi2-0",
+    "hostile run": "run/x-2",
+    "comparison": "compare?first=phi2-0&second=phi2-1",
+    "form": "estimate",
+    "estimate": ESTIMATE,
+    "queue": "queue",
+    "gpus": "gpus",
+}
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_history(tmp_path_factory.mktemp("history") / "history.db")
+
+
+@pytest.fixture(scope="module")
+def link(history: Path) -> Iterator[str]:
+    """Serve the application in a thread; return a link that works once."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from clusterplan.web.server import listen  # noqa: PLC0415  uvicorn
+
+    keys = Keys()
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(serve(history, keys), log_level="error", lifespan="off"))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        yield f"http://127.0.0.1:{port}{ENTRY}?token={keys.make_link_token()}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def pages_browser(link: str) -> Iterator[Any]:
+    """Start a Chromium that has opened the link."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = started.new_context(
+            base_url=link.partition("-/")[0], viewport={"width": 1100, "height": 900}
+        )
+        page = context.new_page()
+        page.goto(link)
+        page.wait_for_url(f"**{HOME}")
+        page.set_default_timeout(60_000)
+        yield page
+        started.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_draws_without_an_error_an_outside_request_or_a_fault_of_access(
+    pages_browser: Any, link: str, name: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    faults, requests = list[str](), list[str]()
+    pages_browser.on(
+        "console", lambda message: faults.append(message.text) if message.type == "error" else None
+    )
+    pages_browser.on("pageerror", lambda error: faults.append(str(error)))
+    pages_browser.on("request", lambda request: requests.append(request.url))
+    answer = pages_browser.goto(f"{HOME}{PAGES[name]}")
+    assert answer.status == 200
+    for scheme in ("light", "dark") if name in {"runs", "estimate"} else ("light",):  # of one style all
+        pages_browser.emulate_media(color_scheme=scheme)
+        violations = axe.Axe().run(pages_browser).response["violations"]
+        assert [v["id"] for v in violations if v["impact"] in {"serious", "critical"}] == []
+    pages_browser.set_viewport_size({"width": 360, "height": 800})
+    assert pages_browser.evaluate("document.documentElement.scrollWidth") <= 360
+    pages_browser.set_viewport_size({"width": 1100, "height": 900})
+    assert faults == []
+    here = link.partition("-/")[0]
+    assert [url for url in requests if not url.startswith((here, "data:"))] == []
+
+
+def test_hostile_names_are_shown_and_not_run(pages_browser: Any) -> None:
+    dialogs = list[Any]()
+    pages_browser.on("dialog", dialogs.append)  # which waits for an answer: the test would end by time
+    for path in ("", "runs?state=failed", "run/x-2", "gpus"):
+        pages_browser.goto(f"{HOME}{path}")
+    pages_browser.goto(f"{HOME}run/x-2")
+    assert "<script>alert(1)</script>\\x1b[2J" in pages_browser.inner_text("main")
+    assert dialogs == []
+
+
+def test_the_filter_and_the_order_of_runs_work(pages_browser: Any) -> None:
+    pages_browser.goto(f"{HOME}runs")
+    pages_browser.fill("#f-user", "bob")
+    pages_browser.select_option("#f-state", "completed")
+    pages_browser.click("text=Filter")
+    assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == ["phi2-1"]
+    pages_browser.click("text=All")
+    pages_browser.click("thead >> text=run")
+    assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == [
+        "x-3",
+        "x-2",
+        "phi2-1",
+        "phi2-0",
+    ]
+    pages_browser.click("thead >> text=run")
+    assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == [
+        "phi2-0",
+        "phi2-1",
+        "x-2",
+        "x-3",
+    ]
+
+
+def test_the_form_answers_by_keyboard_alone(pages_browser: Any) -> None:
+    pages_browser.goto(f"{HOME}estimate")
+    pages_browser.focus("#f-samples")
+    for text in ("1000000", "32", "4,8"):
+        pages_browser.keyboard.type(text)
+        pages_browser.keyboard.press("Tab")
+    pages_browser.keyboard.press("Enter")
+    pages_browser.wait_for_url("**samples=1000000**")
+    assert "3,907" in pages_browser.inner_text("main")  # steps of 8 GPUs
+    pages_browser.goto(f"{HOME}{ESTIMATE}")
+    assert pages_browser.locator("figure.chart svg.plot").count() == 1
+
+
+def test_datasettes_own_pages_are_linked_and_hide_blobs(pages_browser: Any) -> None:
+    pages_browser.goto(HOME)
+    pages_browser.click("text=SQL and tables")
+    pages_browser.locator("a[href$='/history/v_runs']").first.wait_for()
+    pages_browser.goto(HOME)
+    pages_browser.keyboard.press("Tab")
+    assert pages_browser.evaluate("document.activeElement.textContent") == "Skip to the page"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_a_script_or_a_tag_of_somebody(history: Path, page: str) -> None:
+    answer = get(serve(history), f"{HOME}{PAGES[page]}")
+    assert answer.status_code == 200
+    assert "script-src" not in answer.headers["content-security-policy"]  # so default-src 'none' holds
+    assert "<script" not in answer.text
+    assert HOSTILE not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("run/none", 404, "is not in the history"),
+        ("runs?sort=x", 400, "none of began"),
+        ("estimate?samples=x&batch_size=1&gpus=1", 400, "--samples"),
+        ("compare?first=phi2-0&second=phi2-0", 400, "both are this one run"),
+        ("compare?first=phi2-0&second=%3Cb%3E", 400, "&lt;b&gt;"),
+    ],
+)
+def test_a_wrong_address_says_what_is_wrong(history: Path, path: str, status: int, words: str) -> None:
+    answer = get(serve(history), f"{HOME}{path}")
+    assert (answer.status_code, answer.headers["content-type"][:9]) == (status, "text/html")
+    assert words in answer.text
