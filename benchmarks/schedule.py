@@ -25,7 +25,7 @@ from clusterplan.estimator.campaign.bounds import end_bound_s
 from clusterplan.estimator.campaign.campaign import Campaign, CampaignJob, Objective
 from clusterplan.estimator.campaign.check import find_faults
 from clusterplan.estimator.campaign.greedy import Solution, plan_greedily
-from clusterplan.estimator.campaign.score import total_gpu_hours
+from clusterplan.estimator.campaign.score import objective_value, total_gpu_hours
 from clusterplan.estimator.campaign.solver.refine import Effort, refine
 
 EFFICIENCIES = (0.91, 0.80, 0.65)
@@ -82,12 +82,13 @@ def score_case(case: Case, within_s: float) -> tuple[list[str], list[str]]:
     least = _least_gpu_hours(case, habit)
     late_habit, late_plan, deadlines = _deadlines(case, habit)
     loop = simulate(case.jobs, pool_of(case.gpus), seed=1)
-    end_s, hours = solved.score.main, total_gpu_hours(solved.planned)
+    list_end_s, end_s = (objective_value(campaign, each.planned) for each in (greedy, solved))
+    hours = total_gpu_hours(solved.planned)
     head = [case.name, str(len(case.jobs)), str(case.gpus)]
     known = [
         *head,
-        *(f"{value / fluid_s:.3f}" for value in (bound_s, greedy.score.main, end_s)),
-        *(f"{value / bound_s:.3f}" for value in (greedy.score.main, end_s)),
+        *(f"{value / fluid_s:.3f}" for value in (bound_s, list_end_s, end_s)),
+        *(f"{value / bound_s:.3f}" for value in (list_end_s, end_s)),
         f"{end_s / habit.end_s:.2f}",
         f"{fluid_s / habit.end_s:.2f}",
         f"{hours / habit.gpu_hours:.2f}",
@@ -150,7 +151,7 @@ def print_scale() -> None:
             rows.append(
                 [
                     str(count), str(gpus), f"{time.process_time() - cpu_s:.1f}", f"{time.monotonic() - began_s:.1f}",
-                    f"{plan.score.main / end_bound_s(campaign):.4f}",
+                    f"{objective_value(campaign, plan.planned) / end_bound_s(campaign):.4f}",
                 ]
             )  # fmt: skip
     print("\n".join(table(("jobs", "GPUs", "CPU seconds", "seconds", "lists / bound"), rows)))

@@ -140,4 +140,4 @@ class _Search:
     def _best_end_s(self) -> float:
         if self.best is None:
             return self.bound_s
-        return max(each.end_s for each in self.best.planned) - self.campaign.now_s
+        return max(each.careful_end_s for each in self.best.planned) - self.campaign.now_s

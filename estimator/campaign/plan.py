@@ -12,7 +12,7 @@ from .campaign import Campaign, PlannedJob
 from .check import check_campaign, find_faults
 from .ends import end_ranges
 from .greedy import Solution, plan_greedily
-from .score import Score, total_gpu_hours
+from .score import Score, objective_value, total_gpu_hours
 
 _GRID_SHARE = 0.005  # a solver's bound is rounded down by this much at most, or it is not called proven
 
@@ -53,9 +53,14 @@ class Plan:
         return end_ranges(self.campaign, self.planned)
 
     @property
+    def value(self) -> float:
+        """Return the objective at P50: seconds from now, GPU-hours, or weighted seconds."""
+        return objective_value(self.campaign, self.planned)
+
+    @property
     def gap(self) -> float:
         """Return how far the objective may be above the best one, as a share of the bound."""
-        return 0.0 if self.is_proven else gap(self.score.main, self.bound)
+        return 0.0 if self.is_proven else gap(self.value, self.bound)
 
     @property
     def end_s(self) -> float:
@@ -118,7 +123,7 @@ def make_plan(campaign: Campaign, refine: Refine | None = None, report: Report |
     tell: Report = report or (lambda *_: None)
     solution = plan_greedily(campaign, lambda better: tell(better, bound))
     solver, is_proven = "list schedule", False
-    is_near = not solution.score.missed and gap(solution.score.main, bound) < _NEAR
+    is_near = not solution.score.missed and gap(objective_value(campaign, solution.planned), bound) < _NEAR
     if refine is not None and any(campaign.to_plan) and not (is_near or solution.is_stopped):
         refined = refine(campaign, solution, lambda better, proven: tell(better, max(bound, proven or 0.0)))
         solver, is_proven = "CP-SAT", refined.is_proven and not refined.solution.score.missed
@@ -135,5 +140,6 @@ def build_plan(
     planned = tuple(sorted(solution.planned, key=lambda each: (each.start_s, each.job)))
     if faults := find_faults(campaign, planned):
         raise EstimateError(f"the plan does not keep to its campaign: {faults[0]}: please report this")
-    is_best = is_proven and math.isclose(solution.score.main, max(bound, 1e-9), rel_tol=_GRID_SHARE)
+    value = objective_value(campaign, planned)
+    is_best = is_proven and math.isclose(value, max(bound, 1e-9), rel_tol=_GRID_SHARE)
     return Plan(campaign, planned, solution.score, bound, solver, is_best)

@@ -86,7 +86,7 @@ def _keep(campaign: Campaign, planned: Mapping[str, PlannedJob]) -> Solution | N
 
 def _end_before_s(campaign: Campaign, planned: Mapping[str, PlannedJob]) -> float:
     """Return when the plan before was to end, in seconds from now; 0 if that has passed."""
-    return max([0.0, *(each.end_s - campaign.now_s for each in planned.values())])
+    return max([0.0, *(each.careful_end_s - campaign.now_s for each in planned.values())])
 
 
 def _is_good_enough(kept: Score, best: Score) -> bool:

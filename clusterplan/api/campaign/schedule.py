@@ -12,6 +12,7 @@ from ...estimator.campaign.campaign import Mode, Objective
 from ...estimator.campaign.changes import Change, find_changes
 from ...estimator.campaign.definition.shapes import JobShape
 from ...estimator.campaign.plan import Plan, make_plan
+from ...estimator.campaign.score import objective_value
 from ...estimator.measurements.measurement import Measurement
 from ...render.campaign.as_dict import plan_as_dict
 from ...render.campaign.svg import draw_gantt
@@ -122,7 +123,9 @@ def schedule(
     plan = make_plan(
         built.campaign,
         refine,
-        (lambda solution, bound: better(solution.score.main, bound)) if better else None,
+        (lambda solution, bound: better(objective_value(built.campaign, solution.planned), bound))
+        if better
+        else None,
     )
     notes = [*built.remarks]
     if within_s and refine is None and plan.gap > _WORTH_SAYING:

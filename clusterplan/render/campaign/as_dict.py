@@ -31,7 +31,7 @@ def plan_as_dict(
         "end_utc": format_utc(plan.end_s),
         "end_in_s": _range(end),
         "gpu_hours": plan.gpu_hours,
-        "value": plan.score.main,
+        "value": plan.value,
         "bound": plan.bound,
         "gap": plan.gap,
         "proven": plan.is_proven,

@@ -84,9 +84,9 @@ class ListScheduler:
             deadline_s = math.inf if job.deadline_s is None else job.deadline_s
             first: PlannedJob | None = None
             for each in places:
-                if each.end_s <= due_s and each.late_end_s <= deadline_s:
+                if each.careful_end_s <= due_s and each.late_end_s <= deadline_s:
                     return each
-                if first is None or each.end_s < first.end_s:
+                if first is None or each.careful_end_s < first.careful_end_s:
                     first = each
             return first
 
