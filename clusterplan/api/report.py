@@ -49,6 +49,18 @@ class Report(Result, RunReport):
         """Write the gauges, each GPU over time, and the notes."""
         run_text.render_report(page, self, self.cost, self.status)
 
+    def html(self) -> str:
+        """Return the report as the text of one HTML file with its charts, which needs no network.
+
+        The history and the folder of the run are read again.  Raises HistoryError.
+
+        Examples:
+            >>> Path("run.html").write_text(report().html())  # doctest: +SKIP
+        """
+        from .report_page import draw_report  # noqa: PLC0415  the charts, for a terminal
+
+        return draw_report(self)
+
 
 def report(
     run: str | RunStatus | None = None,

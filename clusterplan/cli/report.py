@@ -1,20 +1,28 @@
 """`clusterplan report`."""
 
+from pathlib import Path
+
 import click
 
 from ..api.report import report as report_run
-from .options import echo_result, json_option, show_collecting
+from .options import echo_result, json_option, say, show_collecting
 
 
 @click.command()
 @click.argument("run", required=False)
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the report with its charts as one HTML file, to be opened or mailed without a network.",
+)
 @click.option(
     "--profile",
     metavar="NAME|PATH",
     help="Take the rates of this cluster for cost and CO2. Default: the run's cluster, or the settings.",
 )
 @json_option
-def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
+def report(run: str | None, html: Path | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show how a run used its GPUs, and what to do about it.
 
     RUN is an id or the beginning of one.  Default: the latest run.
@@ -23,4 +31,10 @@ def report(run: str | None, profile: str | None, as_json: bool) -> None:  # noqa
     """
     with show_collecting() as progress:
         result = report_run(run, profile or None, progress=progress)
+    if html:
+        from ..api.report_page import write_page  # noqa: PLC0415  the charts, for a terminal
+
+        write_page(html, result.html())
     echo_result(result, as_json=as_json)
+    if html:
+        say(f"{html}: written, {html.stat().st_size / 1000:,.0f} kB")

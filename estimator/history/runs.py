@@ -13,6 +13,7 @@ from typing import Any
 from ...cluster_profiles.precision import Precision
 from ..gpu_use.reading import Event, SpoolPosition
 from ..gpu_use.record import RunRecord
+from .courses import HistoryCourses
 from .faults import HistoryFaults
 from .setups import HistorySetups, read_texts
 from .start_forecasts import HistoryStartForecasts
@@ -22,7 +23,7 @@ _READ_BYTES = "max(offset, seen_bytes)"
 _OF_THE_RUN = ("index", "place")  # facts of a GPU in a run, not of the GPU
 
 
-class History(HistorySetups, HistoryStartForecasts, HistoryFaults):
+class History(HistorySetups, HistoryStartForecasts, HistoryFaults, HistoryCourses):
     """The history file at `path`, made if it is not there.  Raises HistoryError."""
 
     def put_run(self, facts: Mapping[str, Any]) -> None:

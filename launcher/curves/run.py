@@ -44,6 +44,7 @@ def read_run(folder: Path) -> TrainingLog:
         step_time_s=(trained_s + paused_s) / sum(line.steps for line in steady) if steady else None,
         steps=curve.step - next((line.step for line in lines if isinstance(line, LoopStart)), 0),
         gpus=(facts.get("shape") or {}).get("gpus"),
+        speeds=in_order((line.step, line.steps / line.seconds) for line in steady if line.seconds > 0),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ...estimator.stopping.curve import Curve
+from ...estimator.stopping.curve import Curve, Point
 from ...estimator.stopping.trend import median
 
 
@@ -13,7 +13,7 @@ class TrainingLog:
     """The curve of one training; None is what it does not tell.
 
     `step_time_s` are seconds per step with its pauses, `steps` those that the run itself has done, `gpus` all its GPUs, and `origin` what it was read from.
-    `trainers_choice` is the metric by which the trainer chose its best checkpoint.
+    `speeds` has the steps per second at steps, without pauses.  `trainers_choice` is the metric by which the trainer chose its best checkpoint.
     """
 
     curve: Curve
@@ -22,6 +22,7 @@ class TrainingLog:
     steps: int | None = None
     gpus: int | None = None
     trainers_choice: str | None = None
+    speeds: tuple[Point, ...] = ()
 
 
 def step_time_of(clock: Iterable[tuple[int, float]]) -> float | None:

@@ -21,7 +21,7 @@ _TIMES_S = (
     *(HOUR_S, 2 * HOUR_S, 4 * HOUR_S, 6 * HOUR_S, 12 * HOUR_S),
     *(DAY_S, 2 * DAY_S, 5 * DAY_S, 10 * DAY_S, 20 * DAY_S, 50 * DAY_S, 100 * DAY_S),
 )
-_MOST_TICKS = 7
+_MOST_TICKS = 8
 _HEAD_ROOM = 1.05
 
 

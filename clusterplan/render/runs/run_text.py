@@ -32,7 +32,7 @@ def render_report(
 ) -> None:
     """Write the whole report on the page."""
     page.mark(STATE_STYLES)
-    page.facts([*_head(report, status), *_gpu_use(report, cost), *_precision(report), *_co2(cost)])
+    page.facts([*_head(report, status), *usage_rows(report, cost)])
     if report.forecasts:
         page.line()
         page.table(
@@ -73,6 +73,11 @@ def _head(report: RunReport, status: RunStatus | None) -> Iterator[Row]:
     else:
         began = f"from {local_time_of_utc(report.started_utc)}" if report.started_utc else ""
         yield "took", _duration(report.seconds), began
+
+
+def usage_rows(report: RunReport, cost: RunCost | None) -> list[Row]:
+    """Return GPU-hours, energy, precision and CO2, as far as they are known."""
+    return [*_gpu_use(report, cost), *_precision(report), *_co2(cost)]
 
 
 def _gpu_use(report: RunReport, cost: RunCost | None) -> Iterator[tuple[str, str, str]]:
