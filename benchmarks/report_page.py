@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clusterplan.api.history.history import History
 from clusterplan.api.report import Report
-from clusterplan.api.report_page import read_details
+from clusterplan.api.reports.page import read_details
 from clusterplan.estimator.gpu_use.report import build_report
 from clusterplan.estimator.gpu_use.rollup import COLUMNS, Rollup
 from clusterplan.estimator.history.rollup_table import WIDTHS_S, insert_rollup, stored_values

@@ -57,7 +57,7 @@ class Report(Result, RunReport):
         Examples:
             >>> Path("run.html").write_text(report().html())  # doctest: +SKIP
         """
-        from .report_page import draw_report  # noqa: PLC0415  the charts, for a terminal
+        from .reports.page import draw_report  # noqa: PLC0415  the charts, for a terminal
 
         return draw_report(self)
 

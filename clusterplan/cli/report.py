@@ -32,7 +32,7 @@ def report(run: str | None, html: Path | None, profile: str | None, as_json: boo
     with show_collecting() as progress:
         result = report_run(run, profile or None, progress=progress)
     if html:
-        from ..api.report_page import write_page  # noqa: PLC0415  the charts, for a terminal
+        from ..api.reports.page import write_page  # noqa: PLC0415  the charts, for a terminal
 
         write_page(html, result.html())
     echo_result(result, as_json=as_json)

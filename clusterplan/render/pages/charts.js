@@ -83,7 +83,7 @@
 
   // One byte per value: 0 is not known, 1 to 255 go from the bottom of the chart to its top.
   function setUpChoice() {
-    const island = document.getElementById("gpus"), tools = document.getElementById("choose-gpu");
+    const island = document.getElementById("gpu-lines"), tools = document.getElementById("choose-gpu");
     if (!island || !tools) return;
     const {names, places, values} = JSON.parse(island.textContent);
     const select = tools.querySelector("select");

@@ -44,7 +44,9 @@ def render_run_page(
     figures = list(draw_gpus(report, details))
     island = _gpu_island(report, details, figures)
     body = "".join(_body(report, cost, status, details, figures, has_choice=bool(island)))
-    return render_document(f"{report.run}: clusterplan report", body, {"gpus": island} if island else None)
+    return render_document(
+        f"{report.run}: clusterplan report", body, {"gpu-lines": island} if island else None
+    )
 
 
 def _body(

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UnreadableFile
-from ..estimator.gpu_use.course.places import place_notes
-from ..launcher.curves.run import read_run
-from ..launcher.curves.training_log import TrainingLog
-from ..launcher.run_folder.folder import links_folder, write_text
-from ..launcher.run_folder.task_records import read_tasks
-from ..launcher.runs.explain.story import Chapter, tell_story
-from ..render.pages.run_charts import RunDetails
-from ..render.pages.run_page import render_run_page
-from .history.history import History
+from ...errors import InputError, UnreadableFile
+from ...estimator.gpu_use.course.places import place_notes
+from ...launcher.curves.run import read_run
+from ...launcher.curves.training_log import TrainingLog
+from ...launcher.run_folder.folder import links_folder, write_text
+from ...launcher.run_folder.task_records import read_tasks
+from ...launcher.runs.explain.story import Chapter, tell_story
+from ...render.pages.run_charts import RunDetails
+from ...render.pages.run_page import render_run_page
+from ..history.history import History
 
 if TYPE_CHECKING:
-    from .report import Report
+    from ..report import Report
 
 
 def draw_report(report: "Report") -> str:
