@@ -6,6 +6,7 @@ import click
 
 from ..api.campaign.book import book as book_campaign
 from ..errors import InputError
+from .campaign_options import deadline_option, priors_option, profile_option
 from .options import echo_result, json_option, show_collecting
 
 
@@ -30,13 +31,9 @@ from .options import echo_result, json_option, show_collecting
 @click.option(
     "--accounts", metavar="NAMES", help="Accounts of the reservation.  Default: the account of the settings."
 )
-@click.option(
-    "--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", "friday 18:00", or a date.'
-)
-@click.option("--profile", metavar="NAME|PATH", help="Cluster profile of jobs that name none.")
-@click.option(
-    "--priors", is_flag=True, help="Plan jobs that nobody has measured at the P90 of a guess from their size."
-)
+@deadline_option
+@profile_option
+@priors_option
 @json_option
 def book(
     files: tuple[Path, ...],

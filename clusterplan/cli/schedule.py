@@ -8,6 +8,7 @@ from ..api.campaign.schedule import schedule as schedule_campaign
 from ..errors import InputError
 from ..estimator.campaign.campaign import Objective
 from ..render.campaign.text import progress_text
+from .campaign_options import deadline_option, priors_option, profile_option
 from .options import echo_result, json_option, progress_line, show_collecting
 
 
@@ -20,15 +21,13 @@ from .options import echo_result, json_option, progress_line, show_collecting
     metavar="GPUS",
     help="GPUs that may be held at once, also of a partition, as in gpu=16. It replaces the caps of the file.",
 )
-@click.option(
-    "--deadline", metavar="WHEN", help='Deadline of jobs without one: "2d", "friday 18:00", or a date.'
-)
+@deadline_option
 @click.option(
     "--objective",
     type=click.Choice([str(each) for each in Objective]),
     help="What is made small once deadlines are met.  Default: what the file says, or end.",
 )
-@click.option("--profile", metavar="NAME|PATH", help="Cluster profile of jobs that name none.")
+@profile_option
 @click.option(
     "--within",
     default="30s",
@@ -36,9 +35,7 @@ from .options import echo_result, json_option, progress_line, show_collecting
     metavar="TIME",
     help="How long OR-tools may search for a better plan, where it is installed; 0s plans by lists of jobs alone.",
 )
-@click.option(
-    "--priors", is_flag=True, help="Plan jobs that nobody has measured at the P90 of a guess from their size."
-)
+@priors_option
 @click.option(
     "--queue",
     is_flag=True,
