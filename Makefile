@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Whether a Python runs, and is new enough.
+IS_NEW = $(shell $(1) -c 'import sys; print("yes" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 PIP := $(BIN)/pip --disable-pip-version-check install -q -c constraints.txt
 PAGES = README.md $(shell find docs -name "*.md" | sort)
 
@@ -46,10 +48,10 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## Write the generated reference pages, then build the site into site/.
+## Write the generated reference pages, then build the site into site/, which opens by double click too.
 docs: docs-pages
 	$(PIP) -e .[docs]
-	$(BIN)/mkdocs build --strict -q
+	$(BIN)/zensical build --strict --clean
 	@echo "the site is in site/index.html"
 
 docs-pages: .venv/installed-dev
@@ -103,16 +105,22 @@ slurm-down:
 clean:
 	rm -rf .venv .venv-wheel .venv-frameworks build dist site *.egg-info .coverage*
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
-
-.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+# An environment that is broken, or of a Python that is too old, is made anew.
+.venv/installed: pyproject.toml constraints.txt $(if $(call IS_NEW,$(BIN)/python),,mend)
 	$(PIP) -e .
 	@touch $@
 
 .venv/installed-dev: .venv/installed
 	$(PIP) -e .[dev]
 	@touch $@
+
+.PHONY: mend
+mend:
+ifeq ($(call IS_NEW,$(PYTHON)),)
+	$(error PYTHON=$(PYTHON) is $(or $(shell $(PYTHON) --version 2>/dev/null),not there); clusterplan needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11)
+endif
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
 
 .venv-frameworks/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-frameworks
