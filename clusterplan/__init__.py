@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .api.history.history import History as History
     from .api.history.history import collect as collect
     from .api.report import report as report
+    from .api.reports.sweep import report_sweep as report_sweep
     from .api.resume.resume import resume as resume
     from .api.runs import cancel as cancel
     from .api.runs import runs as runs
@@ -67,6 +68,7 @@ _HOMES = {
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
     "report": ".api.report",
+    "report_sweep": ".api.reports.sweep",
     "resume": ".api.resume.resume",
     "runs": ".api.runs",
     "schedule": ".api.campaign.schedule",

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
+from ..api.report import Report
 from ..api.report import report as report_run
+from ..api.reports.sweep import SweepReport, find_sweep, report_sweep
 from .options import echo_result, json_option, say, show_collecting
 
 
@@ -23,14 +25,17 @@ from .options import echo_result, json_option, say, show_collecting
 )
 @json_option
 def report(run: str | None, html: Path | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
-    """Show how a run used its GPUs, and what to do about it.
+    """Show how a run used its GPUs, and what to do about it; of a sweep, compare its runs.
 
-    RUN is an id or the beginning of one.  Default: the latest run.
-
-        clusterplan report train-2026
+    RUN is an id or the beginning of one; the beginning that all runs of a sweep share is the sweep.  Default: the latest
+    run.
     """
-    with show_collecting() as progress:
-        result = report_run(run, profile or None, progress=progress)
+    result: Report | SweepReport
+    if run and find_sweep(run):
+        result = report_sweep(run)
+    else:
+        with show_collecting() as progress:
+            result = report_run(run, profile or None, progress=progress)
     if html:
         from ..api.reports.page import write_page  # noqa: PLC0415  the charts, for a terminal
 

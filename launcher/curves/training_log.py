@@ -24,6 +24,11 @@ class TrainingLog:
     trainers_choice: str | None = None
     speeds: tuple[Point, ...] = ()
 
+    @classmethod
+    def nothing(cls) -> "TrainingLog":
+        """Return the log of a training that tells nothing."""
+        return cls(Curve(), "")
+
 
 def step_time_of(clock: Iterable[tuple[int, float]]) -> float | None:
     """Return the median seconds per step between pairs of a step and its time, in their order; None for fewer than two.
