@@ -11,7 +11,7 @@ PAGES = README.md $(shell find docs -name "*.md" | sort)
 # Compiled modules are kept, whatever the environment says: the tests start clusterplan more than a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-loop test test-slow coverage lint format docs docs-pages wheel bench accuracy gpu slurm-up slurm-down clean
+.PHONY: demo demo-loop test test-slow coverage lint format docs docs-pages pictures wheel bench accuracy gpu slurm-up slurm-down clean
 
 ## The main job on real input: the question that started clusterplan, with the GPU counts side by side.
 demo: .venv/installed
@@ -53,6 +53,10 @@ docs: docs-pages
 	$(PIP) -e .[docs]
 	$(BIN)/zensical build --strict --clean
 	@echo "the site is in site/index.html"
+
+## Draw the pictures of README and pages from what the commands answer.
+pictures: .venv/installed-dev
+	$(BIN)/python docs/pictures.py
 
 docs-pages: .venv/installed-dev
 	$(BIN)/cog -r -I docs $(PAGES)

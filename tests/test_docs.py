@@ -3,6 +3,8 @@
 import doctest
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,3 +141,58 @@ def test_the_walks_name_functions_that_are_there() -> None:
         for name, file in steps
         if not re.search(rf"^ *(def|class) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
     ]
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of each `clusterplan` that a block of commands of the page types."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ clusterplan "):
+                words = shlex.split(line.removeprefix("$ clusterplan "), comments=True)
+                yield [
+                    "." if word.endswith("/*") else word for word in words
+                ]  # as a shell would find a folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_types_is_one(page: Path) -> None:
+    """Commands that need a cluster or a run are not run here, but each name, option and value is read."""
+    for words in shown_commands(page):
+        command: Any = clusterplan
+        context = click.Context(command, info_name="clusterplan")
+        while isinstance(command, click.Group):
+            name, command, words = command.resolve_command(context, words)  # noqa: PLW2901  what is left of it
+            context = click.Context(command, info_name=name, parent=context)
+        command.make_context(name, words, parent=context.parent)
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    for name in ("pyproject.toml", "constraints.txt"):
+        (folder / name).touch()
+    (folder / "docs").mkdir(exist_ok=True)
+    return subprocess.run(["make", "-n", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def write_old_python(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo Python 3.10.13; fi\n', encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
+    write_old_python(tmp_path / "old/python3")
+    done = make(tmp_path, "demo", "PYTHON=old/python3")
+    assert done.returncode
+    assert "PYTHON=old/python3 is Python 3.10.13; clusterplan needs Python 3.11 or newer" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_an_environment_of_an_old_python_is_made_anew(tmp_path: Path) -> None:
+    write_old_python(tmp_path / ".venv/bin/python")
+    (tmp_path / ".venv/installed").touch()
+    done = make(tmp_path, "demo", f"PYTHON={sys.executable}")
+    assert "rm -rf .venv\n" in done.stdout
+    assert f"{sys.executable} -m venv .venv" in done.stdout
