@@ -56,7 +56,7 @@ docs: docs-pages
 
 ## Draw the pictures of README and pages from what the commands answer.
 pictures: .venv/installed-dev
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/draw_pictures.py
 
 docs-pages: .venv/installed-dev
 	$(BIN)/cog -r -I docs $(PAGES)
