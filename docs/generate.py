@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from code_tables import advice, frameworks, preflight, waiting
+from code_tables import advice, api_routes, frameworks, preflight, waiting
 from key_tables import campaign, entered, job_file, profile
 from log_format_tables import log_formats
 from machine_tables import catalogue, history_schema, report_metrics, spool_fields, tick_calls
@@ -20,6 +20,7 @@ from clusterplan.cli import clusterplan, main
 
 __all__ = [
     "advice",
+    "api_routes",
     "campaign",
     "catalogue",
     "commands",
