@@ -37,7 +37,7 @@ def busy_by_queue(
         for begin_s, end_s, gpus in spans[id(line)]:
             if gpus > spare:
                 taken = min(gpus - spare, size)
-                busy.append(Busy(pool.name, begin_s, end_s, _only(pool, place, taken), "taken"))
+                busy.append(Busy(pool.name, begin_s, end_s, _only(pool, place, taken), "queue"))
     return tuple(busy)
 
 

@@ -15,7 +15,7 @@ from ..run_folder.final_status import has_final_status, withdraw_final_status, w
 from ..run_folder.folder import BEGAN, SUBMITIT
 from ..run_folder.job_log import append_missing_job, is_superseded
 from ..run_folder.launch import Launch
-from ..run_folder.records.run_facts import is_stage
+from ..run_folder.records.run_facts import waits_for_runs
 from ..run_folder.task_file import TaskFile
 from ..run_folder.task_records import TaskRecord, process_birth, read_task_record
 from ..slurm.text import memory_mib_of_job
@@ -79,10 +79,10 @@ def run_task(
 
 
 def _why_not_begun(task: TaskContext, is_stopped: Callable[[], bool]) -> str | None:
-    """Why a stage may not begin after the one before it; None if it may, or the run is no stage."""
-    if not is_stage(task.folder):
+    """Why a run may not begin after those that it waits for; None if it may, or waits for none."""
+    if not waits_for_runs(task.folder):
         return None
-    from .stages.order import why_not_begun  # noqa: PLC0415  the checks of stages, for a stage only
+    from .stages.order import why_not_begun  # noqa: PLC0415  the checks of stages, for a run that waits for others
 
     return why_not_begun(task.folder, is_stopped, on_slurm=task.place.on_slurm)
 

@@ -69,7 +69,7 @@ def submit_script(
     job = None if process.returncode else parse_sbatch_answer(output)
     is_refused = process.returncode != 0 and not _LOST_ANSWER.search(complaints)
     try:
-        job = job or _find_job(logs, earlier, looks=1 if is_refused else _LOOKS)
+        job = job or find_job(logs, earlier, looks=1 if is_refused else _LOOKS)
     except ClusterplanError as error:
         if not is_refused:
             raise JobUnknown(f"sbatch names no job ({_shorten(output or complaints)}), and {error}") from None
@@ -82,7 +82,7 @@ def submit_script(
     )
 
 
-def _find_job(logs: Path, earlier: Collection[str], *, looks: int) -> SbatchAnswer | None:
+def find_job(logs: Path, earlier: Collection[str], *, looks: int) -> SbatchAnswer | None:
     """Return the job that writes into `logs`, as the queue has it; None if there is none.  Raises ClusterplanError."""
     mine = f"--user={os.getuid()}"
     for look in range(looks):

@@ -188,6 +188,14 @@ def gpus_in_all(cap: Cap, profile: ClusterProfile | None) -> int:
     return cap.gpus or per_node * nodes
 
 
+def gpus_in_partition(definition: Definition, cap: str) -> int | None:
+    """Return all GPUs that are there under a cap; None if no profile says so."""
+    if definition.profile is None:
+        return None
+    per_node, nodes = _group_of(definition.caps[cap], definition.profile)
+    return per_node * nodes
+
+
 def _group_of(cap: Cap, profile: ClusterProfile) -> tuple[int, int]:
     """Return GPUs per node and nodes of the part of a partition that a cap is on."""
     partition = profile.partition(cap.partition)

@@ -11,8 +11,10 @@ from ..queue.shape_starts import check_slurm
 from .definition import Definition
 
 
-def leave_to_others(campaign: Campaign, definition: Definition) -> Campaign:
-    """Return the campaign without the GPUs that running and pending jobs of its partitions have.
+def leave_to_others(
+    campaign: Campaign, definition: Definition, own: frozenset[str] = frozenset()
+) -> Campaign:
+    """Return the campaign without the GPUs that running and pending jobs of its partitions have; jobs in `own` are its own.
 
     Raises InputError for a cap without a partition where Slurm has no default one, and SlurmUnavailable.
     """
@@ -26,5 +28,5 @@ def leave_to_others(campaign: Campaign, definition: Definition) -> Campaign:
             raise InputError(
                 f"cap {name}: --queue: partition {partition!r} is not one of Slurm's here: it has {known}"
             )
-        busy += busy_by_queue(state, campaign.pool[name], partition)
+        busy += busy_by_queue(state, campaign.pool[name], partition, own=own)
     return replace(campaign, busy=tuple(busy))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...cluster_profiles.profile import ClusterProfile
 from ...errors import InputError
@@ -25,6 +25,9 @@ from .build import build_campaign
 from .definition import Definition, Source, read_definition
 from .moment import parse_within_s
 
+if TYPE_CHECKING:
+    from .launch import CampaignProgress
+
 Better = Callable[[Plan], None]
 
 
@@ -42,6 +45,7 @@ class CampaignPlan(Result):
     shapes: Mapping[tuple[str, Mode], JobShape]
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    asked_queue: bool = False
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -61,6 +65,17 @@ class CampaignPlan(Result):
     def write(self, page: Page) -> None:
         """Write the answer, a row for each job, the jobs over time, the use of the caps, and what would help late jobs."""
         write_plan(page, self.plan, self.shapes, self.changes)
+
+    def submit(self, *, executor: str | None = None, force: bool = False) -> "CampaignProgress":
+        """Submit every job of the plan, and write the campaign down beside the list of runs.
+
+        Each is a run, in the shape of the plan, and waits for the jobs that come before it on its GPUs.  `executor` and `force`
+        are those of `submit`.  Raises InputError if the campaign was submitted before, or a check refuses a job: nothing is
+        submitted then.
+        """
+        from .launch import submit_plan  # noqa: PLC0415  the launcher, for a plan that is only looked at
+
+        return submit_plan(self, executor=executor, force=force, leaves_others=self.asked_queue)
 
     def svg(self) -> str:
         """Return the jobs over time as a picture."""
@@ -131,7 +146,7 @@ def schedule(
     if within_s and refine is None and plan.gap > _WORTH_SAYING:
         notes.append(solver.NOT_INSTALLED)
     changes = find_changes(plan) if plan.late else ()
-    return CampaignPlan(plan, definition, built.shapes, changes, tuple(notes))
+    return CampaignPlan(plan, definition, built.shapes, changes, tuple(notes), queue)
 
 
 _WORTH_SAYING = 0.01  # of the objective

@@ -168,6 +168,6 @@ def _basis_lines(plan: Plan) -> list[str]:
         lines.append(
             "segments are Slurm jobs in a row under the time limit; the GPUs are kept for the 2 minutes between them"
         )
-    if any(busy.reason == "taken" for busy in plan.campaign.busy):
+    if any(busy.reason in ("taken", "queue") for busy in plan.campaign.busy):
         lines.append("GPUs that others have are left to them")
     return lines

@@ -45,6 +45,21 @@ class StageFacts(TypedDict, total=False):
     check: Mapping[str, float | None] | None
 
 
+class OrderFacts(TypedDict, total=False):
+    """What a run of a campaign waits for: folders of runs that must complete, of runs that must end, and a Unix time."""
+
+    completed: tuple[str, ...] | None
+    ended: tuple[str, ...] | None
+    begin_s: Seconds | None
+
+
+class CampaignFacts(TypedDict, total=False):
+    """The campaign that a run is of, and its job there."""
+
+    campaign: str
+    job: str
+
+
 class GitFacts(TypedDict, total=False):
     """The commit of a run's code, and whether files had changed."""
 
@@ -78,6 +93,8 @@ class RunFacts(TypedDict, total=False):
     packages: tuple[str, ...] | None
     probe: bool
     stage: StageFacts | None
+    order: OrderFacts | None
+    campaign: CampaignFacts | None
     resumes: str | None
     measurements: tuple[Mapping[str, Any], ...] | None
 
@@ -88,6 +105,14 @@ def read_run_facts(folder: Path, opener: Opener = open_regular) -> RunFacts:
     if facts is None:
         raise UnreadableFile(folder / RUN_FILE, "is missing")
     return facts
+
+
+def waits_for_runs(folder: Path) -> bool:
+    """Return whether a run begins after other runs; False where its run.json cannot be read: the run goes on."""
+    with suppress(UnreadableFile):
+        facts = read_run_facts(folder)
+        return bool(facts.get("stage") or facts.get("order"))
+    return False
 
 
 def is_stage(folder: Path) -> bool:
