@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.advice.advise import advise as advise
     from .api.campaign.book import book as book
+    from .api.campaign.launch import replan as replan
+    from .api.campaign.progress import campaigns as campaigns
     from .api.campaign.schedule import schedule as schedule
     from .api.estimate import estimate as estimate
     from .api.history.accuracy import history_accuracy as history_accuracy
@@ -56,6 +58,7 @@ _HOMES = {
     "book": ".api.campaign.book",
     "calibrate": ".api.trials.calibrate",
     "advise": ".api.advice.advise",
+    "campaigns": ".api.campaign.progress",
     "cancel": ".api.runs",
     "collect": ".api.history.history",
     "estimate": ".api.estimate",
@@ -67,6 +70,7 @@ _HOMES = {
     "lightning_callback": ".launcher.in_training.framework_callbacks",
     "load_profile": ".cluster_profiles.catalog",
     "mixed_precision": ".launcher.in_training.mixed_precision",
+    "replan": ".api.campaign.launch",
     "report": ".api.report",
     "report_sweep": ".api.reports.sweep",
     "resume": ".api.resume.resume",
@@ -92,6 +96,7 @@ __all__ = [
     "advise",
     "book",
     "calibrate",
+    "campaigns",
     "cancel",
     "collect",
     "estimate",
@@ -103,6 +108,7 @@ __all__ = [
     "lightning_callback",
     "load_profile",
     "mixed_precision",
+    "replan",
     "report",
     "resume",
     "runs",

@@ -98,8 +98,10 @@ def _happened(job: CampaignJobRecord, status: RunStatus | None, wrong: dict[Path
         )
     state, start_s = status.state, status.began_s
     fate = _fate(status)
+    if fate in (Fate.BLOCKED, Fate.WAITING):
+        return Happened(fate, str(fate), reason=state.reason or "")
     length_s = status.elapsed_s or 0.0
-    remedy = status.remedy
+    todo = status.remedy
     return Happened(
         fate,
         str(state.state),
@@ -108,7 +110,7 @@ def _happened(job: CampaignJobRecord, status: RunStatus | None, wrong: dict[Path
         status.progress.eta_s if status.progress and not state.final else None,
         max(length_s - status.waited_between_s, 0.0) * job.planned.gpus,
         state.reason or "",
-        f"{remedy.text}: {remedy.command}" if remedy else "",
+        f"{todo.text}: `{todo.command}`" if todo else "",
     )
 
 

@@ -179,9 +179,7 @@ def lock_campaign(history: Path, campaign: str) -> Iterator[Path]:
             )
         file = open_file(folder / LOCK_FILE, os.O_CREAT)
     except OSError as error:
-        raise RunFolderError(
-            f"{folder}: the campaign cannot be written down: {error.strerror}"
-        ) from None
+        raise RunFolderError(f"{folder}: the campaign cannot be written down: {error.strerror}") from None
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

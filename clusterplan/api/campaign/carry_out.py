@@ -12,7 +12,12 @@ from ...estimator.campaign.launching.actions import Action, Booking, Do
 from ...estimator.job.workload import Workload
 from ...estimator.measurements.measurement import Measurement
 from ...launcher.campaigns.happened import PLANNED_ANEW
-from ...launcher.campaigns.record import CampaignJobRecord, CampaignRecord, PlannedRecord, write_campaign_record
+from ...launcher.campaigns.record import (
+    CampaignJobRecord,
+    CampaignRecord,
+    PlannedRecord,
+    write_campaign_record,
+)
 from ...launcher.run_folder.job_log import read_jobs
 from ...launcher.run_folder.stages.order import RunOrder
 from ...launcher.runs.cancel import cancel_runs
@@ -75,7 +80,7 @@ class Desk:
         """The job in its planned shape, on the partition and GPU type of its cap; on this machine it is on one node."""
         shape, training = self.shapes[name], self.definition.trainings[name]
         cap, own = self.definition.caps[shape.mode.pool], training.workload.cluster
-        there = {"profile": None, "partition": None, "nodes": None}
+        there: dict[str, object] = {"profile": None, "partition": None, "nodes": None}
         if self.record.executor == "slurm":
             there = {
                 "profile": own.profile or self.definition.file.profile,
@@ -106,7 +111,9 @@ class Desk:
         with _named(job.job):
             submission = submit_prepared(_in_order(prepared, order), force=self.force, facts=facts)
         self.remarks += [p.text for p in submission.problems if p.text not in self.remarks]
-        job = replace(job, runs=(*job.runs, str(submission.runs[0].folder)), submitting_s=None, state="pending")
+        job = replace(
+            job, runs=(*job.runs, str(submission.runs[0].folder)), submitting_s=None, state="pending"
+        )
         self.record = self.record.with_job(job)
         self._save()
 

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ...cluster_profiles.local_time import format_local_time
 from ...cluster_profiles.modes import user_name
@@ -13,18 +12,13 @@ from ...cluster_profiles.profile import ClusterProfile
 from ...cluster_profiles.units import join_names
 from ...errors import InputError
 from ...estimator.campaign.campaign import Campaign
-from ...estimator.campaign.launching.actions import Action, Booking, decide_actions
 from ...estimator.campaign.launching.happened import Fate, Happened, find_overfull, find_rest
-from ...estimator.campaign.launching.turns import find_turns
-from ...estimator.campaign.plan import Plan
-from ...estimator.campaign.replan import Move, replan as replan_campaign
+from ...estimator.campaign.replan import replan as replan_campaign
 from ...estimator.measurements.measurement import Measurement
 from ...launcher.campaigns.happened import adopt_runs, follow_runs
 from ...launcher.campaigns.record import (
     SCHEMA,
-    CampaignJobRecord,
     CampaignRecord,
-    PlannedRecord,
     lock_campaign,
     read_campaign_record,
     read_campaign_records,
@@ -34,60 +28,15 @@ from ...launcher.campaigns.record import (
 from ...launcher.run_folder.final_status import has_final_status
 from ...launcher.run_folder.folder import history_path, runs_root
 from ...launcher.submission.destination import choose_executor
-from ...render.campaign.progress import progress_as_dict, write_progress
-from ...render.layout import Page
 from ..measurements import ProgressCallback
-from ..result import Result
 from . import solver
 from .build import Built, build_campaign
-from .carry_out import Desk, new_job_record, working_folder
+from .carry_out import working_folder
 from .definition import Definition, Source, gpus_in_partition, read_definition
+from .follow import follow_plan, is_news, with_states
 from .moment import parse_within_s
+from .progress import CampaignProgress
 from .schedule import CampaignPlan
-
-
-@dataclass(frozen=True, repr=False)
-class CampaignProgress(Result):
-    """A submitted campaign, the plan against what happened: its `record`, and what `happened` to each job by name.
-
-    `moves` are jobs that start at another time or in another shape than before, `actions` what was done to the queue, or with
-    a dry run would be; `blocked` jobs by the failed one that they wait for.  `is_changed` says whether anything is new.
-    """
-
-    record: CampaignRecord
-    happened: Mapping[str, Happened]
-    now_s: float
-    moves: tuple[Move, ...] = ()
-    actions: tuple[Action, ...] = ()
-    blocked: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    history_remarks: tuple[str, ...] = ()
-    is_changed: bool = True
-    is_dry: bool = False
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Return sentences on what could not be read, and the warnings of the checks."""
-        return self.history_remarks
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the dict of `clusterplan schedule --submit --json` and `--replan --json`."""
-        return progress_as_dict(self)
-
-    def write(self, page: Page) -> None:
-        """Write the plan against what happened, what moved and why, and what to do about failed jobs."""
-        write_progress(page, self)
-
-
-def campaigns() -> tuple[CampaignRecord, ...]:
-    """Return the records of all submitted campaigns, the latest first, each with its latest plan and what was last seen.
-
-    Nothing is asked of Slurm: `replan(campaign, dry_run=True)` looks anew.
-
-    Examples:
-        >>> names = [record.campaign for record in campaigns()]
-    """
-    return tuple(read_campaign_records(history_path(os.environ))[0])
 
 
 def is_begun(campaign: Source, profile: str | None = None, caps: Sequence[str] = ()) -> bool:
@@ -126,7 +75,9 @@ def submit_plan(
             user_name(),
             working_folder(),
             str(runs_root(os.environ)),
-            choose_executor(executor, None, first.model_copy(update={"cluster": type(first.cluster)()}), dry_run=False),
+            choose_executor(
+                executor, None, first.model_copy(update={"cluster": type(first.cluster)()}), dry_run=False
+            ),
             now_s,
             now_s,
             {pool.name: pool.gpus for pool in answer.plan.campaign.pools},
@@ -134,7 +85,9 @@ def submit_plan(
             str(definition.path.absolute()) if definition.path else None,
         )
         built = Built(answer.plan.campaign, answer.shapes, ())
-        return _follow(folder, record, {}, answer.plan, (), {}, definition, built, force=force, notes=notes)
+        return follow_plan(
+            folder, record, {}, answer.plan, (), {}, definition, built, force=force, notes=notes
+        )
 
 
 def replan(
@@ -175,7 +128,12 @@ def replan(
         assert before  # noqa: S101  it was there
         record, happened = follow_runs(adopt_runs(before))
         built = build_campaign(
-            definition, now, deadline=deadline, measurements=measurements, use_priors=priors, progress=progress
+            definition,
+            now,
+            deadline=deadline,
+            measurements=measurements,
+            use_priors=priors,
+            progress=progress,
         )
         if queue:
             from .queue import leave_to_others  # noqa: PLC0415  questions to Slurm, where nobody asks them
@@ -184,113 +142,31 @@ def replan(
             built = replace(built, campaign=leave_to_others(built.campaign, definition, own))
         planned = {job.job: job.planned.as_planned(job.job) for job in record.jobs}
         rest = find_rest(built.campaign, planned, happened)
-        is_news = _is_news(before, record, happened, rest.campaign)
-        refine = solver.make_refine(within_s) if within_s and is_news and solver.is_installed() else None
-        plan, moves = None, ()
-        if rest.campaign.jobs:
-            plan, moves = replan_campaign(rest.campaign, list(planned.values()), refine)
+        has_news = is_news(before, record, happened, rest.campaign)
+        refine = solver.make_refine(within_s) if within_s and has_news and solver.is_installed() else None
+        plan, moves = (
+            replan_campaign(rest.campaign, list(planned.values()), refine)
+            if rest.campaign.jobs
+            else (None, ())
+        )
         notes = _notes(definition, record, happened, rest.campaign)
-        if plan is None or not (is_news or moves):
-            seen = _seen(record, happened)
+        if plan is None or not (has_news or moves):
+            seen = with_states(record, happened)
             if not dry_run and seen != before:
                 write_campaign_record(folder, seen)
             return CampaignProgress(
-                seen, happened, now.timestamp(), blocked=rest.blocked, notes=notes, is_changed=seen != before, is_dry=dry_run
+                seen,
+                happened,
+                now.timestamp(),
+                blocked=rest.blocked,
+                notes=notes,
+                is_changed=seen != before,
+                is_dry=dry_run,
             )
-        return _follow(
+        return follow_plan(
             folder, record, happened, plan, moves, rest.blocked, definition, built,
             force=force, dry_run=dry_run, notes=notes, measurements=measurements,
         )  # fmt: skip
-
-
-def _follow(
-    folder: Path,
-    record: CampaignRecord,
-    happened: Mapping[str, Happened],
-    plan: Plan,
-    moves: Sequence[Move],
-    blocked: Mapping[str, str],
-    definition: Definition,
-    built: Built,
-    *,
-    force: bool,
-    dry_run: bool = False,
-    notes: tuple[str, ...] = (),
-    measurements: Sequence[Measurement] | None = None,
-) -> CampaignProgress:
-    """Let the queue follow a plan, and write it down."""
-    now_s = plan.campaign.now_s
-    turns = find_turns(plan.campaign, plan.planned)
-    bookings = {
-        each.job: Booking(each, turns[each.job]) for each in plan.planned if each.job in turns
-    }
-    earlier = {job.job: job.booking for job in record.jobs}
-    actions = decide_actions(earlier, list(bookings.values()), happened, now_s, blocked)
-    record = _with_plan(record, plan, bookings, happened, definition)
-    if dry_run:
-        return CampaignProgress(
-            record, happened, now_s, tuple(moves), actions, blocked, notes, is_dry=True
-        )
-    shapes = {name: built.shapes[name, each.planned.mode] for name, each in bookings.items()}
-    desk = Desk(folder, record, definition, shapes, force, measurements)
-    desk.carry_out(actions, bookings)
-    write_campaign_record(folder, desk.record)
-    after = dict(happened)
-    for action in actions:
-        after[action.job] = Happened(Fate.PENDING, "pending")
-    return CampaignProgress(
-        desk.record, after, now_s, tuple(moves), actions, blocked, notes, tuple(desk.remarks)
-    )
-
-
-def _with_plan(
-    record: CampaignRecord,
-    plan: Plan,
-    bookings: Mapping[str, Booking],
-    happened: Mapping[str, Happened],
-    definition: Definition,
-) -> CampaignRecord:
-    """The record with a new plan; what was submitted of a job stays in it until that is changed."""
-    jobs = _seen(record, happened).by_name
-    for each in plan.planned:
-        job, planned = jobs.get(each.job), PlannedRecord.of(each)
-        if job is None:
-            jobs[each.job] = new_job_record(bookings[each.job], plan.campaign.job[each.job].deadline_s)
-        elif not each.is_started:
-            jobs[each.job] = replace(job, before=job.planned, planned=planned)
-    in_order = sorted(
-        (job for name, job in jobs.items() if job.runs or name in definition.trainings),
-        key=lambda job: (job.first.start_s, job.job),
-    )
-    caps = {pool.name: pool.gpus for pool in plan.campaign.pools}
-    return replace(record, jobs=tuple(in_order), caps=caps, planned_s=plan.campaign.now_s)
-
-
-def _seen(record: CampaignRecord, happened: Mapping[str, Happened]) -> CampaignRecord:
-    """The record with what became of each job; GPU-seconds of running jobs are not written: they always change."""
-
-    def see(job: CampaignJobRecord) -> CampaignJobRecord:
-        what = happened.get(job.job)
-        if what is None:
-            return job
-        gpu_s = 0.0 if what.fate in (Fate.PENDING, Fate.RUNNING) else what.gpu_s
-        return replace(job, state=what.state, start_s=what.start_s, end_s=what.end_s, gpu_s=gpu_s)
-
-    return replace(record, jobs=tuple(map(see, record.jobs)))
-
-
-def _is_news(
-    before: CampaignRecord, record: CampaignRecord, happened: Mapping[str, Happened], rest: Campaign
-) -> bool:
-    """Whether anything happened after which the queue may have to change."""
-    states = {job.job: job.state for job in before.jobs}
-    is_new = any(states.get(name) != what.state for name, what in happened.items() if what.fate is not Fate.RUNNING)
-    names = {job.job for job in record.jobs if happened[job.job].fate in (Fate.PENDING, Fate.RUNNING)}
-    waits = {job.name for job in rest.to_plan} != {
-        name for name in names if happened[name].fate is Fate.PENDING
-    }
-    caps = {pool.name: pool.gpus for pool in rest.pools} != dict(before.caps)
-    return is_new or waits or caps
 
 
 def _notes(

@@ -26,7 +26,7 @@ from .definition import Definition, Source, read_definition
 from .moment import parse_within_s
 
 if TYPE_CHECKING:
-    from .launch import CampaignProgress
+    from .progress import CampaignProgress
 
 Better = Callable[[Plan], None]
 

@@ -20,23 +20,23 @@ class Progress(Protocol):
     """What is shown."""
 
     @property
-    def record(self) -> CampaignRecord: ...  # noqa: D102
+    def record(self) -> CampaignRecord: ...
     @property
-    def happened(self) -> Mapping[str, Happened]: ...  # noqa: D102
+    def happened(self) -> Mapping[str, Happened]: ...
     @property
-    def now_s(self) -> float: ...  # noqa: D102
+    def now_s(self) -> float: ...
     @property
-    def moves(self) -> Sequence[Move]: ...  # noqa: D102
+    def moves(self) -> Sequence[Move]: ...
     @property
-    def actions(self) -> Sequence[Action]: ...  # noqa: D102
+    def actions(self) -> Sequence[Action]: ...
     @property
-    def blocked(self) -> Mapping[str, str]: ...  # noqa: D102
+    def blocked(self) -> Mapping[str, str]: ...
     @property
-    def notes(self) -> Sequence[str]: ...  # noqa: D102
+    def notes(self) -> Sequence[str]: ...
     @property
-    def is_changed(self) -> bool: ...  # noqa: D102
+    def is_changed(self) -> bool: ...
     @property
-    def is_dry(self) -> bool: ...  # noqa: D102
+    def is_dry(self) -> bool: ...
 
 
 def write_progress(page: Page, progress: Progress) -> None:
@@ -92,9 +92,7 @@ def _gpu_hours(planned: PlannedRecord) -> float:
     return planned.gpus * planned.p50_s / HOUR_S
 
 
-def _row(
-    job: CampaignJobRecord, what: Happened, blocked: Mapping[str, str], now_s: float
-) -> tuple[str, ...]:
+def _row(job: CampaignJobRecord, what: Happened, blocked: Mapping[str, str], now_s: float) -> tuple[str, ...]:
     first, shape = job.first, job.planned
     return (
         job.job,

@@ -68,9 +68,7 @@ def find_rest(
     ]
     removed = [name for name, fate in fates.items() if fate is Fate.RUNNING and name not in campaign.job]
     jobs += [
-        CampaignJob(
-            name, (planned[name].mode,), started=_started(campaign, planned[name], happened[name])
-        )
+        CampaignJob(name, (planned[name].mode,), started=_started(campaign, planned[name], happened[name]))
         for name in removed
         if planned[name].mode.pool in campaign.pool
     ]

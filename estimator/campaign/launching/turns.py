@@ -57,7 +57,8 @@ def find_turns(campaign: Campaign, planned: Sequence[PlannedJob]) -> dict[str, T
         for place, count in enumerate(pool.nodes)
     }
     turns = dict[str, Turn]()
-    for each in sorted((*planned, *_closed(campaign)), key=_order):
+    items: list[PlannedJob | Busy] = [*planned, *_closed(campaign)]
+    for each in sorted(items, key=_order):
         if isinstance(each, Busy):
             _close(campaign, gpus, each)
             continue
