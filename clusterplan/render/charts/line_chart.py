@@ -37,7 +37,7 @@ def draw_lines(chart: Lines) -> Figure:
     known = [(at, value) for line in lines for at, value in line.points if value is not None]
     places = [at for at, _ in known] or [0.0]
     x = step_axis(min(0.0, *places), max(places))
-    y = value_axis([value for _, value in known], chart.unit)
+    y = value_axis([value for _, value in known])
     shapes = [
         f'<path class="s{number}" d="{line_path(line.points, x, y)}"/>'
         + (f'<path class="s{number} dots" d="{dots_path(line.points, x, y)}"/>' if line.has_dots else "")

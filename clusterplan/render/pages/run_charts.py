@@ -70,7 +70,7 @@ def draw_training(log: TrainingLog) -> Iterator[Figure]:
         )
     if log.speeds:
         line = Line("speed without pauses", _places(log.speeds))
-        yield draw_lines(Lines("speed", "Speed by step", "steps/s", [line]))
+        yield draw_lines(Lines("speed", "Speed by step, in steps/s", "steps/s", [line]))
     if curve.learning_rates:
         line = Line("learning rate", _places(curve.learning_rates))
         yield draw_lines(Lines("rate", "Learning rate by step", "", [line]))
