@@ -36,6 +36,8 @@ class Site:
         kept = self._recent.get(key)
         if kept is None or now - kept[0] > seconds:
             kept = self._recent[key] = now, asyncio.ensure_future(self.work(function))
+            if len(self._recent) > _MOST_KEPT:
+                self._recent.pop(next(iter(self._recent)))
         return cast("T", await asyncio.shield(kept[1]))
 
     def stamp(self) -> Stamp:

@@ -18,6 +18,7 @@ from .query import RUN_KEYS, Query
 
 MOST_RUNS = 1000
 _RUNS = 100
+_KEPT_S = 60.0
 
 
 class NotFound(InputError):  # noqa: N818  HTTP's own name
@@ -107,4 +108,7 @@ async def estimate_job(site: Site, request: Request) -> Any:
         ("measurements", workload.model), lambda history: read_measurements(history, workload.model)
     )
     bounds = {name: request.query[name] for name in ("deadline", "budget", "keep") if name in request.query}
-    return await site.work(partial(estimate_shapes, workload, gpus, precisions, bounds, measured))
+    key = f"estimate {sorted(request.query.items())} {request.body!r}"  # of a minute: a deadline comes nearer
+    return await site.recent(
+        key, _KEPT_S, partial(estimate_shapes, workload, gpus, precisions, bounds, measured)
+    )

@@ -1,5 +1,6 @@
 """Runs of the history page by page, and the use of GPUs in sums, from a file that is only read."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,12 +73,16 @@ class HistoryBrowser(History):
         values = {**asdict(wanted), "limit": limit, "offset": offset}
         direction = "DESC" if wanted.descending else "ASC"
         (count,) = self._rows(f"SELECT count(*) AS total FROM run WHERE {_MATCHES}", values)  # noqa: S608  our own names
-        rows = self._rows(
-            f"SELECT v.* FROM (SELECT run.run AS id, row_number() OVER (ORDER BY {SORTS[wanted.sort]} {direction}"  # noqa: S608  our own names
-            f" NULLS LAST, run.began_s DESC, run.run) AS place FROM run WHERE {_MATCHES}"
-            " ORDER BY place LIMIT :limit OFFSET :offset) JOIN v_runs v ON v.run = id ORDER BY place",
+        chosen = self._rows(
+            f"SELECT run.run FROM run WHERE {_MATCHES} ORDER BY {SORTS[wanted.sort]} {direction} NULLS LAST,"  # noqa: S608  our own names
+            " run.began_s DESC, run.run LIMIT :limit OFFSET :offset",
             values,
         )
+        ids = [row["run"] for row in chosen]
+        rows = self._rows(
+            "SELECT * FROM v_runs WHERE run IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
+        )
+        rows.sort(key=lambda row: ids.index(row["run"]))
         return RunPage(rows, count["total"])
 
     def has_run(self, run: str) -> bool:
