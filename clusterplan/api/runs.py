@@ -117,10 +117,10 @@ def runs(beginning: str | None = None) -> Runs:
     history = history_path(os.environ)
     if not beginning:
         shown = runs_to_show(history, "submit", _MOST_ENDED)
-        return _as_runs(read_statuses(list(shown.runs), shown.runs), shown.faults, earlier=shown.has_more)
+        return as_runs(read_statuses(list(shown.runs), shown.runs), shown.faults, earlier=shown.has_more)
     folders = find_folders(history, "submit", beginning)
     if len(folders) != 1:
-        return _as_runs(read_statuses(folders), find_unreadable(history, beginning))
+        return as_runs(read_statuses(folders), find_unreadable(history, beginning))
     return Runs((_read_run(folders[0]),))
 
 
@@ -142,7 +142,7 @@ def cancel(*runs: "str | RunStatus | SubmittedRun", every: bool = False) -> Runs
         statuses = cancel_runs(list(chosen))
     if statuses.faults and not statuses.statuses:
         raise statuses.faults[0].error
-    return _as_runs(statuses)
+    return as_runs(statuses)
 
 
 def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterator[Path]:
@@ -162,9 +162,10 @@ def _folders_of(run: "str | RunStatus | SubmittedRun", *, every: bool) -> Iterat
     yield from candidates or folders[:1]
 
 
-def _as_runs(
+def as_runs(
     statuses: Statuses, unreadable: Sequence[UnreadableFile] = (), *, earlier: bool | None = None
 ) -> Runs:
+    """Return statuses as runs, with a line for each file that could not be read."""
     faults = [*(RunFault(Path(fault.path).parent, fault) for fault in unreadable), *statuses.faults]
     texts = dict.fromkeys(f"{_UNREAD}: {fault.text}" for fault in faults)
     return Runs(tuple(_as_run(status) for status in statuses.statuses), earlier, tuple(texts))
@@ -183,7 +184,7 @@ def _read_run(folder: Path) -> Run:
             return None
 
     verdict = part(lambda: read_verdict(folder)) if run.facts.get("stage") else None
-    note, waiting = part(lambda: read_checkpoint_note(run)), _read_waiting(run)
+    note, waiting = part(lambda: read_checkpoint_note(run)), read_waiting_of(run)
     run = _with_notes(run)
     texts = dict.fromkeys([*run.remarks, *(f"{_UNREAD}: {fault.text}" for fault in faults)])
     return replace(run, checkpoint_note=note, verdict=verdict, waiting=waiting, remarks=tuple(texts))
@@ -198,7 +199,7 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=(*remarks, *status.doubts))
 
 
-def _read_waiting(run: Run) -> "Waiting | None":
+def read_waiting_of(run: Run) -> "Waiting | None":
     """How a run waits in Slurm's queue; None of any other."""
     if (
         run.state.state is not State.PENDING

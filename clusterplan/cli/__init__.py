@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import ClusterplanError
 from ..launcher.slurm.silences import remembered_silences
@@ -31,6 +32,7 @@ _COMMANDS = {
     "calibrate": ("calibrate", "Measure a job by short probes of itself."),
     "submit": ("submit", "Run a job on Slurm, or on this machine, so that it survives."),
     "status": ("status", "Show how runs go, when they end, why they wait or failed."),
+    "watch": ("watch", "Watch runs live: GPUs, progress, time left, place in line."),
     "logs": ("logs", "Print the log of a run."),
     "cancel": ("cancel", "Stop runs for good."),
     "resume": ("resume", "Go on with a run that has ended, from its newest checkpoint."),
@@ -41,15 +43,16 @@ _COMMANDS = {
     "serve": ("serve", "Show the history in a browser, and answer programs."),
     "config": ("config", "Show the settings of this site and of yours."),
     "doctor": ("doctor", "Check whether clusterplan can run here, and say what to do."),
+    "completion": ("completion", "Print the script that makes a shell complete commands and runs."),
     "profiles": ("profiles", "Show the known clusters: partitions, limits, GPUs, links."),
 }
 
 _SECTIONS = {
     "Plan": "init estimate schedule book calibrate",
-    "Run": "submit status logs cancel resume",
+    "Run": "submit status watch logs cancel resume",
     "Look": "report advise sample",
     "Learn": "history serve",
-    "Setup": "config profiles doctor",
+    "Setup": "config profiles doctor completion",
 }
 _EPILOG = (
     "Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.",
@@ -94,6 +97,15 @@ class _Group(click.Group):
             gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101  for the type checker
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing any."""
+        names = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         with remembered_silences():

@@ -8,6 +8,7 @@ import click
 from ..api.advice.advise import Advice
 from ..api.advice.advise import advise as advise_training
 from ..estimator.stopping.advice import State
+from .completion import complete_run
 from .options import echo_result, json_option
 from .workload_options import WorkloadCommand, one_shape
 
@@ -20,7 +21,7 @@ class _Advise(WorkloadCommand):
 
 
 @click.command(cls=_Advise)
-@click.argument("source", required=False, metavar="[RUN|FILE]")
+@click.argument("source", required=False, metavar="[RUN|FILE]", shell_complete=complete_run)
 @click.option("--job", type=click.Path(path_type=Path), metavar="JOB", help="The job file of the training.")
 @click.option(
     "--min-gain",

@@ -19,6 +19,7 @@ from ..launcher.calibration.probe import StopReason
 from ..render.layout import Page, Style
 from ..render.submit_text import dry_run as write_dry_run
 from ..render.trials.calibration_text import describe_shape
+from .completion import complete_file
 from .options import echo_page, echo_result, json_option, say, say_notes
 from .passthrough import WithCommand
 from .run_options import executor_option, run_options, slurm_options
@@ -36,7 +37,7 @@ class _Calibrate(WithCommand, WorkloadCommand):
 
 
 @click.command(cls=_Calibrate)
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete_file)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @executor_option
 @click.option(

@@ -16,6 +16,8 @@ from .options import echo_page, echo_result, json_option, show_collecting
 from .stages import echo_staged_estimate, refuse_beside_stages, shares_of, stage_options
 from .workload_options import WorkloadCommand, one_shape, workload_values
 
+_FEWEST_SHAPES = 2  # of a plot
+
 
 class _Estimate(WorkloadCommand):
     """Takes a workload's flags, of which some may have several values."""
@@ -46,6 +48,7 @@ class _Estimate(WorkloadCommand):
     is_flag=True,
     help="Ask Slurm when each shape would start, and say which ends first.",
 )
+@click.option("--plot", is_flag=True, help="Draw time and efficiency by GPUs, from P10 to P90.")
 @click.option("--explain", is_flag=True, help="Print the arithmetic with the numbers put in.")
 @json_option
 def estimate(
@@ -56,6 +59,7 @@ def estimate(
     progressive: bool,  # noqa: FBT001
     stages: str | None,
     queue: bool,  # noqa: FBT001
+    plot: bool,  # noqa: FBT001
     explain: bool,  # noqa: FBT001
     as_json: bool,  # noqa: FBT001
     **flags: Any,
@@ -66,16 +70,25 @@ def estimate(
 
         clusterplan estimate --samples 1_000_000 --batch-size 32 --gpus 8
     """
-    if as_json and explain:
-        raise WorkloadError("--json and --explain are both given; give one of them")
+    if as_json and (explain or plot):
+        name = "--explain" if explain else "--plot"
+        raise WorkloadError(f"--json and {name} are both given; give one of them")
     job = _job(words, flags, {"--budget": budget, "--deadline": deadline})
     if shares := shares_of(stages, progressive=progressive):
         refuse_beside_stages(
-            {"--deadline": deadline, "--budget": budget, "--queue": queue, "--explain": explain}
+            {
+                "--deadline": deadline,
+                "--budget": budget,
+                "--queue": queue,
+                "--plot": plot,
+                "--explain": explain,
+            }
         )
         echo_staged_estimate(job, one_shape(flags), shares, as_json=as_json)
         return
     values, gpus, precisions = workload_values(flags)
+    if plot and len(gpus) * max(len(precisions), 1) < _FEWEST_SHAPES:
+        raise InputError("--plot draws several shapes: give GPU counts with commas, such as --gpus 1,2,4,8")
     with show_collecting() as progress:
         shapes = estimate_job(
             job,
@@ -89,6 +102,10 @@ def estimate(
             **values,
         )
     echo_result(shapes if len(shapes) > 1 else shapes[0], as_json=as_json)
+    if plot:
+        from ..render.estimate.plot import write_plot  # noqa: PLC0415  for --plot only
+
+        echo_page(lambda page: write_plot(page, shapes, page.width))
     if explain:
         echo_page(lambda page: _explain(page, shapes))
 

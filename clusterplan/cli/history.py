@@ -14,6 +14,7 @@ from ..api.history.upkeep import prune as prune_history
 from ..api.history.upkeep import vacuum as vacuum_history
 from ..errors import InputError
 from ..launcher.run_folder.folder import history_path
+from .completion import complete_run
 from .history_add import add, remove
 from .history_export import export
 from .options import echo, echo_result, json_option, show_collecting, utf8_text
@@ -75,7 +76,7 @@ def list_(
 
 
 @history.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @json_option
 def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show the GPUs, events and measured step times of a run.
@@ -107,8 +108,8 @@ def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
 
 
 @history.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete_run)
+@click.argument("second", shell_complete=complete_run)
 @json_option
 def compare(first: str, second: str, as_json: bool) -> None:  # noqa: FBT001
     """Show two runs side by side.

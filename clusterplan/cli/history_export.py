@@ -6,11 +6,12 @@ import click
 
 from ..api.history.runs import read_readings
 from ..errors import InputError
+from .completion import complete_run
 from .options import echo, say, show_collecting
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option("--csv", "form", flag_value="csv", default=True, help="Comma-separated values (the default).")
 @click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object per line.")
 @click.option("--json", "form", flag_value="json", help="One JSON list.")

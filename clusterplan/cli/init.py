@@ -12,6 +12,7 @@ from ..api.scripts.init import init as read_job_file
 from ..cluster_profiles.visible_text import show_controls
 from ..errors import InputError
 from ..render.layout import Page
+from .completion import complete_file
 from .options import echo_page, echo_text, json_option, say
 from .workload_options import WorkloadCommand, one_shape
 
@@ -42,7 +43,7 @@ class _Init(WorkloadCommand):
 
 
 @click.command(cls=_Init)
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=complete_file)
 @click.argument("words", nargs=-1, metavar="[ARGUMENT]...", type=click.UNPROCESSED)
 @click.option(
     "-o",

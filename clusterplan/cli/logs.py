@@ -18,13 +18,14 @@ from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.status import read_status
 from ..render.runs import ending_text
 from . import following
+from .completion import complete_run
 from .options import choose_latest, echo_bytes, say
 
 _BLOCK_BYTES = 1 << 16
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the run prints more, until it ends.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), help="Print only the last N lines.", metavar="N")
 @click.option(

@@ -17,7 +17,6 @@ from ..errors import InputError
 from ..render.layout import Page, wrap
 
 _CLEARED = "\r\x1b[K"  # the line, and the cursor at its beginning
-_TOP = "\x1b[H\x1b[2J"  # the cursor to the first line, and nothing below it
 
 
 def utf8_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -62,25 +61,27 @@ def show_live(text: str, *, err: bool = False) -> None:
     click.echo(_CLEARED + show_controls(text), nl=False, err=err)
 
 
-def clear_screen() -> None:
-    """Begin anew at the top of the terminal; elsewhere print an empty line."""
-    is_terminal = sys.stdout.isatty()
-    click.echo(_TOP if is_terminal else "", nl=not is_terminal)
+def _wants_colour(stream: TextIO | None) -> bool:
+    """Whether to colour: NO_COLOR says no, FORCE_COLOR yes (https://no-color.org, https://force-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream is not None and stream.isatty())
 
 
 def _width(stream: TextIO | None) -> int | None:
-    """The columns of a stream that is a terminal; None for any other."""
+    """The columns of a stream that is a terminal, or that FORCE_COLOR makes one; None for any other."""
     if stream is None or not stream.isatty():
-        return None
+        is_forced = os.environ.get("FORCE_COLOR") and os.environ.get("COLUMNS")
+        return shutil.get_terminal_size().columns if is_forced else None
     return shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns
 
 
 def echo_page(fill: Callable[[Page], None]) -> None:
     """Print a page that `fill` writes on: as wide as the terminal, and coloured if there is one."""
-    columns = _width(sys.stdout)
-    page = Page(columns, colour=columns is not None and not os.environ.get("NO_COLOR"))
+    colour = _wants_colour(sys.stdout)
+    page = Page(_width(sys.stdout), colour=colour)
     fill(page)
-    click.echo(str(page), nl=False)
+    click.echo(str(page), nl=False, color=colour)
 
 
 def echo_result(result: Result, *, as_json: bool, indent: int | None = 2) -> None:

@@ -7,11 +7,12 @@ import click
 from ..api.report import Report
 from ..api.report import report as report_run
 from ..api.reports.sweep import SweepReport, find_sweep, report_sweep
+from .completion import complete_run
 from .options import echo_result, json_option, say, show_collecting
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option(
     "--html",
     metavar="FILE",

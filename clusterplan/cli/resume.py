@@ -10,6 +10,7 @@ from ..api.resume.resume import resume_prepared
 from ..api.submit import run_tables
 from ..errors import InputError
 from ..render import resume_text
+from .completion import complete_run
 from .options import duration_s, echo_page, echo_text, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import run_options, slurm_options
@@ -28,7 +29,7 @@ class _Resume(WithCommand, WorkloadCommand):
 
 
 @click.command(cls=_Resume)
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--executor", type=click.Choice(["slurm", "local"]), help="Default: as before.")
 @click.option("--time", metavar="TIME", callback=duration_s, help="Walltime of one job. Default: as before.")

@@ -16,6 +16,7 @@ from ..launcher.submission.decide import SubmitOptions
 from ..launcher.submission.submission import PreparedSubmission
 from ..launcher.submission.sweep import parse_sweep
 from ..render import submit_text
+from .completion import complete_file
 from .options import duration_s, echo_page, echo_text, json_option, say, say_notes, show_collecting
 from .passthrough import WithCommand
 from .run_options import executor_option, run_options, slurm_options
@@ -36,7 +37,7 @@ class _Submit(WithCommand, WorkloadCommand):
 
 
 @click.command(cls=_Submit)
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=complete_file)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @executor_option
 @click.option(

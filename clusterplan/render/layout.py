@@ -41,6 +41,11 @@ class Page:
         self._lines: list[str] = []
         self._marks: dict[str, Style] = {}
 
+    @property
+    def width(self) -> int:
+        """Return its columns."""
+        return self._width
+
     def __str__(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)
 

@@ -49,9 +49,14 @@ def read_waiting(job_id: str) -> Waiting | None:
 
 
 @lru_cache(maxsize=1)
-def _read(job_id: str, _: int) -> Waiting | None:
+def _read_queue(_: int) -> QueueState:
+    return read_queue_state(time.time(), _TIMEOUT_S)
+
+
+@lru_cache(maxsize=16)
+def _read(job_id: str, minute: int) -> Waiting | None:
     with suppress(SlurmUnavailable, SlurmRefused):
-        state = read_queue_state(time.time(), _TIMEOUT_S)
+        state = _read_queue(minute)
         array, _element, index = job_id.partition("_")
         job = next((each for each in state.pending if each.job_id in (job_id, array)), None)
         if job and not job.is_blocked:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -75,10 +76,12 @@ def read_status(folder: Path) -> RunStatus:
     return replace(statuses[0], faults=tuple(faults))
 
 
-def read_statuses(folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | None = None) -> Statuses:
+def read_statuses(
+    folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | None = None, slurm_period_s: int = 0
+) -> Statuses:
     """Return the status of each run, with one question to Slurm for all of them.
 
-    `facts_of` has the values of run.json of runs for which they are read already.
+    `slurm_period_s` is the time for which an answer of Slurm is used again.  `facts_of` has the values of run.json of runs for which they are read already.
 
     A final state is written into the run's folder, because Slurm forgets a job within minutes.  A run that was given
     up as lost is judged again: its job may have begun since.
@@ -89,7 +92,9 @@ def read_statuses(folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | N
             runs.append(read_run_files(folder, (facts_of or {}).get(folder)))
         except UnreadableFile as fault:
             faults.append(RunFault(folder, fault))
-    answers = _ask_slurm([run.jobs[-1] for run in runs if run.is_open_on_slurm])
+    jobs = tuple(run.jobs[-1] for run in runs if run.is_open_on_slurm)
+    moment = time.monotonic()
+    answers = _ask_slurm(jobs, moment // slurm_period_s if slurm_period_s else moment)
     reader = _StatusReader(answers, JobFiles(), finds_checkpoint=len(folders) == 1)
     statuses = list[RunStatus]()
     for run in runs:
@@ -208,7 +213,8 @@ def _write_end(folder: Path, state: RunState, job: str) -> None:
     )
 
 
-def _ask_slurm(jobs: Sequence[JobEntry]) -> _SlurmAnswers:
+@lru_cache(maxsize=1)
+def _ask_slurm(jobs: tuple[JobEntry, ...], _moment: float) -> _SlurmAnswers:
     if not jobs:
         return _SlurmAnswers()
     with ThreadPoolExecutor() as pool:

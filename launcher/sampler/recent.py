@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import SpoolError
 from ...estimator.gpu_use.reading import GpuReading, Tick
 from ...estimator.gpu_use.rollup import ALL_TIMES_S, roll_up
 from .spool import SUFFIX
-from .spool_reader import read_latest_items
+from .spool_reader import open_spool, read_latest_items
 
 UTILISATION_WINDOW_S = 10.0
 _STALE_S = 60.0  # a spool that has not grown for longer has no sampler any more
@@ -22,6 +24,43 @@ def recent_utilisation(folder: Path) -> float | None:
     rows = [row for path in folder.glob(f"*{SUFFIX}") for row in _recent_rows(path)]
     rollups = roll_up(rows, ALL_TIMES_S)
     return rollups[0].values["utilisation_mean"] if rollups else None
+
+
+@dataclass(frozen=True)
+class RecentGpu:
+    """One GPU of a run by its latest reading: its node, its index there, and what was read; None is not known."""
+
+    node: str
+    index: str
+    utilisation_percent: float | None
+    memory_used_bytes: int | None
+    memory_bytes: int | None
+    power_w: float | None
+
+
+def recent_gpus(folder: Path) -> list[RecentGpu]:
+    """Return the GPUs of the run in `folder` as they are now, by node and index; none that is not sampled any more."""
+    return [gpu for path in sorted(folder.glob(f"*{SUFFIX}")) for gpu in _gpus_of(path)]
+
+
+def _gpus_of(path: Path) -> Iterator[RecentGpu]:
+    latest = {reading.gpu: reading for _, reading in _recent_rows(path)}
+    try:
+        with open_spool(path) as (_, header):
+            pass
+    except SpoolError:
+        return
+    for place, reading in sorted(latest.items()):
+        gpu = header.gpus[place] if place < len(header.gpus) else None
+        power_mw = reading.power_mw
+        yield RecentGpu(
+            header.node,
+            (gpu and gpu.index) or str(place),
+            reading.utilisation_percent,
+            reading.memory_used_bytes,
+            gpu.memory_bytes if gpu else None,
+            None if power_mw is None else power_mw / 1000,
+        )
 
 
 def _recent_rows(path: Path) -> Iterator[tuple[float, GpuReading]]:

@@ -26,6 +26,7 @@ _LONGEST_REASON = 120  # characters, in a table; `status RUN` has all of it
 _MOST_NODES = 4  # named in a line
 STATE_STYLES: dict[str, Style] = {
     State.COMPLETED: Style.GOOD,
+    State.RUNNING: Style.ANSWER,
     State.PENDING: Style.CODE,
     **dict.fromkeys(
         (State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.NODE_FAILURE, State.LOST), Style.BAD
