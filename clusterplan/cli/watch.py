@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..api.live.watching import Watch, read_gpus_of
 from ..api.runs import Run
-from ..api.watching import Watch, read_gpus_of
 from ..render.layout import Page
 from ..render.runs.status_text import render_live
 from ..render.runs.watch_text import all_ended, write_frame

@@ -11,6 +11,7 @@ from ...estimator.history.integrity import Integrity
 from ...estimator.job.shape import Shape
 from ...estimator.measurements.measurement import Measurement
 from ..layout import Page, Style
+from ..state_styles import STATE_STYLES
 
 
 def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
@@ -18,6 +19,7 @@ def render_runs(page: Page, runs: Sequence[Mapping[str, Any]]) -> None:
     if not runs:
         page.line("no runs yet: `clusterplan sample -- COMMAND` makes one")
         return
+    page.mark(STATE_STYLES)
     user_title = ("user",) if len({run["user"] for run in runs}) > 1 else ()
     page.table(
         ("run", *user_title, "state", "began", "took", "GPUs", "utilisation", "energy"),

@@ -12,9 +12,10 @@ from ...estimator.gpu_use.reading import DISPLAYS
 from ...estimator.gpu_use.report import EnergySource, GpuReport, RunReport
 from ...launcher.runs.run_status import RunStatus
 from ..layout import Page, Style
+from ..state_styles import STATE_STYLES
 from .ending_text import Row, remedy_rows, restart_rows
 from .progress_text import progress_rows
-from .status_text import STATE_STYLES, node_rows, time_rows
+from .status_text import node_rows, time_rows
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _GAUGE_WIDTH = 40

@@ -10,8 +10,8 @@ from ...estimator.gpu_use.notes import Note
 from ...estimator.stages.check import StageVerdict
 from ...launcher.run_folder.checkpoints import Checkpoint
 from ...launcher.runs.run_status import RunStatus
-from ...launcher.runs.state import State
 from ..layout import Page, Style
+from ..state_styles import STATE_STYLES
 from ..trials.stage_text import stage_rows
 from .ending_text import Row, ending_as_json, remedy_rows, restart_rows
 from .progress_text import UNKNOWN, alarms, ends_in, progress_as_json, progress_rows, steps_of, time_left
@@ -24,14 +24,6 @@ NOTES_OF_S = (
 )
 _LONGEST_REASON = 120  # characters, in a table; `status RUN` has all of it
 _MOST_NODES = 4  # named in a line
-STATE_STYLES: dict[str, Style] = {
-    State.COMPLETED: Style.GOOD,
-    State.RUNNING: Style.ANSWER,
-    State.PENDING: Style.CODE,
-    **dict.fromkeys(
-        (State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.NODE_FAILURE, State.LOST), Style.BAD
-    ),
-}
 
 
 def render_statuses(page: Page, statuses: Sequence[RunStatus], *, earlier: bool = False) -> None:

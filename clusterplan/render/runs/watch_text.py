@@ -8,8 +8,8 @@ from ...cluster_profiles.units import format_duration, format_significant, plura
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import OPEN_STATES, State
 from ..layout import Page, Style
+from ..state_styles import STATE_STYLES
 from .progress_text import UNKNOWN, alarms, steps_of, time_left
-from .status_text import STATE_STYLES
 
 if TYPE_CHECKING:
     from ...launcher.forecast.waiting import Waiting

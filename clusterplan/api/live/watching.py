@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..launcher.run_folder.folder import history_path
-from ..launcher.run_folder.registry import find_folders, runs_to_show
-from ..launcher.runs.state import OPEN_STATES, State
-from ..launcher.runs.status import read_statuses
-from ..launcher.sampler.recent import RecentGpu, recent_gpus
-from .runs import Run, Runs, as_runs, read_waiting_of
+from ...launcher.run_folder.folder import history_path
+from ...launcher.run_folder.registry import find_folders, runs_to_show
+from ...launcher.runs.state import OPEN_STATES, State
+from ...launcher.runs.status import read_statuses
+from ...launcher.sampler.recent import RecentGpu, recent_gpus
+from ..runs import Run, Runs, as_runs, read_waiting_of
 
 _SLURM_PERIOD_S = 30  # sites ask that nobody polls Slurm faster
 _MOST_WAITING = 5  # pending runs of which a forecast is made; the queue itself is asked for once a minute

@@ -1,0 +1,1 @@
+"""Runs looked at again and again while they go on."""
