@@ -9,7 +9,7 @@ from ...cluster_profiles.units import format_significant, plural
 from ...launcher.curves.training_log import TrainingLog
 from ...launcher.runs.run_status import RunStatus
 from ..layout import Page
-from .status_text import STATE_STYLES
+from ..state_styles import STATE_STYLES
 
 
 @dataclass(frozen=True)
