@@ -52,6 +52,7 @@ format: .venv/installed-dev
 docs: docs-pages
 	$(PIP) -e .[docs]
 	$(BIN)/zensical build --strict --clean
+	CLUSTERPLAN_SITE=site $(BIN)/pytest -q tests/test_site.py
 	@echo "the site is in site/index.html"
 
 ## Draw the pictures of README and pages from what the commands answer.
