@@ -57,5 +57,7 @@ def test_search_answers_from_a_file(page: Any) -> None:
 def test_commands_fit_and_can_be_copied(page: Any) -> None:
     page.goto((SITE / "how-to/survive-a-time-limit.html").as_uri())
     page.locator(".md-code__button").first.wait_for(state="attached")
-    wide = "[...document.querySelectorAll('pre > code')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    wide = (
+        "[...document.querySelectorAll('pre > code')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    )
     assert page.evaluate(wide) == 0
