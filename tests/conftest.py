@@ -41,6 +41,7 @@ StartScenario = Callable[..., MoveClock]  # the fixture `gpus`
 # There is one of each in a run of the tests: with `-n`, one process has all the files that use it.
 ONCE = {
     "real_slurm": {
+        "test_campaign_slurm",
         "test_discovery",
         "test_frameworks",
         "test_neighbours_slurm",
