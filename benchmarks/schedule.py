@@ -9,6 +9,7 @@ over GPUs (each job in its cheapest shape) and the longest job at its fastest.  
 """
 
 import argparse
+import math
 import os
 import random
 import resource
@@ -29,6 +30,7 @@ from clusterplan.estimator.campaign.score import objective_value, total_gpu_hour
 from clusterplan.estimator.campaign.solver.refine import Effort, refine
 
 EFFICIENCIES = (0.91, 0.80, 0.65)
+_SOONER = 0.75  # of the end by habit
 TRACES = ("sia_philly_1", "sia_saturn_1", "rubick_base", "gavel_msr_0e4a51")
 
 
@@ -54,7 +56,7 @@ class Case:
     def least_gpu_hours(self, end_s: float) -> float:
         """Return what no plan is below that ends by then: each job in its cheapest shape that is short enough."""
         modes = [[mode for mode in job.modes(self.gpus) if mode.p50_s <= end_s * 1.001] for job in self.jobs]
-        return sum(min(mode.gpu_hours for mode in each) for each in modes)
+        return sum(min((mode.gpu_hours for mode in each), default=math.inf) for each in modes)
 
 
 def cases(counts: Sequence[int], gpus: Sequence[int], seeds: int, folder: Path | None) -> Iterator[Case]:
@@ -79,7 +81,7 @@ def score_case(case: Case, within_s: float) -> tuple[list[str], list[str]]:
     for plan in (greedy, solved):
         if faults := find_faults(campaign, plan.planned):
             raise ValueError(f"{case.name}: {faults[0]}")
-    least = _least_gpu_hours(case, habit)
+    least, sooner = (_least_gpu_hours(case, share * habit.end_s) for share in (1.0, _SOONER))
     late_habit, late_plan, deadlines = _deadlines(case, habit)
     loop = simulate(case.jobs, pool_of(case.gpus), seed=1)
     list_end_s, end_s = (objective_value(campaign, each.planned) for each in (greedy, solved))
@@ -98,6 +100,9 @@ def score_case(case: Case, within_s: float) -> tuple[list[str], list[str]]:
         *head,
         f"{least[0] / habit.gpu_hours:.2f}",
         f"{least[1] / habit.end_s:.2f}",
+        f"{sooner[0] / habit.gpu_hours:.2f}",
+        f"{sooner[1] / habit.end_s:.2f}",
+        f"{case.least_gpu_hours(_SOONER * habit.end_s) / habit.gpu_hours:.2f}",
         f"{late_plan} / {late_habit} of {deadlines}",
         f"{loop.end_s / fluid_s:.3f}",
         f"{loop.end_s / bound_s:.3f}",
@@ -109,7 +114,8 @@ def score_case(case: Case, within_s: float) -> tuple[list[str], list[str]]:
 
 KNOWN = ("jobs of", "jobs", "GPUs", "bound / fluid", "lists / fluid", "solver / fluid", "lists / bound",
          "solver / bound", "end / habit", "fluid / habit", "GPU-hours / habit", "least for that end")  # fmt: skip
-OTHER = ("jobs of", "jobs", "GPUs", "least GPU-hours / habit", "its end / habit", "late, plan / habit",
+OTHER = ("jobs of", "jobs", "GPUs", "least GPU-hours / habit", "its end / habit",
+         "least GPU-hours by 0.75 of habit's end", "its end / habit", "least for that end", "late, plan / habit",
          "with errors: end / fluid", "end / bound", "end / habit", "plans")  # fmt: skip
 
 
@@ -118,10 +124,10 @@ def _refine(campaign: Campaign, start: Solution, within_s: float) -> Solution:
     return refine(campaign, start, effort, lambda *_: None).solution
 
 
-def _least_gpu_hours(case: Case, habit: Outcome) -> tuple[float, float]:
-    """Return the GPU-hours and the end of the plan with the least GPU-hours that ends when habit does."""
+def _least_gpu_hours(case: Case, end_s: float) -> tuple[float, float]:
+    """Return the GPU-hours and the end of the plan with the least GPU-hours that is to end by `end_s`."""
     campaign = case.campaign(Objective.GPU_HOURS)
-    jobs = tuple(replace(job, deadline_s=habit.end_s) for job in campaign.jobs)
+    jobs = tuple(replace(job, deadline_s=end_s) for job in campaign.jobs)
     solution = plan_greedily(replace(campaign, jobs=jobs))
     return total_gpu_hours(solution.planned), max(each.end_s for each in solution.planned)
 
