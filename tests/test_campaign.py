@@ -386,3 +386,14 @@ def test_reservations_and_missing_nodes_are_taken() -> None:
 def test_jobs_of_the_campaign_itself_do_not_count() -> None:
     mine = RunningJob("7", "me", request(4, 8, 5), tuple(node.name for node in NODES), NOW_S - HOUR_S)
     assert busy_by_queue(queue(mine), Pool.of("gpu", 32, 8), "gpu", own=frozenset({"7"})) == ()
+
+
+def test_the_end_of_all_is_planned_with_care_and_its_gap_is_that_of_the_p50() -> None:
+    """The end of all is the latest of many: a shape of a narrow range is worth 5 % here, a wide one ends late."""
+    wide, narrow = Mode("gpu", 1, 4, 10_000, 20_000), Mode("gpu", 1, 8, 10_500, 10_600)
+    campaign = Campaign(0.0, (CampaignJob("a", (wide, narrow)),), (Pool.of("gpu", 8, 8),))
+    plan = make_plan(campaign)
+    assert [each.mode for each in plan.planned] == [narrow]
+    assert plan.planned[0].careful_end_s == 10_500 + 0.3 * 100
+    assert plan.value == 10_500
+    assert plan.gap == pytest.approx(0.05)
