@@ -28,8 +28,10 @@ from .options import echo_result, json_option, say, show_collecting
 def report(run: str | None, html: Path | None, profile: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show how a run used its GPUs, and what to do about it; of a sweep, compare its runs.
 
-    RUN is an id or the beginning of one; the beginning that all runs of a sweep share is the sweep.  Default: the latest
-    run.
+    RUN is an id or the beginning of one, or what the ids of a sweep's runs
+    begin with.  Default: the latest run.
+
+        clusterplan report --html run.html
     """
     result: Report | SweepReport
     if run and find_sweep(run):
