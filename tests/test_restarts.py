@@ -163,6 +163,25 @@ def test_a_start_whose_node_died_before_its_tasks_ran_is_repeated(
 
 
 @story
+def test_a_start_that_slurm_kills_after_a_requeue_is_repeated_once(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """A slurmd that came back had the new start killed by the job's id: four runs of one storm ended so."""
+    run = on_slurm.submit(job_file(on_slurm, steps=150))
+    until(lambda: running_job(run, 0) and steps_done(run) > 5, "steps", ENDED_S)
+    on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
+    for attempt in (1, 2):
+        until(lambda at=attempt: running_job(run, at), "the next start", ENDED_S)
+        on_slurm.slurm.ask("scancel", "--signal=KILL", run["job_id"])
+    yield
+    ended = on_slurm.ended(run["run"])
+    assert (ended["state"], ended["reason"]) == ("failed", "its process was killed (SIGKILL)")
+    assert {file.name for file in Path(run["folder"]).glob("submitit/*.exit")} == {
+        f"{run['job_id']}.{attempt}.exit" for attempt in (1, 2)
+    }
+
+
+@story
 def test_one_rank_of_four_that_crashes_ends_the_job_with_its_words(
     on_slurm: Any,
 ) -> Generator[None, None, None]:

@@ -22,6 +22,7 @@ NO_LIMIT = 10**6  # submitit counts requeues, and not whether they made progress
 _SUBMITITS_S = 300.0  # what submitit takes for a walltime that is not said
 _LAUNCH_FAILED = "srun: error: Application launch failed"
 _MOST_FAILED_LAUNCHES = 5
+_AFTER_REQUEUE_S = 300
 
 JobClass = Callable[[str], Callable[[], Any]]  # made from a run's folder; submitit pickles what it makes
 
@@ -141,10 +142,12 @@ def _enter(folder: Path) -> str:
 def _teardown(where: Path) -> list[str]:
     """Return shell lines that record how the tasks ended, and ask for a restart where no task can.
 
-    The job's shell outlives tasks that are killed.  Two things are no fault of the run.  srun could not start the tasks
+    The job's shell outlives tasks that are killed.  Three things are no fault of the run.  srun could not start the tasks
     of a node that has just died (exit code 233, SLURM_COMMUNICATIONS_CONNECTION_ERROR), and it killed those of the
     others: that is repeated a few times, until Slurm knows the node as down.  Or not even the first task has begun:
     srun could not create the step, or a preemption came before the guard listened; one of the last 3 starts has begun.
+    Or the step was killed minutes after Slurm had requeued the job: a slurmd that comes back reports the step that it had
+    before, and Slurm has it killed by the id of the job, whatever runs under that by now.  This is repeated once.
     """
     return [
         "code=$?",
@@ -157,6 +160,8 @@ def _teardown(where: Path) -> list[str]:
         f'    elif [ ! -e "$job.$restart.{BEGAN}" ]; then',
         f'        for back in 1 2 3; do [ -e "$job.$((restart - back)).{BEGAN}" ] && again=1; done',
         "        case $(scontrol show job \"$job\" 2> /dev/null) in *' PreemptTime=2'*) again=1 ;; esac",
+        f"    elif [ $code -gt 128 ] && [ $restart -gt 0 ] && [ $SECONDS -lt {_AFTER_REQUEUE_S} ]; then",
+        '        [ -e "$job.$((restart - 1)).exit" ] || again=1',
         "    fi",
         "fi",
         'if [ "$again" ]; then',
