@@ -116,7 +116,7 @@ def schedule(
         >>> jobs = [Workload.of(name=n, samples=1_000_000, batch_size=32, gpus=8, samples_per_s=44.3) for n in ("a", "b")]
         >>> answer = schedule(jobs, caps=["8"], within="0s", measurements=[])
         >>> [(each.job, each.mode.gpus) for each in answer.plan.planned]
-        [('a', 4), ('b', 4)]
+        [('a', 8), ('b', 8)]
     """
     now = now or datetime.now(UTC)
     within_s = parse_within_s(within)
