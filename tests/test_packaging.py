@@ -140,6 +140,6 @@ def test_the_wheel_holds_every_module_and_profile(tmp_path: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             relative = path.relative_to(ROOT / folder)
             linked = folder == "clusterplan" and relative.parts[0] in folders
-            if path.suffix in {".py", ".sql", ".toml", ".typed"} and not linked:
+            if path.suffix in {".py", ".sql", ".toml", ".typed", ".css", ".js"} and not linked:
                 expected.add(f"{inside}/{relative}")
     assert names == expected

@@ -172,7 +172,7 @@ def test_a_start_that_slurm_kills_after_a_requeue_is_repeated_once(
     on_slurm.slurm.ask("scontrol", "requeue", run["job_id"])
     for attempt in (1, 2):
         until(lambda at=attempt: running_job(run, at), "the next start", ENDED_S)
-        on_slurm.slurm.ask("scancel", "--signal=KILL", run["job_id"])
+        on_slurm.slurm.ask("scancel", "--signal=KILL", f"{run['job_id']}.0")
     yield
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["reason"]) == ("failed", "its process was killed (SIGKILL)")
