@@ -35,7 +35,7 @@ def watch(run: str | None) -> None:
     """Watch runs live: their GPUs, progress, loss, time left, and the place in line of pending ones.
 
     RUN is an id or its beginning.  Default: all open runs.  It ends when all of them have ended, or with q or Ctrl-C,
-    which leave them running.  Slurm is asked every 30 s.  In a pipe there is a line per run every 30 s:
+    which leave them running.  Slurm is asked about twice per minute.  In a pipe there is a line per run every 30 s:
 
         clusterplan watch train-2026
     """
