@@ -12,7 +12,7 @@ from typing import Self
 
 from ...cluster_profiles.units import HOUR_S
 
-_CARE = 0.3  # 0, 0.6 and 1.0 ended later in simulations with errors: see docs/explanation/scheduling.md
+_CARE = 0.3  # 0 and 0.6 ended later in most simulations with errors: see docs/explanation/scheduling.md
 
 
 class Objective(StrEnum):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _START = f"{__package__}.start"
 NO_LIMIT = 10**6  # submitit counts requeues, and not whether they made progress; ours does
 _SUBMITITS_S = 300.0  # what submitit takes for a walltime that is not said
+_UNREACHABLE = 233  # srun's SLURM_COMMUNICATIONS_CONNECTION_ERROR, 1001, as an exit code
 _LAUNCH_FAILED = "srun: error: Application launch failed"
 _MOST_FAILED_LAUNCHES = 5
 _AFTER_REQUEUE_S = 300
@@ -143,8 +144,7 @@ def _teardown(where: Path) -> list[str]:
     """Return shell lines that record how the tasks ended, and ask for a restart where no task can.
 
     The job's shell outlives tasks that are killed.  Three things are no fault of the run.  srun could not start the tasks
-    of a node that has just died (exit code 233, SLURM_COMMUNICATIONS_CONNECTION_ERROR), and it killed those of the
-    others: that is repeated a few times, until Slurm knows the node as down.  Or not even the first task has begun:
+    of a node that has just died, and it killed those of the others: that is repeated a few times, until Slurm knows the node as down.  Or not even the first task has begun:
     srun could not create the step, or a preemption came before the guard listened; one of the last 3 starts has begun.
     Or the step was killed minutes after Slurm had requeued the job: a slurmd that comes back reports the step that it had
     before, and Slurm has it killed by the id of the job, whatever runs under that by now.  This is repeated once.
@@ -155,7 +155,7 @@ def _teardown(where: Path) -> list[str]:
         'echo $code > "$job.$restart.exit"',
         "again=",
         "if [ $code -ne 0 ]; then",
-        f'    if tail -n 20 "${{job}}_0_log.err" 2> /dev/null | grep -q {shlex.quote(_LAUNCH_FAILED)}; then',
+        f'    if [ $code -eq {_UNREACHABLE} ] && tail -n 20 "${{job}}_0_log.err" 2> /dev/null | grep -q {shlex.quote(_LAUNCH_FAILED)}; then',
         f'        [ "$(cat "$job".*.exit | grep -cx $code)" -le {_MOST_FAILED_LAUNCHES} ] && again=1',
         f'    elif [ ! -e "$job.$restart.{BEGAN}" ]; then',
         f'        for back in 1 2 3; do [ -e "$job.$((restart - back)).{BEGAN}" ] && again=1; done',
