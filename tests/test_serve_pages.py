@@ -5,6 +5,7 @@ Sources: axe-core's rules (https://github.com/dequelabs/axe-core/blob/develop/do
 """
 
 import asyncio
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ pytest.importorskip("datasette", reason="Datasette is not installed: the extra `
 pytest.importorskip("httpx", reason="httpx is not installed")
 
 from served import HOSTILE, get, make_history, serve
+from served_runs import STEPS, STEPS_DONE, add_runs
 
 from clusterplan.web.access.gate import ENTRY, HOME
 from clusterplan.web.access.keys import Keys
@@ -26,7 +28,8 @@ PAGES = {
     "overview": "",
     "runs": "runs",
     "run": "run/phi2-0",
-    "hostile run": "run/x-2",
+    "run that goes on": "run/{open}",
+    "hostile run": "run/{hostile}",
     "comparison": "compare?first=phi2-0&second=phi2-1",
     "form": "estimate",
     "estimate": ESTIMATE,
@@ -41,7 +44,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def link(history: Path) -> Iterator[str]:
+def runs(history: Path) -> dict[str, str]:
+    """The ids of runs with folders, by what they show."""
+    return add_runs(history)
+
+
+@pytest.fixture(scope="module")
+def link(history: Path, runs: dict[str, str]) -> Iterator[str]:  # noqa: ARG001  they are served too
     """Serve the application in a thread; return a link that works once."""
     uvicorn = pytest.importorskip("uvicorn")
     from clusterplan.web.server import listen  # noqa: PLC0415  uvicorn
@@ -79,7 +88,7 @@ def pages_browser(link: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_draws_without_an_error_an_outside_request_or_a_fault_of_access(
-    pages_browser: Any, link: str, name: str
+    pages_browser: Any, link: str, runs: dict[str, str], name: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     faults, requests = list[str](), list[str]()
@@ -88,9 +97,11 @@ def test_a_page_draws_without_an_error_an_outside_request_or_a_fault_of_access(
     )
     pages_browser.on("pageerror", lambda error: faults.append(str(error)))
     pages_browser.on("request", lambda request: requests.append(request.url))
-    answer = pages_browser.goto(f"{HOME}{PAGES[name]}")
+    answer = pages_browser.goto(f"{HOME}{PAGES[name].format_map(runs)}")
     assert answer.status == 200
-    for scheme in ("light", "dark") if name in {"runs", "estimate"} else ("light",):  # of one style all
+    for scheme in (
+        ("light", "dark") if name in {"runs", "estimate", "hostile run"} else ("light",)
+    ):  # of one style all
         pages_browser.emulate_media(color_scheme=scheme)
         violations = axe.Axe().run(pages_browser).response["violations"]
         assert [v["id"] for v in violations if v["impact"] in {"serious", "critical"}] == []
@@ -102,7 +113,7 @@ def test_a_page_draws_without_an_error_an_outside_request_or_a_fault_of_access(
     assert [url for url in requests if not url.startswith((here, "data:"))] == []
 
 
-def test_hostile_names_are_shown_and_not_run(pages_browser: Any) -> None:
+def test_hostile_names_are_shown_and_not_run(pages_browser: Any, runs: dict[str, str]) -> None:
     dialogs = list[Any]()
 
     def dismiss(dialog: Any) -> None:
@@ -110,34 +121,25 @@ def test_hostile_names_are_shown_and_not_run(pages_browser: Any) -> None:
         dialog.dismiss()
 
     pages_browser.on("dialog", dismiss)
-    for path in ("", "runs?state=failed", "run/x-2", "gpus"):
+    for path in ("", "runs?state=failed", "gpus", f"run/{runs['hostile']}", "run/x-2"):
         pages_browser.goto(f"{HOME}{path}")
-    pages_browser.goto(f"{HOME}run/x-2")
-    assert "<script>alert(1)</script>\\x1b[2J" in pages_browser.inner_text("main")
+        if path.startswith("run/"):
+            assert "<script>alert(1)</script>\\x1b[2J" in pages_browser.inner_text("main")
     assert dialogs == []
 
 
-def test_the_filter_and_the_order_of_runs_work(pages_browser: Any) -> None:
+def test_the_filter_and_the_order_of_runs_work(pages_browser: Any, runs: dict[str, str]) -> None:
     pages_browser.goto(f"{HOME}runs")
     pages_browser.fill("#f-user", "bob")
     pages_browser.select_option("#f-state", "completed")
     pages_browser.click("text=Filter")
     assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == ["phi2-1"]
     pages_browser.click("text=All")
-    pages_browser.click("thead >> text=run")
-    assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == [
-        "x-3",
-        "x-2",
-        "phi2-1",
-        "phi2-0",
-    ]
-    pages_browser.click("thead >> text=run")
-    assert pages_browser.locator("tbody tr td:first-child").all_inner_texts() == [
-        "phi2-0",
-        "phi2-1",
-        "x-2",
-        "x-3",
-    ]
+    for descending in (True, False):
+        pages_browser.click("thead >> text=run")
+        shown = pages_browser.locator("tbody tr td:first-child").all_inner_texts()
+        assert shown == sorted(shown, reverse=descending)
+        assert {"phi2-0", "phi2-1", "x-2", "x-3", *runs.values()} <= set(shown)
 
 
 def test_the_form_answers_by_keyboard_alone(pages_browser: Any) -> None:
@@ -163,12 +165,35 @@ def test_datasettes_own_pages_are_linked_and_hide_blobs(pages_browser: Any) -> N
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_has_a_script_or_a_tag_of_somebody(history: Path, page: str) -> None:
-    answer = get(serve(history), f"{HOME}{PAGES[page]}")
+def test_no_page_has_a_script_or_a_tag_of_somebody(history: Path, runs: dict[str, str], page: str) -> None:
+    answer = get(serve(history), f"{HOME}{PAGES[page].format_map(runs)}")
     assert answer.status_code == 200
     assert "script-src" not in answer.headers["content-security-policy"]  # so default-src 'none' holds
     assert "<script" not in answer.text
+    assert "\x1b" not in answer.text
     assert HOSTILE not in answer.text
+
+
+def words_of(answer: Any) -> str:
+    """The words of a page's main part, without its charts and their tables."""
+    main = answer.text[answer.text.index("<main") :]
+    return " ".join(re.sub(r"<(svg|details).*?</\1>|<[^>]+>", " ", main, flags=re.DOTALL).split())
+
+
+def test_a_run_that_goes_on_tells_its_steps_its_end_and_its_checkpoint(
+    history: Path, runs: dict[str, str]
+) -> None:
+    said = words_of(get(serve(history), f"{HOME}run/{runs['open']}"))
+    assert "running elapsed" in said
+    assert f"steps {STEPS_DONE}/{STEPS:,} loss" in said
+    assert re.search(r"ends in \S+ \S+ between \d\d:\d\d\S* and \d\d:\d\d", said)
+    assert "checkpoint step 100" in said
+
+
+def test_the_page_of_a_run_has_the_charts_of_its_report(history: Path, runs: dict[str, str]) -> None:
+    page = get(serve(history), f"{HOME}run/{runs['hostile']}").text
+    drawn = re.findall(r'<figure class="chart" id="chart-(\w+)"', page)
+    assert drawn == ["story", "loss", "speed", "utilisation", "estimate"]
 
 
 @pytest.mark.parametrize(

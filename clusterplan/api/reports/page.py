@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InputError, UnreadableFile
 from ...estimator.gpu_use.course.places import place_notes
+from ...estimator.history.runs import History as HistoryOfRuns
 from ...launcher.curves.run import read_run
 from ...launcher.curves.training_log import TrainingLog
 from ...launcher.run_folder.folder import links_folder, write_text
@@ -26,7 +27,7 @@ def draw_report(report: "Report") -> str:
     return render_run_page(report, report.cost, report.status, read_details(report))
 
 
-def read_details(report: "Report", history: History | None = None) -> RunDetails:
+def read_details(report: "Report", history: HistoryOfRuns | None = None) -> RunDetails:
     """Return what the page of a run shows beside its report; `history` is by default the one that the commands use.
 
     Raises HistoryError.

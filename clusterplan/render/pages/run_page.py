@@ -15,8 +15,8 @@ from ..charts.figure import Figure
 from ..charts.scale import WIDE
 from ..runs.ending_text import restart_rows
 from ..runs.progress_text import progress_rows
-from ..runs.run_text import usage_rows
-from ..runs.status_text import node_rows, time_rows
+from ..runs.run_text import took_row, usage_rows
+from ..runs.status_text import checkpoint_rows, node_rows, time_rows
 from .document import render_document
 from .parts import kind_of_state, render_facts, render_section, render_sentences, render_state, render_table
 from .run_charts import (
@@ -43,37 +43,45 @@ def render_run_page(
     """Return the whole report as the text of one HTML file."""
     figures = list(draw_gpus(report, details))
     island = _gpu_island(report, details, figures)
-    body = "".join(_body(report, cost, status, details, figures, has_choice=bool(island)))
+    command = f"<p>Command: <code>{escape_text(details.command)}</code></p>" if details.command else ""
+    body = "".join(
+        [
+            f"<main><header><h1>{escape_text(report.run)}</h1></header>",
+            render_answer(report, cost, status),
+            *render_sections(report, status, details, figures, _CHOICE if island else ""),
+            f"<footer>{command}<p>Written by clusterplan {escape_text(details.written_utc)}. This file asks nothing of a network.</p></footer></main>",
+        ]
+    )
     return render_document(
         f"{report.run}: clusterplan report", body, {"gpu-lines": island} if island else None
     )
 
 
-def _body(
+def render_answer(report: RunReport, cost: RunCost | None, status: RunStatus | None) -> str:
+    """Return how the run ended or how far it is, what to do about it, and its figures, as HTML."""
+    return _ending(report, status) + render_facts(_facts(report, cost, status))
+
+
+def render_sections(
     report: RunReport,
-    cost: RunCost | None,
     status: RunStatus | None,
     details: RunDetails,
     figures: Sequence[Figure],
-    *,
-    has_choice: bool,
+    gpu_choice: str = "",
 ) -> Iterator[str]:
-    yield f"<main><header><h1>{escape_text(report.run)}</h1>{_ending(report, status)}</header>"
-    yield render_facts(_facts(report, cost, status))
+    """Yield the sections of the report as HTML; `figures` are those of its GPUs, and `gpu_choice` stands above them."""
     yield render_section("notes", "Notes", [_notes(details)] if details.places else [])
     story = draw_story(details.chapters)
     yield render_section("story", "What happened", [story, _restarts(status)] if story else [])
     training = list(draw_training(details.log)) if details.log else []
     yield render_section("training", "Training", training)
-    yield render_section("gpus", "GPUs", [_CHOICE if has_choice else "", *figures])
+    yield render_section("gpus", "GPUs", [gpu_choice, *figures])
     estimate = draw_estimate(report)
     origins = [f"The {each.what} was {each.source}." for each in report.forecasts if each.source]
     yield render_section("estimate", "Estimate", [estimate, render_sentences(origins)] if estimate else [])
     yield render_section("each", "Each GPU", [_gpu_table(report)] if report.gpus else [])
     missing = render_sentences(_missing(report, status, details, training))
     yield render_section("unknown", "Not in this report", [missing] if missing else [])
-    command = f"<p>Command: <code>{escape_text(details.command)}</code></p>" if details.command else ""
-    yield f"<footer>{command}<p>Written by clusterplan {escape_text(details.written_utc)}. This file asks nothing of a network.</p></footer></main>"
 
 
 def _ending(report: RunReport, status: RunStatus | None) -> str:
@@ -100,6 +108,9 @@ def _facts(
     if status:
         yield from time_rows(status)
         yield from progress_rows(status)
+        yield from checkpoint_rows(status)
+    else:
+        yield took_row(report)
     mean = report.mean("utilisation_mean")
     if mean is not None:
         yield "GPU utilisation", f"{mean:.0f} %", "mean of all GPUs and readings"

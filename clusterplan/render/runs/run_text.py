@@ -72,8 +72,13 @@ def _head(report: RunReport, status: RunStatus | None) -> Iterator[Row]:
         yield from restart_rows(status)
         yield from node_rows(status)
     else:
-        began = f"from {local_time_of_utc(report.started_utc)}" if report.started_utc else ""
-        yield "took", _duration(report.seconds), began
+        yield took_row(report)
+
+
+def took_row(report: RunReport) -> Row:
+    """Return how long a run took that was not submitted, and when it began."""
+    began = f"from {local_time_of_utc(report.started_utc)}" if report.started_utc else ""
+    return "took", _duration(report.seconds), began
 
 
 def usage_rows(report: RunReport, cost: RunCost | None) -> list[Row]:

@@ -104,8 +104,7 @@ def waiting_as_json(waiting: "Waiting | None") -> dict[str, Any] | None:
 
 def _place_rows(status: RunStatus, checkpoint_note: str | None) -> list[Row]:
     rows = [("sweep", _sweep(status), "")] if status.sweep else []
-    if status.checkpoint or checkpoint_note:
-        rows.append(_checkpoint_row(status.checkpoint, status.looked_s, checkpoint_note))
+    rows += checkpoint_rows(status, checkpoint_note)
     rows += node_rows(status)
     rows += restart_rows(status)
     rows += [("job", status.job, "")] if status.job else []
@@ -119,12 +118,14 @@ def node_rows(status: RunStatus) -> list[Row]:
     return [(name, join_names(status.nodes, _MOST_NODES), "")] if status.nodes else []
 
 
-def _checkpoint_row(checkpoint: Checkpoint | None, now_s: float, note: str | None) -> Row:
+def checkpoint_rows(status: RunStatus, note: str | None = None) -> list[Row]:
+    """Return the newest checkpoint, if it was looked for, with its age and its path; `note` says why there is none."""
+    checkpoint = status.checkpoint
     if checkpoint is None:
-        return "checkpoint", "none", note or ""
+        return [("checkpoint", "none", note)] if note else []
     step = "saved" if checkpoint.step is None else f"step {checkpoint.step:,}"
-    age = f"{format_duration(max(now_s - checkpoint.changed_s, 0))} ago"
-    return "checkpoint", step, f"{age}, {checkpoint.path}" + (f"; {note}" if note else "")
+    age = f"{format_duration(max(status.looked_s - checkpoint.changed_s, 0))} ago"
+    return [("checkpoint", step, f"{age}, {checkpoint.path}" + (f"; {note}" if note else ""))]
 
 
 def time_rows(status: RunStatus) -> list[Row]:

@@ -1,55 +1,79 @@
-"""One run: how it ended, what stands out, its GPUs over time, its estimate against what it took."""
+"""One run: how it ended or how far it is, what stands out, its charts, and the ways on from it."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
+from ...api.live.open_runs import read_open_runs, with_checkpoint
 from ...api.report import Report
-from ...cluster_profiles.local_time import local_time_of_utc
-from ...cluster_profiles.units import format_duration, format_significant
-from ...render.charts.band_chart import Band, draw_band
-from ...render.charts.figure import Figure, render_figure
-from ...render.charts.range_chart import RangeRow, draw_range_rows
+from ...api.reports.page import read_details
+from ...estimator.history.browse.browser import HistoryBrowser
+from ...launcher.runs.run_status import RunStatus
+from ...launcher.runs.state import State
+from ...render.pages.run_charts import draw_gpus
+from ...render.pages.run_page import render_answer, render_sections
 from ..answer import Answer
 from ..api.answers import Request, read_report
 from ..site import Site
-from .frame import page, terminal
-from .html import Html, address_of, facts, field, link, run_address, state_mark, tag
+from .frame import page
+from .html import Html, Part, address_of, field, link, run_address, tag
 
-_WORST = 4
+_EVERY_S, _CHECKPOINT_EVERY_S = 10.0, 30.0
 
 
 async def show_run(site: Site, request: Request) -> Answer:
-    """Answer the page of a run."""
+    """Answer the page of a run; of one that goes on, its state is 10 s old at most, and its charts are as collected."""
     request.query.check_keys(())
     run = request.parts["run"]
     report = await read_report(site, run)
-    text = await site.read(("run page", run), lambda _: render_run(report, site.database))
-    return page(run, "runs", text, database=site.database)
+    live = None if report.status else await read_live(site, run)
+    report = replace(report, status=report.status or live)
+    charts = await site.read(("run page", run), partial(draw_charts, report))
+    return page(
+        run,
+        "runs",
+        tag("p", report.name) if report.name and not run.startswith(report.name) else None,
+        Html(render_answer(report, report.cost, report.status)),
+        *([] if live is None else _going_on(live)),
+        charts,
+        render_ways_on(report, site.database),
+        database=site.database,
+    )
 
 
-def render_run(report: Report, database: str) -> Html:
-    """Return everything that is known of a run."""
-    state = report.status.state.state if report.status else report.state
-    figures = draw_run(report)
+async def read_live(site: Site, run: str) -> RunStatus | None:
+    """Return the status of a run that goes on, with its newest checkpoint; None if it does not, or cannot be read."""
+    going_on = await site.recent("open runs", _EVERY_S, partial(read_open_runs, site.history))
+    status = going_on.get(run)
+    if status is None or status.state.state is not State.RUNNING:
+        return status
+    key = f"checkpoint {run}"
+    checkpoint = await site.recent(key, _CHECKPOINT_EVERY_S, partial(with_checkpoint, status))
+    return replace(status, checkpoint=checkpoint.checkpoint)
+
+
+def draw_charts(report: Report, history: HistoryBrowser) -> Html:
+    """Return the sections of the report: notes, attempts, training, GPUs, estimate."""
+    details = read_details(report, history)
+    figures = list(draw_gpus(report, details))
+    sections = Html("".join(render_sections(report, report.status, details, figures)))
+    command = tag("p", "Command: ", tag("code", details.command)) if details.command else None
+    return tag("div", sections, command)
+
+
+def _going_on(status: RunStatus) -> list[Part]:
+    """What may not be so, and where to look while the run goes on."""
+    doubts = [tag("p", doubt, class_="callout", role="status") for doubt in status.doubts]
+    ways = [link(run_address(status.run), "Look again")]
+    if status.state.state is State.PENDING:
+        ways.append(link("queue", "the queue"))
+    parts = [part for way in ways for part in (way, " · ")][:-1]
+    return [*doubts, tag("p", *parts, class_="quiet")]
+
+
+def render_ways_on(report: Report, database: str) -> Html:
+    """Return the form that compares the run with another, and the links to its values."""
     return tag(
-        "div",
-        tag("p", state_mark(str(state)), " ", report.name or ""),
-        facts(
-            [
-                ("Began", local_time_of_utc(report.began_utc) if report.began_utc else "not known", None),
-                ("Took", "not known" if report.seconds is None else format_duration(report.seconds), None),
-                ("GPU-hours", _amount(report.gpu_hours, ""), f"{len(report.gpus)} GPUs"),
-                ("Utilisation", _amount(report.mean("utilisation_mean"), "%"), "mean of all GPUs"),
-                ("Energy", _amount(report.energy_kwh, "kWh"), None),
-            ]
-        ),
-        *(
-            [tag("h2", "What stands out"), tag("ul", *(tag("li", note.text) for note in report.notes))]
-            if report.notes
-            else []
-        ),
-        *([tag("h2", "Over time"), *(Html(render_figure(figure)) for figure in figures)] if figures else []),
-        tag("h2", "Report"),
-        terminal(report),
+        "section",
         tag("h2", "Further"),
         tag(
             "form",
@@ -68,47 +92,3 @@ def render_run(report: Report, database: str) -> Html:
             link(address_of(f"/{database}/event", run=report.run), "its events"),
         ),
     )
-
-
-def draw_run(report: Report) -> list[Figure]:
-    """Return the utilisation of the GPUs over time, and the estimate against what the run took."""
-    figures = []
-    lines = [gpu.timeline for gpu in report.gpus]
-    if report.seconds and lines and any(value is not None for line in lines for value in line):
-        parts = len(lines[0])
-        columns = [[value for line in lines if (value := line[i]) is not None] for i in range(parts)]
-        band = Band(
-            key="utilisation",
-            title="Utilisation",
-            unit="%",
-            times_s=[report.seconds * (i + 0.5) / parts for i in range(parts)],
-            lows=[min(column, default=None) for column in columns],
-            means=[_mean(column) for column in columns],
-            highs=[max(column, default=None) for column in columns],
-            seconds=report.seconds,
-            gpus=len(lines),
-            worst=_worst(report) if len(lines) > 1 else (),
-            full=100.0,
-        )
-        figures.append(draw_band(band))
-    rows = [RangeRow(str(f.what), f.estimated, f.actual) for f in report.forecasts]
-    if rows:
-        figures.append(draw_range_rows("forecasts", "Estimate against what it took", rows))
-    return figures
-
-
-def _worst(report: Report) -> list[tuple[str, Sequence[float | None]]]:
-    """The GPUs of the lowest utilisation, if there are others."""
-    known = [gpu for gpu in report.gpus if gpu.metrics["utilisation_mean"] is not None]
-    lowest = sorted(known, key=lambda gpu: gpu.metrics["utilisation_mean"] or 0.0)[
-        : min(_WORST, len(known) - 1)
-    ]
-    return [(f"{gpu.node} GPU {gpu.index}", gpu.timeline) for gpu in lowest]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _amount(value: float | None, unit: str) -> str:
-    return "not known" if value is None else f"{format_significant(value)} {unit}".strip()

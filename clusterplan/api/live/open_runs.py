@@ -1,0 +1,30 @@
+"""The runs that have not ended, for programs that show them to many."""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ...errors import UnreadableFile
+from ...launcher.run_folder.left_out import find_newest_of_run
+from ...launcher.run_folder.registry import runs_to_show
+from ...launcher.runs.run_status import RunStatus
+from ...launcher.runs.status import read_statuses
+
+_SLURM_PERIOD_S = 30  # sites ask that nobody polls Slurm faster
+
+
+def read_open_runs(history: Path) -> dict[str, RunStatus]:
+    """Return the runs of a history that have not ended, by id; what cannot be read is left out.
+
+    Slurm is asked once for all of them, and every 30 s at most while they stay the same.  Raises HistoryError.
+    """
+    shown = runs_to_show(history, "submit", 0)
+    statuses = read_statuses(list(shown.runs), shown.runs, _SLURM_PERIOD_S).statuses
+    return {status.run: status for status in statuses}
+
+
+def with_checkpoint(status: RunStatus) -> RunStatus:
+    """Return a status with the newest checkpoint of its run, which is searched for on the disk."""
+    with suppress(UnreadableFile, OSError):
+        return replace(status, checkpoint=find_newest_of_run(status.folder))
+    return status
