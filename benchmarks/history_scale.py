@@ -97,9 +97,7 @@ def report(folder: Path, runs: int, samples: int) -> None:
         ours = {
             "list the runs": history.runs,
             "mean utilisation per run, 30 days": lambda: history.runs(since_s=since),
-            "plot one run x 8 GPUs": lambda: [
-                history.minutes(middle, gpu["uuid"]) for gpu in history.gpus(middle)
-            ],
+            "plot one run x 8 GPUs": lambda: history.course(middle),
         }
         costs = {name: [median_ms(ask)] for name, ask in ours.items()}
     columns = ["clusterplan"]

@@ -6,6 +6,7 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,22 @@ def test_without_raw_readings_the_notes_stay_and_the_timeline_comes_from_the_min
     assert after.notes == before.notes
     assert (after.coverage, len(after.notes)) == (before.coverage, 4)
     assert any(after.gpus[0].timeline)
+
+
+def test_of_an_ended_run_no_reading_is_read_again_if_there_are_many(recorded: Any, tmp_path: Path) -> None:
+    """A week of 64 GPUs is 39 million readings, 20 minutes of work; the notes were made at its end."""
+
+    def refuse(uuid: str, since_s: float | None) -> Any:
+        raise AssertionError((uuid, since_s))
+
+    with History(tmp_path / "history.db") as history:
+        collect_run(recorded, history)
+        record = history.record(recorded.name)
+        gpus = [{**row, "ticks": 6 * 86_400} for row in record.gpus]
+        ticks = sum(row["ticks"] for row in gpus)
+        report = build_report(replace(record, gpus=gpus, raw_ticks=ticks, readings=refuse))
+    assert [note.code for note in report.notes] == [note["code"] for note in record.notes]
+    assert any(report.gpus[0].timeline)
 
 
 def test_notes_of_late_are_those_of_late_alone(recorded: Any, tmp_path: Path) -> None:

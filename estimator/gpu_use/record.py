@@ -12,12 +12,15 @@ from .digest import RunGpu
 from .notes import Note
 from .reading import Event, GpuReading
 
+MOST_READINGS = 40_000  # of all GPUs, that are read to be drawn: half a second
+
 
 @dataclass(frozen=True)
 class RunRecord:
     """Everything recorded of one run, in rows of the history.
 
-    `readings` and `minutes` give one GPU at a time, by its UUID: those of months are millions.
+    `readings` gives one GPU at a time, by its UUID: those of months are millions.  `timelines` gives from its minutes
+    the mean utilisation of each in equal parts of the time between two Unix times.
     """
 
     run: Mapping[str, Any]
@@ -32,7 +35,7 @@ class RunRecord:
     loop_notes: Sequence[Note]  # on its steps
     raw_ticks: int  # readings that are kept
     readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
-    minutes: Callable[[str], Iterable[tuple[float, float]]]  # Unix time, mean utilisation
+    timelines: Callable[[float, float], Mapping[str, Sequence[float | None]]]
     damage: Sequence[
         Mapping[str, Any]
     ] = ()  # of a node's spools: bytes that cannot be read, values that cannot be
@@ -41,6 +44,11 @@ class RunRecord:
     def ticks(self) -> int:
         """Return the number of readings that were taken; more than `raw_ticks` if some are no longer kept."""
         return sum(row["ticks"] for row in self.gpus)
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the history knows the end of the run, and with it the notes."""
+        return any(row["ended_s"] is not None for row in self.gpus)
 
     @property
     def unsampled(self) -> tuple[str, ...]:

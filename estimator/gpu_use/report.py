@@ -1,12 +1,12 @@
 """The report of one run: what each GPU did, the energy and GPU-hours, and the notes.  Pure."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from ...cluster_profiles.precision import Precision
-from ...cluster_profiles.units import MINUTE_S
 from ..measurements.clock_steps import length_s
 from .coverage import RunNode, find_node_notes
 from .detectors import find_notes
@@ -16,7 +16,15 @@ from .metrics import Display, weighted_mean
 from .notes import Note, order_notes
 from .precision import find_precision_notes
 from .reading import DISPLAYS
-from .record import RunRecord, gpu_index, gpus_allocated_s, run_gpu, run_nodes, sampled_between_s
+from .record import (
+    MOST_READINGS,
+    RunRecord,
+    gpu_index,
+    gpus_allocated_s,
+    run_gpu,
+    run_nodes,
+    sampled_between_s,
+)
 from .utilisation import Timeline
 
 
@@ -116,16 +124,19 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
     """Return the report of a run, as far as it has got.
 
     With `since_s` the notes are on the readings from that Unix time on, so that those of days need not be read.
-    `ended_s` is the end of a run that the history has no end of yet.
+    `ended_s` is the end of a run whose notes are to be made: those of an ended run are in the history.
     """
     run, (planned, observed) = record.run, record.precision
+    is_told = record.raw_ticks < record.ticks or (record.has_ended and since_s is None and ended_s is None)
     if ended_s is None:
         ended_s = next((row["ended_s"] for row in record.gpus), None)
     nodes = run_nodes(record)
-    sampled_s = sampled_between_s(record)
-    pairs = [_digest_gpu(record, row, nodes[row["node"]], sampled_s, since_s) for row in record.gpus]
-    digests = [gpu_digest for gpu_digest, _ in pairs]
-    gpus = tuple(_gpu_report(row, timeline) for row, (_, timeline) in zip(record.gpus, pairs, strict=True))
+    digests, timelines = _read_gpus(record, nodes, since_s, needs_digests=not is_told)
+    gpus = tuple(_gpu_report(row, timelines.get(row["uuid"], (None,))) for row in record.gpus)
+    if is_told:
+        notes = [Note(row["code"], row["text"], tuple(row["uuids"])) for row in record.notes]
+    else:
+        notes = _find_notes(record, digests, nodes, gpus, ended_s)
     allocated_s = gpus_allocated_s(record, nodes, ended_s)
     return RunReport(
         run=run["run"],
@@ -134,10 +145,10 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         began_utc=run["began_utc"],
         started_utc=run["started_utc"],
         waited_s=run["waited_s"],
-        seconds=_seconds(run, sampled_s),
+        seconds=_seconds(run, sampled_between_s(record)),
         gpu_hours=_gpu_hours(allocated_s),
         gpus=gpus,
-        notes=tuple(_notes(record, digests, nodes, gpus, ended_s)),
+        notes=tuple(notes),
         coverage=_coverage(record, allocated_s),
         attribution_guessed=any(row["attribution"] == "guess" for row in record.gpus),
         forecasts=tuple(compare_forecasts(record.estimate, record.step_time_s, record.trained_s)),
@@ -147,31 +158,36 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
     )
 
 
-def _digest_gpu(
-    record: RunRecord,
-    row: Mapping[str, Any],
-    node: RunNode,
-    sampled_s: tuple[float, float] | None,
-    since_s: float | None,
-) -> tuple[GpuDigest, Timeline]:
-    """Return the digest of a GPU's readings, and its timeline.
+def _read_gpus(
+    record: RunRecord, nodes: Mapping[str, RunNode], since_s: float | None, *, needs_digests: bool
+) -> tuple[list[GpuDigest], dict[str, Sequence[float | None]]]:
+    """Return the digests of the GPUs, if they are needed, and their timelines by UUID.
 
-    The readings are read once and never held: those of months are millions.  The minutes make the timeline if the
-    readings are no longer kept, or if only the late ones are read.
+    The readings are read once and never held: those of months are millions.  The minutes make the timelines if some
+    readings are no longer kept, if only the late ones are read, or if they are too many to be read for this alone.
     """
-    gpu = run_gpu(record, row, node)
-    first_s, last_s = sampled_s or (0.0, 0.0)
-    timeline = Timeline(first_s, last_s, gpu.period_s)
-    readings = record.readings(gpu.uuid, since_s)
-    gpu_digest = digest(gpu, readings if since_s else timeline.add_passing(readings))
-    if all(mean is None for mean in timeline.means):
-        timeline = Timeline(first_s, last_s, MINUTE_S)
-        for minute_s, utilisation in record.minutes(gpu.uuid):
-            timeline.add(minute_s, utilisation)
-    return gpu_digest, timeline
+    is_whole = since_s is None and record.raw_ticks == record.ticks
+    makes_timelines = is_whole and (needs_digests or record.ticks <= MOST_READINGS)
+    between_s = sampled_between_s(record) or (0.0, 0.0)
+    timelines: dict[str, Sequence[float | None]] = {}
+    if not makes_timelines:
+        timelines.update(record.timelines(*between_s))
+    digests = []
+    for row in record.gpus if needs_digests or makes_timelines else ():
+        gpu = run_gpu(record, row, nodes[row["node"]])
+        timeline = Timeline(*between_s, gpu.period_s)
+        readings = record.readings(gpu.uuid, since_s)
+        passing = timeline.add_passing(readings) if makes_timelines else readings
+        if needs_digests:
+            digests.append(digest(gpu, passing))
+        else:
+            deque(passing, maxlen=0)
+        if makes_timelines:
+            timelines[gpu.uuid] = timeline.means
+    return digests, timelines
 
 
-def _gpu_report(row: Mapping[str, Any], timeline: Timeline) -> GpuReport:
+def _gpu_report(row: Mapping[str, Any], timeline: Sequence[float | None]) -> GpuReport:
     return GpuReport(
         uuid=row["uuid"],
         node=row["node"],
@@ -182,20 +198,17 @@ def _gpu_report(row: Mapping[str, Any], timeline: Timeline) -> GpuReport:
         memory_bytes=row["memory_bytes"],
         power_limit_w=row["power_limit_w"],
         ticks=row["ticks"],
-        timeline=timeline.means,
+        timeline=tuple(timeline),
     )
 
 
-def _notes(
+def _find_notes(
     record: RunRecord,
     digests: Sequence[GpuDigest],
     nodes: Mapping[str, RunNode],
     gpus: Sequence[GpuReport],
     ended_s: float | None,
 ) -> list[Note]:
-    """Return the notes; if some readings are no longer kept, those that were made when the run had ended."""
-    if record.raw_ticks < record.ticks:
-        return [Note(row["code"], row["text"], tuple(row["uuids"])) for row in record.notes]
     notes = [
         *find_notes(digests),
         *find_node_notes(list(nodes.values()), ended_s),

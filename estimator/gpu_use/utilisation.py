@@ -53,8 +53,8 @@ class Timeline:
     """
 
     def __init__(self, first_s: float, last_s: float, step_s: float) -> None:
-        number = min(max(int(((last_s - first_s) / step_s + 1) / 2), 1), TIMELINE_POINTS)
-        self._first_s, self._width_s = first_s, max(last_s - first_s, 1e-9) / number
+        number, self._width_s = divide_timeline(first_s, last_s, step_s)
+        self._first_s = first_s
         self._sums, self._counts = [0.0] * number, [0] * number
 
     def add(self, time_s: float, value: float) -> None:
@@ -78,6 +78,16 @@ class Timeline:
         return tuple(
             total / count if count else None for total, count in zip(self._sums, self._counts, strict=True)
         )
+
+
+def divide_timeline(first_s: float, last_s: float, step_s: float) -> tuple[int, float]:
+    """Return the number of the parts of a timeline, and the seconds of each.
+
+    >>> divide_timeline(0.0, 3600.0, 60.0)
+    (30, 120.0)
+    """
+    number = min(max(int(((last_s - first_s) / step_s + 1) / 2), 1), TIMELINE_POINTS)
+    return number, max(last_s - first_s, 1e-9) / number
 
 
 def sawtooth_lag(series: Sequence[float]) -> int | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from ...cluster_profiles.units import DAY_S
 from ..gpu_use.course.course import QUANTITIES, RunCourse, assemble_course, choose_width_s
+from ..gpu_use.record import MOST_READINGS
 from ..gpu_use.rollup import roll_up
+from ..gpu_use.utilisation import divide_timeline
 from .rollup_table import WIDTHS_S, weighted_mean_sql
 from .samples import HistorySamples
-
-_MOST_READINGS = 40_000  # that are unpacked for a page
 
 _Rows = Iterator[tuple[str, int, Sequence[float | None]]]
 
@@ -30,13 +31,30 @@ class HistoryCourses(HistorySamples):
         begin_s = span["first_s"] if begin_s is None else min(begin_s, span["first_s"])
         period_s = span["period"] or 1.0
         seconds = span["last_s"] - begin_s + period_s
-        has_readings = self.raw_ticks(run) == span["ticks"] <= _MOST_READINGS
+        has_readings = self.raw_ticks(run) == span["ticks"] <= MOST_READINGS
         width_s = choose_width_s(seconds, period_s, has_readings=has_readings)
         if width_s % WIDTHS_S[0]:
             rows = self._parts_of_readings(run, begin_s, width_s)
         else:
             rows = self._parts_of_rollups(run, begin_s, width_s)
         return assemble_course(list(rows), begin_s, width_s, seconds)
+
+    def timelines(self, run: str, first_s: float, last_s: float) -> dict[str, list[float | None]]:
+        """Return the mean utilisation of each GPU in equal parts of the time between two Unix times.
+
+        It is that of its minutes, of a run of days of each ten: they stay when raw readings are deleted.
+        """
+        unit_s = WIDTHS_S[last_s - first_s > DAY_S]
+        parts, width_s = divide_timeline(first_s, last_s, unit_s)
+        rows = self._rows(
+            "SELECT uuid, min(max(CAST((time_s + :unit / 2.0 - :first) / :width AS INTEGER), 0), :parts - 1) AS part,"
+            " avg(utilisation_mean) AS mean FROM rollup WHERE run = :run AND width_s = :unit GROUP BY uuid, part",
+            {"run": run, "unit": unit_s, "first": first_s, "width": width_s, "parts": parts},
+        )
+        lines: dict[str, list[float | None]] = {}
+        for row in rows:
+            lines.setdefault(row["uuid"], [None] * parts)[row["part"]] = row["mean"]
+        return lines
 
     def _parts_of_rollups(self, run: str, begin_s: float, width_s: float) -> _Rows:
         """A rollup counts where its middle is."""

@@ -132,9 +132,10 @@ class HistoryFile:
         except DAMAGE as error:
             raise HistoryError(f"{self.path}: cannot be read: {error}; {_CHECK}") from None
         for name in rows[0].keys() & self._column_types.keys() if rows else ():
-            for row in rows:
-                if not _can_hold(self._column_types[name], name, row[name]):
-                    raise HistoryError(f"{self.path}: damaged: {name} is {row[name]!r:.40}; {_CHECK}")
+            values = [value for row in rows if (value := row[name]) is not None]
+            if not _can_hold(self._column_types[name], name, values):
+                wrong = next(each for each in values if not _can_hold(self._column_types[name], name, [each]))
+                raise HistoryError(f"{self.path}: damaged: {name} is {wrong!r:.40}; {_CHECK}")
         return rows
 
     def _decode(self, column: str, text: str | None, decode: Callable[[str], T]) -> T | None:
@@ -205,10 +206,11 @@ def _make(path: Path, group: int | None) -> None:
         draft.unlink()
 
 
-def _can_hold(types: tuple[type, ...], column: str, value: Any) -> bool:
-    """Return whether a column of these types can hold a value; of one in seconds it must be a time or a length."""
-    is_typed = value is None or isinstance(value, types)
-    return is_typed and (value is None or not column.endswith("_s") or -_LATEST_S <= value <= _LATEST_S)
+def _can_hold(types: tuple[type, ...], column: str, values: Sequence[Any]) -> bool:
+    """Return whether a column of these types can hold values; of one in seconds they must be times or lengths."""
+    if not all(issubclass(each, types) for each in set(map(type, values))):
+        return False
+    return not (values and column.endswith("_s")) or -_LATEST_S <= min(values) <= max(values) <= _LATEST_S
 
 
 def _is_whole(value: object) -> bool:

@@ -203,7 +203,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults, HistoryCourse
             loop_notes=self.loop_notes(run),
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
-            minutes=partial(self.minutes, run),
+            timelines=partial(self.timelines, run),
             damage=self._rows(
                 "SELECT node, damaged_bytes, dropped FROM spool WHERE run = ? AND max(damaged_bytes, dropped) > 0",
                 (run,),

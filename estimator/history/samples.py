@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ...cluster_profiles.units import DAY_S
 from ...errors import DamagedBlock
 from ..gpu_use.energy_counter import CounterReading, fold_counter
 from ..gpu_use.reading import GpuReading, largest_values, leave_out_impossible
@@ -160,22 +159,6 @@ class HistorySamples(HistoryFile):
         return self._rows(
             "SELECT uuid, first_s, last_s FROM spool_gpu WHERE run = ? ORDER BY uuid, first_s", (run,)
         )
-
-    def minutes(self, run: str, uuid: str) -> list[tuple[float, float]]:
-        """Return (Unix time, mean utilisation) of each minute of a GPU, of a run of days of each ten.
-
-        They stay when raw readings are deleted.
-        """
-        rows = self._rows(
-            "SELECT time_s, utilisation_mean FROM rollup WHERE run = ? AND uuid = ? AND width_s = ?"
-            " AND utilisation_mean IS NOT NULL ORDER BY time_s",
-            (run, uuid, WIDTHS_S[-1] if self._is_of_days(run, uuid) else WIDTHS_S[0]),
-        )
-        return [(row["time_s"], row["utilisation_mean"]) for row in rows]
-
-    def _is_of_days(self, run: str, uuid: str) -> bool:
-        rows = self._rows("SELECT first_s, last_s FROM run_gpu WHERE run = ? AND uuid = ?", (run, uuid))
-        return any(row["last_s"] - row["first_s"] > DAY_S for row in rows if row["first_s"] is not None)
 
     def readings(
         self, run: str, uuid: str, since_s: float | None = None
