@@ -206,46 +206,33 @@ def pending(gpus: int, limit_s: float, nodes: int = 1) -> PendingJob:
     return PendingJob("99", "ann", Request(nodes, gpus, limit_s, ("long",)), 1.0, NOW_S)
 
 
-def test_a_pending_job_is_told_of_the_hole_that_it_would_fit(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # no accounting
+def test_a_pending_job_is_told_of_the_hole_that_it_would_fit() -> None:
     waiting = describe_waiting(STATE, pending(2, 5 * 3600))
     assert waiting.start.forecast.by_limits_s > 0
     assert Way("scontrol update JobId=99 TimeLimit=29", 0, shortens=True) in waiting.ways
 
 
-def test_a_pending_job_is_told_of_fewer_gpus_and_of_another_partition(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_pending_job_is_told_of_fewer_gpus_and_of_another_partition() -> None:
     texts = [way.text for way in describe_waiting(STATE, pending(5, 3600)).ways]
     assert "scontrol update JobId=99 Partition=old" in texts
     texts = [way.text for way in describe_waiting(STATE, pending(4, 1200)).ways]
     assert "--gpus 2 in place of 4" in texts
 
 
-def test_no_job_is_sent_to_a_partition_that_is_preempted_or_not_open(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_no_job_is_sent_to_a_partition_that_is_preempted_or_not_open() -> None:
     closed = PARTITIONS.replace("PartitionName=old", "PartitionName=old AllowAccounts=lab")
     state = build_queue_state(NOW_S, JOBS, NODES, closed, RESERVATIONS, CONFIG)
     texts = [way.text for way in describe_waiting(state, pending(2, 5 * 3600)).ways]
     assert not any("Partition=" in text for text in texts)
 
 
-def test_an_element_of_a_sweep_waits_for_those_before_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_an_element_of_a_sweep_waits_for_those_before_it() -> None:
     sweep = replace(pending(2, 600), count=5, at_once=2)
-    waits = [describe_waiting(STATE, sweep, ahead).start.forecast.by_limits_s for ahead in range(3)]
+    waits = [describe_waiting(STATE, sweep, ahead=ahead).start.forecast.by_limits_s for ahead in range(3)]
     assert waits == [0, 597, 600]  # in the hole, when job 3 ends, and when the first element has ended
 
 
-def test_a_job_that_starts_at_once_needs_no_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_job_that_starts_at_once_needs_no_advice() -> None:
     waiting = describe_waiting(STATE, pending(2, 600))
     assert (waiting.start.forecast.by_limits_s, waiting.ways) == (0, ())
 

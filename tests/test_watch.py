@@ -20,7 +20,8 @@ from clusterplan.launcher.run_folder.progress.progress import Progress
 from clusterplan.launcher.runs.run_status import RunStatus
 from clusterplan.launcher.runs.state import RunState, State
 from clusterplan.launcher.sampler.recent import RecentGpu, recent_gpus
-from clusterplan.render.layout import Page, Style, columns_of
+from clusterplan.render.columns import columns_of
+from clusterplan.render.layout import Page, Style
 from clusterplan.render.runs.watch_text import write_frame
 
 PROGRAM = Path(sys.executable).with_name("clusterplan")

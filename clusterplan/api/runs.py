@@ -22,6 +22,7 @@ from ..launcher.runs.run_files import RunFault
 from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.state import OPEN_STATES, State
 from ..launcher.runs.status import Statuses, read_status, read_statuses
+from ..launcher.slurm.pace import Pace
 from ..launcher.slurm.silences import remembered_silences
 from ..render.layout import Page
 from ..render.runs import run_json, status_text
@@ -199,8 +200,8 @@ def _as_run(status: RunStatus, notes: Sequence[Note] | None = None, remarks: tup
     return Run(**values, notes=None if notes is None else tuple(notes), remarks=(*remarks, *status.doubts))
 
 
-def read_waiting_of(run: Run) -> "Waiting | None":
-    """How a run waits in Slurm's queue; None of any other."""
+def read_waiting_of(run: Run, pace: Pace | None = None) -> "Waiting | None":
+    """Return how a run waits in Slurm's queue; None of any other.  Slurm is asked in the rounds of `pace`."""
     if (
         run.state.state is not State.PENDING
         or run.state.stale
@@ -211,7 +212,7 @@ def read_waiting_of(run: Run) -> "Waiting | None":
     from ..estimator.queue.shape_start import correct  # noqa: PLC0415  the queue, for a pending run only
     from ..launcher.forecast.waiting import read_waiting  # noqa: PLC0415  likewise
 
-    waiting = read_waiting(run.job)
+    waiting = read_waiting(run.job, pace)
     if waiting is None:
         return None
     from .queue.shape_starts import read_correction  # noqa: PLC0415  likewise

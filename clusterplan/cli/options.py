@@ -14,7 +14,8 @@ from ..api.result import Result
 from ..cluster_profiles.units import parse_duration_s
 from ..cluster_profiles.visible_text import show_controls
 from ..errors import InputError
-from ..render.layout import Page, wrap
+from ..render.columns import wrap
+from ..render.layout import Page
 
 _CLEARED = "\r\x1b[K"  # the line, and the cursor at its beginning
 

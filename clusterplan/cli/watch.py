@@ -35,7 +35,7 @@ def watch(run: str | None) -> None:
     """Watch runs live: their GPUs, progress, loss, time left, and the place in line of pending ones.
 
     RUN is an id or its beginning.  Default: all open runs.  It ends when all of them have ended, or with q or Ctrl-C,
-    which leave them running.  Slurm is asked about twice per minute.  In a pipe there is a line per run every 30 s:
+    which leave them running.  Slurm is asked every 30 s at most.  In a pipe there is a line per run every 30 s:
 
         clusterplan watch train-2026
     """
@@ -44,8 +44,11 @@ def watch(run: str | None) -> None:
     if not runs:
         say("no run is open: `clusterplan status` shows those that have ended")
         return
+    is_terminal = sys.stdout.isatty()
+    if not is_terminal:
+        say("stdout is no terminal: a line per run every 30 s; `clusterplan status` shows the runs once")
     with suppress(KeyboardInterrupt):
-        runs = _draw(watched, runs) if sys.stdout.isatty() else _print_lines(watched, runs)
+        runs = _draw(watched, runs) if is_terminal else _print_lines(watched, runs)
     if not all_ended(runs):
         which = f"{runs[0].run} goes" if len(runs) == 1 else "the runs go"
         say(

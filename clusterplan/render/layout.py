@@ -4,12 +4,11 @@ Written out rather than taken from a library, because loading one cost a quarter
 (docs/benchmarks/cold-start.md).
 """
 
-import textwrap
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from ..cluster_profiles.visible_text import show_controls
+from .columns import columns_of, wrap, wrap_cell
 
 PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 _NARROWEST = 30  # columns for wrapping the last cell; with fewer, the cell goes below its row
@@ -129,7 +128,7 @@ class Page:
             lines = (
                 [" " * (widths[-1] - columns_of(row[-1])) + row[-1]]
                 if numbers
-                else _wrap_cell(row[-1], last_width)
+                else wrap_cell(row[-1], last_width)
             )
             first = "" if below else next(iter(lines), "")
             cells.append(self._styled(first, Style.BOLD if header and not number else Style.PLAIN))
@@ -138,35 +137,3 @@ class Page:
 
     def _styled(self, text: str, style: Style) -> str:
         return f"{style}{text}{Style.END}" if self._colour and style and text.strip() else text
-
-
-def columns_of(text: str) -> int:
-    """Return the columns of a terminal that a text takes: a Chinese letter takes two, a combining accent none.
-
-    >>> columns_of("lr-1e-3"), columns_of("\u8bad\u7ec3"), columns_of("e\u0301")
-    (7, 4, 1)
-    """
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Return a sentence in lines of at most `width` columns; all but the first are indented by two more.
-
-    >>> wrap("  one --two-three four", 14)
-    ['  one', '    --two-three', '    four']
-    """
-    indent = " " * (len(text) - len(text.lstrip()) + 2)
-    return textwrap.wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _wrap_cell(cell: str, width: int) -> list[str]:
-    """The cell in lines; leading blanks stay, because a sparkline may begin with some."""
-    if len(cell) <= width:
-        return [cell] if cell else []
-    lines = textwrap.wrap(cell, width, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
-    return [line.lstrip() if number else line for number, line in enumerate(lines)]

@@ -4,19 +4,21 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from ...cluster_profiles.units import MINUTE_S
 from ...errors import SlurmRefused, SlurmUnavailable
 from ...estimator.queue.forecast import forecast_elements, forecast_waits
+from ...estimator.queue.limit_use import LimitUse
 from ...estimator.queue.shape_start import ShapeStart
 from ...estimator.queue.state import PendingJob, QueueState, Request
+from ..slurm.pace import Pace
 from ..slurm.queue.reader import read_limit_use, read_queue_state
 
 _TIMEOUT_S = 5.0
 _SHORTEST_LIMIT_S = 600.0  # that is worth a job
 _LEAST_GAIN, _LEAST_GAIN_S = 0.2, 300.0  # of the wait, to be worth saying
 _MOST_WAYS = 3
+_EVERY_MINUTE = Pace(MINUTE_S)
 
 
 @dataclass(frozen=True)
@@ -40,36 +42,41 @@ class Waiting:
     cluster: str
 
 
-def read_waiting(job_id: str) -> Waiting | None:
+def read_waiting(job_id: str, pace: Pace | None = None) -> Waiting | None:
     """Return how a job waits; None if it does not, is held, or Slurm does not answer in time.
 
-    Slurm is asked once a minute at most, however often this is.
+    Slurm is asked in the rounds of `pace`, by default once a minute at most, however often this is.
     """
-    return _read(job_id, int(time.time() // MINUTE_S))
-
-
-@lru_cache(maxsize=1)
-def _read_queue(_: int) -> QueueState:
-    return read_queue_state(time.time(), _TIMEOUT_S)
-
-
-@lru_cache(maxsize=16)
-def _read(job_id: str, minute: int) -> Waiting | None:
+    if pace is None:
+        pace = _EVERY_MINUTE
+        pace.look()
     with suppress(SlurmUnavailable, SlurmRefused):
-        state = _read_queue(minute)
-        array, _element, index = job_id.partition("_")
-        job = next((each for each in state.pending if each.job_id in (job_id, array)), None)
-        if job and not job.is_blocked:
-            ahead = int(index) if index.isdecimal() and job.count > 1 else 0
-            return describe_waiting(state, job, min(ahead, job.count - 1))
+        return pace.result(("waiting", job_id), lambda: _find_waiting(job_id, pace))
     return None
 
 
-def describe_waiting(state: QueueState, job: PendingJob, ahead: int = 0) -> Waiting:
-    """Return how `job` waits, behind `ahead` elements of its own array; then no change of it is tried."""
+def _find_waiting(job_id: str, pace: Pace) -> Waiting | None:
+    state = pace.answer("queue", lambda: read_queue_state(time.time(), _TIMEOUT_S))
+    array, _element, index = job_id.partition("_")
+    job = next((each for each in state.pending if each.job_id in (job_id, array)), None)
+    if job is None or job.is_blocked:
+        return None
+    partitions, use = job.request.partitions, None
+    with suppress(SlurmUnavailable):  # without it the limits count
+        use = pace.answer(("limit use", partitions), lambda: read_limit_use(partitions))
+    ahead = int(index) if index.isdecimal() and job.count > 1 else 0
+    return describe_waiting(state, job, use, min(ahead, job.count - 1))
+
+
+def describe_waiting(
+    state: QueueState, job: PendingJob, use: LimitUse | None = None, ahead: int = 0
+) -> Waiting:
+    """Return how `job` waits, behind `ahead` elements of its own array; then no change of it is tried.
+
+    `use` is how much of their limits jobs use; None if nobody knows.
+    """
     others = state.without(frozenset({job.job_id.partition("_")[0]}))
     others = replace(others, running=state.running, nodes=state.nodes)
-    use = read_limit_use(job.request.partitions)
     changes = [] if ahead else list(_changes(others, job))
     if ahead:
         *_, own = forecast_elements(others, replace(job, count=ahead + 1), use)

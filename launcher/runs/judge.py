@@ -131,7 +131,7 @@ def _judge_forgotten(  # noqa: PLR0911  one line per case
     if first is None and code and not evidence.cancel_requested_s:  # the job's shell lived to write it
         return explain_end(State.FAILED, evidence, ended_s)
     if first is None:
-        if now_s - evidence.jobs[-1].submitted_s < _NEW_JOB_S:
+        if now_s - evidence.answer_age_s - evidence.jobs[-1].submitted_s < _NEW_JOB_S:
             return RunState(State.PENDING, "just submitted", now_s)
         if evidence.cancel_requested_s:
             return RunState(State.CANCELLED, BEFORE_START, evidence.cancel_requested_s)

@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ...errors import SlurmRefused, SlurmUnavailable, UnreadableFile
+from ...errors import UnreadableFile
 from ..clock import disk_now_s
 from ..logs.errors import find_log_error
 from ..logs.tail import read_tail
@@ -17,15 +14,15 @@ from ..run_folder.cancel_request import CancelRequest, read_cancel_request
 from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import is_own_run
 from ..run_folder.job_files import JobFiles
-from ..run_folder.job_log import JobEntry
 from ..run_folder.launch import Launch
 from ..run_folder.left_out import find_newest_of_run
 from ..run_folder.locks.resumptions import read_successor
 from ..run_folder.records.booking import read_booking
 from ..run_folder.records.run_facts import RunFacts
 from ..run_folder.task_records import first_tasks, is_process_alive
-from ..slurm import client as slurm
-from ..slurm.jobs import PREEMPTED, JobFacts, QueuedJob
+from ..slurm.answers import SlurmAnswers, read_answers
+from ..slurm.jobs import PREEMPTED
+from ..slurm.pace import Pace
 from .explain.memory_option import double_memory
 from .explain.restarts import list_restarts, sum_waits_s
 from .explain.trials import with_trial
@@ -40,25 +37,6 @@ T = TypeVar("T")
 
 _LOG_END_BYTES = 8192
 _NEEDS_MEMORY = (State.FAILED, State.OUT_OF_MEMORY)
-
-
-@dataclass(frozen=True)
-class _SlurmAnswers:
-    """What Slurm says of the newest jobs of some runs, by job id; a job of another cluster is not asked about."""
-
-    answers: bool = True
-    silence: str = ""
-    queue: Mapping[str, QueuedJob] = field(default_factory=dict)
-    accounting: Mapping[str, JobFacts] = field(default_factory=dict)
-    cluster: str | None = None  # the one that answers here
-
-    def queued_job(self, job_id: str) -> QueuedJob | None:
-        """Return a job as squeue shows it: an array that was cancelled before any of its runs began is one job to it."""
-        return self.queue.get(job_id) or self.queue.get(job_id.partition("_")[0])
-
-    def other_cluster(self, job: JobEntry) -> str | None:
-        """Return the name of the job's cluster if it is another one: its job ids are in use here too."""
-        return job.cluster if self.cluster and job.cluster != self.cluster else None
 
 
 class Statuses(NamedTuple):
@@ -77,11 +55,12 @@ def read_status(folder: Path) -> RunStatus:
 
 
 def read_statuses(
-    folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | None = None, slurm_period_s: int = 0
+    folders: Sequence[Path], facts_of: Mapping[Path, RunFacts] | None = None, pace: Pace | None = None
 ) -> Statuses:
     """Return the status of each run, with one question to Slurm for all of them.
 
-    `slurm_period_s` is the time for which an answer of Slurm is used again.  `facts_of` has the values of run.json of runs for which they are read already.
+    With a `pace`, only its rounds ask Slurm.  `facts_of` has the values of run.json of runs for which they are read
+    already.
 
     A final state is written into the run's folder, because Slurm forgets a job within minutes.  A run that was given
     up as lost is judged again: its job may have begun since.
@@ -92,9 +71,8 @@ def read_statuses(
             runs.append(read_run_files(folder, (facts_of or {}).get(folder)))
         except UnreadableFile as fault:
             faults.append(RunFault(folder, fault))
-    jobs = tuple(run.jobs[-1] for run in runs if run.is_open_on_slurm)
-    moment = time.monotonic()
-    answers = _ask_slurm(jobs, moment // slurm_period_s if slurm_period_s else moment)
+    jobs = {run.jobs[-1].job: run.jobs[-1].cluster for run in runs if run.is_open_on_slurm}
+    answers = pace.answer("jobs", lambda: read_answers(jobs)) if jobs and pace else read_answers(jobs)
     reader = _StatusReader(answers, JobFiles(), finds_checkpoint=len(folders) == 1)
     statuses = list[RunStatus]()
     for run in runs:
@@ -109,7 +87,7 @@ def read_statuses(
 class _StatusReader:
     """Judges runs one after another; what is wrong with a part of one is added to `faults`."""
 
-    answers: _SlurmAnswers
+    answers: SlurmAnswers
     files: JobFiles
     finds_checkpoint: bool
     faults: list[RunFault] = field(default_factory=list)
@@ -182,7 +160,7 @@ class _StatusReader:
         """Return everything that tells how the run goes."""
         job = run.jobs[-1] if run.jobs else None
         open_job = job if run.is_open_on_slurm else None
-        other_cluster = self.answers.other_cluster(open_job) if open_job else None
+        other_cluster = self.answers.other_cluster(open_job.cluster) if open_job else None
         job_id = open_job.job if open_job and not other_cluster else ""
         may_change = run.may_change and job is not None
         log = self.files.newest_log(run.folder, job.job) if job and may_change else None
@@ -197,6 +175,7 @@ class _StatusReader:
             if job_id and is_own_run(run.folder)  # a neighbour's may name a job of this user
             else None,
             slurm_answers=self.answers.answers,
+            answer_age_s=self.answers.age_s,
             accounting=self.answers.accounting.get(job_id),
             is_alive=is_process_alive(run.tasks[-1]) if run.tasks else None,
             cancel_requested_s=request.time_s if request else None,
@@ -211,34 +190,6 @@ def _write_end(folder: Path, state: RunState, job: str) -> None:
     write_final_status(
         folder, state.state, state.exit_code, reason, state.failure, ended_s=state.known_at, job=job
     )
-
-
-@lru_cache(maxsize=1)
-def _ask_slurm(jobs: tuple[JobEntry, ...], _moment: float) -> _SlurmAnswers:
-    if not jobs:
-        return _SlurmAnswers()
-    with ThreadPoolExecutor() as pool:
-        cluster = pool.submit(_read_cluster)
-        try:
-            queue = {job.job_id: job for job in slurm.read_queue()}
-        except (SlurmRefused, SlurmUnavailable) as error:
-            return _SlurmAnswers(answers=False, silence=str(error))
-    answers = _SlurmAnswers(queue=queue, cluster=cluster.result())
-    missing = [job.job for job in jobs if job.job not in queue and not answers.other_cluster(job)]
-    return replace(answers, accounting=_read_accounting(missing)) if missing else answers
-
-
-def _read_cluster() -> str | None:
-    """Return the name of the Slurm that answers here."""
-    with suppress(SlurmRefused, SlurmUnavailable):
-        return slurm.read_settings().cluster or None
-    return None
-
-
-def _read_accounting(jobs: Sequence[str]) -> Mapping[str, JobFacts]:
-    with suppress(SlurmRefused, SlurmUnavailable):
-        return slurm.read_accounting(jobs) or {}
-    return {}
 
 
 def _read_error(log: Path | None) -> str | None:

@@ -158,7 +158,7 @@ def _start_remark(start: ShapeStart) -> str:
         parts.append(f"{_between(forecast.wait_s)} from now")
     if forecast.wait_s and forecast.by_limits_s is not None and not forecast.corrected_by:
         parts.append(f"{format_duration(forecast.by_limits_s)} by limits")
-    parts.append(f"{plural(forecast.before, 'job')} before it")
+    parts.append(f"{plural(forecast.before, 'job')} before it" if forecast.before else "first in line")
     return ", ".join(parts)
 
 

@@ -7,6 +7,7 @@ from ...cluster_profiles.local_time import format_local_range, format_local_time
 from ...cluster_profiles.units import format_duration, format_significant, plural
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import OPEN_STATES, State
+from ..columns import shorten_middle
 from ..layout import Page, Style
 from ..state_styles import STATE_STYLES
 from .progress_text import UNKNOWN, alarms, steps_of, time_left
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 _BAR = 10  # columns
 _MOST_GPUS = 16  # rows; of more, the mean is shown for each run
 _GIB = 2**30
+_GAP = "   "
+_NARROW = 60  # columns of a terminal below which bars are left out
+_BESIDE_NAME, _SHORTEST_NAME = (
+    46,
+    20,
+)  # columns that state, progress and end need beside a name; that a name keeps
 
 
 class Gpu(Protocol):
@@ -50,15 +57,20 @@ def write_frame(
         state: sum(run.state.state is state for run in runs) for state in (State.RUNNING, State.PENDING)
     }
     counted = ", ".join(f"{number:,} {state}" for state, number in counts.items())
-    page.line(f"{format_local_time(now_s, now_s)}  {counted}" + (f"   {keys}" if keys else ""), Style.BOLD)
+    head = f"{format_local_time(now_s, now_s)}  {counted}"
+    fits = len(head) + len(keys) + len(_GAP) <= page.width
+    for line in [f"{head}{_GAP}{keys}"] if fits else [head, keys]:
+        page.line(line, Style.BOLD)
     page.line()
+    is_narrow, name_columns = page.width < _NARROW, max(page.width - _BESIDE_NAME, _SHORTEST_NAME)
+    names = {run.run: shorten_middle(run.run, name_columns) for run in runs}
     page.table(
         ("run", "state", "progress", "steps", "loss", "speed", "GPUs", "ends in"),
         [
             (
-                run.run,
+                names[run.run],
                 run.state.state,
-                _progress(run),
+                _progress(run, has_bar=not is_narrow),
                 steps_of(run),
                 _loss(run),
                 _speed(run),
@@ -68,9 +80,9 @@ def write_frame(
             for run in runs
         ],
         right=(3, 4, 5, 6, 7),
-        first_to_go=("speed", "GPUs", "loss", "steps"),
+        first_to_go=("speed", "GPUs", "loss", "steps", "ends in"),
     )
-    page.notes([(run.run, details) for run in runs if (details := _details(run, waits.get(run.run)))])
+    page.notes([(names[run.run], details) for run in runs if (details := _details(run, waits.get(run.run)))])
     shown = [(run, each) for run, of_run in gpus.items() for each in of_run]
     if 0 < len(shown) <= _MOST_GPUS:
         page.line()
@@ -87,6 +99,7 @@ def write_frame(
                 for _, gpu in shown
             ],
             right=(2, 3, 4),
+            first_to_go=("power", "busy"),
         )
 
 
@@ -100,12 +113,12 @@ def draw_bar(share: float, columns: int = _BAR) -> str:
     return "█" * full + "░" * (columns - full)
 
 
-def _progress(run: RunStatus) -> str:
+def _progress(run: RunStatus, *, has_bar: bool) -> str:
     total = run.progress.total if run.progress else None
     if not run.progress or not total:
         return ""
     share = run.progress.steps_done / total
-    return f"{draw_bar(share)} {share:4.0%}"
+    return f"{draw_bar(share)} {share:4.0%}" if has_bar else f"{share:.0%}"
 
 
 def _loss(run: RunStatus) -> str:
@@ -140,7 +153,7 @@ def _details(run: RunStatus, waiting: "Waiting | None") -> str:
         from .waiting_text import waiting_rows  # noqa: PLC0415  the queue, for pending runs only
 
         _, answer, remark = waiting_rows(waiting)[0]
-        parts += [f"starts {answer}", remark]
+        parts += [f"starts in {answer}" if answer[:1].isdecimal() else f"starts {answer}", remark]
     elif not left:
         parts.append(run.state.reason)
     if run.restarts:
