@@ -9,17 +9,19 @@ from ...launcher.run_folder.left_out import find_newest_of_run
 from ...launcher.run_folder.registry import runs_to_show
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.status import read_statuses
+from ...launcher.slurm.pace import Pace
 
-_SLURM_PERIOD_S = 30  # sites ask that nobody polls Slurm faster
+_PACE = Pace()
 
 
 def read_open_runs(history: Path) -> dict[str, RunStatus]:
     """Return the runs of a history that have not ended, by id; what cannot be read is left out.
 
-    Slurm is asked once for all of them, and every 30 s at most while they stay the same.  Raises HistoryError.
+    Slurm is asked once for all of them, and every 30 s at most.  Raises HistoryError.
     """
+    _PACE.look()
     shown = runs_to_show(history, "submit", 0)
-    statuses = read_statuses(list(shown.runs), shown.runs, _SLURM_PERIOD_S).statuses
+    statuses = read_statuses(list(shown.runs), shown.runs, _PACE).statuses
     return {status.run: status for status in statuses}
 
 
