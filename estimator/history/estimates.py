@@ -38,7 +38,8 @@ class HistoryEstimates(HistorySamples):
     def scored_runs(self, model: str | None = None) -> list[ScoredRun]:
         """Return the ended runs that had an estimate: all, or those whose model contains this text."""
         rows = self._rows(
-            "SELECT run.*, e.*, m.step_time_s FROM estimate e JOIN run USING (run) LEFT JOIN measurement m USING (run)"
+            "SELECT e.*, run.model, state, ended_s, trained_s, limits_met, steps_planned, steps_done, m.step_time_s"
+            " FROM estimate e JOIN run USING (run) LEFT JOIN measurement m USING (run)"
             " WHERE run.ended_s IS NOT NULL AND (:model IS NULL OR instr(lower(run.model), lower(:model)))",
             {"model": model},
         )

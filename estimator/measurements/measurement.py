@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cached_property
+from operator import attrgetter
 
 from ...cluster_profiles.precision import Precision
 from ..job.shape import Shape
+
+_values_of_shape = attrgetter(*(f.name for f in fields(Shape)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Measurement:
     energy_per_sample_j: float | None = None
     is_probe: bool = False
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         """Return the shape that was measured."""
-        return Shape(**{f.name: getattr(self, f.name) for f in fields(Shape)})
+        return Shape(*_values_of_shape(self))

@@ -59,8 +59,8 @@ def _strategy_and_cluster(m: Measurement) -> Hashable:
     """What decides the rate of one GPU besides the counts: a faster link or a coarser split is no mistake."""
     return (
         m.model_parallel,
-        m.tensor_parallel,
-        m.pipeline_parallel,
+        m.shape.tensor_parallel,
+        m.shape.pipeline_parallel,
         m.zero_stage,
         m.trainable_parameters,
         m.cluster,

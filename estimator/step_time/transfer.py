@@ -80,13 +80,17 @@ def _trains_as_much(run: Measurement, trained: int | None) -> bool:
 
 
 def _completed(run: Measurement, training: Training, seq_len: int | None) -> Measurement:
+    length = (seq_len and run.seq_len) or seq_len
     zero_stage = training.zero_stage if run.zero_stage is None else run.zero_stage
-    run = replace(run, seq_len=(seq_len and run.seq_len) or seq_len, zero_stage=zero_stage)
-    tensor, pipeline = training.tensor_parallel, training.pipeline_parallel
-    same_split = run.model_parallel == training.model_parallel
-    if same_split and run.tensor_parallel in (None, tensor) and run.pipeline_parallel in (None, pipeline):
-        return replace(run, tensor_parallel=tensor, pipeline_parallel=pipeline)
-    return run
+    split = run.model_parallel, run.shape.tensor_parallel, run.shape.pipeline_parallel
+    of_job = training.model_parallel, training.tensor_parallel, training.pipeline_parallel
+    known = of_job if all(x in (None, y) for x, y in zip(split, of_job, strict=True)) else split
+    if (length, zero_stage, known) == (run.seq_len, run.zero_stage, split):
+        return run  # a copy of each of many runs would take longer than the answer
+    _, tensor, pipeline = known
+    return replace(
+        run, seq_len=length, zero_stage=zero_stage, tensor_parallel=tensor, pipeline_parallel=pipeline
+    )
 
 
 def complete_shape(workload: Workload, placement: Placement, runs: Sequence[Measurement]) -> Shape:
