@@ -5,7 +5,6 @@ A call for which these must be loaded anew (another interpreter's environment, u
 program, and so do all calls where there is no /proc or coverage is counted.
 """
 
-import atexit
 import gc
 import json
 import os
@@ -23,6 +22,8 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from warm_children import COMMAND_LINE_BYTES, end_process, fork_our_own
 
 Process = subprocess.CompletedProcess[str]
 
@@ -90,7 +91,7 @@ class WarmProgram:
     def _start(self, address: str, at_start: _AtStart) -> subprocess.Popen[bytes]:
         nobody = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"), self._folder.name)
         server = subprocess.Popen(
-            [sys.executable, "-P", __file__, address],
+            [sys.executable, __file__, address, "." * COMMAND_LINE_BYTES],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **dict(at_start), **nobody},
@@ -119,7 +120,10 @@ def _serve(address: str) -> None:
         if not module.name.endswith("__main__"):
             with suppress(ModuleNotFoundError):  # of an extra that is not installed
                 import_module(module.name)
+    import_module("submitit.local.local")
     _run_once()
+    del os.environ["OPENBLAS_NUM_THREADS"]
+    fork_our_own(_BEFORE_START)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -185,12 +189,7 @@ def _become_program(
         code = end.code if isinstance(end.code, int) else 0
     except BaseException:  # noqa: BLE001  as an interpreter ends
         traceback.print_exc()
-    with suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)
+    end_process(code)
 
 
 if __name__ == "__main__":
