@@ -1,6 +1,8 @@
 """An ended run goes on: `clusterplan resume`, on this machine."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -405,6 +407,35 @@ def test_other_gpus_keep_the_run_and_change_its_shape(launched: Any) -> None:
     assert (after["state"], after["steps_done"]) == ("completed", 30)  # twice the samples per step
     facts = json.loads((Path(run["folder"]) / "run.json").read_text())
     assert (facts["shape"]["gpus"], "shape_since_s" in facts) == (2, True)
+
+
+@pytest.mark.parametrize("command", ['python write.py "$0" | cat', 'setsid python write.py "$0"; true'])
+def test_what_a_killed_start_left_behind_ends_before_the_next_begins(launched: Any, command: str) -> None:
+    """No guard is left to end it, and no cgroup: a preemption without grace on a site with proctrack/pgid."""
+    launched.file(
+        "write.py",
+        """
+import os, sys, time
+while not os.path.exists("enough"):
+    with open(sys.argv[1] + "/ledger", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    time.sleep(0.01)
+""",
+    )
+    run = launched.submit("--executor", "local", "--", "bash", "-c", command, "{output}")
+    ledger = Path(run["folder"]) / "output" / "ledger"
+    until(ledger.exists, "the training")
+    record = json.loads(next((Path(run["folder"]) / "tasks").glob("*.json")).read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    launched.ended(run["run"])
+    first = len(ledger.read_text().split())
+    until(lambda: len(ledger.read_text().split()) > first, "what lives on")
+    resumed(launched, run["run"], "--from-start")
+    until(lambda: len(set(ledger.read_text().split())) == 2, "the next start")
+    launched.file("enough", "")
+    assert launched.ended(run["run"])["state"] == "completed"
+    writers = ledger.read_text().split()
+    assert writers == sorted(writers, key=writers.index)  # the second began after the last line of the first
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from .ranks import read_task
 from .requeue import requeue_job
 from .restart_policy import RestartDecision, StopCause
 from .saves import saves_at_start
+from .stop.leftovers import end_leftovers
 from .stop.other_starts import wait_for_earlier_starts
 from .stop.signals import StopSignals
 from .stop.slurm_reason import SlurmdLog
@@ -128,6 +129,8 @@ def _run_attempt(
 ) -> RestartDecision | None:
     if task.place.on_slurm and task.place.rank == 0:  # without the first, the others take no step
         wait_for_earlier_starts(task)
+    if task.place.local_rank == 0:
+        end_leftovers(task.folder, task.file.record)
     memory_mib = memory_mib_of_job(environment)
     task.file.update(
         state="running", began_s=task.file.now_s(), memory_mib=memory_mib, **saves_at_start(task)
