@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from launched import (
     story,
 )
 from slurm_cluster import Cluster, until
+from terminal import terminal
 
 from clusterplan.launcher.forecast.kept import read_start_forecast
 
@@ -94,6 +96,41 @@ def test_a_pending_run_keeps_its_forecast_and_says_when_it_would_start(
     queue = until(lambda: on_slurm.status(run["run"])["queue"], "an answer of Slurm")
     assert queue["wait_by_limits_s"] > 0
     assert "\nstarts  " in on_slurm("status", run["run"]).stdout
+    assert on_slurm("cancel", run["run"]).returncode == 0
+
+
+@story
+def test_watch_shows_the_place_in_line_and_asks_slurm_every_30_s_at_most(
+    on_slurm: Any,
+) -> Generator[None, None, None]:
+    """`squeue` is the real one behind a script that writes down when this user's own jobs were asked for."""
+    run = on_slurm.submit("--gpus", 1, "--time", "10m", "--slurm", "begin=now+1hour", "--", "true")
+    yield
+    real, log = (
+        shutil.which("squeue", path=on_slurm.environment["PATH"]),
+        on_slurm.folder.parent / "questions",
+    )
+    programs = on_slurm.folder.parent / "programs"
+    programs.mkdir()
+    counting = programs / "squeue"
+    counting.write_text(
+        f'#!/bin/sh\ncase "$*" in *--user*) date +%s.%N >> "{log}";; esac\nexec {real} "$@"\n',
+        encoding="utf-8",
+    )
+    counting.chmod(0o755)
+    environment = on_slurm.environment | {"PATH": f"{programs}:{on_slurm.environment['PATH']}"}
+    program = Path(sys.executable).with_name("clusterplan")
+    with terminal([program, "watch", run["run"]], on_slurm.folder, environment) as shown:
+        shown.read_until(lambda text: text.count(b"starts in") >= 5)
+        shown.press(b"q")
+        assert shown.read_to_end() == 0
+    text = in_one_row(shown.seen.decode())
+    assert "0 running, 1 pending" in text
+    assert "starts in 59m" in text or "starts in 1h" in text
+    assert "first in line" in text or "before it" in text
+    times = [float(line) for line in log.read_text().splitlines()]
+    assert times
+    assert min((later - earlier for earlier, later in pairwise(times)), default=30) >= 30
     assert on_slurm("cancel", run["run"]).returncode == 0
 
 

@@ -1,20 +1,16 @@
 """`watch`, `estimate --plot`, `completion` and colours: what a terminal shows, at 80 columns too."""
 
-import os
-import pty
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Command
 from launched import Launched
+from terminal import terminal
 
 from clusterplan.launcher.run_folder.progress.progress import Progress
 from clusterplan.launcher.runs.run_status import RunStatus
@@ -80,54 +76,46 @@ def watched(clusterplan: Command, tmp_path: Path) -> Launched:
     return here
 
 
-@pytest.mark.parametrize(("leave", "code"), [("q", 0), ("ctrl-c", 0), ("term", 143)])
-def test_a_watch_that_is_left_gives_the_cursor_back_and_leaves_the_run_running(
-    watched: Launched, leave: str, code: int
+@pytest.mark.parametrize(
+    ("leave", "code", "columns"), [(b"q", 0, 40), (signal.SIGINT, 0, 80), (signal.SIGTERM, 143, 80)]
+)
+def test_a_watch_that_is_left_gives_the_terminal_back_and_leaves_the_run_running(
+    watched: Launched, leave: bytes | signal.Signals, code: int, columns: int
 ) -> None:
-    ours, theirs = pty.openpty()
-    environment = {**watched.environment, "TERM": "xterm", "COLUMNS": "80"}
-    process = subprocess.Popen(
-        [PROGRAM, "watch"], cwd=watched.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    read = _reader(ours)
-    seen = read(lambda text: b"1 running" in text or b"1 pending" in text)
-    if leave == "q":
-        os.write(ours, b"q")
-    else:
-        process.send_signal(signal.SIGINT if leave == "ctrl-c" else signal.SIGTERM)
-    seen = read(lambda _: process.poll() is not None)
+    with terminal([PROGRAM, "watch"], watched.folder, watched.environment, columns) as shown:
+        shown.read_until(lambda text: b"1 running" in text or b"1 pending" in text)
+        if isinstance(leave, bytes):
+            shown.press(leave)
+        else:
+            shown.process.send_signal(leave)
+        assert shown.read_to_end() == code, shown.seen
+        assert shown.settings_now() == shown.settings
+        lines = [re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", line) for line in shown.seen.split(b"\n")]
     watched.file("end", "")
-    os.close(ours)
-    assert process.wait(60) == code, seen
-    assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
-    assert (b"on without you" in seen) == (leave != "term")
+    assert shown.seen.rindex(b"\x1b[?25h") > shown.seen.rindex(b"\x1b[?25l")
+    assert (b"on without you" in b" ".join(shown.seen.split())) == (leave is not signal.SIGTERM)
+    assert max(columns_of(line.decode().strip("\r").rpartition("\r")[2]) for line in lines) <= columns
 
 
-def _reader(terminal: int) -> Callable[[Callable[[bytes], bool]], bytes]:
-    """Return what reads a terminal until all that was read fulfils a condition, or for a minute."""
-    seen = b""
-
-    def read(is_enough: Callable[[bytes], bool]) -> bytes:
-        nonlocal seen
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            is_last = is_enough(seen)
-            while select.select([terminal], [], [], 0.2)[0]:
-                try:
-                    block = os.read(terminal, 4096)
-                except OSError:  # the other side is closed
-                    return seen
-                if not block:
-                    return seen
-                seen += block
-                if is_enough(seen):
-                    break
-            if is_last:
-                break
-        return seen
-
-    return read
+def test_a_watch_without_a_terminal_says_so_and_prints_lines(watched: Launched) -> None:
+    watched.file("end", "")
+    process = subprocess.Popen(
+        [PROGRAM, "watch"],
+        cwd=watched.folder,
+        env=watched.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    output, talk = process.communicate(timeout=120)
+    assert process.returncode == 0
+    if "no run is open" in talk:  # it had ended before the first look
+        return
+    assert (
+        "stdout is no terminal: a line per run every 30 s; `clusterplan status` shows the runs once" in talk
+    )
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \S+ \| .*", output.splitlines()[0])
+    assert "\x1b" not in output
 
 
 def test_nothing_to_watch_is_said(clusterplan: Command) -> None:
