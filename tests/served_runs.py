@@ -1,9 +1,10 @@
-"""Runs with their folders beside a served history: one that goes on, a sweep, one of which every file is hostile."""
+"""Runs with their folders beside a served history: one that goes on, a sweep, a hostile one, and their campaign."""
 
 import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from served import HOSTILE
 
 from clusterplan.api.history.history import collect
 from clusterplan.estimator.history.runs import History
+from clusterplan.launcher.campaigns.record import (
+    CampaignJobRecord,
+    CampaignRecord,
+    PlannedRecord,
+    record_folder,
+    write_campaign_record,
+)
 from clusterplan.launcher.run_folder.folder import write_json
 from clusterplan.launcher.run_folder.task_records import TaskRecord, process_birth
 
@@ -35,9 +43,40 @@ def add_runs(history: Path) -> dict[str, str]:
         end | {"rank": 0, "log": 0, "node": HOSTILE, "error_kind": "error", "job": "7"},
     )
     add_spool(hostile)
+    add_campaign(history, {"first": sweep[0], HOSTILE: hostile, "second": goes_on})
     with History(history) as opened:
         assert collect(history=opened, settle=False) == []
     return {"open": goes_on.name, "sweep": sweep[0].name, "hostile": hostile.name}
+
+
+def add_campaign(history: Path, runs: Mapping[str, Path]) -> None:
+    """Add a campaign of these runs, and of a job that is not submitted yet and has a deadline."""
+    now_s = time.time()
+    jobs = [
+        CampaignJobRecord(
+            name,
+            planned := PlannedRecord("gpu", 1, 2, now_s + 3600 * (place - 2), 3600.0, 4000.0),
+            planned,
+            runs=() if folder is None else (str(folder),),
+            deadline_s=None if folder else planned.end_s - 600,
+        )
+        for place, (name, folder) in enumerate({**runs, "third": None}.items())
+    ]
+    record = CampaignRecord(
+        1,
+        "papers",
+        "ann",
+        "/here",
+        "/here/runs",
+        "local",
+        now_s - 7200,
+        now_s - 7200,
+        {"gpu": 8},
+        tuple(jobs),
+    )
+    folder = record_folder(history, "papers")
+    folder.mkdir(parents=True)
+    write_campaign_record(folder, record)
 
 
 def make_open_run(root: Path, history: Path) -> Path:

@@ -6,6 +6,7 @@ https://cheatsheetseries.owasp.org/cheatsheets/Cross_Site_Scripting_Prevention_C
 
 import base64
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,6 +15,7 @@ from clusterplan.estimator.ranges import Range
 from clusterplan.render.charts.band_chart import Band, Mark, draw_band
 from clusterplan.render.charts.bar_chart import Bar, draw_bars
 from clusterplan.render.charts.figure import Figure, render_figure, render_picture
+from clusterplan.render.charts.gantt_chart import MOST_JOBS, JobBars, draw_gantt
 from clusterplan.render.charts.line_chart import Line, Lines, draw_lines
 from clusterplan.render.charts.range_chart import RangeRow, ScalingPoint, draw_range_rows, draw_scaling
 from clusterplan.render.charts.state_chart import StateRow, Stretch, draw_states
@@ -47,6 +49,16 @@ def figures(name: str) -> dict[str, Figure]:
         "states": draw_states(
             "story", name, [StateRow(name, [stretch]), StateRow(name, [])], 600, [("bad", name)]
         ),
+        "gantt": draw_gantt(
+            "plan",
+            name,
+            [
+                JobBars(name, name, "bad", (0.0, 60.0), (5.0, 50.0), None, 70.0),
+                JobBars("b", "", "run", (60, 90)),
+            ],
+            40.0,
+            lambda time_s: f"{time_s:.0f} s",
+        ),
         "bars": draw_bars("use", name, "GPU-hours", [Bar(name, 5.0, 0.2), Bar("other", 0.0)], name),
     }
 
@@ -77,6 +89,29 @@ def test_a_line_is_broken_where_nothing_is_known() -> None:
     drawing = band().drawing
     (line,) = re.findall(r'class="s1" d="([^"]*)"', drawing)
     assert line.count("M") == 2
+
+
+def job_bars(number: int, *was: float | None) -> JobBars:
+    begin_s, end_s = was or (None, None)
+    happened = None if begin_s is None else (begin_s, end_s)
+    return JobBars(f"job {number}", "", "run", (0.0, 3600.0), happened, left_s=600.0)
+
+
+def test_of_many_jobs_those_that_go_on_are_drawn_and_the_table_has_all() -> None:
+    jobs = [job_bars(number, 0.0, float(number)) for number in range(1, MOST_JOBS + 9)] + [job_bars(999)]
+    figure = draw_gantt("plan", "Plan", jobs, 1800.0, str)
+    drawn = re.findall(r">(job \d+):", figure.drawing)
+    assert drawn == [f"job {number}" for number in (*range(10, MOST_JOBS + 9), 999)]
+    assert len(figure.values.rows) == MOST_JOBS + 9
+    assert figure.remarks == ["9 more jobs are in the table alone."]
+
+
+def test_a_deadline_long_after_all_jobs_does_not_press_them_together() -> None:
+    job = replace(job_bars(1, 0.0, None), deadline_s=1e6)
+    figure = draw_gantt("plan", "Plan", [job], 1800.0, str)
+    assert [kind for kind, _ in figure.legend] == ["plan", "run", "wait", "chosen"]
+    (planned, ran, left) = re.findall(r'x="([^"]*)"[^>]*width="([^"]*)"', figure.drawing)
+    assert (planned, ran, left) == (("0", "1000"), ("0", "500"), ("500", "166.7"))
 
 
 def test_a_chart_saves_its_values_as_csv_that_no_spreadsheet_runs() -> None:

@@ -15,7 +15,9 @@ pytest.importorskip("datasette", reason="Datasette is not installed: the extra `
 pytest.importorskip("httpx", reason="httpx is not installed")
 
 from served import HOSTILE, TOKEN, get, make_history, post, serve
+from served_runs import add_campaign
 
+from clusterplan.api.campaign.progress import look_at_campaign
 from clusterplan.web.access.gate import ESTIMATE, HOME
 
 JOB: dict[str, Any] = {
@@ -28,7 +30,9 @@ JOB: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_history(tmp_path_factory.mktemp("history") / "history.db")
+    path = make_history(tmp_path_factory.mktemp("history") / "history.db")
+    add_campaign(path, {})
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +164,18 @@ def test_runs_come_page_by_page(application: Any) -> None:
     assert {part.headers["x-total-count"] for part in parts} == {"4"}
 
 
+def test_the_schedule_is_that_of_replan(application: Any, history: Path) -> None:
+    progress = look_at_campaign(history, "papers")
+    told = get(application, f"{HOME}schedule.json").json()
+    assert told == json.loads(json.dumps(progress.as_dict()))
+    assert [(job["job"], job["state"], job["run"]) for job in told["jobs"]] == [
+        ("third", "not submitted", None)
+    ]
+    none = get(application, f"{HOME}schedule.json?campaign=none")
+    assert none.status_code == 404
+    assert "campaign 'none' was not submitted" in error(none)
+
+
 def test_a_run_that_is_not_there_is_404(application: Any) -> None:
     answer = get(application, f"{HOME}run/none.json")
     assert (answer.status_code, error(answer)) == (404, "run 'none' is not in the history")
@@ -201,4 +217,10 @@ def test_the_api_is_what_its_openapi_document_says(application: Any) -> None:
             case.validate_response(answer, checks=checks)
 
         given = hypothesis.given(case=operation.as_strategy())
-        hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)(given(check))()
+        hypothesis.settings(
+            max_examples=8,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # on a busy machine
+        )(given(check))()

@@ -33,6 +33,7 @@ PAGES = {
     "comparison": "compare?first=phi2-0&second=phi2-1",
     "form": "estimate",
     "estimate": ESTIMATE,
+    "plan": "schedule",
     "queue": "queue",
     "gpus": "gpus",
 }
@@ -100,7 +101,7 @@ def test_a_page_draws_without_an_error_an_outside_request_or_a_fault_of_access(
     answer = pages_browser.goto(f"{HOME}{PAGES[name].format_map(runs)}")
     assert answer.status == 200
     for scheme in (
-        ("light", "dark") if name in {"runs", "estimate", "hostile run"} else ("light",)
+        ("light", "dark") if name in {"runs", "estimate", "hostile run", "plan"} else ("light",)
     ):  # of one style all
         pages_browser.emulate_media(color_scheme=scheme)
         violations = axe.Axe().run(pages_browser).response["violations"]
@@ -196,10 +197,34 @@ def test_the_page_of_a_run_has_the_charts_of_its_report(history: Path, runs: dic
     assert drawn == ["story", "loss", "speed", "utilisation", "estimate"]
 
 
+def test_the_plan_is_held_against_what_happened(history: Path, runs: dict[str, str]) -> None:
+    answer = get(serve(history), f"{HOME}schedule")
+    said = words_of(answer)
+    assert "4 jobs: 1 completed, 1 failed, 1 running, 1 not submitted" in said
+    assert said.count("expected to end") == 1  # the one that is late
+    assert f'href="run/{runs["open"]}"' in answer.text
+    drawn = re.findall(r'class="(stretch \w+|limit|chosen)"', answer.text)
+    assert {kind: drawn.count(kind) for kind in drawn} == {
+        "stretch plan": 4,
+        "stretch good": 1,
+        "stretch bad": 1,
+        "stretch run": 1,
+        "stretch wait": 1,
+        "limit": 1,
+        "chosen": 1,
+    }
+
+
+def test_without_a_campaign_the_plan_says_how_one_is_made(tmp_path: Path) -> None:
+    said = words_of(get(serve(make_history(tmp_path / "history.db")), f"{HOME}schedule"))
+    assert "no campaign was submitted: clusterplan schedule CAMPAIGN.toml --submit submits one" in said
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
         ("run/none", 404, "is not in the history"),
+        ("schedule?campaign=%3Cb%3E", 404, "campaign &#x27;&lt;b&gt;&#x27; was not submitted"),
         ("runs?sort=x", 400, "none of began"),
         ("estimate?samples=x&batch_size=1&gpus=1", 400, "--samples"),
         ("compare?first=phi2-0&second=phi2-0", 400, "both are this one run"),

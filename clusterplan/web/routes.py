@@ -19,7 +19,7 @@ from .api import answers as api
 from .api import metrics
 from .api.answers import Handler, NotFound, Request
 from .api.query import Query
-from .pages import compare, estimate, gpus, overview, queue, run, runs
+from .pages import compare, estimate, gpus, overview, queue, run, runs, schedule
 from .site import Site
 
 _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
@@ -27,6 +27,7 @@ _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
         "runs.json": ("runs.json", api.runs),
         "run.json": ("run/(?P<run>[^/]+)\\.json", api.run),
         "accuracy.json": ("accuracy.json", api.accuracy),
+        "schedule.json": ("schedule.json", api.schedule),
         "estimate.json": ("estimate.json", api.estimate),
         "openapi.json": ("openapi.json", api.openapi),
         "metrics": ("metrics", metrics.metrics),
@@ -35,6 +36,7 @@ _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
         "run": ("run/(?P<run>[^/]+)", run.show_run),
         "compare": ("compare", compare.show_comparison),
         "estimate": ("estimate", estimate.show_estimate),
+        "schedule": ("schedule", schedule.show_schedule),
         "queue": ("queue", queue.show_queue),
         "gpus": ("gpus", gpus.show_gpus),
         "other.json": ("(?P<other>.*)", api.nothing),

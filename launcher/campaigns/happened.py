@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import SlurmUnavailable, UnreadableFile
 from ...estimator.campaign.launching.happened import Fate, Happened
@@ -62,17 +63,32 @@ def _find_lost_job(folder: Path, facts: RunFacts) -> bool:
     return queued is not None
 
 
+class Seen(NamedTuple):
+    """What was seen of a campaign: its record with the runs that others go on as, what became of each job, and why Slurm is silent."""
+
+    record: CampaignRecord
+    happened: dict[str, Happened]
+    silence: str
+
+
 def follow_runs(record: CampaignRecord) -> tuple[CampaignRecord, dict[str, Happened]]:
     """Return what became of each job, and the record with runs that others go on from in their place.
 
     Slurm is asked once.  Raises SlurmUnavailable if it does not answer: then nobody can tell what still runs.
     """
+    seen = look_at_runs(record)
+    if seen.silence:
+        raise SlurmUnavailable(f"{seen.silence}: what became of the jobs is not known, so nothing is changed")
+    return seen.record, seen.happened
+
+
+def look_at_runs(record: CampaignRecord, slurm_period_s: int = 0) -> Seen:
+    """Return what became of each job as far as can be told now; an answer of Slurm is used again for `slurm_period_s`."""
     folders = {job.job: job.folder for job in record.jobs if job.folder}
     there = [folder for folder in folders.values() if file_exists(folder / RUN_FILE)]
-    statuses, faults = read_statuses(there)
+    statuses, faults = read_statuses(there, slurm_period_s=slurm_period_s)
     by_folder = {status.folder: status for status in statuses}
-    if silence := next((status.slurm_silence for status in statuses if status.slurm_silence), None):
-        raise SlurmUnavailable(f"{silence}: what became of the jobs is not known, so nothing is changed")
+    silence = next((status.slurm_silence for status in statuses if status.slurm_silence), "")
     wrong = {fault.folder: fault.text for fault in faults}
     happened = dict[str, Happened]()
     for job in record.jobs:
@@ -84,7 +100,7 @@ def follow_runs(record: CampaignRecord) -> tuple[CampaignRecord, dict[str, Happe
             record = record.with_job(replace(job, runs=(*job.runs, str(successor))))
             (status, *_), _faults = read_statuses([successor])
         happened[job.job] = _happened(job, status, wrong)
-    return record, happened
+    return Seen(record, happened, silence)
 
 
 def _happened(job: CampaignJobRecord, status: RunStatus | None, wrong: dict[Path, str]) -> Happened:

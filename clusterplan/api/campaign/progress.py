@@ -1,17 +1,18 @@
 """A submitted campaign as a value: the plan against what happened."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ...errors import InputError
 from ...estimator.campaign.launching.actions import Action
-from ...estimator.campaign.launching.happened import Happened
+from ...estimator.campaign.launching.happened import Fate, Happened
 from ...estimator.campaign.replan import Move
-from ...launcher.campaigns.record import (
-    CampaignRecord,
-    read_campaign_records,
-)
+from ...launcher.campaigns.happened import look_at_runs
+from ...launcher.campaigns.record import CampaignRecord, read_campaign_records
 from ...launcher.run_folder.folder import history_path
 from ...render.campaign.progress import progress_as_dict, write_progress
 from ...render.layout import Page
@@ -60,3 +61,39 @@ def campaigns() -> tuple[CampaignRecord, ...]:
         >>> names = [record.campaign for record in campaigns()]
     """
     return tuple(read_campaign_records(history_path(os.environ))[0])
+
+
+def look_at_campaign(history: Path, campaign: str | None = None, slurm_period_s: int = 0) -> CampaignProgress:
+    """Return a campaign as it is now, by default the latest one: the plan against what happened.  Nothing is changed.
+
+    An answer of Slurm is used again for `slurm_period_s`; without one, a note says so.  Raises InputError if no campaign of
+    this name was submitted.
+    """
+    records, faults = read_campaign_records(history)
+    record = next((each for each in records if campaign in (None, each.campaign)), None)
+    if record is None:
+        why = (
+            "no campaign was submitted"
+            if campaign is None
+            else f"campaign {campaign[:200]!r} was not submitted"
+        )
+        raise InputError(f"{why}: `clusterplan schedule CAMPAIGN.toml --submit` submits one")
+    seen = look_at_runs(record, slurm_period_s)
+    doubts = [f"{seen.silence}; what follows is as of each run's last sign of life"] if seen.silence else []
+    return CampaignProgress(
+        seen.record,
+        seen.happened,
+        time.time(),
+        blocked=_find_blocked(seen.record, seen.happened),
+        notes=(*doubts, *(str(fault) for fault in faults)),
+    )
+
+
+def _find_blocked(record: CampaignRecord, happened: Mapping[str, Happened]) -> dict[str, str]:
+    """The jobs that cannot begin, by the failed one that they wait for."""
+    by_failed = {name: name for name, what in happened.items() if what.fate is Fate.FAILED}
+    for job in record.jobs:  # by start: what a job waits for comes before it
+        failed = next((by_failed[name] for name in job.completed if name in by_failed), None)
+        if failed and happened[job.job].fate in (Fate.WAITING, Fate.PENDING, Fate.BLOCKED):
+            by_failed[job.job] = failed
+    return {name: failed for name, failed in by_failed.items() if name != failed}

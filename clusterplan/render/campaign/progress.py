@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ...cluster_profiles.local_time import format_local_time, format_utc
-from ...cluster_profiles.units import HOUR_S, format_significant, plural
+from ...cluster_profiles.units import HOUR_S, format_duration, format_significant, plural
 from ...estimator.campaign.launching.actions import Action, Do
 from ...estimator.campaign.launching.happened import Fate, Happened
 from ...estimator.campaign.replan import Move
@@ -42,31 +42,36 @@ class Progress(Protocol):
 def write_progress(page: Page, progress: Progress) -> None:
     """Write when all end, a row for each job, what was done, what moved and why, and what to do about failed jobs."""
     record, happened = progress.record, progress.happened
-    page.facts(_head(record, happened, progress.now_s, progress.blocked))
+    page.facts(head_rows(progress))
     page.line()
     failed = {each.state: Style.BAD for each in happened.values() if each.fate is Fate.FAILED}
     page.mark(failed)
     page.table(
-        ("job", "state", "GPUs", "planned", "was", "GPU-hours", "used"),
-        [_row(job, _of(job, happened), progress.blocked, progress.now_s) for job in record.jobs],
+        JOB_HEADER,
+        [job_cells(progress, job) for job in record.jobs],
         right=(2, 5, 6),
         first_to_go=("GPU-hours", "used", "GPUs"),
     )
-    lines = list(_lines(progress))
+    lines = list(progress_lines(progress))
     if lines:
         page.line()
     for text in lines:
         page.sentence(text)
 
 
+def happened_to(progress: Progress, job: CampaignJobRecord) -> Happened:
+    """Return what became of a job."""
+    return _of(job, progress.happened)
+
+
 def _of(job: CampaignJobRecord, happened: Mapping[str, Happened]) -> Happened:
     return happened.get(job.job) or Happened(Fate.WAITING, job.state)
 
 
-def _head(
-    record: CampaignRecord, happened: Mapping[str, Happened], now_s: float, blocked: Mapping[str, str]
-) -> Iterator[tuple[str, str, str]]:
-    states = [_state(job, _of(job, happened), blocked) for job in record.jobs]
+def head_rows(progress: Progress) -> Iterator[tuple[str, str, str]]:
+    """Yield how many jobs are in which state, when all end, and the GPU-hours."""
+    record, happened, now_s, blocked = progress.record, progress.happened, progress.now_s, progress.blocked
+    states = [state_of(progress, job) for job in record.jobs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     yield "campaign", record.campaign, f"{plural(len(states), 'job')}: {counts}"
     planned_s = max((job.first.end_s for job in record.jobs), default=now_s)
@@ -84,22 +89,28 @@ def _head(
     yield "GPU-hours", format_significant(used), f"used of {format_significant(hours)} planned"
 
 
-def _state(job: CampaignJobRecord, what: Happened, blocked: Mapping[str, str]) -> str:
-    return "waits" if job.job in blocked else what.state
+def state_of(progress: Progress, job: CampaignJobRecord) -> str:
+    """Return the state of a job in a word."""
+    return "waits" if job.job in progress.blocked else happened_to(progress, job).state
 
 
 def _gpu_hours(planned: PlannedRecord) -> float:
     return planned.gpus * planned.p50_s / HOUR_S
 
 
-def _row(job: CampaignJobRecord, what: Happened, blocked: Mapping[str, str], now_s: float) -> tuple[str, ...]:
+JOB_HEADER = ("job", "state", "GPUs", "planned", "was", "GPU-hours", "used")
+
+
+def job_cells(progress: Progress, job: CampaignJobRecord) -> tuple[str, ...]:
+    """Return the cells of a job under `JOB_HEADER`; what was planned is the first plan."""
+    what, now_s = happened_to(progress, job), progress.now_s
     first, shape = job.first, job.planned
     return (
         job.job,
-        _state(job, what, blocked),
+        state_of(progress, job),
         f"{shape.gpus:,}" if shape.gpus == first.gpus else f"{shape.gpus:,} (planned {first.gpus:,})",
         _span(first.start_s, first.end_s, now_s),
-        _was(job, what, blocked, now_s),
+        _was(job, what, progress.blocked, now_s),
         format_significant(_gpu_hours(first)),
         format_significant(what.gpu_s / HOUR_S) if what.start_s is not None else "",
     )
@@ -120,7 +131,8 @@ def _span(start_s: float, end_s: float, now_s: float) -> str:
     return f"{format_short(start_s, now_s)} to {format_short(end_s, now_s)}"
 
 
-def _lines(progress: Progress) -> Iterator[str]:
+def progress_lines(progress: Progress) -> Iterator[str]:
+    """Yield a sentence for each job that moved, that was submitted or cancelled, and that failed."""
     happened, jobs = progress.happened, progress.record.by_name
     for move in progress.moves:
         if move.before is not None:
@@ -135,12 +147,27 @@ def _lines(progress: Progress) -> Iterator[str]:
         if what.fate is Fate.FAILED:
             reason = f": {what.reason}" if what.reason else ""
             yield f"{name}: {what.state}{reason}; {what.remedy or 'it is not submitted again'}"
+    yield from _late_lines(progress)
     for failed in dict.fromkeys(progress.blocked.values()):
         waits = ", ".join(name for name, of in progress.blocked.items() if of == failed and name in jobs)
         yield f"waits for {failed}: {waits}"
     yield from progress.notes
     if not progress.is_changed:
         yield "nothing has changed since the last plan"
+
+
+def _late_lines(progress: Progress) -> Iterator[str]:
+    for job in progress.record.jobs:
+        if job.deadline_s is not None and (late_s := _expected_end_s(progress, job) - job.deadline_s) > 0:
+            yield f"{job.job}: expected to end {format_duration(late_s)} after its deadline"
+
+
+def _expected_end_s(progress: Progress, job: CampaignJobRecord) -> float:
+    """Return when a job that goes on, or will begin, ends at P50; 0 of any other."""
+    what = happened_to(progress, job)
+    if what.fate not in _OPEN or job.job in progress.blocked:
+        return 0.0
+    return job.planned.end_s if what.left_s is None else progress.now_s + what.left_s
 
 
 def _place(each: Any, now_s: float) -> str:

@@ -56,7 +56,7 @@ def axis_text(plan: Plan) -> str:
 def format_short(time_s: float, now_s: float) -> str:
     """Return a time of a plan: the weekday too, and the date where it is more than six days away."""
     moment = datetime.fromtimestamp(time_s).astimezone()
-    far = time_s - now_s > 6 * 24 * _HOUR_S
+    far = abs(time_s - now_s) > 6 * 24 * _HOUR_S
     return f"{moment:%b %d %H:%M}" if far else f"{moment:%a %H:%M}"
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from ...cluster_profiles.units import (
     DAY_S,
@@ -78,10 +79,37 @@ def time_axis(seconds: float) -> Axis:
     ['0', '1d', '2d', '3d', '4d', '5d', '6d', '7d']
     """
     seconds = max(seconds, 1e-3)
-    days = _nice(seconds / DAY_S / _MOST_TICKS) * DAY_S
-    step = next((each for each in _TIMES_S if seconds / each <= _MOST_TICKS), days)
+    step = _time_step(seconds)
     numbers = [number * step for number in range(math.floor(seconds / step + 1e-9) + 1)]
     return Axis(0.0, seconds, tuple((n, format_duration(n) if n else "0") for n in numbers))
+
+
+def clock_axis(begin_s: float, end_s: float) -> Axis:
+    """Return an axis of Unix times, with local times at its ticks: the date where a day begins.
+
+    >>> [time_s for time_s, _ in clock_axis(1_800_000_010.0, 1_800_000_130.0).ticks][:2]
+    [1800000020.0, 1800000040.0]
+    """
+    end_s = max(end_s, begin_s + 1.0)
+    step = _time_step(end_s - begin_s)
+    offset_s = _offset_s(begin_s)
+    first = math.ceil((begin_s + offset_s) / step - 1e-9)
+    last = math.floor((end_s + offset_s) / step + 1e-9)
+    ticks = list[tuple[float, str]]()
+    for number in range(first, last + 1):
+        time_s = number * step - offset_s
+        time_s += offset_s - _offset_s(time_s)  # a clock that was put forward in between
+        moment = datetime.fromtimestamp(time_s).astimezone()
+        clock = "%b %d" if moment.hour == moment.minute == 0 else "%H:%M:%S" if step < MINUTE_S else "%H:%M"
+        if begin_s <= time_s <= end_s:
+            ticks.append((time_s, f"{moment:{clock}}"))
+    return Axis(begin_s, end_s, tuple(ticks))
+
+
+def _offset_s(time_s: float) -> float:
+    """Return by how much local time is ahead of UTC."""
+    offset = datetime.fromtimestamp(time_s).astimezone().utcoffset()
+    return offset.total_seconds() if offset else 0.0
 
 
 def step_axis(first: float, last: float) -> Axis:
@@ -105,6 +133,12 @@ def doubling_axis(values: Iterable[float], name: Callable[[float], str] = format
     ordered = sorted(set(values))
     low, high = ordered[0] / 1.2, ordered[-1] * 1.2
     return Axis(low, high, tuple((value, name(value)) for value in ordered), is_logarithmic=True)
+
+
+def _time_step(seconds: float) -> float:
+    """Return the time between two ticks of an axis of so many seconds."""
+    days = _nice(seconds / DAY_S / _MOST_TICKS) * DAY_S
+    return next((each for each in _TIMES_S if seconds / each <= _MOST_TICKS), days)
 
 
 def _nice(about: float) -> float:

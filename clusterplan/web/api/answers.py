@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ...api.campaign.progress import CampaignProgress, look_at_campaign
 from ...api.history.accuracy import AccuracyReport
 from ...api.report import Report, report_in
 from ...errors import InputError
@@ -19,6 +20,8 @@ from .query import RUN_KEYS, Query
 MOST_RUNS = 1000
 _RUNS = 100
 _KEPT_S = 60.0
+_LOOKED_S, _SLURM_PERIOD_S = 10.0, 30
+CAMPAIGN_KEYS = ("campaign",)
 
 
 class NotFound(InputError):  # noqa: N818  HTTP's own name
@@ -57,6 +60,12 @@ async def accuracy(site: Site, request: Request) -> Answer:
     """Answer how good estimates were, as `clusterplan history accuracy --json`."""
     request.query.check_keys(("model",))
     return json_answer((await read_accuracy(site, request.query.get("model"))).as_dict())
+
+
+async def schedule(site: Site, request: Request) -> Answer:
+    """Answer the plan of a campaign against what happened, with the keys of `clusterplan schedule --replan --json`."""
+    request.query.check_keys(CAMPAIGN_KEYS)
+    return json_answer((await read_campaign(site, request.query.get("campaign"))).as_dict())
 
 
 async def estimate(site: Site, request: Request) -> Answer:
@@ -98,6 +107,18 @@ async def read_accuracy(site: Site, model: str | None) -> AccuracyReport:
     return await site.read(
         ("accuracy", model), lambda history: AccuracyReport(**vars(history.accuracy(model)))
     )
+
+
+async def read_campaign(site: Site, campaign: str | None) -> CampaignProgress:
+    """Return a campaign as it was within the last 10 s, by default the latest.  Raises NotFound."""
+    try:
+        return await site.recent(
+            f"campaign {campaign}",
+            _LOOKED_S,
+            partial(look_at_campaign, site.history, campaign, _SLURM_PERIOD_S),
+        )
+    except InputError as error:
+        raise NotFound(str(error)) from None
 
 
 async def estimate_job(site: Site, request: Request) -> Any:

@@ -18,7 +18,7 @@ _ERRORS = {
     "400": "A value is wrong; the line says which, and what would be right.",
     "401": "No token, or a wrong one.",
     "403": "A page of another site sent this.",
-    "404": "There is no such run.",
+    "404": "There is no such run, sweep or campaign.",
     "405": "Nothing here is written: only GET, and POST of a job to estimate.json.",
     "413": f"The body has more than {MOST_BODY_BYTES:,} bytes.",
     "422": "A deadline or budget was given, and no throughput is known.",
@@ -77,6 +77,35 @@ _ACCURACY = {
         "over_time": {"type": "array"},
     },
     "required": ["all", "by_source", "over_time", "start"],
+}
+
+_PLANNED = {"type": "object", "required": ["cap", "gpus", "nodes", "start_utc", "end_utc", "gpu_hours"]}
+_SCHEDULE = {
+    "type": "object",
+    "properties": {
+        "schema": {"type": "integer"},
+        "campaign": {"type": "string"},
+        "caps": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "jobs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "job": {"type": "string"},
+                    "run": {"type": ["string", "null"]},
+                    "state": {"type": "string"},
+                    "first_plan": _PLANNED,
+                    "plan": _PLANNED,
+                    "start_utc": {"type": ["string", "null"]},
+                    "end_utc": {"type": ["string", "null"]},
+                    "gpu_hours": {"type": "number"},
+                },
+                "required": ["job", "run", "state", "first_plan", "plan", "start_utc", "end_utc"],
+            },
+        },
+        "notes": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["schema", "campaign", "submitted_utc", "planned_utc", "caps", "jobs", "notes"],
 }
 
 
@@ -142,6 +171,15 @@ def describe_api() -> dict[str, Any]:
                     "Score the estimates of ended runs",
                     _ACCURACY,
                     [_text("model", "Only runs of models whose name contains this.")],
+                )
+            },
+            "/schedule.json": {
+                "get": _operation(
+                    "follow_campaign",
+                    "Hold the plan of a campaign against what happened",
+                    _SCHEDULE,
+                    [_text("campaign", "The name of a campaign; the latest one by default.")],
+                    ("404",),
                 )
             },
         },

@@ -11,6 +11,7 @@ PAGES = (
     ("", "Overview"),
     ("runs", "Runs"),
     ("estimate", "Estimate"),
+    ("schedule", "Plan"),
     ("queue", "Queue"),
     ("gpus", "GPUs"),
 )
@@ -36,6 +37,8 @@ button{cursor:pointer;padding:.35rem .9rem}
 .terminal+.chart,.terminal+p{margin-top:1.6rem}
 p a[aria-current]{color:var(--ink);font-weight:600;text-decoration:none}
 .wide .state{font-size:.8rem;padding:0 .45rem}
+.callout ul{margin:0;padding-left:1.1rem}
+@media (max-width:560px){.wide table{width:max-content}.wide td{max-width:16rem}}
 """
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'self'; form-action 'self'; "

@@ -71,6 +71,18 @@ def run_address(run: str) -> str:
     return f"run/{quote(run, safe='')}"
 
 
+def prose(text: str) -> Html:
+    """Return a sentence in which what stands between backticks is code.
+
+    >>> prose("a < b: `run x`")
+    'a &lt; b: <code>run x</code>'
+    """
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:
+        return join(text)
+    return join(*(tag("code", piece) if number % 2 else piece for number, piece in enumerate(pieces)))
+
+
 def facts(values: Sequence[tuple[str, Part, Part]]) -> Html:
     """Return figures with their names, and a remark below each."""
     items = (
