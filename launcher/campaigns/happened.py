@@ -1,7 +1,7 @@
 """What became of the jobs of a submitted campaign, from the states of their runs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..run_folder.registry import registered_folders
 from ..run_folder.stages.order import WAITS_FOR
 from ..runs.run_status import RunStatus
 from ..runs.state import OPEN_STATES, State
-from ..runs.status import read_statuses
+from ..runs.status import Statuses, read_statuses
 from ..slurm.sbatch import find_job
 from .record import CampaignJobRecord, CampaignRecord
 
@@ -82,23 +82,23 @@ def follow_runs(record: CampaignRecord) -> tuple[CampaignRecord, dict[str, Happe
     return seen.record, seen.happened
 
 
-def look_at_runs(record: CampaignRecord, slurm_period_s: int = 0) -> Seen:
-    """Return what became of each job as far as can be told now; an answer of Slurm is used again for `slurm_period_s`."""
+def look_at_runs(record: CampaignRecord, read: Callable[[Sequence[Path]], Statuses] = read_statuses) -> Seen:
+    """Return what became of each job as far as can be told now, from what `read` returns of the folders of its runs."""
     folders = {job.job: job.folder for job in record.jobs if job.folder}
     there = [folder for folder in folders.values() if file_exists(folder / RUN_FILE)]
-    statuses, faults = read_statuses(there, slurm_period_s=slurm_period_s)
-    by_folder = {status.folder: status for status in statuses}
+    statuses, faults = read(there)
+    by_run = {status.run: status for status in statuses}
     silence = next((status.slurm_silence for status in statuses if status.slurm_silence), "")
     wrong = {fault.folder: fault.text for fault in faults}
     happened = dict[str, Happened]()
     for job in record.jobs:
         folder, successor = job.folder, None
-        status = by_folder.get(folder) if folder else None
+        status = by_run.get(folder.name) if folder else None
         if status and status.continued_by and folder:
             successor = folder.with_name(status.continued_by)
         if successor and file_exists(successor / RUN_FILE):
             record = record.with_job(replace(job, runs=(*job.runs, str(successor))))
-            (status, *_), _faults = read_statuses([successor])
+            status = next(iter(read([successor]).statuses), status)
         happened[job.job] = _happened(job, status, wrong)
     return Seen(record, happened, silence)
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ...launcher.campaigns.record import CampaignRecord, read_campaign_records
 from ...launcher.run_folder.folder import history_path
 from ...render.campaign.progress import progress_as_dict, write_progress
 from ...render.layout import Page
+from ..live.open_runs import read_statuses_at_pace
 from ..result import Result
 
 
@@ -63,11 +65,11 @@ def campaigns() -> tuple[CampaignRecord, ...]:
     return tuple(read_campaign_records(history_path(os.environ))[0])
 
 
-def look_at_campaign(history: Path, campaign: str | None = None, slurm_period_s: int = 0) -> CampaignProgress:
+def look_at_campaign(history: Path, campaign: str | None = None) -> CampaignProgress:
     """Return a campaign as it is now, by default the latest one: the plan against what happened.  Nothing is changed.
 
-    An answer of Slurm is used again for `slurm_period_s`; without one, a note says so.  Raises InputError if no campaign of
-    this name was submitted.
+    Slurm is asked every 30 s at most; where it does not answer, a note says so.  Raises InputError if no campaign of this
+    name was submitted, and HistoryError.
     """
     records, faults = read_campaign_records(history)
     record = next((each for each in records if campaign in (None, each.campaign)), None)
@@ -78,7 +80,7 @@ def look_at_campaign(history: Path, campaign: str | None = None, slurm_period_s:
             else f"campaign {campaign[:200]!r} was not submitted"
         )
         raise InputError(f"{why}: `clusterplan schedule CAMPAIGN.toml --submit` submits one")
-    seen = look_at_runs(record, slurm_period_s)
+    seen = look_at_runs(record, partial(read_statuses_at_pace, history))
     doubts = [f"{seen.silence}; what follows is as of each run's last sign of life"] if seen.silence else []
     return CampaignProgress(
         seen.record,

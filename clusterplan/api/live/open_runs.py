@@ -1,5 +1,6 @@
 """The runs that have not ended, for programs that show them to many."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from ...errors import UnreadableFile
 from ...launcher.run_folder.left_out import find_newest_of_run
 from ...launcher.run_folder.registry import runs_to_show
 from ...launcher.runs.run_status import RunStatus
-from ...launcher.runs.status import read_statuses
+from ...launcher.runs.status import Statuses, read_statuses
 from ...launcher.slurm.pace import Pace
 
 _PACE = Pace()
@@ -23,6 +24,14 @@ def read_open_runs(history: Path) -> dict[str, RunStatus]:
     shown = runs_to_show(history, "submit", 0)
     statuses = read_statuses(list(shown.runs), shown.runs, _PACE).statuses
     return {status.run: status for status in statuses}
+
+
+def read_statuses_at_pace(history: Path, folders: Sequence[Path]) -> Statuses:
+    """Return the statuses of some runs of a history in their order; Slurm is asked as by `read_open_runs`."""
+    going_on = read_open_runs(history)
+    ended, faults = read_statuses([folder for folder in folders if folder.name not in going_on])
+    by_run = going_on | {status.run: status for status in ended}
+    return Statuses([by_run[folder.name] for folder in folders if folder.name in by_run], faults)
 
 
 def with_checkpoint(status: RunStatus) -> RunStatus:

@@ -20,7 +20,7 @@ from .query import RUN_KEYS, Query
 MOST_RUNS = 1000
 _RUNS = 100
 _KEPT_S = 60.0
-_LOOKED_S, _SLURM_PERIOD_S = 10.0, 30
+_LOOKED_S = 10.0
 CAMPAIGN_KEYS = ("campaign",)
 
 
@@ -115,7 +115,7 @@ async def read_campaign(site: Site, campaign: str | None) -> CampaignProgress:
         return await site.recent(
             f"campaign {campaign}",
             _LOOKED_S,
-            partial(look_at_campaign, site.history, campaign, _SLURM_PERIOD_S),
+            partial(look_at_campaign, site.history, campaign),
         )
     except InputError as error:
         raise NotFound(str(error)) from None
