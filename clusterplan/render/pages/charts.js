@@ -61,7 +61,10 @@
       return places.reduce((best, each, i) => Math.abs(each - x) < Math.abs(places[best] - x) ? i : best, 0);
     }
     room.addEventListener("pointermove", event => show(nearest(place(event))));
-    room.addEventListener("pointerdown", event => { if (event.pointerType === "mouse") dragged = place(event); });
+    room.addEventListener("pointerdown", event => {
+      if (event.pointerType === "mouse") dragged = place(event);
+      else show(nearest(place(event)));
+    });
     room.addEventListener("pointerup", event => {
       const begin = dragged, end = place(event);
       dragged = null;

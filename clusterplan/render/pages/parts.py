@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from ..charts.escaped import escape_text
 from ..charts.figure import Figure, render_figure
 
+_SHORT = 40  # letters of a cell that stays on one line
+
 
 def render_facts(rows: Iterable[tuple[str, str, str]]) -> str:
     """Return rows of name, answer and remark as a list that is read at a glance; nothing if there are none."""
@@ -21,13 +23,15 @@ def render_table(
     name: str, header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()
 ) -> str:
     """Return a table that scrolls by itself where it is wider than the page; columns numbered in `right` align right."""
-    kinds = [' class="number"' if number in right else "" for number in range(len(header))]
     head = "".join(
-        f'<th scope="col"{kind}>{escape_text(title)}</th>' for title, kind in zip(header, kinds, strict=True)
+        f'<th scope="col"{_kind(number, right)}>{escape_text(title)}</th>'
+        for number, title in enumerate(header)
     )
     body = "".join(
         "<tr>"
-        + "".join(f"<td{kind}>{escape_text(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+        + "".join(
+            f"<td{_kind(number, right, cell)}>{escape_text(cell)}</td>" for number, cell in enumerate(row)
+        )
         + "</tr>"
         for row in rows
     )
@@ -35,6 +39,12 @@ def render_table(
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape_text(name)}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _kind(column: int, right: Sequence[int], cell: str = "") -> str:
+    if column in right:
+        return ' class="number"'
+    return ' class="short"' if 0 < len(cell) <= _SHORT else ""
 
 
 def render_state(state: str) -> str:

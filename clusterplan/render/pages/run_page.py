@@ -31,7 +31,7 @@ from .run_charts import (
 
 _CHOICE = (
     '<p class="tools" id="choose-gpu" hidden><label>Also draw <select><option value="">no other GPU</option></select></label>'
-    '<span class="quiet">Point at a chart for its values; drag to zoom, double-click to see all. '
+    '<span class="quiet by-mouse">Point at a chart for its values; drag to zoom, double-click to see all. '
     "By keyboard: arrows, + and -, Escape.</span></p>"
 )
 _MOST_ISLAND = 1_500_000  # bytes of values for the choice of a GPU; above it the choice is left out
@@ -146,11 +146,12 @@ def _gpu_table(report: RunReport) -> str:
         for each in DISPLAYS
         if each.title and any(gpu.metrics[each.column] is not None for gpu in report.gpus)
     ]
-    header = ("GPU", "type", *(f"{each.title}, {each.unit}" for each in shown))
+    has_types = len({gpu.name for gpu in report.gpus}) > 1
+    header = ("GPU", *(["type"] if has_types else []), *(f"{each.title}, {each.unit}" for each in shown))
     rows = [
         (
             names[gpu.uuid],
-            gpu.name or "",
+            *([gpu.name or ""] if has_types else []),
             *(
                 "" if (value := gpu.metrics[each.column]) is None else format_significant(value * each.scale)
                 for each in shown
@@ -158,7 +159,7 @@ def _gpu_table(report: RunReport) -> str:
         )
         for gpu in report.gpus
     ]
-    return render_table("Each GPU", header, rows, right=range(2, len(header)))
+    return render_table("Each GPU", header, rows, right=range(len(header) - len(shown), len(header)))
 
 
 def _missing(
