@@ -1,6 +1,7 @@
 """The history behind the pages: read in threads of its own, and each answer kept until the file changes."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,11 @@ from typing import TypeVar, cast
 from ..estimator.history.browse.browser import HistoryBrowser
 
 T = TypeVar("T")
-Stamp = tuple[int, int, int]
+Stamp = tuple[object, ...]
 
 _MOST_KEPT = 256  # answers
 _THREADS = 2
+_TICK_S = 0.1  # of a file system's clock: two writes within one may leave the same time
 
 
 class Site:
@@ -41,20 +43,28 @@ class Site:
         return cast("T", await asyncio.shield(kept[1]))
 
     def stamp(self) -> Stamp:
-        """Return what changes with the history file."""
-        file = self.history.stat()
-        return file.st_mtime_ns, file.st_size, file.st_ino
+        """Return what changes with the history file, which is not opened: to close it would end SQLite's locks on it."""
+        file, now_s = self.history.stat(), time.time()
+        is_young = abs(now_s - file.st_mtime) < _TICK_S
+        return file.st_mtime_ns, file.st_size, file.st_ino, now_s if is_young else None
 
-    async def read(self, key: Hashable, question: Callable[[HistoryBrowser], T]) -> T:
+    async def read(self, key: Hashable, question: Callable[..., T], *values: object) -> T:
         """Return the answer of the history to a question; those who ask the same meanwhile wait for one answer.
 
-        `key` stands for the question: what was answered before is true until the file changes.
+        `question` gets the history and the values, and `key` stands for it: an answer is true until the file changes,
+        or the values do.
         """
-        stamp = self.stamp()
+        return await self._keep(key, (*self.stamp(), *values), self._ask, question, *values)
+
+    async def make(self, key: Hashable, function: Callable[..., T], *values: object) -> T:
+        """Return what a function makes of values; it is not made again while `key` has the same values."""
+        return await self._keep(key, values, function, *values)
+
+    async def _keep(self, key: Hashable, stamp: Stamp, function: Callable[..., T], *values: object) -> T:
+        """Return what a function returned when `key` had the same stamp; meanwhile nobody calls it again."""
         kept = self._kept.get(key)
         if kept is None or kept[0] != stamp or (kept[1].done() and kept[1].exception()):
-            kept = stamp, asyncio.ensure_future(self.work(self._ask, question))
-            self._kept[key] = kept
+            kept = self._kept[key] = stamp, asyncio.ensure_future(self.work(function, *values))
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
@@ -64,6 +74,6 @@ class Site:
         """Return what a function returns that would keep others waiting."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
 
-    def _ask(self, question: Callable[[HistoryBrowser], T]) -> T:
+    def _ask(self, question: Callable[..., T], *values: object) -> T:
         with HistoryBrowser(self.history) as history:
-            return question(history)
+            return question(history, *values)

@@ -32,7 +32,7 @@ class RunRecord:
     estimate: Mapping[str, Any] | None  # made before the run
     step_time_s: float | None  # measured in the run
     trained_s: float | None  # by all attempts, if it ran to its end
-    loop_notes: Sequence[Note]  # on its steps
+    loop_notes: Callable[[], Sequence[Note]]  # on its steps
     raw_ticks: int  # readings that are kept
     readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
     timelines: Callable[[float, float], Mapping[str, Sequence[float | None]]]

@@ -213,7 +213,7 @@ def _find_notes(
         *find_notes(digests),
         *find_node_notes(list(nodes.values()), ended_s),
         *find_precision_notes(*record.precision, gpus),
-        *record.loop_notes,
+        *record.loop_notes(),
     ]
     return order_notes(notes, len(gpus))
 

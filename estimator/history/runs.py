@@ -200,7 +200,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults, HistoryCourse
             estimate=estimate,
             step_time_s=step_time_s,
             trained_s=trained_s,
-            loop_notes=self.loop_notes(run),
+            loop_notes=partial(self.loop_notes, run),
             raw_ticks=self.raw_ticks(run),
             readings=partial(self.readings, run),
             timelines=partial(self.timelines, run),

@@ -1,6 +1,7 @@
 """The JSON of the API: the same values as those of the command line with `--json`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 from ...api.campaign.progress import CampaignProgress, look_at_campaign
 from ...api.history.accuracy import AccuracyReport
 from ...api.report import Report, report_in
+from ...cluster_profiles.units import MINUTE_S
 from ...errors import InputError
 from ...estimator.history.browse.browser import HistoryBrowser, RunFilter, RunPage
+from ...estimator.history.browse.usage import Usage
 from ..access.gate import HOME
 from ..answer import Answer, json_answer
+from ..collector import EVERY_S
 from ..site import Site
 from .estimates import ESTIMATE_KEYS, estimate_shapes, parse_job, read_measurements, read_shapes
 from .openapi import describe_api
@@ -19,7 +23,6 @@ from .query import RUN_KEYS, Query
 
 MOST_RUNS = 1000
 _RUNS = 100
-_KEPT_S = 60.0
 _LOOKED_S = 10.0
 CAMPAIGN_KEYS = ("campaign",)
 
@@ -102,6 +105,13 @@ async def read_report(site: Site, run: str) -> Report:
     return await site.read(("report", run), question)
 
 
+async def read_usage(site: Site, since: str = "", since_s: float | None = None) -> Sequence[Usage]:
+    """Return the use of GPUs by the runs that began since a Unix time, which `since` says in words such as 7d."""
+    # "7d" moves on with the clock.
+    key = "usage", since, None if since_s is None else since_s // EVERY_S
+    return await site.read(key, lambda history: history.usage(since_s))
+
+
 async def read_accuracy(site: Site, model: str | None) -> AccuracyReport:
     """Return how good the estimates of ended runs were."""
     return await site.read(
@@ -129,7 +139,6 @@ async def estimate_job(site: Site, request: Request) -> Any:
         ("measurements", workload.model), lambda history: read_measurements(history, workload.model)
     )
     bounds = {name: request.query[name] for name in ("deadline", "budget", "keep") if name in request.query}
-    key = f"estimate {sorted(request.query.items())} {request.body!r}"  # of a minute: a deadline comes nearer
-    return await site.recent(
-        key, _KEPT_S, partial(estimate_shapes, workload, gpus, precisions, bounds, measured)
-    )
+    minute = time.time() // MINUTE_S  # a deadline comes nearer
+    key = "estimate", minute, tuple(sorted(request.query.items())), request.body
+    return await site.make(key, estimate_shapes, workload, gpus, precisions, bounds, measured)

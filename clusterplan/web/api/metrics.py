@@ -5,14 +5,11 @@ Source of the format: https://prometheus.io/docs/instrumenting/exposition_format
 
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from ...estimator.history.browse.usage import Usage, sum_usage
 from ..answer import Answer
 from ..site import Site
-
-if TYPE_CHECKING:
-    from .answers import Request
+from .answers import Request, read_usage
 
 _MEDIA_TYPE = "text/plain; version=0.0.4"
 _SUMS = (
@@ -23,12 +20,13 @@ _SUMS = (
 )
 
 
-async def metrics(site: Site, request: "Request") -> Answer:
+async def metrics(site: Site, request: Request) -> Answer:
     """Answer runs by state, and the use of GPUs by user and partition."""
     request.query.check_keys(())
-    usage = await site.read(("usage", None), lambda history: history.usage())
+    usage = await read_usage(site)
     changed_s = site.history.stat().st_mtime
-    return Answer(HTTPStatus.OK, "".join(f"{line}\n" for line in metric_lines(usage, changed_s)), _MEDIA_TYPE)
+    lines = await site.make("metrics", lambda *values: list(metric_lines(*values)), usage, changed_s)
+    return Answer(HTTPStatus.OK, "".join(f"{line}\n" for line in lines), _MEDIA_TYPE)
 
 
 def metric_lines(usage: Sequence[Usage], changed_s: float) -> Iterator[str]:

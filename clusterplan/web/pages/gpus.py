@@ -18,7 +18,11 @@ async def show_gpus(site: Site, request: Request) -> Answer:
     """Answer the GPU types of the history, and those of the catalogue."""
     request.query.check_keys(())
     used = await site.read("gpu types", lambda history: history.gpu_types())
-    return page("GPU types", "gpus", render_types(used), database=site.database)
+    return await site.make("gpu types page", _render, used, site.database)
+
+
+def _render(used: Sequence[Mapping[str, Any]], database: str) -> Answer:
+    return page("GPU types", "gpus", render_types(used), database=database)
 
 
 def render_types(used: Sequence[Mapping[str, Any]]) -> Html:

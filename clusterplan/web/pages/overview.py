@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from ...api.history.accuracy import AccuracyReport
 from ...cluster_profiles.units import format_significant
 from ...estimator.history.browse.usage import Usage, sum_usage
 from ...render.charts.bar_chart import Bar, draw_bars
 from ...render.charts.figure import Figure, render_figure
 from ..answer import Answer
-from ..api.answers import Request, read_accuracy
+from ..api.answers import Request, read_accuracy, read_usage
 from ..site import Site
 from .frame import page, terminal
 from .html import Html, address_of, facts, join, link, state_mark, tag
@@ -19,17 +20,15 @@ async def show_overview(site: Site, request: Request) -> Answer:
     """Answer the overview of runs that began in the chosen time."""
     query = request.query
     query.check_keys(("since",))
-    since_s = query.run_filter().since_s
-    key = "usage", query.get("since")
-    usage = await site.read(key, lambda history: history.usage(since_s))
+    since, since_s = query.get("since", ""), query.run_filter().since_s
+    usage = await read_usage(site, since, since_s)
     accuracy = await read_accuracy(site, None)
+    return await site.make(("overview", since), _render, usage, accuracy, since, site.database)
+
+
+def _render(usage: Sequence[Usage], accuracy: AccuracyReport, since: str, database: str) -> Answer:
     spans = [
-        tag(
-            "a",
-            name,
-            href=address_of("./", since=span),
-            aria_current="true" if query.get("since", "") == span else None,
-        )
+        tag("a", name, href=address_of("./", since=span), aria_current="true" if since == span else None)
         for span, name in _SPANS.items()
     ]
     return page(
@@ -39,7 +38,7 @@ async def show_overview(site: Site, request: Request) -> Answer:
         render_usage(usage),
         tag("h2", "How good estimates were"),
         terminal(accuracy),
-        database=site.database,
+        database=database,
     )
 
 

@@ -27,7 +27,7 @@ async def show_run(site: Site, request: Request) -> Answer:
     report = await read_report(site, run)
     live = None if report.status else await read_live(site, run)
     report = replace(report, status=report.status or live)
-    charts = await site.read(("run page", run), partial(draw_charts, report))
+    charts = await site.read(("run page", run), draw_charts, report)
     return page(
         run,
         "runs",
@@ -51,7 +51,7 @@ async def read_live(site: Site, run: str) -> RunStatus | None:
     return replace(status, checkpoint=checkpoint.checkpoint)
 
 
-def draw_charts(report: Report, history: HistoryBrowser) -> Html:
+def draw_charts(history: HistoryBrowser, report: Report) -> Html:
     """Return the sections of the report: notes, attempts, training, GPUs, estimate."""
     details = read_details(report, history)
     figures = list(draw_gpus(report, details))
