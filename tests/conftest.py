@@ -83,13 +83,20 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Each test goes to the process that is free, but for those of ONCE."""
+    """Each test goes to the process that is free, but for those of ONCE and of files that make something once."""
     from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  xdist, which only `-n` needs
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
         def _split_scope(self, nodeid: str) -> str:
-            file = Path(nodeid.partition("::")[0]).stem
-            return next((name for name, files in ONCE.items() if file in files), nodeid)
+            file = nodeid.partition("::")[0]
+            group = next((name for name, files in ONCE.items() if Path(file).stem in files), None)
+            return group or (file if file in made_once else nodeid.partition("[")[0])
+
+    made_once = {
+        f"tests/{path.name}"
+        for path in Path(__file__).parent.glob("test_*.py")
+        if 'scope="module"' in path.read_text(encoding="utf-8")
+    }
 
     return Scheduler(config, log)
 

@@ -56,7 +56,7 @@ def assert_civil(done: Any) -> None:
         assert done.stderr.count("\n") == 1
 
 
-@settings(max_examples=600 * SCALE, deadline=None)
+@settings(max_examples=240 * SCALE, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(FLAGS + EXTRA), VALUES, max_size=6),
     st.lists(st.sampled_from(SWITCHES), max_size=3, unique=True),
@@ -88,7 +88,7 @@ ENTRY = st.sampled_from(list(KEYS)).flatmap(
 )
 
 
-@settings(max_examples=400 * SCALE, deadline=None)
+@settings(max_examples=160 * SCALE, deadline=None)
 @given(st.lists(ENTRY, max_size=6), st.booleans())
 def test_any_job_file(entries: Any, usual: Any) -> None:
     tables = {"data": {"samples": "100000"}, "training": {"batch_size": "8", "gpus": "8"}} if usual else {}
@@ -104,7 +104,7 @@ def test_any_job_file(entries: Any, usual: Any) -> None:
     assert_civil(run_on("\n".join(lines).encode()))
 
 
-@settings(max_examples=200 * SCALE, deadline=None)
+@settings(max_examples=100 * SCALE, deadline=None)
 @given(st.binary(max_size=60) | TEXT.map(str.encode))
 def test_any_bytes(content: Any) -> None:
     assert_civil(run_on(content))

@@ -82,7 +82,7 @@ def test_a_torn_tail_is_left_for_later(tmp_path: Path) -> None:
         assert not [piece for piece in pieces_of(data[:-cut]) if isinstance(piece, Damage)]
 
 
-@hypothesis_settings(max_examples=200 * SCALE, deadline=None)
+@hypothesis_settings(max_examples=80 * SCALE, deadline=None)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=30), st.data())
 def test_damage_costs_only_the_frames_it_hits(payloads: list[bytes], data: Any) -> None:
     frames = [frame(i, payload) for i, payload in enumerate(payloads)]
@@ -328,7 +328,7 @@ READINGS = st.builds(
 TICKS = st.builds(Tick, time_s=st.floats(0, 4e9), readings=st.lists(READINGS, max_size=9).map(tuple))
 
 
-@hypothesis_settings(max_examples=200 * SCALE, deadline=None)
+@hypothesis_settings(max_examples=80 * SCALE, deadline=None)
 @given(
     TICKS
     | st.builds(

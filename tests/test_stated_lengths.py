@@ -453,7 +453,7 @@ rampups = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1500 * SCALE, deadline=None)
+@settings(max_examples=500 * SCALE, deadline=None)
 @given(rampups)
 def test_ramp_ups_agree_with_the_walk(case: Any) -> None:
     start, increment = case["start"] * case["smallest"], case["increment"] * case["smallest"]

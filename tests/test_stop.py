@@ -71,6 +71,13 @@ WRAPPERS = {
     "timeout": ["timeout", "100", "python", "train.py"],
 }
 WRAPPERS = {name: words for name, words in WRAPPERS.items() if shutil.which(words[0])}
+ALSO_IN_ANOTHER = {
+    "shell without exec",
+    "shell in a shell",
+    "trap that waits",
+    "launcher in a script",
+    "make",
+}
 TRAINERS = {"launcher": 2, "launcher in a script": 2}
 ENDED_S = 60
 
@@ -135,9 +142,11 @@ def start_all(folder: Path, place: dict[str, str], names: list[str]) -> dict[str
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Guarded]:
-    """Each command after its guard alone was told to stop."""
-    guards = start_all(tmp_path_factory.mktemp("guard"), {}, list(WRAPPERS))
+def stopped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Guarded]:
+    """Each command that is asked for, after its guard alone was told to stop."""
+    tests = [item for item in request.session.items if "stopped" in getattr(item, "fixturenames", ())]
+    names = [str(item.callspec.params["name"]) for item in tests if isinstance(item, pytest.Function)]
+    guards = start_all(tmp_path_factory.mktemp("guard"), {}, names)
     for guarded in guards.values():
         guarded.process.terminate()
     for guarded in guards.values():
@@ -145,7 +154,10 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Guarded]:
     return guards
 
 
-@pytest.mark.parametrize("name", WRAPPERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ALSO_IN_ANOTHER else []) for name in WRAPPERS],
+)
 def test_the_training_gets_the_signal_once_and_has_the_time_to_save(
     stopped: dict[str, Guarded], name: str
 ) -> None:

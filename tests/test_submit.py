@@ -39,14 +39,24 @@ def test_a_trainer_saves_as_the_job_file_says_else_before_its_end(
     [
         ("enable_jit_checkpoint: bool", "'python', 'train.py'", True),
         ("", "'python', 'train.py'", False),  # as transformers 4
-        ("enable_jit_checkpoint: bool", "'python', 'train.py', '--enable_jit_checkpoint', 'False'", False),
+        pytest.param(
+            "enable_jit_checkpoint: bool",
+            "'python', 'train.py', '--enable_jit_checkpoint', 'False'",
+            False,
+            marks=pytest.mark.slow,
+        ),
         ("enable_jit_checkpoint: bool", "'bash', 'train.sh'", False),
         (
             "enable_jit_checkpoint: bool",
             "'env', 'A=1', 'bash', '-c', 'ulimit -n 99; exec python train.py'",
             True,
         ),
-        ("enable_jit_checkpoint: bool", "'bash', '-c', 'exec python train.py \"$@\"'", True),
+        pytest.param(
+            "enable_jit_checkpoint: bool",
+            "'bash', '-c', 'exec python train.py \"$@\"'",
+            True,
+            marks=pytest.mark.slow,
+        ),
         ("enable_jit_checkpoint: bool", "'bash', '-c', 'python t.py --enable_jit_checkpoint=False'", False),
     ],
 )

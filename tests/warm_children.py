@@ -50,7 +50,10 @@ def fork_our_own(before_start: tuple[str, ...]) -> None:
             module is None
             or not is_plain
             or threading.active_count() > 1
-            or pynvml.nvmlLib is not None  # loaded, and the scenario of its GPUs read
+            or (
+                pynvml.nvmlLib is not None and "FAKE_NVML" not in os.environ
+            )  # a real driver may not outlive a fork
+            or pynvml._nvmlLib_refcount > 0  # the scenario of its GPUs is read
             or _chosen(environment, before_start) != at_start
             or not (cwd is None or Path(os.fsdecode(cwd)).is_dir())
             or len(os.fsencode("\0".join(words))) >= COMMAND_LINE_BYTES
