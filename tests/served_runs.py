@@ -46,7 +46,12 @@ def add_runs(history: Path) -> dict[str, str]:
     add_campaign(history, {"first": sweep[0], HOSTILE: hostile, "second": goes_on})
     with History(history) as opened:
         assert collect(history=opened, settle=False) == []
-    return {"open": goes_on.name, "sweep": sweep[0].name, "hostile": hostile.name}
+    return {
+        "open": goes_on.name,
+        "of sweep": sweep[0].name,
+        "sweep": sweep[0].name[:-5],
+        "hostile": hostile.name,
+    }
 
 
 def add_campaign(history: Path, runs: Mapping[str, Path]) -> None:

@@ -33,6 +33,7 @@ PAGES = {
     "comparison": "compare?first=phi2-0&second=phi2-1",
     "form": "estimate",
     "estimate": ESTIMATE,
+    "sweep": "sweep/{sweep}",
     "plan": "schedule",
     "queue": "queue",
     "gpus": "gpus",
@@ -140,7 +141,7 @@ def test_the_filter_and_the_order_of_runs_work(pages_browser: Any, runs: dict[st
         pages_browser.click("thead >> text=run")
         shown = pages_browser.locator("tbody tr td:first-child").all_inner_texts()
         assert shown == sorted(shown, reverse=descending)
-        assert {"phi2-0", "phi2-1", "x-2", "x-3", *runs.values()} <= set(shown)
+        assert {"phi2-0", "phi2-1", "x-2", "x-3", runs["open"], runs["hostile"]} <= set(shown)
 
 
 def test_the_form_answers_by_keyboard_alone(pages_browser: Any) -> None:
@@ -215,6 +216,18 @@ def test_the_plan_is_held_against_what_happened(history: Path, runs: dict[str, s
     }
 
 
+def test_a_run_leads_to_its_sweep_and_the_sweep_to_its_runs(history: Path, runs: dict[str, str]) -> None:
+    application, sweep = serve(history), runs["sweep"]
+    run = get(application, f"{HOME}run/{runs['of sweep']}").text
+    assert f'href="sweep/{sweep}"' in run
+    page = get(application, f"{HOME}sweep/{sweep}")
+    assert "3 runs (3 completed)" in words_of(page)
+    assert page.text.count(f'href="run/{sweep}') == 3
+    assert re.findall(r'<figure class="chart" id="chart-(\w+)"', page.text) == ["loss", "hours"]
+    told = get(application, f"{HOME}sweep/{sweep}.json").json()
+    assert {run["values"]["lr"] for run in told["runs"]} == {"0.1", "0.01", HOSTILE}
+
+
 def test_without_a_campaign_the_plan_says_how_one_is_made(tmp_path: Path) -> None:
     said = words_of(get(serve(make_history(tmp_path / "history.db")), f"{HOME}schedule"))
     assert "no campaign was submitted: clusterplan schedule CAMPAIGN.toml --submit submits one" in said
@@ -224,6 +237,7 @@ def test_without_a_campaign_the_plan_says_how_one_is_made(tmp_path: Path) -> Non
     ("path", "status", "words"),
     [
         ("run/none", 404, "is not in the history"),
+        ("sweep/none", 404, "no sweep is called"),
         ("schedule?campaign=%3Cb%3E", 404, "campaign &#x27;&lt;b&gt;&#x27; was not submitted"),
         ("runs?sort=x", 400, "none of began"),
         ("estimate?samples=x&batch_size=1&gpus=1", 400, "--samples"),

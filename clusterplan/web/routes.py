@@ -19,13 +19,14 @@ from .api import answers as api
 from .api import metrics
 from .api.answers import Handler, NotFound, Request
 from .api.query import Query
-from .pages import compare, estimate, gpus, overview, queue, run, runs, schedule
+from .pages import compare, estimate, gpus, overview, queue, run, runs, schedule, sweep
 from .site import Site
 
 _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
     {
         "runs.json": ("runs.json", api.runs),
         "run.json": ("run/(?P<run>[^/]+)\\.json", api.run),
+        "sweep.json": ("sweep/(?P<sweep>[^/]+)\\.json", api.sweep),
         "accuracy.json": ("accuracy.json", api.accuracy),
         "schedule.json": ("schedule.json", api.schedule),
         "estimate.json": ("estimate.json", api.estimate),
@@ -34,6 +35,7 @@ _HANDLERS: Mapping[str, tuple[str, Handler]] = MappingProxyType(
         "overview": ("", overview.show_overview),
         "runs": ("runs", runs.show_runs),
         "run": ("run/(?P<run>[^/]+)", run.show_run),
+        "sweep": ("sweep/(?P<sweep>[^/]+)", sweep.show_sweep),
         "compare": ("compare", compare.show_comparison),
         "estimate": ("estimate", estimate.show_estimate),
         "schedule": ("schedule", schedule.show_schedule),

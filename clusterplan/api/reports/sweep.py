@@ -11,11 +11,12 @@ from ...errors import InputError, UnreadableFile
 from ...launcher.curves.run import read_run
 from ...launcher.run_folder.folder import history_path
 from ...launcher.run_folder.records.run_facts import read_run_facts
-from ...launcher.run_folder.registry import find_folders
+from ...launcher.run_folder.registry import find_folders, registered_folders
 from ...launcher.runs.run_status import RunStatus
-from ...launcher.runs.status import read_statuses
+from ...launcher.runs.status import Statuses, read_statuses
 from ...render.layout import Page
 from ...render.runs.sweep_text import SweepRun, render_sweep, sweep_as_json
+from ..live.open_runs import read_statuses_at_pace
 from ..result import Results
 
 _SUFFIX = 5  # characters of an id that differ between runs of one submission: a dash and four digits
@@ -62,11 +63,34 @@ def report_sweep(sweep: str) -> SweepReport:
         raise InputError(
             f"{sweep}: the latest run that begins so is of no sweep: `clusterplan submit --sweep` makes one"
         )
-    statuses, faults = read_statuses(folders)
-    runs = [_read_sweep_run(status) for status in reversed(statuses)]
-    return SweepReport(
-        tuple(runs), name=folders[0].name[:-_SUFFIX], faults=tuple(fault.text for fault in faults)
-    )
+    return _compare(folders, read_statuses(folders))
+
+
+def sweep_in(history: Path, name: str) -> SweepReport:
+    """Compare the runs of the sweep that `sweep_of_run` names so, among those of a history.
+
+    Slurm is asked every 30 s at most.  Raises InputError if there is no such sweep, and HistoryError.
+    """
+    folders = [folder for folder in registered_folders(history) if sweep_of_run(folder.name) == name]
+    statuses = read_statuses_at_pace(history, folders)
+    if not any(status.sweep for status in statuses.statuses):
+        raise InputError(f"no sweep is called {name[:200]!r}: the pages of its runs link to it")
+    return _compare(folders, statuses)
+
+
+def sweep_of_run(run: str) -> str:
+    """Return the name of the sweep that a run would be of: the beginning of the ids of one submission.
+
+    >>> sweep_of_run("lr-20261128T101500-0a1b")
+    'lr-20261128T101500'
+    """
+    return run[:-_SUFFIX]
+
+
+def _compare(folders: Sequence[Path], statuses: Statuses) -> SweepReport:
+    runs = [_read_sweep_run(status) for status in reversed(statuses.statuses)]
+    faults = tuple(fault.text for fault in statuses.faults)
+    return SweepReport(tuple(runs), name=sweep_of_run(folders[0].name), faults=faults)
 
 
 def find_sweep(beginning: str | None) -> Sequence[Path]:
@@ -79,8 +103,8 @@ def find_sweep(beginning: str | None) -> Sequence[Path]:
             return []
     except (InputError, UnreadableFile):  # the report of a run says it
         return []
-    stem = folders[0].name[:-_SUFFIX]
-    return [folder for folder in folders if folder.name[:-_SUFFIX] == stem]
+    name = sweep_of_run(folders[0].name)
+    return [folder for folder in folders if sweep_of_run(folder.name) == name]
 
 
 def _read_sweep_run(status: RunStatus) -> SweepRun:

@@ -9,6 +9,7 @@ from typing import Any
 from ...api.campaign.progress import CampaignProgress, look_at_campaign
 from ...api.history.accuracy import AccuracyReport
 from ...api.report import Report, report_in
+from ...api.reports.sweep import SweepReport, sweep_in
 from ...cluster_profiles.units import MINUTE_S
 from ...errors import InputError
 from ...estimator.history.browse.browser import HistoryBrowser, RunFilter, RunPage
@@ -63,6 +64,12 @@ async def accuracy(site: Site, request: Request) -> Answer:
     """Answer how good estimates were, as `clusterplan history accuracy --json`."""
     request.query.check_keys(("model",))
     return json_answer((await read_accuracy(site, request.query.get("model"))).as_dict())
+
+
+async def sweep(site: Site, request: Request) -> Answer:
+    """Answer the runs of a sweep side by side, as `clusterplan report SWEEP --json`."""
+    request.query.check_keys(())
+    return json_answer((await read_sweep(site, request.parts["sweep"])).as_dict())
 
 
 async def schedule(site: Site, request: Request) -> Answer:
@@ -127,6 +134,14 @@ async def read_campaign(site: Site, campaign: str | None) -> CampaignProgress:
             _LOOKED_S,
             partial(look_at_campaign, site.history, campaign),
         )
+    except InputError as error:
+        raise NotFound(str(error)) from None
+
+
+async def read_sweep(site: Site, name: str) -> SweepReport:
+    """Return the runs of a sweep as they were within the last 10 s.  Raises NotFound."""
+    try:
+        return await site.recent(f"sweep {name}", _LOOKED_S, partial(sweep_in, site.history, name))
     except InputError as error:
         raise NotFound(str(error)) from None
 

@@ -7,6 +7,7 @@ from ...estimator.estimate.shapes import Keep
 from ...estimator.history.browse.browser import SORTS
 from ...estimator.job.workload import list_flags
 from ..access.gate import HOME, MOST_BODY_BYTES
+from .schemas import ACCURACY, ESTIMATE, REPORT, RUN_ROW, SCHEDULE, SWEEP
 
 _ERROR = {
     "type": "object",
@@ -24,89 +25,6 @@ _ERRORS = {
     "422": "A deadline or budget was given, and no throughput is known.",
     "503": "The history cannot be read now, or Slurm does not answer.",
 }
-_RANGE = {
-    "type": ["object", "null"],
-    "properties": {name: {"type": ["number", "null"]} for name in ("p10", "p50", "p90")},
-    "required": ["p10", "p50", "p90"],
-}
-_ESTIMATE = {
-    "type": "object",
-    "properties": {
-        "steps": {"type": "object", "required": ["total"]},
-        "step_time_s": _RANGE,
-        "samples_per_s": _RANGE,
-        "gpu_hours": _RANGE,
-        "wall_clock_s": _RANGE,
-        "source": {"type": "object", "required": ["kind", "runs", "text"]},
-        "request": {"type": "object"},
-        "warnings": {"type": "array", "items": {"type": "object", "required": ["code", "text"]}},
-    },
-    "required": ["steps", "step_time_s", "gpu_hours", "wall_clock_s", "source", "request", "warnings"],
-}
-_RUN_ROW = {
-    "type": "object",
-    "properties": {
-        "run": {"type": "string"},
-        "name": {"type": ["string", "null"]},
-        "user": {"type": ["string", "null"]},
-        "model": {"type": ["string", "null"]},
-        "state": {"type": "string"},
-        "seconds": {"type": ["number", "null"]},
-        "gpus": {"type": "integer"},
-        "utilisation_mean": {"type": ["number", "null"]},
-        "energy_kwh": {"type": ["number", "null"]},
-    },
-    "required": ["run", "state", "gpus"],
-}
-_REPORT = {
-    "type": "object",
-    "properties": {
-        "run": {"type": "string"},
-        "state": {"type": "string"},
-        "gpus": {"type": "array", "items": {"type": "object", "required": ["uuid", "node"]}},
-        "notes": {"type": "array", "items": {"type": "object", "required": ["code", "text", "gpus"]}},
-        "forecasts": {"type": "array"},
-    },
-    "required": ["run", "state", "gpus", "notes", "coverage", "forecasts"],
-}
-_ACCURACY = {
-    "type": "object",
-    "properties": {
-        "all": {"type": ["object", "null"]},
-        "by_source": {"type": "array"},
-        "over_time": {"type": "array"},
-    },
-    "required": ["all", "by_source", "over_time", "start"],
-}
-
-_PLANNED = {"type": "object", "required": ["cap", "gpus", "nodes", "start_utc", "end_utc", "gpu_hours"]}
-_SCHEDULE = {
-    "type": "object",
-    "properties": {
-        "schema": {"type": "integer"},
-        "campaign": {"type": "string"},
-        "caps": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "jobs": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "job": {"type": "string"},
-                    "run": {"type": ["string", "null"]},
-                    "state": {"type": "string"},
-                    "first_plan": _PLANNED,
-                    "plan": _PLANNED,
-                    "start_utc": {"type": ["string", "null"]},
-                    "end_utc": {"type": ["string", "null"]},
-                    "gpu_hours": {"type": "number"},
-                },
-                "required": ["job", "run", "state", "first_plan", "plan", "start_utc", "end_utc"],
-            },
-        },
-        "notes": {"type": "array", "items": {"type": "string"}},
-    },
-    "required": ["schema", "campaign", "submitted_utc", "planned_utc", "caps", "jobs", "notes"],
-}
 
 
 def describe_api() -> dict[str, Any]:
@@ -118,20 +36,13 @@ def describe_api() -> dict[str, Any]:
     }
     estimated = {
         "anyOf": [
-            _ESTIMATE,
+            ESTIMATE,
             {
                 "type": "object",
-                "properties": {"shapes": {"type": "array", "items": _ESTIMATE}},
+                "properties": {"shapes": {"type": "array", "items": ESTIMATE}},
                 "required": ["shapes"],
             },
         ]
-    }
-    one_run = {
-        "name": "run",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-        "description": "The id of a run.",
     }
     return {
         "openapi": "3.1.0",
@@ -158,18 +69,29 @@ def describe_api() -> dict[str, Any]:
                 "get": _operation(
                     "list_runs",
                     "List runs, the latest first",
-                    {"type": "array", "items": _RUN_ROW},
+                    {"type": "array", "items": RUN_ROW},
                     _filters(),
                 )
             },
             "/run/{run}.json": {
-                "get": _operation("report_run", "Report on a run", _REPORT, [one_run], ("404",))
+                "get": _operation(
+                    "report_run", "Report on a run", REPORT, [_part("run", "The id of a run.")], ("404",)
+                )
+            },
+            "/sweep/{sweep}.json": {
+                "get": _operation(
+                    "compare_sweep",
+                    "Compare the runs of a sweep",
+                    SWEEP,
+                    [_part("sweep", "The beginning of the ids of its runs, up to the last dash.")],
+                    ("404",),
+                )
             },
             "/accuracy.json": {
                 "get": _operation(
                     "accuracy",
                     "Score the estimates of ended runs",
-                    _ACCURACY,
+                    ACCURACY,
                     [_text("model", "Only runs of models whose name contains this.")],
                 )
             },
@@ -177,7 +99,7 @@ def describe_api() -> dict[str, Any]:
                 "get": _operation(
                     "follow_campaign",
                     "Hold the plan of a campaign against what happened",
-                    _SCHEDULE,
+                    SCHEDULE,
                     [_text("campaign", "The name of a campaign; the latest one by default.")],
                     ("404",),
                 )
@@ -234,6 +156,16 @@ def _filters() -> list[dict[str, Any]]:
         _whole("limit", "How many runs at most.", 1, 1000),
         _whole("offset", "How many runs are left out before them.", 0, 10**8),
     ]
+
+
+def _part(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": description,
+    }
 
 
 def _text(name: str, description: str, choices: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """HTML by functions: whatever is no `Html` is text of somebody, and is escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from ...render.charts.escaped import escape_text
@@ -69,6 +69,20 @@ def address_of(path: str, **query: object) -> str:
 def run_address(run: str) -> str:
     """Return the address of a run's page, from the pages' own folder."""
     return f"run/{quote(run, safe='')}"
+
+
+def sweep_address(sweep: str) -> str:
+    """Return the address of a sweep's page, from the pages' own folder."""
+    return f"sweep/{quote(sweep, safe='')}"
+
+
+def in_a_row(links: Iterable[Html]) -> Html:
+    """Return links with dots between them.
+
+    >>> in_a_row([Html("<a>x</a>"), Html("<a>y</a>")])
+    '<a>x</a> · <a>y</a>'
+    """
+    return Html(" · ".join(links))
 
 
 def prose(text: str) -> Html:

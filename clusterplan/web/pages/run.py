@@ -1,11 +1,13 @@
 """One run: how it ended or how far it is, what stands out, its charts, and the ways on from it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 from ...api.live.open_runs import read_open_runs, with_checkpoint
 from ...api.report import Report
 from ...api.reports.page import read_details
+from ...api.reports.sweep import sweep_of_run
 from ...estimator.history.browse.browser import HistoryBrowser
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import State
@@ -15,7 +17,7 @@ from ..answer import Answer
 from ..api.answers import Request, read_report
 from ..site import Site
 from .frame import page
-from .html import Html, Part, address_of, field, link, run_address, tag
+from .html import Html, Part, address_of, field, in_a_row, link, run_address, sweep_address, tag
 
 _EVERY_S, _CHECKPOINT_EVERY_S = 10.0, 30.0
 
@@ -66,8 +68,7 @@ def _going_on(status: RunStatus) -> list[Part]:
     ways = [link(run_address(status.run), "Look again")]
     if status.state.state is State.PENDING:
         ways.append(link("queue", "the queue"))
-    parts = [part for way in ways for part in (way, " · ")][:-1]
-    return [*doubts, tag("p", *parts, class_="quiet")]
+    return [*doubts, tag("p", in_a_row(ways), class_="quiet")]
 
 
 def render_ways_on(report: Report, database: str) -> Html:
@@ -83,12 +84,20 @@ def render_ways_on(report: Report, database: str) -> Html:
             class_="fields",
             action="compare",
         ),
-        tag(
-            "p",
-            link(f"{run_address(report.run)}.json", "as JSON"),
-            " · ",
-            link(address_of(f"/{database}/v_gpu_utilisation", run=report.run), "its GPUs as a table"),
-            " · ",
-            link(address_of(f"/{database}/event", run=report.run), "its events"),
-        ),
+        tag("p", in_a_row(_links(report, database))),
     )
+
+
+def _links(report: Report, database: str) -> Iterator[Html]:
+    """What the run belongs to, and its values."""
+    status = report.status
+    if status and status.continued_by:
+        yield link(run_address(status.continued_by), f"goes on as {status.continued_by}")
+    if status and status.sweep:
+        sweep = sweep_of_run(report.run)
+        yield link(sweep_address(sweep), f"sweep {sweep}")
+    if campaign := (status.facts.get("campaign") or {}).get("campaign") if status else None:
+        yield link(address_of("schedule", campaign=campaign), f"campaign {campaign}")
+    yield link(f"{run_address(report.run)}.json", "as JSON")
+    yield link(address_of(f"/{database}/v_gpu_utilisation", run=report.run), "its GPUs as a table")
+    yield link(address_of(f"/{database}/event", run=report.run), "its events")
