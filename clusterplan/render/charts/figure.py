@@ -15,6 +15,7 @@ from .scale import TALL, WIDE, Axis
 STYLE = Path(__file__).with_name("charts.css").read_text(encoding="utf-8")
 _ABOVE, _BELOW = 22.0, 24.0  # pixels over and under a plot, for marks and labels
 _LEFT, _RIGHT, _WIDTH = 68, 20, 720  # of a picture of its own
+_LINES = {"s0", "s1", "s2", "s3", "s4", "limit", "chosen"}  # other legends are of areas
 _NARROW = 0.94  # of the width: a label beyond ends at its tick
 
 
@@ -92,8 +93,11 @@ def render_picture(figure: Figure) -> str:
     high = figure.tall + _ABOVE + _BELOW
     legend, left = list[str](), 0.0
     for kind, name in figure.legend:
+        shape = f'class="{kind}" d="M{left:.0f} 0h18"'
+        if kind not in _LINES:
+            shape = f'class="stretch {kind}" d="M{left:.0f} -5h18v10h-18Z"'
         legend.append(
-            f'<path class="{kind}" d="M{left:.0f} 0h18"/><text class="name" x="{left + 24:.0f}" y="4">{escape_text(name)}</text>'
+            f'<path {shape}/><text class="name" x="{left + 24:.0f}" y="4">{escape_text(name)}</text>'
         )
         left += 44 + 7 * len(name)
     whole_width, whole_height = _WIDTH + _LEFT + _RIGHT, high + 44
