@@ -27,6 +27,7 @@ class RunRecord:
     gpus: Sequence[Mapping[str, Any]]
     events: Sequence[Mapping[str, Any]]
     stretches: Sequence[Mapping[str, Any]]  # each sampler's first and last reading of a GPU
+    has_ended: bool
     notes: Sequence[Mapping[str, Any]]  # of the report when the run had ended
     precision: tuple[Precision | None, Precision | None]  # planned, seen
     estimate: Mapping[str, Any] | None  # made before the run
@@ -44,11 +45,6 @@ class RunRecord:
     def ticks(self) -> int:
         """Return the number of readings that were taken; more than `raw_ticks` if some are no longer kept."""
         return sum(row["ticks"] for row in self.gpus)
-
-    @property
-    def has_ended(self) -> bool:
-        """Return whether the history knows the end of the run, and with it the notes."""
-        return any(row["ended_s"] is not None for row in self.gpus)
 
     @property
     def unsampled(self) -> tuple[str, ...]:

@@ -195,6 +195,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults, HistoryCourse
             gpus=self.run_gpus(run),
             events=self.events(run),
             stretches=self.stretches(run),
+            has_ended=self.has_ended(run),
             notes=self.notes(run),
             precision=self.precision_of(run),
             estimate=estimate,

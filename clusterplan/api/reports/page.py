@@ -44,14 +44,28 @@ def read_details(report: "Report", history: HistoryOfRuns | None = None) -> RunD
         log=_read_log(folder),
         chapters=_read_story(report, folder),
         command=shlex.join(status.facts.get("command") or ()) if status else "",
-        written_utc=f"on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC",
+        written_utc=date_page(),
     )
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write a page whole or not at all.  Raises InputError."""
+def date_page() -> str:
+    """Return the end of a sentence: when a page is written."""
+    return f"on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC"
+
+
+def write_page(path: Path, text: str) -> int:
+    """Write a page whole or not at all, and return its bytes; a link stays one.  Raises InputError."""
     try:
-        write_text(path, text)
+        target = path.resolve()
+        if not target.parent.is_dir():
+            raise InputError(
+                f"--html {path}: there is no folder {path.parent}: make it, or give another file"
+            )
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "no file"
+            raise InputError(f"--html {path}: is {kind}; give a file, such as run.html")
+        write_text(target, text)
+        return target.stat().st_size
     except OSError as error:
         raise InputError(f"--html {path}: cannot be written: {error.strerror}") from None
 

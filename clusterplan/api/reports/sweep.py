@@ -45,8 +45,9 @@ class SweepReport(Results[SweepRun]):
     def html(self) -> str:
         """Return the comparison as the text of one HTML file, which needs no network."""
         from ...render.pages.sweep_page import render_sweep_page  # noqa: PLC0415  the charts, for a terminal
+        from .page import date_page  # noqa: PLC0415  likewise
 
-        return render_sweep_page(self.name, self.items)
+        return render_sweep_page(self.name, self.items, date_page())
 
 
 def report_sweep(sweep: str) -> SweepReport:

@@ -14,7 +14,7 @@ NO_LOSSES = "No run tells its losses."
 _MOST_LINES = 5  # colours of a chart
 
 
-def render_sweep_page(name: str, runs: Sequence[SweepRun]) -> str:
+def render_sweep_page(name: str, runs: Sequence[SweepRun], written_utc: str) -> str:
     """Return the comparison as the text of one HTML file."""
     ordered = order_runs(runs)
     names = list(dict.fromkeys(key for run in runs for key in run.status.sweep))
@@ -27,7 +27,7 @@ def render_sweep_page(name: str, runs: Sequence[SweepRun]) -> str:
         + render_section("runs", "Runs, the best first", [table])
         + render_section("losses", "Losses", [losses or render_sentences([NO_LOSSES])])
         + render_section("cost", "Cost", [cost] if cost else [])
-        + "<footer><p>Written by clusterplan. This file asks nothing of a network.</p></footer></main>"
+        + f"<footer><p>Written by clusterplan {escape_text(written_utc)}. This file asks nothing of a network.</p></footer></main>"
     )
     return render_document(f"{name}: clusterplan sweep", body)
 
