@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from ..errors import ClusterplanError
 from ..launcher.slurm.silences import remembered_silences
+from .working import show_work
 
 _PLUGINS = "PYDANTIC_DISABLE_PLUGINS"  # pydantic's own name of the variable
 
@@ -108,7 +109,7 @@ class _Group(click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
-        with remembered_silences():
+        with remembered_silences(), show_work():
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

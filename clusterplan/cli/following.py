@@ -12,6 +12,7 @@ from ..launcher.runs.run_status import RunStatus
 from ..launcher.runs.state import State
 from ..render.runs import ending_text, status_text
 from .options import echo_bytes, say, show_live
+from .working import leave_terminal
 
 _INTERRUPTED = 130
 
@@ -21,6 +22,7 @@ def follow(folder: Path, rank: int = 0, last_lines: int | None = None) -> RunSta
 
     It begins with the last `last_lines` of the log, by default with all.  On a terminal the last line says how the run is going.  Ctrl-C ends the following, not the run.
     """
+    leave_terminal()
     screen = _Screen()
     log: Path | None = None
     position = 0

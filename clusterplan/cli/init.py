@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..render.layout import Page
 from .completion import complete_file
 from .options import echo_page, echo_text, json_option, say
+from .working import leave_terminal
 from .workload_options import WorkloadCommand, one_shape
 
 _ASKED = (
@@ -102,6 +103,7 @@ def _ask(file: JobFile, source: str | None, words: tuple[str, ...], values: dict
     """Ask on a terminal what only a person knows; an empty answer leaves it to the file."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return file
+    leave_terminal()
     for key in _ASKED:
         question = next((question for question in file.recipe.questions if question.key == key), None)
         if question is None:

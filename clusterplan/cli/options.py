@@ -16,6 +16,7 @@ from ..cluster_profiles.visible_text import show_controls
 from ..errors import InputError
 from ..render.columns import wrap
 from ..render.layout import Page
+from .working import describer, printing
 
 _CLEARED = "\r\x1b[K"  # the line, and the cursor at its beginning
 
@@ -49,17 +50,24 @@ def echo(line: str = "") -> None:
 
 def echo_text(text: str) -> None:
     """Print a text of several lines, such as JSON or a job file, on stdout; what steers a terminal is shown as an escape."""
-    click.echo(show_controls(text, keep="\n\t"), nl=False)
+    _print(show_controls(text, keep="\n\t"))
 
 
 def echo_bytes(log: bytes) -> None:
     """Print what a run printed, byte by byte: this alone reaches a terminal as it is."""
-    click.echo(log, nl=False)
+    _print(log)
 
 
-def show_live(text: str, *, err: bool = False) -> None:
+def show_live(text: str) -> None:
     """Put a text in place of the terminal's last line, without a line break; an empty one clears that line."""
-    click.echo(_CLEARED + show_controls(text), nl=False, err=err)
+    _print(_CLEARED + show_controls(text))
+
+
+def _print(text: str | bytes, *, err: bool = False, color: bool | None = None) -> None:
+    """Print on stdout or stderr; where that is a terminal, the line that says what takes long makes room."""
+    stream = sys.stderr if err else sys.stdout
+    with printing(is_seen=stream is not None and stream.isatty()):
+        click.echo(text, nl=False, err=err, color=color)
 
 
 def _wants_colour(stream: TextIO | None) -> bool:
@@ -82,7 +90,7 @@ def echo_page(fill: Callable[[Page], None]) -> None:
     colour = _wants_colour(sys.stdout)
     page = Page(_width(sys.stdout), colour=colour)
     fill(page)
-    click.echo(str(page), nl=False, color=colour)
+    _print(str(page), color=colour)
 
 
 def echo_result(result: Result, *, as_json: bool, indent: int | None = 2) -> None:
@@ -108,32 +116,15 @@ def say_notes() -> Iterator[None]:
 
 @contextmanager
 def show_collecting() -> Iterator[Callable[[int, int], None] | None]:
-    """Show on a terminal which run is collected, if that takes a while; clear that line at the end.
+    """Give what says on a terminal which run is collected, None where there is none.
 
     The notes of an error are printed: what could not be collected before it.
     """
-    with say_notes(), progress_line() as show:
-        yield show and (lambda number, total: show(f"collecting run {number:,} of {total:,}"))
-
-
-@contextmanager
-def progress_line() -> Iterator[Callable[[str], None] | None]:
-    """Give what shows a line on a terminal in place of the last one, None where there is none; clear it at the end."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    line = ""
-
-    def show(text: str) -> None:
-        nonlocal line
-        line = text
-        show_live(line, err=True)
-
-    try:
-        yield show
-    finally:
-        if line:
-            show_live("", err=True)
+    describe = describer()
+    with say_notes():
+        yield describe and (lambda number, total: describe(f"collecting run {number:,} of {total:,}"))
+        if describe:
+            describe("")
 
 
 def choose_latest(ids: Sequence[str], beginning: str | None) -> str:
@@ -150,7 +141,7 @@ def say(text: str, label: str = "") -> None:
     message = "\n".join(lines)
     if label:
         message = click.style(label, fg="red", bold=True) + message[len(label) :]
-    click.echo(message, err=True)
+    _print(f"{message}\n", err=True)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

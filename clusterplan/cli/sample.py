@@ -5,6 +5,7 @@ import click
 from ..api.sampling import prepare_sample, run_sample
 from .options import duration_s, say, utf8_text
 from .passthrough import WithCommand
+from .working import leave_terminal
 
 
 @click.command(cls=WithCommand)
@@ -49,6 +50,7 @@ def sample(
     prepared = prepare_sample(command, for_, period, name=name, model=model)
     for warning in prepared.warnings:
         say(warning)
+    leave_terminal()
     run = run_sample(prepared)
     for remark in run.remarks:
         say(remark)

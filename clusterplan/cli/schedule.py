@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..estimator.campaign.campaign import Objective
 from ..render.campaign.text import progress_text
 from .campaign_options import deadline_option, priors_option, profile_option
-from .options import echo_result, json_option, progress_line, show_collecting
+from .options import echo_result, json_option, show_collecting
+from .working import describer
 
 
 @click.command()
@@ -114,12 +115,13 @@ def schedule(
             if as_json or dry_run or happened.is_changed or sys.stdout.isatty():
                 echo_result(happened, as_json=as_json)
             return
-    with show_collecting() as progress, progress_line() as show:
+    describe = describer()
+    with show_collecting() as progress:
         answer = schedule_campaign(
             source,
             objective=objective,
             progress=progress,
-            better=show and (lambda plan_value, bound: show(progress_text(plan_value, bound, objective))),
+            better=describe and (lambda value, bound: describe(progress_text(value, bound, objective))),
             **options,
         )
     if svg:

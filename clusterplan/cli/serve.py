@@ -9,6 +9,7 @@ from ..launcher.run_folder.folder import history_path
 from ..web.server import is_loopback, read_program_token
 from ..web.server import serve as serve_history
 from .options import echo, say
+from .working import leave_terminal
 
 
 @click.command()
@@ -48,6 +49,7 @@ def serve(port: int, host: str, token_file: Path | None, print_url: bool) -> Non
         say(f"--host {host}: every machine that reaches this address may try; what is sent is not encrypted")
 
     def show_link(link: str) -> None:
+        leave_terminal()
         echo(link)
         if not print_url:
             say(f"The link works once.  Another one: kill -USR1 {os.getpid()}   Stop: Ctrl-C")

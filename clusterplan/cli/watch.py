@@ -24,6 +24,7 @@ from ..render.runs.status_text import render_live
 from ..render.runs.watch_text import all_ended, write_frame
 from .completion import complete_run
 from .options import echo, say
+from .working import leave_terminal
 
 _FRAME_S = 1.0
 _LINE_S = 30.0  # between two lines of a run where there is no terminal
@@ -71,6 +72,7 @@ def _print_lines(watched: Watch, runs: list[Run]) -> list[Run]:
 
 def _draw(watched: Watch, runs: list[Run]) -> list[Run]:
     """Draw frames until all runs have ended or q is pressed; return the runs."""
+    leave_terminal()
     console = Console(highlight=False)
     with (
         _ended_by_sigterm(),

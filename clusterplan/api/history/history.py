@@ -54,8 +54,8 @@ def collect(
     A second call changes nothing.  `folders` are run folders, by default those of all runs that are registered beside
     the history; `history` is by default the one that the commands use.  With `settle`, the ends of runs that were
     killed before they could write them are written down first, if Slurm answers within 20 s.  `progress` is called
-    twice per second with the number of the run that is read, and the number of runs.  Raises HistoryError if the
-    history cannot be opened.
+    with the number of each run that is read, and the number of runs.  Raises HistoryError if the history cannot be
+    opened.
 
     Examples:
         >>> import tempfile
@@ -86,12 +86,12 @@ def _collect(
     try:
         with history.hold():
             for number, folder in enumerate(folders, 1):
+                if progress:
+                    progress(number, len(folders))
                 if time.monotonic() > due_s:
                     history.flush()
                     time.sleep(_OTHERS_S)
                     due_s = time.monotonic() + _LOT_S
-                    if progress:
-                        progress(number, len(folders))
                 has_name = has_text_name(folder)
                 if keeps_known and has_name and (known := find_known_fault(folder, history)):
                     yield NotCollected(folder.name, known.reason, is_new=False)
