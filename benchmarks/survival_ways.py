@@ -104,7 +104,7 @@ folder, partition, minutes, is_parallel, *commands = sys.argv[1:]
 executor = submitit.SlurmExecutor(folder, max_num_timeout=100)
 nodes, tasks = (2, 2) if is_parallel == "1" else (1, 1)
 executor.update_parameters(time=int(minutes), partition=partition, signal_delay_s=15, nodes=nodes,
-                           tasks_per_node=tasks, gpus_per_node=tasks,
+                           ntasks_per_node=tasks, gpus_per_node=tasks,
                            additional_parameters={"requeue": True})
 for job in executor.submit_array([Train(words.split("\\x1f")) for words in commands]):
     print(job.job_id)
