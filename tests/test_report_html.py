@@ -12,6 +12,7 @@ import pytest
 from conftest import Command
 from launched import Launched
 
+import clusterplan
 from clusterplan.estimator.gpu_use.reading import GpuReading
 from clusterplan.estimator.history.runs import History
 
@@ -127,6 +128,14 @@ def test_what_cannot_be_reported_is_one_line_and_no_file(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
     assert why in done.stderr
     assert list(tmp_path.glob("*")) == []
+
+
+def test_a_notebook_shows_the_charts_of_the_page_as_images(report: Command) -> None:
+    assert report("wide", "--html", "run.html").returncode == 0
+    html = clusterplan.report("wide")._repr_html_()
+    assert html.count('<img alt="') == html.count('src="data:image/svg+xml;base64,') == 2
+    assert "<script" not in html
+    assert "<style" not in html
 
 
 def test_a_sweep_becomes_one_file_whose_values_stay_text(launched: Launched) -> None:

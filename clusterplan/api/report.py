@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cluster_profiles.rated import find_rated_profile
-from ..errors import InputError, UnreadableFile
+from ..errors import ClusterplanError, InputError, UnreadableFile
 from ..estimator.cost.run_cost import RunCost, run_cost
 from ..estimator.gpu_use.report import RunReport, build_report
 from ..estimator.history.runs import History
@@ -25,6 +25,7 @@ from .result import Result
 
 if TYPE_CHECKING:
     from ..cluster_profiles.profile import ClusterProfile, Rates
+    from ..render.charts.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +61,13 @@ class Report(Result, RunReport):
         from .reports.page import draw_report  # noqa: PLC0415  the charts, for a terminal
 
         return draw_report(self)
+
+    def _figures(self) -> "list[Figure]":
+        from .reports.page import draw_figures  # noqa: PLC0415  the charts, for a terminal
+
+        with suppress(ClusterplanError):  # of a history that is gone or damaged, the tables stay
+            return draw_figures(self)
+        return []
 
 
 def report(

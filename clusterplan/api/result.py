@@ -1,11 +1,14 @@
 """The answer of a use case: it prints as on a terminal, is a table in a notebook, and has the dict of `--json`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..render.layout import Page
+
+if TYPE_CHECKING:
+    from ..render.charts.figure import Figure
 
 Item = TypeVar("Item")
 
@@ -30,9 +33,14 @@ class Result(ABC):
         return str(self._on(Page(None, colour=False))).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        from ..render.html_page import HtmlPage  # noqa: PLC0415  the tables of the html module, for a terminal
+        from ..render.charts.figure import render_image  # noqa: PLC0415  the charts, for a terminal
+        from ..render.html_page import HtmlPage  # noqa: PLC0415  the tables of the html module, likewise
 
-        return str(self._on(HtmlPage()))
+        return "".join([str(self._on(HtmlPage())), *map(render_image, self._figures())])
+
+    def _figures(self) -> "Iterable[Figure]":
+        """Return the charts that a notebook shows below the tables."""
+        return ()
 
     def _on(self, page: Page) -> Page:
         self.write(page)

@@ -14,7 +14,8 @@ from ...launcher.curves.training_log import TrainingLog
 from ...launcher.run_folder.folder import links_folder, write_text
 from ...launcher.run_folder.task_records import read_tasks
 from ...launcher.runs.explain.story import Chapter, tell_story
-from ...render.pages.run_charts import RunDetails
+from ...render.charts.figure import Figure
+from ...render.pages.run_charts import RunDetails, draw_estimate, draw_gpus, draw_story, draw_training
 from ...render.pages.run_page import render_run_page
 from ..history.history import History
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 def draw_report(report: "Report") -> str:
     """Return the report as the text of one HTML file."""
     return render_run_page(report, report.cost, report.status, read_details(report))
+
+
+def draw_figures(report: "Report") -> list[Figure]:
+    """Return the charts of the page."""
+    details = read_details(report)
+    story, estimate = draw_story(details.chapters), draw_estimate(report)
+    training = draw_training(details.log) if details.log else ()
+    drawn = (story, *training, *draw_gpus(report, details), estimate)
+    return [figure for figure in drawn if figure]
 
 
 def read_details(report: "Report", history: HistoryOfRuns | None = None) -> RunDetails:

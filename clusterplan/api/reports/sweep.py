@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError, UnreadableFile
 from ...launcher.curves.run import read_run
@@ -15,9 +15,12 @@ from ...launcher.run_folder.registry import find_folders, registered_folders
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.status import Statuses, read_statuses
 from ...render.layout import Page
-from ...render.runs.sweep_text import SweepRun, render_sweep, sweep_as_json
+from ...render.runs.sweep_text import SweepRun, order_runs, render_sweep, sweep_as_json
 from ..live.open_runs import read_statuses_at_pace
 from ..result import Results
+
+if TYPE_CHECKING:
+    from ...render.charts.figure import Figure
 
 _SUFFIX = 5  # characters of an id that differ between runs of one submission: a dash and four digits
 
@@ -41,6 +44,12 @@ class SweepReport(Results[SweepRun]):
     def write(self, page: Page) -> None:
         """Write one line per run, the best evaluation first."""
         render_sweep(page, self.name, self.items)
+
+    def _figures(self) -> "list[Figure]":
+        from ...render.pages.sweep_page import draw_cost, draw_losses  # noqa: PLC0415  the charts, for a terminal
+
+        ordered = order_runs(self.items)
+        return [figure for figure in (draw_losses(ordered), draw_cost(ordered)) if figure]
 
     def html(self) -> str:
         """Return the comparison as the text of one HTML file, which needs no network."""

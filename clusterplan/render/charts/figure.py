@@ -16,6 +16,7 @@ STYLE = Path(__file__).with_name("charts.css").read_text(encoding="utf-8")
 _ABOVE, _BELOW = 22.0, 24.0  # pixels over and under a plot, for marks and labels
 _LEFT, _RIGHT, _WIDTH = 68, 20, 720  # of a picture of its own
 _LINES = {"s0", "s1", "s2", "s3", "s4", "limit", "chosen"}  # other legends are of areas
+_LEGEND_ROW = 18  # pixels
 _NARROW = 0.94  # of the width: a label beyond ends at its tick
 
 
@@ -91,24 +92,34 @@ def render_figure(figure: Figure) -> str:
 def render_picture(figure: Figure) -> str:
     """Return the chart as the text of an SVG file, which has its style in itself and is light or dark as the reader is."""
     high = figure.tall + _ABOVE + _BELOW
-    legend, left = list[str](), 0.0
+    legend, left, top = list[str](), 0, 0
     for kind, name in figure.legend:
-        shape = f'class="{kind}" d="M{left:.0f} 0h18"'
+        width = 44 + 7 * len(name)
+        if left and left + width > _WIDTH:
+            left, top = 0, top + _LEGEND_ROW
+        shape = f'class="{kind}" d="M{left} {top}h18"'
         if kind not in _LINES:
-            shape = f'class="stretch {kind}" d="M{left:.0f} -5h18v10h-18Z"'
+            shape = f'class="stretch {kind}" d="M{left} {top - 5}h18v10h-18Z"'
         legend.append(
-            f'<path {shape}/><text class="name" x="{left + 24:.0f}" y="4">{escape_text(name)}</text>'
+            f'<path {shape}/><text class="name" x="{left + 24}" y="{top + 4}">{escape_text(name)}</text>'
         )
-        left += 44 + 7 * len(name)
-    whole_width, whole_height = _WIDTH + _LEFT + _RIGHT, high + 44
+        left += width
+    whole_width, whole_height = _WIDTH + _LEFT + _RIGHT, high + top + 44
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole_width} {whole_height:.0f}" width="{whole_width}" '
         f'height="{whole_height:.0f}" role="img" class="chart picture" aria-label="{escape_text(figure.title)}">'
         f"<title>{escape_text(figure.title)}</title><desc>{escape_text(figure.summary)}</desc><style>{STYLE}</style>"
         f'<rect class="paper" width="100%" height="100%"/><text class="heading" x="12" y="22">{escape_text(figure.title)}</text>'
         f'<g transform="translate({_LEFT} 36)">{"".join(legend)}</g>'
-        f'<svg x="{_LEFT}" y="40" width="{_WIDTH}" height="{format_place(high)}" overflow="visible">{figure.drawing}</svg></svg>\n'
+        f'<svg x="{_LEFT}" y="{top + 40}" width="{_WIDTH}" height="{format_place(high)}" overflow="visible">{figure.drawing}</svg></svg>\n'
     )
+
+
+def render_image(figure: Figure) -> str:
+    """Return the chart as an image for a page of somebody else, such as a notebook: neither style reaches the other."""
+    data = base64.b64encode(render_picture(figure).encode()).decode()
+    text = escape_text(f"{figure.title}. {figure.summary}")
+    return f'<img alt="{text}" style="display:block;max-width:100%" src="data:image/svg+xml;base64,{data}">'
 
 
 def render_values(values: Values, title: str) -> str:
