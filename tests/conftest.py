@@ -317,7 +317,20 @@ def python_as(lab: Path) -> Callable[..., Any]:
     return python_of(lab)
 
 
+@pytest.fixture(scope="session")
+def program_for_all() -> Iterator[WarmProgram]:
+    """Clusterplan in a Python that every user may run."""
+    from two_users import python_for_all  # noqa: PLC0415  likewise
+
+    python = python_for_all()
+    program = WarmProgram(python, [python, "-m", "clusterplan"])
+    yield program
+    program.close()
+
+
 @pytest.fixture
-def run_as(python_as: Callable[..., Any]) -> Callable[..., Any]:
+def run_as(lab: Path, program_for_all: WarmProgram) -> Callable[..., Any]:
     """Run `clusterplan` as a user."""
-    return lambda who, *words, **more: python_as(who, "-m", "clusterplan", *words, **more)
+    from two_users import as_users  # noqa: PLC0415  likewise
+
+    return as_users(lab, program_for_all.run)

@@ -148,12 +148,13 @@ def record_of(pid: int, birth: str) -> TaskRecord:
 
 @contextmanager
 def sleeping(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words])
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline()  # before, /proc may not show its words yet
+            yield process
+        finally:
+            process.kill()
 
 
 def test_cancel_signals_the_process_of_the_run_and_no_other(tmp_path: Path) -> None:

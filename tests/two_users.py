@@ -9,8 +9,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,39 @@ def share(lab: Path, mode: int) -> None:
     (lab / "shared").chmod(mode)
 
 
-def python_of(lab: Path) -> As:
-    """Run Python with this installation as a user, with a umask; the history is the lab's."""
-
+def python_for_all() -> str:
+    """The Python with which every user may run this installation: ours may be root's alone."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    python = shutil.which(version, path="/usr/bin:/usr/local/bin")  # this one may be root's alone
+    python = shutil.which(version, path="/usr/bin:/usr/local/bin")
     if not python:
         pytest.skip(f"no {version} is installed for all users")
+    if reason := _why_unreachable(python):
+        pytest.skip(f"other users cannot run this installation: {reason}")
+    return python
+
+
+_PYTHONPATH = f"{ROOT}{os.pathsep}{sysconfig.get_path('purelib')}"
+
+
+@cache
+def _why_unreachable(python: str) -> str:
+    asked = subprocess.run(
+        [python, "-m", "clusterplan", "--version"],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": _PYTHONPATH, "HOME": "/nonexistent"},
+        user=ADA[0],
+        group=ADA[1],
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return asked.stderr.strip()[-200:] or "it fails" if asked.returncode else ""
+
+
+def as_users(lab: Path, run_words: Callable[..., Any]) -> As:
+    """Run words with this installation as a user, with a umask; the history is the lab's."""
 
     def run(
         who: tuple[str, str],
@@ -81,7 +108,7 @@ def python_of(lab: Path) -> As:
             (home / "clusterplan/config.toml").write_text(settings)
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{sysconfig.get_path('purelib')}",
+            "PYTHONPATH": _PYTHONPATH,
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home),
             "XDG_CONFIG_DIRS": str(home),
@@ -90,24 +117,23 @@ def python_of(lab: Path) -> As:
             "CLUSTERPLAN_RUNS": str(home / "runs"),
             **(variables or {}),
         }
-        return subprocess.run(
-            [python, *map(str, words)],
-            cwd=home,
-            env=environment,
-            user=who[0],
-            group=who[1],
-            extra_groups=[],
-            umask=umask,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        return run_words(
+            words, cwd=home, env=environment, user=who[0], group=who[1], extra_groups=[], umask=umask
         )
 
-    reachable = run(ADA, "-m", "clusterplan", "--version")
-    if reachable.returncode:
-        pytest.skip(f"other users cannot run this installation: {reachable.stderr.strip()[-200:]}")
     return run
+
+
+def python_of(lab: Path) -> As:
+    """Run Python with this installation as a user."""
+    python = python_for_all()
+
+    def run_python(words: Sequence[object], **more: Any) -> Any:
+        return subprocess.run(
+            [python, *map(str, words)], capture_output=True, text=True, check=False, timeout=120, **more
+        )
+
+    return as_users(lab, run_python)
 
 
 def submit(run_as: As, who: tuple[str, str], *words: str, umask: int = 0o022, settings: str = "") -> Any:

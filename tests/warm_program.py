@@ -1,14 +1,17 @@
 """The program `clusterplan` in processes that have its modules loaded: a fork of one that waits, as a user's has its own.
 
 The tests run the program more than a thousand times, and most of its time is to load Python and our modules.
-A call for which these must be loaded anew (another interpreter's environment, user, standard input ...) runs the real
-program, and so do all calls where there is no /proc or coverage is counted.
+A call for which these must be loaded anew (another interpreter's environment, standard input ...) runs the real program,
+and so do all calls where there is no /proc or coverage is counted.
 """
 
+import ctypes
 import gc
+import grp
 import json
 import os
 import pkgutil
+import pwd
 import socket
 import subprocess
 import sys
@@ -36,14 +39,20 @@ _BEFORE_START = (
     "COV",
     "OPENBLAS_",
 )  # what Python and libraries read at their start
-_PLAIN = {"cwd", "env"}
+_AS_USER = {"user", "group", "extra_groups"}
+_PLAIN = {"cwd", "env", "umask", *_AS_USER}
+_PR_SET_DUMPABLE = 4
 _AtStart = tuple[tuple[str, str], ...]
 
 
 class WarmProgram:
-    """Start the processes that wait: one per environment that Python and libraries read at their start."""
+    """Start the processes that wait: one per environment that Python and libraries read at their start.
 
-    def __init__(self) -> None:
+    `program` is what a user runs, and `python` its interpreter.
+    """
+
+    def __init__(self, python: str = sys.executable, program: Sequence[object] = (PROGRAM,)) -> None:
+        self._python, self._program = python, program
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory()
         self._servers = dict[_AtStart, subprocess.Popen[bytes] | None]()
@@ -55,14 +64,19 @@ class WarmProgram:
         address = self._address(environment) if _PLAIN.issuperset(more) and _CAN_BE_WARM else None
         if address is None:
             captured = {"capture_output": True, "text": True, **more}
-            return subprocess.run([PROGRAM, *words], check=False, **captured)
+            return subprocess.run([*map(str, self._program), *words], check=False, **captured)
         with (
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
             socket.socket(socket.AF_UNIX) as ask,
         ):
             ask.connect(address)
-            request = json.dumps([words, str(more.get("cwd") or Path.cwd()), dict(environment), _umask()])
+            start = {
+                "cwd": str(more.get("cwd") or Path.cwd()),
+                "umask": more.get("umask", _umask()),
+                **{name: more[name] for name in _AS_USER & more.keys()},
+            }
+            request = json.dumps([words, dict(environment), start])
             socket.send_fds(ask, [f"{len(request):8}".encode()], [out.fileno(), err.fileno()])
             ask.sendall(request.encode())
             code = int(ask.makefile().read())
@@ -91,7 +105,7 @@ class WarmProgram:
     def _start(self, address: str, at_start: _AtStart) -> subprocess.Popen[bytes]:
         nobody = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME"), self._folder.name)
         server = subprocess.Popen(
-            [sys.executable, __file__, address, "." * COMMAND_LINE_BYTES],
+            [self._python, __file__, address, "." * COMMAND_LINE_BYTES],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], **dict(at_start), **nobody},
@@ -158,17 +172,24 @@ def _answer(connection: socket.socket) -> None:
     """Run one call in a child of this child, which tells its exit code."""
     head, output, *_ = socket.recv_fds(connection, 8, 2)
     with connection.makefile("rb") as stream:
-        words, cwd, environment, umask = json.loads(stream.read(int(head)))
+        words, environment, start = json.loads(stream.read(int(head)))
     if (pid := os.fork()) == 0:
         connection.close()
-        _become_program(words, cwd, environment, umask, output)
+        _become_program(words, environment, start, output)
     _, status = os.waitpid(pid, 0)
     connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
+def _become_user(user: str, group: str, groups: list[int]) -> None:
+    os.setgroups(groups)
+    os.setgid(grp.getgrnam(group).gr_gid)
+    os.setuid(pwd.getpwnam(user).pw_uid)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1)  # as after exec: /proc shows the process as the user's
+
+
 def _become_program(
-    words: list[str], cwd: str, environment: dict[str, str], umask: int, output: list[int]
+    words: list[str], environment: dict[str, str], start: Mapping[str, Any], output: list[int]
 ) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in zip((null, *output), (0, 1, 2), strict=True):
@@ -176,8 +197,10 @@ def _become_program(
         os.close(source)
     code = 1
     try:
-        os.chdir(cwd)
-        os.umask(umask)
+        os.umask(start["umask"])
+        if "user" in start:
+            _become_user(start["user"], start["group"], start["extra_groups"])
+        os.chdir(start["cwd"])
         os.environ.clear()
         os.environ.update(environment)
         time.tzset()
