@@ -202,3 +202,26 @@ def test_bash_completes_commands_runs_and_profiles(watched: Launched) -> None:
         check=False,
     )
     assert done.stdout.split() == ["watch", run, "slurm-a100"], done.stderr
+
+
+COMPLETES = """
+import sys
+from click.shell_completion import ShellComplete
+from clusterplan.cli import clusterplan
+complete = ShellComplete(clusterplan, {}, "clusterplan", "_X").get_completions
+print(*(item.value for item in complete(["status"], "")))
+print(*(name for name in sys.modules if name.startswith(("clusterplan.api", "pydantic", "numpy", "sqlite3", "rich"))))
+print(*(item.value for item in complete(["logs"], "--")))
+"""
+
+
+def test_completing_a_run_loads_little_and_its_options_are_those_of_the_command(watched: Launched) -> None:
+    """A shell waits for it at every press of the key."""
+    watched.file("end", "")
+    run = next((watched.folder / "runs").iterdir()).name
+    done = subprocess.run(
+        [sys.executable, "-c", COMPLETES], env=watched.environment, capture_output=True, text=True, check=True
+    )
+    runs, modules, options = done.stdout.splitlines()
+    assert (runs, modules) == (run, "")
+    assert {"--follow", "--rank", "--all"} <= set(options.split())

@@ -55,6 +55,7 @@ _SECTIONS = {
     "Learn": "history serve",
     "Setup": "config profiles doctor completion",
 }
+_OF_RUNS = ("status", "watch", "logs", "cancel", "resume", "report", "advise")  # whose first word is a run
 _EPILOG = (
     "Exit codes: 0 fine, 1 the job or check failed, 2 bad usage or input, 3 something needed is missing.",
     "Help on a command: clusterplan COMMAND --help",
@@ -98,6 +99,16 @@ class _Group(click.Group):
             gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101  for the type checker
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; while a shell completes its first word, one that loads little."""
+        if ctx.resilient_parsing and len(args) == 1 and args[0] in _OF_RUNS:
+            from .completion import RunFirst  # noqa: PLC0415  the history, for all else
+
+            return args[0], RunFirst(args[0], lambda: self.get_command(ctx, args[0])), []
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command without importing any."""

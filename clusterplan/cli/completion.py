@@ -1,6 +1,7 @@
 """`clusterplan completion`, and what completes the names of runs."""
 
 import os
+from collections.abc import Callable
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -8,7 +9,6 @@ from click.shell_completion import CompletionItem, get_completion_class
 from ..errors import ClusterplanError
 from ..launcher.run_folder.folder import history_path
 from ..launcher.run_folder.registry import registered_folders
-from .options import echo_text
 
 _VARIABLE = "_CLUSTERPLAN_COMPLETE"  # by which the shell's function asks, as click names it
 _MOST = 50  # runs
@@ -28,6 +28,22 @@ def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [CompletionItem(incomplete, type="file")]
 
 
+class RunFirst(click.Command):
+    """A command whose first word is a run, as long as that is completed: what the command itself needs is not loaded."""
+
+    def __init__(self, name: str, load: Callable[[], click.Command | None]) -> None:
+        super().__init__(name, params=[click.Argument(["run"], shell_complete=complete_run)])
+        self._load = load
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete an option: the command itself knows them."""
+        command = self._load()
+        if command is None:
+            return []
+        with command.make_context(self.name, [], parent=ctx.parent, resilient_parsing=True) as own:
+            return command.shell_complete(own, incomplete)
+
+
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
@@ -41,6 +57,8 @@ def completion(ctx: click.Context, shell: str) -> None:
         eval "$(clusterplan completion zsh)"
         clusterplan completion fish > ~/.config/fish/completions/clusterplan.fish
     """
+    from .options import echo_text  # noqa: PLC0415  pages, while a word is completed
+
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101  for the type checker
     echo_text(kind(ctx.find_root().command, {}, "clusterplan", _VARIABLE).source())

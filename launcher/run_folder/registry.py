@@ -16,7 +16,6 @@ from typing import NamedTuple
 from ...cluster_profiles.modes import denial
 from ...cluster_profiles.units import join_names
 from ...errors import HistoryError, InputError, UnreadableFile
-from .final_status import has_final_status
 from .folder import RUN_FILE, file_exists, links_folder
 from .records.run_facts import RunFacts, read_run_facts
 
@@ -74,6 +73,8 @@ class ShownRuns(NamedTuple):
 
 def runs_to_show(history: Path, kind: str, most_ended: int) -> ShownRuns:
     """Return the runs of a kind that have not ended, and the latest `most_ended` that have."""
+    from .final_status import has_final_status  # noqa: PLC0415  how commands fail, where a shell completes an id
+
     runs, faults, room, has_more = dict[Path, RunFacts](), list[UnreadableFile](), most_ended, False
     for folder in registered_folders(history):
         ended = has_final_status(folder)
