@@ -1,6 +1,7 @@
 """A history with a few runs, hostile names among them, and a client of the application in this process."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,3 +107,9 @@ def get(application: Any, path: str, token: str | None = TOKEN, **more: Any) -> 
 def post(application: Any, path: str, token: str | None = TOKEN, **more: Any) -> Any:
     """Return the response to a POST."""
     return ask(application, lambda client: client.post(path, **more), token=token)
+
+
+def words_of(answer: Any) -> str:
+    """Return the words of a page's main part, without its charts and their tables."""
+    main = answer.text[answer.text.index("<main") :]
+    return " ".join(re.sub(r"<(svg|details).*?</\1>|<[^>]+>", " ", main, flags=re.DOTALL).split())

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("datasette", reason="Datasette is not installed: the extra `serve`")
 pytest.importorskip("httpx", reason="httpx is not installed")
 
-from served import HOSTILE, get, make_history, serve
+from served import HOSTILE, get, make_history, serve, words_of
 from served_runs import STEPS, STEPS_DONE, add_runs
 
 from clusterplan.web.access.gate import ENTRY, HOME
@@ -176,12 +176,6 @@ def test_no_page_has_a_script_or_a_tag_of_somebody(history: Path, runs: dict[str
     assert HOSTILE not in answer.text
 
 
-def words_of(answer: Any) -> str:
-    """The words of a page's main part, without its charts and their tables."""
-    main = answer.text[answer.text.index("<main") :]
-    return " ".join(re.sub(r"<(svg|details).*?</\1>|<[^>]+>", " ", main, flags=re.DOTALL).split())
-
-
 def test_a_run_that_goes_on_tells_its_steps_its_end_and_its_checkpoint(
     history: Path, runs: dict[str, str]
 ) -> None:
@@ -226,6 +220,16 @@ def test_a_run_leads_to_its_sweep_and_the_sweep_to_its_runs(history: Path, runs:
     assert re.findall(r'<figure class="chart" id="chart-(\w+)"', page.text) == ["loss", "hours"]
     told = get(application, f"{HOME}sweep/{sweep}.json").json()
     assert {run["values"]["lr"] for run in told["runs"]} == {"0.1", "0.01", HOSTILE}
+
+
+def test_without_slurm_the_queue_says_where_there_is_one(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = words_of(get(serve(history), f"{HOME}queue"))
+    assert said.startswith(
+        "Queue There is no Slurm on this machine: sbatch is not found. Run clusterplan serve on"
+    )
 
 
 def test_without_a_campaign_the_plan_says_how_one_is_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,12 @@ from launched import (
     job_file,
     story,
 )
+from served import get, serve, words_of
 from slurm_cluster import Cluster, until
 from terminal import terminal
 
 from clusterplan.launcher.forecast.kept import read_start_forecast
+from clusterplan.web.access.gate import HOME
 
 
 @story
@@ -445,3 +448,24 @@ def test_a_stage_on_slurm_that_is_too_slow_cancels_the_next(on_slurm: Any) -> Ge
     assert (ended["state"], ended["began_utc"]) == ("cancelled", None)
     assert "ended as failed: its check failed: a step takes" in ended["reason"]
     assert on_slurm.status(first["run"])["exit_code"] == 1
+
+
+@story
+def test_the_pages_show_the_queue_and_why_a_run_waits(on_slurm: Any) -> Generator[None, None, None]:
+    pytest.importorskip("datasette", reason="Datasette is not installed: the extra `serve`")
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    running = on_slurm.submit("--gpus", 1, "--", "sleep", "600")
+    held = on_slurm.submit("--gpus", 3, "--slurm", "hold=true", "--", "true")
+    yield
+    on_slurm.wait(running["run"], "running")
+    assert on_slurm("history", "list").returncode == 0  # collects
+    application = serve(Path(on_slurm.environment["CLUSTERPLAN_HISTORY"]))
+    pending, _, going_on = words_of(get(application, f"{HOME}queue")).partition("Running, by the end")
+    assert re.search(r"GPUs in use \d+ of \d+ on \d nodes that are up", pending)
+    assert re.search(rf"{held['job_id']} root long 3 ", pending)
+    assert re.search(rf"{running['job_id']} root long 1 ", going_on)
+    said = words_of(get(application, f"{HOME}run/{held['run']}"))
+    assert f"{held['run']} pending its user holds it: scontrol release" in said
+    assert "Look again · the queue" in said
+    for run in (running, held):
+        assert on_slurm("cancel", run["run"]).returncode == 0

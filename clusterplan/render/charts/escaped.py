@@ -14,6 +14,18 @@ def escape_text(text: str) -> str:
     return escape(show_controls(text))
 
 
+def escape_prose(text: str) -> str:
+    """Return a sentence as HTML, in which what stands between backticks is code.
+
+    >>> escape_prose("a < b: `run x`")
+    'a &lt; b: <code>run x</code>'
+    """
+    pieces = [escape_text(piece) for piece in text.split("`")]
+    if len(pieces) % 2 == 0:
+        return escape_text(text)
+    return "".join(f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+
+
 def format_place(value: float) -> str:
     """Return a place on a chart, to a tenth of a unit.
 

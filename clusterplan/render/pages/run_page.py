@@ -10,7 +10,7 @@ from ...estimator.gpu_use.course.course import QUANTITIES, pack_lines
 from ...estimator.gpu_use.reading import DISPLAYS
 from ...estimator.gpu_use.report import RunReport
 from ...launcher.runs.run_status import RunStatus
-from ..charts.escaped import escape_text, format_place
+from ..charts.escaped import escape_prose, escape_text, format_place
 from ..charts.figure import Figure
 from ..charts.scale import WIDE
 from ..runs.ending_text import restart_rows
@@ -89,7 +89,7 @@ def _ending(report: RunReport, status: RunStatus | None) -> str:
     state = status.state.state if status else report.state
     reason = status.state.reason if status else ""
     remedy = status.remedy if status else None
-    text = f"<p>{render_state(state)}{f' {escape_text(reason)}' if reason else ''}</p>"
+    text = f"<p>{render_state(state)}{f' {escape_prose(reason)}' if reason else ''}</p>"
     if remedy:
         text += (
             f'<div class="callout {kind_of_state(state)}"><strong>To go on:</strong> {escape_text(remedy.text)}'

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from ...render.charts.escaped import escape_text
+from ...render.charts.escaped import escape_prose, escape_text
 
 _VOID = frozenset({"input", "br"})
 
@@ -86,15 +86,8 @@ def in_a_row(links: Iterable[Html]) -> Html:
 
 
 def prose(text: str) -> Html:
-    """Return a sentence in which what stands between backticks is code.
-
-    >>> prose("a < b: `run x`")
-    'a &lt; b: <code>run x</code>'
-    """
-    pieces = text.split("`")
-    if len(pieces) % 2 == 0:
-        return join(text)
-    return join(*(tag("code", piece) if number % 2 else piece for number, piece in enumerate(pieces)))
+    """Return a sentence in which what stands between backticks is code."""
+    return Html(escape_prose(text))
 
 
 def facts(values: Sequence[tuple[str, Part, Part]]) -> Html:

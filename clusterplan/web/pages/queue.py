@@ -2,20 +2,24 @@
 
 import time
 
-from ...api.queue.shape_starts import check_slurm
 from ...cluster_profiles.local_time import format_local_time
 from ...cluster_profiles.units import format_duration, plural
 from ...errors import ClusterplanError
 from ...estimator.queue.state import PendingJob, QueueState, RunningJob
+from ...launcher.slurm.client import is_available
 from ...launcher.slurm.queue.reader import read_queue_state
 from ..answer import Answer
 from ..api.answers import Request
 from ..site import Site
 from .frame import page
-from .html import Html, Part, facts, join, table, tag
+from .html import Html, Part, facts, join, prose, table, tag
 
 _EVERY_S = 30.0
 _MOST = 200  # jobs of a table
+_NO_SLURM = (
+    "There is no Slurm on this machine: `sbatch` is not found. Run `clusterplan serve` on a machine that submits "
+    "to Slurm, such as a login node, to see its queue here."
+)
 
 
 async def show_queue(site: Site, request: Request) -> Answer:
@@ -24,14 +28,14 @@ async def show_queue(site: Site, request: Request) -> Answer:
     try:
         state = await site.recent("queue", _EVERY_S, _read)
     except ClusterplanError as error:
-        words = tag("p", f"Slurm does not answer here: {error}", class_="callout", role="status")
-        return page("Queue", "queue", words, database=site.database)
-    return page("Queue", "queue", render_queue(state), database=site.database)
+        shown = tag("p", prose(str(error)), class_="callout", role="status")
+    else:
+        shown = render_queue(state) if state else tag("p", prose(_NO_SLURM), role="status")
+    return page("Queue", "queue", shown, database=site.database)
 
 
-def _read() -> QueueState:
-    check_slurm()
-    return read_queue_state(time.time())
+def _read() -> QueueState | None:
+    return read_queue_state(time.time()) if is_available() else None
 
 
 def render_queue(state: QueueState) -> Html:
