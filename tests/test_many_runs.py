@@ -177,6 +177,19 @@ def test_a_run_that_resembles_none_is_told_no_names(
     assert said in in_process("status", wanted).stderr
 
 
+def test_a_run_whose_disk_is_away_is_not_called_unknown(
+    runs: Runs, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTERPLAN_HISTORY", runs.environment["CLUSTERPLAN_HISTORY"])
+    runs.made("other")
+    away = runs.made("train")
+    away.rename(away.with_name("unmounted"))
+    said = f"Error: {away}: the run's folder is deleted, or on a disk that is not mounted\n"
+    for command in ("status", "logs", "cancel", "resume"):
+        done = in_process(command, "train")
+        assert (done.returncode, done.stderr) == (2, said)
+
+
 @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
 def test_a_run_that_was_not_submitted_is_not_called_unknown(runs: Runs, command: str) -> None:
     runs.made("train")

@@ -99,14 +99,7 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     for the only run that begins so.
     """
     if run is not None and "/" in run:
-        if file_exists(Path(run) / RUN_FILE):
-            return [Path(run).absolute()]
-        why = (
-            f"not the folder of a run: it has no {RUN_FILE}"
-            if file_exists(Path(run))
-            else "no such file or folder"
-        )
-        raise InputError(f"{run}: {why}")
+        return [_folder_at(run)]
     folders = {folder.name: folder for folder in registered_folders(history)}
 
     def is_of_kind(name: str) -> bool:
@@ -123,6 +116,10 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
         if other := next((name for name in names if kinds[name]), None):  # otherwise its folder is gone
             shown = f"`clusterplan history show {other}`"
             raise InputError(f"{other} was not submitted, so only {shown} and `report` tell of it")
+        if names and not file_exists(folders[names[0]]):
+            raise InputError(
+                f"{folders[names[0]]}: the run's folder is deleted, or on a disk that is not mounted"
+            )
     latest = next(filter(is_of_kind, folders), None)
     if latest is None:
         raise InputError("there are no runs yet: `clusterplan submit JOB.toml` makes one")
@@ -131,6 +128,14 @@ def find_folders(history: Path, kind: str, run: str | None) -> list[Path]:
     raise InputError(
         f"run {run!r} is not known; {name_nearest(filter(is_of_kind, find_similar(run, folders)))}"
     )
+
+
+def _folder_at(path: str) -> Path:
+    if file_exists(Path(path) / RUN_FILE):
+        return Path(path).absolute()
+    exists = file_exists(Path(path))
+    why = f"not the folder of a run: it has no {RUN_FILE}" if exists else "no such file or folder"
+    raise InputError(f"{path}: {why}")
 
 
 def find_unreadable(history: Path, beginning: str) -> list[UnreadableFile]:
