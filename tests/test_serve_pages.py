@@ -9,6 +9,8 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from served_runs import STEPS, STEPS_DONE, add_runs
 
 from clusterplan.web.access.gate import ENTRY, HOME
 from clusterplan.web.access.keys import Keys
+from clusterplan.web.site import Site
 
 ESTIMATE = "estimate?samples=1000000&batch_size=32&gpus=1,2,4,8&samples_per_s_per_gpu=5.5&deadline=2d"
 PAGES = {
@@ -157,6 +160,20 @@ def test_the_form_answers_by_keyboard_alone(pages_browser: Any) -> None:
     assert pages_browser.locator("figure.chart svg.plot").count() == 1
 
 
+@pytest.mark.parametrize("name", ["hostile run", "sweep", "plan"])
+def test_every_control_is_reached_by_keyboard(pages_browser: Any, runs: dict[str, str], name: str) -> None:
+    pages_browser.goto(f"{HOME}{PAGES[name].format_map(runs)}")
+    controls = pages_browser.evaluate(
+        """() => [...document.querySelectorAll("a[href],button,input,select,summary,[tabindex]")].filter(
+            each => each.type != "hidden" && each.checkVisibility()).map((each, number) => each.id ||= `control-${number}`)"""
+    )
+    reached = list[str]()
+    for _ in controls:
+        pages_browser.keyboard.press("Tab")
+        reached.append(pages_browser.evaluate("document.activeElement.id"))
+    assert reached == controls
+
+
 def test_datasettes_own_pages_are_linked_and_hide_blobs(pages_browser: Any) -> None:
     pages_browser.goto(HOME)
     pages_browser.click("text=SQL and tables")
@@ -220,6 +237,21 @@ def test_a_run_leads_to_its_sweep_and_the_sweep_to_its_runs(history: Path, runs:
     assert re.findall(r'<figure class="chart" id="chart-(\w+)"', page.text) == ["loss", "hours"]
     told = get(application, f"{HOME}sweep/{sweep}.json").json()
     assert {run["values"]["lr"] for run in told["runs"]} == {"0.1", "0.01", HOSTILE}
+
+
+def test_a_slurm_that_does_not_answer_keeps_no_page_of_the_history_waiting(history: Path) -> None:
+    async def look() -> list[bool]:
+        site, answers = Site(history), threading.Event()
+        asked = [
+            asyncio.ensure_future(site.recent(name, 60.0, partial(answers.wait, 60.0))) for name in "abcd"
+        ]
+        await asyncio.sleep(0)
+        await site.read("runs", lambda browser: browser.usage())
+        answers.set()
+        return await asyncio.gather(*asked)
+
+    with ThreadPoolExecutor(1) as pool:  # as in `ask`
+        assert pool.submit(lambda: asyncio.run(look())).result() == [True] * 4
 
 
 def test_without_slurm_the_queue_says_where_there_is_one(

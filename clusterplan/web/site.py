@@ -24,6 +24,7 @@ class Site:
     def __init__(self, history: Path) -> None:
         self.history = history
         self._pool = ThreadPoolExecutor(_THREADS, "clusterplan")
+        self._outside = ThreadPoolExecutor(_THREADS, "clusterplan-outside")
         self._recent: dict[str, tuple[float, asyncio.Future[object]]] = {}
         self._kept: OrderedDict[Hashable, tuple[Stamp, asyncio.Future[object]]] = OrderedDict()
 
@@ -33,11 +34,14 @@ class Site:
         return self.history.stem
 
     async def recent(self, key: str, seconds: float, function: Callable[[], T]) -> T:
-        """Return what a function returned in the last `seconds`, an error too; meanwhile nobody calls it again."""
+        """Return what a function returned in the last `seconds`, an error too; meanwhile nobody calls it again.
+
+        It may ask Slurm, or a disk that does not answer: it runs in other threads than those of the history.
+        """
         now = asyncio.get_running_loop().time()
         kept = self._recent.get(key)
         if kept is None or now - kept[0] > seconds:
-            kept = self._recent[key] = now, asyncio.ensure_future(self.work(function))
+            kept = self._recent[key] = now, asyncio.ensure_future(self._work_outside(function))
             if len(self._recent) > _MOST_KEPT:
                 self._recent.pop(next(iter(self._recent)))
         return cast("T", await asyncio.shield(kept[1]))
@@ -73,6 +77,9 @@ class Site:
     async def work(self, function: Callable[..., T], *values: object) -> T:
         """Return what a function returns that would keep others waiting."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *values)
+
+    async def _work_outside(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._outside, function)
 
     def _ask(self, question: Callable[..., T], *values: object) -> T:
         with HistoryBrowser(self.history) as history:
