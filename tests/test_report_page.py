@@ -149,6 +149,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def sweep_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("sweep") / "sweep.html"
+    path.write_text(render_sweep_page(HOSTILE, sweep(), "today"), encoding="utf-8")
+    return path.as_uri()
+
+
 @pytest.fixture
 def open_page(browser: Any, address: str) -> Iterator[Any]:
     """Open a page offline; at the end, nothing was asked of a network and nothing was wrong."""
@@ -173,13 +180,33 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
     assert requests == addresses
 
 
+def serious_faults(page: Any) -> list[str]:
+    """What axe-core finds, by its names."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    violations = axe.Axe().run(page).response["violations"]
+    return [each["id"] for each in violations if each["impact"] in ("serious", "critical")]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_charts_are_drawn_and_axe_finds_nothing_serious(open_page: Any, scheme: str) -> None:
-    sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_page(color_scheme=scheme)
     assert page.locator("figure.chart svg.plot").count() == 8
-    violations = sync_playwright.Axe().run(page).response["violations"]
-    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+    assert serious_faults(page) == []
+
+
+def test_the_page_of_a_sweep_is_whole_on_a_phone(open_page: Any, sweep_address: str) -> None:
+    page = open_page(sweep_address, viewport={"width": 360, "height": 740}, color_scheme="dark")
+    assert page.locator("figure.chart svg.plot").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert serious_faults(page) == []
+
+
+def test_in_forced_colours_every_line_and_time_has_its_key(open_page: Any) -> None:
+    """Backgrounds go there, unless a style says otherwise: https://www.w3.org/TR/css-color-adjust-1/#forced."""
+    page = open_page(forced_colors="active")
+    drawn = "style => style.borderTopWidth !== '0px' || style.backgroundColor !== 'rgb(255, 255, 255)'"
+    keys = f"keys => keys.map(key => ({drawn})(getComputedStyle(key)))"
+    assert set(page.locator(".legend .key").evaluate_all(keys)) == {True}
 
 
 def test_a_phone_scrolls_no_page_sideways(open_page: Any) -> None:
