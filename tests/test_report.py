@@ -149,6 +149,33 @@ def test_of_an_ended_run_no_reading_is_read_again_if_there_are_many(recorded: An
     assert any(report.gpus[0].timeline)
 
 
+def test_of_an_open_run_the_notes_are_on_its_latest_readings_if_there_are_many(
+    recorded: Any, tmp_path: Path
+) -> None:
+    """A day of 8 GPUs at a reading per second: 40,000 readings are its last 83 minutes."""
+    since = list[float | None]()
+
+    def late(uuid: str, since_s: float | None) -> Any:  # noqa: ARG001  the signature of the history
+        since.append(since_s)
+        return ()
+
+    with History(tmp_path / "history.db") as history:
+        collect_run(recorded, history)
+        record = history.record(recorded.name)
+        day = {"ticks": 86_400, "first_s": T0, "last_s": T0 + 86_400}
+        gpus = [{**row, **day, "ended_s": None} for row in record.gpus]
+        now: dict[str, Any] = {
+            "has_ended": False,
+            "raw_ticks": 86_400 * len(gpus),
+            "readings": late,
+            "timelines": lambda *_: {},
+        }
+        report = build_report(replace(record, gpus=gpus, **now))
+    assert report.notes_of_s == 40_000 / len(gpus)
+    assert set(since) == {T0 + 86_400 - 40_000 / len(gpus)}
+    assert run_text.notes_title(report) == "notes on the last 1h 23m"
+
+
 def test_notes_of_late_are_those_of_late_alone(recorded: Any, tmp_path: Path) -> None:
     """GPU 5 idles to the end; GPU 3 was lost at the beginning, which stays true."""
     with History(tmp_path / "history.db") as history:

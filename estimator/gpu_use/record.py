@@ -12,7 +12,7 @@ from .digest import RunGpu
 from .notes import Note
 from .reading import Event, GpuReading
 
-MOST_READINGS = 40_000  # of all GPUs, that are read to be drawn: half a second
+MOST_READINGS = 40_000  # of all GPUs, that are read for a report: about a second
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ class RunRecord:
     def ticks(self) -> int:
         """Return the number of readings that were taken; more than `raw_ticks` if some are no longer kept."""
         return sum(row["ticks"] for row in self.gpus)
+
+    @property
+    def latest_s(self) -> float | None:
+        """Return how many seconds up to the last reading have `MOST_READINGS`; None if the run has no more than these."""
+        between_s = sampled_between_s(self)
+        if between_s is None or self.ticks <= MOST_READINGS:
+            return None
+        return (between_s[1] - between_s[0]) * MOST_READINGS / self.ticks
 
     @property
     def unsampled(self) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ class RunReport:
     precision_planned: Precision | None = None
     precision_seen: Precision | None = None  # by its tracker
     unsampled: tuple[str, ...] = ()  # why no GPU could be read
+    notes_of_s: float | None = None  # up to the last reading, which the notes are on; None: the whole run
 
     def mean(self, column: str) -> float | None:
         """Return the mean of a column of `reading.DISPLAYS` over all GPUs and their readings."""
@@ -123,11 +124,15 @@ class RunReport:
 def build_report(record: RunRecord, since_s: float | None = None, ended_s: float | None = None) -> RunReport:
     """Return the report of a run, as far as it has got.
 
-    With `since_s` the notes are on the readings from that Unix time on, so that those of days need not be read.
+    With `since_s` the notes are on the readings from that Unix time on, so that those of days need not be read; of a
+    run that goes on, they are on the latest `MOST_READINGS`.
     `ended_s` is the end of a run whose notes are to be made: those of an ended run are in the history.
     """
     run, (planned, observed) = record.run, record.precision
     is_told = record.raw_ticks < record.ticks or (record.has_ended and since_s is None and ended_s is None)
+    notes_of_s = record.latest_s if not is_told and since_s is None and ended_s is None else None
+    if notes_of_s is not None and (between_s := sampled_between_s(record)):
+        since_s = between_s[1] - notes_of_s
     if ended_s is None:
         ended_s = next((row["ended_s"] for row in record.gpus), None)
     nodes = run_nodes(record)
@@ -155,6 +160,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
         precision_planned=planned,
         precision_seen=observed,
         unsampled=record.unsampled,
+        notes_of_s=notes_of_s,
     )
 
 

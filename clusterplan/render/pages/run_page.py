@@ -15,7 +15,7 @@ from ..charts.figure import Figure
 from ..charts.scale import WIDE
 from ..runs.ending_text import restart_rows
 from ..runs.progress_text import progress_rows
-from ..runs.run_text import took_row, usage_rows
+from ..runs.run_text import notes_title, took_row, usage_rows
 from ..runs.status_text import checkpoint_rows, node_rows, time_rows
 from .document import render_document
 from .parts import kind_of_state, render_facts, render_section, render_sentences, render_state, render_table
@@ -70,7 +70,9 @@ def render_sections(
     gpu_choice: str = "",
 ) -> Iterator[str]:
     """Yield the sections of the report as HTML; `figures` are those of its GPUs, and `gpu_choice` stands above them."""
-    yield render_section("notes", "Notes", [_notes(details)] if details.places else [])
+    yield render_section(
+        "notes", notes_title(report).capitalize(), [_notes(details)] if details.places else []
+    )
     story = draw_story(details.chapters)
     yield render_section("story", "What happened", [story, _restarts(status)] if story else [])
     training = list(draw_training(details.log)) if details.log else []

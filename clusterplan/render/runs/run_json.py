@@ -50,6 +50,7 @@ def report_as_json(
         "gpus": [_gpu(gpu) for gpu in report.gpus],
         "unsampled": list(report.unsampled),
         "notes": notes_as_json(report.notes),
+        "notes_of_s": report.notes_of_s,
     }
 
 

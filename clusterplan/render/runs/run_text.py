@@ -50,7 +50,7 @@ def render_report(
         page.line()
         _gpu_table(page, report)
     page.line()
-    page.line("notes", Style.BOLD)
+    page.line(notes_title(report), Style.BOLD)
     page.notes(_notes(report))
 
 
@@ -151,6 +151,11 @@ def _value(value: float | None, display: Display) -> str:
         if display.unit == "%"
         else _number(value * display.scale, display.unit)
     )
+
+
+def notes_title(report: RunReport) -> str:
+    """Return the title of the notes; those on a long run that goes on are on its latest readings."""
+    return f"notes on the last {format_duration(report.notes_of_s)}" if report.notes_of_s else "notes"
 
 
 def _notes(report: RunReport) -> list[tuple[str, str]]:
