@@ -88,6 +88,33 @@ def test_every_test_that_a_page_names_is_there() -> None:
     assert {name for name in named if f"def {name}(" not in there} == set()
 
 
+def test_the_chinese_readme_types_commands_of_the_english_one() -> None:
+    english, chinese = (
+        {
+            line.partition(" # ")[0].strip()
+            for block in re.findall(
+                r"```console\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL
+            )
+            for line in block.splitlines()
+            if line.startswith("$ ")
+        }
+        for name in ("README.md", "README.zh.md")
+    )
+    assert chinese
+    assert chinese - english == set()
+
+
+def test_every_proof_is_there() -> None:
+    text = (ROOT / "docs/explanation/proven.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for row in rows:
+        proofs = re.findall(r"`(make|tests/|benchmarks/)([^`]+)`", row)
+        assert proofs, row
+        for kind, name in proofs:
+            assert name.split()[0] in targets if kind == "make" else (ROOT / kind / name).is_file(), name
+
+
 @pytest.mark.parametrize("group", ["history", "profiles"])
 def test_help_on_a_narrow_terminal_cuts_no_sentence(in_process: Command, group: str) -> None:
     _, commands = in_process(group, "--help").stdout.split("Commands:\n")
