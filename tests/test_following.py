@@ -95,21 +95,22 @@ def test_the_live_line_tells_how_busy_the_gpus_of_the_run_are(on_gpus: Launched)
     assert " | GPUs 90 % busy" in seen
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_ctrl_c_leaves_the_run_running_and_says_so(here: Launched, again: bool) -> None:
+def test_ctrl_c_leaves_the_run_running_and_says_so(here: Launched) -> None:
     process = follow(here, WAITS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: "hello" in process.stdout.readline(), "the log")
     run = next((here.folder / "runs").glob("*")).name
-    if again:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        process = started(here, "logs", "-f", run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert process.stdout.readline() == "hello\n"
+    leave(process, run)
+    again = started(here, "logs", "-f", run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert again.stdout.readline() == "hello\n"
+    leave(again, run)
+    assert here.status(run)["state"] == "running"
+
+
+def leave(process: "subprocess.Popen[str]", run: str) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.startswith(f"{run} goes on without you: ")
-    assert here.status(run)["state"] == "running"
 
 
 def test_a_run_that_ended_in_silence_is_not_waited_for(here: Launched) -> None:

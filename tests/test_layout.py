@@ -82,7 +82,7 @@ def on_terminal(columns: Any, *arguments: Any) -> list[Any]:
     return [re.sub(r"\x1b\[[\d;]*m", "", line) for line in seen.decode().splitlines()]
 
 
-@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("columns", [80, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "arguments",
     [["profiles", "show", "slurm-a100"], ["estimate", JOB, "--explain"], ["profiles", "check", "x"]],

@@ -187,7 +187,7 @@ def serious_faults(page: Any) -> list[str]:
     return [each["id"] for each in violations if each["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_charts_are_drawn_and_axe_finds_nothing_serious(open_page: Any, scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     assert page.locator("figure.chart svg.plot").count() == 8
