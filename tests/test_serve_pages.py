@@ -22,8 +22,11 @@ pytest.importorskip("httpx", reason="httpx is not installed")
 from served import HOSTILE, get, make_history, serve, words_of
 from served_runs import STEPS, STEPS_DONE, add_runs
 
+from clusterplan.estimator.queue.state import PendingJob, QueueState, RunningJob
+from clusterplan.estimator.queue.state import Request as QueueRequest
 from clusterplan.web.access.gate import ENTRY, HOME
 from clusterplan.web.access.keys import Keys
+from clusterplan.web.pages.queue import render_queue
 from clusterplan.web.site import Site
 
 ESTIMATE = "estimate?samples=1000000&batch_size=32&gpus=1,2,4,8&samples_per_s_per_gpu=5.5&deadline=2d"
@@ -203,6 +206,14 @@ def test_a_run_that_goes_on_tells_its_steps_its_end_and_its_checkpoint(
     assert "checkpoint step 100" in said
 
 
+def test_a_list_of_runs_that_cannot_be_read_hides_no_page_of_a_run(tmp_path: Path) -> None:
+    history = make_history(tmp_path / "history.db")
+    (tmp_path / "history.runs").write_text("no folder", encoding="utf-8")
+    answer = get(serve(history), f"{HOME}run/x-3")
+    assert answer.status_code == 200
+    assert "running" in words_of(answer)
+
+
 def test_the_page_of_a_run_has_the_charts_of_its_report(history: Path, runs: dict[str, str]) -> None:
     page = get(serve(history), f"{HOME}run/{runs['hostile']}").text
     drawn = re.findall(r'<figure class="chart" id="chart-(\w+)"', page)
@@ -252,6 +263,19 @@ def test_a_slurm_that_does_not_answer_keeps_no_page_of_the_history_waiting(histo
 
     with ThreadPoolExecutor(1) as pool:  # as in `ask`
         assert pool.submit(lambda: asyncio.run(look())).result() == [True] * 4
+
+
+def test_the_queue_says_which_jobs_are_held_and_how_many_it_leaves_out() -> None:
+    request = QueueRequest(1, 8, 3600.0, ("gpu",))
+    held = PendingJob("7", "ann", request, 9.0, 0.0, is_blocked=True)
+    array = PendingJob("8_[0-3]", HOSTILE, request, 8.0, 0.0, count=4)
+    running = tuple(RunningJob(str(job), "bob", request, ("n1",), 0.0) for job in range(10, 260))
+    page = render_queue(QueueState(60.0, (), running, (held, array)))
+    said = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "7 ann gpu 8 1h 1m held, or at a limit 8_[0-3]" in said
+    assert "gpu 8 1h 1m 4 jobs of an array Running" in said
+    assert said.endswith("The first 200 of 250.")
+    assert HOSTILE not in page
 
 
 def test_without_slurm_the_queue_says_where_there_is_one(

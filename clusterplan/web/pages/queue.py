@@ -57,21 +57,29 @@ def render_queue(state: QueueState) -> Html:
         figures,
         tag("p", "The site hides other users' jobs.", class_="quiet") if state.hides_jobs else None,
         tag("h2", "Pending, first in line first"),
-        table("Pending", (*header, "waits"), [_pending(job, state.now_s) for job in pending], (3, 4, 5))
+        table("Pending", (*header, "waits", ""), [_pending(job, state.now_s) for job in pending], (3, 4, 5))
         if pending
         else tag("p", "None."),
+        _left_out(len(pending), len(state.pending)),
         tag("h2", "Running, by the end of their limits"),
         table(
             "Running", (*header, "limit ends in"), [_running(job, state.now_s) for job in running], (3, 4, 5)
         )
         if running
         else tag("p", "None."),
+        _left_out(len(running), len(state.running)),
     )
+
+
+def _left_out(shown: int, count: int) -> Html | None:
+    return tag("p", f"The first {shown:,} of {count:,}.", class_="quiet") if shown < count else None
 
 
 def _pending(job: PendingJob, now_s: float) -> list[Part]:
     wait_s = max(now_s - job.submitted_s, 0.0)
-    return [*_job(job), format_duration(wait_s) if wait_s else "0"]
+    remarks = [f"{job.count:,} jobs of an array"] if job.count > 1 else []
+    remarks += ["held, or at a limit"] if job.is_blocked else []
+    return [*_job(job), format_duration(wait_s) if wait_s else "0", "; ".join(remarks)]
 
 
 def _running(job: RunningJob, now_s: float) -> list[Part]:

@@ -8,6 +8,7 @@ from ...api.live.open_runs import read_open_runs, with_checkpoint
 from ...api.report import Report
 from ...api.reports.page import read_details
 from ...api.reports.sweep import sweep_of_run
+from ...errors import HistoryError
 from ...estimator.history.browse.browser import HistoryBrowser
 from ...launcher.runs.run_status import RunStatus
 from ...launcher.runs.state import State
@@ -44,7 +45,10 @@ async def show_run(site: Site, request: Request) -> Answer:
 
 async def read_live(site: Site, run: str) -> RunStatus | None:
     """Return the status of a run that goes on, with its newest checkpoint; None if it does not, or cannot be read."""
-    going_on = await site.recent("open runs", _EVERY_S, partial(read_open_runs, site.history))
+    try:
+        going_on = await site.recent("open runs", _EVERY_S, partial(read_open_runs, site.history))
+    except HistoryError:  # the list of runs is not for this user; the history is
+        return None
     status = going_on.get(run)
     if status is None or status.state.state is not State.RUNNING:
         return status
