@@ -9,19 +9,22 @@ LONGEST_DEADLINE_S = 100 * 366 * DAY_S
 _SHORT_S = 600.0
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_IN_WORDS = re.compile(r"(today|tomorrow|[a-z]{3,9})(?:\s+(?:at\s+)?(\d{1,2}):(\d\d))?")
+_CLOCK = re.compile(r"(\d{1,2}):(\d\d)")
 
 
 def parse_deadline_s(text: str, now: datetime) -> float:
     """Return the seconds from `now` to a deadline: a duration, an ISO date or time, or a day in words, in the zone of `now`.
 
     Without a zone both are of this machine, whose clock may be changed between them.  A date alone means its first moment,
-    as Slurm reads it, and so does a day such as "tomorrow"; a clock time alone could be either, and is neither.  A day of
-    the week is the next one that is yet to come.
+    as Slurm reads it, and so does a day such as "tomorrow".  A day of the week, and a time such as 18:00, is the next one
+    that is yet to come; with seconds a time could be a duration, and is neither.
 
     >>> parse_deadline_s("2026-11-27", datetime(2026, 11, 26, 12)) / 3600
     12.0
     >>> parse_deadline_s("friday 18:00", datetime(2026, 11, 26, 12)) / 3600  # a Thursday
     30.0
+    >>> parse_deadline_s("11:30", datetime(2026, 11, 26, 12)) / 3600
+    23.5
     """
     try:
         moment = _parse_day(text.strip().lower(), now) or datetime.fromisoformat(text.strip())
@@ -48,7 +51,10 @@ def parse_deadline_s(text: str, now: datetime) -> float:
 
 
 def _parse_day(text: str, now: datetime) -> datetime | None:
-    """Return the moment of a day in words, such as "tomorrow 18:00" or "fri"; None for other text.  Raises ValueError for 25:00."""
+    """Return the moment of "tomorrow 18:00", "fri" or "18:00"; None for other text.  Raises ValueError for 25:00."""
+    if clock := _CLOCK.fullmatch(text):
+        moment = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return moment if moment > now else moment + timedelta(days=1)
     words = _DAY_IN_WORDS.fullmatch(text)
     if not words:
         return None

@@ -11,7 +11,17 @@ HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 
 _COUNT_SUFFIX = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_DURATION_S = {"s": 1, "m": MINUTE_S, "min": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+_UNIT_S = {
+    "s sec secs second seconds": 1,
+    "m min mins minute minutes": MINUTE_S,
+    "h hr hrs hour hours": HOUR_S,
+    "d day days": DAY_S,
+    "w week weeks": 7 * DAY_S,
+}
+_DURATION_S = {name: seconds for names, seconds in _UNIT_S.items() for name in names.split()}
+_GROUPED = re.compile(
+    r"\s*\d{1,3}(?P<mark>[, \u00a0\u2009\u202f])\d{3}(?:(?P=mark)\d{3})*\s*"
+)  # 1,000,000 and 1 000 000
 _SLURM_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?")
 LONGEST_S = 10**11  # 3,000 years; longer is a slip
 _LONGEST_INPUT = 60  # characters; longer text is no number
@@ -43,14 +53,14 @@ def parse_exact(value: object) -> Fraction:
 
 
 def parse_count(value: object) -> int:
-    """Return a whole number; text may use underscores, commas or an exponent, or k, M, B, T for powers of a thousand.
+    """Return a whole number; text may group its digits or have an exponent, or k, M, B, T for powers of a thousand.
 
-    >>> parse_count("1_000_000"), parse_count("30M"), parse_count(300e9)
+    >>> parse_count("1,000,000"), parse_count("30M"), parse_count(300e9)
     (1000000, 30000000, 300000000000)
     """
     text, factor = value, 1
-    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}(,\d{3})+\s*", value):
-        text = value.replace(",", "")
+    if isinstance(value, str) and (grouped := _GROUPED.fullmatch(value)):
+        text = value.replace(grouped["mark"], "")
     elif isinstance(value, str) and (suffix := value.strip()[-1:].lower()) in "kmbt":
         factor = _COUNT_SUFFIX[suffix]
         text = value.strip()[: -len(suffix) or None]
@@ -83,7 +93,7 @@ def parse_length(value: object) -> int:
 
 
 def parse_duration_s(value: object) -> float:
-    """Return the seconds of a duration: "90m", "3d 4h", "36h", Slurm's own "2-12:00:00", or a number of seconds.
+    """Return the seconds of a duration: "90m", "3d 4h", "2 days", Slurm's own "2-12:00:00", or a number of seconds.
 
     Slurm's rule for colons holds: "30:00" is minutes and seconds, "1-12" is days and hours.
 

@@ -351,8 +351,8 @@ BAD = {
     "no such option": (["--sample", "5"], "No such option '--sample'"),
     "deadline": (["--samples-per-s", "5", "--deadline", "soon"], "--deadline: 'soon' is neither a duration"),
     "clock time": (
-        ["--samples-per-s", "5", "--deadline", "18:00"],
-        "--deadline: '18:00' is neither a duration",
+        ["--samples-per-s", "5", "--deadline", "18:00:00"],
+        "--deadline: '18:00:00' is neither a duration",
     ),
     "json and explain": (["--json", "--explain"], "--json and --explain are both given"),
     "past": (["--samples-per-s", "5", "--deadline", "2020-01-01"], "is in the past: now is"),

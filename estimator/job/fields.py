@@ -1,6 +1,7 @@
 """Kinds of fields in the job file: exact numbers, durations of a step, and fields with a flag on the command line."""
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Any
 
@@ -74,6 +75,17 @@ def _share(value: object) -> float:
     return number / 100 if is_percent else number
 
 
+def _rate_of(nouns: str) -> Callable[[object], float]:
+    """Return what reads a rate with or without its unit, one of these nouns per second."""
+    unit = re.compile(rf"(.+?)\s*(?:{nouns})?\s*(?:/|per )\s*s(?:ec|econd)?", re.IGNORECASE)
+
+    def read(value: object) -> float:
+        written = unit.fullmatch(value.strip()) if isinstance(value, str) else None
+        return _rate(written[1] if written else value)
+
+    return read
+
+
 def _rate(value: object) -> float:
     """Read a rate as logs print it: 36,653.2 and 300k too."""
     text = value.strip().lower() if isinstance(value, str) else ""
@@ -113,7 +125,11 @@ StepsOrShare = Annotated[int | float, BeforeValidator(_steps_or_share)]
 ShortSeconds = Annotated[float, BeforeValidator(_short_seconds), Field(allow_inf_nan=False)]
 StepSeconds = Annotated[float, BeforeValidator(_step_seconds), Field(allow_inf_nan=False)]
 MicroBatchSeconds = Annotated[float, BeforeValidator(_turn_seconds), Field(allow_inf_nan=False)]
-Rate = Annotated[float, BeforeValidator(_rate), Field(allow_inf_nan=False)]
+SampleRate = Annotated[
+    float, BeforeValidator(_rate_of("samples?|sequences?|seqs?|images?|imgs?")), Field(allow_inf_nan=False)
+]
+TokenRate = Annotated[float, BeforeValidator(_rate_of("tokens?|toks?")), Field(allow_inf_nan=False)]
+FlopRate = Annotated[float, BeforeValidator(_rate_of("tflops?")), Field(allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_share), Field(allow_inf_nan=False)]
 Length = Annotated[int, BeforeValidator(parse_length)]
 PackedShare = Annotated[Fraction, BeforeValidator(_packed_share)]

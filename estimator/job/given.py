@@ -8,7 +8,18 @@ from pydantic import Field, field_validator, model_validator
 from ...cluster_profiles.files.toml_file import Section
 from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number, Seconds
-from .fields import MOST_STEPS, Length, MicroBatchSeconds, Rate, Share, StepSeconds, StepsOrShare, flag
+from .fields import (
+    MOST_STEPS,
+    FlopRate,
+    Length,
+    MicroBatchSeconds,
+    SampleRate,
+    Share,
+    StepSeconds,
+    StepsOrShare,
+    TokenRate,
+    flag,
+)
 
 
 class StatedThroughput(Section):
@@ -17,16 +28,16 @@ class StatedThroughput(Section):
     Keys of the shape that are left out are taken from the rest of the file.
     """
 
-    samples_per_s: Rate | None = flag(
+    samples_per_s: SampleRate | None = flag(
         None, "--samples-per-s", "RATE", "Throughput of all GPUs, samples/s.", gt=0, le=10**12
     )
-    samples_per_s_per_gpu: Rate | None = flag(
+    samples_per_s_per_gpu: SampleRate | None = flag(
         None, "--samples-per-s-per-gpu", "RATE", "Throughput of one GPU, samples/s.", gt=0, le=10**9
     )
-    tokens_per_s: Rate | None = flag(
+    tokens_per_s: TokenRate | None = flag(
         None, "--tokens-per-s", "RATE", "Throughput of all GPUs, tokens/s; needs seq_len.", gt=0, le=10**15
     )
-    tokens_per_s_per_gpu: Rate | None = flag(
+    tokens_per_s_per_gpu: TokenRate | None = flag(
         None,
         "--tokens-per-s-per-gpu",
         "RATE",
@@ -50,7 +61,7 @@ class StatedThroughput(Section):
         gt=0,
         le=10**7,
     )
-    tflops_per_gpu: Rate | None = flag(
+    tflops_per_gpu: FlopRate | None = flag(
         None,
         "--tflops-per-gpu",
         "RATE",

@@ -13,7 +13,7 @@ from ...cluster_profiles.precision import Precision
 from ...cluster_profiles.profile import Count, Name, Number
 from ...cluster_profiles.units import ceil_div
 from ...errors import InputError
-from ..job.fields import Length, Rate, ShortSeconds, StepSeconds
+from ..job.fields import Length, SampleRate, ShortSeconds, StepSeconds, TokenRate
 from ..job.placement import USUAL_GPUS_PER_NODE
 from ..job.shape import Shape
 from .measurement import Measurement
@@ -84,16 +84,16 @@ class EnteredRun(Section):
     step_time_s: StepSeconds | None = Field(
         None, gt=0, le=10**7, description="Time of one optimizer step: seconds, 300ms, 3.7s/it, 0.27it/s."
     )
-    samples_per_s: Rate | None = Field(
+    samples_per_s: SampleRate | None = Field(
         None, gt=0, le=10**12, description="Instead: throughput of all GPUs, samples/s."
     )
-    samples_per_s_per_gpu: Rate | None = Field(
+    samples_per_s_per_gpu: SampleRate | None = Field(
         None, gt=0, le=10**9, description="Instead: throughput of one GPU, samples/s."
     )
-    tokens_per_s: Rate | None = Field(
+    tokens_per_s: TokenRate | None = Field(
         None, gt=0, le=10**15, description="Instead: throughput of all GPUs, tokens/s; needs seq_len."
     )
-    tokens_per_s_per_gpu: Rate | None = Field(
+    tokens_per_s_per_gpu: TokenRate | None = Field(
         None, gt=0, le=10**12, description="Instead: throughput of one GPU, tokens/s; needs seq_len."
     )
     spread: Number | None = Field(
