@@ -13,6 +13,7 @@ import pytest
 from launched import Launched
 from test_campaign import HOUR_S, NOW_S, campaign, mode
 
+from clusterplan.api.campaign.progress import look_at_campaign
 from clusterplan.errors import InputError, UnreadableFile
 from clusterplan.estimator.campaign.campaign import Busy, CampaignJob, PlannedJob
 from clusterplan.estimator.campaign.launching.actions import Action, Booking, Do, decide_actions
@@ -223,6 +224,8 @@ def test_a_campaign_is_submitted_fails_in_part_and_is_finished(without_slurm: La
     runs = {job["job"]: job["run"] for job in submitted["jobs"]}
     for job in "abcd":
         launched.ended(runs[job])
+    shown = look_at_campaign(Path(launched.environment["CLUSTERPLAN_HISTORY"]))  # as the pages do
+    assert states(shown.as_dict()) == ended
     answer = look(launched, "--replan")
     assert (states(answer), answer["actions"]) == (ended, [])
     assert launched("schedule", "papers.toml", "--replan").stdout == ""
