@@ -66,6 +66,16 @@ def test_commands_fit_and_can_be_copied(page: Any) -> None:
     assert page.evaluate(wide) == 0
 
 
+def test_the_copy_button_takes_commands_without_prompts_and_output(page: Any) -> None:
+    page.add_init_script(
+        "addEventListener('copy', () => { window.copied = document.activeElement.value }, true)"
+    )
+    page.goto((SITE / "how-to/my-run-died.html").as_uri())
+    page.locator(".md-code__button").first.click()
+    page.wait_for_function("window.copied")
+    assert page.evaluate("window.copied") == "clusterplan status four\nclusterplan resume four"
+
+
 @pytest.mark.parametrize("page", [(1366, "light"), (360, "dark")], indirect=True, ids=str)
 @pytest.mark.parametrize("name", ["index.html", "how-to/submit.html", "explanation/accuracy.html"])
 def test_axe_finds_nothing_serious(page: Any, name: str) -> None:
