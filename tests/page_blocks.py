@@ -4,6 +4,7 @@ A comment before a block, which no reader sees, says what is special about it:
 
     <!-- first: COMMANDS -->    what a reader has already, or waits for: run before the block, in the block's language
     <!-- needs: NAMES -->       programs, Python modules, `slurm` or `gpus`; where one is missing, the block is not run
+    <!-- varies: WHY -->        each run prints other words: only the first word of each line has to be there
     <!-- slow: WHY -->          run by `make test-slow` alone
     <!-- serves -->             its last command serves until the page ends, on a port that is free
     <!-- not run: WHY -->       needs what no machine of the tests has
@@ -39,7 +40,7 @@ PAGES = sorted(
 )
 COMMANDS, SCRIPTS = ("console",), ("sh", "bash", "python")
 ENVIRONMENTS = ("slurm", "gpus")  # what the tests bring themselves, in `make test-slow`
-_MARKS = ("first", "needs", "slow", "serves", "not run", "but not", "file", "shows")
+_MARKS = ("varies", "first", "needs", "slow", "serves", "not run", "but not", "file", "shows")
 
 _FENCE = re.compile(r"^( *)```(\w*)\s*$")
 _ID = re.compile(r"\b([\w.+-]+?)-\d{8}T\d{6}-[0-9a-f]{4}\b")
@@ -213,14 +214,16 @@ class Reader:
             self._see(done.stdout + done.stderr)
             if done.returncode:
                 wrong.append(f"{block}: {command}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
-            elif shown and not block.is_generated and not self._is_as_shown(shown, done):
+            elif shown and not block.is_generated and not self._is_as_shown(shown, done, "varies" in block.marks):
                 wrong.append(
                     f"{block}: {command}\nthe page shows\n{shown}\nand it printed\n{done.stdout}{done.stderr}"
                 )
         return wrong
 
-    def _is_as_shown(self, shown: str, done: _Finished) -> bool:
+    def _is_as_shown(self, shown: str, done: _Finished, varies: bool) -> bool:
         """Compare both orders: a terminal mixes the two streams."""
+        if varies:
+            return _first_words(shown) <= _first_words(done.stdout + done.stderr)
         return is_as_shown(shown, done.stderr + done.stdout) or is_as_shown(shown, done.stdout + done.stderr)
 
     def _see(self, printed: str) -> None:
@@ -317,6 +320,10 @@ def is_as_shown(shown: str, printed: str) -> bool:
         if not there:
             return False
     return others != [] or rest == first
+
+
+def _first_words(text: str) -> set[str]:
+    return {_plain(line.split()[0]) for line in text.splitlines() if line[:1].strip(" .")}
 
 
 def _plain(text: str) -> str:
