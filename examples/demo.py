@@ -17,3 +17,6 @@ for question, arguments in COMMANDS:
     print(f"\n# {question}\n$ clusterplan estimate {shown}\n", flush=True)
     program = Path(sys.executable).with_name("clusterplan")
     subprocess.run([program, "estimate", FOLDER / file, *rest], check=True)  # noqa: S603  our own program
+
+print("\n# Next, a run that teaches the estimate: `. .venv/bin/activate`, then")
+print("$ clusterplan submit --executor local --force examples/cpu_ddp.toml", flush=True)

@@ -214,7 +214,11 @@ class Reader:
             self._see(done.stdout + done.stderr)
             if done.returncode:
                 wrong.append(f"{block}: {command}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
-            elif shown and not block.is_generated and not self._is_as_shown(shown, done, "varies" in block.marks):
+            elif (
+                shown
+                and not block.is_generated
+                and not self._is_as_shown(shown, done, "varies" in block.marks)
+            ):
                 wrong.append(
                     f"{block}: {command}\nthe page shows\n{shown}\nand it printed\n{done.stdout}{done.stderr}"
                 )

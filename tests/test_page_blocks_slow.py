@@ -52,7 +52,7 @@ def test_a_page_on_slurm(page: Path, tmp_path: Path, slurm: Cluster) -> None:
     stand_in = tmp_path / "torch/distributed/run.py"
     stand_in.parent.mkdir(parents=True)
     stand_in.write_text(TORCHRUN, encoding="utf-8")
-    variables = {"SLURM_CONF": str(slurm.conf), "PYTHONPATH": str(tmp_path)}
+    variables = {"SLURM_CONF": str(slurm.conf), "PYTHONPATH": str(tmp_path), "STEP_TIME": "1"}
     reader = Reader(tmp_path / "clone", run_program, variables)
     write_profile_of_one_host(tmp_path / "clone/home/.config")
     read_aloud(page, reader)
