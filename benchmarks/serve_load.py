@@ -158,6 +158,12 @@ def peak_mib(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
+def cpu_s(pid: int) -> float:
+    """Return the seconds that all threads of a process computed."""
+    user, system = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 async def run_clients(
     address: str, token: str, runs: list[str], arguments: argparse.Namespace
 ) -> tuple[dict[str, list[float]], list[str]]:
@@ -208,7 +214,7 @@ def main() -> None:
             began = os.times()
             times, errors = asyncio.run(run_clients(address, token, runs, arguments))
             own_s = os.times().user - began.user
-            memory = peak_mib(server.pid)
+            memory, busy_s = peak_mib(server.pid), cpu_s(server.pid)
             server.terminate()
         print(
             f"{arguments.runs:,} runs ({history.stat().st_size / 2**20:.0f} MiB), {arguments.clients} clients, {arguments.seconds:.0f} s"
@@ -219,7 +225,7 @@ def main() -> None:
         show_times("all", [each for part in times.values() for each in part])
         is_same = hashlib.sha256(history.read_bytes()).digest() == before
         print(
-            f"\nerrors: {len(errors)}; memory: {memory:.0f} MiB at most; the file is {'the same' if is_same else 'CHANGED'}; load of the machine {os.getloadavg()[0]:.1f}; the clients took {own_s:.1f} s of a core"
+            f"\nerrors: {len(errors)}; memory: {memory:.0f} MiB at most; the file is {'the same' if is_same else 'CHANGED'}; load of the machine {os.getloadavg()[0]:.1f}; the server took {busy_s:.1f} s of a core, the clients {own_s:.1f} s"
         )
         for line in errors[:5]:
             print(line)

@@ -188,7 +188,8 @@ def test_a_path_leads_to_no_file(application: Any, path: str) -> None:
 def test_sql_that_writes_or_reads_files_is_refused(application: Any, history: Path, sql: str) -> None:
     before = hashlib.sha256(history.read_bytes()).hexdigest()
     for path in ("/history.json", "/history/-/query.json"):  # 0.65, 1.0
-        assert get(application, path, params={"sql": sql}).status_code in {400, 403, 404}
+        answer = get(application, path, params={"sql": sql}, follow_redirects=True)
+        assert answer.status_code in {400, 403, 404}
     assert hashlib.sha256(history.read_bytes()).hexdigest() == before
 
 

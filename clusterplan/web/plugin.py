@@ -25,6 +25,12 @@ def serve_history(datasette: Any, history: Path) -> None:
     setattr(datasette, _SITE, Site(history))
 
 
+async def answer_ahead(datasette: Any) -> None:
+    """Make the pages that sum up the whole history, so that the first to open them need not wait."""
+    for name in ("overview", "gpus", "metrics"):
+        await answer_request(getattr(datasette, _SITE), name, {}, "", None)
+
+
 @hookimpl  # type: ignore[untyped-decorator]  # of a package that is optional
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     """Return the addresses of our pages, each with what answers it."""

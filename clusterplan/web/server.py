@@ -5,15 +5,15 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 from ..api.history.history import History
 from ..errors import HistoryError, InputError
-from .access.gate import ENTRY, App
+from .access.gate import ENTRY, App, Gate
 from .access.keys import Keys
-from .application import check_datasette, make_application
+from .application import check_datasette, open_datasette
 from .collector import collecting
 
 ShowLink = Callable[[str], None]
@@ -37,18 +37,21 @@ def serve(history: Path, host: str, port: int, program_token: str | None, show_l
     SIGUSR1 makes another link.  Raises InputError for an address that cannot be had, HistoryError, and PackageMissing.
     """
     check_datasette()
+    from .plugin import answer_ahead  # noqa: PLC0415  an optional extra
+
     is_kept_fresh = prepare_history(history)
     keys = Keys(program_token)
     with listen(host, port) as listener:
         actual = listener.getsockname()[1]
-        application = make_application(history, keys, actual)
+        datasette = open_datasette(history)
+        application = Gate(datasette.app(), keys, actual)
         name = f"[{host}]" if ":" in host else host
 
         def show() -> None:
             show_link(f"http://{name}:{actual}{ENTRY}?token={keys.make_link_token()}")
 
         with collecting() if is_kept_fresh else nullcontext():
-            asyncio.run(_run(application, listener, show))
+            asyncio.run(_run(application, listener, show, answer_ahead(datasette)))
 
 
 def prepare_history(history: Path) -> bool:
@@ -56,10 +59,14 @@ def prepare_history(history: Path) -> bool:
     try:
         History(history).close()
     except HistoryError:
-        if not os.access(history, os.R_OK) or os.access(history, os.W_OK):
+        if _may_write(history) or not os.access(history, os.R_OK):
             raise
-        return False
-    return True
+    return _may_write(history)
+
+
+def _may_write(history: Path) -> bool:
+    """Return whether SQLite can write a file: it makes a journal beside it."""
+    return all(os.access(place, os.W_OK) for place in (history, history.parent))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -76,7 +83,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _run(application: App, listener: socket.socket, show: Callable[[], None]) -> None:
+async def _run(
+    application: App, listener: socket.socket, show: Callable[[], None], ahead: Awaitable[None]
+) -> None:
     import uvicorn  # noqa: PLC0415  an optional extra
 
     config = uvicorn.Config(
@@ -91,7 +100,9 @@ async def _run(application: App, listener: socket.socket, show: Callable[[], Non
     server = uvicorn.Server(config)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show)
     show()
+    working = asyncio.ensure_future(ahead)
     await server.serve(sockets=[listener])
+    working.cancel()
 
 
 def read_program_token(file: Path) -> str:
