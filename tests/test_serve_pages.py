@@ -202,7 +202,7 @@ def test_a_run_that_goes_on_tells_its_steps_its_end_and_its_checkpoint(
     said = words_of(get(serve(history), f"{HOME}run/{runs['open']}"))
     assert "running elapsed" in said
     assert f"steps {STEPS_DONE}/{STEPS:,} loss" in said
-    assert re.search(r"ends in \S+ \S+ between \d\d:\d\d\S* and \d\d:\d\d", said)
+    assert re.search(r"ends in \d+m( \d+s)? between \S.* and \d\d:\d\d", said)
     assert "checkpoint step 100" in said
 
 
