@@ -48,15 +48,8 @@ def test_what_was_written_is_in_the_next_answer(tmp_path: Path) -> None:
         for number in range(3):
             counts.append(len(await site.read("runs", lambda history: history.runs())))
             with History(site.history) as history, history.writing():
-                history.put_run(
-                    {
-                        "run": f"new-{number}",
-                        "name": "new",
-                        "kind": "submit",
-                        "folder": "/runs",
-                        "began_s": T0,
-                    }
-                )
+                new = {"run": f"new-{number}", "name": "new", "kind": "submit", "folder": "/runs"}
+                history.put_run({**new, "began_s": T0, "state": "pending"})
         return counts
 
     assert asyncio.run(ask()) == [4, 5, 6]
