@@ -76,7 +76,7 @@ wheel: .venv/installed-dev
 
 ## Scripts of torch, Hugging Face Trainer and Lightning through `clusterplan submit`; torch is large, so a place of its own.
 frameworks: .venv-frameworks/installed
-	.venv-frameworks/bin/pytest tests/frameworks tests/test_gpu_report.py tests/test_mixed_precision.py tests/test_used_precision.py
+	.venv-frameworks/bin/pytest tests/frameworks tests/test_page_blocks.py tests/test_gpu_report.py tests/test_mixed_precision.py tests/test_used_precision.py
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/cold_start.py

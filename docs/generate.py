@@ -21,6 +21,7 @@ from clusterplan.cli import clusterplan, main
 __all__ = [
     "advice",
     "api_routes",
+    "blocks_run",
     "campaign",
     "catalogue",
     "commands",
@@ -60,6 +61,16 @@ def _help(command: click.Command, context: click.Context) -> Iterator[str]:
             inner = command.get_command(context, name)
             if inner:
                 yield from _help(inner, click.Context(inner, info_name=name, parent=context))
+
+
+def blocks_run() -> str:
+    """Return how many blocks of commands of the pages are run, and by what; why the others are not."""
+    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    from page_blocks import count_blocks  # noqa: PLC0415  the tests' module, which is no package
+
+    counts = count_blocks()
+    rows = (f"| {kind} | {counts[kind]} |\n" for kind in sorted(counts, key=lambda kind: (":" in kind, kind)))
+    return f"\n| blocks of commands in these pages | |\n|---|---|\n{''.join(rows)}"
 
 
 def published_trainings() -> str:

@@ -39,6 +39,7 @@ PAGES = sorted(
     if path.name not in {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
 )
 COMMANDS, SCRIPTS = ("console",), ("sh", "bash", "python")
+FRAMEWORKS = {"torch", "transformers", "lightning"}
 ENVIRONMENTS = ("slurm", "gpus")  # what the tests bring themselves, in `make test-slow`
 _MARKS = ("varies", "first", "needs", "slow", "serves", "not run", "but not", "file", "shows")
 
@@ -128,8 +129,10 @@ def count_blocks() -> Counter[str]:
     for block in (block for page in PAGES for block in read_blocks(page)):
         if "not run" in block.marks:
             counts[f"not run: {block.marks['not run']}"] += 1
+        elif FRAMEWORKS.intersection(block.needs):
+            counts["run by `make frameworks`"] += 1
         else:
-            counts["make test-slow" if block.is_slow else "make test"] += 1
+            counts[f"run by `make {'test-slow' if block.is_slow else 'test'}`"] += 1
     return counts
 
 
