@@ -144,7 +144,7 @@ def test_of_an_ended_run_no_reading_is_read_again_if_there_are_many(recorded: An
         record = history.record(recorded.name)
         gpus = [{**row, "ticks": 6 * 86_400} for row in record.gpus]
         ticks = sum(row["ticks"] for row in gpus)
-        report = build_report(replace(record, gpus=gpus, raw_ticks=ticks, readings=refuse))
+        report = build_report(replace(record, gpus=gpus, raw_ticks=lambda: ticks, readings=refuse))
     assert [note.code for note in report.notes] == [note["code"] for note in record.notes]
     assert any(report.gpus[0].timeline)
 
@@ -166,7 +166,7 @@ def test_of_an_open_run_the_notes_are_on_its_latest_readings_if_there_are_many(
         gpus = [{**row, **day, "ended_s": None} for row in record.gpus]
         now: dict[str, Any] = {
             "has_ended": False,
-            "raw_ticks": 86_400 * len(gpus),
+            "raw_ticks": lambda: 86_400 * len(gpus),
             "readings": late,
             "timelines": lambda *_: {},
         }

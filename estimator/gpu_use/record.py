@@ -34,7 +34,7 @@ class RunRecord:
     step_time_s: float | None  # measured in the run
     trained_s: float | None  # by all attempts, if it ran to its end
     loop_notes: Callable[[], Sequence[Note]]  # on its steps
-    raw_ticks: int  # readings that are kept
+    raw_ticks: Callable[[], int]  # readings that are kept; of months it takes a while to count them
     readings: Callable[[str, float | None], Iterable[tuple[float, GpuReading]]]  # from a Unix time on
     timelines: Callable[[float, float], Mapping[str, Sequence[float | None]]]
     damage: Sequence[

@@ -129,7 +129,7 @@ def build_report(record: RunRecord, since_s: float | None = None, ended_s: float
     `ended_s` is the end of a run whose notes are to be made: those of an ended run are in the history.
     """
     run, (planned, observed) = record.run, record.precision
-    is_told = record.raw_ticks < record.ticks or (record.has_ended and since_s is None and ended_s is None)
+    is_told = (record.has_ended and since_s is None and ended_s is None) or record.raw_ticks() < record.ticks
     notes_of_s = record.latest_s if not is_told and since_s is None and ended_s is None else None
     if notes_of_s is not None and (between_s := sampled_between_s(record)):
         since_s = between_s[1] - notes_of_s
@@ -172,8 +172,8 @@ def _read_gpus(
     The readings are read once and never held: those of months are millions.  The minutes make the timelines if some
     readings are no longer kept, if only the late ones are read, or if they are too many to be read for this alone.
     """
-    is_whole = since_s is None and record.raw_ticks == record.ticks
-    makes_timelines = is_whole and (needs_digests or record.ticks <= MOST_READINGS)
+    is_short = since_s is None and (needs_digests or record.ticks <= MOST_READINGS)
+    makes_timelines = is_short and record.raw_ticks() == record.ticks
     between_s = sampled_between_s(record) or (0.0, 0.0)
     timelines: dict[str, Sequence[float | None]] = {}
     if not makes_timelines:

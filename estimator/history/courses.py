@@ -31,7 +31,7 @@ class HistoryCourses(HistorySamples):
         begin_s = span["first_s"] if begin_s is None else min(begin_s, span["first_s"])
         period_s = span["period"] or 1.0
         seconds = span["last_s"] - begin_s + period_s
-        has_readings = self.raw_ticks(run) == span["ticks"] <= MOST_READINGS
+        has_readings = span["ticks"] <= MOST_READINGS and self.raw_ticks(run) == span["ticks"]
         width_s = choose_width_s(seconds, period_s, has_readings=has_readings)
         if width_s % WIDTHS_S[0]:
             rows = self._parts_of_readings(run, begin_s, width_s)

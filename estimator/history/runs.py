@@ -202,7 +202,7 @@ class History(HistorySetups, HistoryStartForecasts, HistoryFaults, HistoryCourse
             step_time_s=step_time_s,
             trained_s=trained_s,
             loop_notes=partial(self.loop_notes, run),
-            raw_ticks=self.raw_ticks(run),
+            raw_ticks=partial(self.raw_ticks, run),
             readings=partial(self.readings, run),
             timelines=partial(self.timelines, run),
             damage=self._rows(
