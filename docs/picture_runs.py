@@ -19,6 +19,7 @@ PROGRAM = Path(sys.executable).with_name("clusterplan")
 HERE = ("--executor", "local", "--force")
 _ENDED_S = 300
 _OPEN = ("pending", "running")
+_HIDE_CURSOR = "\x1b[?25l"  # what was drawn before it is no frame
 _NEXT_FRAME = re.compile(r"\r?\x1b\[(?:2K|\d*A)")
 _CURSOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-ln-z]")  # what moves the cursor; colours end with m
 
@@ -121,10 +122,11 @@ class Machine:
 def first_frame(shown: str) -> str:
     """Return the first frame of a program that draws anew, with its colours alone.
 
-    >>> first_frame("\\x1b[?25l\\x1b[1mone\\x1b[0m\\r\\n\\x1b[1A\\x1b[2Ktwo")
+    >>> first_frame("working, 1 s\\r\\x1b[K\\x1b[?25l\\x1b[1mone\\x1b[0m\\r\\n\\x1b[1A\\x1b[2Ktwo")
     '\\x1b[1mone\\x1b[0m'
     """
-    return _CURSOR.sub("", _NEXT_FRAME.split(shown)[0]).replace("\r", "").rstrip("\n")
+    frames = shown.partition(_HIDE_CURSOR)[2] or shown
+    return _CURSOR.sub("", _NEXT_FRAME.split(frames)[0]).replace("\r", "").rstrip("\n")
 
 
 _JOB = """\
