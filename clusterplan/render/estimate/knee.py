@@ -17,5 +17,5 @@ def knee_line(estimates: Sequence[Estimate], names: Sequence[str]) -> str | None
     )
     text = f"knee: {middle}, the most with an efficiency of at least {WORTHWHILE:.0%}"
     if middle == beyond:
-        text = f"knee: {beyond}; all have an efficiency of at least {WORTHWHILE:.0%}"
+        text = f"knee: {beyond}; every count here keeps {WORTHWHILE:.0%} efficiency, so more may still pay"
     return text if low == high else f"{text} ({low} at P10, {high} at P90)"

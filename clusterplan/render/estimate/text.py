@@ -202,9 +202,7 @@ def _advice(page: Page, estimates: Sequence[Estimate], names: Sequence[str], bes
     for code, (_, name, text) in lines.items():
         texts = [a.text for e in estimates for a in e.warnings if a.code == code]
         alike = texts.count(text) == len(estimates)
-        rows.append(
-            (code, text if alike else f"({name}{'; others differ' if len(set(texts)) > 1 else ''}) {text}")
-        )
+        rows.append((code, text if alike else f"(for {name}) {text}"))
     page.notes(rows)
 
 
