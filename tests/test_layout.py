@@ -79,7 +79,9 @@ def on_terminal(columns: Any, *arguments: Any) -> list[Any]:
             seen += block
     os.close(reader)
     process.wait(60)
-    return [re.sub(r"\x1b\[[\d;]*m", "", line) for line in seen.decode().splitlines()]
+    lines = seen.decode().replace("\r\n", "\n").removesuffix("\n").split("\n")
+    stays = [line.rpartition("\r\x1b[K")[2] for line in lines]  # without what said that it takes long
+    return [re.sub(r"\x1b\[[\d;]*m", "", line) for line in stays]
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(100, marks=pytest.mark.slow)])
