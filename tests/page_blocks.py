@@ -266,7 +266,10 @@ class Reader:
         command = _ID.sub(lambda m: self.ids.get(m[1], m[0]), command)
         if self.address:
             command = command.replace("http://127.0.0.1:8001", self.address)
-        for word, value in {**_PLACEHOLDERS, "RUN": list(self.ids.values())[-1:]}.items():
+        for word, value in {
+            **_PLACEHOLDERS,
+            "RUN": sorted(self.ids.values(), key=lambda run: run[-20:])[-1:],
+        }.items():
             if value:
                 command = re.sub(
                     rf"(?<!\S){word}(?!\S)", value if isinstance(value, str) else value[0], command
