@@ -130,7 +130,7 @@ def _become(
             os.setsid()
         if preexec:
             preexec()
-        for number in sorted(int(file.name) for file in Path("/proc/self/fd").iterdir())[3:]:
+        for number in {int(file.name) for file in Path("/proc/self/fd").iterdir()} - {0, 1, 2}:
             with suppress(OSError):  # the folder's own, which is closed by now
                 os.close(number)
         os.environ.clear()
