@@ -33,6 +33,7 @@ USERS = [f"user{n:02d}" for n in range(40)]
 MODELS = ["moe-llava-phi2", "qwen2.5-7b", "llama3-8b", "vit-l", "whisper-small", "resnet50"]
 STATES = ["completed"] * 7 + ["failed", "timed_out", "out_of_memory", "cancelled"]
 PAGES = "/-/clusterplan/"
+START_S = 10  # of the server: the pages that sum up the history are made, and modules load
 JOB = "samples=1000000&batch_size=32&gpus=1,2,4,8,16&samples_per_s_per_gpu=5.5"
 
 
@@ -133,12 +134,14 @@ async def visit(
     runs: list[str],
     arguments: argparse.Namespace,
     times: dict[str, list[float]],
+    late: list[float],
     errors: list[str],
     seed: int,
 ) -> None:
     """Be one person until the time is over."""
     chance = random.Random(seed)
-    end = time.monotonic() + arguments.seconds
+    start = time.monotonic()
+    end = start + arguments.seconds
     await asyncio.sleep(chance.uniform(0, arguments.think))
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
@@ -147,6 +150,8 @@ async def visit(
             began = time.monotonic()
             answer = await client.get(path)
             times[kind].append(time.monotonic() - began)
+            if began - start > START_S:
+                late.append(times[kind][-1])
             if answer.status_code != 200:
                 errors.append(f"{answer.status_code} {path}: {answer.text[:200]}")
             await asyncio.sleep(chance.uniform(0.5, 1.5) * arguments.think)
@@ -166,13 +171,13 @@ def cpu_s(pid: int) -> float:
 
 async def run_clients(
     address: str, token: str, runs: list[str], arguments: argparse.Namespace
-) -> tuple[dict[str, list[float]], list[str]]:
-    times, errors = defaultdict[str, list[float]](list), list[str]()
+) -> tuple[dict[str, list[float]], list[float], list[str]]:
+    times, late, errors = defaultdict[str, list[float]](list), list[float](), list[str]()
     people = (
-        visit(address, token, runs, arguments, times, errors, seed) for seed in range(arguments.clients)
+        visit(address, token, runs, arguments, times, late, errors, seed) for seed in range(arguments.clients)
     )
     await asyncio.gather(*people)
-    return times, errors
+    return times, late, errors
 
 
 def show_times(name: str, seconds: list[float]) -> None:
@@ -212,7 +217,7 @@ def main() -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
             address = server.stdout.readline().partition("/-/")[0]
             began = os.times()
-            times, errors = asyncio.run(run_clients(address, token, runs, arguments))
+            times, late, errors = asyncio.run(run_clients(address, token, runs, arguments))
             own_s = os.times().user - began.user
             memory, busy_s = peak_mib(server.pid), cpu_s(server.pid)
             server.terminate()
@@ -223,6 +228,7 @@ def main() -> None:
         for name in sorted(times):
             show_times(name, times[name])
         show_times("all", [each for part in times.values() for each in part])
+        show_times(f"all after {START_S} s", late)
         is_same = hashlib.sha256(history.read_bytes()).digest() == before
         print(
             f"\nerrors: {len(errors)}; memory: {memory:.0f} MiB at most; the file is {'the same' if is_same else 'CHANGED'}; load of the machine {os.getloadavg()[0]:.1f}; the server took {busy_s:.1f} s of a core, the clients {own_s:.1f} s"
