@@ -159,6 +159,13 @@ def test_help_on_a_narrow_terminal_tears_no_example(in_process: Command, path: s
     assert not [line for line in lines if line.startswith("      clusterplan ") and line.endswith("-")]
 
 
+@pytest.mark.parametrize(("name", "meant"), [("ps", "status"), ("run", "submit"), ("help", "--help")])
+def test_a_word_of_other_programs_is_answered_with_ours(in_process: Command, name: str, meant: str) -> None:
+    done = in_process(name)
+    assert done.returncode == 2
+    assert f"No such command '{name}'; did you mean '{meant}'?" in done.stderr
+
+
 def test_the_walks_name_functions_that_are_there() -> None:
     text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     steps = re.findall(r"\| `(\w+)` \| `([\w/]+\.py)` \|", text)

@@ -79,6 +79,17 @@ def _without_plugins() -> Iterator[None]:
             os.environ[_PLUGINS] = before
 
 
+# What other programs call these: docker and kubectl, nvidia-smi's kin, wandb and torchx.
+_ELSEWHERE = {
+    "ps": "status",
+    "list": "status",
+    "top": "watch",
+    "run": "submit",
+    "help": "--help",
+    "version": "--version",
+}
+
+
 class _Group(click.Group):
     """Commands that are imported when they are used."""
 
@@ -108,6 +119,8 @@ class _Group(click.Group):
             from .completion import RunFirst  # noqa: PLC0415  the history, for all else
 
             return args[0], RunFirst(args[0], lambda: self.get_command(ctx, args[0])), []
+        if args[0] in _ELSEWHERE and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}; did you mean {_ELSEWHERE[args[0]]!r}?")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
