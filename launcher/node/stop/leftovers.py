@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...run_folder.task_records import TaskRecord, is_process_alive, process_birth, read_task_records
+from ..ranks import read_task
 
 _PROC = Path("/proc")
 _POLL_S = 0.1
@@ -38,11 +39,26 @@ def _read_leftovers(folder: Path, but: set[str]) -> list[int]:
     pids = list[int]()
     for path in _PROC.glob("[0-9]*/environ"):
         with suppress(OSError):
-            variables = path.read_bytes().split(b"\0")
-            if b"CLUSTERPLAN_RUN_FOLDER=" + os.fsencode(folder) in variables:
-                attempts = (name.partition(b"CLUSTERPLAN_ATTEMPT=")[2] for name in variables)
-                attempt = next(filter(None, attempts), None)
-                pid = int(path.parent.name)
-                if attempt and os.fsdecode(attempt) not in but and process_birth(pid):
-                    pids.append(pid)
+            attempt = find_attempt(path.read_bytes(), folder)
+            pid = int(path.parent.name)
+            if attempt and attempt not in but and process_birth(pid):
+                pids.append(pid)
     return pids
+
+
+def find_attempt(environ: bytes, folder: Path) -> str | None:
+    """Return the attempt of the run in `folder` that a process with this environment belongs to, None if to none.
+
+    A job that the training submits has the variables of the run too, for sbatch hands them on: it goes on without it.
+
+    >>> variables = b"CLUSTERPLAN_RUN_FOLDER=/runs/a\\0CLUSTERPLAN_ATTEMPT=7.0\\0SLURM_JOB_ID="
+    >>> find_attempt(variables + b"7", Path("/runs/a"))
+    '7.0'
+    >>> find_attempt(variables + b"8", Path("/runs/a"))
+    """
+    pairs = (os.fsdecode(pair).partition("=") for pair in environ.split(b"\0"))
+    variables = {name: value for name, _, value in pairs}
+    if variables.get("CLUSTERPLAN_RUN_FOLDER") != str(folder):
+        return None
+    attempt = variables.get("CLUSTERPLAN_ATTEMPT", "")
+    return attempt if read_task(variables).job == attempt.rpartition(".")[0] else None
