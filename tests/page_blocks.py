@@ -340,7 +340,7 @@ def _plain(text: str) -> str:
     text = _ID.sub(r"\1-ID", text)
     text = re.sub(r"/[\w./@-]*/", "/", text)  # where the reader stands
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun|today|yesterday)\b", "0", text)
-    text = re.sub(r"\d[\d.,:T-]*(\s?(d|h|m|s|ms|us))?\b(\s\d+(h|m|s)\b)*", "0", text)
+    text = re.sub(r"\d[\d_.,:T-]*(\s?(d|h|m|s|ms|us))?\b(\s\d+(h|m|s)\b)*", "0", text)
     return re.sub(r"[█░▏▎▍▌▋▊▉]+", "█", " ".join(text.split()))
 
 
