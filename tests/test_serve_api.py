@@ -171,9 +171,9 @@ def test_the_schedule_is_that_of_replan(application: Any, history: Path) -> None
     assert [(job["job"], job["state"], job["run"]) for job in told["jobs"]] == [
         ("third", "not submitted", None)
     ]
-    none = get(application, f"{HOME}schedule.json?campaign=none")
+    none = get(application, f"{HOME}schedule.json?campaign=None")
     assert none.status_code == 404
-    assert "campaign 'none' was not submitted" in error(none)
+    assert "campaign 'None' was not submitted" in error(none)
 
 
 def test_a_run_that_is_not_there_is_404(application: Any) -> None:

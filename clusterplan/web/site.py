@@ -25,7 +25,7 @@ class Site:
         self.history = history
         self._pool = ThreadPoolExecutor(_THREADS, "clusterplan")
         self._outside = ThreadPoolExecutor(_THREADS, "clusterplan-outside")
-        self._recent: dict[str, tuple[float, asyncio.Future[object]]] = {}
+        self._recent: dict[Hashable, tuple[float, asyncio.Future[object]]] = {}
         self._kept: OrderedDict[Hashable, tuple[Stamp, asyncio.Future[object]]] = OrderedDict()
 
     @property
@@ -33,7 +33,7 @@ class Site:
         """Return Datasette's name of the history."""
         return self.history.stem
 
-    async def recent(self, key: str, seconds: float, function: Callable[[], T]) -> T:
+    async def recent(self, key: Hashable, seconds: float, function: Callable[[], T]) -> T:
         """Return what a function returned in the last `seconds`, an error too; meanwhile nobody calls it again.
 
         It may ask Slurm, or a disk that does not answer: it runs in other threads than those of the history.

@@ -130,7 +130,7 @@ async def read_campaign(site: Site, campaign: str | None) -> CampaignProgress:
     """Return a campaign as it was within the last 10 s, by default the latest.  Raises NotFound."""
     try:
         return await site.recent(
-            f"campaign {campaign}",
+            ("campaign", campaign),
             _LOOKED_S,
             partial(look_at_campaign, site.history, campaign),
         )
@@ -141,7 +141,7 @@ async def read_campaign(site: Site, campaign: str | None) -> CampaignProgress:
 async def read_sweep(site: Site, name: str) -> SweepReport:
     """Return the runs of a sweep as they were within the last 10 s.  Raises NotFound."""
     try:
-        return await site.recent(f"sweep {name}", _LOOKED_S, partial(sweep_in, site.history, name))
+        return await site.recent(("sweep", name), _LOOKED_S, partial(sweep_in, site.history, name))
     except InputError as error:
         raise NotFound(str(error)) from None
 
