@@ -1,12 +1,14 @@
 """Whether anything that one run, one neighbour or one clock does reaches anything else.
 
-    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--only commands,kills,flips,clocks,secrets,silence] [--kinds json,spool]
+    python benchmarks/faults.py [--cases 1000] [--runs 60] [--seed 1] [--kinds json,spool]
+                                [--only commands,kills,flips,clocks,secrets,silence]
 
-Commands run over damaged files (benchmarks/fault_cases.py), each with at most 5 s of computing and 500 MiB more than at its
-start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py); bits of a spool's header are
-flipped (benchmarks/fault_flips.py); clocks are stepped while runs are sampled (benchmarks/fault_clocks.py); runs are submitted with secrets
-(benchmarks/fault_secrets.py); and Slurm's controller does not answer (benchmarks/fault_silence.py).
-Exit code 1 if there is a fault.  A case is the same for the same seed: `--case N` runs that one, and shows its last command.
+Commands run over damaged files (benchmarks/fault_cases.py), each with at most 5 s of computing and 500 MiB more than at
+its start, 4 per case; writers, importers and rebuilds are killed (benchmarks/fault_kills.py); bits of a spool's header
+are flipped (benchmarks/fault_flips.py); clocks are stepped while runs are sampled (benchmarks/fault_clocks.py); runs
+are submitted with secrets (benchmarks/fault_secrets.py); and Slurm's controller does not answer
+(benchmarks/fault_silence.py).  Exit code 1 if there is a fault.  A case is the same for the same seed: `--case N` runs
+that one, and shows its last command.
 """
 
 import argparse

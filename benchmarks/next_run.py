@@ -2,11 +2,11 @@
 
     python benchmarks/next_run.py FILE [--seeds 8]
 
-FILE is the `step_times.csv` of `measured_runs.py`.  Runs may use up to 8 GPUs of at most 2 nodes, and no more than half of the largest
-job.  They predict every larger job whose batch is within a factor 4 of b, one of the larger half of the batch sizes
-that larger jobs ran with.  All three ways begin on 1 GPU with b.  The fixed plan goes on with the widest 2 nodes at
-b / 3, 1 GPU at b / 3, the widest node at b, the widest 2 nodes at b and the widest node at b / 3.  The user goes on
-with any shape of b, preferably small.
+FILE is the `step_times.csv` of `measured_runs.py`.  Runs may use up to 8 GPUs of at most 2 nodes, and no more than half
+of the largest job.  They predict every larger job whose batch is within a factor 4 of b, one of the larger half of the
+batch sizes that larger jobs ran with.  All three ways begin on 1 GPU with b.  The fixed plan goes on with the widest 2
+nodes at b / 3, 1 GPU at b / 3, the widest node at b, the widest 2 nodes at b and the widest node at b / 3.  The user
+goes on with any shape of b, preferably small.
 """
 
 import argparse

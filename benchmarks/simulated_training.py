@@ -31,7 +31,8 @@ _WAVE_TOKENS = 512
 class Site:
     """A cluster with its software: rates in bytes/s, times in seconds, spreads as deviations of a logarithm.
 
-    `repeat_sd` is as in series published by csc.fi and with Sia (SOSP 2023), 0.2 to 7 %.  `reading_per_node` is in samples/s, None where the loader always keeps up.
+    `repeat_sd` is as in series published by csc.fi and with Sia (SOSP 2023), 0.2 to 7 %.  `reading_per_node` is in
+    samples/s, None where the loader always keeps up.
     """
 
     gpu: str

@@ -4,8 +4,9 @@
     python benchmarks/start_forecast.py --slurm
 
 Every sixth job that cannot start at once is forecast when it has just been submitted; jobs go on arriving after that,
-some with a higher priority.  The month is that of `backfill.py`: 128 GPUs on 16 nodes, jobs of 1 to 32 GPUs, 25 users whose jobs
-use more or less of their limits.  clusterplan knows the limits, and from accounting how much of them ended jobs used.
+some with a higher priority.  The month is that of `backfill.py`: 128 GPUs on 16 nodes, jobs of 1 to 32 GPUs, 25 users
+whose jobs use more or less of their limits.  clusterplan knows the limits, and from accounting how much of them ended
+jobs used.
 """
 
 import argparse

@@ -28,8 +28,9 @@ _DIGITS_OF_A_TYPE = 4  # as in 4090
 class Gpu:
     """One GPU model.
 
-    `peak_flops` holds dense rates with fp32 accumulation, in FLOP/s; a precision that is absent is not
-    native.  `compute_capability` is None of a GPU that is not NVIDIA's.  `sources` maps each numeric field of gpus.toml to a public address, or to "unverified".
+    `peak_flops` holds dense rates with fp32 accumulation, in FLOP/s; a precision that is absent is not native.
+    `compute_capability` is None of a GPU that is not NVIDIA's.  `sources` maps each numeric field of gpus.toml to a
+    public address, or to "unverified".
     """
 
     key: str

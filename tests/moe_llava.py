@@ -1,6 +1,7 @@
 """The training scripts of MoE-LLaVA and LLaVA, with the lines that matter in an arrangement of our own, and a stand-in for the trainer.
 
-https://github.com/PKU-YuanGroup/MoE-LLaVA/tree/6cb5f66e/scripts/v1, https://github.com/haotian-liu/LLaVA/tree/c121f04/scripts/v1_5
+https://github.com/PKU-YuanGroup/MoE-LLaVA/tree/6cb5f66e/scripts/v1,
+https://github.com/haotian-liu/LLaVA/tree/c121f04/scripts/v1_5
 """
 
 from dataclasses import dataclass

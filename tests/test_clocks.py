@@ -1,6 +1,7 @@
 """Clocks that step, differ or stand at 1970: no reading is lost, and a length is right within 1 % or unknown.
 
-Steps as NTP makes them: at most +-0.5 ms per second by slewing, else at once (https://www.ntp.org/documentation/4.2.8-series/clock/).
+Steps as NTP makes them: at most +-0.5 ms per second by slewing, else at once
+(https://www.ntp.org/documentation/4.2.8-series/clock/).
 """
 
 import json

@@ -1,6 +1,7 @@
 """What steers a terminal, turns words around or is not seen at all is shown and not obeyed, in all but raw logs.
 
-Sources: CVE-2021-42574 (direction marks), CVE-2003-0063 (titles of xterm), https://owasp.org/www-community/attacks/CSV_Injection.
+Sources: CVE-2021-42574 (direction marks), CVE-2003-0063 (titles of xterm),
+https://owasp.org/www-community/attacks/CSV_Injection.
 """
 
 import csv

@@ -166,10 +166,10 @@ def estimate(
 
     One shape gives a `JobEstimate`.  A list of `gpus` or of `precision` gives a `Comparison`, with one estimate per
     combination; `keep` says whether each GPU keeps its batch (`"per-gpu-batch"`) or all of them the global batch
-    (`"global-batch"`).  `deadline` is a duration such as "2d" or a date, `budget` such as "500 GPU-hours" or
-    "1200 EUR": the estimates say whether they meet them.  `now` is by default the present; the age of measurements and
-    a deadline's date count from it.  With `queue`, Slurm is asked when each shape would start, and a deadline counts that wait.  `progress` is called with the number of the run that is read from disk and the
-    number of runs.
+    (`"global-batch"`).  `deadline` is a duration such as "2d" or a date, `budget` such as "500 GPU-hours" or "1200
+    EUR": the estimates say whether they meet them.  `now` is by default the present; the age of measurements and a
+    deadline's date count from it.  With `queue`, Slurm is asked when each shape would start, and a deadline counts that
+    wait.  `progress` is called with the number of the run that is read from disk and the number of runs.
 
     Quantities that depend on speed are None while no throughput is known.  Raises WorkloadError for a wrong value,
     ProfileError for a wrong profile, and NotEnoughHistory for a deadline or budget while no throughput is known.

@@ -34,8 +34,8 @@ class Report(Result, RunReport):
 
     `seconds` is the time from the first start to the end, `gpu_hours` how long its GPUs were held, and `energy_kwh`
     their energy.  `gpus` has one entry per GPU with its `metrics`, and `mean("utilisation_mean")` is the mean of one
-    over all of them.  `status` is the state of a run that was submitted, with its reason and what to do.  `notes` say what stands out, each with a `code` and a `text`.  None is not known.  `cost` is
-    None without rates.
+    over all of them.  `status` is the state of a run that was submitted, with its reason and what to do.  `notes` say
+    what stands out, each with a `code` and a `text`.  None is not known.  `cost` is None without rates.
     """
 
     cost: RunCost | None = None

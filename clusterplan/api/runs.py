@@ -45,10 +45,10 @@ class Run(Result, RunStatus):
 
     `run` is its id, `state.state` a word such as `running`, `state.reason` its reason, `progress` its steps and the
     time they still take (None: not known), `folder` where its files are.  `notes` are those on its GPUs in the last
-    hour, or of a run that has ended those on its steps; they are read for one run that was asked for by name.  `checkpoint_note` says, of one run that was
-    asked for by name, which checkpoints could not be resumed from, or which files are there where none is recognised.
-    `verdict` is that on a stage of a job that has ended.
-    `waiting` says of one pending run on Slurm when it would start, and what would make it start sooner.
+    hour, or of a run that has ended those on its steps; they are read for one run that was asked for by name.
+    `checkpoint_note` says, of one run that was asked for by name, which checkpoints could not be resumed from, or which
+    files are there where none is recognised.  `verdict` is that on a stage of a job that has ended.  `waiting` says of
+    one pending run on Slurm when it would start, and what would make it start sooner.
     """
 
     notes: tuple[Note, ...] | None = None

@@ -52,11 +52,12 @@ def prepare_submission(
 ) -> PreparedSubmission:
     """Decide how `workload` is submitted, and check it; nothing is written.
 
-    The command runs in `cwd`, by default the working folder, and run folders are made in `root`, by default `$CLUSTERPLAN_RUNS`.
+    The command runs in `cwd`, by default the working folder, and run folders are made in `root`, by default
+    `$CLUSTERPLAN_RUNS`.
 
-    `measurements` are those that `find_measurements` returns.  Nothing is estimated unless the size of the job `is_sized`, that is known.
-    On this machine a job that `needs_gpus` is refused where there are none.
-    A dry run does without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
+    `measurements` are those that `find_measurements` returns.  Nothing is estimated unless the size of the job
+    `is_sized`, that is known.  On this machine a job that `needs_gpus` is refused where there are none.  A dry run does
+    without a Slurm that answers.  Raises InputError, SlurmUnavailable and others of ClusterplanError.
     """
     options = options or SubmitOptions()
     environment = os.environ

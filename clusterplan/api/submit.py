@@ -84,7 +84,8 @@ def submit(
     `force` submits the job even if the checks refuse.  `measurements` and `progress` are those of `estimate`.
 
     Raises InputError if the checks refuse, WorkloadError for a wrong value, SlurmUnavailable if Slurm does not answer,
-    SubmissionError if it refuses the job, EstimateError if a probe fails, and RunFolderError.  No run is left half-registered then.
+    SubmissionError if it refuses the job, EstimateError if a probe fails, and RunFolderError.  No run is left
+    half-registered then.
 
     Examples:
         >>> submit(command=["no-such-program"], executor="local")

@@ -20,7 +20,8 @@ _INTERRUPTED = 130
 def follow(folder: Path, rank: int = 0, last_lines: int | None = None) -> RunStatus:
     """Print the log of a task until the run ends; return its status then.
 
-    It begins with the last `last_lines` of the log, by default with all.  On a terminal the last line says how the run is going.  Ctrl-C ends the following, not the run.
+    It begins with the last `last_lines` of the log, by default with all.  On a terminal the last line says how the run
+    is going.  Ctrl-C ends the following, not the run.
     """
     leave_terminal()
     screen = _Screen()

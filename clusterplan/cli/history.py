@@ -98,7 +98,8 @@ def show(run: str | None, as_json: bool) -> None:  # noqa: FBT001
 def accuracy(model: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Show how good the estimates of ended runs were.
 
-    The error of step times and wall-clocks, how many were in range, and whether the walltime was enough: by the source of the estimate, and over time.
+    The error of step times and wall-clocks, how many were in range, and whether the walltime was enough: by the source
+    of the estimate, and over time.
 
         clusterplan history accuracy --model phi2
     """

@@ -54,8 +54,8 @@ def add(
     A LOG is what a run printed, TensorBoard's events, or another file or folder of docs/reference/log-formats.md.
     The flags say the shape in which it ran.
 
-    Estimates use them as they use runs.  They go into a run folder, and from there into the history.  A measurement that the history has is not entered again.
-    `history show` lists them, and `history remove` removes them.
+    Estimates use them as they use runs.  They go into a run folder, and from there into the history.  A measurement
+    that the history has is not entered again.  `history show` lists them, and `history remove` removes them.
 
     \b
         clusterplan history add --model phi2 --gpu h100-sxm --gpus 8 \\

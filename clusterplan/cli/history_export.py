@@ -19,7 +19,8 @@ from .options import echo, say, show_collecting
 def export(run: str | None, form: str) -> None:
     """Print the raw readings of a run.
 
-    One row is one GPU at one time; readings that were pruned are gone.  RUN is an id or its beginning.  Default: the latest run.
+    One row is one GPU at one time; readings that were pruned are gone.  RUN is an id or its beginning.  Default: the
+    latest run.
 
         clusterplan history export train-2026 > readings.csv
     """

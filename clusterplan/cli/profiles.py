@@ -73,7 +73,8 @@ def check(ctx: click.Context, profile: str, as_json: bool) -> None:  # noqa: FBT
 def discover(name: str | None, output: Path | None) -> None:
     """Write a profile of this cluster, as Slurm describes it.
 
-    It has the partitions, their limits, nodes and GPUs.  It is printed, or kept under a name.  A file that exists is never overwritten.
+    It has the partitions, their limits, nodes and GPUs.  It is printed, or kept under a name.  A file that exists is
+    never overwritten.
 
         clusterplan profiles discover --name lab
     """

@@ -15,7 +15,8 @@ _WHOLE_SHARE = 0.9  # of the steps that were estimated; a run that stops before 
 class Walltime:
     """The walltime of a run: asked for and used in seconds, over all its jobs; `enough` if no job too many met its limit.
 
-    `as_estimated` says that it was the estimate's, and not that of a person or of a limit.  `used_s` is None for a run that did not end by itself.
+    `as_estimated` says that it was the estimate's, and not that of a person or of a limit.  `used_s` is None for a run
+    that did not end by itself.
     """
 
     asked_s: float

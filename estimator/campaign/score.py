@@ -12,8 +12,9 @@ _DUST_S = 1.0  # of lateness that counts as none
 class Score(NamedTuple):
     """The order of plans, the smaller the better: the first difference decides.
 
-    `missed` is the weight of the jobs whose P90 is after their deadline, `late_s` by how much in all, weighted.  `main` is
-    the objective, the end of all with some care for what may take longer, and `second` decides between plans that are equal in it.
+    `missed` is the weight of the jobs whose P90 is after their deadline, `late_s` by how much in all, weighted.  `main`
+    is the objective, the end of all with some care for what may take longer, and `second` decides between plans that
+    are equal in it.
     """
 
     missed: float

@@ -126,8 +126,8 @@ def load_workload(
 ) -> Workload:
     """Return the workload in the file at `path`, or in its `tables`, with the values of `flags` on top.
 
-    `run_tables` lie on top too: values of [run] and [slurm] as a file has them.  `defaults` hold where neither sets a value; both are named as flags are.  A rate in the file is tied to the shape
-    in the file, a rate in the flags to the shape in the flags.  Raises WorkloadError that names flag, or line and key.
+    `run_tables`, of [run] and [slurm], lie on top too.  `defaults` hold where neither sets a value; both are named as
+    flags are.  A rate is tied to the shape beside it.  Raises WorkloadError that names flag, or line and key.
     """
     above = _merge(nest_values(flags or {}), run_tables or {})
     below = nest_values(defaults or {})

@@ -15,11 +15,11 @@ _values_of_shape = attrgetter(*(f.name for f in fields(Shape)))
 class Measurement:
     """The steady step time of one run, and the shape in which it was measured; None is not known.
 
-    `spread` is half the width from P10 to P90 of its step times, relative to their mean.  `busy_share` is the share of time in which
-    the GPUs computed, `data_wait_share` the share of the step that waited for input.  `startup_s` is from the start of
-    an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.  `cluster` is the name of the
-    cluster profile.  Of `parameters`, each token passes through `active_parameters`, and `trainable_parameters` are
-    trained.  A probe is a short run of `calibrate`.
+    `spread` is half the width from P10 to P90 of its step times, relative to their mean.  `busy_share` is the share of
+    time in which the GPUs computed, `data_wait_share` the share of the step that waited for input.  `startup_s` is from
+    the start of an attempt to its first step, `evaluation_s` and `checkpoint_s` are the times of one.  `cluster` is the
+    name of the cluster profile.  Of `parameters`, each token passes through `active_parameters`, and
+    `trainable_parameters` are trained.  A probe is a short run of `calibrate`.
     """
 
     model: str

@@ -25,8 +25,9 @@ _GIB = 2**30
 class StageCheck:
     """What has to hold at the end of a stage; None is not checked.
 
-    `loss_fall` is a share of the loss at the beginning, and `step_time_s` the longest mean step.  The peak of a GPU's memory may be up to `memory_bytes`, the P90 of the estimate, and above it as
-    long as it leaves room in the `capacity_bytes` of the GPU.
+    `loss_fall` is a share of the loss at the beginning, and `step_time_s` the longest mean step.  The peak of a GPU's
+    memory may be up to `memory_bytes`, the P90 of the estimate, and above it as long as it leaves room in the
+    `capacity_bytes` of the GPU.
     """
 
     loss_fall: float | None = LOSS_FALL

@@ -18,10 +18,11 @@ _DEVIATIONS = 3  # of the noise between validations: what is further away is no 
 class Validations:
     """What the validations of one metric say, less being better.
 
-    `best` is the best one.  `confirmations` counts the latest ones that together improve on those before by no more than
-    the minimum gain; `confirmed_since` is the step of the one before, and `uncertainty` the standard error of their level.  `gain` is how much the rest of the training will
-    improve it, None without a trend.  `is_rising` says that it got worse since the best one, beyond its noise;
-    `are_all_worse` that at least three came since, each worse by the minimum gain.
+    `best` is the best one.  `confirmations` counts the latest ones that together improve on those before by no more
+    than the minimum gain; `confirmed_since` is the step of the one before, and `uncertainty` the standard error of
+    their level.  `gain` is how much the rest of the training will improve it, None without a trend.  `is_rising` says
+    that it got worse since the best one, beyond its noise; `are_all_worse` that at least three came since, each worse
+    by the minimum gain.
     """
 
     best: Point

@@ -1,6 +1,7 @@
 """How a precision reaches a training command: flags, environment variables, a DeepSpeed config block.
 
-Flags are added only if the precision and the framework are stated, and a flag that the command has is respected.  As the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
+Flags are added only if the precision and the framework are stated, and a flag that the command has is respected.  As
+the frameworks read them (transformers 4 and 5, accelerate 1, lightning 2, DeepSpeed 0.1x):
 
 | framework | set by |
 |---|---|

@@ -12,8 +12,9 @@ from ...estimator.stopping.trend import median
 class TrainingLog:
     """The curve of one training; None is what it does not tell.
 
-    `step_time_s` are seconds per step with its pauses, `steps` those that the run itself has done, `gpus` all its GPUs, and `origin` what it was read from.
-    `speeds` has the steps per second at steps, without pauses.  `trainers_choice` is the metric by which the trainer chose its best checkpoint.
+    `step_time_s` are seconds per step with its pauses, `steps` those that the run itself has done, `gpus` all its GPUs,
+    and `origin` what it was read from.  `speeds` has the steps per second at steps, without pauses.  `trainers_choice`
+    is the metric by which the trainer chose its best checkpoint.
     """
 
     curve: Curve

@@ -126,7 +126,8 @@ def trainer_callback(*, stop: bool = False) -> Any:
     """Return a callback for Hugging Face's Trainer: `Trainer(..., callbacks=[trainer_callback()])`.
 
     It reports each step, the loss and the learning rate that are logged, and the time of evaluations and saves.  With
-    `stop` it ends the training at a plateau that `eval_loss` confirms, by the rules of `clusterplan advise`.  Raises RuntimeError if transformers is not imported.
+    `stop` it ends the training at a plateau that `eval_loss` confirms, by the rules of `clusterplan advise`.  Raises
+    RuntimeError if transformers is not imported.
     """
     return type("TrainerProgress", (_TrainerEvents, _find_class("TrainerCallback", "transformers")), {})(
         stop=stop

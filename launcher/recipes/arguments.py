@@ -56,8 +56,9 @@ Arguments = Mapping[str, Argument]
 def parse_arguments(words: Sequence[str], place: str, lines: Sequence[int] = ()) -> dict[str, Argument]:
     """Return the arguments on a command line by their names, dashes inside as underscores; the last of two counts.
 
-    `place` stands before each source, and behind it the line of the argument, if `lines` has those of the words.  An argument with several values has them in one text.  `a.b=1` without dashes, as
-    OmegaConf and hydra read it, is an argument too.
+    `place` stands before each source, and behind it the line of the argument, if `lines` has those of the words.  An
+    argument with several values has them in one text.  `a.b=1` without dashes, as OmegaConf and hydra read it, is an
+    argument too.
 
     >>> arguments = parse_arguments(["--bf16", "--lr=1e-4", "--modules", "fc1", "fc2", "--layer", "-2"], "run.sh line 3")
     >>> [(name, argument.value, argument.at) for name, argument in arguments.items()]

@@ -24,12 +24,14 @@ LAUNCH_FILE = "launch.json"
 class Launch:
     """The command of a run, and how it is started, stopped and resumed.
 
-    The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the
-    folder in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
-    says of lines that report a step.  `stall_command` runs when no step has come for too long.  The command runs in `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the UUIDs of GPUs that a run on this machine may use; None
-    on Slurm.  `limit_s` is the time that the run gets once it has its GPUs; None is no limit, or that of Slurm.
-    `stated_job` is the job file after flags, if job.json hides secrets of it.
-    The command's files get `umask`, the user's own, where ours are nobody else's to write; -1 is that of its starter.
+    The placeholders of `command` are filled in; `{latest}` in `resume` is filled at each start.  `output` is the folder
+    in which checkpoints appear, `checkpoint_pattern` what the job file says of their names, and `log_pattern` what it
+    says of lines that report a step.  `stall_command` runs when no step has come for too long.  The command runs in
+    `container` if there is one, and where it starts the processes of all nodes, in `one_task`.  `local_gpus` are the
+    UUIDs of GPUs that a run on this machine may use; None on Slurm.  `limit_s` is the time that the run gets once it
+    has its GPUs; None is no limit, or that of Slurm.  `stated_job` is the job file after flags, if job.json hides
+    secrets of it.  The command's files get `umask`, the user's own, where ours are nobody else's to write; -1 is that
+    of its starter.
     """
 
     command: tuple[str, ...]

@@ -22,7 +22,11 @@ class RunStatus:
 
     `preemptions` are those of its restarts that Slurm called preemptions; `sweep` has the values that set this run
     apart from the others of its sweep.  `began_s` is its first start, `nodes` are those of its last one, `starts` its
-    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint; `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of a run that only Slurm knows.  `faults` are those of files in its folder, and `clocks_ahead_s` are the seconds by which clocks of its nodes are ahead of the folder's.  Times are in Unix seconds.
+    restarts, and `waited_between_s` is the time between an attempt's end and the next start.  `facts` are the values of
+    run.json, and `memory_option` asks Slurm for more memory.  `has_saved` is whether any attempt had a checkpoint;
+    `checkpoint` is looked for if the run is the only one asked for.  `slurm_silence` says that Slurm did not answer, of
+    a run that only Slurm knows.  `faults` are those of files in its folder, and `clocks_ahead_s` are the seconds by
+    which clocks of its nodes are ahead of the folder's.  Times are in Unix seconds.
     """
 
     run: str

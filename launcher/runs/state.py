@@ -64,9 +64,9 @@ class Evidence:
     """Everything that one run, its job and its processes tell.  Times are Unix seconds; None means nothing is told.
 
     `queued_job` and `accounting` are the newest job as squeue and sacct show it; `slurm_answers` is whether Slurm
-    answered, `answer_age_s` how long ago it was asked.  `is_alive` is whether the run's process runs, for a run on this machine.  `slurmd_error` is the line
-    that slurmd, or the job's shell, wrote as it ended the job.  `other_cluster` names the cluster of the job, if it
-    is not the one that answers here.
+    answered, `answer_age_s` how long ago it was asked.  `is_alive` is whether the run's process runs, for a run on this
+    machine.  `slurmd_error` is the line that slurmd, or the job's shell, wrote as it ended the job.  `other_cluster`
+    names the cluster of the job, if it is not the one that answers here.
     """
 
     final_status: FinalStatus | None

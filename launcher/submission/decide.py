@@ -55,7 +55,9 @@ class Decision:
     """What is submitted, decided before any folder is made; `sweep` has the values of each run.
 
     `command` and `resume` keep the placeholders that differ between runs, and `{latest}`.  `checkpoint` is what the job
-    file states of checkpoints, `deepspeed_config` the content of each run's own config file.  `one_task` starts the processes of all nodes.  `limit_s` ends a run on this machine.  The files of the command get `umask`.  `notes` say each choice in a sentence.
+    file states of checkpoints, `deepspeed_config` the content of each run's own config file.  `one_task` starts the
+    processes of all nodes.  `limit_s` ends a run on this machine.  The files of the command get `umask`.  `notes` say
+    each choice in a sentence.
     """
 
     name: str

@@ -82,7 +82,8 @@ def choose_destination(
 ) -> Destination:
     """Return where `workload` lands on `executor`.
 
-    On this machine a job that `needs_gpus` is refused where there are none.  A dry run does without a Slurm that answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
+    On this machine a job that `needs_gpus` is refused where there are none.  A dry run does without a Slurm that
+    answers.  Raises InputError, WorkloadError, ProfileError and SlurmUnavailable.
     """
     on_slurm = executor == "slurm"
     if not on_slurm:

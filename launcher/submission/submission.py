@@ -43,8 +43,8 @@ class SubmittedRun:
 class Submission:
     """What `submit` did: a run for each combination of the sweep, and what was decided.
 
-    `problems` are those that did not keep it from being submitted, and `notes` what the site's sbatch said.  `local_gpus` are the UUIDs of the GPUs for which
-    a run on this machine may wait; None on Slurm.
+    `problems` are those that did not keep it from being submitted, and `notes` what the site's sbatch said.
+    `local_gpus` are the UUIDs of the GPUs for which a run on this machine may wait; None on Slurm.
     """
 
     runs: tuple[SubmittedRun, ...]

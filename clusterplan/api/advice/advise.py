@@ -40,8 +40,8 @@ class Advice(Result):
     """The state of a training, and what follows from it.
 
     `state` is a word such as `plateau_unconfirmed`, `may_stop` whether validations confirm that going on gains nothing.
-    `judgement` has the reasons, `curve` what they come from, and `origin` where that was read.  `left` is what a stop now saves; `since_best` what was
-    spent since the best validation, None if that is the latest one or there is none.
+    `judgement` has the reasons, `curve` what they come from, and `origin` where that was read.  `left` is what a stop
+    now saves; `since_best` what was spent since the best validation, None if that is the latest one or there is none.
     """
 
     judgement: StopAdvice

@@ -112,8 +112,8 @@ def enter_measurements(
     """Enter throughputs measured elsewhere: the `values` of one by their names in `FLAGS`, a CSV file, or logs.
 
     They go into a run folder, and from there into the history; one that the history has is not entered again.  With a
-    file the only value is `source`; with logs, each of one run, the values are the shape of all of them.  Raises InputError, RunFolderError and HistoryError; an error carries the remarks
-    as its notes.
+    file the only value is `source`; with logs, each of one run, the values are the shape of all of them.  Raises
+    InputError, RunFolderError and HistoryError; an error carries the remarks as its notes.
     """
     now = datetime.now(UTC)
     name, entries, taken = _read_entries(csv, values or {}, now, logs, log_options or LogOptions())

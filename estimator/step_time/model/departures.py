@@ -5,8 +5,9 @@ The covariance of log t between i and j is
     s^2 [ 0.07^2 e^(-d_b^2 / (2 1.2^2)) + 0.05^2 R + 0.02^2 (same shape) + 0.02^2 (same run) ] + 0.2^2 u_i u_j R
     R = e^(-D / 2)
 
-d_b is the distance of the micro-batches in doublings of their tokens, or samples, D the sum of the squared distances of nodes, GPUs per node,
-tensor and pipeline parallelism and tokens, and a quarter of that of accumulation; u = d log T / d log e.
+d_b is the distance of the micro-batches in doublings of their tokens, or samples, D the sum of the squared distances of
+nodes, GPUs per node, tensor and pipeline parallelism and tokens, and a quarter of that of accumulation; u = d log T / d
+log e.
 
 """
 

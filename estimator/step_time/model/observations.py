@@ -36,9 +36,9 @@ class RunsOfKind:
 class Observations:
     """The logarithm of the measured time in each of n shapes, over how many runs, and the doubt in it.
 
-    `doubt` is a variance of log T that is added where a run is suspect, or of another kind.  `kind` numbers the GPU type and precision of
-    the runs, 0 for the job's own.  All of another kind are off by one factor, known to `ratio_sd`, and their network
-    by one more, known to `network_sd`; both are 0 for the own kind.
+    `doubt` is a variance of log T that is added where a run is suspect, or of another kind.  `kind` numbers the GPU
+    type and precision of the runs, 0 for the job's own.  All of another kind are off by one factor, known to
+    `ratio_sd`, and their network by one more, known to `network_sd`; both are 0 for the own kind.
     """
 
     at: Points

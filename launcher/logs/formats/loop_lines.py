@@ -39,9 +39,10 @@ class _Point(NamedTuple):
 class Intervals:
     """Turn the records of a log into lines of a training loop, one at a time.
 
-    The best source that has spoken so far gives the steps.  The interval of an evaluation or a save is parted into
-    the pause and the steps.  A record of kind `start` begins the loop anew: its step and its time, if they are known,
-    are those before the first step.  `source` is the format that gives the steps.  Lines of steps are at least `shortest_s` apart.
+    The best source that has spoken so far gives the steps.  The interval of an evaluation or a save is parted into the
+    pause and the steps.  A record of kind `start` begins the loop anew: its step and its time, if they are known, are
+    those before the first step.  `source` is the format that gives the steps.  Lines of steps are at least `shortest_s`
+    apart.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """A training loop of one's own: what the names of its arguments say by themselves, and what they may mean.  Pure.
 
-The names were read in the examples of transformers without a Trainer and of diffusers (https://github.com/huggingface/diffusers,
-examples/text_to_image/train_text_to_image_lora.py), DeepSpeed-Chat (https://github.com/microsoft/DeepSpeedExamples,
-applications/DeepSpeed-Chat/training), OpenRLHF and open_clip (https://github.com/mlfoundations/open_clip, open_clip_train/params.py).
+The names were read in the examples of transformers without a Trainer and of diffusers
+(https://github.com/huggingface/diffusers, examples/text_to_image/train_text_to_image_lora.py), DeepSpeed-Chat
+(https://github.com/microsoft/DeepSpeedExamples, applications/DeepSpeed-Chat/training), OpenRLHF and open_clip
+(https://github.com/mlfoundations/open_clip, open_clip_train/params.py).
 """
 
 from collections.abc import Iterator, Mapping

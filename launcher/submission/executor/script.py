@@ -143,11 +143,12 @@ def _enter(folder: Path) -> str:
 def _teardown(where: Path) -> list[str]:
     """Return shell lines that record how the tasks ended, and ask for a restart where no task can.
 
-    The job's shell outlives tasks that are killed.  Three things are no fault of the run.  srun could not start the tasks
-    of a node that has just died, and it killed those of the others: that is repeated a few times, until Slurm knows the node as down.  Or not even the first task has begun:
-    srun could not create the step, or a preemption came before the guard listened; one of the last 3 starts has begun.
-    Or the step was killed minutes after Slurm had requeued the job: a slurmd that comes back reports the step that it had
-    before, and Slurm has it killed by the id of the job, whatever runs under that by now.  This is repeated once.
+    The job's shell outlives tasks that are killed.  Three things are no fault of the run.  srun could not start the
+    tasks of a node that has just died, and it killed those of the others: that is repeated a few times, until Slurm
+    knows the node as down.  Or not even the first task has begun:  srun could not create the step, or a preemption came
+    before the guard listened; one of the last 3 starts has begun.  Or the step was killed minutes after Slurm had
+    requeued the job: a slurmd that comes back reports the step that it had before, and Slurm has it killed by the id of
+    the job, whatever runs under that by now.  This is repeated once.
     """
     return [
         "code=$?",
