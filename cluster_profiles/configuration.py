@@ -58,15 +58,21 @@ class Configuration:
 _NAMES = tuple(Configuration.__dataclass_fields__)
 
 
-def config_paths() -> list[Path]:
-    """Return where the files of settings may be, the user's own last."""
+def find_config_files() -> list[tuple[Path, bool]]:
+    """Return where the files of settings may be, the user's own last, and whether each is there.
+
+    Raises InputError for a place that cannot be looked at.
+    """
     import platformdirs  # noqa: PLC0415  platformdirs, for commands that need no setting
 
     site = platformdirs.site_config_path("clusterplan", multipath=True)
     folders = [Path(folder) for folder in str(site).split(os.pathsep)]
-    return [
-        folder / CONFIG_FILE for folder in (*reversed(folders), platformdirs.user_config_path("clusterplan"))
-    ]
+    own = platformdirs.user_config_path("clusterplan")
+    paths = [folder / CONFIG_FILE for folder in (*reversed(folders), own)]
+    try:
+        return [(path, path.is_file()) for path in paths]
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from None
 
 
 def read_configuration(environment: Mapping[str, str]) -> Configuration:
@@ -76,8 +82,8 @@ def read_configuration(environment: Mapping[str, str]) -> Configuration:
     InputError for a file that cannot be used.
     """
     settings = dict[str, Setting]()
-    for path in config_paths():
-        if path.is_file():
+    for path, is_there in find_config_files():
+        if is_there:
             settings |= _read_file(path, environment)
     for name, variable in _VARIABLES.items():
         if value := environment.get(variable):

@@ -75,6 +75,16 @@ def test_a_wrong_file_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_place_that_cannot_be_looked_at_is_one_line(
+    in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a site's folder is that others may not enter; root may enter all, so here the name is too long."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"/{'x' * 300}")
+    done = in_process("config", "show")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "config.toml: File name too long" in done.stderr
+
+
 def test_the_profile_of_the_settings_is_that_of_a_job_that_names_none(
     in_process: Command, write_settings: WriteSettings
 ) -> None:

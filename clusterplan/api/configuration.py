@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cluster_profiles.configuration import Configuration, config_paths, read_configuration
+from ..cluster_profiles.configuration import Configuration, find_config_files, read_configuration
 from ..launcher.run_folder.folder import history_path, runs_root
 from ..render.configuration import configuration_as_dict, write_configuration
 from ..render.layout import Page
@@ -37,6 +37,6 @@ def show_configuration() -> ShownConfiguration:
         >>> show_configuration().configuration.partition.source
         'default'
     """
-    files = tuple((path, path.is_file()) for path in config_paths())
+    files = tuple(find_config_files())
     settings = read_configuration(os.environ)
     return ShownConfiguration(settings, runs_root(os.environ), history_path(os.environ), files)

@@ -76,6 +76,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # who follows the link at once waits and is not refused
     except OSError as error:
         raise InputError(
             f"--host {host} --port {port}: {error.strerror or error}; --port 0 takes any port that is free"

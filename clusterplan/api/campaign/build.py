@@ -139,8 +139,10 @@ def _how_to_measure(definition: Definition, unknown: Mapping[str, str]) -> str:
     name, reason = next(iter(unknown.items()))
     file = definition.trainings[name].file
     others = f", nor of {join_names(list(unknown)[1:], 5)}" if len(unknown) > 1 else ""
-    way = f"`clusterplan calibrate {file}` measures it" if file else "`clusterplan calibrate JOB` measures it"
-    return f"the speed of job {name!r} is not known{others}: {reason.rstrip('.')}. {way}; --priors plans with a guess from its size"
+    calibrate = f"`clusterplan calibrate {file or 'JOB'}`"
+    why = reason.rstrip(".").replace("`clusterplan calibrate JOB`", calibrate)
+    way = "" if calibrate in why else f". {calibrate} measures it"
+    return f"the speed of job {name!r} is not known{others}: {why}{way}; --priors plans with a guess from its size"
 
 
 def _job(
