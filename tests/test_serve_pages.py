@@ -24,6 +24,8 @@ from served_runs import STEPS, STEPS_DONE, add_runs
 
 from clusterplan.estimator.queue.state import PendingJob, QueueState, RunningJob
 from clusterplan.estimator.queue.state import Request as QueueRequest
+from clusterplan.launcher.run_folder.final_status import write_final_status
+from clusterplan.launcher.run_folder.folder import links_folder
 from clusterplan.web.access.gate import ENTRY, HOME
 from clusterplan.web.access.keys import Keys
 from clusterplan.web.pages.queue import render_queue
@@ -286,6 +288,26 @@ def test_without_slurm_the_queue_says_where_there_is_one(
     assert said.startswith(
         "Queue There is no Slurm on this machine: sbatch is not found. Run clusterplan serve on"
     )
+
+
+def test_a_run_that_has_just_ended_says_so_before_the_history_has_its_end(tmp_path: Path) -> None:
+    history = make_history(tmp_path / "history.db")
+    run = add_runs(history)["open"]
+    site = serve(history)
+    assert f"{run} running" in words_of(get(site, f"{HOME}run/{run}"))
+    write_final_status(links_folder(history) / run, "completed", 0)
+    said = words_of(get(site, f"{HOME}run/{run}"))
+    assert f"{run} completed" in said
+    assert "not submitted by clusterplan" not in said
+
+
+def test_without_its_history_the_site_is_unavailable(tmp_path: Path) -> None:
+    history = make_history(tmp_path / "history.db")
+    site = serve(history)
+    history.unlink()
+    answer = get(site, f"{HOME}runs")
+    assert answer.status_code == 503
+    assert f"{history}: cannot be read: No such file" in words_of(answer)
 
 
 def test_without_a_campaign_the_plan_says_how_one_is_made(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, cast
 
+from ..errors import HistoryError
 from ..estimator.history.browse.browser import HistoryBrowser
 
 T = TypeVar("T")
@@ -47,8 +48,14 @@ class Site:
         return cast("T", await asyncio.shield(kept[1]))
 
     def stamp(self) -> Stamp:
-        """Return what changes with the history file, which is not opened: to close it would end SQLite's locks on it."""
-        file, now_s = self.history.stat(), time.time()
+        """Return what changes with the history file, which is not opened: to close it would end SQLite's locks on it.
+
+        Raises HistoryError if it is gone.
+        """
+        try:
+            file, now_s = self.history.stat(), time.time()
+        except OSError as error:
+            raise HistoryError(f"{self.history}: cannot be read: {error.strerror}") from None
         is_young = abs(now_s - file.st_mtime) < _TICK_S
         return file.st_mtime_ns, file.st_size, file.st_ino, now_s if is_young else None
 

@@ -14,6 +14,8 @@ from ...cluster_profiles.units import MINUTE_S
 from ...errors import InputError
 from ...estimator.history.browse.browser import HistoryBrowser, RunFilter, RunPage
 from ...estimator.history.browse.usage import Usage
+from ...launcher.run_folder.final_status import has_final_status
+from ...launcher.run_folder.folder import links_folder
 from ..access.gate import HOME
 from ..answer import Answer, json_answer
 from ..collector import EVERY_S
@@ -104,12 +106,15 @@ async def read_run_page(site: Site, wanted: RunFilter, limit: int, offset: int) 
 async def read_report(site: Site, run: str) -> Report:
     """Return the report on a run.  Raises NotFound."""
 
-    def question(history: HistoryBrowser) -> Report:
+    def question(history: HistoryBrowser, *_: object) -> Report:
         if not history.has_run(run):
             raise NotFound(f"run {run[:200]!r} is not in the history")
         return report_in(history, run, asks_slurm=False)
 
-    return await site.read(("report", run), question)
+    # The end of a run is in its folder before the history has it.
+    folder = links_folder(site.history) / run
+    has_ended = await site.recent(("ended", run), 0.0, partial(has_final_status, folder))
+    return await site.read(("report", run), question, has_ended)
 
 
 async def read_usage(site: Site, since: str = "", since_s: float | None = None) -> Sequence[Usage]:
