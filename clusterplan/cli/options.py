@@ -64,9 +64,8 @@ def show_live(text: str) -> None:
 
 
 def _print(text: str | bytes, *, err: bool = False, color: bool | None = None) -> None:
-    """Print on stdout or stderr; where that is a terminal, the line that says what takes long makes room."""
-    stream = sys.stderr if err else sys.stdout
-    with printing(is_seen=stream is not None and stream.isatty()):
+    """Print on stdout or stderr; the line that says what takes long makes room."""
+    with printing():
         click.echo(text, nl=False, err=err, color=color)
 
 

@@ -45,6 +45,7 @@ def watch(run: str | None) -> None:
     if not runs:
         say("no run is open: `clusterplan status` shows those that have ended")
         return
+    leave_terminal()
     is_terminal = sys.stdout.isatty()
     if not is_terminal:
         say("stdout is no terminal: a line per run every 30 s; `clusterplan status` shows the runs once")
@@ -72,7 +73,6 @@ def _print_lines(watched: Watch, runs: list[Run]) -> list[Run]:
 
 def _draw(watched: Watch, runs: list[Run]) -> list[Run]:
     """Draw frames until all runs have ended or q is pressed; return the runs."""
-    leave_terminal()
     console = Console(highlight=False)
     with (
         _ended_by_sigterm(),

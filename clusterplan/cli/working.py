@@ -35,7 +35,7 @@ class _Line(threading.Thread):
 
     def _show(self) -> None:
         silent_s = time.monotonic() - self._since_s
-        if silent_s < _SILENT_S or self._ended.is_set():
+        if silent_s < _SILENT_S or self._ended.is_set() or _is_in_background():
             return
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
         text = f"{self.doing or 'working'}, {silent_s:.0f} s"[: columns - 1]
@@ -62,6 +62,13 @@ class _Line(threading.Thread):
         sys.stderr.flush()
 
 
+def _is_in_background() -> bool:
+    """Return whether the terminal is that of another command now, such as a shell's next one."""
+    with suppress(OSError):  # no terminal of ours: nobody else has it
+        return os.tcgetpgrp(sys.stderr.fileno()) != os.getpgrp()
+    return False
+
+
 _line: _Line | None = None
 
 
@@ -69,7 +76,7 @@ _line: _Line | None = None
 def show_work() -> Iterator[None]:
     """Show on a terminal what a command does while the block runs and prints nothing."""
     global _line  # noqa: PLW0603  a process has one terminal
-    if sys.stderr is None or not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":  # it clears no line
         yield
         return
     _line = _Line()
@@ -100,9 +107,9 @@ def describer() -> Callable[[str], None] | None:
     return describe
 
 
-def printing(*, is_seen: bool) -> AbstractContextManager[object]:
-    """Return a block that prints; if that `is_seen` on the terminal, the line is away until the block ends."""
-    if _line is None or not is_seen:
+def printing() -> AbstractContextManager[object]:
+    """Return a block that prints; the line is away until the block ends: a pipe too may end on the terminal."""
+    if _line is None:
         return nullcontext()
     _line.clear()
     return _line.lock
