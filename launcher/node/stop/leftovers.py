@@ -50,15 +50,19 @@ def find_attempt(environ: bytes, folder: Path) -> str | None:
     """Return the attempt of the run in `folder` that a process with this environment belongs to, None if to none.
 
     A job that the training submits has the variables of the run too, for sbatch hands them on: it goes on without it.
+    A training from which Slurm's variables were taken is still of the run.
 
     >>> variables = b"CLUSTERPLAN_RUN_FOLDER=/runs/a\\0CLUSTERPLAN_ATTEMPT=7.0\\0SLURM_JOB_ID="
     >>> find_attempt(variables + b"7", Path("/runs/a"))
     '7.0'
     >>> find_attempt(variables + b"8", Path("/runs/a"))
+    >>> find_attempt(variables.removesuffix(b"SLURM_JOB_ID="), Path("/runs/a"))
+    '7.0'
     """
     pairs = (os.fsdecode(pair).partition("=") for pair in environ.split(b"\0"))
     variables = {name: value for name, _, value in pairs}
     if variables.get("CLUSTERPLAN_RUN_FOLDER") != str(folder):
         return None
     attempt = variables.get("CLUSTERPLAN_ATTEMPT", "")
-    return attempt if read_task(variables).job == attempt.rpartition(".")[0] else None
+    is_of_other_job = "SLURM_JOB_ID" in variables and read_task(variables).job != attempt.rpartition(".")[0]
+    return None if is_of_other_job else attempt
