@@ -438,6 +438,19 @@ while not os.path.exists("enough"):
     assert writers == sorted(writers, key=writers.index)  # the second began after the last line of the first
 
 
+def test_a_run_that_a_run_submitted_is_not_of_it(launched: Any) -> None:
+    """The next start of the outer run would end its guard, as left behind by a killed start."""
+    launched.file("wait.py", "import os, time\nwhile not os.path.exists('enough'):\n    time.sleep(0.05)\n")
+    submit = f"{sys.executable} -m clusterplan submit --executor local --name inner -- python wait.py"
+    outer = launched.submit("--executor", "local", "--", "bash", "-c", f"{submit} && python wait.py")
+    until(lambda: any(Path(outer["folder"]).parent.glob("inner-*/tasks/*.json")), "the inner run")
+    (inner,) = Path(outer["folder"]).parent.glob("inner-*/tasks/*.json")
+    environ = Path(f"/proc/{json.loads(inner.read_text())['pid']}/environ").read_bytes()
+    assert b"CLUSTERPLAN_RUN_FOLDER=" not in environ
+    launched.file("enough", "")
+    launched.ended(outer["run"])
+
+
 @pytest.mark.slow
 def test_a_lost_run_goes_on(launched: Any) -> None:
     """Its process is gone, and no file says how it ended: as after the loss of the machine that it ran on."""

@@ -70,6 +70,7 @@ def submit_local(folder: Path) -> str:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env=_outside_run(os.environ),
             start_new_session=True,
             umask=umask_in(folder),
             check=False,
