@@ -255,3 +255,17 @@ def test_a_folder_whose_name_is_no_text_is_one_line(in_process: Command, cluster
         done = in_process(*command)
         assert done.returncode in {0, 1}
         assert "import" in command or whole in done.stdout
+
+
+def test_a_run_that_was_given_up_and_goes_on_has_no_end(tmp_path: Path) -> None:
+    """Its notes are those of now, and not of the time when it was given up."""
+    path = tmp_path / "history.db"
+    folder = make_run(tmp_path, path, "late")
+    change({"state": "lost"})(folder / "status.json")
+    with History(path) as history:
+        collect_run(folder, history)
+        assert history.has_ended(folder.name)
+        (folder / "status.json").unlink()
+        add_spool(folder)
+        collect_run(folder, history)
+        assert not history.has_ended(folder.name)

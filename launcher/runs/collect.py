@@ -146,10 +146,11 @@ def _collect_facts(files: _Collection, history: History) -> None:
     """Put what the folder says of the run, but for its end: a run that has ended has its notes."""
     state = files.final.state if files.final else open_state(files.run)
     packages = software_of(files.run.facts).packages
+    no_end = {} if files.final else {"ended_s": None, "exit_code": None}  # one that was given up may go on
     with history.writing():
         if packages:
             history.put_packages(digest(packages), packages)
-        history.put_run({**run_row(files.run), "state": state})
+        history.put_run({**run_row(files.run), "state": state, **no_end})
 
 
 def _collect_events(files: _Collection, history: History) -> None:
