@@ -3,6 +3,7 @@
 Sites ask for it: "avoid polling Slurm faster than every 30 seconds" (docs.nersc.gov, docs.rc.fas.harvard.edu on squeue).
 """
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -173,3 +174,21 @@ def test_a_pending_run_shows_its_place_in_line_and_its_start(
     text = " ".join(str(page).split())
     assert re.search(r"starts in 29m \d+s; \S+ UTC, first in line in partition long; by limits", text)
     assert max(map(len, str(page).splitlines())) <= width
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_a_neighbours_pending_run_is_not_taken_for_lost(
+    questions: Callable[[], list[str]], submitted: Callable[[str, int], Path]
+) -> None:
+    """squeue is asked for this user's jobs, so it does not name those of others."""
+    folder = submitted("theirs", 99)
+    jobs = folder / "jobs.jsonl"
+    jobs.write_text(
+        re.sub(r'"submitted_s": [\d.]+', f'"submitted_s": {time.time() - 3600}', jobs.read_text())
+    )
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 12345, -1)
+    (run,) = Watch(None).look()
+    assert questions()
+    assert run.state.state == "pending"
+    assert re.match(r"a job of another user; submitted (1h|60m)", run.state.reason)

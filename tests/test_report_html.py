@@ -101,13 +101,14 @@ def test_json_stays_on_stdout_beside_a_file(report: Command) -> None:
         ("gone/run.html", "there is no folder gone: make it, or give another file"),
         ("file/run.html", "there is no folder file: make it, or give another file"),
         (".", "is a folder; give a file, such as run.html"),
+        ("", "is a folder; give a file, such as run.html"),  # a shell variable that is not set
         (os.devnull, "is no file; give a file, such as run.html"),
     ],
 )
 def test_a_place_that_is_none_is_one_line(report: Command, tmp_path: Path, place: str, why: str) -> None:
     (tmp_path / "file").touch()
     done = report("one", "--html", place)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: --html {place}: {why}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: --html {place or '.'}: {why}\n")
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 

@@ -45,10 +45,10 @@ def report(run: str | None, html: str | None, profile: str | None, as_json: bool
     if html == "-":
         echo_text(result.html())
         return
-    if html:
+    if html is not None:
         from ..api.reports.page import write_page  # noqa: PLC0415  the charts, for a terminal
 
         kilobytes = write_page(Path(html), result.html()) / 1000
     echo_result(result, as_json=as_json)
-    if html:
+    if html is not None:
         say(f"{html}: written, {kilobytes:,.0f} kB")

@@ -100,9 +100,9 @@ def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
         return explain_end(ended, evidence, _ended_s(job or accounting, now_s))
     if job:
         return RunState(State.RUNNING, _join(_ACTIVITIES.get(job.state, ""), earlier), now_s)
-    if evidence.slurm_answers and not evidence.other_cluster:
+    if evidence.slurm_answers and not evidence.why_unasked:
         return _judge_forgotten(evidence, first, now_s)
-    reason = f"on cluster {evidence.other_cluster}" if evidence.other_cluster else "Slurm does not answer"
+    reason = evidence.why_unasked or "Slurm does not answer"
     if not first:
         submitted_s = evidence.jobs[-1].submitted_s
         reason = f"{reason}; submitted {_ago(submitted_s, now_s)}"

@@ -65,8 +65,8 @@ class Evidence:
 
     `queued_job` and `accounting` are the newest job as squeue and sacct show it; `slurm_answers` is whether Slurm
     answered, `answer_age_s` how long ago it was asked.  `is_alive` is whether the run's process runs, for a run on this
-    machine.  `slurmd_error` is the line that slurmd, or the job's shell, wrote as it ended the job.  `other_cluster`
-    names the cluster of the job, if it is not the one that answers here.
+    machine.  `slurmd_error` is the line that slurmd, or the job's shell, wrote as it ended the job.  `why_unasked`
+    says why the Slurm that answers here was not asked about the job.
     """
 
     final_status: FinalStatus | None
@@ -80,7 +80,7 @@ class Evidence:
     cancel_requested_s: float | None
     began_s: float = 0.0
     slurmd_error: str | None = None
-    other_cluster: str | None = None
+    why_unasked: str | None = None
     answer_age_s: float = 0.0
 
     @property

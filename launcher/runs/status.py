@@ -14,6 +14,7 @@ from ..run_folder.cancel_request import CancelRequest, read_cancel_request
 from ..run_folder.final_status import write_final_status
 from ..run_folder.folder import is_own_run
 from ..run_folder.job_files import JobFiles
+from ..run_folder.job_log import JobEntry
 from ..run_folder.launch import Launch
 from ..run_folder.left_out import find_newest_of_run
 from ..run_folder.locks.resumptions import read_successor
@@ -160,8 +161,8 @@ class _StatusReader:
         """Return everything that tells how the run goes."""
         job = run.jobs[-1] if run.jobs else None
         open_job = job if run.is_open_on_slurm else None
-        other_cluster = self.answers.other_cluster(open_job.cluster) if open_job else None
-        job_id = open_job.job if open_job and not other_cluster else ""
+        why_unasked = self._why_unasked(run.folder, open_job) if open_job else None
+        job_id = open_job.job if open_job and not why_unasked else ""
         may_change = run.may_change and job is not None
         log = self.files.newest_log(run.folder, job.job) if job and may_change else None
         return Evidence(
@@ -171,9 +172,7 @@ class _StatusReader:
             exit_codes=self.files.read_exit_codes(run.folder, {j.job for j in run.jobs})
             if may_change
             else {},
-            queued_job=release_failed_launch(run.folder, self.answers.queued_job(job_id))
-            if job_id and is_own_run(run.folder)  # a neighbour's may name a job of this user
-            else None,
+            queued_job=release_failed_launch(run.folder, self.answers.queued_job(job_id)) if job_id else None,
             slurm_answers=self.answers.answers,
             answer_age_s=self.answers.age_s,
             accounting=self.answers.accounting.get(job_id),
@@ -181,8 +180,18 @@ class _StatusReader:
             cancel_requested_s=request.time_s if request else None,
             began_s=run.facts.get("began_s") or 0.0,
             slurmd_error=_read_error(log),
-            other_cluster=other_cluster,
+            why_unasked=why_unasked,
         )
+
+    def _why_unasked(self, folder: Path, job: JobEntry) -> str | None:
+        """Return why nobody asks Slurm here about a job; None if it is asked."""
+        if other_cluster := self.answers.other_cluster(job.cluster):
+            return f"on cluster {other_cluster}"
+        if not is_own_run(
+            folder
+        ):  # squeue is asked for this user's jobs, of which a neighbour's run may name one
+            return "a job of another user"
+        return None
 
 
 def _write_end(folder: Path, state: RunState, job: str) -> None:

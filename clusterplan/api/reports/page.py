@@ -68,9 +68,8 @@ def write_page(path: Path, text: str) -> int:
     try:
         target = path.resolve()
         if not target.parent.is_dir():
-            raise InputError(
-                f"--html {path}: there is no folder {path.parent}: make it, or give another file"
-            )
+            folder = target.parent if path.is_symlink() else path.parent
+            raise InputError(f"--html {path}: there is no folder {folder}: make it, or give another file")
         if target.exists() and not target.is_file():
             kind = "a folder" if target.is_dir() else "no file"
             raise InputError(f"--html {path}: is {kind}; give a file, such as run.html")
