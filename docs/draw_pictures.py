@@ -9,7 +9,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,24 @@ def draw_run_pictures(folder: Path) -> None:
     _photograph(folder / "report.html")
 
 
+def draw_pages_pictures(folder: Path) -> None:
+    """Draw two pages of `serve` after a few runs on GPUs of the fake driver."""
+    machine = Machine(folder, GPUS)
+    for model, gpus, batch in (("llava-moe", 2, 4), ("llava-moe", 8, 4), ("phi2", 4, 4), ("clip", 8, 8)):
+        job = machine.write_job(f"{model}-{gpus}", 150, gpus, batch, STEP_S, model)
+        machine.wait(machine.ask("submit", job, *HERE[:2])["run"])
+    machine.ask("history", "list")
+    asked = (
+        "estimate?model=llava-moe&samples=2000000&batch_size=4&gpus=2,4,8,16&framework=floor&precision=fp32"
+    )
+    with machine.serve() as link, _browser() as view:
+        view.goto(link)
+        view.locator("#chart-by-user").wait_for()  # behind the page that takes the link
+        view.screenshot(path=FOLDER / "serve.png")
+        view.goto(link.partition("enter?")[0] + asked)
+        view.locator("figure").first.screenshot(path=FOLDER / "serve-estimate.png")
+
+
 def _write_shape(machine: Machine, gpus: int, batch: int) -> Path:
     return machine.write_job("shape", 60, gpus, batch, 0.03 + 0.002 * batch)
 
@@ -139,11 +158,7 @@ def _render_terminal(shown: str, title: str) -> str:
 
 def _photograph(page: Path) -> None:
     """Draw how the run of a report ended, and what its GPUs did."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415
-
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        view = browser.new_page(viewport={"width": 880, "height": 1000})
+    with _browser() as view:
         # As on the other pages: where the picture was made is of no use to a reader.
         text = page.read_text(encoding="utf-8").replace(str(page.parent), "/scratch/me")
         view.set_content(text)
@@ -153,6 +168,16 @@ def _photograph(page: Path) -> None:
             path=FOLDER / "report.png", full_page=True, clip={"x": 0, "y": 0, "width": 880, "height": below}
         )
         view.locator("#chart-utilisation").screenshot(path=FOLDER / "report-gpus.png")
+
+
+@contextmanager
+def _browser() -> Iterator[Any]:
+    """Open an empty page of Chromium."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser.new_page(viewport={"width": 880, "height": 1000})
         browser.close()
 
 
@@ -173,6 +198,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "loop": draw_loop_picture,
     "calibration": draw_calibration_picture,
     "run": draw_run_pictures,
+    "pages": draw_pages_pictures,
 }
 
 if __name__ == "__main__":

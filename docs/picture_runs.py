@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,27 @@ class Machine:
         os.waitpid(process, 0)
         return seen.decode()
 
-    def write_job(self, name: str, steps: int, gpus: int, batch: int, step_s: float) -> Path:
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        """Serve the history while the block runs; gives the link to its pages."""
+        command = [PROGRAM, "serve", "--port", "0", "--print-url"]
+        with subprocess.Popen(  # noqa: S603  our own program
+            command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield (process.stdout.readline() if process.stdout else "").strip()
+            finally:
+                process.terminate()
+
+    def write_job(
+        self, name: str, steps: int, gpus: int, batch: int, step_s: float, model: str = "cpu-ddp"
+    ) -> Path:
         """Write the job file of a training that takes about so many seconds per step."""
         path = self.folder / f"{name}.toml"
         path.write_text(
             _JOB.format(
                 name=name,
+                model=model,
                 samples=steps * gpus * batch,
                 batch=batch,
                 gpus=gpus,
@@ -131,7 +147,7 @@ def first_frame(shown: str) -> str:
 
 _JOB = """\
 name = "{name}"
-model = "cpu-ddp"
+model = "{model}"
 
 [data]
 samples = {samples}
