@@ -29,7 +29,7 @@ test: .venv/installed-dev
 ## Exhaustive fuzzing, wide random comparisons with the slow reference, more kills at random moments, real time limits on the
 ## test Slurm, and commands over damaged files.
 test-slow: .venv/installed-dev
-	CLUSTERPLAN_TEST_SCALE=50 $(BIN)/pytest tests/test_steps.py tests/test_stated_lengths.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
+	CLUSTERPLAN_TEST_SCALE=50 $(BIN)/pytest -n 2 tests/test_steps.py tests/test_stated_lengths.py tests/test_fuzz.py tests/test_walltime.py tests/test_spool.py tests/test_history.py
 	$(BIN)/pytest -m slow tests
 	$(BIN)/python benchmarks/faults.py --cases 1000 --seconds 480 --runs 60
 
