@@ -105,7 +105,7 @@ class Machine:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """Serve the history while the block runs; gives the link to its pages."""
-        command = [PROGRAM, "serve", "--port", "0", "--print-url"]
+        command = [str(PROGRAM), "serve", "--port", "0", "--print-url"]
         with subprocess.Popen(  # noqa: S603  our own program
             command, cwd=self.folder, env=self._environment, stdout=subprocess.PIPE, text=True
         ) as process:

@@ -16,6 +16,7 @@ from launched import (
     EXAMPLE,
     POLL_S,
     TRAINS_ON,
+    in_one_row,
     job_file,
     on_partition,
     running_job,
@@ -26,6 +27,8 @@ from launched import (
     story,
 )
 from slurm_cluster import Cluster, until
+
+from clusterplan.launcher.run_folder.task_records import read_task_records
 
 
 @story
@@ -490,7 +493,7 @@ def test_a_preempted_run_says_so_and_goes_on(on_slurm: Any) -> None:
     on_slurm.says(run["run"], taken)
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
-    assert "1 restart (1 preempted)" in on_slurm("status").stdout
+    assert "1 restart (1 preempted)" in in_one_row(on_slurm("status").stdout)
 
 
 @pytest.mark.slow
@@ -557,7 +560,7 @@ def test_a_run_preempted_with_a_grace_goes_on(on_slurm: Any, nodes: int, code: i
         return
     ended = on_slurm.ended(run["run"])
     assert (ended["state"], ended["attempts"], ended["preemptions"]) == ("completed", 2, 1)
-    assert "1 restart (1 preempted)" in on_slurm("status").stdout
+    assert "1 restart (1 preempted)" in in_one_row(on_slurm("status").stdout)
     starts = (on_slurm.folder / "starts").read_text().split()
     assert starts[: 2 * nodes] == ["0"] * 2 * nodes
     logs = sorted((Path(run["folder"]) / "logs").glob("*.log"))
@@ -580,7 +583,7 @@ def test_a_controller_that_is_restarted_changes_nothing(on_slurm: Any) -> None:
 @pytest.mark.slow
 def test_a_controller_that_hangs_is_said_to_not_answer(on_slurm: Any) -> None:
     run = on_slurm.submit("--gpus", "1", "--", "sleep", "300")
-    on_slurm.wait(run["run"], "running")
+    until(lambda: any(task.state == "running" for task in read_task_records(Path(run["folder"]))), "the task")
     with on_slurm.slurm.hung():
         said = on_slurm.status(run["run"])
         reported = json.loads(on_slurm("report", "--json", run["run"]).stdout)

@@ -5,6 +5,7 @@ records of the tasks; these records alone; the exit code that the job's shell sa
 """
 
 from dataclasses import replace
+from operator import attrgetter
 
 from ...cluster_profiles.units import format_duration
 from ...estimator.measurements.clock_steps import length_s
@@ -114,7 +115,7 @@ def _judge_on_slurm(evidence: Evidence, now_s: float) -> RunState:
 
 def _judge_waiting(evidence: Evidence, job: QueuedJob, now_s: float, earlier: str) -> RunState:
     """Judge a job in the queue: its first start, or the next one after a failure."""
-    tasks, failure = evidence.last_tasks, evidence.failure
+    tasks, failure = sorted(evidence.last_tasks, key=attrgetter("rank")), evidence.failure
     decider = next((task for task in tasks if task.will_restart), tasks[0] if tasks else None)
     is_cause = failure is not None and failure.is_cause
     why = explain_failure(failure, names_node=evidence.names_node) if failure and is_cause else None
