@@ -187,9 +187,7 @@ class _StatusReader:
         """Return why nobody asks Slurm here about a job; None if it is asked."""
         if other_cluster := self.answers.other_cluster(job.cluster):
             return f"on cluster {other_cluster}"
-        if not is_own_run(
-            folder
-        ):  # squeue is asked for this user's jobs, of which a neighbour's run may name one
+        if not is_own_run(folder):  # squeue is asked for this user's jobs, of which such a run may name one
             return "a job of another user"
         return None
 
